@@ -1,0 +1,34 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+)
+
+// Delivery is one event for one subscription, about to be attempted.
+type Delivery struct {
+	Subscription *Subscription
+	Event        *Event
+	Generation   uint64 // of the subscription (R12)
+	Attempt      int    // 1 for the first
+	Redrive      bool   // put back by an operator: outside the order of its lane
+}
+
+// ID is the same for every attempt of the delivery and another one for every
+// other subscription (R11): event id, subscription and generation.
+func (d *Delivery) ID() string {
+	return fmt.Sprintf("%s.%s.%d", d.Event.ID, d.Subscription.ID, d.Generation)
+}
+
+type deliveryKey struct{}
+
+// WithDelivery returns a context that carries the delivery of a message.Message.
+func WithDelivery(ctx context.Context, d *Delivery) context.Context {
+	return context.WithValue(ctx, deliveryKey{}, d)
+}
+
+// DeliveryOf returns the delivery that WithDelivery put into the context, or nil.
+func DeliveryOf(ctx context.Context) *Delivery {
+	d, _ := ctx.Value(deliveryKey{}).(*Delivery)
+	return d
+}

@@ -1,0 +1,52 @@
+package bridge
+
+import (
+	"context"
+	"time"
+)
+
+// Message is an event as it lies on the bus, before anything in it is read.
+type Message struct {
+	Seq     uint64              // sequence in the source stream, from 1
+	Time    time.Time           // the server's time stamp
+	Subject string              // as published
+	Header  map[string][]string // as published, Nats-* headers included; nil if none
+	Data    []byte              // as published; never changed
+}
+
+// Event is one order change event: the message and what was read from it
+// (Decoder says from where). It is immutable.
+type Event struct {
+	Message
+	ID            string // event id (R11): stable over redelivery, never a business field
+	Type          string // e.g. "OrderAccepted"; "" if the event tells none
+	OrderID       string // "" if the event tells none
+	LegacyOrderID string // "" if the event tells none
+	Tenant        string // "" if the event tells none
+}
+
+// Size is what the event weighs in memory, in bytes, headers included.
+func (e *Event) Size() int {
+	n := len(e.Data) + len(e.Subject) + 256
+	for k, vs := range e.Header {
+		n += len(k) + 64
+		for _, v := range vs {
+			n += len(v)
+		}
+	}
+	return n
+}
+
+type sourceKey struct{}
+
+// WithSource returns a context that carries the bus message a
+// message.Message was made from. Subscribers set it.
+func WithSource(ctx context.Context, m *Message) context.Context {
+	return context.WithValue(ctx, sourceKey{}, m)
+}
+
+// SourceOf returns the bus message that WithSource put into the context, or nil.
+func SourceOf(ctx context.Context) *Message {
+	m, _ := ctx.Value(sourceKey{}).(*Message)
+	return m
+}

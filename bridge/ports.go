@@ -1,0 +1,163 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// What a port answers when it cannot do what was asked. Any other error means
+// that the outcome is unknown: it may have happened, or may yet happen.
+var (
+	// ErrDeposed: the server refused a write because another leader's fence
+	// (or lease revision) is newer. Stop at once, write nothing more.
+	ErrDeposed = errors.New("deposed: another replica leads")
+	// ErrRefused: certainly not written, and a later copy of it cannot land
+	// either: the bucket is full, the value too large.
+	ErrRefused = errors.New("refused by the server")
+	// ErrNotFound: the leader of the stream says that there is no such thing.
+	ErrNotFound = errors.New("not found")
+)
+
+// Bucket names a state bucket of the leader.
+type Bucket int
+
+const (
+	BucketStatus Bucket = iota // subscription_status: key <subscription>
+	BucketOwed                 // owed: keys <subscription> (mark) and <subscription>.<lane>
+)
+
+// Write is one write to a state bucket, checked by the server against the
+// writer's fence (R4). It is repeated with the same ID until the answer is definite.
+type Write struct {
+	Bucket Bucket
+	Key    string
+	Value  []byte // nil removes the key (a KV-Operation marker)
+	ID     string // Nats-Msg-Id: <epoch>:<counter>
+}
+
+// Ledger is the state on the bus that only the leader writes.
+type Ledger interface {
+	// Fence writes the epoch to every fence key of every state bucket and
+	// remembers their sequences for Write. Until then nothing may be written.
+	// ErrDeposed if a fence holds a newer epoch.
+	Fence(ctx context.Context, epoch uint64) error
+	// Load calls fn for each present key of the bucket, fences left out, as of
+	// this leader's own fence: nothing older is missing, nothing of a deposed
+	// writer can follow.
+	Load(ctx context.Context, b Bucket, fn func(key string, value []byte) error) error
+	// Write returns nil when the server confirmed it (or says that it has it
+	// already), ErrDeposed, ErrRefused, or any other error: unknown.
+	Write(ctx context.Context, w Write) error
+}
+
+// Lease is the one entry that says who leads and how far it got. Its value is
+// opaque here; compare-and-set on its revision.
+type Lease interface {
+	// Get reads the entry from the stream's leader; revision 0 and nil if absent.
+	Get(ctx context.Context) (value []byte, revision uint64, err error)
+	// Put writes the entry if its revision still is expect (0: absent).
+	// ErrDeposed if not. A repeat with the same id of a write that has landed
+	// returns its revision and no error.
+	Put(ctx context.Context, value []byte, expect uint64, id string) (revision uint64, err error)
+	// Watch calls fn with each new revision of the entry (the present one
+	// included) until ctx ends, over reconnects.
+	Watch(ctx context.Context, fn func(value []byte, revision uint64)) error
+}
+
+// Feed is the one shared consumer of the source stream: a Watermill Subscriber
+// whose messages are the events in stream order, each sequence once. Ack means
+// settled; the feed acknowledges the settled prefix on the bus (R1-R3).
+type Feed interface {
+	message.Subscriber
+	// Open makes the durable of a new epoch, deletes the older ones and returns
+	// the position: the feed begins at position+1. The position is the higher
+	// of floor and the floor of the newest durable of the newest older epoch;
+	// with neither (first start ever: floor 0 and no durable), the end of the
+	// stream. Subscribe may be called only after it.
+	Open(ctx context.Context, epoch, floor uint64) (position uint64, err error)
+	// Confirm acknowledges the settled prefix with a confirmed request.
+	Confirm(ctx context.Context) error
+}
+
+// Source reads the source stream beside the feed. All positions are decided by
+// the stream's leader.
+type Source interface {
+	// Get reads one message; ErrNotFound if it is gone for good.
+	Get(ctx context.Context, seq uint64) (*Message, error)
+	// Read returns, in order, up to max messages (at most maxBytes of data, but
+	// at least one) with sequence >= from whose subject matches one of the
+	// filters (none: all), and the sequence through which the stream has now
+	// been read: no other matching message lies in [from, through]. through =
+	// from-1 says that nothing new is there. key tells the readers apart, so
+	// that an implementation can keep its place between calls; Forget drops it.
+	Read(ctx context.Context, key string, from uint64, filters []string, max, maxBytes int) (msgs []*Message, through uint64, err error)
+	Forget(key string)
+	// SequenceAt returns the first sequence stamped at or after t (last+1 if
+	// there is none) and the stream's last sequence.
+	SequenceAt(ctx context.Context, t time.Time) (seq, last uint64, err error)
+	// Bounds returns the first and the last sequence of the stream.
+	Bounds(ctx context.Context) (first, last uint64, err error)
+}
+
+// Revision is one revision of a record, as its writer left it.
+type Revision struct {
+	Key      string
+	Revision uint64    // of the KV entry
+	Bucket   int64     // creation time of the bucket in Unix nanoseconds: revisions of another bucket do not compare
+	Time     time.Time // the server's time stamp
+	Deleted  bool      // explicit marker: delete
+	Purged   bool      // explicit marker: purge (Deleted is true as well)
+	Value    []byte    // nil when Deleted
+}
+
+// Records is the bucket of the subscription records.
+type Records interface {
+	// Watch calls fn with every kept revision of every key in the order of the
+	// bucket, then calls caughtUp once, then goes on with what changes, over
+	// reconnects, restarts of the bus and a bucket that is deleted and made
+	// anew (then with all revisions of the new one). A revision may come twice.
+	// missing(true) says that the bucket is gone, missing(false) that it is
+	// there (again). It returns only when ctx ends, or with an error if it
+	// cannot go on.
+	Watch(ctx context.Context, fn func(Revision), caughtUp func(), missing func(bool)) error
+	// Latest reads the newest revision of a key from the stream's leader; ErrNotFound if none.
+	Latest(ctx context.Context, key string) (Revision, error)
+}
+
+// DeadLetter is a delivery that was given up.
+type DeadLetter struct {
+	Subscription string    `json:"subscription"`
+	Generation   uint64    `json:"generation"`
+	Lane         string    `json:"lane"`          // lane token, part of the subject
+	Key          string    `json:"key,omitempty"` // plain order key
+	Reason       string    `json:"reason"`        // one line
+	Attempts     int       `json:"attempts"`      // made
+	LastStatus   int       `json:"lastStatus"`    // HTTP status of the last attempt, 0 if none
+	DeliveryID   string    `json:"deliveryId"`    // as the receiver saw it
+	Stream       string    `json:"stream"`        // source stream
+	Sequence     uint64    `json:"sequence"`      // in the source stream
+	Time         time.Time `json:"time"`          // when given up
+	Event        *Event    `json:"-"`             // nil if it could not be read: then only the reference is kept
+	ID           string    `json:"-"`             // Nats-Msg-Id of the store operation
+}
+
+// DeadLetters keeps what was given up.
+type DeadLetters interface {
+	// Store returns nil when the letter is confirmed.
+	Store(ctx context.Context, d DeadLetter) error
+	// Get reads a letter back by its sequence in the dead-letter stream, Remove
+	// deletes it (nil if it is gone already).
+	Get(ctx context.Context, seq uint64) (DeadLetter, error)
+	Remove(ctx context.Context, seq uint64) error
+}
+
+// Clock tells time.
+type Clock interface {
+	// Now is the wall clock.
+	Now() time.Time
+	// Boot is the time since boot, suspend included: what leases are measured by (R10).
+	Boot() time.Duration
+}
