@@ -2,7 +2,7 @@ package bridge
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 )
 
 // Delivery is one event for one subscription, about to be attempted.
@@ -17,7 +17,7 @@ type Delivery struct {
 // ID is the same for every attempt of the delivery and another one for every
 // other subscription (R11): event id, subscription and generation.
 func (d *Delivery) ID() string {
-	return fmt.Sprintf("%s.%s.%d", d.Event.ID, d.Subscription.ID, d.Generation)
+	return d.Event.ID + "." + d.Subscription.ID + "." + strconv.FormatUint(d.Generation, 10)
 }
 
 type deliveryKey struct{}
