@@ -2,12 +2,12 @@ package bridge
 
 import "sort"
 
-// Verdict is what becomes of a message that the feed's durable delivered.
-type Verdict int
+// Taking is what becomes of a message that the feed's durable delivered.
+type Taking int
 
 const (
 	// Deliver: new; it is now taken in and unsettled.
-	Deliver Verdict = iota
+	Deliver Taking = iota
 	// Skip: taken in before, by an earlier durable. Its acknowledgement handle
 	// may be used, the message itself not.
 	Skip
@@ -49,7 +49,7 @@ func (in *Intake) Opened(floor uint64) {
 // Take judges a message of the current durable by its consumer sequence (from
 // 1), its stream sequence and whether the server says that it has been
 // delivered before.
-func (in *Intake) Take(consumerSeq, streamSeq uint64, redelivered bool) Verdict {
+func (in *Intake) Take(consumerSeq, streamSeq uint64, redelivered bool) Taking {
 	if in.broken || redelivered || consumerSeq != in.consumed+1 {
 		in.broken = true
 		return Gap

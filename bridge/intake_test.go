@@ -10,7 +10,7 @@ func TestIntakeTake(t *testing.T) {
 	type step struct {
 		consumer, stream uint64
 		redelivered      bool
-		want             Verdict
+		want             Taking
 	}
 	tests := []struct {
 		name  string
