@@ -1,0 +1,167 @@
+// Package embedded runs a JetStream server inside the process, on a data
+// directory that it holds alone.
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sys/unix"
+)
+
+// Options of the embedded server.
+type Options struct {
+	Dir    string       // data directory; made if absent, locked while the server runs
+	Listen string       // host:port, port 0 for any free one; "" for in-process connections only
+	Sync   bool         // fsync on every write: what a single server needs to survive a power loss
+	Logger *slog.Logger // nil: slog.Default()
+}
+
+// Server is a running embedded server. It is a nats.InProcessConnProvider.
+type Server struct {
+	s    *server.Server
+	lock *os.File
+	stop sync.Once
+}
+
+var _ nats.InProcessConnProvider = (*Server)(nil)
+
+const startTimeout = 20 * time.Second
+
+// Start locks the directory, starts the server on it and waits until it accepts
+// connections. A directory that another process holds is an error that names it.
+func Start(o Options) (*Server, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	lock, err := lockDir(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	opts := &server.Options{
+		ServerName: "orderbridge",
+		JetStream:  true,
+		StoreDir:   o.Dir,
+		SyncAlways: o.Sync,
+		NoSigs:     true,
+		NoLog:      true,
+		DontListen: o.Listen == "",
+	}
+	if o.Listen != "" {
+		if opts.Host, opts.Port, err = splitListen(o.Listen); err != nil {
+			return nil, errors.Join(err, lock.Close())
+		}
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("embedded server: %w", err), lock.Close())
+	}
+	log := &logger{log: o.Logger.With("component", "embedded")}
+	s.SetLoggerV2(log, false, false, false)
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) {
+		s.Shutdown()
+		s.WaitForShutdown()
+		return nil, errors.Join(fmt.Errorf("embedded server on %q not ready after %s%s", o.Dir, startTimeout, log.last()), lock.Close())
+	}
+	return &Server{s: s, lock: lock}, nil
+}
+
+// InProcessConn opens a connection without a socket.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.s.InProcessConn() }
+
+// URL is where clients outside the process connect; "" without Listen.
+func (s *Server) URL() string {
+	if s.s.Addr() == nil {
+		return ""
+	}
+	return s.s.ClientURL()
+}
+
+// Stop ends the server, waits for it and releases the directory. It may be called twice.
+func (s *Server) Stop() {
+	s.stop.Do(func() {
+		s.s.Shutdown()
+		s.s.WaitForShutdown()
+		s.lock.Close() // ends the flock
+	})
+}
+
+func lockDir(dir string) (*os.File, error) {
+	if dir == "" {
+		return nil, errors.New("embedded server: no data directory given")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "orderbridge.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("data directory %q is in use by another process: stop it or choose another directory", dir)
+		}
+		return nil, fmt.Errorf("lock data directory %q: %w", dir, err)
+	}
+	return f, nil
+}
+
+func splitListen(addr string) (host string, port int, err error) {
+	host, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, fmt.Errorf("listen address %q: %w", addr, err)
+	}
+	if port, err = strconv.Atoi(p); err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("listen address %q: bad port", addr)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	if host == "" {
+		host = server.DEFAULT_HOST
+	}
+	return host, port, nil
+}
+
+// logger passes what the server has to say on; its routine notices are debug here.
+type logger struct {
+	log *slog.Logger
+	mu  sync.Mutex
+	err string
+}
+
+func (l *logger) last() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == "" {
+		return ""
+	}
+	return ": " + l.err
+}
+
+func (l *logger) keep(format string, v ...any) string {
+	s := strings.TrimSpace(fmt.Sprintf(format, v...))
+	l.mu.Lock()
+	l.err = s
+	l.mu.Unlock()
+	return s
+}
+
+func (l *logger) Noticef(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }
+func (l *logger) Warnf(format string, v ...any)   { l.log.Warn(fmt.Sprintf(format, v...)) }
+func (l *logger) Errorf(format string, v ...any)  { l.log.Error(l.keep(format, v...)) }
+func (l *logger) Fatalf(format string, v ...any)  { l.log.Error(l.keep(format, v...)) }
+func (l *logger) Debugf(string, ...any)           {}
+func (l *logger) Tracef(string, ...any)           {}

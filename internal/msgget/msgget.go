@@ -1,0 +1,101 @@
+// Package msgget reads single messages from the leader of a stream. A direct
+// get may be answered by a replica that lags; STREAM.MSG.GET is not.
+package msgget
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+)
+
+const (
+	timeout        = 5 * time.Second
+	noMessageFound = 10037
+)
+
+type request struct {
+	Seq     uint64 `json:"seq,omitempty"`
+	LastFor string `json:"last_by_subj,omitempty"`
+	NextFor string `json:"next_by_subj,omitempty"`
+}
+
+type response struct {
+	Error   *jetstream.APIError `json:"error"`
+	Message *struct {
+		Subject string    `json:"subject"`
+		Seq     uint64    `json:"seq"`
+		Header  []byte    `json:"hdrs"`
+		Data    []byte    `json:"data"`
+		Time    time.Time `json:"time"`
+	} `json:"message"`
+}
+
+// BySeq reads the message with that sequence; bridge.ErrNotFound if there is none.
+func BySeq(ctx context.Context, js jetstream.JetStream, stream string, seq uint64) (*bridge.Message, error) {
+	return get(ctx, js, stream, request{Seq: seq})
+}
+
+// Last reads the newest message whose subject matches the filter, which may
+// hold wildcards; bridge.ErrNotFound if there is none.
+func Last(ctx context.Context, js jetstream.JetStream, stream, filter string) (*bridge.Message, error) {
+	return get(ctx, js, stream, request{LastFor: filter})
+}
+
+// Next reads the first message at or after seq whose subject matches the
+// filter; bridge.ErrNotFound if there is none.
+func Next(ctx context.Context, js jetstream.JetStream, stream string, seq uint64, filter string) (*bridge.Message, error) {
+	return get(ctx, js, stream, request{Seq: seq, NextFor: filter})
+}
+
+func get(ctx context.Context, js jetstream.JetStream, stream string, r request) (*bridge.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := js.Conn().RequestWithContext(ctx, apiPrefix(js)+"STREAM.MSG.GET."+stream, body)
+	if err != nil {
+		return nil, fmt.Errorf("read from stream %q: %w", stream, err)
+	}
+	var resp response
+	if err := json.Unmarshal(reply.Data, &resp); err != nil {
+		return nil, fmt.Errorf("read from stream %q: %w", stream, err)
+	}
+	if resp.Error != nil {
+		if resp.Error.ErrorCode == noMessageFound {
+			return nil, bridge.ErrNotFound
+		}
+		return nil, fmt.Errorf("read from stream %q: %w", stream, resp.Error)
+	}
+	if resp.Message == nil {
+		return nil, fmt.Errorf("read from stream %q: empty answer", stream)
+	}
+	m := &bridge.Message{Seq: resp.Message.Seq, Time: resp.Message.Time, Subject: resp.Message.Subject, Data: resp.Message.Data}
+	if len(resp.Message.Header) > 0 {
+		h, err := nats.DecodeHeadersMsg(resp.Message.Header)
+		if err != nil {
+			return nil, fmt.Errorf("headers of message %d of stream %q: %w", m.Seq, stream, err)
+		}
+		m.Header = h
+	}
+	return m, nil
+}
+
+func apiPrefix(js jetstream.JetStream) string {
+	o := js.Options()
+	switch {
+	case o.APIPrefix != "":
+		return strings.TrimSuffix(o.APIPrefix, ".") + "."
+	case o.Domain != "":
+		return "$JS." + o.Domain + ".API."
+	}
+	return "$JS.API."
+}

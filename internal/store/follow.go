@@ -1,0 +1,222 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
+)
+
+// follower reads all messages of a bucket, in order, and goes on with what
+// comes, level-triggered: it does not rely on hearing of every change but holds
+// what it has read against what the stream's leader says, after each reconnect
+// and every two seconds.
+type follower struct {
+	js     jetstream.JetStream
+	bucket string
+	key    string // key or ">"
+	log    *slog.Logger
+
+	each     func(msg jetstream.Msg, seq uint64, t time.Time, created int64) // a message may come twice
+	caughtUp func()                                                          // once, when all that was there has been read
+	missing  func(bool)                                                      // the bucket is gone, is there (again)
+
+	created int64  // of the bucket that is being read, Unix nanoseconds
+	seen    uint64 // all up to here has been read
+	state   presence
+	caught  bool
+}
+
+type presence int
+
+const (
+	unknown presence = iota
+	there
+	gone
+)
+
+const followInterval = 2 * time.Second
+
+var errMadeAnew = errors.New("bucket was made anew")
+
+// run returns only when ctx ends.
+func (f *follower) run(ctx context.Context) error {
+	nc := f.js.Conn()
+	status := nc.StatusChanged(nats.CONNECTED)
+	defer nc.RemoveStatusListener(status)
+	for ctx.Err() == nil {
+		if err := f.session(ctx, status); err != nil && ctx.Err() == nil {
+			f.log.Debug("bucket not readable now", "bucket", f.bucket, "error", err)
+			select {
+			case <-ctx.Done():
+			case <-status:
+			case <-time.After(followInterval / 4):
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// check asks the leader which bucket it is that stands there now, and how far
+// it goes. A bucket made anew is read from its beginning.
+func (f *follower) check(ctx context.Context) (last uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, followInterval)
+	defer cancel()
+	s, err := f.js.Stream(ctx, bucketStream(f.bucket))
+	if err != nil {
+		if errors.Is(err, jetstream.ErrStreamNotFound) && f.state != gone {
+			f.state = gone
+			f.missing(true)
+		}
+		return 0, err
+	}
+	info := s.CachedInfo()
+	if created := info.Created.UnixNano(); created != f.created {
+		if f.created != 0 {
+			f.log.Warn("bucket was made anew", "bucket", f.bucket, "created", info.Created)
+		}
+		f.created, f.seen = created, 0
+	}
+	if f.state != there {
+		f.state = there
+		f.missing(false)
+	}
+	if info.State.LastSeq <= f.seen {
+		return f.seen, nil
+	}
+	// The last sequence may have no message (any more): what is still to be
+	// read ends at the last message that matches.
+	m, err := msgget.Last(ctx, f.js, bucketStream(f.bucket), bucketSubject(f.bucket, f.key))
+	if errors.Is(err, bridge.ErrNotFound) {
+		return f.seen, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return m.Seq, nil
+}
+
+func (f *follower) catchUp(target uint64) {
+	if !f.caught && f.seen >= target {
+		f.caught = true
+		if f.caughtUp != nil {
+			f.caughtUp()
+		}
+	}
+}
+
+// session reads through one consumer until anything about it is in doubt.
+func (f *follower) session(ctx context.Context, status <-chan nats.Status) error {
+	target, err := f.check(ctx)
+	if err != nil {
+		return err
+	}
+	f.catchUp(target)
+	created := f.created
+	cons, err := f.consumer(ctx)
+	if err != nil {
+		return err
+	}
+	defer f.drop(cons)
+	// A consumer dies with its bucket: if the bucket is still the same one now,
+	// all that the consumer ever delivers is from it.
+	if _, err := f.check(ctx); err != nil {
+		return err
+	}
+	if f.created != created {
+		return errMadeAnew
+	}
+	doubt := make(chan error, 1)
+	msgs := make(chan jetstream.Msg, 256)
+	done := make(chan struct{})
+	defer close(done)
+	cc, err := cons.Consume(func(m jetstream.Msg) {
+		select {
+		case msgs <- m:
+		case <-done:
+		}
+	}, jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(10*time.Second),
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+			select {
+			case doubt <- err:
+			default:
+			}
+		}))
+	if err != nil {
+		return err
+	}
+	defer cc.Stop()
+	tick := time.NewTicker(followInterval)
+	defer tick.Stop()
+	behind := false
+	var delivered uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case s := <-status:
+			return fmt.Errorf("connection %s", s)
+		case err := <-doubt:
+			return err
+		case m := <-msgs:
+			meta, err := m.Metadata()
+			if err != nil {
+				return err
+			}
+			if delivered++; meta.Sequence.Consumer != delivered {
+				return fmt.Errorf("message %d of the consumer came where %d was due", meta.Sequence.Consumer, delivered)
+			}
+			f.each(m, meta.Sequence.Stream, meta.Timestamp, created)
+			f.seen = max(f.seen, meta.Sequence.Stream)
+			f.catchUp(target)
+			behind = false
+		case <-tick.C:
+			last, err := f.check(ctx)
+			if err != nil {
+				return err
+			}
+			if f.created != created {
+				return errMadeAnew
+			}
+			if last > f.seen && len(msgs) == 0 {
+				if behind {
+					return fmt.Errorf("read up to %d, the bucket goes up to %d", f.seen, last)
+				}
+				behind = true
+			}
+			f.catchUp(target)
+		}
+	}
+}
+
+func (f *follower) consumer(ctx context.Context) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	cfg := jetstream.ConsumerConfig{
+		FilterSubjects: []string{bucketSubject(f.bucket, f.key)},
+		DeliverPolicy:  jetstream.DeliverAllPolicy,
+		AckPolicy:      jetstream.AckNonePolicy,
+		MemoryStorage:  true, Replicas: 1, InactiveThreshold: 30 * time.Second,
+	}
+	if f.seen > 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, f.seen+1
+	}
+	return f.js.CreateConsumer(ctx, bucketStream(f.bucket), cfg)
+}
+
+// drop deletes the consumer if the bus is there; else the server does after a while.
+func (f *follower) drop(cons jetstream.Consumer) {
+	if !f.js.Conn().IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), followInterval)
+	defer cancel()
+	_ = f.js.DeleteConsumer(ctx, bucketStream(f.bucket), cons.CachedInfo().Name)
+}

@@ -1,0 +1,119 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
+)
+
+// Lease implements bridge.Lease: the key "leader" of the lease bucket.
+type Lease struct {
+	js     jetstream.JetStream
+	bucket string
+	log    *slog.Logger
+}
+
+var _ bridge.Lease = (*Lease)(nil)
+
+const leaseKey = "leader"
+
+// NewLease uses the bucket of n; Ensure has made it. A nil logger means slog.Default().
+func NewLease(js jetstream.JetStream, n Names, log *slog.Logger) *Lease {
+	if log == nil {
+		log = slog.Default()
+	}
+	return &Lease{js: js, bucket: n.Lease, log: log}
+}
+
+// Get implements bridge.Lease. An entry that somebody deleted has no value but
+// a revision: the one that Put has to expect.
+func (l *Lease) Get(ctx context.Context) (value []byte, revision uint64, err error) {
+	m, err := l.read(ctx)
+	if errors.Is(err, bridge.ErrNotFound) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read lease: %w", err)
+	}
+	if isMarker(m.Header) {
+		return nil, m.Seq, nil
+	}
+	return m.Data, m.Seq, nil
+}
+
+func (l *Lease) read(ctx context.Context) (*bridge.Message, error) {
+	return msgget.Last(ctx, l.js, bucketStream(l.bucket), bucketSubject(l.bucket, leaseKey))
+}
+
+// Put implements bridge.Lease.
+func (l *Lease) Put(ctx context.Context, value []byte, expect uint64, id string) (revision uint64, err error) {
+	for {
+		ack, err := l.publish(ctx, value, expect, id)
+		if err == nil {
+			return ack.Sequence, nil
+		}
+		switch errorCode(err) {
+		case codeDuplicateInProcess:
+		case codeBusy, codeWrongLastSequence:
+			// A single server judges the expected revision before it looks for
+			// repeats: it may be our own write that stands in the way.
+			m, rerr := l.read(ctx)
+			switch {
+			case errors.Is(rerr, bridge.ErrNotFound):
+				if expect != 0 {
+					return 0, fmt.Errorf("write lease: %w", bridge.ErrDeposed)
+				}
+			case rerr != nil:
+				return 0, fmt.Errorf("write lease: %w", rerr)
+			case nats.Header(m.Header).Get(nats.MsgIdHdr) == id:
+				return m.Seq, nil
+			case m.Seq != expect:
+				return 0, fmt.Errorf("write lease: %w", bridge.ErrDeposed)
+			}
+		default:
+			if refused(err) {
+				return 0, fmt.Errorf("write lease: %w: %w", bridge.ErrRefused, err)
+			}
+			return 0, fmt.Errorf("write lease: %w", err)
+		}
+		if err := pause(ctx); err != nil {
+			return 0, fmt.Errorf("write lease: %w", err)
+		}
+	}
+}
+
+func (l *Lease) publish(ctx context.Context, value []byte, expect uint64, id string) (*jetstream.PubAck, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	return l.js.Publish(ctx, bucketSubject(l.bucket, leaseKey), value,
+		jetstream.WithMsgID(id), jetstream.WithExpectLastSequencePerSubject(expect))
+}
+
+// Watch implements bridge.Lease. A deleted entry comes with a nil value.
+func (l *Lease) Watch(ctx context.Context, fn func(value []byte, revision uint64)) error {
+	f := follower{
+		js: l.js, bucket: l.bucket, key: leaseKey, log: l.log,
+		missing: func(gone bool) {
+			if gone {
+				l.log.Warn("lease bucket is missing", "bucket", l.bucket)
+			}
+		},
+		each: func(m jetstream.Msg, seq uint64, _ time.Time, _ int64) {
+			if isMarker(m.Headers()) {
+				fn(nil, seq)
+				return
+			}
+			fn(bytes.Clone(m.Data()), seq)
+		},
+	}
+	return f.run(ctx)
+}

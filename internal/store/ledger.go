@@ -1,0 +1,403 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
+)
+
+const (
+	fences      = 64
+	fencePrefix = "=fence." // "=": no subscription id holds it
+
+	// A removal marker serves nobody once it is stored: the fence keeps late
+	// writers out, and an absent key reads the same. It must only outlive what
+	// is under way.
+	markerTTL = "5m"
+
+	// New lane entries leave room for marks and removals.
+	laneShare = 0.9
+)
+
+// JetStream error codes that the answers to a write are told apart by.
+const (
+	codeInsufficientResources = 10023
+	codeStorageExceeded       = 10047
+	codeMemoryExceeded        = 10028
+	codeMessageTooLarge       = 10054
+	codeAccountExceeded       = 10002
+	codeStreamBytesExceeded   = 10122
+	codeStoreFailed           = 10077 // maximum bytes, and whatever else the store says
+	codeWrongLastSequence     = 10071
+	codeBusy                  = 10164 // replicated: another checked write on that subject is in flight
+	codeDuplicateInProcess    = 10158 // replicated: a copy with this id is in flight
+)
+
+// Ledger implements bridge.Ledger on the two state buckets (R4).
+type Ledger struct {
+	js      jetstream.JetStream
+	buckets [2]*stateBucket
+}
+
+var _ bridge.Ledger = (*Ledger)(nil)
+
+type stateBucket struct {
+	name   string
+	fences [fences]fence
+	last   uint64 // highest sequence of the own fences
+
+	mu        sync.Mutex
+	present   map[string]struct{} // keys that hold a value, or may
+	used, max int64               // bytes, as of checked plus what was written since
+	checked   time.Time
+
+	ttl atomic.Bool // markers may carry a TTL
+}
+
+// fence lets one checked write through at a time.
+type fence struct {
+	turn chan struct{}
+	seq  uint64 // 0: not written by us; guarded by turn
+}
+
+// NewLedger uses the buckets of n; Ensure has made them.
+func NewLedger(js jetstream.JetStream, n Names) *Ledger {
+	l := &Ledger{js: js}
+	for b, name := range map[bridge.Bucket]string{bridge.BucketStatus: n.Status, bridge.BucketOwed: n.Owed} {
+		s := &stateBucket{name: name, present: map[string]struct{}{}}
+		for i := range s.fences {
+			s.fences[i].turn = make(chan struct{}, 1)
+		}
+		l.buckets[b] = s
+	}
+	return l
+}
+
+// Fence writes the epoch to every fence key, each by compare-and-set on its own
+// last revision, so that an older epoch can never come out above a newer one.
+// It may be repeated with the same epoch.
+func (l *Ledger) Fence(ctx context.Context, epoch uint64) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, b := range l.buckets {
+		if err := l.measure(ctx, b); err != nil {
+			return err
+		}
+		for i := range b.fences {
+			g.Go(func() error {
+				f := &b.fences[i]
+				if err := f.take(ctx); err != nil {
+					return err
+				}
+				defer f.release()
+				seq, err := l.fence(ctx, bucketSubject(b.name, fenceKey(i)), bucketStream(b.name), epoch)
+				if err != nil {
+					return fmt.Errorf("fence %d of bucket %q: %w", i, b.name, err)
+				}
+				f.seq = seq
+				return nil
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, b := range l.buckets {
+		b.last = 0
+		for i := range b.fences {
+			b.last = max(b.last, b.fences[i].seq)
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) fence(ctx context.Context, subject, stream string, epoch uint64) (uint64, error) {
+	value := []byte(strconv.FormatUint(epoch, 10))
+	for {
+		var rev uint64
+		switch m, err := msgget.Last(ctx, l.js, stream, subject); {
+		case errors.Is(err, bridge.ErrNotFound):
+		case err != nil:
+			return 0, err
+		default:
+			rev = m.Seq
+			held, err := strconv.ParseUint(string(m.Data), 10, 64)
+			if err == nil && held > epoch {
+				return 0, bridge.ErrDeposed
+			}
+			if err == nil && held == epoch {
+				return rev, nil // an earlier call of ours, whose answer was lost
+			}
+		}
+		ack, err := l.js.Publish(ctx, subject, value, jetstream.WithExpectLastSequencePerSubject(rev))
+		if err == nil {
+			return ack.Sequence, nil
+		}
+		if code := errorCode(err); code != codeWrongLastSequence && code != codeBusy {
+			return 0, err
+		}
+		if err := pause(ctx); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// Load reads the bucket through the highest of the own fences: a consumer on a
+// replica that lags waits for it, and nothing of a deposed writer lies above it.
+func (l *Ledger) Load(ctx context.Context, b bridge.Bucket, fn func(key string, value []byte) error) error {
+	s := l.buckets[b]
+	if s.last == 0 {
+		return fmt.Errorf("load bucket %q: not fenced yet", s.name)
+	}
+	entries, err := l.read(ctx, s)
+	if err != nil {
+		return fmt.Errorf("load bucket %q: %w", s.name, err)
+	}
+	s.mu.Lock()
+	clear(s.present)
+	for key := range entries {
+		s.present[key] = struct{}{}
+	}
+	s.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(entries)) {
+		if err := fn(key, entries[key]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) read(ctx context.Context, s *stateBucket) (map[string][]byte, error) {
+	cons, err := l.js.OrderedConsumer(ctx, bucketStream(s.name), jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
+	if err != nil {
+		return nil, err
+	}
+	it, err := cons.Messages(jetstream.PullMaxMessages(1000), jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(5*time.Second))
+	if err != nil {
+		return nil, err
+	}
+	defer it.Stop()
+	prefix := bucketSubject(s.name, "")
+	entries := map[string][]byte{}
+	for {
+		msg, err := it.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return nil, err
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return nil, err
+		}
+		key := strings.TrimPrefix(msg.Subject(), prefix)
+		switch {
+		case strings.HasPrefix(key, fencePrefix):
+		case isMarker(msg.Headers()):
+			delete(entries, key)
+		default:
+			entries[key] = bytes.Clone(msg.Data())
+		}
+		if meta.Sequence.Stream >= s.last && meta.NumPending == 0 {
+			return entries, nil
+		}
+	}
+}
+
+// Write sends the write, checked against the own fence, until the answer is
+// definite or ctx ends.
+func (l *Ledger) Write(ctx context.Context, w bridge.Write) error {
+	s := l.buckets[w.Bucket]
+	if strings.HasPrefix(w.Key, fencePrefix) || w.Key == "" {
+		return fmt.Errorf("write bucket %q: key %q is reserved", s.name, w.Key)
+	}
+	i := fenceOf(w.Key)
+	f := &s.fences[i]
+	if err := f.take(ctx); err != nil {
+		return err
+	}
+	defer f.release()
+	if f.seq == 0 {
+		return fmt.Errorf("write key %q of bucket %q: not fenced yet", w.Key, s.name)
+	}
+	added, err := l.admit(ctx, s, w)
+	if err != nil {
+		return err
+	}
+	for {
+		err := l.publish(ctx, s, w, f.seq, fenceKey(i))
+		switch code := errorCode(err); {
+		case err == nil:
+			s.written(w)
+			return nil
+		case code == codeBusy || code == codeDuplicateInProcess:
+			if err := pause(ctx); err != nil {
+				return err
+			}
+		case code == codeWrongLastSequence:
+			return fmt.Errorf("write key %q of bucket %q: %w", w.Key, s.name, bridge.ErrDeposed)
+		case refused(err):
+			s.refused(w, added)
+			return fmt.Errorf("write key %q of bucket %q: %w: %w", w.Key, s.name, bridge.ErrRefused, err)
+		default:
+			return fmt.Errorf("write key %q of bucket %q: %w", w.Key, s.name, err)
+		}
+	}
+}
+
+func (l *Ledger) publish(ctx context.Context, s *stateBucket, w bridge.Write, fenceSeq uint64, fence string) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	m := &nats.Msg{Subject: bucketSubject(s.name, w.Key), Data: w.Value, Header: nats.Header{}}
+	if w.Value == nil {
+		m.Header.Set("KV-Operation", "DEL")
+		if s.ttl.Load() {
+			m.Header.Set("Nats-TTL", markerTTL)
+		}
+	}
+	_, err := l.js.PublishMsg(ctx, m, jetstream.WithMsgID(w.ID),
+		jetstream.WithExpectLastSequenceForSubject(fenceSeq, bucketSubject(s.name, fence)))
+	return err
+}
+
+// admit keeps the last tenth of the bucket free of new lane entries. It tells
+// whether the key was not there until now.
+func (l *Ledger) admit(ctx context.Context, s *stateBucket, w bridge.Write) (added bool, err error) {
+	if w.Value == nil {
+		return false, nil
+	}
+	if limit := l.js.Conn().MaxPayload() - 1024; int64(len(w.Value)) > limit {
+		return false, fmt.Errorf("write key %q of bucket %q: value of %d bytes, the server takes %d: %w", w.Key, s.name, len(w.Value), limit, bridge.ErrRefused)
+	}
+	s.mu.Lock()
+	_, present := s.present[w.Key]
+	stale := time.Since(s.checked) > time.Second
+	s.mu.Unlock()
+	if !present && strings.Contains(w.Key, ".") {
+		if stale {
+			// A measurement that fails refuses nothing: the server still does.
+			_ = l.measure(ctx, s)
+		}
+		s.mu.Lock()
+		used, limit := s.used, s.max
+		s.mu.Unlock()
+		if limit > 0 && float64(used+size(s, w)) > laneShare*float64(limit) {
+			return false, fmt.Errorf("write key %q of bucket %q: %d of %d bytes used, the rest is kept for marks; give it more room with `nats stream edit %s --max-bytes`: %w",
+				w.Key, s.name, used, limit, bucketStream(s.name), bridge.ErrRefused)
+		}
+	}
+	// From the first sending on the key may be there, whatever is heard of it.
+	s.mu.Lock()
+	s.present[w.Key] = struct{}{}
+	s.used += size(s, w)
+	s.mu.Unlock()
+	return !present, nil
+}
+
+func (l *Ledger) measure(ctx context.Context, s *stateBucket) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	stream, err := l.js.Stream(ctx, bucketStream(s.name))
+	if err != nil {
+		return fmt.Errorf("bucket %q: %w", s.name, err)
+	}
+	info := stream.CachedInfo()
+	s.ttl.Store(info.Config.AllowMsgTTL)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used, s.max, s.checked = int64(info.State.Bytes), info.Config.MaxBytes, time.Now()
+	return nil
+}
+
+// size is about what the server's store needs for a write.
+func size(s *stateBucket, w bridge.Write) int64 {
+	return int64(len(s.name) + 2*len(w.Key) + len(w.Value) + len(w.ID) + 150)
+}
+
+func (s *stateBucket) written(w bridge.Write) {
+	if w.Value != nil {
+		return
+	}
+	s.mu.Lock()
+	delete(s.present, w.Key)
+	s.mu.Unlock()
+}
+
+// refused takes a write back. A key that was there before, or may be by an
+// earlier write of unknown outcome, stays.
+func (s *stateBucket) refused(w bridge.Write, added bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.Value != nil {
+		s.used -= size(s, w)
+	}
+	if added {
+		delete(s.present, w.Key)
+	}
+}
+
+func (f *fence) take(ctx context.Context) error {
+	select {
+	case f.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (f *fence) release() { <-f.turn }
+
+func fenceOf(key string) int {
+	h := fnv.New32a()
+	h.Write([]byte(key))
+	return int(h.Sum32() % fences)
+}
+
+func fenceKey(i int) string { return fencePrefix + strconv.Itoa(i) }
+
+func isMarker(h nats.Header) bool {
+	return h != nil && (h.Get("KV-Operation") != "" || h.Get("Nats-Marker-Reason") != "")
+}
+
+func errorCode(err error) jetstream.ErrorCode {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode
+	}
+	return 0
+}
+
+// refused tells answers after which neither this nor an earlier copy is stored.
+func refused(err error) bool {
+	switch errorCode(err) {
+	case codeStoreFailed, codeMessageTooLarge, codeInsufficientResources, codeStorageExceeded,
+		codeMemoryExceeded, codeAccountExceeded, codeStreamBytesExceeded:
+		return true
+	}
+	return errors.Is(err, nats.ErrMaxPayload)
+}
+
+func pause(ctx context.Context) error {
+	t := time.NewTimer(time.Millisecond + rand.N(4*time.Millisecond))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
+)
+
+// Records implements bridge.Records on the bucket of the subscription records.
+//
+// A deletion is what somebody asked for: a KV-Operation marker, or the server's
+// marker for a removed or purged subject. That a record expired by a limit of
+// the bucket (marker reason MaxAge) is none, and is not passed on.
+type Records struct {
+	js     jetstream.JetStream
+	bucket string
+	log    *slog.Logger
+}
+
+var _ bridge.Records = (*Records)(nil)
+
+// NewRecords reads the bucket of that name. A nil logger means slog.Default().
+func NewRecords(js jetstream.JetStream, bucket string, log *slog.Logger) *Records {
+	if log == nil {
+		log = slog.Default()
+	}
+	return &Records{js: js, bucket: bucket, log: log}
+}
+
+// Watch implements bridge.Records. The callbacks are called from one goroutine.
+func (r *Records) Watch(ctx context.Context, fn func(bridge.Revision), caughtUp func(), missing func(bool)) error {
+	f := follower{
+		js: r.js, bucket: r.bucket, key: ">", log: r.log,
+		caughtUp: caughtUp, missing: missing,
+		each: func(m jetstream.Msg, seq uint64, t time.Time, created int64) {
+			if rev, ok := r.revision(m.Subject(), m.Headers(), m.Data(), seq, t, created); ok {
+				fn(rev)
+			}
+		},
+	}
+	return f.run(ctx)
+}
+
+// Latest implements bridge.Records. An absent bucket is an error, not ErrNotFound.
+func (r *Records) Latest(ctx context.Context, key string) (bridge.Revision, error) {
+	// Read before and after: a bucket that is made anew in between must not
+	// lend its revision to the other one.
+	before, err := r.created(ctx)
+	if err != nil {
+		return bridge.Revision{}, err
+	}
+	m, err := msgget.Last(ctx, r.js, bucketStream(r.bucket), bucketSubject(r.bucket, key))
+	if err != nil {
+		return bridge.Revision{}, fmt.Errorf("read subscription %q: %w", key, err)
+	}
+	after, err := r.created(ctx)
+	if err != nil {
+		return bridge.Revision{}, err
+	}
+	if before != after {
+		return bridge.Revision{}, fmt.Errorf("read subscription %q: bucket %q was made anew meanwhile", key, r.bucket)
+	}
+	rev, ok := r.revision(m.Subject, m.Header, m.Data, m.Seq, m.Time, after)
+	if !ok {
+		return bridge.Revision{}, fmt.Errorf("read subscription %q: expired by a limit of bucket %q: %w", key, r.bucket, bridge.ErrNotFound)
+	}
+	return rev, nil
+}
+
+func (r *Records) created(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	s, err := r.js.Stream(ctx, bucketStream(r.bucket))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, fmt.Errorf("bucket %q is missing", r.bucket)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("bucket %q: %w", r.bucket, err)
+	}
+	return s.CachedInfo().Created.UnixNano(), nil
+}
+
+// revision is false for what is not a change of a record.
+func (r *Records) revision(subject string, h nats.Header, data []byte, seq uint64, t time.Time, created int64) (bridge.Revision, bool) {
+	rev := bridge.Revision{
+		Key:      strings.TrimPrefix(subject, bucketSubject(r.bucket, "")),
+		Revision: seq, Bucket: created, Time: t,
+	}
+	switch op, reason := h.Get("KV-Operation"), h.Get("Nats-Marker-Reason"); {
+	case op == "DEL" || reason == "Remove":
+		rev.Deleted = true
+	case op == "PURGE" || reason == "Purge":
+		rev.Deleted, rev.Purged = true, true
+	case reason != "":
+		return bridge.Revision{}, false
+	default:
+		rev.Value = bytes.Clone(data)
+		if rev.Value == nil {
+			rev.Value = []byte{}
+		}
+	}
+	return rev, true
+}

@@ -1,0 +1,72 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
+)
+
+// Entry is one present entry of a bucket, its value as stored.
+type Entry struct {
+	Key      string
+	Value    json.RawMessage
+	Revision uint64
+}
+
+// ReadEntry reads one entry of a bucket from the stream's leader; ErrNotFound if absent.
+func ReadEntry(ctx context.Context, js jetstream.JetStream, bucket, key string) (Entry, error) {
+	m, err := msgget.Last(ctx, js, bucketStream(bucket), bucketSubject(bucket, key))
+	if err == nil && isMarker(m.Header) {
+		err = bridge.ErrNotFound
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("read %q from bucket %q: %w", key, bucket, err)
+	}
+	return Entry{key, m.Data, m.Seq}, nil
+}
+
+// ListEntries calls fn for each present entry of a bucket, in the order of
+// revisions, fences left out: what `subscriptions list` and `owed list` show.
+// A replica that lags may answer.
+func ListEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn func(Entry) error) error {
+	kv, err := js.KeyValue(ctx, bucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return fmt.Errorf("bucket %q: %w", bucket, bridge.ErrNotFound)
+	}
+	if err != nil {
+		return fmt.Errorf("bucket %q: %w", bucket, err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
+		return fmt.Errorf("list bucket %q: %w", bucket, err)
+	}
+	defer w.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("list bucket %q: %w", bucket, context.Cause(ctx))
+		case e, ok := <-w.Updates():
+			if !ok {
+				return fmt.Errorf("list bucket %q: the bus ended it", bucket)
+			}
+			if e == nil {
+				return nil
+			}
+			if strings.HasPrefix(e.Key(), fencePrefix) {
+				continue
+			}
+			if err := fn(Entry{e.Key(), e.Value(), e.Revision()}); err != nil {
+				return err
+			}
+		}
+	}
+}

@@ -1,0 +1,142 @@
+// Package testbus gives tests a real JetStream server that can be restarted and
+// a proxy in front of it that can freeze and cut connections.
+package testbus
+
+import (
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Bus is a running server with a store of its own.
+type Bus struct {
+	t    testing.TB
+	dir  string
+	port int // fixed after the first start when it listens
+
+	mu sync.Mutex
+	s  *server.Server
+}
+
+// Start runs a server for in-process connections until the test ends.
+func Start(t testing.TB) *Bus { return start(t, 0) }
+
+// Listen runs a server on a free port of 127.0.0.1 until the test ends. It can be restarted.
+func Listen(t testing.TB) *Bus { return start(t, server.RANDOM_PORT) }
+
+func start(t testing.TB, port int) *Bus {
+	t.Helper()
+	b := &Bus{t: t, dir: t.TempDir(), port: port}
+	b.start()
+	t.Cleanup(b.Stop)
+	return b
+}
+
+func (b *Bus) start() {
+	b.t.Helper()
+	opts := &server.Options{
+		ServerName: "testbus", JetStream: true, StoreDir: b.dir,
+		NoSigs: true, NoLog: true, DontListen: b.port == 0,
+	}
+	if b.port != 0 {
+		opts.Host, opts.Port = "127.0.0.1", b.port
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(15 * time.Second) {
+		b.t.Fatal("server not ready")
+	}
+	if b.port != 0 {
+		b.port = s.Addr().(*net.TCPAddr).Port
+	}
+	b.mu.Lock()
+	b.s = s
+	b.mu.Unlock()
+}
+
+// Stop ends the server. Start comes again with Restart.
+func (b *Bus) Stop() {
+	b.mu.Lock()
+	s := b.s
+	b.mu.Unlock()
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+// Restart stops the server and starts it on the same store and port.
+func (b *Bus) Restart() {
+	b.t.Helper()
+	b.Stop()
+	b.start()
+}
+
+// URL of a listening bus.
+func (b *Bus) URL() string { return b.s.ClientURL() }
+
+// Addr is host:port of a listening bus.
+func (b *Bus) Addr() string { return b.s.Addr().String() }
+
+// InProcessConn makes the bus a nats.InProcessConnProvider.
+func (b *Bus) InProcessConn() (net.Conn, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.s.InProcessConn()
+}
+
+// Conn connects in-process until the test ends.
+func (b *Bus) Conn() *nats.Conn {
+	b.t.Helper()
+	return Dial(b.t, "", nats.InProcessServer(b))
+}
+
+// JetStream is a handle on a connection of its own.
+func (b *Bus) JetStream() jetstream.JetStream {
+	b.t.Helper()
+	return JetStream(b.t, b.Conn())
+}
+
+// Dial connects as the program does (no buffer over a lost connection, quick
+// reconnects) until the test ends.
+func Dial(t testing.TB, url string, opts ...nats.Option) *nats.Conn {
+	t.Helper()
+	opts = append([]nats.Option{
+		nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
+	}, opts...)
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// JetStream of a connection.
+func JetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// Eventually polls until ok says yes, at most 10 s.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 10s: %s", what)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
