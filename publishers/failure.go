@@ -1,0 +1,150 @@
+package publishers
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"orderbridge/bridge"
+)
+
+const maxReason = 1 << 10
+
+// transportFailure says why there was no answer. Errors are told apart by
+// type; the text of those that nobody knows is passed on.
+func transportFailure(err error, host string, timeout, connect time.Duration) *bridge.AttemptError {
+	fault, reason := bridge.FaultTransport, ""
+	var (
+		policy   *policyError
+		dns      *net.DNSError
+		step     *connectError
+		op       *net.OpError
+		netErr   net.Error
+		unknown  x509.UnknownAuthorityError
+		invalid  x509.CertificateInvalidError
+		wrong    x509.HostnameError
+		record   tls.RecordHeaderError
+		isStep   = errors.As(err, &step)
+		isRemote = errors.As(err, &op) && op.Op == "remote error"
+	)
+	switch {
+	case errors.As(err, &policy):
+		fault, reason = bridge.FaultConfig, "not allowed by policy: "+policy.Error()
+	case errors.As(err, &dns) && dns.IsNotFound:
+		reason = "DNS: no such host " + strconv.Quote(dns.Name)
+	case errors.As(err, &dns) && dns.IsTimeout:
+		reason = "DNS: no answer in time for " + strconv.Quote(dns.Name)
+	case errors.As(err, &dns):
+		reason = "DNS: " + strconv.Quote(dns.Name) + " could not be resolved"
+	case errors.As(err, &wrong):
+		reason = "TLS: the certificate is not valid for host " + strconv.Quote(wrong.Host)
+	case errors.As(err, &unknown):
+		reason = "TLS: the certificate is signed by an unknown authority, or by itself"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		reason = "TLS: the certificate has expired or is not valid yet"
+	case errors.As(err, &invalid):
+		reason = "TLS: the certificate is not valid: " + invalid.Error()
+	case errors.As(err, &record):
+		reason = "TLS: " + host + " does not speak TLS at this port"
+	case isRemote:
+		reason = "TLS: refused by the server: " + op.Err.Error()
+	case isStep && isTimeout(err):
+		reason = step.step + ": no connection to " + host + " within " + connect.String()
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		reason = "timeout: no answer from " + host + " within " + timeout.String()
+	case errors.As(err, &netErr) && netErr.Timeout():
+		reason = "timeout: no answer from " + host + " within " + timeout.String()
+	case errors.Is(err, syscall.ECONNREFUSED):
+		reason = "connection refused by " + host
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED):
+		reason = "connection reset by " + host
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		reason = "no route to " + host
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		if reason = "connection closed by " + host + " before its answer"; isStep {
+			reason = step.step + ": connection closed by " + host
+		}
+	case isStep:
+		reason = step.step + ": " + step.err.Error()
+	default:
+		reason = "no valid answer from " + host + ": " + err.Error()
+	}
+	return &bridge.AttemptError{Fault: fault, Reason: oneLine(reason, maxReason), Err: err}
+}
+
+func isTimeout(err error) bool {
+	var netErr net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout()
+}
+
+// statusFailure is an answer that is no success. body is what was read of it.
+func statusFailure(resp *http.Response, body []byte, e *endpoint, now time.Time) *bridge.AttemptError {
+	reason := strconv.Itoa(resp.StatusCode)
+	if text := http.StatusText(resp.StatusCode); text != "" {
+		reason += " " + text
+	}
+	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
+		reason += " (redirects are not followed)"
+	}
+	if text := oneLine(e.redact(string(body)), maxReason); text != "" {
+		reason += ": " + text
+	}
+	failure := &bridge.AttemptError{Fault: bridge.FaultStatus, Status: resp.StatusCode, Reason: oneLine(reason, maxReason)}
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+		failure.RetryAfter = bridge.ParseRetryAfter(resp.Header.Get("Retry-After"), now)
+	}
+	return failure
+}
+
+// redact hides what the record keeps secret: an endpoint may send back what it
+// was sent.
+func (e *endpoint) redact(s string) string {
+	for _, secret := range e.secrets {
+		s = strings.ReplaceAll(s, secret, "[redacted]")
+	}
+	return s
+}
+
+// oneLine makes foreign text fit for a log line: white space becomes a blank,
+// control characters and what is no UTF-8 go, and it is at most max bytes long.
+func oneLine(s string, max int) string {
+	var b strings.Builder
+	blank := false
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		i += size
+		switch {
+		case r == utf8.RuneError && size <= 1:
+			continue
+		case unicode.IsSpace(r):
+			blank = b.Len() > 0
+			continue
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), r == '\u2028', r == '\u2029':
+			continue
+		}
+		need := utf8.RuneLen(r)
+		if blank {
+			need++
+		}
+		if b.Len()+need > max {
+			break
+		}
+		if blank {
+			b.WriteByte(' ')
+			blank = false
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

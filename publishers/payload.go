@@ -1,0 +1,294 @@
+package publishers
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"sort"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+
+	"orderbridge/bridge"
+)
+
+const (
+	typeJSON       = "application/json"
+	typeBinary     = "application/octet-stream"
+	typeCloudEvent = "application/cloudevents+json"
+)
+
+// renderBody makes the body of a POST or PUT and its content type. The error
+// says why this event has no such body.
+func renderBody(payload string, e *bridge.Event) (body []byte, contentType string, err error) {
+	switch payload {
+	case "notification":
+		body, err = notification(e)
+		return body, typeJSON, err
+	case "cloudevent":
+		body, err = cloudEvent(e)
+		return body, typeCloudEvent, err
+	}
+	if body = e.Data; body == nil {
+		body = []byte{}
+	}
+	return body, contentTypeOf(e), nil
+}
+
+// contentTypeOf is the content type that the event's publisher gave it, by a
+// Content-Type header or, for a CloudEvent in binary mode, ce-datacontenttype;
+// without one application/json if the data is JSON, else
+// application/octet-stream. An object or array is known by its first and last
+// byte: it is not parsed on the way through.
+func contentTypeOf(e *bridge.Event) string {
+	for _, name := range [...]string{"Content-Type", "ce-datacontenttype"} {
+		if v := eventHeader(e, name); v != "" && len(v) <= 256 && strings.Contains(v, "/") && validFieldValue(v) {
+			return v
+		}
+	}
+	if looksLikeJSON(e.Data) {
+		return typeJSON
+	}
+	return typeBinary
+}
+
+func looksLikeJSON(data []byte) bool {
+	data = bytes.TrimSpace(data)
+	if len(data) == 0 {
+		return false
+	}
+	switch first, last := data[0], data[len(data)-1]; {
+	case first == '{':
+		return last == '}'
+	case first == '[':
+		return last == ']'
+	case len(data) > 4096: // a scalar of that size is no event
+		return false
+	}
+	return json.Valid(data)
+}
+
+// notification is contract B4's body, exactly two members.
+func notification(e *bridge.Event) ([]byte, error) {
+	switch {
+	case e.OrderID == "":
+		return nil, errors.New("the event has no orderId, which payload notification needs")
+	case e.Type == "":
+		return nil, errors.New("the event has no event type, which payload notification needs")
+	}
+	b := make([]byte, 0, len(e.OrderID)+len(e.Type)+32)
+	b = append(b, `{"orderId":`...)
+	b = appendJSONString(b, e.OrderID)
+	b = append(b, `,"eventType":`...)
+	b = appendJSONString(b, e.Type)
+	return append(b, '}'), nil
+}
+
+// Where an event does not say these itself.
+const (
+	defaultSource = "/orderbridge"
+	defaultType   = "order.changed"
+)
+
+// cloudEvent is the event as a structured CloudEvent 1.0 in JSON. One that came
+// as such is passed on byte for byte; one in binary mode keeps all its
+// attributes; for any other id, source (/orderbridge), type, subject (the order
+// id) and time are made from the event. Data is embedded if it is JSON, else it
+// stands in data_base64.
+func cloudEvent(e *bridge.Event) ([]byte, error) {
+	if named := mediaType(eventHeader(e, "Content-Type")) == typeCloudEvent; named || isStructured(e.Data) {
+		if named && !json.Valid(e.Data) {
+			return nil, errors.New("the event says that it is a structured CloudEvent, but is not JSON")
+		}
+		return e.Data, nil
+	}
+	attributes := binaryAttributes(e)
+	if attributes["specversion"] == "" {
+		attributes = map[string]string{"id": e.ID, "source": defaultSource, "type": e.Type}
+		if e.Type == "" {
+			attributes["type"] = defaultType
+		}
+		if e.OrderID != "" {
+			attributes["subject"] = e.OrderID
+		}
+		if !e.Time.IsZero() {
+			attributes["time"] = e.Time.UTC().Format(time.RFC3339Nano)
+		}
+		if contentType := contentTypeOf(e); len(e.Data) > 0 {
+			attributes["datacontenttype"] = contentType
+		}
+		attributes["specversion"] = "1.0"
+	}
+	// Required attributes that a publisher left out are mended, not refused.
+	for name, value := range map[string]string{"id": e.ID, "source": defaultSource, "type": defaultType} {
+		if attributes[name] == "" {
+			attributes[name] = value
+		}
+	}
+
+	names := make([]string, 0, len(attributes))
+	for name := range attributes {
+		names = append(names, name)
+	}
+	sort.Slice(names, func(i, j int) bool { return attributeOrder(names[i]) < attributeOrder(names[j]) })
+	b := append(make([]byte, 0, len(e.Data)+512), '{')
+	for i, name := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendJSONString(b, name)
+		b = append(b, ':')
+		b = appendJSONString(b, attributes[name])
+	}
+	switch {
+	case len(e.Data) == 0:
+	case isJSONType(attributes["datacontenttype"]) && json.Valid(e.Data) && utf8.Valid(e.Data):
+		b = append(b, `,"data":`...)
+		b = append(b, bytes.TrimSpace(e.Data)...)
+	default:
+		b = append(b, `,"data_base64":"`...)
+		b = base64.StdEncoding.AppendEncode(b, e.Data)
+		b = append(b, '"')
+	}
+	return append(b, '}'), nil
+}
+
+// isStructured reports whether the data is a CloudEvent in JSON, with all that
+// the specification requires.
+func isStructured(data []byte) bool {
+	if !looksLikeJSON(data) || !json.Valid(data) {
+		return false
+	}
+	for _, v := range gjson.GetManyBytes(data, "specversion", "id", "source", "type") {
+		if v.Type != gjson.String || v.Str == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// binaryAttributes are the attributes of a CloudEvent in binary mode, or an
+// empty map.
+func binaryAttributes(e *bridge.Event) map[string]string {
+	attributes := map[string]string{}
+	for k, v := range e.Header {
+		if len(k) <= 3 || len(v) == 0 || !strings.EqualFold(k[:3], "ce-") {
+			continue
+		}
+		if name := strings.ToLower(k[3:]); attributeName(name) {
+			attributes[name] = percentDecode(v[0])
+		}
+	}
+	if v := eventHeader(e, "Content-Type"); v != "" && attributes["datacontenttype"] == "" && len(attributes) > 0 {
+		attributes["datacontenttype"] = v
+	}
+	return attributes
+}
+
+// attributeName reports whether CloudEvents allows the name; data is no attribute.
+func attributeName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9') {
+			return false
+		}
+	}
+	return s != "data"
+}
+
+// attributeOrder sorts the well-known attributes first, in the order in which
+// the specification shows them.
+func attributeOrder(name string) string {
+	for i, known := range [...]string{"specversion", "id", "source", "type", "subject", "time", "datacontenttype"} {
+		if name == known {
+			return string(rune('0' + i))
+		}
+	}
+	return "~" + name
+}
+
+// percentDecode undoes the encoding of CloudEvents headers; what is not well
+// encoded is taken as it stands.
+func percentDecode(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			b = append(b, s[i])
+			continue
+		}
+		if i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]) {
+			return s
+		}
+		b = append(b, unhex(s[i+1])<<4|unhex(s[i+2]))
+		i += 2
+	}
+	if !utf8.Valid(b) {
+		return s
+	}
+	return string(b)
+}
+
+func unhex(c byte) byte {
+	switch {
+	case c >= 'a':
+		return c - 'a' + 10
+	case c >= 'A':
+		return c - 'A' + 10
+	}
+	return c - '0'
+}
+
+func mediaType(contentType string) string {
+	base, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(base))
+}
+
+// isJSONType follows CloudEvents: no datacontenttype means JSON.
+func isJSONType(contentType string) bool {
+	m := mediaType(contentType)
+	return m == "" || m == typeJSON || m == "text/json" || strings.HasSuffix(m, "+json")
+}
+
+// appendJSONString appends s as a JSON string and escapes only what JSON asks
+// for: encoding/json would write < > & as \u003c and so on.
+func appendJSONString(b []byte, s string) []byte {
+	b = append(b, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && size == 1 {
+				b = append(append(b, s[start:i]...), "\uFFFD"...)
+				start = i + 1
+			}
+			i += size
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		b = append(b, s[start:i]...)
+		switch c {
+		case '"', '\\':
+			b = append(b, '\\', c)
+		case '\n':
+			b = append(b, '\\', 'n')
+		case '\r':
+			b = append(b, '\\', 'r')
+		case '\t':
+			b = append(b, '\\', 't')
+		default:
+			b = append(b, '\\', 'u', '0', '0', upperHex[c>>4], upperHex[c&15])
+		}
+		i++
+		start = i
+	}
+	return append(append(b, s[start:]...), '"')
+}

@@ -1,0 +1,237 @@
+package publishers
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"orderbridge/bridge"
+)
+
+// request is the description of one HTTP request: a value, nothing is sent yet.
+type request struct {
+	method string
+	url    *url.URL
+	header http.Header
+	body   []byte // nil: no body, and no Content-Type
+}
+
+// endpoint is what of a record is compiled once: all of a request that does not
+// depend on the event.
+type endpoint struct {
+	method  string
+	payload string
+	target  *template
+	static  []headerField // the record's own headers and its authentication
+	secrets []string      // what must never come back in an error text
+}
+
+type headerField struct {
+	name  string // canonical
+	value []string
+}
+
+func compileEndpoint(s *bridge.Subscription) (*endpoint, error) {
+	more := s.More
+	if more == nil {
+		more = &bridge.SubscriptionMore{}
+	}
+	e := &endpoint{method: s.Method, payload: s.Payload}
+	if e.method == "" {
+		e.method = http.MethodPost
+	}
+	if e.payload == "" {
+		e.payload = "event"
+	}
+	switch e.method {
+	case http.MethodGet, http.MethodPost, http.MethodPut:
+	default:
+		return nil, errors.New("method " + strconv.Quote(e.method) + " is none of GET, POST, PUT")
+	}
+	switch e.payload {
+	case "event", "notification", "cloudevent":
+	default:
+		return nil, errors.New("payload " + strconv.Quote(e.payload) + " is none of event, notification, cloudevent")
+	}
+	key := more.Key.Reveal()
+	var err error
+	if e.target, err = parseTemplate(s.TargetURL, key); err != nil {
+		return nil, err
+	}
+	if key != "" {
+		e.secrets = append(e.secrets, key, escapeValue(key))
+	}
+	for name, value := range more.Headers {
+		if !validHeader(name, value) {
+			return nil, errors.New("header " + strconv.Quote(name) + " has a name or value that HTTP does not allow")
+		}
+		e.static = append(e.static, headerField{textproto.CanonicalMIMEHeaderKey(name), []string{value}})
+		// Shorter ones are no secrets, and hiding them would only garble texts.
+		if len(value) >= 8 {
+			e.secrets = append(e.secrets, value)
+		}
+	}
+	if a := more.Auth; a != nil {
+		switch a.Type {
+		case "basic":
+			credentials := base64.StdEncoding.EncodeToString([]byte(a.Username + ":" + a.Password.Reveal()))
+			e.static = append(e.static, headerField{"Authorization", []string{"Basic " + credentials}})
+			e.secrets = append(e.secrets, credentials)
+			if a.Password != "" {
+				e.secrets = append(e.secrets, a.Password.Reveal())
+			}
+		case "noauth", "":
+		default:
+			return nil, errors.New("auth type " + strconv.Quote(a.Type) + " is not supported")
+		}
+	}
+	return e, nil
+}
+
+// render makes the request of an attempt. It is a pure function of the
+// compiled record, the delivery and the time; an error means that no later
+// attempt can do better.
+func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time) (request, error) {
+	r := request{method: e.method}
+	var err error
+	if r.url, err = e.target.render(d.Event); err != nil {
+		return request{}, err
+	}
+	contentType := ""
+	if e.method != http.MethodGet {
+		if r.body, contentType, err = renderBody(e.payload, d.Event); err != nil {
+			return request{}, err
+		}
+	}
+
+	// One allocation for all values of one header each.
+	values := make([]string, 0, 10)
+	r.header = make(http.Header, 16)
+	set := func(name, value string) {
+		values = append(values, value)
+		r.header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	for _, f := range e.static {
+		r.header[f.name] = f.value
+	}
+	if contentType != "" {
+		set("Content-Type", contentType)
+	}
+	r.header["User-Agent"] = userAgent
+	id := deliveryHeader(d.ID())
+	set("Webhook-Id", id)
+	set("Idempotency-Key", id)
+	set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	set("X-Attempt", strconv.Itoa(d.Attempt))
+	if v := headerValue(d.Event.OrderID); v != "" && len(v) <= maxHeaderValue {
+		set("X-Order-Id", v)
+	}
+	if v := headerValue(d.Event.Type); v != "" && len(v) <= maxHeaderValue {
+		set("X-Event-Type", v)
+	}
+	if d.Redrive {
+		set("X-Redrive", "true")
+	}
+	if parent := eventHeader(d.Event, "traceparent"); validTraceparent(parent) {
+		set("Traceparent", parent)
+		if state := eventHeader(d.Event, "tracestate"); state != "" && len(state) <= 512 && validFieldValue(state) {
+			set("Tracestate", state)
+		}
+	}
+	return r, nil
+}
+
+// maxHeaderValue bounds a header that carries an id: servers refuse requests
+// whose headers pass 8 KiB or so in all.
+const maxHeaderValue = 2048
+
+// deliveryHeader is a delivery id as a header: encoded by headerValue or, where
+// that would be too long, "sha256-" and the hash of the id in hex. Either way
+// it is the same for each attempt and another one for each other delivery.
+func deliveryHeader(id string) string {
+	v := headerValue(id)
+	if len(v) <= maxHeaderValue {
+		return v
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "sha256-" + hex.EncodeToString(sum[:])
+}
+
+// headerValue encodes a text for a header: visible ASCII stands for itself, but
+// each % and every other byte (spaces, control characters, UTF-8) is %XX.
+// Percent-decoding gives the text back, and nothing in it can break a header.
+func headerValue(s string) string {
+	plain := 0
+	for plain < len(s) && s[plain] > ' ' && s[plain] < 0x7f && s[plain] != '%' {
+		plain++
+	}
+	if plain == len(s) {
+		return s
+	}
+	b := append(make([]byte, 0, len(s)+16), s[:plain]...)
+	for i := plain; i < len(s); i++ {
+		if c := s[i]; c > ' ' && c < 0x7f && c != '%' {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
+		}
+	}
+	return string(b)
+}
+
+// eventHeader is the first value of a header of the event, whatever its case.
+func eventHeader(e *bridge.Event, name string) string {
+	if len(e.Header) == 0 {
+		return ""
+	}
+	if v := e.Header[name]; len(v) > 0 {
+		return v[0]
+	}
+	for k, v := range e.Header {
+		if len(v) > 0 && strings.EqualFold(k, name) {
+			return v[0]
+		}
+	}
+	return ""
+}
+
+// validTraceparent reports whether s is a W3C trace context of version 00.
+func validTraceparent(s string) bool {
+	if len(s) != 55 || s[:3] != "00-" || s[35] != '-' || s[52] != '-' {
+		return false
+	}
+	for i := 3; i < len(s); i++ {
+		if c := s[i]; i != 35 && i != 52 && !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
+			return false
+		}
+	}
+	return strings.Trim(s[3:35], "0") != "" && strings.Trim(s[36:52], "0") != ""
+}
+
+func validHeader(name, value string) bool {
+	if name == "" {
+		return false
+	}
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"(),/:;<=>?@[\\]{}", c) >= 0 {
+			return false
+		}
+	}
+	return validFieldValue(value)
+}
+
+func validFieldValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,492 @@
+package publishers
+
+import (
+	"fmt"
+	"net/http"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"orderbridge/bridge"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// dump writes a request as it will stand on the wire, headers sorted.
+func dump(r request) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\nHost: %s\n", r.method, r.url.RequestURI(), r.url.Host)
+	names := make([]string, 0, len(r.header))
+	for name := range r.header {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		for _, v := range r.header[name] {
+			fmt.Fprintf(&b, "%s: %s\n", name, v)
+		}
+	}
+	if r.body != nil {
+		fmt.Fprintf(&b, "\n%s\n", r.body)
+	}
+	return b.String()
+}
+
+func renderFor(t *testing.T, s *bridge.Subscription, e *bridge.Event) (request, error) {
+	t.Helper()
+	compiled, err := compileEndpoint(s)
+	if err != nil {
+		t.Fatalf("compile: %v", err)
+	}
+	return compiled.render(&bridge.Delivery{Subscription: s, Event: e, Generation: 7, Attempt: 1}, []string{"orderbridge/test"}, noon)
+}
+
+func TestRenderGolden(t *testing.T) {
+	t.Parallel()
+	accepted := &bridge.Event{
+		Message: bridge.Message{Seq: 42, Time: noon, Subject: "orders.acme.OrderAccepted.4711", Data: []byte(`{ "orderId": "4711",  "n": "22" }`)},
+		ID:      "e-1", Type: "OrderAccepted", OrderID: "4711",
+	}
+	for _, tc := range []struct {
+		name     string
+		sub      bridge.Subscription
+		event    *bridge.Event
+		delivery bridge.Delivery
+		want     string
+	}{{
+		name:  "POST, event",
+		sub:   bridge.Subscription{ID: "erp", TargetURL: "https://erp.example.com/orders", Method: "POST", Payload: "event"},
+		event: accepted,
+		want: `POST /orders
+Host: erp.example.com
+Content-Type: application/json
+Idempotency-Key: e-1.erp.7
+User-Agent: orderbridge/test
+Webhook-Id: e-1.erp.7
+Webhook-Timestamp: 1772366400
+X-Attempt: 3
+X-Event-Type: OrderAccepted
+X-Order-Id: 4711
+
+{ "orderId": "4711",  "n": "22" }
+`,
+	}, {
+		name:  "GET",
+		sub:   bridge.Subscription{ID: "erp", TargetURL: "https://erp.example.com/orders/{orderId}", Method: "GET"},
+		event: accepted,
+		want: `GET /orders/4711
+Host: erp.example.com
+Idempotency-Key: e-1.erp.7
+User-Agent: orderbridge/test
+Webhook-Id: e-1.erp.7
+Webhook-Timestamp: 1772366400
+X-Attempt: 3
+X-Event-Type: OrderAccepted
+X-Order-Id: 4711
+`,
+	}, {
+		name: "PUT, everything",
+		sub: bridge.Subscription{
+			ID: "erp", TargetURL: "https://erp.example.com:8443/a?x={legacyOrderId}", Method: "PUT", Payload: "notification",
+			More: &bridge.SubscriptionMore{
+				Headers: map[string]string{"x-api": "abc"},
+				Key:     "k&y",
+				Auth:    &bridge.Auth{Type: "basic", Username: "aladdin", Password: "opensesame"},
+			},
+		},
+		event: &bridge.Event{
+			Message: bridge.Message{Header: map[string][]string{
+				"traceparent":          {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+				"tracestate":           {"a=b"},
+				"Nats-Msg-Id":          {"e 1"},
+				"Nats-Expected-Stream": {"X"},
+			}},
+			ID: "e 1", Type: "Order<Accepted>", OrderID: "a\r\nX-Evil: 1", LegacyOrderID: "ä/ö&b",
+		},
+		delivery: bridge.Delivery{Redrive: true},
+		want: `PUT /a?x=%C3%A4%2F%C3%B6%26b&key=k%26y
+Host: erp.example.com:8443
+Authorization: Basic YWxhZGRpbjpvcGVuc2VzYW1l
+Content-Type: application/json
+Idempotency-Key: e%201.erp.7
+Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
+Tracestate: a=b
+User-Agent: orderbridge/test
+Webhook-Id: e%201.erp.7
+Webhook-Timestamp: 1772366400
+X-Api: abc
+X-Attempt: 3
+X-Event-Type: Order<Accepted>
+X-Order-Id: a%0D%0AX-Evil:%201
+X-Redrive: true
+
+{"orderId":"a\r\nX-Evil: 1","eventType":"Order<Accepted>"}
+`,
+	}} {
+		compiled, err := compileEndpoint(&tc.sub)
+		if err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+			continue
+		}
+		d := tc.delivery
+		d.Subscription, d.Event, d.Generation, d.Attempt = &tc.sub, tc.event, 7, 3
+		r, err := compiled.render(&d, []string{"orderbridge/test"}, noon)
+		if err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+			continue
+		}
+		if diff := cmp.Diff(tc.want, dump(r)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}
+
+func TestContractD1MethodIsOneOfThree(t *testing.T) {
+	t.Parallel()
+	for method, ok := range map[string]bool{"GET": true, "POST": true, "PUT": true, "": true, "DELETE": false, "PATCH": false, "get": false} {
+		_, err := compileEndpoint(&bridge.Subscription{TargetURL: "https://h/{orderId}", Method: method})
+		if (err == nil) != ok {
+			t.Errorf("%q: got %v", method, err)
+		}
+	}
+}
+
+func TestContractD3PercentEncodesOrderID(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 1000)
+	for id, want := range map[string]string{
+		"4711":        "4711",
+		"a b":         "a%20b",
+		"a/b":         "a%2Fb",
+		"a?b#c":       "a%3Fb%23c",
+		"50%":         "50%25",
+		"a%2Fb":       "a%252Fb",
+		"a&b=c;d":     "a%26b%3Dc%3Bd",
+		"a+b":         "a%2Bb",
+		"ü":           "%C3%BC",
+		"注文":          "%E6%B3%A8%E6%96%87",
+		"a\r\nb":      "a%0D%0Ab",
+		"*":           "%2A",
+		"a.b-c_d~e":   "a.b-c_d~e",
+		"...":         "...",
+		"\x00\xff":    "%00%FF",
+		"{orderId}":   "%7BorderId%7D",
+		"../../admin": "..%2F..%2Fadmin",
+		`\..\x`:       "%5C..%5Cx",
+		long:          long,
+	} {
+		for _, place := range []string{"/any/path/%s", "/any/path/%s/lines", "/x?orderId=%s", "/x?orderId=%s&y=1"} {
+			s := &bridge.Subscription{ID: "s", Method: "GET", TargetURL: "https://h" + fmt.Sprintf(place, "{orderId}")}
+			r, err := renderFor(t, s, &bridge.Event{ID: "e", OrderID: id})
+			if err != nil {
+				t.Errorf("%q in %s: %v", id, place, err)
+				continue
+			}
+			if got, want := r.url.RequestURI(), fmt.Sprintf(place, want); got != want {
+				t.Errorf("%q in %s:\n got %s\nwant %s", id, place, got, want)
+			}
+		}
+	}
+}
+
+func TestContractD4Placeholders(t *testing.T) {
+	t.Parallel()
+	e := &bridge.Event{ID: "e", OrderID: "o 1", LegacyOrderID: "l/1"}
+	for target, want := range map[string]string{
+		"https://h/{orderId}":                   "/o%201",
+		"https://h/<orderId>":                   "/o%201",
+		"https://h/{legacyOrderId}":             "/l%2F1",
+		"https://h/<legacyOrderId>?o={orderId}": "/l%2F1?o=o%201",
+		"https://h/a{orderId}b/c":               "/ao%201b/c",
+		"https://h/{orderId}{legacyOrderId}":    "/o%201l%2F1",
+		"https://h?o={orderId}":                 "/?o=o%201",
+		"https://h/?o={orderId}#part":           "/?o=o%201",
+		"https://h//a/{orderId}":                "//a/o%201",
+		"https://h/a%2Fb/{orderId}":             "/a%2Fb/o%201",
+		"https://h/ä b/{orderId}?q=a b":         "/%C3%A4%20b/o%201?q=a%20b",
+		"https://h/100%/x":                      "",
+		"https://h/?q=100%&o={orderId}":         "/?q=100%25&o=o%201",
+		"https://h":                             "/",
+		"https://h/":                            "/",
+		"https://h/a?b=c":                       "/a?b=c",
+		"https://h/a?":                          "/a?",
+		"https://h/{orderID}":                   "",
+		"https://h/{}":                          "",
+		"https://h/{orderId":                    "",
+		"https://{orderId}.example.com/":        "",
+		"https://h:{orderId}/":                  "",
+		"https://{orderId}":                     "",
+		"{orderId}":                             "",
+		"ftp://h/{orderId}":                     "",
+		"https://user:pass@h/{orderId}":         "",
+		"https:///x":                            "",
+		"//h/x":                                 "",
+		"https://h/?a={legacyOrderId}&b=<orderId>&c=static": "/?a=l%2F1&b=o%201&c=static",
+	} {
+		s := &bridge.Subscription{ID: "s", Method: "GET", TargetURL: target}
+		compiled, err := compileEndpoint(s)
+		if want == "" {
+			if err == nil {
+				t.Errorf("%s: accepted", target)
+			} else if strings.Contains(err.Error(), "pass") {
+				t.Errorf("%s: the error shows the password: %v", target, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", target, err)
+			continue
+		}
+		r, err := compiled.render(&bridge.Delivery{Subscription: s, Event: e}, nil, noon)
+		if err != nil {
+			t.Errorf("%s: %v", target, err)
+			continue
+		}
+		if got := r.url.RequestURI(); got != want || r.url.Host != "h" {
+			t.Errorf("%s:\n got %s on %s\nwant %s", target, got, r.url.Host, want)
+		}
+	}
+}
+
+func TestContractB5KeyGoesOnTheURL(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ target, key, want string }{
+		{"http://www.example.org/automation", "QueryParameterKey", "/automation/?key=QueryParameterKey"},
+		{"http://www.example.org/automation/", "k", "/automation/?key=k"},
+		{"http://www.example.org", "k", "/?key=k"},
+		{"http://www.example.org/", "k", "/?key=k"},
+		{"http://www.example.org/a?b=c", "k", "/a?b=c&key=k"},
+		{"http://www.example.org/a?", "k", "/a?key=k"},
+		{"http://www.example.org/a?b=c&", "k", "/a?b=c&key=k"},
+		{"http://www.example.org/a", "a b&c=d/ä", "/a/?key=a%20b%26c%3Dd%2F%C3%A4"},
+		{"http://www.example.org/a", "", "/a"},
+		{"http://www.example.org/{orderId}", "k", "/4711/?key=k"},
+		{"http://www.example.org/?o={orderId}", "k", "/?o=4711&key=k"},
+	} {
+		s := &bridge.Subscription{ID: "s", TargetURL: tc.target, More: &bridge.SubscriptionMore{Key: bridge.Secret(tc.key)}}
+		r, err := renderFor(t, s, &bridge.Event{ID: "e", OrderID: "4711"})
+		if err != nil {
+			t.Errorf("%s: %v", tc.target, err)
+			continue
+		}
+		if got := r.url.RequestURI(); got != tc.want {
+			t.Errorf("%s with key %q:\n got %s\nwant %s", tc.target, tc.key, got, tc.want)
+		}
+	}
+}
+
+func TestContractD6MissingIDIsNeverEmpty(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		target string
+		event  bridge.Event
+		reason string // "" means that it renders
+	}{
+		{"https://h/{orderId}", bridge.Event{}, "the event has no orderId, which the target URL needs"},
+		{"https://h/?o={orderId}", bridge.Event{LegacyOrderID: "l"}, "the event has no orderId, which the target URL needs"},
+		{"https://h/{legacyOrderId}", bridge.Event{OrderID: "o"}, "the event has no legacyOrderId, which the target URL needs"},
+		{"https://h/{orderId}/{legacyOrderId}", bridge.Event{OrderID: "o"}, "the event has no legacyOrderId, which the target URL needs"},
+		{"https://h/{orderId}", bridge.Event{OrderID: "."}, "the event's orderId is ., which cannot stand in a path"},
+		{"https://h/a/{orderId}/b", bridge.Event{OrderID: ".."}, "the event's orderId is .., which cannot stand in a path"},
+		{"https://h/?o={orderId}", bridge.Event{OrderID: ".."}, ""},
+		{"https://h/x", bridge.Event{}, ""},
+	} {
+		_, err := renderFor(t, &bridge.Subscription{ID: "s", TargetURL: tc.target}, &tc.event)
+		if got := fmt.Sprint(err); err == nil && tc.reason != "" || err != nil && got != tc.reason {
+			t.Errorf("%s, order %q: got %v, want %q", tc.target, tc.event.OrderID, err, tc.reason)
+		}
+	}
+}
+
+func TestContractB4NotificationHasExactlyTwoMembers(t *testing.T) {
+	t.Parallel()
+	s := &bridge.Subscription{ID: "s", TargetURL: "https://h/", Payload: "notification"}
+	for _, tc := range []struct{ id, eventType, want string }{
+		{"07c6ad8c-d1ba-4e73-9bbf-c70a085a449c", "OrderAccepted", `{"orderId":"07c6ad8c-d1ba-4e73-9bbf-c70a085a449c","eventType":"OrderAccepted"}`},
+		{`a"b\c`, "<&>", `{"orderId":"a\"b\\c","eventType":"<&>"}`},
+		{"\x01\r\n\t", "ä\u2028", `{"orderId":"\u0001\r\n\t","eventType":"ä` + "\u2028" + `"}`},
+		{"\xffx", "T", `{"orderId":"` + "\uFFFD" + `x","eventType":"T"}`},
+		{"", "T", ""},
+		{"o", "", ""},
+	} {
+		r, err := renderFor(t, s, &bridge.Event{ID: "e", OrderID: tc.id, Type: tc.eventType, Message: bridge.Message{Data: []byte("not JSON")}})
+		if (err != nil) != (tc.want == "") || string(r.body) != tc.want {
+			t.Errorf("%q: got %s, %v\nwant %s", tc.id, r.body, err, tc.want)
+		}
+		if err == nil && r.header.Get("Content-Type") != "application/json" {
+			t.Errorf("content type %q", r.header.Get("Content-Type"))
+		}
+	}
+}
+
+func TestContractA10D7D8BytesUnchanged(t *testing.T) {
+	t.Parallel()
+	s := &bridge.Subscription{ID: "s", TargetURL: "https://h/"}
+	for _, tc := range []struct{ data, contentType, want string }{
+		{`{"elapsedTime":"22","uuid":"u","seq":1}`, "", "application/json"},
+		{` [ 1 , 2 ] ` + "\n", "", "application/json"},
+		{`{"legacyOrderId":"l","lines":[]}`, "", "application/json"},
+		{`"text"`, "", "application/json"},
+		{`22`, "", "application/json"},
+		{`not JSON`, "", "application/octet-stream"},
+		{"\x00\xff", "", "application/octet-stream"},
+		{``, "", "application/octet-stream"},
+		{`<order/>`, "application/xml; charset=utf-8", "application/xml; charset=utf-8"},
+		{`{}`, "text/plain\r\nX-Evil: 1", "application/json"},
+		{`{}`, "nonsense", "application/json"},
+	} {
+		e := &bridge.Event{ID: "e", Message: bridge.Message{Data: []byte(tc.data)}}
+		if tc.contentType != "" {
+			e.Header = map[string][]string{"content-type": {tc.contentType}}
+		}
+		r, err := renderFor(t, s, e)
+		if err != nil || string(r.body) != tc.data || r.body == nil {
+			t.Errorf("%q: got %q, %v", tc.data, r.body, err)
+		}
+		if got := r.header.Get("Content-Type"); got != tc.want {
+			t.Errorf("%q: content type %q, want %q", tc.data, got, tc.want)
+		}
+	}
+}
+
+func TestCloudEvent(t *testing.T) {
+	t.Parallel()
+	s := &bridge.Subscription{ID: "s", TargetURL: "https://h/", Payload: "cloudevent"}
+	structured := `{"specversion":"1.0", "id":"c","source":"/x","type":"t","data":{"a":1}}`
+	for _, tc := range []struct {
+		name  string
+		event bridge.Event
+		want  string // "" means an error
+	}{{
+		"made from a plain event",
+		bridge.Event{ID: "e-1", Type: "OrderAccepted", OrderID: "4711", Message: bridge.Message{Time: noon, Data: []byte(` {"a": "22"} `)}},
+		`{"specversion":"1.0","id":"e-1","source":"/orderbridge","type":"OrderAccepted","subject":"4711","time":"2026-03-01T12:00:00Z","datacontenttype":"application/json","data":{"a": "22"}}`,
+	}, {
+		"binary data",
+		bridge.Event{ID: "e-1", Message: bridge.Message{Data: []byte{0, 1, 0xff}}},
+		`{"specversion":"1.0","id":"e-1","source":"/orderbridge","type":"order.changed","datacontenttype":"application/octet-stream","data_base64":"AAH/"}`,
+	}, {
+		"looks like JSON and is not",
+		bridge.Event{ID: "e-1", Message: bridge.Message{Data: []byte(`{"a":}`)}},
+		`{"specversion":"1.0","id":"e-1","source":"/orderbridge","type":"order.changed","datacontenttype":"application/json","data_base64":"eyJhIjp9"}`,
+	}, {
+		"no data",
+		bridge.Event{ID: "e-1", Type: "T"},
+		`{"specversion":"1.0","id":"e-1","source":"/orderbridge","type":"T"}`,
+	}, {
+		"binary mode keeps its attributes",
+		bridge.Event{ID: "ignored", Type: "ignored", OrderID: "ignored", Message: bridge.Message{
+			Time: noon,
+			Data: []byte(`{"a":1}`),
+			Header: map[string][]string{
+				"ce-specversion": {"1.0"}, "ce-id": {"c-1"}, "ce-source": {"/shop%20a"}, "ce-type": {"com.example.order"},
+				"Ce-Tenant": {"acme"}, "ce-bad_name": {"x"}, "content-type": {"application/json"}, "Nats-Msg-Id": {"n"},
+			},
+		}},
+		`{"specversion":"1.0","id":"c-1","source":"/shop a","type":"com.example.order","datacontenttype":"application/json","tenant":"acme","data":{"a":1}}`,
+	}, {
+		"structured mode, by its content type",
+		bridge.Event{ID: "e", Message: bridge.Message{Data: []byte(structured), Header: map[string][]string{"Content-Type": {"application/cloudevents+json; charset=utf-8"}}}},
+		structured,
+	}, {
+		"structured mode, by its content",
+		bridge.Event{ID: "e", Message: bridge.Message{Data: []byte(structured)}},
+		structured,
+	}, {
+		"structured mode that is no JSON",
+		bridge.Event{ID: "e", Message: bridge.Message{Data: []byte("{"), Header: map[string][]string{"Content-Type": {"application/cloudevents+json"}}}},
+		"",
+	}} {
+		r, err := renderFor(t, s, &tc.event)
+		if (err != nil) != (tc.want == "") {
+			t.Errorf("%s: %v", tc.name, err)
+		} else if diff := cmp.Diff(tc.want, string(r.body)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
+		if err == nil && r.header.Get("Content-Type") != "application/cloudevents+json" {
+			t.Errorf("%s: content type %q", tc.name, r.header.Get("Content-Type"))
+		}
+	}
+}
+
+func TestContractX2SameIDForEachAttempt(t *testing.T) {
+	t.Parallel()
+	seen := map[string]string{}
+	for _, sub := range []string{"a", "b"} {
+		for _, event := range []string{"e", strings.Repeat("long", 1000), strings.Repeat("long", 1001)} {
+			s := &bridge.Subscription{ID: sub, TargetURL: "https://h/"}
+			compiled, err := compileEndpoint(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ids []string
+			for attempt := 1; attempt <= 3; attempt++ {
+				r, err := compiled.render(&bridge.Delivery{Subscription: s, Event: &bridge.Event{ID: event}, Attempt: attempt}, nil, noon.Add(time.Duration(attempt)*time.Hour))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, r.header.Get("Webhook-Id"), r.header.Get("Idempotency-Key"))
+			}
+			for _, id := range ids {
+				if id != ids[0] || id == "" || len(id) > maxHeaderValue {
+					t.Errorf("subscription %s: ids %q", sub, ids)
+				}
+			}
+			what := sub + " " + event
+			if other, ok := seen[ids[0]]; ok {
+				t.Errorf("%q and %q have the same id", other, what)
+			}
+			seen[ids[0]] = what
+		}
+	}
+}
+
+func FuzzHeaderValue(f *testing.F) {
+	for _, s := range []string{"", "a", "a b", "50%", "\r\n", "ä", "\x7f"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		v := headerValue(s)
+		for i := range len(v) {
+			if v[i] <= ' ' || v[i] >= 0x7f {
+				t.Fatalf("%q became %q", s, v)
+			}
+		}
+		if utf8.ValidString(s) {
+			if back := percentDecode(v); back != s {
+				t.Errorf("%q came back as %q", s, back)
+			}
+		}
+	})
+}
+
+func FuzzTemplate(f *testing.F) {
+	f.Add("https://h/{orderId}?a=<legacyOrderId>", "a/b", "k")
+	f.Add("https://h//x", "..", "")
+	f.Fuzz(func(t *testing.T, target, id, key string) {
+		tpl, err := parseTemplate(target, key)
+		if err != nil {
+			return
+		}
+		u, err := tpl.render(&bridge.Event{OrderID: id, LegacyOrderID: id})
+		if err != nil {
+			return
+		}
+		uri := u.RequestURI()
+		if !strings.HasPrefix(uri, "/") && !strings.HasPrefix(uri, u.Scheme+"://"+u.Host+"//") {
+			t.Fatalf("%q with %q: request target %q", target, id, uri)
+		}
+		for i := range len(uri) {
+			if uri[i] <= ' ' || uri[i] >= 0x7f || uri[i] == '#' {
+				t.Fatalf("%q with %q: request target %q", target, id, uri)
+			}
+		}
+		if _, err := http.NewRequest("GET", u.Scheme+"://"+u.Host+uri, nil); err != nil && strings.HasPrefix(uri, "/") {
+			t.Fatalf("%q with %q: %v", target, id, err)
+		}
+	})
+}

@@ -1,0 +1,175 @@
+package publishers
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+const (
+	maxResponseHeader = 64 << 10
+	maxResponseBody   = 64 << 10
+)
+
+// dialer makes the connections of a transport: guarded, and with one deadline
+// over dial and TLS handshake.
+type dialer struct {
+	control   func(network, address string, c syscall.RawConn) error
+	allowHTTP bool
+	dev       bool
+	tls       *tls.Config
+}
+
+// newTransport returns the one transport of a Webhook. It keeps many idle
+// connections for each host, because a new one costs more than the request.
+// It looks at no environment variable and, used by RoundTrip, follows no redirect.
+func newTransport(o Options) *http.Transport {
+	d := &dialer{
+		control:   o.DialControl,
+		allowHTTP: o.AllowHTTP,
+		dev:       o.Dev,
+		tls: &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			RootCAs:            o.TrustRoots,
+			NextProtos:         []string{"h2", "http/1.1"},
+			ClientSessionCache: tls.NewLRUClientSessionCache(1024),
+		},
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &http.Transport{
+		DialContext:            d.dialPlain,
+		DialTLSContext:         d.dialTLS,
+		TLSClientConfig:        d.tls,
+		Protocols:              protocols,
+		DisableCompression:     true,
+		MaxIdleConns:           o.MaxIdleConns,
+		MaxIdleConnsPerHost:    min(512, o.MaxIdleConns),
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: maxResponseHeader,
+		// A connection that died without a word is found by a ping instead of
+		// by one attempt after another that times out on it.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
+	}
+}
+
+// connectTimeout is how a request's own timeout reaches the dialer: the
+// transport keeps the values of its context, not its deadline.
+type connectTimeout struct{}
+
+// connectError tells in which step a connection failed to come about.
+type connectError struct {
+	step string // for people
+	err  error
+}
+
+func (e *connectError) Error() string { return e.step + ": " + e.err.Error() }
+func (e *connectError) Unwrap() error { return e.err }
+
+const (
+	stepDial      = "connect"
+	stepHandshake = "TLS handshake"
+)
+
+// policyError is a refusal by the operator's policy.
+type policyError struct{ err error }
+
+func (e *policyError) Error() string { return e.err.Error() }
+func (e *policyError) Unwrap() error { return e.err }
+
+func (d *dialer) dialPlain(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := withConnectTimeout(ctx)
+	defer cancel()
+	return d.dial(ctx, network, addr, !d.allowHTTP)
+}
+
+func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := withConnectTimeout(ctx)
+	defer cancel()
+	conn, err := d.dial(ctx, network, addr, false)
+	if err != nil {
+		return nil, err
+	}
+	config := d.tls.Clone()
+	if config.ServerName, _, err = net.SplitHostPort(addr); err != nil {
+		config.ServerName = addr
+	}
+	if d.dev && isLoopback(conn.RemoteAddr().String()) {
+		acceptPrivate(config)
+	}
+	client := tls.Client(conn, config)
+	if err := client.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, &connectError{stepHandshake, err}
+	}
+	return client, nil
+}
+
+func (d *dialer) dial(ctx context.Context, network, addr string, loopbackOnly bool) (net.Conn, error) {
+	nd := net.Dialer{KeepAlive: 30 * time.Second}
+	nd.Control = func(network, address string, c syscall.RawConn) error {
+		if loopbackOnly && !isLoopback(address) {
+			return &policyError{errPlainHTTP}
+		}
+		if d.control == nil {
+			return nil
+		}
+		if err := d.control(network, address, c); err != nil {
+			return &policyError{err}
+		}
+		return nil
+	}
+	conn, err := nd.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, &connectError{stepDial, err}
+	}
+	return conn, nil
+}
+
+var errPlainHTTP = errors.New("http:// is not allowed: use https, or have the operator set ORDERBRIDGE_ALLOW_HTTP")
+
+func withConnectTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	timeout, ok := ctx.Value(connectTimeout{}).(time.Duration)
+	if !ok || timeout <= 0 {
+		timeout = defaultConnectTimeout
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+func isLoopback(address string) bool {
+	ap, err := netip.ParseAddrPort(address)
+	return err == nil && ap.Addr().Unmap().IsLoopback()
+}
+
+// acceptPrivate makes the config accept an issuer that nobody knows. Host name
+// and time of validity are still checked.
+func acceptPrivate(config *tls.Config) {
+	roots, host := config.RootCAs, config.ServerName
+	config.ClientSessionCache = nil
+	config.InsecureSkipVerify = true // VerifyConnection below does it
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		chain := state.PeerCertificates
+		options := x509.VerifyOptions{DNSName: host, Roots: roots, Intermediates: x509.NewCertPool()}
+		for _, c := range chain[1:] {
+			options.Intermediates.AddCert(c)
+		}
+		_, err := chain[0].Verify(options)
+		var unknown x509.UnknownAuthorityError
+		if errors.As(err, &unknown) {
+			options.Roots = x509.NewCertPool()
+			options.Roots.AddCert(chain[len(chain)-1])
+			_, err = chain[0].Verify(options)
+		}
+		if err != nil {
+			return &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: err}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,259 @@
+package publishers
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"orderbridge/bridge"
+)
+
+const (
+	defaultConnectTimeout = 10 * time.Second
+	defaultTimeout        = 30 * time.Second
+)
+
+// Options are what a Webhook is made from. The zero value makes a good one.
+type Options struct {
+	// Version stands in the User-Agent: orderbridge/<Version>. Default "dev".
+	Version string
+	// TrustRoots are the authorities that a server's chain must end in; nil:
+	// the system's. For extra ones begin with x509.SystemCertPool.
+	TrustRoots *x509.CertPool
+	// AllowHTTP allows http:// URLs.
+	AllowHTTP bool
+	// Dev allows, on loopback addresses only, http:// and certificates whose
+	// issuer nobody knows (host name and time are still checked).
+	Dev bool
+	// DialControl is asked before each dial, with the resolved address; its
+	// error is the reason of the failed attempt. nil: everything may be dialled.
+	DialControl func(network, address string, c syscall.RawConn) error
+	// MaxIdleConns bounds the connections that are kept open for reuse, over
+	// all hosts; each takes a file descriptor. Default 4096.
+	MaxIdleConns int
+	// Resolve finds the subscription for a topic when a message carries no
+	// delivery. nil: such messages are refused.
+	Resolve func(id string) (*bridge.Subscription, error)
+	// Now is the wall clock. Default time.Now.
+	Now func() time.Time
+}
+
+// Webhook is a Watermill publisher that sends a message to an endpoint: the
+// topic is the id of a subscription, a published message one attempt. It never
+// retries. Safe for concurrent use.
+type Webhook struct {
+	options   Options
+	transport *http.Transport
+	userAgent []string
+	closed    atomic.Bool
+}
+
+var _ message.Publisher = (*Webhook)(nil)
+
+// NewWebhook checks the options and returns a publisher with connections of
+// its own.
+func NewWebhook(o Options) (*Webhook, error) {
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+	if !validFieldValue(o.Version) {
+		return nil, fmt.Errorf("version %q cannot stand in a User-Agent", o.Version)
+	}
+	if o.MaxIdleConns < 0 {
+		return nil, fmt.Errorf("MaxIdleConns is %d: want 0 for the default, or more", o.MaxIdleConns)
+	}
+	if o.MaxIdleConns == 0 {
+		o.MaxIdleConns = 4096
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Webhook{options: o, transport: newTransport(o), userAgent: []string{"orderbridge/" + o.Version}}, nil
+}
+
+// Publish makes one attempt for each message, in order, and stops at the first
+// that fails. It returns nil on a 2xx; the status line decides, whatever
+// becomes of the body. Otherwise the error is a *bridge.AttemptError, or wraps
+// bridge.ErrCut (or the context's cause) if the message's context was cancelled.
+//
+// The attempt is bridge.DeliveryOf the message's context. Without one the
+// subscription comes from Options.Resolve and the event is made of the message:
+// its UUID is the event id, its metadata are the headers, and the metadata
+// orderId, legacyOrderId and eventType are what the event tells.
+func (w *Webhook) Publish(topic string, messages ...*message.Message) error {
+	for _, m := range messages {
+		d := bridge.DeliveryOf(m.Context())
+		if d == nil {
+			var err error
+			if d, err = w.resolve(topic, m); err != nil {
+				return &bridge.AttemptError{Fault: bridge.FaultConfig, Reason: err.Error(), Err: err}
+			}
+		}
+		if err := w.attempt(m.Context(), d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close drops the idle connections; attempts that run are left to end by
+// themselves. What is published afterwards is not attempted (bridge.ErrCut).
+func (w *Webhook) Close() error {
+	w.closed.Store(true)
+	w.transport.CloseIdleConnections()
+	return nil
+}
+
+func (w *Webhook) resolve(topic string, m *message.Message) (*bridge.Delivery, error) {
+	if w.options.Resolve == nil {
+		return nil, fmt.Errorf("message for subscription %q carries no delivery, and there is no resolver", topic)
+	}
+	s, err := w.options.Resolve(topic)
+	if err != nil {
+		return nil, fmt.Errorf("find subscription %q: %w", topic, err)
+	}
+	header := make(map[string][]string, len(m.Metadata))
+	for k, v := range m.Metadata {
+		header[k] = []string{v}
+	}
+	return &bridge.Delivery{Subscription: s, Attempt: 1, Event: &bridge.Event{
+		Message:       bridge.Message{Header: header, Data: m.Payload},
+		ID:            m.UUID,
+		Type:          m.Metadata.Get("eventType"),
+		OrderID:       m.Metadata.Get("orderId"),
+		LegacyOrderID: m.Metadata.Get("legacyOrderId"),
+	}}, nil
+}
+
+// attempt makes one request and reads its answer.
+func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
+	if w.closed.Load() {
+		return fmt.Errorf("webhook publisher is closed: %w", bridge.ErrCut)
+	}
+	if ctx.Err() != nil {
+		return cutOff(ctx)
+	}
+	e, err := w.endpoint(d.Subscription)
+	if err != nil {
+		return &bridge.AttemptError{Fault: bridge.FaultConfig, Reason: err.Error(), Err: err}
+	}
+	if e.target.scheme == "http" && !w.options.AllowHTTP && !w.options.Dev {
+		return &bridge.AttemptError{Fault: bridge.FaultConfig, Reason: errPlainHTTP.Error(), Err: errPlainHTTP}
+	}
+	now := w.options.Now()
+	r, err := e.render(d, w.userAgent, now)
+	if err != nil {
+		return &bridge.AttemptError{Fault: bridge.FaultRender, Reason: err.Error(), Err: err}
+	}
+
+	connect, timeout := timeouts(d.Subscription)
+	attemptCtx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if connect != defaultConnectTimeout {
+		attemptCtx = context.WithValue(attemptCtx, connectTimeout{}, connect)
+	}
+	// RoundTrip instead of a Client: no redirects, no cookies, no copy of the request.
+	resp, err := w.transport.RoundTrip(r.http(attemptCtx))
+	if err != nil {
+		if ctx.Err() != nil && (errors.Is(context.Cause(ctx), bridge.ErrCut) || errors.Is(ctx.Err(), context.Canceled)) {
+			return cutOff(ctx)
+		}
+		failure := transportFailure(err, r.url.Host, timeout, connect)
+		failure.Reason = e.redact(failure.Reason)
+		return failure
+	}
+	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+		drain(resp.Body)
+		return nil
+	}
+	var body []byte
+	if resp.StatusCode >= 300 { // a 1xx here has taken the connection over: it has no body
+		body = readSome(resp.Body)
+	} else {
+		resp.Body.Close()
+	}
+	return statusFailure(resp, body, e, now)
+}
+
+// Until bridge.Subscription keeps what was compiled from it.
+var compiledEndpoints sync.Map
+
+func (w *Webhook) endpoint(s *bridge.Subscription) (*endpoint, error) {
+	if e, ok := compiledEndpoints.Load(s); ok {
+		return e.(*endpoint), nil
+	}
+	e, err := compileEndpoint(s)
+	if err == nil {
+		compiledEndpoints.Store(s, e)
+	}
+	return e, err
+}
+
+func timeouts(s *bridge.Subscription) (connect, attempt time.Duration) {
+	connect, attempt = defaultConnectTimeout, defaultTimeout
+	if s.More != nil {
+		if s.More.ConnectionTimeout > 0 {
+			connect = s.More.ConnectionTimeout
+		}
+		if s.More.Timeout > 0 {
+			attempt = s.More.Timeout
+		}
+	}
+	return connect, attempt
+}
+
+// cutOff is the error of an attempt whose context we cancelled ourselves.
+func cutOff(ctx context.Context) error {
+	return fmt.Errorf("attempt not made or cut off: %w", context.Cause(ctx))
+}
+
+// blank is copied for each request: that is the one way to make a request with
+// a context and no second copy.
+var blank = &http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+
+func (r *request) http(ctx context.Context) *http.Request {
+	req := blank.WithContext(ctx)
+	req.Method, req.URL, req.Host, req.Header = r.method, r.url, r.url.Host, r.header
+	if r.body == nil {
+		return req
+	}
+	if len(r.body) == 0 {
+		req.Body, req.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
+		return req
+	}
+	// A bytes.Reader is what net/http knows not to block: it then sends head and
+	// body in one write. GetBody lets it repeat a request that met a connection
+	// which the server was closing at that moment, unanswered.
+	body := r.body
+	req.ContentLength = int64(len(body))
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	return req
+}
+
+// drain reads what is left of a small body, so that the connection can be
+// used again. A large one costs the connection instead.
+func drain(body io.ReadCloser) {
+	if body == http.NoBody {
+		return
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(body, maxResponseBody+1))
+	_ = body.Close()
+}
+
+// readSome drains the body and returns its beginning.
+func readSome(body io.ReadCloser) []byte {
+	beginning, _ := io.ReadAll(io.LimitReader(body, 4<<10))
+	drain(body)
+	return beginning
+}
