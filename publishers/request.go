@@ -65,6 +65,7 @@ func compileEndpoint(s *bridge.Subscription) (*endpoint, error) {
 	if e.target, err = parseTemplate(s.TargetURL, key); err != nil {
 		return nil, err
 	}
+	e.secrets = querySecrets(s.TargetURL)
 	if key != "" {
 		e.secrets = append(e.secrets, key, escapeValue(key))
 	}
@@ -73,8 +74,7 @@ func compileEndpoint(s *bridge.Subscription) (*endpoint, error) {
 			return nil, errors.New("header " + strconv.Quote(name) + " has a name or value that HTTP does not allow")
 		}
 		e.static = append(e.static, headerField{textproto.CanonicalMIMEHeaderKey(name), []string{value}})
-		// Shorter ones are no secrets, and hiding them would only garble texts.
-		if len(value) >= 8 {
+		if len(value) >= minSecret {
 			e.secrets = append(e.secrets, value)
 		}
 	}
@@ -93,6 +93,29 @@ func compileEndpoint(s *bridge.Subscription) (*endpoint, error) {
 		}
 	}
 	return e, nil
+}
+
+// minSecret is the length from which a constant of a record (header, query
+// parameter) is hidden in texts: shorter ones are no secrets, and hiding them
+// would only garble what people read.
+const minSecret = 6
+
+// querySecrets are the constant values in the query of a target URL, which may
+// hold a token, as they stand there and as they mean.
+func querySecrets(target string) (secrets []string) {
+	_, query, _ := strings.Cut(target, "?")
+	query, _, _ = strings.Cut(query, "#")
+	for pair := range strings.SplitSeq(query, "&") {
+		_, value, _ := strings.Cut(pair, "=")
+		if len(value) < minSecret || strings.ContainsAny(value, "{<") {
+			continue
+		}
+		secrets = append(secrets, value)
+		if plain, err := url.QueryUnescape(value); err == nil && plain != value {
+			secrets = append(secrets, plain)
+		}
+	}
+	return secrets
 }
 
 // render makes the request of an attempt. It is a pure function of the
