@@ -94,11 +94,13 @@ func NewLedger(js jetstream.JetStream, n Names) *Ledger {
 // last revision, so that an older epoch can never come out above a newer one.
 // It may be repeated with the same epoch.
 func (l *Ledger) Fence(ctx context.Context, epoch uint64) error {
-	g, ctx := errgroup.WithContext(ctx)
 	for _, b := range l.buckets {
 		if err := l.measure(ctx, b); err != nil {
 			return err
 		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, b := range l.buckets {
 		for i := range b.fences {
 			g.Go(func() error {
 				f := &b.fences[i]
