@@ -1,0 +1,92 @@
+package subscribers
+
+import (
+	"slices"
+	"sync"
+
+	"orderbridge/bridge"
+)
+
+const (
+	recentEvents = 4096
+	recentBytes  = 8 << 20
+)
+
+// Recent keeps the newest events that the feed has taken in, so that readers
+// that are only a little behind need not ask the bus. The zero value is ready;
+// it holds at most 4,096 events and 8 MB.
+type Recent struct {
+	mu    sync.Mutex
+	ring  []*bridge.Message // ascending, without gaps in the stream: from low on nothing is missing
+	head  int
+	low   uint64
+	bytes int
+}
+
+// add appends what the feed has taken in after prev, the event before it in the stream.
+func (r *Recent) add(prev uint64, m *bridge.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(r.ring); n == r.head || r.ring[n-1].Seq != prev {
+		clear(r.ring)
+		r.ring, r.head, r.bytes, r.low = r.ring[:0], 0, 0, prev+1
+	}
+	r.ring = append(r.ring, m)
+	r.bytes += weight(m)
+	for len(r.ring)-r.head > recentEvents || r.bytes > recentBytes {
+		old := r.ring[r.head]
+		r.low = old.Seq + 1
+		r.bytes -= weight(old)
+		r.ring[r.head] = nil
+		r.head++
+	}
+	if r.head > recentEvents {
+		n := copy(r.ring, r.ring[r.head:])
+		clear(r.ring[n:])
+		r.ring, r.head = r.ring[:n], 0
+	}
+}
+
+func (r *Recent) get(seq uint64) *bridge.Message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	live := r.ring[r.head:]
+	if i, ok := slices.BinarySearchFunc(live, seq, bySeq); ok {
+		return live[i]
+	}
+	return nil
+}
+
+// read answers if the ring holds all from `from` on and something of it is there.
+func (r *Recent) read(from uint64, filters []string, max, maxBytes int) (msgs []*bridge.Message, through uint64, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	live := r.ring[r.head:]
+	if len(live) == 0 || from < r.low || from > live[len(live)-1].Seq {
+		return nil, 0, false
+	}
+	i, _ := slices.BinarySearchFunc(live, from, bySeq)
+	size := 0
+	for _, m := range live[i:] {
+		if len(filters) == 0 || slices.ContainsFunc(filters, func(f string) bool { return covers(f, m.Subject) }) {
+			if size += len(m.Data); len(msgs) == max || (len(msgs) > 0 && size > maxBytes) {
+				break
+			}
+			msgs = append(msgs, m)
+		}
+		through = m.Seq
+	}
+	return msgs, through, true
+}
+
+func bySeq(m *bridge.Message, seq uint64) int {
+	switch {
+	case m.Seq < seq:
+		return -1
+	case m.Seq > seq:
+		return 1
+	}
+	return 0
+}
+
+func weight(m *bridge.Message) int { return len(m.Data) + len(m.Subject) + 200*len(m.Header) + 200 }

@@ -1,0 +1,459 @@
+package subscribers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
+)
+
+const (
+	apiTimeout = 5 * time.Second
+
+	// A reader's consumer costs the server something and there may be as many
+	// readers as suspended subscriptions: the least used ones give theirs back.
+	maxReaders     = 128
+	readerInactive = 30 * time.Second
+
+	maxSamples = 1 << 16
+)
+
+// SourceOptions of a Source. JetStream and Stream are needed.
+type SourceOptions struct {
+	JetStream jetstream.JetStream
+	Stream    string
+	Recent    *Recent      // may be nil: then every read asks the bus
+	Logger    *slog.Logger // nil: slog.Default()
+}
+
+// Source implements bridge.Source on a stream.
+type Source struct {
+	o   SourceOptions
+	log *slog.Logger
+
+	mu      sync.Mutex
+	readers map[string]*reader
+	uses    uint64
+
+	bounds bounds
+
+	smu     sync.Mutex
+	samples []sample // ascending by sequence
+}
+
+var _ bridge.Source = (*Source)(nil)
+
+// NewSource reads the stream of that name.
+func NewSource(o SourceOptions) *Source {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	s := &Source{o: o, log: o.Logger, readers: map[string]*reader{}}
+	s.bounds.read = s.info
+	return s
+}
+
+// Get implements bridge.Source.
+func (s *Source) Get(ctx context.Context, seq uint64) (*bridge.Message, error) {
+	if s.o.Recent != nil {
+		if m := s.o.Recent.get(seq); m != nil {
+			return m, nil
+		}
+	}
+	m, err := msgget.BySeq(ctx, s.o.JetStream, s.o.Stream, seq)
+	if err != nil {
+		return nil, fmt.Errorf("event %d: %w", seq, err)
+	}
+	return m, nil
+}
+
+// reader keeps the place of one key between calls.
+type reader struct {
+	mu       sync.Mutex // one call of Read at a time
+	used     uint64     // guarded by Source.mu
+	name     string     // of the consumer, "" if none
+	filters  []string
+	next     uint64 // all below has been read
+	consumed uint64 // last consumer sequence
+}
+
+// Read implements bridge.Source. Calls with the same key wait for one another.
+func (s *Source) Read(ctx context.Context, key string, from uint64, filters []string, max, maxBytes int) ([]*bridge.Message, uint64, error) {
+	if from == 0 {
+		from = 1
+	}
+	if max < 1 {
+		max = 1
+	}
+	filters = widest(filters)
+	if s.o.Recent != nil {
+		if msgs, through, ok := s.o.Recent.read(from, filters, max, maxBytes); ok {
+			return msgs, through, nil
+		}
+	}
+	r := s.reader(ctx, key)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	msgs, through, err := s.read(ctx, r, from, filters, max, maxBytes)
+	if err != nil {
+		s.drop(r)
+		return nil, from - 1, fmt.Errorf("read events from %d on: %w", from, err)
+	}
+	return msgs, through, nil
+}
+
+func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []string, max, maxBytes int) ([]*bridge.Message, uint64, error) {
+	if r.name != "" && (from < r.next || !slices.Equal(filters, r.filters)) {
+		s.drop(r)
+	}
+	if r.name == "" {
+		// Most readers are at the end of the stream most of the time: they need no consumer.
+		if through, err := s.nothingSince(ctx, from, filters); err != nil || through >= from {
+			return nil, through, err
+		}
+		if err := s.open(ctx, r, from, filters); err != nil {
+			return nil, 0, err
+		}
+	}
+	msgs, err := s.pull(ctx, r, from, max, maxBytes)
+	if err != nil && len(msgs) == 0 {
+		return nil, 0, err
+	}
+	if err != nil {
+		s.log.Debug("reader starts anew", "stream", s.o.Stream, "error", err)
+		s.drop(r)
+	}
+	if len(msgs) > 0 {
+		through := msgs[len(msgs)-1].Seq
+		r.next = through + 1
+		return msgs, through, nil
+	}
+	through, err := s.nothingSince(ctx, from, filters)
+	if err != nil {
+		return nil, 0, err
+	}
+	if through >= from {
+		r.next = through + 1
+	}
+	return nil, through, nil
+}
+
+// nothingSince asks the leader whether a matching message lies at or above
+// from. If none does it returns the stream's last sequence, else from-1. The
+// last sequence is taken first: what is stored after it is not spoken of.
+func (s *Source) nothingSince(ctx context.Context, from uint64, filters []string) (through uint64, err error) {
+	_, last, err := s.bounds.get(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if last < from {
+		return from - 1, nil
+	}
+	if len(filters) == 0 {
+		filters = []string{">"}
+	}
+	for _, f := range filters {
+		switch m, err := msgget.Last(ctx, s.o.JetStream, s.o.Stream, f); {
+		case errors.Is(err, bridge.ErrNotFound):
+		case err != nil:
+			return 0, err
+		case m.Seq >= from:
+			return from - 1, nil
+		}
+	}
+	return last, nil
+}
+
+func (s *Source) open(ctx context.Context, r *reader, from uint64, filters []string) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	cons, err := s.o.JetStream.CreateConsumer(ctx, s.o.Stream, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+		FilterSubjects: filters, AckPolicy: jetstream.AckNonePolicy,
+		MemoryStorage: true, Replicas: 1, InactiveThreshold: readerInactive,
+	})
+	if err != nil {
+		return err
+	}
+	r.name, r.filters, r.next, r.consumed = cons.CachedInfo().Name, filters, from, 0
+	return nil
+}
+
+var errOutOfStep = errors.New("messages are missing between the bus and the reader")
+
+// pull takes what the reader's consumer has, in order and without gaps. What
+// came before an error is good.
+func (s *Source) pull(ctx context.Context, r *reader, from uint64, max, maxBytes int) ([]*bridge.Message, error) {
+	var msgs []*bridge.Message
+	take := func(m *nats.Msg) error {
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		if r.consumed++; meta.Sequence.Consumer != r.consumed || meta.NumDelivered > 1 {
+			return errOutOfStep
+		}
+		if meta.Sequence.Stream >= from {
+			msgs = append(msgs, sourceMessage(m, meta))
+		}
+		return nil
+	}
+	req := pullRequest{Batch: max, MaxBytes: maxBytes, NoWait: true}
+	err := pull(ctx, s.o.JetStream, s.o.Stream, r.name, req, take)
+	if errors.Is(err, errMaxBytes) {
+		err = nil
+		if len(msgs) == 0 { // one message alone is larger
+			err = pull(ctx, s.o.JetStream, s.o.Stream, r.name, pullRequest{Batch: 1, NoWait: true}, take)
+		}
+	}
+	return msgs, err
+}
+
+func sourceMessage(m *nats.Msg, meta *nats.MsgMetadata) *bridge.Message {
+	msg := &bridge.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Subject: m.Subject, Data: m.Data}
+	if len(m.Header) > 0 {
+		msg.Header = m.Header
+	}
+	return msg
+}
+
+// Forget implements bridge.Source.
+func (s *Source) Forget(key string) {
+	s.mu.Lock()
+	r := s.readers[key]
+	delete(s.readers, key)
+	s.mu.Unlock()
+	if r != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		s.drop(r)
+	}
+}
+
+// reader returns the reader of the key and takes the consumer of another one
+// away if there are too many.
+func (s *Source) reader(_ context.Context, key string) *reader {
+	s.mu.Lock()
+	r := s.readers[key]
+	if r == nil {
+		r = &reader{}
+		s.readers[key] = r
+	}
+	s.uses++
+	r.used = s.uses
+	var oldest string
+	if len(s.readers) > maxReaders {
+		low := s.uses
+		for k, o := range s.readers {
+			if o.used < low {
+				oldest, low = k, o.used
+			}
+		}
+	}
+	s.mu.Unlock()
+	if oldest != "" {
+		go s.Forget(oldest)
+	}
+	return r
+}
+
+// drop deletes the reader's consumer, without waiting: should the request get
+// lost, the server deletes it when it has been idle for a while.
+func (s *Source) drop(r *reader) {
+	if r.name == "" {
+		return
+	}
+	_ = s.o.JetStream.Conn().Publish(apiPrefix(s.o.JetStream)+"CONSUMER.DELETE."+s.o.Stream+"."+r.name, nil)
+	r.name = ""
+}
+
+// Bounds implements bridge.Source.
+func (s *Source) Bounds(ctx context.Context) (first, last uint64, err error) {
+	return s.bounds.get(ctx)
+}
+
+func (s *Source) info(ctx context.Context) (first, last uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	st, err := s.o.JetStream.Stream(ctx, s.o.Stream)
+	if err != nil {
+		return 0, 0, fmt.Errorf("stream %q: %w", s.o.Stream, err)
+	}
+	state := st.CachedInfo().State
+	return state.FirstSeq, state.LastSeq, nil
+}
+
+// sample is what a message has told about the times of the stream.
+type sample struct {
+	seq  uint64
+	time time.Time
+}
+
+// SequenceAt implements bridge.Source: a binary search over the messages, whose
+// steps are remembered, so that calls for nearly equal times need none.
+func (s *Source) SequenceAt(ctx context.Context, t time.Time) (seq, last uint64, err error) {
+	first, last, err := s.bounds.get(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	// All messages below low are stamped before t; found is the lowest known
+	// that is not, and none lies in [high, found).
+	low, high, found := first, last+1, last+1
+	if low == 0 {
+		low = 1
+	}
+	s.narrow(t, &low, &high, &found)
+	for low < high {
+		mid := low + (high-low)/2
+		if high == last+1 && low < last && found == last+1 {
+			mid = last // most questions are about now
+		}
+		m, err := msgget.Next(ctx, s.o.JetStream, s.o.Stream, mid, ">")
+		if errors.Is(err, bridge.ErrNotFound) {
+			high = mid
+			continue
+		}
+		if err != nil {
+			return 0, 0, fmt.Errorf("sequence at %s: %w", t.UTC().Format(time.RFC3339Nano), err)
+		}
+		s.remember(sample{m.Seq, m.Time})
+		switch {
+		case m.Time.Before(t):
+			low = m.Seq + 1
+		default:
+			high = mid
+			found = min(found, m.Seq)
+		}
+	}
+	return found, last, nil
+}
+
+func (s *Source) narrow(t time.Time, low, high, found *uint64) {
+	s.smu.Lock()
+	defer s.smu.Unlock()
+	i := sort.Search(len(s.samples), func(i int) bool { return !s.samples[i].time.Before(t) })
+	if i > 0 {
+		*low = max(*low, s.samples[i-1].seq+1)
+	}
+	if i < len(s.samples) && s.samples[i].seq < *high {
+		*high, *found = s.samples[i].seq, s.samples[i].seq
+	}
+}
+
+func (s *Source) remember(m sample) {
+	s.smu.Lock()
+	defer s.smu.Unlock()
+	if len(s.samples) >= maxSamples {
+		s.samples = s.samples[:0]
+	}
+	i := sort.Search(len(s.samples), func(i int) bool { return s.samples[i].seq >= m.seq })
+	if i < len(s.samples) && s.samples[i].seq == m.seq {
+		return
+	}
+	s.samples = slices.Insert(s.samples, i, m)
+}
+
+// bounds asks for the ends of the stream. Calls that come while a request is
+// under way share the next one: an answer is never older than its question.
+type bounds struct {
+	read func(context.Context) (first, last uint64, err error)
+
+	mu   sync.Mutex
+	busy bool
+	next *boundsCall
+}
+
+type boundsCall struct {
+	done        chan struct{}
+	first, last uint64
+	err         error
+}
+
+func (b *bounds) get(ctx context.Context) (first, last uint64, err error) {
+	b.mu.Lock()
+	if !b.busy {
+		b.busy = true
+		b.mu.Unlock()
+		first, last, err = b.read(ctx)
+		b.pass()
+		return first, last, err
+	}
+	if b.next == nil {
+		b.next = &boundsCall{done: make(chan struct{})}
+	}
+	c := b.next
+	b.mu.Unlock()
+	select {
+	case <-c.done:
+		return c.first, c.last, c.err
+	case <-ctx.Done():
+		return 0, 0, ctx.Err()
+	}
+}
+
+// pass serves those who came meanwhile, with a request of its own.
+func (b *bounds) pass() {
+	b.mu.Lock()
+	c := b.next
+	b.next = nil
+	if c == nil {
+		b.busy = false
+	}
+	b.mu.Unlock()
+	if c == nil {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
+		defer cancel()
+		c.first, c.last, c.err = b.read(ctx)
+		close(c.done)
+		b.pass()
+	}()
+}
+
+// widest leaves out filters that others cover, which the server would refuse;
+// nil hears all.
+func widest(filters []string) []string {
+	var out []string
+	for i, f := range filters {
+		covered := slices.ContainsFunc(out, func(o string) bool { return covers(o, f) })
+		for _, o := range filters[i+1:] {
+			covered = covered || (o != f && covers(o, f))
+		}
+		if !covered {
+			out = append(out, f)
+		}
+	}
+	if slices.Contains(out, ">") {
+		return nil
+	}
+	return out
+}
+
+// covers tells whether every subject that b matches is matched by a.
+func covers(a, b string) bool {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i, t := range as {
+		switch {
+		case t == ">":
+			return i < len(bs)
+		case i == len(bs) || bs[i] == ">":
+			return false
+		case t != "*" && t != bs[i]:
+			return false
+		}
+	}
+	return len(as) == len(bs)
+}
