@@ -1,0 +1,373 @@
+package bridge
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+)
+
+const maxEventID = 512 // bytes; longer event ids are replaced by their hash
+
+// DefaultSubjectLayout is the layout of the subjects that we recommend.
+const DefaultSubjectLayout = "orders.{tenant}.{eventType}.{orderId}"
+
+// Where a Decoder looks in a payload when it is not told otherwise. The first
+// path that leads to a string that is not empty, or to a number, wins.
+var (
+	DefaultOrderIDPaths       = []string{"orderId", "order.id"}
+	DefaultLegacyOrderIDPaths = []string{"legacyOrderId"}
+	DefaultTypePaths          = []string{"eventType", "eventName", "type"}
+	DefaultTenantPaths        = []string{"tenant"}
+)
+
+// Decoder makes an Event of a Message. It never fails: what an event does not
+// tell stays empty. The first value found wins:
+//
+//	ID             header Nats-Msg-Id; header ce-id; `id` of a structured CloudEvent;
+//	               <stream>-<creation of the stream, Unix seconds>-<sequence>
+//	Type           header ce-type; `type` of a structured CloudEvent; TypePaths; subject
+//	OrderID        header ce-orderid; `orderid` of a structured CloudEvent; OrderIDPaths;
+//	               `uuid`, then `id`, of an order summary; subject
+//	LegacyOrderID  header ce-legacyorderid; `legacyorderid` of a structured CloudEvent;
+//	               LegacyOrderIDPaths
+//	Tenant         subject; header ce-tenant; `tenant` of a structured CloudEvent; TenantPaths
+//
+// The subject speaks first on the tenant, because the bus can limit who
+// publishes to it, and last on the rest. It speaks only if it has as many
+// tokens as the layout and the same literal ones.
+//
+// A structured CloudEvent is a JSON object with a content type of
+// application/cloudevents+json or a member `specversion`; the paths are looked
+// for in its `data`, and then beside it. An order summary is an object with
+// `orderType`, `state` and `stateStarted` (contract A10). Of a member that comes
+// twice the last one counts, of a repeated header the first. The values of ce-
+// headers are percent-decoded, as the CloudEvents bindings have it. Numbers are
+// ids by their literal text. An event id that is longer than 512 bytes, or holds
+// control characters or bytes that are no UTF-8, is replaced by sha256- and its
+// hash; every other id stays as it is.
+//
+// A Decoder must not be changed after its first use; it may then be used by
+// many goroutines.
+type Decoder struct {
+	Stream  string    // name of the source stream
+	Created time.Time // when the source stream was created
+
+	// Dotted paths into the payload; nil means the defaults, an empty list none.
+	OrderIDPaths, LegacyOrderIDPaths, TypePaths, TenantPaths []string
+
+	// SubjectLayout names the tokens of a subject: {tenant}, {eventType},
+	// {orderId}, {legacyOrderId}, * for any, all else literal. "" means
+	// DefaultSubjectLayout, "-" none.
+	SubjectLayout string
+
+	once   sync.Once
+	paths  *pathNode
+	layout []string
+}
+
+// field is one of the things that a payload or a subject tells.
+type field int
+
+const (
+	fieldOrderID field = iota
+	fieldLegacyOrderID
+	fieldType
+	fieldTenant
+	fields // how many there are
+)
+
+var layoutFields = map[string]field{
+	"{orderId}": fieldOrderID, "{legacyOrderId}": fieldLegacyOrderID,
+	"{eventType}": fieldType, "{tenant}": fieldTenant,
+}
+
+// pathNode is the tree of all paths: the payload is walked once.
+type pathNode struct {
+	name     string
+	children []*pathNode
+	targets  []target
+}
+
+type target struct {
+	field field
+	rank  int
+}
+
+func (n *pathNode) child(name string) *pathNode {
+	for _, c := range n.children {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func (n *pathNode) add(paths, defaults []string, f field) {
+	if paths == nil {
+		paths = defaults
+	}
+	for rank, path := range paths {
+		at := n
+		for name := range strings.SplitSeq(path, ".") {
+			next := at.child(name)
+			if next == nil {
+				next = &pathNode{name: name}
+				at.children = append(at.children, next)
+			}
+			at = next
+		}
+		at.targets = append(at.targets, target{f, rank + 1})
+	}
+}
+
+func (d *Decoder) init() {
+	d.paths = &pathNode{}
+	d.paths.add(d.OrderIDPaths, DefaultOrderIDPaths, fieldOrderID)
+	d.paths.add(d.LegacyOrderIDPaths, DefaultLegacyOrderIDPaths, fieldLegacyOrderID)
+	d.paths.add(d.TypePaths, DefaultTypePaths, fieldType)
+	d.paths.add(d.TenantPaths, DefaultTenantPaths, fieldTenant)
+	switch d.SubjectLayout {
+	case "":
+		d.layout = strings.Split(DefaultSubjectLayout, ".")
+	case "-":
+	default:
+		d.layout = strings.Split(d.SubjectLayout, ".")
+	}
+}
+
+// Decode reads the event. The result shares the message's header and data.
+func (d *Decoder) Decode(m *Message) *Event {
+	d.once.Do(d.init)
+	e := &Event{Message: *m}
+	eventID, body := d.readPayload(m)
+	subject := d.readSubject(m.Subject)
+
+	e.ID = first(exactHeader(m.Header, "Nats-Msg-Id"), ceHeader(m.Header, "ce-id"), eventID)
+	switch {
+	case e.ID == "":
+		e.ID = fmt.Sprintf("%s-%d-%d", d.Stream, d.Created.Unix(), m.Seq)
+	case !isPlainEventID(e.ID):
+		sum := sha256.Sum256([]byte(e.ID))
+		e.ID = "sha256-" + hex.EncodeToString(sum[:])
+	}
+	e.Type = first(ceHeader(m.Header, "ce-type"), body[fieldType], subject[fieldType])
+	e.OrderID = first(ceHeader(m.Header, "ce-orderid"), body[fieldOrderID], subject[fieldOrderID])
+	e.LegacyOrderID = first(ceHeader(m.Header, "ce-legacyorderid"), body[fieldLegacyOrderID], subject[fieldLegacyOrderID])
+	e.Tenant = first(subject[fieldTenant], ceHeader(m.Header, "ce-tenant"), body[fieldTenant])
+	return e
+}
+
+// first returns a copy of the first value that is not empty: what was read
+// must not keep the body in memory for longer than the event does.
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return strings.Clone(v)
+		}
+	}
+	return ""
+}
+
+func isPlainEventID(id string) bool {
+	return len(id) <= maxEventID && utf8.ValidString(id) && strings.IndexFunc(id, unicode.IsControl) < 0
+}
+
+// told holds what a part of the message tells, by field; "" for nothing.
+type told [fields]string
+
+func (d *Decoder) readSubject(subject string) told {
+	var t told
+	if strings.Count(subject, ".")+1 != len(d.layout) {
+		return t
+	}
+	rest := subject
+	for _, want := range d.layout {
+		var token string
+		token, rest, _ = strings.Cut(rest, ".")
+		if f, ok := layoutFields[want]; ok {
+			t[f] = token
+		} else if want != "*" && want != token {
+			return told{}
+		}
+	}
+	return t
+}
+
+func (d *Decoder) readPayload(m *Message) (eventID string, t told) {
+	if !beginsObject(m.Data) || !validJSON(m.Data) {
+		return "", t
+	}
+	top := d.readObject(gjson.ParseBytes(m.Data))
+	if !top.cloudEvent && !isCloudEventType(anyCaseHeader(m.Header, "content-type")) {
+		return "", top.values
+	}
+	inner := d.readObject(top.data)
+	for f := range fields {
+		t[f] = firstOf(top.attributes[f], inner.values[f], top.values[f])
+	}
+	return top.id, t
+}
+
+func firstOf(a, b, c string) string {
+	if a != "" {
+		return a
+	}
+	if b != "" {
+		return b
+	}
+	return c
+}
+
+// validJSON is quick for the usual event; a large one goes to the standard
+// library, whose checker does not recurse.
+func validJSON(data []byte) bool {
+	if len(data) > 8<<10 {
+		return json.Valid(data)
+	}
+	return gjson.ValidBytes(data)
+}
+
+func beginsObject(data []byte) bool {
+	for _, c := range data {
+		switch c {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return c == '{'
+		}
+	}
+	return false
+}
+
+func isCloudEventType(contentType string) bool {
+	const want = "application/cloudevents+json"
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.TrimSpace(mediaType), want)
+}
+
+// object is what was read from one JSON object.
+type object struct {
+	values     told        // by the paths, or as an order summary
+	ranks      [fields]int // of the path that told the value, from 1
+	attributes told        // as a structured CloudEvent
+	id, uuid   string
+	data       gjson.Result // as a structured CloudEvent
+	cloudEvent bool         // has specversion
+	summary    [3]bool      // which of the members that only an order summary has
+}
+
+// readObject reads a JSON object in one pass; anything else tells nothing.
+func (d *Decoder) readObject(v gjson.Result) object {
+	var o object
+	if !v.IsObject() {
+		return o
+	}
+	v.ForEach(func(k, v gjson.Result) bool {
+		switch k.Str {
+		case "id":
+			o.id = idText(v)
+		case "uuid":
+			o.uuid = idText(v)
+		case "specversion":
+			o.cloudEvent = v.Type == gjson.String
+		case "data":
+			o.data = v
+		case "type":
+			o.attributes[fieldType] = idText(v)
+		case "orderid":
+			o.attributes[fieldOrderID] = idText(v)
+		case "legacyorderid":
+			o.attributes[fieldLegacyOrderID] = idText(v)
+		case "tenant":
+			o.attributes[fieldTenant] = idText(v)
+		case "orderType":
+			o.summary[0] = true
+		case "state":
+			o.summary[1] = true
+		case "stateStarted":
+			o.summary[2] = true
+		}
+		if n := d.paths.child(k.Str); n != nil {
+			o.follow(n, v)
+		}
+		return true
+	})
+	if o.values[fieldOrderID] == "" && o.summary == [3]bool{true, true, true} {
+		o.values[fieldOrderID] = firstOf(o.uuid, o.id, "")
+	}
+	return o
+}
+
+// follow takes the value that stands at a node of the path tree, and what lies below it.
+func (o *object) follow(n *pathNode, v gjson.Result) {
+	for _, t := range n.targets {
+		if o.ranks[t.field] != 0 && o.ranks[t.field] < t.rank {
+			continue
+		}
+		if id := idText(v); id != "" {
+			o.values[t.field], o.ranks[t.field] = id, t.rank
+		}
+	}
+	if len(n.children) == 0 || !v.IsObject() {
+		return
+	}
+	v.ForEach(func(k, v gjson.Result) bool {
+		if c := n.child(k.Str); c != nil {
+			o.follow(c, v)
+		}
+		return true
+	})
+}
+
+// idText is the text of a string, the literal text of a number, else "".
+func idText(v gjson.Result) string {
+	switch v.Type {
+	case gjson.String:
+		return v.Str
+	case gjson.Number:
+		return v.Raw
+	default:
+		return ""
+	}
+}
+
+func exactHeader(h map[string][]string, name string) string {
+	if vs := h[name]; len(vs) > 0 {
+		return vs[0]
+	}
+	return ""
+}
+
+// anyCaseHeader looks for the name as it is, then in any case; of several
+// spellings the first in the order of their bytes counts.
+func anyCaseHeader(h map[string][]string, name string) string {
+	if v := exactHeader(h, name); v != "" {
+		return v
+	}
+	best := ""
+	for k, vs := range h {
+		if len(k) == len(name) && len(vs) > 0 && vs[0] != "" && strings.EqualFold(k, name) && (best == "" || k < best) {
+			best = k
+		}
+	}
+	return exactHeader(h, best)
+}
+
+func ceHeader(h map[string][]string, name string) string {
+	v := anyCaseHeader(h, name)
+	if strings.IndexByte(v, '%') < 0 {
+		return v
+	}
+	if decoded, err := url.PathUnescape(v); err == nil {
+		return decoded
+	}
+	return v
+}

@@ -1,0 +1,763 @@
+package bridge
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"net/netip"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+)
+
+// Bounds of a record; lengths are in characters, as in the schema.
+const (
+	maxRecord   = 64 << 10 // bytes
+	maxList     = 64       // subjects, event types, headers, labels, waits
+	maxProblems = 50
+	maxURL      = 2048
+	maxSubject  = 256
+	maxText     = 1024 // description, header values, secrets, user names
+	maxName     = 128  // event types, header names, labels
+	maxFlight   = 1000
+
+	maxAttempt = 10 * time.Minute    // connectionTimeout, timeout
+	maxWait    = 30 * 24 * time.Hour // one wait of retry.schedule
+)
+
+// RecordPolicy is what the operator permits a record.
+type RecordPolicy struct {
+	AllowHTTP         bool // http:// targets (ORDERBRIDGE_ALLOW_HTTP)
+	AllowHTTPLoopback bool // http:// targets on localhost, 127.0.0.0/8 and ::1 (ORDERBRIDGE_DEV)
+}
+
+// ParseSubscription reads the record that stands under the key id. All problems
+// are told at once; the subscription is nil if one of them is an error. Nothing
+// of data is kept, and no message holds a secret, or a URL's user info, path or query.
+func ParseSubscription(id string, data []byte, policy RecordPolicy) (*Subscription, Problems) {
+	r := &recordReader{
+		policy: policy,
+		s:      &Subscription{ID: strings.Clone(id), Method: "POST", Payload: "event", MaxInFlight: DefaultMaxInFlight},
+	}
+	if !isSafeID(id) {
+		r.fail("id", "the key %s is no id; use 1 to 64 of A-Z a-z 0-9 _ -", quote(id))
+	}
+	if err := checkJSON(data); err != nil {
+		r.fail("", "%s", err)
+		return nil, r.problems
+	}
+	r.object("", gjson.ParseBytes(data), recordMembers)
+	r.checkTogether()
+	if r.problems.Err() != nil {
+		return nil, r.problems
+	}
+	return r.s, r.problems
+}
+
+// checkJSON makes sure that data is one JSON object of bounded size.
+func checkJSON(data []byte) error {
+	switch trimmed := bytes.TrimLeft(data, " \t\r\n"); {
+	case len(data) > maxRecord:
+		return fmt.Errorf("the record has %d bytes; at most %d are read", len(data), maxRecord)
+	case len(trimmed) == 0:
+		return errors.New(`the record is empty; the least is {"targetURL":"https://…"}`)
+	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
+		return errors.New("the record begins with a byte order mark; save it as UTF-8 without one")
+	case !utf8.Valid(data):
+		return errors.New("the record is not UTF-8; save it as UTF-8")
+	case !json.Valid(data):
+		var syntax *json.SyntaxError
+		var v any
+		if err := json.Unmarshal(data, &v); errors.As(err, &syntax) {
+			before := data[:min(int(syntax.Offset), len(data))]
+			line := bytes.Count(before, []byte("\n")) + 1
+			column := len(before) - bytes.LastIndexByte(before, '\n') - 1
+			return fmt.Errorf("the record is not JSON: line %d, column %d: %w", line, column, syntax)
+		}
+		return errors.New("the record is not JSON")
+	case trimmed[0] != '{':
+		return errors.New(`the record is not a JSON object; the least is {"targetURL":"https://…"}`)
+	}
+	return nil
+}
+
+// A memberReader reads the value of the member that is named field in messages.
+type memberReader func(r *recordReader, field string, v gjson.Result)
+
+// recordMembers are all members of a record.
+var recordMembers = map[string]memberReader{
+	"targetURL":         (*recordReader).targetURL,
+	"method":            (*recordReader).method,
+	"subjects":          (*recordReader).subjects,
+	"eventTypes":        (*recordReader).eventTypes,
+	"filter":            (*recordReader).notYet,
+	"payload":           (*recordReader).payload,
+	"transform":         (*recordReader).notYet,
+	"headers":           (*recordReader).headers,
+	"key":               (*recordReader).key,
+	"auth":              (*recordReader).auth,
+	"secret":            (*recordReader).notYet,
+	"signing":           (*recordReader).notYet,
+	"tls":               (*recordReader).notYet,
+	"connectionTimeout": (*recordReader).connectionTimeout,
+	"timeout":           (*recordReader).timeout,
+	"retry":             (*recordReader).retry,
+	"ordering":          (*recordReader).ordering,
+	"coalesce":          (*recordReader).coalesce,
+	"maxInFlight":       (*recordReader).maxInFlight,
+	"rateLimit":         (*recordReader).notYet,
+	"startFrom":         (*recordReader).startFrom,
+	"status":            (*recordReader).status,
+	"tenant":            (*recordReader).tenant,
+	"description":       (*recordReader).description,
+	"labels":            (*recordReader).labels,
+	"id":                (*recordReader).id,
+	"createdAt":         (*recordReader).timestamp,
+	"updatedAt":         (*recordReader).timestamp,
+}
+
+var retryMembers = map[string]memberReader{"schedule": (*recordReader).schedule}
+
+// authMembers are the members of auth by its type; nil: not supported yet.
+var authMembers = map[string]map[string]memberReader{
+	"noauth": {"type": (*recordReader).authType},
+	"basic": {
+		"type":     (*recordReader).authType,
+		"username": (*recordReader).username,
+		"password": (*recordReader).password,
+	},
+	"client_credential": nil,
+	"bearer":            nil,
+}
+
+type recordReader struct {
+	policy   RecordPolicy
+	s        *Subscription
+	problems Problems
+	errors   int // of problems, those not listed included
+	warnings int
+
+	hasTarget      bool // targetURL was given and is a usable URL
+	hasPlaceholder bool
+	givenPayload   bool
+}
+
+func (r *recordReader) fail(field, format string, args ...any) {
+	r.add(Problem{Field: field, Message: fmt.Sprintf(format, args...)})
+}
+
+func (r *recordReader) warn(field, format string, args ...any) {
+	r.add(Problem{Field: field, Message: fmt.Sprintf(format, args...), Warning: true})
+}
+
+func (r *recordReader) add(p Problem) {
+	count := &r.errors
+	if p.Warning {
+		count = &r.warnings
+	}
+	*count++
+	switch {
+	case *count <= maxProblems:
+		r.problems = append(r.problems, p)
+	case *count == maxProblems+1:
+		r.problems = append(r.problems, Problem{Message: "there are more problems than are listed here", Warning: p.Warning})
+	}
+}
+
+func (r *recordReader) more() *SubscriptionMore {
+	if r.s.More == nil {
+		r.s.More = &SubscriptionMore{}
+	}
+	return r.s.More
+}
+
+// checkTogether looks at what no member shows alone.
+func (r *recordReader) checkTogether() {
+	s := r.s
+	if !r.hasTarget && !slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Field == "targetURL" }) {
+		r.fail("targetURL", "is required: the https URL that the events are sent to")
+	}
+	if r.hasTarget && s.Method == "GET" && !r.hasPlaceholder {
+		r.fail("targetURL", "has no placeholder, but method is GET; put {orderId} or {legacyOrderId} into its path or query")
+	}
+	if s.Method == "GET" && r.givenPayload {
+		r.warn("payload", "has no effect: method is GET, and a GET has no body")
+	}
+	if s.Coalesce && s.Method != "GET" && s.Payload != "notification" {
+		r.fail("coalesce", "true would lose changes: %s sends the content of each event; use it with method GET or payload notification", quote(s.Payload))
+	}
+	if s.Coalesce && s.Ordering == OrderingNone {
+		r.warn("coalesce", "has no effect: with ordering none no event waits for another")
+	}
+	if s.More != nil && s.More.Auth != nil && s.More.Headers["Authorization"] != "" {
+		r.fail("headers", `"Authorization" is set by auth already; use one of the two`)
+	}
+}
+
+// object reads each member of an object with its reader; prefix is the path of
+// the object with a dot at its end.
+func (r *recordReader) object(prefix string, v gjson.Result, members map[string]memberReader) {
+	seen := make(map[string]bool, 8)
+	v.ForEach(func(k, v gjson.Result) bool {
+		name := k.String()
+		field := prefix + name
+		read, known := members[name]
+		switch {
+		case !known:
+			r.fail(prefix+strings.Trim(quote(name), `"`), "is unknown; the nearest known member is %s",
+				quote(prefix+nearest(name, slices.Sorted(maps.Keys(members)))))
+		case seen[name]:
+			r.fail(field, "is given more than once; keep one")
+		case v.Type == gjson.Null:
+			r.fail(field, "is null; give a value or leave it out")
+		default:
+			read(r, field, v)
+		}
+		seen[name] = true
+		return r.errors <= maxProblems
+	})
+}
+
+func (r *recordReader) notYet(field string, _ gjson.Result) {
+	r.fail(field, "is not supported yet; leave it out")
+}
+
+// is reports a value of a wrong kind.
+func (r *recordReader) is(field string, v gjson.Result, want string) bool {
+	kind := "a string"
+	switch {
+	case v.IsObject():
+		kind = "an object"
+	case v.IsArray():
+		kind = "an array"
+	case v.IsBool():
+		kind = "a boolean"
+	case v.Type == gjson.Number:
+		kind = "a number"
+	case v.Type == gjson.Null:
+		kind = "null"
+	}
+	if kind == want {
+		return true
+	}
+	r.fail(field, "must be %s, is %s", want, kind)
+	return false
+}
+
+// text reads a string of 1 to most characters without control characters. Its
+// messages do not show the value.
+func (r *recordReader) text(field string, v gjson.Result, most int) (string, bool) {
+	if !r.is(field, v, "a string") {
+		return "", false
+	}
+	switch n := utf8.RuneCountInString(v.Str); {
+	case n == 0:
+		r.fail(field, "is empty; give a value or leave it out")
+	case n > most:
+		r.fail(field, "has %d characters; at most %d are allowed", n, most)
+	case hasControl(v.Str):
+		r.fail(field, "holds a control character; remove it")
+	default:
+		return strings.Clone(v.Str), true
+	}
+	return "", false
+}
+
+func hasControl(s string) bool { return strings.IndexFunc(s, unicode.IsControl) >= 0 }
+
+// secret reads a secret value given in the record itself.
+func (r *recordReader) secret(field string, v gjson.Result) (string, bool) {
+	s, ok := r.text(field, v, maxText)
+	if !ok {
+		return "", false
+	}
+	return s, r.isNoReference(field, s)
+}
+
+func (r *recordReader) isNoReference(field, value string) bool {
+	for _, scheme := range []string{"env:", "file:", "sealed:"} {
+		if strings.HasPrefix(value, scheme) {
+			r.fail(field, "is a reference (%s…), which is not supported yet; give the value itself", scheme)
+			return false
+		}
+	}
+	return true
+}
+
+func (r *recordReader) warnPlain(field string) {
+	r.warn(field, "is a secret in plain text: whoever can read the bucket can read it")
+}
+
+// oneOf reads one of a few words; the result is the constant, not the record's memory.
+func (r *recordReader) oneOf(field string, v gjson.Result, words ...string) string {
+	if !r.is(field, v, "a string") {
+		return ""
+	}
+	if i := slices.Index(words, v.Str); i >= 0 {
+		return words[i]
+	}
+	r.fail(field, "is %s; it must be one of %s", quote(v.Str), strings.Join(words, ", "))
+	return ""
+}
+
+// list reads an array of strings, each different and checked by check, which
+// returns "" or what is wrong.
+func (r *recordReader) list(field string, v gjson.Result, most int, check func(string) string) []string {
+	if !r.is(field, v, "an array") {
+		return nil
+	}
+	var out []string
+	n := 0
+	v.ForEach(func(_, v gjson.Result) bool {
+		at := field + "[" + strconv.Itoa(n) + "]"
+		n++
+		if n > maxList {
+			return true
+		}
+		s, ok := r.text(at, v, most)
+		if !ok {
+			return true
+		}
+		if wrong := check(s); wrong != "" {
+			r.fail(at, "%s %s", quote(s), wrong)
+			return true
+		}
+		out = append(out, s)
+		return true
+	})
+	if n == 0 {
+		r.fail(field, "is empty; give at least one, or leave it out for all")
+	}
+	if n > maxList {
+		r.fail(field, "has %d entries; at most %d are allowed", n, maxList)
+	}
+	return out
+}
+
+// dictionary reads an object whose values are strings.
+func (r *recordReader) dictionary(field string, v gjson.Result, set func(field, name, value string)) {
+	if !r.is(field, v, "an object") {
+		return
+	}
+	seen := map[string]bool{}
+	n := 0
+	v.ForEach(func(k, v gjson.Result) bool {
+		n++
+		if n > maxList {
+			return true
+		}
+		name := k.String()
+		at := field + "." + strings.Trim(quote(name), `"`)
+		switch length := utf8.RuneCountInString(name); {
+		case length == 0 || length > maxName || hasControl(name):
+			r.fail(at, "a name must have 1 to %d characters and no control characters", maxName)
+		case seen[name]:
+			r.fail(at, "is given more than once; keep one")
+		default:
+			if value, ok := r.text(at, v, maxText); ok {
+				set(at, strings.Clone(name), value)
+			}
+		}
+		seen[name] = true
+		return true
+	})
+	if n > maxList {
+		r.fail(field, "has %d members; at most %d are allowed", n, maxList)
+	}
+}
+
+func (r *recordReader) duration(field string, v gjson.Result, most time.Duration) time.Duration {
+	if !r.is(field, v, "a string") {
+		return 0
+	}
+	d, err := ParseDuration(v.Str)
+	switch {
+	case err != nil:
+		r.fail(field, "%s", err)
+	case d <= 0:
+		r.fail(field, "is %s; it must be more than nothing", quote(v.Str))
+	case d > most:
+		r.fail(field, "is %s; at most %s is allowed", quote(v.Str), most)
+	default:
+		return d
+	}
+	return 0
+}
+
+func (r *recordReader) targetURL(field string, v gjson.Result) {
+	target, ok := r.text(field, v, maxURL)
+	if !ok {
+		return
+	}
+	authority, rest := splitURL(target)
+	if strings.ContainsAny(authority, "{}<>") {
+		r.fail(field, "has a placeholder or bracket in its host; placeholders may stand in path and query only")
+		return
+	}
+	// The text of a parse error is not shown: it can hold a password.
+	u, err := url.Parse(target)
+	switch {
+	case strings.ContainsFunc(target, unicode.IsSpace):
+		r.fail(field, "holds a space; write it as %%20")
+	case err != nil:
+		r.fail(field, "cannot be read as a URL; write it like https://host/path, other characters percent-encoded (%%25 for a percent sign)")
+	case u.User != nil:
+		r.fail(field, "holds user info (the part before @); put user name and password into auth")
+	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
+		r.fail(field, "must be an absolute URL like https://host/path")
+	case strings.Contains(target, "#"):
+		r.fail(field, "has a fragment (#…), which is never sent; remove it, or write %%23")
+	case !isHost(u.Hostname()) || !isPort(u.Port()):
+		r.fail(field, "has the host %s, which is no host name or address with a port of 1 to 65535; write other alphabets as xn--…", quote(u.Host))
+	case u.Scheme == "http" && !r.policy.AllowHTTP && !(r.policy.AllowHTTPLoopback && isLoopback(u.Hostname())):
+		r.fail(field, "is http://%s; use https, or let the operator permit http with ORDERBRIDGE_ALLOW_HTTP=true", u.Host)
+	default:
+		r.hasTarget = r.placeholders(field, rest)
+		r.s.TargetURL = target
+	}
+}
+
+// splitURL splits behind scheme and authority.
+func splitURL(s string) (authority, rest string) {
+	begin := 0
+	if i := strings.Index(s, "//"); i >= 0 {
+		begin = i + 2
+	}
+	if i := strings.IndexAny(s[begin:], "/?#"); i >= 0 {
+		return s[:begin+i], s[begin+i:]
+	}
+	return s, ""
+}
+
+// placeholders checks what stands in {} and <> in path and query.
+func (r *recordReader) placeholders(field, s string) bool {
+	if i := strings.Index(strings.ToLower(s), "%7borderid%7d"); i >= 0 {
+		r.warn(field, "holds %s, which is sent as it stands; for the order id write {orderId}", s[i:i+len("%7borderid%7d")])
+	}
+	for {
+		i := strings.IndexAny(s, "{}<>")
+		if i < 0 {
+			return true
+		}
+		closing := map[byte]string{'{': "}", '<': ">"}[s[i]]
+		if closing == "" {
+			r.fail(field, "has a %q without its opening bracket; percent-encode it if it is meant as it stands", s[i])
+			return false
+		}
+		name, after, closed := strings.Cut(s[i+1:], closing)
+		if !closed {
+			r.fail(field, "has a %q without its closing bracket; percent-encode it if it is meant as it stands", s[i])
+			return false
+		}
+		if name != "orderId" && name != "legacyOrderId" {
+			r.fail(field, "has the unknown placeholder %s; known are {orderId} and {legacyOrderId}", quote(s[i:i+len(name)+2]))
+			return false
+		}
+		r.hasPlaceholder = true
+		s = after
+	}
+}
+
+func isHost(host string) bool {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Zone() == ""
+	}
+	return len(host) <= 253 && strings.Trim(host, ".-_") != "" && strings.IndexFunc(host, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_')
+	}) < 0
+}
+
+func isPort(port string) bool {
+	if port == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
+}
+
+func (r *recordReader) method(field string, v gjson.Result) {
+	if m := r.oneOf(field, v, "POST", "PUT", "GET"); m != "" {
+		r.s.Method = m
+	}
+}
+
+func (r *recordReader) payload(field string, v gjson.Result) {
+	r.givenPayload = true
+	if p := r.oneOf(field, v, "event", "notification", "cloudevent"); p != "" {
+		r.s.Payload = p
+	}
+}
+
+func (r *recordReader) subjects(field string, v gjson.Result) {
+	r.s.Subjects = withoutSubsumed(r.list(field, v, maxSubject, checkFilter), ">", subjectSubsumes)
+}
+
+// checkFilter says what is wrong with a subject filter, "" if nothing.
+func checkFilter(filter string) string {
+	if strings.ContainsFunc(filter, unicode.IsSpace) {
+		return "is no subject filter: it holds a space"
+	}
+	tokens := strings.Split(filter, ".")
+	for i, token := range tokens {
+		switch {
+		case token == "":
+			return "is no subject filter: it has an empty token (a dot too many)"
+		case token == ">" && i < len(tokens)-1:
+			return "is no subject filter: > may only be its last token"
+		case len(token) > 1 && strings.ContainsAny(token, "*>"):
+			return "is no subject filter: * and > stand for whole tokens only, as in orders.*.created or orders.>"
+		}
+	}
+	return ""
+}
+
+func (r *recordReader) eventTypes(field string, v gjson.Result) {
+	types := r.list(field, v, maxName, func(string) string { return "" })
+	for i, t := range types {
+		if strings.Trim(t, "*") == "" {
+			types[i] = "*"
+		}
+	}
+	r.s.Types = withoutSubsumed(types, "*", typeMatches)
+}
+
+// reservedHeaders are set by the bridge for each request, or belong to the connection.
+var reservedHeaders = map[string]bool{
+	"User-Agent": true, "Content-Type": true, "Idempotency-Key": true,
+	"X-Signature": true, "X-Order-Id": true, "X-Event-Type": true, "X-Attempt": true,
+	"X-Redrive": true, "X-Replay": true, "Traceparent": true, "Tracestate": true,
+
+	"Host": true, "Content-Length": true, "Content-Encoding": true, "Accept-Encoding": true,
+	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Proxy-Authenticate": true,
+	"Proxy-Authorization": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
+	"Upgrade": true, "Expect": true, "Http2-Settings": true,
+}
+
+func (r *recordReader) headers(field string, v gjson.Result) {
+	headers := map[string]string{}
+	r.dictionary(field, v, func(at, name, value string) {
+		canonical := textproto.CanonicalMIMEHeaderKey(name)
+		_, twice := headers[canonical]
+		switch {
+		case !isHeaderName(name):
+			r.fail(at, "is no header name; use letters, digits and -")
+		case reservedHeaders[canonical] || strings.HasPrefix(canonical, "Webhook-"):
+			r.fail(at, "is reserved: the bridge sets it, or it belongs to the connection; remove it")
+		case twice:
+			r.fail(at, "is given more than once (letter case does not count); keep one")
+		case strings.IndexFunc(value, func(c rune) bool { return c > '~' }) >= 0 || value != strings.TrimSpace(value):
+			r.fail(at, "must be ASCII, without spaces at its ends")
+		case r.isNoReference(at, value):
+			headers[canonical] = value
+			if looksSecret(canonical) {
+				r.warnPlain(at)
+			}
+		}
+	})
+	if len(headers) > 0 {
+		r.more().Headers = headers
+	}
+}
+
+func isHeaderName(name string) bool {
+	return strings.IndexFunc(name, func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", c))
+	}) < 0
+}
+
+// looksSecret reports whether the value of such a header is likely a secret.
+func looksSecret(header string) bool {
+	header = strings.ToLower(header)
+	return slices.ContainsFunc([]string{"auth", "token", "key", "secret", "cookie", "password"}, func(part string) bool {
+		return strings.Contains(header, part)
+	})
+}
+
+func (r *recordReader) key(field string, v gjson.Result) {
+	if s, ok := r.secret(field, v); ok {
+		r.more().Key = Secret(s)
+		r.warnPlain(field)
+	}
+}
+
+func (r *recordReader) auth(field string, v gjson.Result) {
+	if !r.is(field, v, "an object") {
+		return
+	}
+	kind := v.Get("type")
+	if !kind.Exists() {
+		r.fail(field+".type", "is required: basic or noauth")
+		return
+	}
+	members, known := authMembers[kind.String()]
+	switch {
+	case kind.Type != gjson.String || !known:
+		r.fail(field+".type", "is %s; it must be one of basic, noauth", quote(kind.String()))
+		return
+	case members == nil:
+		r.fail(field+".type", "%s is not supported yet; use basic or noauth", quote(kind.Str))
+		return
+	}
+	if kind.Str == "basic" {
+		r.more().Auth = &Auth{Type: "basic"}
+	}
+	r.object(field+".", v, members)
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if !v.Get(name).Exists() {
+			r.fail(field+"."+name, "is required with type %s", kind.Str)
+		}
+	}
+}
+
+// authType was read before the other members.
+func (r *recordReader) authType(string, gjson.Result) {}
+
+func (r *recordReader) username(field string, v gjson.Result) {
+	s, ok := r.text(field, v, maxText)
+	if ok && strings.Contains(s, ":") {
+		r.fail(field, "is %s; basic authentication allows no colon in it", quote(s))
+	}
+	r.more().Auth.Username = s
+}
+
+// password may be empty: some receivers take a token as the user name.
+func (r *recordReader) password(field string, v gjson.Result) {
+	if v.Type == gjson.String && v.Str == "" {
+		return
+	}
+	if s, ok := r.secret(field, v); ok {
+		r.more().Auth.Password = Secret(s)
+		r.warnPlain(field)
+	}
+}
+
+func (r *recordReader) connectionTimeout(field string, v gjson.Result) {
+	if d := r.duration(field, v, maxAttempt); d > 0 {
+		r.more().ConnectionTimeout = d
+	}
+}
+
+func (r *recordReader) timeout(field string, v gjson.Result) {
+	if d := r.duration(field, v, maxAttempt); d > 0 {
+		r.more().Timeout = d
+	}
+}
+
+func (r *recordReader) retry(field string, v gjson.Result) {
+	if r.is(field, v, "an object") {
+		r.object(field+".", v, retryMembers)
+	}
+}
+
+func (r *recordReader) schedule(field string, v gjson.Result) {
+	if !r.is(field, v, "an array") {
+		return
+	}
+	waits := []time.Duration{}
+	v.ForEach(func(_, v gjson.Result) bool {
+		waits = append(waits, r.duration(field+"["+strconv.Itoa(len(waits))+"]", v, maxWait))
+		return len(waits) <= maxList
+	})
+	if len(waits) > maxList {
+		r.fail(field, "has more than %d entries", maxList)
+	}
+	r.more().Schedule = slices.Clip(waits)
+}
+
+func (r *recordReader) ordering(field string, v gjson.Result) {
+	switch r.oneOf(field, v, "order", "none", "strict") {
+	case "none":
+		r.s.Ordering = OrderingNone
+	case "strict":
+		r.s.Ordering = OrderingStrict
+	}
+}
+
+func (r *recordReader) coalesce(field string, v gjson.Result) {
+	if r.is(field, v, "a boolean") {
+		r.s.Coalesce = v.Bool()
+	}
+}
+
+func (r *recordReader) maxInFlight(field string, v gjson.Result) {
+	if !r.is(field, v, "a number") {
+		return
+	}
+	if v.Num < 1 || v.Num > maxFlight || v.Num != math.Trunc(v.Num) {
+		r.fail(field, "is %s; it must be a whole number from 1 to %d", quote(v.Raw), maxFlight)
+		return
+	}
+	r.s.MaxInFlight = int(v.Num)
+}
+
+func (r *recordReader) startFrom(field string, v gjson.Result) {
+	if !r.is(field, v, "a string") {
+		return
+	}
+	_, err := time.Parse(time.RFC3339, v.Str)
+	switch {
+	case v.Str == "new":
+	case v.Str == "all" || err == nil:
+		r.more().StartFrom = strings.Clone(v.Str)
+	default:
+		r.fail(field, "is %s; it must be new, all, or a time like 2006-01-02T15:04:05Z", quote(v.Str))
+	}
+}
+
+func (r *recordReader) status(field string, v gjson.Result) {
+	r.s.Inactive = r.oneOf(field, v, "active", "deactivated") == "deactivated"
+}
+
+func (r *recordReader) tenant(field string, v gjson.Result) {
+	if s, ok := r.text(field, v, 64); ok {
+		if !isSafeID(s) {
+			r.fail(field, "is %s; it must be made of A-Z a-z 0-9 _ -", quote(s))
+		}
+		r.s.Tenant = s
+	}
+}
+
+func (r *recordReader) description(field string, v gjson.Result) {
+	if s, ok := r.text(field, v, maxText); ok {
+		r.more().Description = s
+	}
+}
+
+func (r *recordReader) labels(field string, v gjson.Result) {
+	labels := map[string]string{}
+	r.dictionary(field, v, func(_, name, value string) { labels[name] = value })
+	if len(labels) > 0 {
+		r.more().Labels = labels
+	}
+}
+
+func (r *recordReader) id(field string, v gjson.Result) {
+	if r.is(field, v, "a string") && v.Str != r.s.ID {
+		r.fail(field, "is %s, but the record stands under the key %s; make them equal or leave it out", quote(v.Str), quote(r.s.ID))
+	}
+}
+
+// timestamp is not kept: it is the API's to show.
+func (r *recordReader) timestamp(field string, v gjson.Result) {
+	if !r.is(field, v, "a string") {
+		return
+	}
+	if _, err := time.Parse(time.RFC3339, v.Str); err != nil {
+		r.fail(field, "is %s; it must be a time like 2006-01-02T15:04:05Z", quote(v.Str))
+	}
+}

@@ -1,0 +1,476 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+var sameRecord = cmpopts.IgnoreUnexported(Subscription{})
+
+// The policy of the tables: http is permitted on loopback only.
+var testPolicy = RecordPolicy{AllowHTTPLoopback: true}
+
+// goodRecords are accepted under the id "erp", by parser and schema.
+var goodRecords = []string{
+	`{"targetURL":"https://erp.example.com"}`,
+	`{"targetURL":"https://erp.example.com/any/path/{orderId}","method":"GET"}`,
+	`{"targetURL":"https://erp.example.com/x?orderId={orderId}","method":"GET"}`,
+	`{"targetURL":"https://erp.example.com/<legacyOrderId>?id=<orderId>&l={legacyOrderId}","method":"GET","coalesce":true}`,
+	`{"targetURL":"https://erp.example.com:8443/o-{orderId}.json","method":"PUT"}`,
+	`{"targetURL":"https://[2001:db8::1]:8443/in"}`,
+	`{"targetURL":"HTTPS://ERP.example.com?q=%41"}`,
+	`{"targetURL":"http://localhost:8080/in"}`,
+	`{"targetURL":"http://127.0.0.1:8080/in"}`,
+	`{"targetURL":"https://h/","subjects":["orders.acme.>","orders.*.OrderAccepted.*","*","x"],"eventTypes":["OrderAccepted","OrderLines*","*Signed"]}`,
+	`{"targetURL":"https://h/","subjects":[">"]}`,
+	`{"targetURL":"https://h/","payload":"notification","coalesce":true,"ordering":"strict"}`,
+	`{"targetURL":"https://h/","payload":"cloudevent","coalesce":false,"ordering":"none"}`,
+	`{"targetURL":"https://h/","headers":{"X-Api-Key":"k 1","x-plant":"7","Authorization":"Token t"}}`,
+	`{"targetURL":"https://h/","key":"QueryParameterKey"}`,
+	`{"targetURL":"https://h/","auth":{"type":"basic","username":"u","password":"p"}}`,
+	`{"targetURL":"https://h/","auth":{"type":"basic","username":"token","password":""}}`,
+	`{"targetURL":"https://h/","auth":{"type":"noauth"}}`,
+	`{"targetURL":"https://h/","connectionTimeout":"PT60S","timeout":"1m30s"}`,
+	`{"targetURL":"https://h/","retry":{"schedule":["PT5S","30s","P1D","PT0.5S"]}}`,
+	`{"targetURL":"https://h/","retry":{"schedule":[]}}`,
+	`{"targetURL":"https://h/","retry":{}}`,
+	`{"targetURL":"https://h/","maxInFlight":64}`,
+	`{"targetURL":"https://h/","maxInFlight":1e2}`,
+	`{"targetURL":"https://h/","startFrom":"all"}`,
+	`{"targetURL":"https://h/","startFrom":"2026-01-02T15:04:05+01:00"}`,
+	`{"targetURL":"https://h/","status":"deactivated","tenant":"acme","description":"für ERP","labels":{"team":"blue"}}`,
+	`{"targetURL":"https://h/","id":"erp","createdAt":"2026-01-02T15:04:05Z","updatedAt":"2026-01-02T15:04:05.123Z"}`,
+	" \n{\n\t\"targetURL\" : \"https://h/\"\n}\n",
+}
+
+// badRecords are refused under the id "erp"; field and message of one problem
+// are given, the message in part. beyond: a schema cannot tell.
+var badRecords = []struct {
+	name, record, field, message string
+	beyond                       bool
+}{
+	{"no target", `{}`, "targetURL", "is required", false},
+	{"null", `{"targetURL":null}`, "targetURL", "null", false},
+	{"number", `{"targetURL":7}`, "targetURL", "must be a string, is a number", false},
+	{"empty", `{"targetURL":""}`, "targetURL", "empty", false},
+	{"D9 http", `{"targetURL":"http://erp.example.com/x"}`, "targetURL", "ORDERBRIDGE_ALLOW_HTTP", true},
+	{"http of a name that begins like loopback", `{"targetURL":"http://localhost.example.com/"}`, "targetURL", "ORDERBRIDGE_ALLOW_HTTP", true},
+	{"other scheme", `{"targetURL":"ftp://h/"}`, "targetURL", "absolute URL", false},
+	{"no scheme", `{"targetURL":"erp.example.com/x"}`, "targetURL", "absolute URL", false},
+	{"no host", `{"targetURL":"https:///x"}`, "targetURL", "absolute URL", false},
+	{"opaque", `{"targetURL":"https:h"}`, "targetURL", "absolute URL", false},
+	{"C6 user info", `{"targetURL":"https://bob:hunter2@h/x"}`, "targetURL", "user info", false},
+	{"C6 user info that does not parse", `{"targetURL":"https://bob:hunter2/@h/x"}`, "targetURL", "cannot be read", true},
+	{"placeholder in host", `{"targetURL":"https://{orderId}.example.com/"}`, "targetURL", "in its host", false},
+	{"placeholder in port", `{"targetURL":"https://h:<orderId>/"}`, "targetURL", "in its host", false},
+	{"D4 unknown placeholder", `{"targetURL":"https://h/{order}"}`, "targetURL", `"{order}"`, false},
+	{"D4 unknown placeholder in query", `{"targetURL":"https://h/?x=<orderid>"}`, "targetURL", `"<orderid>"`, false},
+	{"open bracket", `{"targetURL":"https://h/{orderId"}`, "targetURL", "without its closing", false},
+	{"closing bracket", `{"targetURL":"https://h/orderId}"}`, "targetURL", "without its opening", false},
+	{"mixed brackets", `{"targetURL":"https://h/{orderId>"}`, "targetURL", "without its closing", false},
+	{"D5 GET without placeholder", `{"targetURL":"https://h/x","method":"GET"}`, "targetURL", "no placeholder", false},
+	{"fragment", `{"targetURL":"https://h/x#y"}`, "targetURL", "fragment", false},
+	{"space", `{"targetURL":"https://h/a b"}`, "targetURL", "%20", false},
+	{"percent", `{"targetURL":"https://h/100%"}`, "targetURL", "%25", true},
+	{"port 0", `{"targetURL":"https://h:0/"}`, "targetURL", "port", true},
+	{"port 65536", `{"targetURL":"https://h:65536/"}`, "targetURL", "port", true},
+	{"other alphabet", `{"targetURL":"https://bücher.example/"}`, "targetURL", "xn--", false},
+	{"zone", `{"targetURL":"https://[fe80::1%25eth0]/"}`, "targetURL", "host", false},
+	{"NUL", `{"targetURL":"https://h/\u0000"}`, "targetURL", "control character", false},
+	{"long", `{"targetURL":"https://h/` + strings.Repeat("x", 2048) + `"}`, "targetURL", "2058 characters", false},
+
+	{"D1 method", `{"targetURL":"https://h/","method":"DELETE"}`, "method", `"DELETE"; it must be one of POST, PUT, GET`, false},
+	{"method's case", `{"targetURL":"https://h/","method":"post"}`, "method", "one of", false},
+	{"unknown", `{"targetURL":"https://h/","subject":["a"]}`, "subject", `nearest known member is "subjects"`, false},
+	{"unknown by case", `{"targetURL":"https://h/","TargetUrl":"x"}`, "TargetUrl", `"targetURL"`, false},
+	{"twice", `{"targetURL":"https://h/","targetURL":"https://h/"}`, "targetURL", "more than once", true},
+	{"subjects as text", `{"targetURL":"https://h/","subjects":"orders.>"}`, "subjects", "must be an array, is a string", false},
+	{"no subjects", `{"targetURL":"https://h/","subjects":[]}`, "subjects", "leave it out for all", false},
+	{"subject with a hole", `{"targetURL":"https://h/","subjects":["a","orders..x"]}`, "subjects[1]", "empty token", false},
+	{"subject with > amid", `{"targetURL":"https://h/","subjects":["orders.>.x"]}`, "subjects[0]", "last token", false},
+	{"subject with * in a token", `{"targetURL":"https://h/","subjects":["orders.Order*"]}`, "subjects[0]", "whole tokens", false},
+	{"subject with a space", `{"targetURL":"https://h/","subjects":["orders. x"]}`, "subjects[0]", "space", false},
+	{"65 subjects", `{"targetURL":"https://h/","subjects":["a"` + strings.Repeat(`,"a"`, 64) + `]}`, "subjects", "65 entries", false},
+	{"number as a type", `{"targetURL":"https://h/","eventTypes":[1]}`, "eventTypes[0]", "is a number", false},
+	{"control character in a type", `{"targetURL":"https://h/","eventTypes":["a\nb"]}`, "eventTypes[0]", "control character", false},
+	{"payload", `{"targetURL":"https://h/","payload":"xml"}`, "payload", `"xml"`, false},
+	{"coalesce loses changes", `{"targetURL":"https://h/","coalesce":true}`, "coalesce", "lose changes", false},
+	{"coalesce as text", `{"targetURL":"https://h/","coalesce":"yes"}`, "coalesce", "a boolean", false},
+	{"maxInFlight 0", `{"targetURL":"https://h/","maxInFlight":0}`, "maxInFlight", `"0"`, false},
+	{"maxInFlight 1.5", `{"targetURL":"https://h/","maxInFlight":1.5}`, "maxInFlight", "whole number", false},
+	{"maxInFlight 1001", `{"targetURL":"https://h/","maxInFlight":1001}`, "maxInFlight", "1 to 1000", false},
+	{"ordering", `{"targetURL":"https://h/","ordering":"fifo"}`, "ordering", `"fifo"`, false},
+	{"status", `{"targetURL":"https://h/","status":"paused"}`, "status", `"paused"`, false},
+	{"tenant", `{"targetURL":"https://h/","tenant":"a.b"}`, "tenant", `"a.b"`, false},
+	{"id", `{"targetURL":"https://h/","id":"other"}`, "id", `"other", but the record stands under the key "erp"`, true},
+	{"startFrom", `{"targetURL":"https://h/","startFrom":"yesterday"}`, "startFrom", `"yesterday"`, false},
+	{"createdAt", `{"targetURL":"https://h/","createdAt":"today"}`, "createdAt", `"today"`, false},
+	{"labels", `{"targetURL":"https://h/","labels":{"a":1}}`, "labels.a", "a number", false},
+
+	{"B6 60", `{"targetURL":"https://h/","connectionTimeout":"60"}`, "connectionTimeout", `"60"`, false},
+	{"B6 P", `{"targetURL":"https://h/","connectionTimeout":"P"}`, "connectionTimeout", `"P"`, false},
+	{"B6 empty", `{"targetURL":"https://h/","connectionTimeout":""}`, "connectionTimeout", `""`, false},
+	{"B6 negative", `{"targetURL":"https://h/","connectionTimeout":"-PT3S"}`, "connectionTimeout", `"-PT3S"`, false},
+	{"number as a duration", `{"targetURL":"https://h/","timeout":30}`, "timeout", "must be a string", false},
+	{"no time", `{"targetURL":"https://h/","timeout":"PT0S"}`, "timeout", "more than nothing", true},
+	{"long time", `{"targetURL":"https://h/","timeout":"PT1H"}`, "timeout", "10m0s", true},
+	{"retry", `{"targetURL":"https://h/","retry":{"schedul":[]}}`, "retry.schedul", `"retry.schedule"`, false},
+	{"wait", `{"targetURL":"https://h/","retry":{"schedule":["PT5S","soon"]}}`, "retry.schedule[1]", `"soon"`, false},
+	{"long wait", `{"targetURL":"https://h/","retry":{"schedule":["P31D"]}}`, "retry.schedule[0]", `"P31D"`, true},
+
+	{"header reserved", `{"targetURL":"https://h/","headers":{"webhook-id":"x"}}`, "headers.webhook-id", "reserved", false},
+	{"header reserved, hop by hop", `{"targetURL":"https://h/","headers":{"transfer-encoding":"x"}}`, "headers.transfer-encoding", "reserved", false},
+	{"header name", `{"targetURL":"https://h/","headers":{"X Y":"x"}}`, "headers.X Y", "no header name", false},
+	{"header injection", `{"targetURL":"https://h/","headers":{"X-Y":"a\r\nb"}}`, "headers.X-Y", "control character", false},
+	{"header not ASCII", `{"targetURL":"https://h/","headers":{"X-Y":"ä"}}`, "headers.X-Y", "ASCII", false},
+	{"header twice", `{"targetURL":"https://h/","headers":{"X-Y":"a","x-y":"b"}}`, "headers.x-y", "more than once", true},
+	{"header and auth", `{"targetURL":"https://h/","headers":{"authorization":"x"},"auth":{"type":"basic","username":"u","password":"p"}}`, "headers", "set by auth", true},
+	{"auth without type", `{"targetURL":"https://h/","auth":{}}`, "auth.type", "is required", false},
+	{"auth type", `{"targetURL":"https://h/","auth":{"type":"digest"}}`, "auth.type", `"digest"`, false},
+	{"auth without password", `{"targetURL":"https://h/","auth":{"type":"basic","username":"u"}}`, "auth.password", "is required", false},
+	{"auth with a colon", `{"targetURL":"https://h/","auth":{"type":"basic","username":"a:b","password":"p"}}`, "auth.username", "colon", false},
+	{"auth with too much", `{"targetURL":"https://h/","auth":{"type":"noauth","username":"u"}}`, "auth.username", "unknown", false},
+	{"auth as text", `{"targetURL":"https://h/","auth":"basic"}`, "auth", "an object", false},
+
+	{"filter", `{"targetURL":"https://h/","filter":"true"}`, "filter", "not supported yet", false},
+	{"transform", `{"targetURL":"https://h/","transform":"x"}`, "transform", "not supported yet", false},
+	{"secret", `{"targetURL":"https://h/","secret":"hunter2"}`, "secret", "not supported yet", false},
+	{"signing", `{"targetURL":"https://h/","signing":{"secrets":["hunter2"]}}`, "signing", "not supported yet", false},
+	{"tls", `{"targetURL":"https://h/","tls":{}}`, "tls", "not supported yet", false},
+	{"rateLimit", `{"targetURL":"https://h/","rateLimit":{}}`, "rateLimit", "not supported yet", false},
+	{"client_credential", `{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"hunter2","tokenURL":"https://t/"}}`, "auth.type", "not supported yet", false},
+	{"bearer", `{"targetURL":"https://h/","auth":{"type":"bearer","token":"hunter2"}}`, "auth.type", "not supported yet", false},
+	{"env reference", `{"targetURL":"https://h/","auth":{"type":"basic","username":"u","password":"env:hunter2"}}`, "auth.password", "not supported yet", false},
+	{"file reference", `{"targetURL":"https://h/","key":"file:hunter2"}`, "key", "not supported yet", false},
+	{"sealed reference", `{"targetURL":"https://h/","headers":{"X-Key":"sealed:hunter2"}}`, "headers.X-Key", "not supported yet", false},
+}
+
+func TestParseGoodRecords(t *testing.T) {
+	t.Parallel()
+	for _, record := range goodRecords {
+		s, problems := ParseSubscription("erp", []byte(record), testPolicy)
+		if s == nil || problems.Err() != nil {
+			t.Errorf("%s: %v", record, problems)
+		}
+	}
+}
+
+func TestParseBadRecords(t *testing.T) {
+	t.Parallel()
+	for _, c := range badRecords {
+		s, problems := ParseSubscription("erp", []byte(c.record), testPolicy)
+		if s != nil {
+			t.Errorf("%s: accepted", c.name)
+		}
+		found := false
+		for _, p := range problems.Errors() {
+			found = found || p.Field == c.field && strings.Contains(p.Message, c.message)
+		}
+		if !found {
+			t.Errorf("%s: %q, want %s: …%s…", c.name, problems, c.field, c.message)
+		}
+		if len(problems.Errors()) != 1 {
+			t.Errorf("%s: one thing is wrong, but %q", c.name, problems)
+		}
+		if strings.Contains(fmt.Sprintf("%v %+v", problems, problems), "hunter2") {
+			t.Errorf("%s: the secret is shown: %v", c.name, problems)
+		}
+	}
+}
+
+func TestParseNotARecord(t *testing.T) {
+	t.Parallel()
+	for record, want := range map[string]string{
+		"":                                   "is empty",
+		" \n":                                "is empty",
+		"[]":                                 "not a JSON object",
+		"7":                                  "not a JSON object",
+		`"x"`:                                "not a JSON object",
+		"{\n  \"a\": 1,\n  b}":               "line 3, column 3",
+		`{"targetURL":"https://h/"`:          "not JSON",
+		`{"targetURL":"https://h/"}{}`:       "not JSON",
+		"\xef\xbb\xbf{}":                     "byte order mark",
+		"{\"targetURL\":\"https://h/\xff\"}": "not UTF-8",
+		`{"targetURL":"https://h/"}` + strings.Repeat(" ", 64<<10):              "at most 65536",
+		strings.Repeat("[", 60000):                                              "not JSON",
+		`{"targetURL":"https://h/","x":` + strings.Repeat(`{"x":`, 12000) + "1": "not JSON",
+	} {
+		s, problems := ParseSubscription("erp", []byte(record), testPolicy)
+		if err := problems.Err(); s != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40q: %v, want %q", record, err, want)
+		}
+	}
+	for _, id := range []string{"", "a.b", "a b", "ä", strings.Repeat("x", 65)} {
+		if s, problems := ParseSubscription(id, []byte(goodRecords[0]), testPolicy); s != nil || problems.Err() == nil {
+			t.Errorf("id %q is accepted", id)
+		}
+	}
+}
+
+func TestParseTellsAllProblemsAtOnce(t *testing.T) {
+	t.Parallel()
+	_, problems := ParseSubscription("erp", []byte(
+		`{"method":"X","subjects":["a..b","ok",">.x"],"timeout":"60","tls":{},"nonsense":1,"auth":{"type":"basic","username":"u","password":"p"}}`), testPolicy)
+	var fields []string
+	for _, p := range problems {
+		fields = append(fields, fmt.Sprintf("%s %v", p.Field, p.Warning))
+	}
+	want := []string{"method false", "subjects[0] false", "subjects[2] false", "timeout false", "tls false", "nonsense false", "auth.password true", "targetURL false"}
+	if diff := cmp.Diff(want, fields); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if err := problems.Err().Error(); strings.Contains(err, "auth.password") || !strings.Contains(err, "; subjects[2]: ") {
+		t.Errorf("Err() = %s", err)
+	}
+}
+
+func TestParseBoundsItsProblems(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	b.WriteString(`{"targetURL":"https://h/","headers":{`)
+	for i := range maxList {
+		fmt.Fprintf(&b, `"X-Token-%d":"t",`, i)
+	}
+	good := strings.TrimSuffix(b.String(), ",") + "}"
+	s, problems := ParseSubscription("erp", []byte(good+"}"), testPolicy)
+	if s == nil || len(problems) != maxProblems+1 || problems.Err() != nil {
+		t.Errorf("%d warnings make an error: %v", maxList, problems.Err())
+	}
+	if s, problems := ParseSubscription("erp", []byte(good+`,"nonsense":1}`), testPolicy); s != nil || problems.Err() == nil {
+		t.Error("an error behind many warnings is overlooked")
+	}
+	b.Reset()
+	for i := range 5000 {
+		fmt.Fprintf(&b, `,"m%d":1`, i)
+	}
+	s, problems = ParseSubscription("erp", []byte(`{"targetURL":"https://h/"`+b.String()+"}"), testPolicy)
+	if s != nil || len(problems) != maxProblems+1 {
+		t.Errorf("%d problems", len(problems))
+	}
+}
+
+func TestParseWarnings(t *testing.T) {
+	t.Parallel()
+	for record, want := range map[string]string{
+		goodRecords[0]: "",
+		`{"targetURL":"https://h/","auth":{"type":"basic","username":"u","password":"hunter2"}}`: "auth.password",
+		`{"targetURL":"https://h/","key":"hunter2"}`:                                             "key",
+		`{"targetURL":"https://h/","headers":{"X-Api-Key":"hunter2"}}`:                           "headers.X-Api-Key",
+		`{"targetURL":"https://h/","headers":{"X-Plant":"7"}}`:                                   "",
+		`{"targetURL":"https://h/%7BorderId%7D"}`:                                                "targetURL",
+		`{"targetURL":"https://h/{orderId}","method":"GET","payload":"event"}`:                   "payload",
+		`{"targetURL":"https://h/{orderId}","method":"GET","coalesce":true,"ordering":"none"}`:   "coalesce",
+	} {
+		_, problems := ParseSubscription("erp", []byte(record), testPolicy)
+		got := ""
+		for _, p := range problems {
+			got += p.Field
+		}
+		if got != want || problems.Err() != nil || strings.Contains(problems.Error(), "hunter2") {
+			t.Errorf("%s: %v, want a warning for %q", record, problems, want)
+		}
+	}
+}
+
+func TestRecordPolicy(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		url    string
+		policy RecordPolicy
+		ok     bool
+	}{
+		{"http://h/", RecordPolicy{}, false},
+		{"http://h/", RecordPolicy{AllowHTTP: true}, true},
+		{"http://h/", RecordPolicy{AllowHTTPLoopback: true}, false},
+		{"http://127.0.0.1/", RecordPolicy{}, false},
+		{"http://127.8.8.8/", RecordPolicy{AllowHTTPLoopback: true}, true},
+		{"http://[::1]:80/", RecordPolicy{AllowHTTPLoopback: true}, true},
+		{"http://[::ffff:127.0.0.1]/", RecordPolicy{AllowHTTPLoopback: true}, true},
+		{"http://LOCALHOST/", RecordPolicy{AllowHTTPLoopback: true}, true},
+		{"http://10.0.0.1/", RecordPolicy{AllowHTTPLoopback: true}, false},
+	} {
+		_, problems := ParseSubscription("erp", []byte(`{"targetURL":"`+c.url+`"}`), c.policy)
+		if (problems.Err() == nil) != c.ok {
+			t.Errorf("%s under %+v: %v", c.url, c.policy, problems)
+		}
+	}
+}
+
+func TestParsedRecord(t *testing.T) {
+	t.Parallel()
+	plain, _ := ParseSubscription("erp", []byte(`{"targetURL":"https://erp.example.com/x"}`), RecordPolicy{})
+	if diff := cmp.Diff(&Subscription{ID: "erp", TargetURL: "https://erp.example.com/x", Method: "POST", Payload: "event", MaxInFlight: 16}, plain, sameRecord); diff != "" {
+		t.Errorf("plain record (-want +got)\n%s", diff)
+	}
+	if plain.AttemptTimeout() != 30*time.Second || plain.ConnectTimeout() != 10*time.Second || len(plain.RetrySchedule()) != 8 || plain.RetrySchedule()[2] != 5*time.Minute {
+		t.Errorf("defaults: %v, %v, %v", plain.AttemptTimeout(), plain.ConnectTimeout(), plain.RetrySchedule())
+	}
+
+	full, problems := ParseSubscription("erp", []byte(`{
+		"targetURL":"https://erp.example.com/{orderId}", "method":"GET", "payload":"notification", "tenant":"acme",
+		"subjects":["orders.acme.>","orders.acme.x","orders.b.*"], "eventTypes":["Order*","OrderAccepted","*X"],
+		"status":"deactivated", "coalesce":true, "ordering":"strict", "maxInFlight":3,
+		"headers":{"x-plant":"7"}, "key":"k", "auth":{"password":"p","username":"u","type":"basic"},
+		"connectionTimeout":"PT3S", "timeout":"PT7S", "retry":{"schedule":["PT1S"]}, "startFrom":"all",
+		"description":"d", "labels":{"a":"b"}, "id":"erp", "createdAt":"2026-01-02T15:04:05Z"}`), RecordPolicy{})
+	want := &Subscription{
+		ID: "erp", TargetURL: "https://erp.example.com/{orderId}", Method: "GET", Payload: "notification", Tenant: "acme",
+		Subjects: []string{"orders.acme.>", "orders.b.*"}, Types: []string{"Order*", "*X"},
+		Inactive: true, Coalesce: true, Ordering: OrderingStrict, MaxInFlight: 3,
+		More: &SubscriptionMore{
+			Headers: map[string]string{"X-Plant": "7"}, Key: "k", Auth: &Auth{Type: "basic", Username: "u", Password: "p"},
+			ConnectionTimeout: 3 * time.Second, Timeout: 7 * time.Second, Schedule: []time.Duration{time.Second},
+			StartFrom: "all", Description: "d", Labels: map[string]string{"a": "b"},
+		},
+	}
+	if diff := cmp.Diff(want, full, sameRecord); diff != "" {
+		t.Errorf("full record (-want +got)\n%s\n%v", diff, problems)
+	}
+	if full.AttemptTimeout() != 7*time.Second || full.ConnectTimeout() != 3*time.Second || len(full.RetrySchedule()) != 1 {
+		t.Errorf("given values: %v, %v, %v", full.AttemptTimeout(), full.ConnectTimeout(), full.RetrySchedule())
+	}
+	if none, _ := ParseSubscription("erp", []byte(`{"targetURL":"https://h/","retry":{"schedule":[]}}`), RecordPolicy{}); len(none.RetrySchedule()) != 0 {
+		t.Errorf("empty schedule: %v", none.RetrySchedule())
+	}
+	every, _ := ParseSubscription("erp", []byte(`{"targetURL":"https://h/","subjects":["a",">"],"eventTypes":["**","x"]}`), RecordPolicy{})
+	if every.Subjects != nil || every.Types != nil {
+		t.Errorf("filters that cover all: %v, %v", every.Subjects, every.Types)
+	}
+}
+
+func TestOriginAndDescribe(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ record, origin, describe string }{
+		{`{"targetURL":"https://ERP.example.com/a?b=hunter2"}`, "https://erp.example.com", "hears all events, POST erp.example.com"},
+		{`{"targetURL":"https://erp.example.com:443/{orderId}","method":"GET","subjects":["orders.acme.>"],"eventTypes":["OrderAccepted"]}`,
+			"https://erp.example.com", "hears orders.acme.> [OrderAccepted], GET erp.example.com"},
+		{`{"targetURL":"https://h:8443","tenant":"acme","subjects":["a","b","c","d","e"]}`, "https://h:8443", "hears a, b, c, d, … of tenant acme, POST h:8443"},
+		{`{"targetURL":"http://h:080"}`, "http://h", "hears all events, POST h"},
+		{`{"targetURL":"https://[2001:DB8::1]/"}`, "https://[2001:db8::1]", "hears all events, POST [2001:db8::1]"},
+		{`{"targetURL":"https://[::1]:8443/"}`, "https://[::1]:8443", "hears all events, POST [::1]:8443"},
+	} {
+		s, problems := ParseSubscription("erp", []byte(c.record), RecordPolicy{AllowHTTP: true})
+		if s == nil {
+			t.Errorf("%s: %v", c.record, problems)
+			continue
+		}
+		if s.Origin() != c.origin || s.Describe() != c.describe {
+			t.Errorf("%s: %q, %q", c.record, s.Origin(), s.Describe())
+		}
+	}
+}
+
+func TestSubscriptionInLogs(t *testing.T) {
+	t.Parallel()
+	s, _ := ParseSubscription("erp", []byte(`{"targetURL":"https://h/?t=hunter2","headers":{"X-Token":"hunter2"}}`), RecordPolicy{})
+	var b strings.Builder
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("x", "subscription", s)
+	if strings.Contains(b.String(), "hunter2") || !strings.Contains(b.String(), `"subscription":"erp"`) {
+		t.Error(b.String())
+	}
+}
+
+func TestMatchesEvent(t *testing.T) {
+	t.Parallel()
+	ev := &Event{Message: Message{Subject: "orders.acme.OrderAccepted.1"}, Type: "OrderAccepted", Tenant: "acme"}
+	for record, want := range map[string]bool{
+		``: true,
+		`,"subjects":["orders.acme.>"],"eventTypes":["X","Order*"],"tenant":"acme"`: true,
+		`,"subjects":["orders.b.>"]`:  false,
+		`,"eventTypes":["OrderSent"]`: false,
+		`,"tenant":"globex"`:          false,
+	} {
+		s, _ := ParseSubscription("erp", []byte(`{"targetURL":"https://h/"`+record+`}`), RecordPolicy{})
+		if s.MatchesEvent(ev) != want {
+			t.Errorf("%s: %v", record, !want)
+		}
+	}
+	s, _ := ParseSubscription("erp", []byte(`{"targetURL":"https://h/","tenant":"acme"}`), RecordPolicy{})
+	if !s.MatchesEvent(&Event{}) {
+		t.Error("a record with a tenant must hear an event that tells none")
+	}
+}
+
+func TestCheckSubjects(t *testing.T) {
+	t.Parallel()
+	s := &Subscription{Subjects: []string{"orders.acme.>", "order.acme.>", "*.x"}}
+	problems := s.CheckSubjects("ORDERS", []string{"orders", "orders.>"})
+	if len(problems) != 1 || !strings.Contains(problems[0].Message, `"order.acme.>"`) || problems.Err() != nil {
+		t.Errorf("%v", problems)
+	}
+	if problems := s.CheckSubjects("COPY", nil); problems != nil {
+		t.Errorf("a stream that only sources: %v", problems)
+	}
+}
+
+func TestCompiled(t *testing.T) {
+	t.Parallel()
+	s := &Subscription{ID: "erp"}
+	broken := errors.New("no such file")
+	if _, err := s.Compiled(func(*Subscription) (any, error) { return nil, broken }); err != broken {
+		t.Fatalf("error %v", err)
+	}
+	var builds atomic.Int32
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			v, err := s.Compiled(func(got *Subscription) (any, error) {
+				builds.Add(1)
+				return got.ID + " compiled", nil
+			})
+			if err != nil || v != "erp compiled" {
+				t.Errorf("%v, %v", v, err)
+			}
+		})
+	}
+	wg.Wait()
+	if builds.Load() != 1 {
+		t.Errorf("built %d times", builds.Load())
+	}
+}
+
+func TestCompiledAfterPanic(t *testing.T) {
+	t.Parallel()
+	s := &Subscription{}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = s.Compiled(func(*Subscription) (any, error) { panic("x") })
+	}()
+	if v, err := s.Compiled(func(*Subscription) (any, error) { return 1, nil }); v != 1 || err != nil {
+		t.Errorf("%v, %v", v, err)
+	}
+}
+
+func FuzzParseSubscription(f *testing.F) {
+	for _, r := range goodRecords {
+		f.Add([]byte(r))
+	}
+	for _, c := range badRecords {
+		f.Add([]byte(c.record))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, problems := ParseSubscription("erp", data, testPolicy)
+		if (s == nil) != (problems.Err() != nil) || len(problems) > 2*maxProblems+2 {
+			t.Fatalf("%v, %v", s, problems)
+		}
+		if s != nil && (s.Origin() == "" || s.Describe() == "" || s.MaxInFlight < 1) {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func BenchmarkParseSubscription(b *testing.B) {
+	record := []byte(`{"targetURL":"https://erp.example.com/orders/{orderId}","subjects":["orders.acme.>"],"eventTypes":["OrderAccepted"]}`)
+	for b.Loop() {
+		ParseSubscription("erp", record, RecordPolicy{})
+	}
+}

@@ -1,0 +1,105 @@
+package bridge
+
+import "strings"
+
+// SubjectMatches reports whether a NATS subject filter (`*` stands for one
+// token, a `>` at the end for one or more) matches the subject of a message.
+func SubjectMatches(filter, subject string) bool {
+	for {
+		f, filterRest, filterMore := strings.Cut(filter, ".")
+		if f == ">" && !filterMore {
+			return true
+		}
+		s, subjectRest, subjectMore := strings.Cut(subject, ".")
+		if f != "*" && f != s {
+			return false
+		}
+		if !filterMore || !subjectMore {
+			return filterMore == subjectMore
+		}
+		filter, subject = filterRest, subjectRest
+	}
+}
+
+// subjectSubsumes reports whether each subject that filter b matches is
+// matched by filter a as well.
+func subjectSubsumes(a, b string) bool {
+	for {
+		ta, restA, moreA := strings.Cut(a, ".")
+		if ta == ">" && !moreA {
+			return true
+		}
+		tb, restB, moreB := strings.Cut(b, ".")
+		if tb == ">" && !moreB || ta != "*" && ta != tb {
+			return false
+		}
+		if !moreA || !moreB {
+			return moreA == moreB
+		}
+		a, b = restA, restB
+	}
+}
+
+// subjectsOverlap reports whether some subject is matched by both filters.
+func subjectsOverlap(a, b string) bool {
+	for {
+		ta, restA, moreA := strings.Cut(a, ".")
+		tb, restB, moreB := strings.Cut(b, ".")
+		if ta == ">" && !moreA || tb == ">" && !moreB {
+			return true
+		}
+		if ta != "*" && tb != "*" && ta != tb {
+			return false
+		}
+		if !moreA || !moreB {
+			return moreA == moreB
+		}
+		a, b = restA, restB
+	}
+}
+
+// typeMatches reports whether an event type is matched by a pattern in which
+// each `*` stands for any text, the empty one included.
+func typeMatches(pattern, typ string) bool {
+	star, mark := -1, 0
+	p, t := 0, 0
+	for t < len(typ) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, t
+			p++
+		case p < len(pattern) && pattern[p] == typ[t]:
+			p++
+			t++
+		case star >= 0:
+			mark++
+			p, t = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}
+
+// withoutSubsumed returns the filters in their order, without those that
+// another one covers; nil when one of them, all, covers everything.
+func withoutSubsumed(filters []string, all string, subsumes func(a, b string) bool) []string {
+	var kept []string
+	for i, f := range filters {
+		if f == all {
+			return nil
+		}
+		covered := false
+		for j, other := range filters {
+			// Of two that cover each other (equal ones) the first stays.
+			if i != j && subsumes(other, f) && (j < i || !subsumes(f, other)) {
+				covered = true
+				break
+			}
+		}
+		if !covered {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
