@@ -53,13 +53,13 @@ func TestRenderGolden(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name     string
-		sub      bridge.Subscription
+		sub      *bridge.Subscription
 		event    *bridge.Event
 		delivery bridge.Delivery
 		want     string
 	}{{
 		name:  "POST, event",
-		sub:   bridge.Subscription{ID: "erp", TargetURL: "https://erp.example.com/orders", Method: "POST", Payload: "event"},
+		sub:   &bridge.Subscription{ID: "erp", TargetURL: "https://erp.example.com/orders", Method: "POST", Payload: "event"},
 		event: accepted,
 		want: `POST /orders
 Host: erp.example.com
@@ -76,7 +76,7 @@ X-Order-Id: 4711
 `,
 	}, {
 		name:  "GET",
-		sub:   bridge.Subscription{ID: "erp", TargetURL: "https://erp.example.com/orders/{orderId}", Method: "GET"},
+		sub:   &bridge.Subscription{ID: "erp", TargetURL: "https://erp.example.com/orders/{orderId}", Method: "GET"},
 		event: accepted,
 		want: `GET /orders/4711
 Host: erp.example.com
@@ -90,7 +90,7 @@ X-Order-Id: 4711
 `,
 	}, {
 		name: "PUT, everything",
-		sub: bridge.Subscription{
+		sub: &bridge.Subscription{
 			ID: "erp", TargetURL: "https://erp.example.com:8443/a?x={legacyOrderId}", Method: "PUT", Payload: "notification",
 			More: &bridge.SubscriptionMore{
 				Headers: map[string]string{"x-api": "abc"},
@@ -127,13 +127,13 @@ X-Redrive: true
 {"orderId":"a\r\nX-Evil: 1","eventType":"Order<Accepted>"}
 `,
 	}} {
-		compiled, err := compileEndpoint(&tc.sub)
+		compiled, err := compileEndpoint(tc.sub)
 		if err != nil {
 			t.Errorf("%s: %v", tc.name, err)
 			continue
 		}
 		d := tc.delivery
-		d.Subscription, d.Event, d.Generation, d.Attempt = &tc.sub, tc.event, 7, 3
+		d.Subscription, d.Event, d.Generation, d.Attempt = tc.sub, tc.event, 7, 3
 		r, err := compiled.render(&d, []string{"orderbridge/test"}, noon)
 		if err != nil {
 			t.Errorf("%s: %v", tc.name, err)
