@@ -1,0 +1,288 @@
+package publishers
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/testbus"
+)
+
+func stream(t *testing.T, js jetstream.JetStream, c jetstream.StreamConfig) jetstream.Stream {
+	t.Helper()
+	c.Storage = jetstream.MemoryStorage
+	s, err := js.CreateStream(shortly(t), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func newJetStream(t *testing.T, o JetStreamOptions) *JetStream {
+	t.Helper()
+	p, err := NewJetStream(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestJetStreamPublish(t *testing.T) {
+	t.Parallel()
+	js := testbus.Start(t).JetStream()
+	s := stream(t, js, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}})
+	p := newJetStream(t, JetStreamOptions{JetStream: js})
+
+	m := message.NewMessage("id-1", []byte("\x00data"))
+	m.SetContext(shortly(t))
+	m.Metadata = message.Metadata{
+		"ce-type": "T", "Nats-Expected-Stream": "OTHER", "nats-ttl": "1s", "Nats-Msg-Id": "not this",
+	}
+	if err := p.Publish("orders.a", m, m); err != nil { // a repeat is stored once
+		t.Fatal(err)
+	}
+	info, err := s.Info(shortly(t))
+	if err != nil || info.State.Msgs != 1 {
+		t.Fatalf("%+v, %v", info, err)
+	}
+	got, err := s.GetMsg(shortly(t), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]string{"ce-type": {"T"}, "Nats-Msg-Id": {"id-1"}}
+	if diff := cmp.Diff(want, map[string][]string(got.Header)); diff != "" || string(got.Data) != "\x00data" || got.Subject != "orders.a" {
+		t.Errorf("got %q on %s, headers (-want +got):\n%s", got.Data, got.Subject, diff)
+	}
+
+	without := newJetStream(t, JetStreamOptions{JetStream: js, WithoutMsgID: true})
+	if err := without.Publish("orders.a", m, m); err != nil {
+		t.Fatal(err)
+	}
+	if info, err = s.Info(shortly(t)); err != nil || info.State.Msgs != 3 {
+		t.Errorf("without message id: %+v, %v", info, err)
+	}
+}
+
+func TestJetStreamRefusesWhatItCannotKeep(t *testing.T) {
+	t.Parallel()
+	js := testbus.Start(t).JetStream()
+	stream(t, js, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}, MaxMsgSize: 1024})
+	p := newJetStream(t, JetStreamOptions{JetStream: js, Timeout: 2 * time.Second})
+	for _, tc := range []struct {
+		name, topic, id string
+		metadata        message.Metadata
+		size            int
+		refused         bool
+	}{
+		{name: "wildcard", topic: "orders.*"},
+		{name: "space", topic: "orders.a b"},
+		{name: "empty token", topic: "orders..a"},
+		{name: "no subject", topic: ""},
+		{name: "no stream", topic: "nobody.hears"},
+		{name: "header name", topic: "orders.a", metadata: message.Metadata{"a b": "x"}},
+		{name: "header value", topic: "orders.a", metadata: message.Metadata{"a": "x\r\nb: y"}},
+		{name: "id", topic: "orders.a", id: "a\nb"},
+		{name: "larger than the stream allows", topic: "orders.a", size: 2048, refused: true},
+		{name: "larger than the server allows", topic: "orders.a", size: 2 << 20, refused: true},
+	} {
+		m := message.NewMessage(tc.id, make([]byte, tc.size))
+		m.Metadata = tc.metadata
+		m.SetContext(shortly(t))
+		if err := p.Publish(tc.topic, m); err == nil || errors.Is(err, bridge.ErrRefused) != tc.refused {
+			t.Errorf("%s: got %v", tc.name, err)
+		}
+	}
+}
+
+func TestJetStreamUnconfirmedIsAnError(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Start(t)
+	js := bus.JetStream()
+	stream(t, js, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}})
+	p := newJetStream(t, JetStreamOptions{JetStream: js, Timeout: 300 * time.Millisecond})
+	bus.Stop()
+	m := message.NewMessage("id", nil)
+	if err := p.Publish("orders.a", m); err == nil || errors.Is(err, bridge.ErrRefused) {
+		t.Errorf("got %v, want an unknown outcome", err)
+	}
+}
+
+func newDeadLetters(t *testing.T, js jetstream.JetStream, change ...func(*DeadLettersOptions)) *DeadLetters {
+	t.Helper()
+	o := DeadLettersOptions{JetStream: js, Stream: "acme_DEAD_LETTERS", Subject: "acme.dead-letters"}
+	for _, c := range change {
+		c(&o)
+	}
+	l, err := NewDeadLetters(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+var deadLetterStream = jetstream.StreamConfig{Name: "acme_DEAD_LETTERS", Subjects: []string{"acme.dead-letters.>"}}
+
+func TestDeadLettersKeepTheEventByteForByte(t *testing.T) {
+	t.Parallel()
+	js := testbus.Start(t).JetStream()
+	s := stream(t, js, deadLetterStream)
+	l := newDeadLetters(t, js)
+	event := func(data []byte) *bridge.Event {
+		return &bridge.Event{
+			Message: bridge.Message{Seq: 42, Time: noon.Add(123456789), Subject: "orders.acme.OrderAccepted.4711", Data: data,
+				Header: map[string][]string{"Nats-Msg-Id": {"e-1"}, "a": {"1", "2"}}},
+			ID: "e-1", Type: "OrderAccepted", OrderID: "4711", LegacyOrderID: "<l>", Tenant: "acme",
+		}
+	}
+	letter := func(e *bridge.Event) bridge.DeadLetter {
+		return bridge.DeadLetter{
+			Subscription: "erp", Generation: 1<<53 + 1, Lane: "4711", Key: "acme/4711", Reason: `500: "no" <html>`, Attempts: 9, LastStatus: 500,
+			DeliveryID: "e-1.erp.7", Stream: "ORDERS", Sequence: 42, Time: noon, Event: e,
+		}
+	}
+	odd := event([]byte("x"))
+	odd.OrderID, odd.Header = "\xff\x00ä", map[string][]string{"odd": {"\xfe"}}
+	everyByte := make([]byte, 256)
+	for i := range everyByte {
+		everyByte[i] = byte(i)
+	}
+	for i, tc := range []struct {
+		name string
+		e    *bridge.Event
+	}{
+		{"JSON", event([]byte("{ \"a\":\"\\u00e4 <&> \u2028\",\r\n\t\"n\":1.0 }\n"))},
+		{"binary", event(everyByte)},
+		{"odd bytes that are UTF-8", event([]byte("\x00\x01\x7f\uFFFD\uFEFF"))},
+		{"empty", event([]byte{})},
+		{"texts that are not UTF-8", odd},
+		{"no event", nil},
+	} {
+		want := letter(tc.e)
+		if tc.e == odd {
+			want.Key = "acme/\xff\x00ä"
+		}
+		want.ID = fmt.Sprintf("letter-%d", i)
+		for range 2 { // a repeat is stored once
+			if err := l.Store(shortly(t), want); err != nil {
+				t.Fatalf("%s: %v", tc.name, err)
+			}
+		}
+		got, err := l.Get(shortly(t), uint64(i+1))
+		if err != nil {
+			t.Fatalf("%s: %v", tc.name, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
+		raw, err := s.GetMsg(shortly(t), uint64(i+1))
+		if err != nil || raw.Subject != "acme.dead-letters.erp.4711" || len(raw.Header) != 1+1 {
+			t.Errorf("%s: %+v, %v", tc.name, raw, err)
+		}
+	}
+
+	if err := l.Remove(shortly(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Remove(shortly(t), 1); err != nil {
+		t.Errorf("the second time: %v", err)
+	}
+	if err := l.Remove(shortly(t), 999); err != nil {
+		t.Errorf("never there: %v", err)
+	}
+	if _, err := l.Get(shortly(t), 1); !errors.Is(err, bridge.ErrNotFound) {
+		t.Errorf("after its removal: %v", err)
+	}
+}
+
+func TestDeadLettersOverTheSizeLimitAreReferences(t *testing.T) {
+	t.Parallel()
+	js := testbus.Start(t).JetStream()
+	stream(t, js, deadLetterStream)
+	l := newDeadLetters(t, js) // the test server allows 1 MiB too
+	for i, tc := range []struct {
+		name string
+		d    bridge.DeadLetter
+		kept bool
+	}{
+		{"just below", bridge.DeadLetter{Event: &bridge.Event{Message: bridge.Message{Data: bytes.Repeat([]byte("x"), 1<<20-2048)}}}, true},
+		{"1 MiB", bridge.DeadLetter{Event: &bridge.Event{Message: bridge.Message{Data: bytes.Repeat([]byte("x"), 1<<20)}}}, false},
+		{"larger when encoded", bridge.DeadLetter{Event: &bridge.Event{Message: bridge.Message{Data: bytes.Repeat([]byte{0xff}, 900<<10)}}}, false},
+		{"ids of that size", bridge.DeadLetter{Key: strings.Repeat("k", 1<<20), DeliveryID: strings.Repeat("\xff", 1<<20), Event: &bridge.Event{}}, false},
+	} {
+		tc.d.Subscription, tc.d.Lane, tc.d.Stream, tc.d.Sequence, tc.d.ID = "erp", "l", "ORDERS", 7, fmt.Sprint(i)
+		if err := l.Store(shortly(t), tc.d); err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+			continue
+		}
+		got, err := l.Get(shortly(t), uint64(i+1))
+		if err != nil || (got.Event != nil) != tc.kept || got.Sequence != 7 || got.Stream != "ORDERS" {
+			t.Errorf("%s: event kept: %v, %v", tc.name, got.Event != nil, err)
+		}
+	}
+}
+
+func TestDeadLettersRefusals(t *testing.T) {
+	t.Parallel()
+	js := testbus.Start(t).JetStream()
+	full := deadLetterStream
+	full.MaxMsgs, full.Discard = 1, jetstream.DiscardNew
+	stream(t, js, full)
+	l := newDeadLetters(t, js)
+	d := bridge.DeadLetter{Subscription: "erp", Lane: "l", ID: "1"}
+	if err := l.Store(shortly(t), d); err != nil {
+		t.Fatal(err)
+	}
+	d.ID = "2"
+	if err := l.Store(shortly(t), d); !errors.Is(err, bridge.ErrRefused) {
+		t.Errorf("full: %v", err)
+	}
+	d.Lane = "a.b"
+	if err := l.Store(shortly(t), d); !errors.Is(err, bridge.ErrRefused) {
+		t.Errorf("lane that is no token: %v", err)
+	}
+	nobody := newDeadLetters(t, js, func(o *DeadLettersOptions) { o.Subject, o.Timeout = "nobody", time.Second })
+	d.Lane = "l"
+	if err := nobody.Store(shortly(t), d); err == nil || errors.Is(err, bridge.ErrRefused) {
+		t.Errorf("no stream: got %v, want an unknown outcome", err)
+	}
+	for _, o := range []DeadLettersOptions{
+		{}, {JetStream: js}, {JetStream: js, Stream: "S"}, {JetStream: js, Stream: "S", Subject: "a.*"}, {JetStream: js, Stream: "S", Subject: "a", MaxPayload: -1},
+	} {
+		if _, err := NewDeadLetters(o); err == nil {
+			t.Errorf("%+v: accepted", o)
+		}
+	}
+	if _, err := NewJetStream(JetStreamOptions{}); err == nil {
+		t.Error("no JetStream: accepted")
+	}
+}
+
+func FuzzParseDeadLetter(f *testing.F) {
+	f.Add([]byte(`{"subscription":"a","event":{"id":"x","data":"y"}}`))
+	f.Add([]byte(`{"encoding":"bytes","event":{"id":"ÿ","data_base64":"AA=="}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d, err := ParseDeadLetter(data)
+		if err != nil {
+			return
+		}
+		b, err := marshalLetter(d, 1<<30)
+		if err != nil {
+			return // a time that JSON does not know
+		}
+		again, err := ParseDeadLetter(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Event != nil && !bytes.Equal(d.Event.Data, again.Event.Data) {
+			t.Errorf("%q became %q", d.Event.Data, again.Event.Data)
+		}
+	})
+}
