@@ -1,0 +1,243 @@
+package config
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// checker collects what is wrong with values that could be read.
+type checker struct {
+	vars     map[string]variable
+	bad      map[string]bool // said already
+	warnings []string
+	problems []error
+}
+
+// check holds the values against what they are for. Variables that could not
+// be read have been reported and are left out.
+func (c *Config) check(unread []error) (warnings []string, problems []error) {
+	k := &checker{vars: map[string]variable{}, bad: map[string]bool{}}
+	for _, v := range variables(c) {
+		k.vars[v.name] = v
+		for _, err := range unread {
+			if strings.HasPrefix(err.Error(), v.name+"=") {
+				k.bad[v.name] = true
+			}
+		}
+	}
+
+	if err := c.NATS.URL.check(); err != nil {
+		problem, remedy, _ := strings.Cut(err.Error(), "; ")
+		k.wrong("NATS_URL", problem, remedy)
+	}
+	k.file("NATS_CREDS", c.NATS.Creds, "give the path of a credentials file")
+	k.file("NATS_NKEY", c.NATS.NKey, "give the path of a file that holds the seed")
+	k.certificates("NATS_CA", c.NATS.CA)
+	k.file("NATS_CERT", c.NATS.Cert, "give the path of a PEM file")
+	k.file("NATS_KEY", c.NATS.Key, "give the path of a PEM file")
+	k.together("NATS_CERT", c.NATS.Cert != "", "NATS_KEY", c.NATS.Key != "")
+	k.together("NATS_USER", c.NATS.User != "", "NATS_PASSWORD", c.NATS.Password != "")
+	k.credentials(c.NATS)
+	if c.NATS.Listen != "" {
+		k.address("NATS_LISTEN", c.NATS.Listen)
+	}
+	if c.NATS.URL == "" && c.NATS.Listen != "" && !loopback(c.NATS.Listen) {
+		k.warn("NATS_LISTEN", "opens the embedded server, which asks for no password, to the network", "use 127.0.0.1, or a NATS server of your own with ORDERBRIDGE_NATS_URL")
+	}
+
+	if c.DataDir == "" {
+		k.wrong("DATA_DIR", "is empty", "give a directory")
+	}
+	if c.EmbeddedSync != SyncAlways && c.EmbeddedSync != SyncInterval {
+		k.wrong("EMBEDDED_SYNC", "is no way to sync", "use always or interval")
+	}
+	k.name("STREAM", c.Stream)
+	k.name("SUBSCRIPTIONS_BUCKET", c.SubscriptionsBucket)
+	if len(c.Prefix) > 32 || !prefix.MatchString(c.Prefix) {
+		k.wrong("PREFIX", "cannot begin a name", "use at most 32 letters, digits, -, _ and single dots, as in acme-")
+	}
+	k.taken(c)
+	if len(c.Subjects) == 0 {
+		k.wrong("SUBJECTS", "holds no subject", "write it as orders,orders.>")
+	}
+	for _, s := range c.Subjects {
+		if !subject.MatchString(s) {
+			k.wrong("SUBJECTS", fmt.Sprintf("holds %q, which is no subject of NATS", s), "write it as orders,orders.>")
+		}
+	}
+	k.within("REPLICAS", c.Replicas, 0, 5)
+	k.address("HTTP_LISTEN", c.HTTPListen)
+	k.certificates("TRUST_ROOTS", c.TrustRoots)
+	k.within("WINDOW", c.Window, 1, 65536)
+	if c.MaxEventBytes != 0 {
+		k.within("MAX_EVENT_BYTES", c.MaxEventBytes, 1024, 64<<20)
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		k.wrong("LOG_FORMAT", "is no format", "use text or json")
+	}
+	if d := c.ShutdownTimeout.Duration; d < 0 || d > time.Hour {
+		k.wrong("SHUTDOWN_TIMEOUT", "is out of range", "give 0s to 1h")
+	}
+	return k.warnings, k.problems
+}
+
+// wrong reports a variable, once.
+func (k *checker) wrong(name, problem, remedy string) {
+	v := k.vars[Prefix+"_"+name]
+	if !k.bad[v.name] {
+		k.bad[v.name] = true
+		k.problems = append(k.problems, v.wrong(problem, remedy))
+	}
+}
+
+func (k *checker) warn(name, problem, remedy string) {
+	k.warnings = append(k.warnings, k.vars[Prefix+"_"+name].wrong(problem, remedy).Error())
+}
+
+func (k *checker) within(name string, n, least, most int) {
+	if n < least || n > most {
+		k.wrong(name, "is out of range", fmt.Sprintf("give %d to %d", least, most))
+	}
+}
+
+// together: two variables that mean nothing without each other.
+func (k *checker) together(a string, hasA bool, b string, hasB bool) {
+	if hasA == hasB {
+		return
+	}
+	if hasB {
+		a, b = b, a
+	}
+	k.wrong(a, fmt.Sprintf("is set, but %s_%s is not", Prefix, b), "set both or none")
+}
+
+// credentials: one way to log in, and a server to log in at.
+func (k *checker) credentials(n NATS) {
+	var given []string
+	for _, c := range []struct {
+		name string
+		set  bool
+	}{
+		{"NATS_CREDS", n.Creds != ""}, {"NATS_NKEY", n.NKey != ""}, {"NATS_USER", n.User != ""}, {"NATS_TOKEN", n.Token != ""},
+	} {
+		if c.set {
+			given = append(given, c.name)
+		}
+	}
+	if len(given) > 1 {
+		k.wrong(given[1], fmt.Sprintf("is set beside %s_%s", Prefix, given[0]), "choose one of NATS_CREDS, NATS_NKEY, NATS_USER and NATS_TOKEN")
+	}
+	if n.Cert != "" {
+		given = append(given, "NATS_CERT")
+	}
+	if n.CA != "" {
+		given = append(given, "NATS_CA")
+	}
+	if n.URL == "" && len(given) > 0 && !k.bad[Prefix+"_NATS_URL"] {
+		k.wrong(given[0], "is set, but the embedded server asks for nothing", "set ORDERBRIDGE_NATS_URL to use your own server, or unset it")
+	}
+}
+
+var (
+	prefix  = regexp.MustCompile(`^([A-Za-z0-9_-]+\.?)*$`)
+	plain   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	subject = regexp.MustCompile(`^([^\s.*>]+|\*)(\.([^\s.*>]+|\*))*(\.>)?$|^>$`)
+)
+
+func (k *checker) name(name, value string) {
+	if !plain.MatchString(value) {
+		k.wrong(name, "is no name of a stream or bucket", "use 1 to 64 letters, digits, - and _")
+	}
+}
+
+// taken: the user's stream and bucket must not be one of ours.
+func (k *checker) taken(c *Config) {
+	const remedy = "choose another name, or set ORDERBRIDGE_PREFIX"
+	for _, own := range []string{"subscription_status", "owed", "lease"} {
+		if c.SubscriptionsBucket == c.Prefix+own {
+			k.wrong("SUBSCRIPTIONS_BUCKET", "is a bucket of the bridge's own", remedy)
+		}
+		if c.Stream == "KV_"+c.Prefix+own {
+			k.wrong("STREAM", "is a stream of the bridge's own", remedy)
+		}
+	}
+	for _, own := range []string{"DEAD_LETTERS", "ATTEMPTS"} {
+		if c.Stream == c.Prefix+own {
+			k.wrong("STREAM", "is a stream of the bridge's own", remedy)
+		}
+	}
+	if c.Stream == "KV_"+c.SubscriptionsBucket {
+		k.wrong("STREAM", "is the bucket of the records", "give the stream of the events")
+	}
+}
+
+func (k *checker) address(name, value string) {
+	_, port, err := net.SplitHostPort(value)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		k.wrong(name, "is no address", "write it as 127.0.0.1:8080, [::1]:8080 or :8080")
+	}
+}
+
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err != nil || host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// maxFile bounds what is read of a certificate file.
+const maxFile = 4 << 20
+
+func (k *checker) file(name, path, remedy string) (content []byte) {
+	if path == "" {
+		return nil
+	}
+	content, err := readFile(path)
+	var pathErr *fs.PathError
+	switch {
+	case err == nil:
+		return content
+	case errors.Is(err, fs.ErrNotExist):
+		k.wrong(name, "names no file", remedy)
+	case errors.As(err, &pathErr):
+		k.wrong(name, "names a file that cannot be read: "+pathErr.Err.Error(), remedy)
+	default:
+		k.wrong(name, "names a file that cannot be read: "+err.Error(), remedy)
+	}
+	return nil
+}
+
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is no regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
+func (k *checker) certificates(name, path string) {
+	const remedy = "give the path of a PEM file with CA certificates"
+	content := k.file(name, path, remedy)
+	if path != "" && !k.bad[Prefix+"_"+name] && !x509.NewCertPool().AppendCertsFromPEM(content) {
+		k.wrong(name, "names a file without a certificate", remedy)
+	}
+}

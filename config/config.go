@@ -1,0 +1,62 @@
+package config
+
+import (
+	"log/slog"
+
+	"orderbridge/bridge"
+)
+
+// Prefix begins the name of every variable.
+const Prefix = "ORDERBRIDGE"
+
+// Values of EmbeddedSync.
+const (
+	SyncAlways   = "always"
+	SyncInterval = "interval"
+)
+
+// Config is one consistent set of settings. The name of a variable is Prefix,
+// the path of the field and the field's words, as in ORDERBRIDGE_NATS_URL. The
+// fields carry no envconfig tag on purpose: with one, envconfig would also take
+// an unprefixed NATS_URL or DEV that is meant for somebody else.
+type Config struct {
+	NATS NATS
+
+	DataDir      string `split_words:"true" default:"./data" desc:"directory of the embedded server; one process at a time locks it"`
+	EmbeddedSync string `split_words:"true" default:"always" desc:"always: the embedded server syncs each write to disk; interval: every two minutes, faster, but a power failure loses confirmed events"`
+
+	Stream              string `default:"ORDERS" desc:"stream of the order events; made if absent, never altered"`
+	Subjects            List   `default:"orders,orders.>" desc:"subjects of the stream when it is made here, separated by commas"`
+	SubscriptionsBucket string `split_words:"true" default:"subscriptions" desc:"KV bucket of the subscription records"`
+	Prefix              string `desc:"begins the name of every other stream, bucket, consumer and subject of the bridge"`
+	Replicas            int    `default:"0" desc:"replicas of the streams and buckets made here; 0: 1 embedded, 3 where the server is clustered"`
+
+	HTTPListen string `split_words:"true" default:"127.0.0.1:8080" desc:"address of /healthz, /readyz and /metrics"`
+
+	EgressAllow   CIDRs  `split_words:"true" desc:"private networks to which deliveries may go, CIDRs separated by commas"`
+	AllowHTTP     bool   `split_words:"true" default:"false" desc:"true: records may name http:// endpoints"`
+	AllowTrustAll bool   `split_words:"true" default:"false" desc:"true: records may switch off the verification of certificates"`
+	TrustRoots    string `split_words:"true" desc:"PEM file of CA certificates that endpoints may have beside the system's"`
+	Dev           bool   `default:"false" desc:"true: http and private certificates are allowed on loopback, and nowhere else"`
+
+	Window        int `default:"4096" desc:"events taken from the bus and not yet settled, at most"`
+	MaxEventBytes int `split_words:"true" default:"0" desc:"largest event that is delivered, in bytes; 0: the server's max_payload - 16 KiB"`
+
+	LogLevel        slog.Level `split_words:"true" default:"info" desc:"debug, info, warn or error"`
+	LogFormat       string     `split_words:"true" default:"text" desc:"text or json"`
+	ShutdownTimeout Duration   `split_words:"true" default:"20s" desc:"how long running attempts may go on after SIGTERM"`
+}
+
+// NATS is how the bus is reached, or offered when URL is empty.
+type NATS struct {
+	URL      Servers       `desc:"servers, separated by commas; empty: the embedded server"`
+	Creds    string        `redact:"path" desc:"credentials file (JWT and seed)"`
+	NKey     string        `redact:"path" desc:"file that holds an nkey seed"`
+	User     string        `desc:"user name"`
+	Password bridge.Secret `desc:"password of the user"`
+	Token    bridge.Secret `desc:"token"`
+	CA       string        `desc:"PEM file of the CA certificates that the server's certificate is verified against"`
+	Cert     string        `desc:"PEM file of the client certificate"`
+	Key      string        `redact:"path" desc:"PEM file of the client certificate's key"`
+	Listen   string        `default:"127.0.0.1:4222" desc:"address of the embedded server; empty: in-process only"`
+}

@@ -1,0 +1,216 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/kelseyhightower/envconfig"
+
+	"orderbridge/bridge"
+)
+
+// Load reads and checks the environment. The error joins everything that is
+// wrong, one line each, and every line names the variable, its value unless
+// that is a secret, and the remedy. Warnings are for the log. The Config is
+// meant for use only when err is nil.
+func Load() (cfg *Config, warnings []string, err error) {
+	cfg = new(Config)
+	var problems []error
+	for _, v := range variables(cfg) {
+		if err := v.read(); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	found, check := cfg.check(problems)
+	return cfg, append(unknown(os.Environ()), found...), errors.Join(append(problems, check...)...)
+}
+
+// Variable is one row of the table of settings.
+type Variable struct {
+	Name    string `json:"name"`
+	Default string `json:"default"`
+	Value   string `json:"value"` // as present, redacted
+	Set     bool   `json:"set"`   // in the environment, if only to nothing
+	Meaning string `json:"meaning"`
+}
+
+// Table describes every variable, with its present value, secrets redacted.
+func Table() []Variable {
+	var table []Variable
+	for _, v := range variables(new(Config)) {
+		row := Variable{Name: v.name, Default: v.field.Tag.Get("default"), Meaning: v.field.Tag.Get("desc")}
+		row.Value = row.Default
+		if text, ok := os.LookupEnv(v.name); ok {
+			row.Set, row.Value = true, v.redact(text)
+		}
+		table = append(table, row)
+	}
+	return table
+}
+
+// Markdown is the table for the README: names, defaults and meanings.
+func Markdown() string {
+	var b strings.Builder
+	b.WriteString("| variable | default | meaning |\n|---|---|---|\n")
+	for _, v := range variables(new(Config)) {
+		def := v.field.Tag.Get("default")
+		if def != "" {
+			def = "`" + def + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", v.name, def, v.field.Tag.Get("desc"))
+	}
+	return b.String()
+}
+
+// variable is a field of Config that one environment variable sets.
+type variable struct {
+	name   string
+	prefix string // that envconfig puts before the field's name
+	field  reflect.StructField
+	target reflect.Value
+}
+
+func variables(cfg *Config) []variable {
+	return fields(Prefix, reflect.ValueOf(cfg).Elem())
+}
+
+func fields(prefix string, s reflect.Value) []variable {
+	var vs []variable
+	for i := range s.NumField() {
+		field := s.Type().Field(i)
+		if field.Type == reflect.TypeFor[NATS]() {
+			vs = append(vs, fields(prefix+"_"+strings.ToUpper(field.Name), s.Field(i))...)
+			continue
+		}
+		name := field.Name
+		if field.Tag.Get("split_words") != "" {
+			name = wordEnd.ReplaceAllString(name, "${1}${3}_${2}${4}")
+		}
+		vs = append(vs, variable{prefix + "_" + strings.ToUpper(name), prefix, field, s.Field(i)})
+	}
+	return vs
+}
+
+// wordEnd finds the seams of a Go name as envconfig does: aB and ABc.
+var wordEnd = regexp.MustCompile(`([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])`)
+
+// read lets envconfig set this one field: it stops at its first error, and we
+// want all of them.
+func (v variable) read() error {
+	one := reflect.New(reflect.StructOf([]reflect.StructField{v.field}))
+	err := envconfig.Process(v.prefix, one.Interface())
+	if err == nil {
+		v.target.Set(one.Elem().Field(0))
+		return nil
+	}
+	var parse *envconfig.ParseError
+	if !errors.As(err, &parse) {
+		return fmt.Errorf("read %s: %w", v.name, err)
+	}
+	switch v.target.Interface().(type) {
+	case bool:
+		return v.wrong("is not a truth value", "write true or false")
+	case int:
+		return v.wrong("is not a number", "write a whole number without a unit, or unset it")
+	case slog.Level:
+		return v.wrong("is not a level", "use debug, info, warn or error")
+	default: // our own types give problem and remedy in one
+		return fmt.Errorf("%s %w", v.named(), parse.Err)
+	}
+}
+
+func (v variable) wrong(problem, remedy string) error {
+	return fmt.Errorf("%s %s; %s", v.named(), problem, remedy)
+}
+
+// named is the variable with its value, as far as it may be shown.
+func (v variable) named() string {
+	text, ok := os.LookupEnv(v.name)
+	if !ok {
+		text = v.field.Tag.Get("default")
+	}
+	return fmt.Sprintf("%s=%q", v.name, v.redact(text))
+}
+
+func (v variable) redact(text string) string {
+	switch v.target.Interface().(type) {
+	case bridge.Secret:
+		return bridge.Secret(text).String()
+	case Servers:
+		return Servers(text).String()
+	}
+	if v.field.Tag.Get("redact") == "path" && looksSecret(text) {
+		return "[redacted]"
+	}
+	return text
+}
+
+var seed = regexp.MustCompile(`S[A-Z][A-Z2-7]{20,}|-----BEGIN|^eyJ`)
+
+// looksSecret tells a secret that was given where the path of its file was
+// meant.
+func looksSecret(path string) bool { return seed.MatchString(path) }
+
+// unknown warns of variables that look as if they were meant for us.
+func unknown(environ []string) []string {
+	known := variables(new(Config))
+	var warnings []string
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, Prefix+"_") || strings.HasPrefix(name, Prefix+"_SECRET_") || fromKubernetes(name, value) ||
+			slices.ContainsFunc(known, func(v variable) bool { return v.name == name }) {
+			continue
+		}
+		nearest := slices.MinFunc(known, func(a, b variable) int {
+			return cmp.Compare(unlikeness(name, a.name), unlikeness(name, b.name))
+		})
+		warnings = append(warnings, fmt.Sprintf("%s is no setting and has no effect; the nearest one is %s", name, nearest.name))
+	}
+	slices.Sort(warnings)
+	return warnings
+}
+
+var service = regexp.MustCompile(`^` + Prefix + `(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+
+// fromKubernetes tells the variables that Kubernetes gives to each container
+// for a service named orderbridge or orderbridge-something.
+func fromKubernetes(name, value string) bool {
+	return service.MatchString(name) || name == Prefix+"_PORT" ||
+		strings.HasSuffix(name, "_PORT") && strings.Contains(value, "://")
+}
+
+// unlikeness counts edits; what begins alike is alike.
+func unlikeness(a, b string) int {
+	alike := 0
+	for alike < min(len(a), len(b)) && a[alike] == b[alike] {
+		alike++
+	}
+	return distance(a, b) - alike
+}
+
+// distance counts the edits that lead from a to b (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
