@@ -1,0 +1,62 @@
+package telemetry
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"runtime/debug"
+	"testing"
+)
+
+func TestLoggerWritesTheFormatAndKeepsTheLevel(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	log := Logger(&b, slog.LevelWarn, "json")
+	log.Info("not wanted")
+	log.Warn("wanted", "subscription_id", "acme")
+	var line struct {
+		Msg          string `json:"msg"`
+		Subscription string `json:"subscription_id"`
+	}
+	if err := json.Unmarshal(b.Bytes(), &line); err != nil {
+		t.Fatalf("want one line of JSON, got %q: %v", b.String(), err)
+	}
+	if line.Msg != "wanted" || line.Subscription != "acme" {
+		t.Errorf("got %+v", line)
+	}
+}
+
+func TestRegistryTellsTheBuild(t *testing.T) {
+	t.Parallel()
+	families, err := Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, f := range families {
+		found[f.GetName()] = true
+	}
+	for _, name := range []string{"orderbridge_build_info", "go_goroutines", "process_resident_memory_bytes"} {
+		if !found[name] {
+			t.Errorf("%s is missing", name)
+		}
+	}
+}
+
+func TestVersionIsNeverEmpty(t *testing.T) {
+	t.Parallel()
+	if b := Version(); b.Version == "" || b.Go == "" {
+		t.Errorf("got %+v", b)
+	}
+}
+
+func TestRevisionSaysWhenTheTreeWasChanged(t *testing.T) {
+	t.Parallel()
+	got := revision([]debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "true"}})
+	if got != "abc-dirty" {
+		t.Errorf("got %q", got)
+	}
+	if got := revision(nil); got != "" {
+		t.Errorf("without a repository: got %q", got)
+	}
+}
