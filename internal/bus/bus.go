@@ -36,6 +36,7 @@ type Options struct {
 
 	Name   string // shown by the server
 	Logger *slog.Logger
+	Once   bool // the first failure to connect is the answer: for commands
 }
 
 const (
@@ -70,7 +71,7 @@ func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
-		nats.RetryOnFailedConnect(true),
+		nats.RetryOnFailedConnect(!o.Once),
 		nats.Timeout(connectTimeout),
 		nats.DrainTimeout(drainTimeout),
 		nats.PingInterval(pingInterval),
