@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"orderbridge/config"
+	"orderbridge/internal/bus"
+	"orderbridge/internal/store"
+)
+
+// callTimeout bounds one request of a command to the bus.
+const callTimeout = 10 * time.Second
+
+// session is a command's connection to the bus.
+type session struct {
+	cfg   *config.Config
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	names store.Names
+}
+
+// onBus runs a command with a connection to the bus.
+func onBus(run func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		cfg, log, err := settings(cmd)
+		if err != nil {
+			return err
+		}
+		s, err := connect(cmd.Context(), cfg, log)
+		if err != nil {
+			return err
+		}
+		defer s.nc.Close()
+		return run(cmd.Context(), cmd, s, args)
+	}
+}
+
+func connect(ctx context.Context, cfg *config.Config, log *slog.Logger) (*session, error) {
+	o := busOptions(cfg, log)
+	o.Once = true
+	if o.URL == "" {
+		if cfg.NATS.Listen == "" {
+			return nil, errors.New("the embedded server of `orderbridge serve` takes no connections, since ORDERBRIDGE_NATS_LISTEN is empty; set it, or ORDERBRIDGE_NATS_URL")
+		}
+		if _, port, err := net.SplitHostPort(cfg.NATS.Listen); err == nil && port == "0" {
+			return nil, errors.New("the embedded server of `orderbridge serve` listens on a port of its own choice, since ORDERBRIDGE_NATS_LISTEN has port 0; set ORDERBRIDGE_NATS_URL to the address in its log")
+		}
+		o.URL = "nats://" + reachable(cfg.NATS.Listen)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	nc, err := bus.Connect(ctx, o)
+	switch {
+	case err != nil && cfg.NATS.URL == "":
+		return nil, fmt.Errorf("%w; is `orderbridge serve` running? (ORDERBRIDGE_NATS_URL is empty, so its embedded server is asked)", err)
+	case errors.Is(err, nats.ErrAuthorization):
+		return nil, fmt.Errorf("%w; check ORDERBRIDGE_NATS_CREDS, NATS_NKEY, NATS_USER with NATS_PASSWORD, or NATS_TOKEN", err)
+	case err != nil:
+		return nil, fmt.Errorf("%w; check ORDERBRIDGE_NATS_URL", err)
+	}
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(callTimeout))
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("use JetStream: %w", err)
+	}
+	return &session{cfg: cfg, nc: nc, js: js, names: storeOptions(cfg, log).Names()}, nil
+}
+
+func busOptions(cfg *config.Config, log *slog.Logger) bus.Options {
+	return bus.Options{
+		URL:      cfg.NATS.URL.Reveal(),
+		Creds:    cfg.NATS.Creds,
+		NkeyFile: cfg.NATS.NKey,
+		User:     cfg.NATS.User,
+		Password: cfg.NATS.Password,
+		Token:    cfg.NATS.Token,
+		CA:       cfg.NATS.CA,
+		Cert:     cfg.NATS.Cert,
+		Key:      cfg.NATS.Key,
+		Name:     "orderbridge",
+		Logger:   log,
+	}
+}
+
+func storeOptions(cfg *config.Config, log *slog.Logger) store.Options {
+	return store.Options{
+		Prefix:        cfg.Prefix,
+		Stream:        cfg.Stream,
+		Subjects:      cfg.Subjects,
+		Subscriptions: cfg.SubscriptionsBucket,
+		Replicas:      cfg.Replicas,
+		Logger:        log,
+	}
+}
+
+// bucket opens a bucket of ours that serve makes.
+func (s *session) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	kv, err := s.js.KeyValue(ctx, name)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return nil, fmt.Errorf("there is no bucket %q; `orderbridge serve` makes it when it starts (is the prefix right? ORDERBRIDGE_PREFIX=%q)", name, s.cfg.Prefix)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open bucket %q: %w", name, explain(err))
+	}
+	return kv, nil
+}
+
+// each calls fn for each present entry under the keys (none: all), as of now.
+func each(ctx context.Context, kv jetstream.KeyValue, fn func(jetstream.KeyValueEntry) error, keys ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if len(keys) == 0 {
+		keys = []string{">"}
+	}
+	w, err := kv.WatchFiltered(ctx, keys, jetstream.IgnoreDeletes())
+	if err != nil {
+		return fmt.Errorf("read bucket %q: %w", kv.Bucket(), explain(err))
+	}
+	defer w.Stop() //nolint:errcheck // the context ends it as well
+	for {
+		select {
+		case entry, open := <-w.Updates():
+			switch {
+			case !open:
+				return fmt.Errorf("read bucket %q: the connection was lost; try again", kv.Bucket())
+			case entry == nil:
+				return nil
+			case strings.HasPrefix(entry.Key(), "fence."):
+				continue
+			}
+			if err := fn(entry); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("read bucket %q: %w", kv.Bucket(), explain(ctx.Err()))
+		}
+	}
+}
+
+// explain adds what to do to errors whose text alone helps nobody.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return errors.New("JetStream is not enabled on that server or account; start it with -js, or choose another with ORDERBRIDGE_NATS_URL")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return fmt.Errorf("no answer in time: %w; the server is busy, or the user lacks a permission", err)
+	}
+	return err
+}
+
+// maxInput bounds what a command reads from a file or from stdin.
+const maxInput = 256 << 20
+
+// readInput reads a file, or stdin for "-".
+func readInput(cmd *cobra.Command, path string) ([]byte, error) {
+	in := cmd.InOrStdin()
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("read input: %w", err)
+		}
+		defer f.Close()
+		in = f
+	} else if terminal(in) {
+		fmt.Fprintln(cmd.ErrOrStderr(), "reading from the terminal; end with Ctrl-D")
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxInput+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if len(data) > maxInput {
+		return nil, fmt.Errorf("read %s: it has more than %d MiB; split it", path, maxInput>>20)
+	}
+	return data, nil
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes.
+const (
+	exitGood   = 0
+	exitFailed = 1
+	exitUsage  = 2 // a flag, an argument or a variable is wrong: nothing was tried
+)
+
+func main() { os.Exit(run()) }
+
+// run ends at the first SIGINT or SIGTERM in an orderly way; a second one kills.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	cmd := newRoot()
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		return report(err)
+	}
+	return exitGood
+}
+
+// report prints what went wrong and tells the exit code.
+func report(err error) int {
+	var usage usageError
+	if errors.As(err, &usage) {
+		fmt.Fprintf(os.Stderr, "orderbridge: %v\n", err)
+		return exitUsage
+	}
+	if !errors.Is(err, errSaid) {
+		fmt.Fprintf(os.Stderr, "orderbridge: %v\n", err)
+	}
+	return exitFailed
+}
+
+// errSaid ends a command that has told its failure already.
+var errSaid = errors.New("failed")
+
+// usageError is a mistake in how the program was called.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error {
+	return usageError{fmt.Errorf(format, args...)}
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"orderbridge/config"
+	"orderbridge/internal/telemetry"
+)
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "orderbridge",
+		Short: "Deliver order change events from NATS JetStream to HTTPS endpoints",
+		Long: `orderbridge takes order change events from NATS JetStream, matches them against
+the subscription records in a NATS KV bucket and delivers each match to an HTTPS
+endpoint. An event is acknowledged only when nothing of it is owed any more.
+
+Without a command it serves. All settings are environment variables that begin
+with ORDERBRIDGE_; ` + "`orderbridge config`" + ` shows them.
+
+Exit codes: 0 good, 1 failed, 2 wrong usage (a flag, an argument or a variable).`,
+		Example: `  orderbridge demo                                   see it work, in 15 seconds
+  orderbridge                                        serve, with an embedded NATS server
+  ORDERBRIDGE_NATS_URL=nats://nats:4222 orderbridge  serve, with your own
+  orderbridge subscriptions put acme acme.json       subscribe an endpoint
+  orderbridge publish order.json                     publish an event`,
+		Args:          noArgs,
+		RunE:          runServe,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w; see `%s --help`", err, cmd.CommandPath())
+	})
+	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "use", Title: "Use:"}, &cobra.Group{ID: "help", Title: "Help:"})
+	root.SetHelpCommandGroupID("help")
+	root.SetCompletionCommandGroupID("help")
+	for group, commands := range map[string][]*cobra.Command{
+		"run":  {newServe(), newDemo(), newHealthcheck()},
+		"use":  {newPublish(), newSubscriptions(), newDeadLetters(), newOwed()},
+		"help": {newConfig(), newVersion()},
+	} {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	return root
+}
+
+// newGroup is a command that only holds others.
+func newGroup(use, short string, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("%s needs a command; see `%s --help`", cmd.CommandPath(), cmd.CommandPath())
+		},
+	}
+	group.AddCommand(commands...)
+	return group
+}
+
+// noArgs refuses arguments; where commands were possible it names the nearest.
+func noArgs(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case !cmd.HasSubCommands():
+		return usagef("%s takes no argument, got %q", cmd.CommandPath(), args[0])
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	hint := fmt.Sprintf("see `%s --help`", cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usagef("%s has no command %q; %s", cmd.CommandPath(), args[0], hint)
+}
+
+// args checks how many arguments a command gets; want names them, as in "ID FILE".
+func args(least, most int, want string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least || most >= 0 && len(args) > most {
+			return usagef("%s wants %s; see `%s --help`", cmd.CommandPath(), want, cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+// settings reads the environment and says what looks wrong in it.
+func settings(cmd *cobra.Command) (*config.Config, *slog.Logger, error) {
+	cfg, warnings, err := config.Load()
+	log := telemetry.Logger(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat)
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	if err != nil {
+		return nil, nil, badSettings(err)
+	}
+	return cfg, log, nil
+}
+
+func badSettings(err error) error {
+	lines := []string{"the environment is not usable:"}
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		for _, e := range joined.Unwrap() {
+			lines = append(lines, "  "+e.Error())
+		}
+	}
+	return usagef("%s", strings.Join(lines, "\n"))
+}

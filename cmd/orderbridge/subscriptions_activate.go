@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+	"github.com/tidwall/gjson"
+)
+
+func newSubscriptionsActivate(active bool) *cobra.Command {
+	use, status, short, long := "activate", "active", "Resume the deliveries of a subscription",
+		"What was owed when it was deactivated is delivered; what was published meanwhile is not."
+	if !active {
+		use, status, short, long = "deactivate", "deactivated", "Stop the deliveries of a subscription, keep its record",
+			"What is owed stays owed, and is delivered once it is activated again."
+	}
+	return &cobra.Command{
+		Use:   use + " ID",
+		Short: short,
+		Long: short + ". " + long + `
+Only the member "status" of the record is written, all else stays byte for byte;
+if somebody else changes the record at the same time, nothing is written.`,
+		Example: "  orderbridge subscriptions " + use + " acme",
+		Args:    args(1, 1, "the id of a subscription"),
+		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
+			id := args[0]
+			entry, kv, err := s.record(ctx, id)
+			if err != nil {
+				return err
+			}
+			record, err := withStatus(entry.Value(), status)
+			if err != nil {
+				return fmt.Errorf("subscription %q: %w", id, err)
+			}
+			if bytes.Equal(record, entry.Value()) {
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: is %s already (revision %d)\n", id, status, entry.Revision())
+				return err
+			}
+			update, cancel := context.WithTimeout(ctx, callTimeout)
+			defer cancel()
+			revision, err := kv.Update(update, id, record, entry.Revision())
+			if errors.Is(err, jetstream.ErrKeyExists) {
+				return fmt.Errorf("subscription %q was changed by somebody else just now; try again", id)
+			}
+			if err != nil {
+				return fmt.Errorf("store subscription %q: %w", id, explain(err))
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: stored as revision %d\n", id, revision)
+			return s.verdict(ctx, cmd, id, revision)
+		}),
+	}
+}
+
+// withStatus sets the member status of a record and leaves all other bytes
+// alone.
+func withStatus(record []byte, status string) ([]byte, error) {
+	value := `"` + status + `"`
+	open := bytes.IndexByte(record, '{')
+	doc := gjson.ParseBytes(record)
+	if !gjson.ValidBytes(record) || !doc.IsObject() {
+		return nil, errors.New("the record is not a JSON object; put a good one")
+	}
+	var found []gjson.Result
+	members := 0
+	doc.ForEach(func(name, member gjson.Result) bool {
+		members++
+		if name.String() == "status" {
+			found = append(found, member)
+		}
+		return true
+	})
+	switch {
+	case len(found) > 1:
+		return nil, errors.New(`the record holds the member "status" twice; put it with one`)
+	case len(found) == 1:
+		at := found[0].Index
+		if found[0].String() == status && found[0].Type == gjson.String {
+			return record, nil
+		}
+		return splice(record, at, at+len(found[0].Raw), value), nil
+	case status == "active": // is the default
+		return record, nil
+	case members == 0:
+		return splice(record, open+1, open+1, `"status":`+value), nil
+	}
+	return splice(record, open+1, open+1, `"status":`+value+","), nil
+}
+
+func splice(b []byte, from, to int, text string) []byte {
+	out := make([]byte, 0, len(b)+len(text))
+	out = append(out, b[:from]...)
+	out = append(out, text...)
+	return append(out, b[to:]...)
+}

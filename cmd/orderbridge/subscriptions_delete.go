@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+)
+
+func newSubscriptionsDelete() *cobra.Command {
+	return &cobra.Command{
+		Use:     "delete ID",
+		Aliases: []string{"rm"},
+		Short:   "Delete a record",
+		Long: `Delete a record. Nothing new is delivered to it; what it is owed is kept for a day,
+and delivered if a record with the same tenant and target host is put under the
+same id within it.`,
+		Example: "  orderbridge subscriptions delete acme",
+		Args:    args(1, 1, "the id of a subscription"),
+		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
+			entry, kv, err := s.record(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(ctx, callTimeout)
+			defer cancel()
+			err = kv.Delete(ctx, args[0], jetstream.LastRevision(entry.Revision()))
+			var api *jetstream.APIError
+			if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+				return fmt.Errorf("subscription %q was changed by somebody else just now; try again", args[0])
+			}
+			if err != nil {
+				return fmt.Errorf("delete subscription %q: %w", args[0], explain(err))
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: deleted\n", args[0])
+			return err
+		}),
+	}
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"orderbridge/bridge"
+	"orderbridge/config"
+)
+
+// verdictTimeout is how long put waits for the bridge, which takes a second.
+const verdictTimeout = 2 * time.Second
+
+func newSubscriptionsPut() *cobra.Command {
+	return &cobra.Command{
+		Use:   "put ID FILE|-",
+		Short: "Store a record and tell what the bridge makes of it",
+		Long: `Check a record as the bridge does, store it, wait for the bridge's verdict (up to
+2 s) and print it. A record with an error is not stored. Exit code 1 if it was
+not stored or if the bridge finds it invalid; 0 if the bridge says nothing, since
+the record is stored and will be seen.`,
+		Example: `  orderbridge subscriptions put acme acme.json
+  echo '{"targetURL":"https://erp.example.com/orders"}' | orderbridge subscriptions put acme -`,
+		Args: args(2, 2, "an id and a file, or - for stdin"),
+		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
+			id, path := args[0], args[1]
+			if err := checkID(id); err != nil {
+				return err
+			}
+			record, err := readInput(cmd, path)
+			if err != nil {
+				return err
+			}
+			_, problems := bridge.ParseSubscription(id, record, recordPolicy(s.cfg))
+			if problems.Err() != nil {
+				printProblems(cmd, path, problems)
+				return fmt.Errorf("subscription %q was not stored", id)
+			}
+			kv, err := s.records(ctx)
+			if err != nil {
+				return err
+			}
+			revision, err := putRecord(ctx, kv, id, record)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: stored as revision %d\n", id, revision)
+			return s.verdict(ctx, cmd, id, revision)
+		}),
+	}
+}
+
+func putRecord(ctx context.Context, kv jetstream.KeyValue, id string, record []byte) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	revision, err := kv.Put(ctx, id, record)
+	if err != nil {
+		return 0, fmt.Errorf("store subscription %q: %w", id, explain(err))
+	}
+	return revision, nil
+}
+
+// recordPolicy is what the operator permits records.
+func recordPolicy(cfg *config.Config) bridge.RecordPolicy {
+	return bridge.RecordPolicy{AllowHTTP: cfg.AllowHTTP, AllowHTTPLoopback: cfg.Dev}
+}
+
+func printProblems(cmd *cobra.Command, where string, problems bridge.Problems) {
+	for _, p := range problems {
+		kind := "error"
+		if p.Warning {
+			kind = "warning"
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s: %s\n", where, kind, printable(p.String()))
+	}
+}
+
+// verdict waits for the bridge to speak of a revision and prints what it says.
+func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, revision uint64) error {
+	status, err := s.awaitStatus(ctx, id, revision)
+	if err != nil {
+		return err
+	}
+	if status == nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), "the bridge has said nothing of it yet; is `orderbridge serve` running? It will see the record when it starts")
+		return nil
+	}
+	line := []string{id, status.State, status.Hears, status.Reason}
+	line = slices.DeleteFunc(line, func(s string) bool { return s == "" })
+	fmt.Fprintln(cmd.OutOrStdout(), printable(strings.Join(line, ": ")))
+	for _, w := range status.Warnings {
+		w.Warning = true
+		printProblems(cmd, id, bridge.Problems{w})
+	}
+	printProblems(cmd, id, status.Errors)
+	if status.State == stateInvalid {
+		return errSaid
+	}
+	return nil
+}
+
+// awaitStatus returns nil if the bridge says nothing of the revision in time.
+func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (*status, error) {
+	ctx, cancel := context.WithTimeout(ctx, verdictTimeout)
+	defer cancel()
+	kv, err := s.js.KeyValue(ctx, s.names.Status)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return nil, nil // no bridge has ever run
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open bucket %q: %w", s.names.Status, explain(err))
+	}
+	w, err := kv.Watch(ctx, id, jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, fmt.Errorf("watch the status of %q: %w", id, explain(err))
+	}
+	defer w.Stop() //nolint:errcheck // the context ends it as well
+	for {
+		select {
+		case entry, open := <-w.Updates():
+			if !open {
+				return nil, nil
+			}
+			var status status
+			if entry != nil && json.Unmarshal(entry.Value(), &status) == nil && status.Revision >= revision {
+				return &status, nil
+			}
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
+}
+
+func newSubscriptionsValidate() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "validate FILE|-...",
+		Short: "Check records without storing them, and without a bus",
+		Long: `Check records as the bridge does and print all problems. Exit code 1 if one of
+them has an error. The id is taken from the name of the file.`,
+		Example: `  orderbridge subscriptions validate acme.json
+  orderbridge subscriptions validate records/*.json`,
+		Args: args(1, -1, "files, or - for stdin"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, _, err := settings(cmd)
+			if err != nil {
+				return err
+			}
+			bad := 0
+			for _, path := range args {
+				record, err := readInput(cmd, path)
+				if err != nil {
+					return err
+				}
+				id := "stdin"
+				if path != "-" {
+					id = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+				}
+				sub, problems := bridge.ParseSubscription(id, record, recordPolicy(cfg))
+				printProblems(cmd, path, problems)
+				if problems.Err() != nil {
+					bad++
+					continue
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: good: %s\n", path, sub.Describe())
+			}
+			if bad > 0 {
+				return fmt.Errorf("%s invalid", count(bad, "record"))
+			}
+			return nil
+		},
+	}
+	return cmd
+}
+
+func newSubscriptionsSchema() *cobra.Command {
+	return &cobra.Command{
+		Use:     "schema",
+		Short:   "Print the JSON Schema of a record",
+		Example: "  orderbridge subscriptions schema > subscription.schema.json",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := cmd.OutOrStdout().Write(bridge.SubscriptionSchema())
+			return err
+		},
+	}
+}
