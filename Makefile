@@ -1,0 +1,67 @@
+# Tools are built by Go into bin/ at these versions; nothing else is needed.
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION   := v1.8.0
+
+BIN     := $(CURDIR)/bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS := -s -w -X orderbridge/internal/telemetry.version=$(VERSION) -X orderbridge/internal/telemetry.commit=$(COMMIT)
+
+FUZZTIME ?= 30s
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race fmt tidy lint vuln check bench fuzz clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/orderbridge, static
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/orderbridge ./cmd/orderbridge
+
+test: ## Run all tests (under 5 minutes on 2 cores)
+	go test ./...
+
+race: ## Run all tests with the race detector (needs a C compiler)
+	go test -race -timeout 20m ./...
+
+fmt: ## Fail if a file is not formatted
+	@files=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$files" ]; then echo "run gofmt -w on:"; echo "$$files"; exit 1; fi
+
+tidy: ## Fail if go.mod or go.sum are not tidy
+	go mod tidy -diff
+
+lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## Run go vet and the linters of .golangci.yml
+	go vet ./...
+	$< run
+
+vuln: $(BIN)/govulncheck-$(GOVULNCHECK_VERSION) ## Look for known vulnerabilities, where the database can be reached
+	@out=$$(timeout 300 $< ./... 2>&1); rc=$$?; \
+	case "$$rc:$$out" in \
+	0:*) echo "govulncheck: nothing found" ;; \
+	124:*|*"fetching vulnerabilities"*) echo "govulncheck: NOT CHECKED, the database cannot be reached" ;; \
+	*) echo "$$out"; exit 1 ;; \
+	esac
+
+check: fmt tidy lint race vuln ## Run what CI runs beside the tests
+
+bench: ## Measure the throughput (under 5 minutes)
+	go run ./bench
+
+fuzz: ## Fuzz each fuzz test for FUZZTIME (30s)
+	@for pkg in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+clean: ## Remove what was built
+	rm -rf $(BIN) dist
+
+$(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION):
+	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(BIN)/golangci-lint $@
+
+$(BIN)/govulncheck-$(GOVULNCHECK_VERSION):
+	GOBIN=$(BIN) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	mv $(BIN)/govulncheck $@
