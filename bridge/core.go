@@ -1,0 +1,515 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// The bounds and times of the protocol. They are variables of the core and not
+// constants, because the simulation runs the same code in a smaller world.
+type limits struct {
+	Window      int // W: unsettled events of the feed; the feed holds it, the core only judges by it
+	Deliveries  int // D: unsettled deliveries in memory
+	Lane        int // references in one held lane
+	Lanes       int // held lanes of one subscription
+	Outstanding int // deliveries that a reading subscription has in memory
+	ReadBytes   int // of one read
+	ReadTotal   int // of all readers together
+	Parked      int // lanes of one subscription parked at one time before it reads instead
+	Applying    int // record revisions applied at the same time
+	MaxRunning  int // attempts at the same time, over all subscriptions
+
+	Lease    time.Duration // length of the lease
+	Margin   time.Duration // attempts end so long before the lease does
+	Renew    time.Duration // lease renewals, position flushes
+	Stale    time.Duration // unconfirmed for so long: no attempt (R3)
+	Park     time.Duration // R5
+	Overlap  time.Duration // clock difference allowed between publisher and operator (R12, R13)
+	Keep     time.Duration // debts of a deleted record
+	Tick     time.Duration
+	Poll     time.Duration // a reader that found nothing new
+	Grace    time.Duration // running attempts at a graceful stop
+	Busy     time.Duration // until a refused or unanswered request is repeated
+	ProbeMin time.Duration
+	ProbeMax time.Duration
+	Failures int // in a row, open the breaker
+}
+
+func defaultLimits() limits {
+	return limits{
+		Window: 4096, Deliveries: 65536, Lane: 256, Lanes: 1024, Outstanding: 256,
+		ReadBytes: 1 << 20, ReadTotal: 48 << 20, Parked: 64, Applying: 512, MaxRunning: 8192,
+		Lease: 10 * time.Second, Margin: time.Second, Renew: time.Second, Stale: 2 * time.Second,
+		Park: time.Second, Overlap: 2 * time.Second, Keep: 24 * time.Hour,
+		Tick: 100 * time.Millisecond, Poll: 100 * time.Millisecond, Grace: 17 * time.Second,
+		Busy: 100 * time.Millisecond, ProbeMin: 5 * time.Second, ProbeMax: 5 * time.Minute, Failures: 5,
+	}
+}
+
+// outside is what the core asks of the world. Nothing here blocks: whatever
+// takes time answers later by calling done, one at a time, never from inside
+// the call itself. In the program the term answers (term.go), in the
+// simulation the simulated world.
+type outside interface {
+	boot() time.Duration // R10: time since boot, suspend included
+	wall() time.Time
+	after(d time.Duration, fn func())
+
+	openFeed(epoch, floor uint64, done func(position uint64, err error))
+	startFeed()            // R9: the last step; events may come from now on
+	settle(w *windowEvent) // nothing of it is owed in memory any more
+	confirm(done func(error))
+	fence(epoch uint64, done func(error))
+	load(done func(*loaded, error))
+	watchRecords()
+	write(w Write, done func(error))
+	lease(e LeaseEntry, expect uint64, id string, done func(revision uint64, err error))
+	leaseUntil(t time.Duration) // attempts are cut when the boot clock reaches it
+	sequenceAt(t time.Time, done func(seq, last uint64, err error))
+	latest(key string, done func(Revision, error))
+	read(key string, from uint64, filters []string, max, maxBytes int, done func(evs []*Event, through uint64, err error))
+	forget(key string)
+	attempt(a *attempt)
+	cut(a *attempt)
+	bury(d DeadLetter, done func(error))
+	unbury(seq uint64, done func(error))
+	over(cause error) // the term ends; nothing may be asked any more
+	log(level logLevel, msg string, args ...any)
+}
+
+type logLevel int
+
+const (
+	logDebug logLevel = iota
+	logInfo
+	logWarn
+	logError
+)
+
+// loaded is the state that a take-over finds, in the order in which it is read (R9).
+type loaded struct {
+	status map[string]Status
+	marks  map[string]Mark
+	lanes  map[string]map[string]LaneEntry // subscription, lane token
+	bad    []string                        // keys that hold no valid entry
+}
+
+// core is the protocol: the rules R1 to R14 as a deterministic state machine.
+// All of it belongs to one goroutine. Its inputs are the methods take, record,
+// recordsCaughtUp, ended, redrive, stop and the answers of outside.
+type core struct {
+	limits
+	out outside
+	rng *rand.Rand
+
+	epoch     uint64
+	holder    string
+	leaseRev  uint64
+	leaseEnd  time.Duration
+	lastFlush time.Duration // when the last confirmed renewal was sent
+	renewing  bool
+	counter   uint64
+	dead      bool
+
+	opened   bool // the feed is open
+	caughtUp bool // all revisions that the bucket holds were seen
+	stopping bool
+	handover handover
+
+	inherited seqSet // settled above the floor by predecessors
+	cursor    Cursor
+
+	taken        uint64 // the last event taken in
+	prefix       uint64 // everything up to here is settled
+	floorDurable uint64
+	win          []*windowEvent
+	winBytes     int
+	pending      []*windowEvent // taken from the feed, not yet in the window: an older one is not fully expanded
+	owed         int            // deliveries and other debts in memory
+	running      int
+	readBytes    int
+
+	directory *Directory
+	subs      map[string]*sub
+	keys      map[string]*keyWriter
+	readers   map[*sub]struct{}
+	liveMarks map[*sub]struct{} // mark {live} written, not yet removed (R7)
+	drained   []*lane           // of predecessors, empty: their entries wait for the floor
+	newMarks  []*sub            // {live} being written, not yet a debt of an event
+	blocked   map[*sub]struct{} // could not start an attempt for a reason that passes by time
+	dirty     map[*sub]struct{} // status changed
+	waitRoom  []*sub            // ready lanes, but MaxRunning is reached
+	applyQ    []*sub
+	applying  int
+
+	missing bool // the records' bucket
+	figures Figures
+}
+
+// Figures are counts since the term began; see Bridge.Figures.
+type Figures struct {
+	Taken, Matched, Delivered, Failed, Retried, Dead, Superseded, Parked uint64
+	Unsettled, Owed, Held, Reading, Suspended, Subscriptions, Running    int
+}
+
+// windowEvent is one event of the feed's window.
+type windowEvent struct {
+	ev                         *Event
+	token                      any // of whoever gave it, for settle
+	version                    uint64
+	matches                    []*Subscription // by id
+	next                       int             // matches before it are expanded
+	items                      []*item
+	debts                      int
+	at                         time.Duration
+	expanded, settled, touched bool
+	marks                      []*sub // R7: confirmation of their {live} marks is a debt of this event
+}
+
+func (w *windowEvent) seq() uint64 { return w.ev.Seq }
+
+// unexpanded tells whether the event is not yet expanded for a subscription.
+func (w *windowEvent) unexpanded(id string) bool {
+	return !w.expanded && !w.settled && w.next < len(w.matches) && id >= w.matches[w.next].ID
+}
+
+func newCore(out outside, l limits, rng *rand.Rand, epoch uint64, holder string, won time.Duration, rev uint64, old LeaseEntry) *core {
+	c := &core{
+		limits: l, out: out, rng: rng, epoch: epoch, holder: holder, leaseRev: rev, lastFlush: won,
+		directory: NewDirectory(), subs: map[string]*sub{}, keys: map[string]*keyWriter{},
+		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},
+		prefix: old.Floor,
+	}
+	c.inherited.load(old.Settled)
+	if old.Cursor != nil {
+		c.cursor = *old.Cursor
+	}
+	c.extendLease(won)
+	return c
+}
+
+// start begins the take-over (R9). The lease is won, its value carried over.
+func (c *core) start() {
+	c.after(c.Renew, c.renewLoop)
+	c.after(c.Tick, c.tick)
+	c.open()
+}
+
+// after calls fn later, unless the term is over by then.
+func (c *core) after(d time.Duration, fn func()) {
+	c.out.after(d, func() {
+		if !c.dead {
+			fn()
+		}
+	})
+}
+
+// retry repeats fn after a failure that is not final; ends the term if it is.
+func (c *core) retry(what string, err error, fn func()) {
+	if errors.Is(err, ErrDeposed) {
+		c.end(fmt.Errorf("%s: %w", what, err))
+		return
+	}
+	c.out.log(logWarn, "take-over waits", "step", what, "error", err)
+	c.after(c.Busy, fn)
+}
+
+func (c *core) end(cause error) {
+	if c.dead {
+		return
+	}
+	c.dead = true
+	c.out.over(cause)
+}
+
+// position is how far events are dispatched, by us or by a predecessor (R9).
+func (c *core) position() uint64 {
+	return max(c.taken, c.inherited.max(), c.cursor.Seq)
+}
+
+// ---- take-over, R9
+
+func (c *core) open() {
+	c.out.openFeed(c.epoch, c.prefix, func(pos uint64, err error) {
+		if c.dead {
+			return
+		}
+		if err != nil {
+			c.retry("open the feed", err, c.open)
+			return
+		}
+		c.taken, c.prefix = pos, pos
+		c.inherited.cut(pos + 1)
+		if c.cursor.Seq <= pos {
+			c.cursor = Cursor{}
+		}
+		c.fence()
+	})
+}
+
+func (c *core) fence() {
+	c.out.fence(c.epoch, func(err error) {
+		if c.dead {
+			return
+		}
+		if err != nil {
+			c.retry("write the fences", err, c.fence)
+			return
+		}
+		c.load()
+	})
+}
+
+func (c *core) load() {
+	c.out.load(func(l *loaded, err error) {
+		if c.dead {
+			return
+		}
+		if err != nil {
+			c.retry("read the state", err, c.load)
+			return
+		}
+		c.rebuild(l)
+		c.out.watchRecords()
+	})
+}
+
+func (c *core) rebuild(l *loaded) {
+	for _, key := range l.bad {
+		c.out.log(logError, "state entry cannot be read and is left alone", "key", key)
+	}
+	for _, id := range sorted(l.status) {
+		st := l.status[id]
+		s := c.newSub(id, st.Generation)
+		s.active, s.valid, s.suspended = st.Active, st.Valid, st.Suspended
+		s.applied, s.bucket, s.told = st.Revision, st.Bucket, announced{st.State, st.Reason, st.Since}
+		if st.DeletedAt != nil {
+			s.deletedAt = *st.DeletedAt
+			c.expireDebts(s)
+		}
+		s.mode, s.fromLoad, s.liveFrom = live, true, st.Anchor
+		if st.Anchor == 0 {
+			s.mode = unseen
+		}
+		c.subs[id] = s
+		if m, ok := l.marks[id]; ok {
+			switch {
+			case m.Generation != s.gen:
+				c.put(BucketOwed, id, nil, nil)
+			case m.Live > 0:
+				s.liveFrom = max(s.liveFrom, m.Live)
+				s.liveMark = m.Live
+				c.liveMarks[s] = struct{}{}
+			default:
+				r := s.startReading(m.From, m.Reason)
+				s.mode, s.fromLoad = reading, false
+				if m.Until != nil {
+					r.until = *m.Until
+				}
+				r.done.load(m.Done)
+			}
+		}
+		for _, token := range sorted(l.lanes[id]) {
+			e := l.lanes[id][token]
+			if e.Generation != s.gen {
+				c.put(BucketOwed, laneKey(id, token), nil, nil)
+				continue
+			}
+			s.loadLane(token, e)
+		}
+	}
+	for _, id := range sorted(l.lanes) {
+		if c.subs[id] == nil { // dropped while its entries were being removed
+			for _, token := range sorted(l.lanes[id]) {
+				c.put(BucketOwed, laneKey(id, token), nil, nil)
+			}
+		}
+	}
+	for _, id := range sorted(l.marks) {
+		if c.subs[id] == nil {
+			// A mark is written before the first status entry (R12): the record
+			// is applied again and writes it anew.
+			c.put(BucketOwed, id, nil, nil)
+		}
+	}
+}
+
+// recordsCaughtUp is called once all revisions that the bucket holds were seen.
+func (c *core) recordsCaughtUp() {
+	if c.dead || c.caughtUp {
+		return
+	}
+	c.caughtUp = true
+	for _, id := range sorted(c.subs) {
+		s := c.subs[id]
+		if n := len(s.revs); s.mode == unseen && s.applied == 0 && n > 0 && s.revs[n-1].Deleted && c.out.wall().Sub(s.revs[n-1].Time) > c.Keep {
+			delete(c.subs, id) // its debts were dropped long ago
+			continue
+		}
+		if s.rec == nil && s.mode != unseen && len(s.revs) == 0 {
+			c.out.log(logWarn, "record is not in the bucket: its debts are kept, nothing is sent until it is put again or deleted", "subscription_id", id)
+			s.changed()
+		}
+		c.applySoon(s)
+	}
+	c.startFeed()
+}
+
+// startFeed is the last step of the take-over: when everything known is applied.
+func (c *core) startFeed() {
+	if c.opened || c.dead || c.stopping || !c.caughtUp {
+		return
+	}
+	if c.applying > 0 || len(c.applyQ) > 0 {
+		c.after(c.Tick/10, c.startFeed)
+		return
+	}
+	c.opened = true
+	c.out.log(logInfo, "leading", "epoch", c.epoch, "position", c.taken, "subscriptions", len(c.subs))
+	c.out.startFeed()
+	for _, id := range sorted(c.subs) {
+		if s := c.subs[id]; len(s.lanes) > 0 || s.mode == reading {
+			s.kick()
+		}
+	}
+}
+
+// ---- periodic
+
+func (c *core) tick() {
+	c.after(c.Tick, c.tick)
+	if c.out.boot() >= c.leaseEnd {
+		c.end(errLeaseOver)
+		return
+	}
+	c.parkOld()
+	if c.canSend() && len(c.blocked) > 0 {
+		again := c.blocked
+		c.blocked = map[*sub]struct{}{}
+		for _, s := range ordered(again) {
+			s.kick()
+		}
+	}
+	for _, s := range ordered(c.readers) {
+		s.pumpReader()
+	}
+	if c.caughtUp {
+		for _, s := range ordered(c.dirty) {
+			c.flushStatus(s)
+		}
+	}
+	if c.stopping {
+		c.handOver()
+	}
+}
+
+var errLeaseOver = errors.New("the lease could not be renewed in time")
+
+func (c *core) canSend() bool {
+	now := c.out.boot()
+	return !c.dead && !c.stopping && c.opened && now < c.leaseEnd-c.Margin && now-c.lastFlush < c.Stale
+}
+
+// ---- lease, R3 and R10
+
+func (c *core) extendLease(sent time.Duration) {
+	c.leaseEnd = max(c.leaseEnd, sent+c.Lease)
+	c.out.leaseUntil(c.leaseEnd - c.Margin)
+}
+
+func (c *core) renewLoop() {
+	c.after(c.Renew, c.renewLoop)
+	if c.handover.releasing {
+		return
+	}
+	c.renew(nil)
+	if !c.opened {
+		return
+	}
+	c.out.confirm(func(error) {})
+	for _, s := range ordered(c.readers) {
+		if s.mode == reading && s.reader.moved {
+			s.writeMark(nil)
+		}
+	}
+}
+
+func (c *core) leaseEntry() LeaseEntry {
+	e := LeaseEntry{Epoch: c.epoch, Holder: c.holder, Floor: c.prefix, Length: c.Lease.String()}
+	settled := seqSet{spans: append([]Span(nil), c.inherited.spans...)}
+	settled.cut(c.prefix + 1)
+	for _, w := range c.win {
+		if w.settled {
+			settled.add(w.seq(), w.seq())
+		}
+	}
+	e.Settled = settled.list()
+	if c.cursor.Seq > c.prefix {
+		cur := c.cursor
+		e.Cursor = &cur
+	}
+	return e
+}
+
+// renew writes the lease once; a renewal whose outcome is unknown is repeated
+// as it was first sent, with the revision that was known then (R3).
+func (c *core) renew(done func()) {
+	if c.renewing {
+		return
+	}
+	c.renewing = true
+	e := c.leaseEntry()
+	if done != nil {
+		e.Free = true
+		for _, w := range c.win {
+			if w.expanded || w.settled {
+				continue
+			}
+			id := w.matches[w.next].ID
+			if w.seq() != c.cursor.Seq {
+				if w.next > 0 {
+					e.Cursor = &Cursor{w.seq(), id}
+				}
+			} else if e.Cursor != nil {
+				e.Cursor.ID = max(e.Cursor.ID, id)
+			}
+		}
+	}
+	id, rev := c.nextID(), c.leaseRev
+	sent := c.out.boot() // of the first copy: a stand-by counts from when that one lands
+	var send func()
+	send = func() {
+		c.out.lease(e, rev, id, func(got uint64, err error) {
+			if c.dead {
+				return
+			}
+			switch {
+			case errors.Is(err, ErrDeposed):
+				c.end(fmt.Errorf("renew the lease: %w", err))
+			case err != nil:
+				c.after(c.Busy, send)
+			default:
+				c.renewing = false
+				c.leaseRev = got
+				c.lastFlush = max(c.lastFlush, sent)
+				c.floorDurable = max(c.floorDurable, e.Floor)
+				c.extendLease(sent)
+				c.floorMoved()
+				if done != nil {
+					done()
+				}
+			}
+		})
+	}
+	send()
+}
+
+func (c *core) nextID() string {
+	c.counter++
+	return fmt.Sprintf("%d:%d", c.epoch, c.counter)
+}
+
+const noLimit = math.MaxUint64

@@ -1,0 +1,391 @@
+package bridge
+
+import (
+	"errors"
+	"time"
+)
+
+// record is the input of the records' bucket: a revision, with what the parser
+// made of it. Revisions of one key come in the order of the bucket; one that
+// was seen before does no harm.
+func (c *core) record(r Revision, rec *Subscription, problems Problems) {
+	if c.dead {
+		return
+	}
+	s := c.subs[r.Key]
+	if s == nil {
+		if r.Deleted && c.caughtUp {
+			return
+		}
+		s = c.newSub(r.Key, r.Revision)
+		c.subs[r.Key] = s
+	}
+	if s.bucket == r.Bucket && r.Revision <= s.applied {
+		if rec != nil { // history: the last valid value is what an invalid or deleted one is compared with
+			s.rec = rec
+			if s.mode != unseen && s.active && s.valid {
+				c.directory.Put(rec)
+			}
+		}
+		s.problems = problems
+		s.changed()
+		return
+	}
+	if n := len(s.revs); n > 0 && s.revs[n-1].Bucket == r.Bucket && r.Revision <= s.revs[n-1].Revision.Revision {
+		return
+	}
+	s.revs = append(s.revs, revision{r, rec, problems, c.position()})
+	if c.caughtUp {
+		c.applySoon(s)
+	}
+}
+
+// bucketMissing says that the records' bucket is gone, or there again. The last
+// directory stays in force: a missing bucket is not a deletion (R12).
+func (c *core) bucketMissing(missing bool) { c.missing = missing }
+
+func (c *core) applySoon(s *sub) {
+	if s.busy || s.queued || len(s.revs) == 0 || s.dead {
+		return
+	}
+	s.queued = true
+	c.applyQ = append(c.applyQ, s)
+	c.applyMore()
+}
+
+func (c *core) applyMore() {
+	for c.applying < c.Applying && len(c.applyQ) > 0 && !c.stopping {
+		s := c.applyQ[0]
+		c.applyQ = c.applyQ[1:]
+		s.queued = false
+		if s.dead || s.busy || len(s.revs) == 0 {
+			continue
+		}
+		s.apply()
+	}
+	if len(c.applyQ) == 0 {
+		c.applyQ = nil
+	}
+}
+
+// apply brings the oldest revision that is not applied into force (R12): first
+// what it asks about the stream, then the mark, then the status entry.
+func (s *sub) apply() {
+	c := s.core
+	s.busy = true
+	c.applying++
+	r := s.revs[0]
+	switch {
+	case r.Deleted && s.mode == unseen:
+		s.forget(r)
+	case r.Deleted:
+		s.deactivate(r, true)
+	case r.rec == nil:
+		s.invalidate(r)
+	case s.mode == unseen:
+		s.anchorAt(r)
+	case !s.deletedAt.IsZero() && !s.continues(r):
+		s.replace(r)
+	case !s.deletedAt.IsZero() || !s.active && !r.rec.Inactive:
+		s.activate(r)
+	case s.active && r.rec.Inactive:
+		s.deactivate(r, false)
+	default:
+		s.update(r)
+	}
+}
+
+// applied ends apply: the revision's effect is confirmed, its status entry is
+// written and confirmed, then the next one's turn comes.
+func (s *sub) finish(r revision) {
+	c := s.core
+	c.put(BucketStatus, s.id, s.statusEntry(r.Revision.Revision, r.Bucket), func(any) {
+		if s.dead || !s.busy {
+			return
+		}
+		s.applied, s.bucket = r.Revision.Revision, r.Bucket
+		s.revs = s.revs[1:]
+		if len(s.revs) == 0 {
+			s.revs = nil
+		}
+		s.done()
+		if s.mode == joining && s.deletedAt.IsZero() {
+			s.mode = live
+		}
+		c.applySoon(s)
+		s.changed()
+		s.kick()
+	})
+}
+
+func (s *sub) done() {
+	s.busy = false
+	s.core.applying--
+	s.core.applyMore()
+}
+
+// ask asks the stream for the sequence at a time, until it answers.
+func (s *sub) ask(t time.Time, then func(seq, last uint64)) {
+	c := s.core
+	var try func()
+	try = func() {
+		c.out.sequenceAt(t, func(seq, last uint64, err error) {
+			switch {
+			case c.dead || s.dead:
+			case err != nil:
+				c.out.log(logWarn, "record waits: the stream does not answer", "subscription_id", s.id, "error", err)
+				c.after(c.Busy, try)
+			default:
+				then(seq, last)
+			}
+		})
+	}
+	try()
+}
+
+// anchorAt is R13, for a record's first valid revision.
+func (s *sub) anchorAt(r revision) {
+	c := s.core
+	at := r.Time.Add(-c.Overlap)
+	startFrom := ""
+	if r.rec.More != nil {
+		startFrom = r.rec.More.StartFrom
+	}
+	switch startFrom {
+	case "", "new":
+	case "all":
+		at = time.Time{}
+	default:
+		if t, err := time.Parse(time.RFC3339, startFrom); err == nil {
+			at = t
+		}
+	}
+	s.ask(at, func(anchor, last uint64) {
+		s.rec, s.problems, s.valid, s.active = r.rec, r.problems, true, true
+		s.deletedAt = time.Time{}
+		s.liveFrom = anchor
+		switch {
+		case r.rec.Inactive:
+			s.active = false
+			s.readFrom(anchor, reasonDeactivated)
+			s.reader.until = anchor - 1
+			s.writeMark(func() { s.enterReading(); s.finish(r) })
+		case anchor <= c.position():
+			c.directory.Put(s.rec)
+			s.readFrom(anchor, reasonNew)
+			s.writeMark(func() { s.enterReading(); s.finish(r) })
+		default:
+			c.directory.Put(s.rec)
+			s.mode = joining
+			s.finish(r)
+		}
+	})
+}
+
+func (s *sub) readFrom(anchor uint64, reason string) {
+	s.startReading(anchor, reason)
+	s.mode = going
+}
+
+func (s *sub) update(r revision) {
+	c := s.core
+	s.rec, s.problems = r.rec, r.problems
+	wasValid := s.valid
+	s.valid, s.suspended = true, false
+	if s.active {
+		c.directory.Put(s.rec)
+	}
+	if !wasValid || s.mode == reading {
+		s.restartReader()
+	}
+	s.finish(r)
+}
+
+// invalidate: a record that cannot be used harms no other. If it was valid
+// before, it reads, frozen, so that nothing it should have heard is lost.
+func (s *sub) invalidate(r revision) {
+	s.problems = r.problems
+	s.valid = false
+	if s.mode == unseen {
+		s.finish(r)
+		return
+	}
+	s.shed()
+	s.goReading(reasonInvalid, func() { s.finish(r) })
+}
+
+func (s *sub) deactivate(r revision, deleted bool) {
+	c := s.core
+	reason := reasonDeactivated
+	if deleted {
+		reason = reasonDeleted
+	}
+	s.ask(r.Time.Add(c.Overlap), func(seq, last uint64) {
+		s.active = false
+		s.shed()
+		if deleted {
+			s.deletedAt = r.Time
+			if r.Purged {
+				s.rec = nil // R12: after a purge nothing is continued
+			}
+			c.expireDebts(s)
+		} else {
+			s.rec, s.problems, s.valid = r.rec, r.problems, true
+		}
+		until := max(min(last, seq-1), s.liveFrom-1)
+		if s.mode != reading {
+			until = max(until, r.seen)
+		} else {
+			until = max(until, s.reader.at)
+		}
+		if s.mode == reading {
+			c.directory.Remove(s.id)
+			s.reader.until = min(s.reader.until, until)
+			s.writeMark(func() { s.finish(r) })
+			return
+		}
+		s.goReadingUntil(reason, until, func() { s.finish(r) })
+	})
+}
+
+func (s *sub) activate(r revision) {
+	c := s.core
+	s.ask(r.Time.Add(-c.Overlap), func(seq, last uint64) {
+		s.rec, s.problems, s.valid = r.rec, r.problems, true
+		s.suspended, s.deletedAt = false, time.Time{}
+		rd := s.reader
+		if rd != nil && rd.until != noLimit {
+			rd.done.add(rd.until+1, max(seq, 1)-1)
+			rd.until = noLimit
+		}
+		if r.rec.Inactive { // put again after a deletion, but deactivated
+			s.core.out.log(logInfo, "put again as deactivated", "subscription_id", s.id)
+			if rd == nil {
+				s.goReadingUntil(reasonDeactivated, seq-1, func() { s.finish(r) })
+				return
+			}
+			rd.until = max(rd.at, seq-1)
+			s.writeMark(func() { s.finish(r) })
+			return
+		}
+		c.directory.Put(s.rec)
+		s.restartReader()
+		if rd == nil {
+			s.active = true
+			s.finish(r)
+			return
+		}
+		s.writeMark(func() { s.active = true; s.finish(r) })
+	})
+}
+
+// continues tells whether a put after a deletion speaks of the same partner.
+func (s *sub) continues(r revision) bool {
+	return s.rec != nil && r.rec != nil && s.rec.Tenant == r.rec.Tenant && s.rec.Origin() == r.rec.Origin()
+}
+
+// replace begins a new generation: debts and lanes of the old one are dropped.
+func (s *sub) replace(r revision) {
+	c := s.core
+	c.out.log(logInfo, "new generation: what was owed to the deleted record is dropped", "subscription_id", s.id, "generation", r.Revision.Revision)
+	n := c.newSub(s.id, max(r.Revision.Revision, s.gen+1))
+	n.applied, n.bucket, n.revs = s.applied, s.bucket, s.revs
+	s.discard()
+	c.subs[n.id] = n
+	c.put(BucketOwed, n.id, nil, nil)
+	n.busy = true
+	n.anchorAt(r)
+}
+
+// discard drops everything that a generation owes.
+func (s *sub) discard() {
+	c := s.core
+	if s.reader != nil {
+		s.endReading()
+	}
+	for _, token := range sorted(s.lanes) {
+		ln := s.lanes[token]
+		if ln.held {
+			c.put(BucketOwed, ln.ledgerKey(), nil, nil)
+		}
+		if ln.run != nil && !ln.run.burial && !ln.run.ended {
+			ln.run.ended = true
+			c.running--
+			c.out.cut(ln.run)
+		}
+		for _, it := range ln.q {
+			it.gone = true
+			if it.reader && it.ev != nil {
+				c.readBytes -= it.ev.Size()
+			}
+		}
+	}
+	s.dead = true
+	c.directory.Remove(s.id)
+	for _, w := range append([]*windowEvent(nil), c.win...) {
+		for _, it := range w.items {
+			if it.sub == s {
+				c.settle(it)
+			}
+		}
+	}
+	c.settleMark(s)
+	delete(c.liveMarks, s)
+	delete(c.dirty, s)
+	delete(c.blocked, s)
+	s.lanes, s.ready = nil, nil
+}
+
+// forget drops a record that was deleted before it ever was valid.
+func (s *sub) forget(r revision) {
+	c := s.core
+	c.put(BucketStatus, s.id, nil, func(any) {
+		if s.dead || !s.busy {
+			return
+		}
+		s.revs = s.revs[1:]
+		s.applied, s.bucket = r.Revision.Revision, r.Bucket
+		s.done()
+		if len(s.revs) > 0 {
+			c.applySoon(s)
+			return
+		}
+		s.dead = true
+		if c.subs[s.id] == s {
+			delete(c.subs, s.id)
+		}
+	})
+}
+
+// expireDebts drops the debts of a deleted record after Keep, unless the
+// stream's leader knows a newer revision (R12).
+func (c *core) expireDebts(s *sub) {
+	deleted := s.deletedAt
+	wait := max(c.Keep-c.out.wall().Sub(deleted), 0)
+	var expire func()
+	expire = func() {
+		if s.dead || !s.deletedAt.Equal(deleted) {
+			return
+		}
+		if s.busy || len(s.revs) > 0 || s.queued || !c.opened || c.stopping {
+			c.after(c.Renew, expire)
+			return
+		}
+		c.out.latest(s.id, func(r Revision, err error) {
+			if c.dead || s.dead || !s.deletedAt.Equal(deleted) {
+				return
+			}
+			gone := errors.Is(err, ErrNotFound) || err == nil && r.Deleted
+			if !gone || s.busy || len(s.revs) > 0 || s.queued {
+				c.after(c.Renew, expire) // the bus does not answer, or a put is on its way
+				return
+			}
+			c.out.log(logInfo, "deleted record: its debts are dropped", "subscription_id", s.id)
+			s.discard()
+			c.put(BucketOwed, s.id, nil, nil)
+			c.put(BucketStatus, s.id, nil, nil)
+			delete(c.subs, s.id)
+		})
+	}
+	c.after(wait, expire)
+}

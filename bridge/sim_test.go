@@ -1,0 +1,1231 @@
+package bridge
+
+import (
+	pq "container/heap"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sort"
+	"strings"
+	"time"
+)
+
+// A seeded event simulation of the real core: bus, clocks and endpoints are
+// simulated behind `outside`; replicas crash, pause past their lease, lose
+// their connection; writes and confirmations are lost or land late; records
+// change all the time. sim_check_test.go holds the promises against what the
+// endpoints got.
+
+const ms = time.Millisecond
+
+// Times are scaled: lease 10 s -> 3 s, timeout 30 s -> 1.5 s.
+func simLimits() limits {
+	l := defaultLimits()
+	l.Lane, l.Outstanding, l.Lanes, l.Parked, l.Applying = 5, 4, 8, 2, 2
+	l.Lease, l.Margin, l.Keep = 3000*ms, 200*ms, 6000*ms
+	l.Tick, l.Poll, l.Grace, l.Busy = 25*ms, 25*ms, 300*ms, 50*ms
+	l.ProbeMin, l.ProbeMax = 300*ms, 2500*ms
+	return l
+}
+
+const (
+	simPatience = 3600 * ms
+	simOrders   = 3
+)
+
+var simSchedule = []time.Duration{300 * ms, 500 * ms, 800 * ms, 1200 * ms}
+
+type simItem struct {
+	t  time.Duration
+	n  int
+	fn func()
+}
+type simQueue []simItem
+
+func (p simQueue) Len() int           { return len(p) }
+func (p simQueue) Less(i, j int) bool { return p[i].t < p[j].t || p[i].t == p[j].t && p[i].n < p[j].n }
+func (p simQueue) Swap(i, j int)      { p[i], p[j] = p[j], p[i] }
+func (p *simQueue) Push(x any)        { *p = append(*p, x.(simItem)) }
+func (p *simQueue) Pop() any          { o := *p; x := o[len(o)-1]; *p = o[:len(o)-1]; return x }
+
+type simEvent struct {
+	seq, order, typ int
+	t, stamp        time.Duration // true time, the stream's time
+}
+
+// simOp is one revision of a record.
+type simOp struct {
+	kind     string
+	t        time.Duration
+	pos      int // first sequence published after it
+	gen      int // index of the op that began its generation
+	rev      uint64
+	target   int
+	coalesce bool
+	ordering Ordering
+	typ      int
+	value    *Subscription
+	visible  time.Duration
+	lag      [2]time.Duration
+}
+
+type simConsumer struct {
+	epoch, n    uint64
+	start, next int
+	dseq        uint64
+	floor       int
+	gone        bool
+}
+
+// simGot is one delivery that an endpoint took with a 2xx.
+type simGot struct {
+	t                time.Duration
+	sub, gen, target int
+	order, seq       int
+	epoch            uint64
+	known            time.Duration // when the leader processed the answer; 0: never
+	redrive          bool
+	stray            bool // the leader had given the attempt up, or was no leader any more
+}
+
+type simEnd struct {
+	t   time.Duration
+	how string
+}
+
+type simDead struct{ sub, gen, seq int }
+
+type simWorld struct {
+	r      *rand.Rand
+	q      simQueue
+	n      int
+	now    time.Duration
+	quiet  bool
+	trace  bool
+	lines  []string
+	mutant string // a rule that is switched off on purpose
+
+	orders   []simEvent
+	skew     time.Duration
+	ops      [][]*simOp
+	kvRev    uint64
+	state    [2]map[string][]byte
+	fence    [2]uint64
+	writeID  map[string]bool
+	cons     []*simConsumer
+	lease    LeaseEntry
+	leaseRev uint64
+	leaseIDs map[string]uint64
+	dead     map[simDead]uint64 // -> sequence in the dead-letter stream
+	deadSeq  uint64
+	letters  map[uint64]DeadLetter
+	redriven map[uint64]string
+	nodes    []*simNode
+	got      []*simGot
+	pool     []*simPooled
+	pooled   bool
+
+	epochEnd               map[uint64]simEnd
+	flushAt                map[uint64]time.Duration
+	down                   []time.Duration
+	flaky, slow, late      float64
+	timeout                time.Duration
+	poison                 map[[2]int]int
+	ledgerDown, ledgerFull time.Duration
+	outages                [][2]time.Duration
+	pauses                 []time.Duration
+	window, deliveries     int
+	lagging                bool
+	bad                    []string
+	stats                  map[string]int
+}
+
+type simPooled struct {
+	fn  func()
+	run bool
+}
+
+var simEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (w *simWorld) at(d time.Duration, fn func()) {
+	w.n++
+	pq.Push(&w.q, simItem{w.now + d, w.n, fn})
+}
+
+func (w *simWorld) log(f string, a ...any) {
+	if w.trace {
+		w.lines = append(w.lines, fmt.Sprintf("%6d "+f, append([]any{w.now.Milliseconds()}, a...)...))
+	}
+}
+
+func (w *simWorld) violate(kind, f string, a ...any) {
+	s := kind + ": " + fmt.Sprintf(f, a...)
+	w.bad = append(w.bad, s)
+	w.log("!!! %s", s)
+}
+func (w *simWorld) p(x float64) bool { return !w.quiet && w.r.Float64() < x }
+func (w *simWorld) rnd(a, b int) time.Duration {
+	return time.Duration(a+w.r.IntN(b-a+1)) * ms
+}
+
+// seqAt is the first sequence stamped at or after a stream time.
+func (w *simWorld) seqAt(t time.Duration) int {
+	return sort.Search(len(w.orders), func(i int) bool { return w.orders[i].stamp >= t }) + 1
+}
+
+func (w *simWorld) event(seq int) *Event {
+	e := w.orders[seq-1]
+	return &Event{Message: Message{Seq: uint64(seq), Subject: fmt.Sprintf("orders.t%d", e.typ), Time: simEpoch.Add(e.stamp)},
+		ID: fmt.Sprint(seq), Type: fmt.Sprintf("t%d", e.typ), OrderID: fmt.Sprintf("o%d", e.order)}
+}
+
+// ---- replicas
+
+type simNode struct {
+	w        *simWorld
+	id       int
+	drift    float64
+	term     *simTerm
+	paused   time.Duration
+	pausedAt time.Duration
+	down     time.Duration
+	standby  standby
+	trying   bool
+}
+
+func (n *simNode) tick() {
+	w := n.w
+	w.at(100*ms, n.tick)
+	if n.term != nil || n.trying || w.now < n.down || w.now < n.paused {
+		return
+	}
+	if w.quiet || w.r.IntN(4) > 0 {
+		n.standby.observe(w.lease, w.leaseRev, w.now)
+	}
+	if !n.standby.known {
+		return
+	}
+	patience := n.standby.patience
+	n.standby.patience = time.Duration(float64(patience) * n.drift)
+	wait := n.standby.wait(w.now)
+	n.standby.patience = patience
+	if wait > 0 {
+		return
+	}
+	n.trying = true
+	rev, old := n.standby.revision, n.standby.entry
+	t0 := w.now
+	w.at(w.rnd(1, 30), func() {
+		n.trying = false
+		if w.now < n.down || w.leaseRev != rev {
+			return
+		}
+		w.leaseRev++
+		e := old.succession(fmt.Sprint("node", n.id), 3*time.Second)
+		if w.mutant == "WinDropsIntervals" {
+			e.Settled, e.Cursor = nil, nil
+		}
+		if w.epochEnd[old.Epoch].how == "" && old.Epoch > 0 {
+			w.epochEnd[old.Epoch] = simEnd{w.now, "lease"}
+			for _, x := range w.nodes {
+				if x.term != nil && x.term.epoch == old.Epoch && x.paused > w.now {
+					w.epochEnd[old.Epoch] = simEnd{x.pausedAt, "pause"}
+				}
+			}
+		}
+		w.lease = e
+		n.standby.observe(e, w.leaseRev, w.now)
+		if w.p(0.02) { // the answer is lost: nobody leads until the lease passes
+			return
+		}
+		w.log("=== node%d wins epoch %d (floor %d, settled %v, cursor %v)", n.id, e.Epoch, e.Floor, e.Settled, e.Cursor)
+		w.stats["takeovers"]++
+		n.lead(e, t0)
+		w.release(0.3)
+	})
+}
+
+func (n *simNode) lead(e LeaseEntry, t0 time.Duration) {
+	w := n.w
+	t := &simTerm{w: w, n: n, epoch: e.Epoch}
+	l := simLimits()
+	l.Window, l.Deliveries = w.window, w.deliveries
+	t.core = newCore(t, l, rand.New(rand.NewPCG(uint64(w.r.Int64()), 1)), e.Epoch, e.Holder, t0, w.leaseRev, e)
+	n.term = t
+	t.core.start()
+}
+
+func (n *simNode) crash(down time.Duration) {
+	w := n.w
+	w.log("CRASH node%d", n.id)
+	if n.term != nil {
+		n.term.end("crash")
+	}
+	n.down = w.now + down
+}
+
+// simTerm is one leadership: it answers what the core asks.
+type simTerm struct {
+	w         *simWorld
+	n         *simNode
+	core      *core
+	epoch     uint64
+	dead      bool
+	cutAt     time.Duration
+	running   map[*attempt]*simRun
+	intake    Intake
+	cons      *simConsumer
+	consN     uint64
+	inflight  int
+	lastArr   time.Duration
+	feeding   bool
+	reopening bool
+	offline   time.Duration
+	seenOps   map[*simOp]bool
+	watching  bool
+	matched   []func()
+}
+
+type simRun struct {
+	got   *simGot
+	ended bool
+}
+
+func (t *simTerm) end(how string) {
+	if t.dead {
+		return
+	}
+	t.dead = true
+	t.core.dead = true
+	w := t.w
+	if x := w.epochEnd[t.epoch].how; x == "" || x == "lease" && how == "crash" {
+		w.epochEnd[t.epoch] = simEnd{w.now, how}
+	}
+	if t.n.term == t {
+		t.n.term = nil
+		t.n.standby.known = false
+	}
+	w.log("epoch %d ends: %s", t.epoch, how)
+}
+
+// later runs fn on the replica: not after it ended, and not while it is paused.
+func (t *simTerm) later(d time.Duration, fn func()) {
+	w := t.w
+	var f func()
+	f = func() {
+		if t.dead {
+			return
+		}
+		if t.n.paused > w.now {
+			w.at(t.n.paused-w.now+w.rnd(0, 400), f)
+			return
+		}
+		fn()
+	}
+	w.at(d, f)
+}
+
+var errSimUnknown = errors.New("no answer")
+
+// request sends something to the server: apply runs there, done here.
+func (t *simTerm) request(what string, apply func() error, done func(error)) {
+	w := t.w
+	there, back := w.rnd(1, 8), w.rnd(1, 8)
+	if t.offline > w.now {
+		t.later(100*ms, func() { done(errSimUnknown) })
+		return
+	}
+	switch {
+	case w.p(0.025):
+		w.log("   e%d request lost: %s", t.epoch, what)
+		t.later(250*ms, func() { done(errSimUnknown) })
+	case w.p(0.02):
+		w.log("   e%d confirmation lost: %s", t.epoch, what)
+		w.at(there, func() { _ = apply() })
+		t.later(250*ms, func() { done(errSimUnknown) })
+	case w.p(w.late):
+		w.log("   e%d delayed: %s", t.epoch, what)
+		w.lateRequest(func() {
+			if w.lease.Epoch != t.epoch {
+				w.log("   late e%d %s", t.epoch, what)
+				w.stats["late"]++
+			}
+			_ = apply()
+		})
+		t.later(250*ms, func() { done(errSimUnknown) })
+	default:
+		var err error
+		w.at(there, func() { err = apply(); t.later(back, func() { done(err) }) })
+	}
+}
+
+func (w *simWorld) lateRequest(fn func()) {
+	if !w.pooled || w.r.IntN(4) == 0 {
+		w.at(w.rnd(50, 5000), fn)
+		return
+	}
+	p := &simPooled{fn: fn}
+	w.pool = append(w.pool, p)
+	w.at(w.rnd(1000, 6000), func() {
+		if !p.run {
+			p.run = true
+			fn()
+		}
+	})
+}
+
+// release lets late requests land at the moments that matter.
+func (w *simWorld) release(x float64) {
+	rest := w.pool[:0]
+	for _, p := range w.pool {
+		if !p.run && w.r.Float64() < x {
+			p.run = true
+			w.at(w.rnd(0, 3), p.fn)
+		} else if !p.run {
+			rest = append(rest, p)
+		}
+	}
+	w.pool = rest
+}
+
+// ---- outside
+
+func (t *simTerm) boot() time.Duration              { return t.w.now }
+func (t *simTerm) wall() time.Time                  { return simEpoch.Add(t.w.now + t.w.skew) }
+func (t *simTerm) after(d time.Duration, fn func()) { t.later(d, fn) }
+func (t *simTerm) forget(string)                    {}
+func (t *simTerm) log(_ logLevel, msg string, args ...any) {
+	if t.w.trace {
+		t.w.log("   e%d %s %v", t.epoch, msg, args)
+	}
+}
+
+func (t *simTerm) over(cause error) {
+	t.w.log("   e%d over: %v", t.epoch, cause)
+	t.end("lease")
+}
+
+func (t *simTerm) openFeed(epoch, floor uint64, done func(uint64, error)) {
+	fl := int(floor)
+	t.reopenAt(func() int {
+		w := t.w
+		var newest *simConsumer
+		for _, c := range w.cons {
+			if c.epoch < epoch && (newest == nil || c.epoch > newest.epoch || c.epoch == newest.epoch && c.n > newest.n) {
+				newest = c
+			}
+		}
+		if newest != nil {
+			return max(fl, newest.floor)
+		}
+		if fl == 0 {
+			return len(w.orders)
+		}
+		return fl
+	}, func() {
+		t.intake.Opened(uint64(t.cons.floor))
+		done(uint64(t.cons.floor), nil)
+	})
+}
+
+func (t *simTerm) reopenAt(floor func() int, then func()) {
+	w := t.w
+	t.reopening = true
+	t.consN++
+	n := t.consN
+	var c *simConsumer
+	t.request("new durable", func() error {
+		fl := floor()
+		c = &simConsumer{epoch: t.epoch, n: n, start: fl + 1, next: fl + 1, floor: fl}
+		w.release(0.2)
+		w.cons = append(w.cons, c)
+		return nil
+	}, func(err error) {
+		if err != nil {
+			t.later(50*ms, func() { t.reopenAt(floor, then) })
+			return
+		}
+		t.request("delete older durables", func() error {
+			for _, x := range w.cons {
+				if x.epoch < t.epoch || x.epoch == t.epoch && x.n < n {
+					x.gone = true
+				}
+			}
+			return nil
+		}, func(error) {
+			t.cons, t.inflight, t.reopening = c, 0, false
+			then()
+		})
+	})
+}
+
+func (t *simTerm) reopen() {
+	t.w.stats["reopened"]++
+	t.cons = nil
+	p := int(t.intake.Prefix())
+	t.reopenAt(func() int { return p }, func() { t.intake.Opened(uint64(p)) })
+}
+
+func (t *simTerm) startFeed() {
+	t.feeding = true
+	t.w.release(0.3)
+	t.pull()
+}
+
+func (t *simTerm) pull() {
+	w := t.w
+	t.later(25*ms, t.pull)
+	c := t.cons
+	if c == nil || t.reopening || t.core.stopping || t.offline > w.now {
+		return
+	}
+	if t.inflight > 0 && t.lastArr+500*ms < w.now && w.mutant != "NoIdleCheck" { // R2: the idle check
+		w.log("   e%d idle check finds a gap", t.epoch)
+		t.reopen()
+		return
+	}
+	room := w.window - t.intake.Open() - t.inflight
+	at := w.now
+	for i := 0; i < room && c.next <= len(w.orders); i++ {
+		c.dseq++
+		d, q := c.dseq, c.next
+		c.next++
+		t.inflight++
+		if w.p(0.004) {
+			w.log("   feed loses message %d", q)
+			continue
+		}
+		at = max(at, t.lastArr) + w.rnd(0, 4)
+		t.lastArr = at
+		t.later(at-w.now, func() {
+			if t.cons != c {
+				return
+			}
+			t.inflight--
+			switch t.intake.Take(d, uint64(q), false) {
+			case Gap:
+				w.log("   e%d gap at consumer sequence %d", t.epoch, d)
+				t.reopen()
+			case Deliver:
+				ev := w.event(q)
+				matches, version := t.core.directory.Match(ev, nil)
+				t.matched = append(t.matched, func() { t.core.take(ev, matches, version, nil) })
+				if w.p(0.3) { // matched, then it waits while the directory changes
+					t.later(w.rnd(1, 5), t.takeMatched)
+				} else {
+					t.takeMatched()
+				}
+			}
+		})
+	}
+}
+
+func (t *simTerm) takeMatched() {
+	for _, take := range t.matched {
+		take()
+	}
+	t.matched = nil
+}
+
+func (t *simTerm) settle(e *windowEvent) {
+	t.intake.Settle(e.seq())
+	if t.w.r.IntN(3) == 0 {
+		t.ack(func(error) {})
+	}
+}
+
+func (t *simTerm) ack(done func(error)) {
+	c := t.cons
+	p := int(t.intake.Prefix())
+	if c == nil || t.reopening || p < c.start || p >= c.next {
+		done(nil)
+		return
+	}
+	t.request(fmt.Sprintf("ack %d", p), func() error {
+		if !c.gone {
+			c.floor = max(c.floor, p)
+		}
+		return nil
+	}, done)
+}
+
+func (t *simTerm) confirm(done func(error)) { t.ack(done) }
+
+func (t *simTerm) fence(epoch uint64, done func(error)) {
+	t.request("fences", func() error {
+		for b := range t.w.fence {
+			if t.w.fence[b] > epoch {
+				return ErrDeposed
+			}
+			t.w.fence[b] = epoch
+		}
+		return nil
+	}, done)
+}
+
+func (t *simTerm) load(done func(*loaded, error)) {
+	w := t.w
+	w.release(0.5)
+	l := &loaded{status: map[string]Status{}, marks: map[string]Mark{}, lanes: map[string]map[string]LaneEntry{}}
+	t.request("load", func() error {
+		for key, v := range w.state[BucketStatus] {
+			var s Status
+			simDecode(v, &s)
+			l.status[key] = s
+		}
+		for key, v := range w.state[BucketOwed] {
+			if id, token, ok := strings.Cut(key, "."); ok {
+				var e LaneEntry
+				simDecode(v, &e)
+				if l.lanes[id] == nil {
+					l.lanes[id] = map[string]LaneEntry{}
+				}
+				l.lanes[id][token] = e
+			} else {
+				var m Mark
+				simDecode(v, &m)
+				l.marks[key] = m
+			}
+		}
+		return nil
+	}, func(err error) { done(l, err) })
+}
+
+func simDecode(b []byte, v any) {
+	if err := json.Unmarshal(b, v); err != nil {
+		panic(err)
+	}
+}
+
+func (t *simTerm) write(x Write, done func(error)) {
+	w := t.w
+	if w.mutant == "ReorderWrites" {
+		x.ID += fmt.Sprint(w.n)
+	}
+	t.request(fmt.Sprintf("%s = %s", x.Key, x.Value), func() error {
+		lane := x.Bucket == BucketOwed && strings.Contains(x.Key, ".") && x.Value != nil
+		if w.writeID[x.ID] {
+			return nil
+		}
+		if w.now < w.ledgerDown && x.Bucket == BucketOwed || w.now < w.ledgerFull && lane {
+			return ErrRefused
+		}
+		if w.fence[x.Bucket] != t.epoch && w.mutant != "NoFence" {
+			w.stats["fenced"]++
+			return ErrDeposed
+		}
+		w.writeID[x.ID] = true
+		if x.Value == nil {
+			delete(w.state[x.Bucket], x.Key)
+		} else {
+			w.state[x.Bucket][x.Key] = x.Value
+		}
+		w.log("   e%d %s = %s", t.epoch, x.Key, x.Value)
+		return nil
+	}, done)
+}
+
+func (t *simTerm) lease(e LeaseEntry, expect uint64, id string, done func(uint64, error)) {
+	w := t.w
+	sent := w.now
+	var got uint64
+	t.request("lease", func() error {
+		if rev, ok := w.leaseIDs[id]; ok {
+			got = rev
+			return nil
+		}
+		if w.leaseRev != expect {
+			return ErrDeposed
+		}
+		w.leaseRev++
+		got = w.leaseRev
+		w.leaseIDs[id] = got
+		w.lease = e
+		if e.Free {
+			w.log("=== e%d releases the lease: %+v", t.epoch, e)
+		}
+		return nil
+	}, func(err error) {
+		if err == nil && t.core.opened {
+			w.flushAt[t.epoch] = sent
+		}
+		done(got, err)
+	})
+}
+
+func (t *simTerm) leaseUntil(at time.Duration) {
+	t.cutAt = at
+	t.later(at-t.w.now, func() {
+		if t.w.now < t.cutAt {
+			return
+		}
+		for _, a := range sortedAttempts(t.running) {
+			t.finish(a, Outcome{Verdict: NotAttempted})
+		}
+	})
+}
+
+func sortedAttempts(m map[*attempt]*simRun) []*attempt {
+	var list []*attempt
+	for a := range m {
+		list = append(list, a)
+	}
+	sort.Slice(list, func(i, j int) bool {
+		a, b := list[i], list[j]
+		if a.lane.sub.id != b.lane.sub.id {
+			return a.lane.sub.id < b.lane.sub.id
+		}
+		return a.lane.token < b.lane.token
+	})
+	return list
+}
+
+func (t *simTerm) sequenceAt(at time.Time, done func(uint64, uint64, error)) {
+	w := t.w
+	var seq, last int
+	t.request("sequence at", func() error {
+		if at.IsZero() {
+			seq = 1
+		} else {
+			seq = w.seqAt(at.Sub(simEpoch))
+		}
+		last = len(w.orders)
+		return nil
+	}, func(err error) { done(uint64(seq), uint64(last), err) })
+}
+
+func (t *simTerm) latest(key string, done func(Revision, error)) {
+	w := t.w
+	var r Revision
+	t.request("latest", func() error {
+		ops := w.ops[simSub(key)]
+		r = w.revision(key, ops[len(ops)-1])
+		return nil
+	}, func(err error) { done(r, err) })
+}
+
+func (t *simTerm) read(_ string, from uint64, filters []string, most, _ int, done func([]*Event, uint64, error)) {
+	w := t.w
+	var evs []*Event
+	through := from - 1
+	t.request("read", func() error {
+		for q := int(from); q <= len(w.orders) && len(evs) < most; q++ {
+			if ev := w.event(q); len(filters) == 0 || SubjectMatches(filters[0], ev.Subject) {
+				evs = append(evs, ev)
+			}
+			through = uint64(q)
+		}
+		if n := len(evs); n > 0 && w.r.IntN(2) == 0 {
+			through = evs[n-1].Seq
+		}
+		return nil
+	}, func(err error) { done(evs, through, err) })
+}
+
+func (t *simTerm) attempt(a *attempt) {
+	w := t.w
+	sub := simSub(a.lane.sub.id)
+	gen := w.genOf(sub, a.Delivery.Generation)
+	rec := a.Delivery.Subscription
+	epoch := t.epoch
+	seq := int(a.Seq)
+	there, back := w.rnd(1, 60), w.rnd(1, 60)
+	if w.p(w.slow) {
+		there = w.rnd(100, int(w.timeout/ms)-100)
+	}
+	if w.p(0.005) {
+		there = w.rnd(1000, 6000)
+	}
+	lost := w.p(0.02)
+	run := &simRun{}
+	if t.running == nil {
+		t.running = map[*attempt]*simRun{}
+	}
+	t.running[a] = run
+	if w.now >= t.cutAt { // R10: the publisher looks at its clock last of all
+		t.later(0, func() { t.finish(a, Outcome{Verdict: NotAttempted}) })
+		return
+	}
+	w.log("   e%d sub%d %s attempt %d (%d)", epoch, sub, a.lane.token, seq, a.Delivery.Attempt)
+	w.at(there, func() {
+		o := w.answer(sub, seq)
+		if o.Verdict == Delivered {
+			g := &simGot{t: w.now, sub: sub, gen: gen, target: simTarget(rec), order: w.orders[seq-1].order, seq: seq, epoch: epoch,
+				redrive: a.DeadLetter > 0, stray: run.ended || w.lease.Epoch != epoch}
+			run.got = g
+			w.got = append(w.got, g)
+			if g.redrive {
+				w.redriven[a.DeadLetter] = "sent"
+			}
+			w.log("-> sub%d got %d (epoch %d) lost=%v", sub, seq, epoch, lost)
+		}
+		if !lost {
+			t.later(back, func() { t.finish(a, o) })
+		}
+	})
+	t.later(w.timeout, func() {
+		t.finish(a, Outcome{Verdict: Retry, Reason: "timeout", EndpointFault: true})
+	})
+}
+
+func (t *simTerm) finish(a *attempt, o Outcome) {
+	run := t.running[a]
+	if run == nil {
+		return
+	}
+	delete(t.running, a)
+	run.ended = true
+	if o.Verdict == Delivered && run.got != nil && !a.ended {
+		run.got.known = t.w.now
+	}
+	t.core.ended(a, o, nil)
+}
+
+func (t *simTerm) cut(a *attempt) {
+	t.later(0, func() { t.finish(a, Outcome{Verdict: NotAttempted}) })
+}
+
+func (t *simTerm) bury(d DeadLetter, done func(error)) {
+	w := t.w
+	t.request(fmt.Sprintf("dead letter %s %d", d.Subscription, d.Sequence), func() error {
+		sub := simSub(d.Subscription)
+		k := simDead{sub, w.genOf(sub, d.Generation), int(d.Sequence)}
+		w.deadSeq++
+		w.dead[k] = w.deadSeq
+		w.letters[w.deadSeq] = d
+		return nil
+	}, done)
+}
+
+func (t *simTerm) unbury(seq uint64, done func(error)) {
+	w := t.w
+	t.request("remove dead letter", func() error {
+		if w.redriven[seq] == "owed" {
+			w.redriven[seq] = "dead again"
+		}
+		delete(w.letters, seq)
+		return nil
+	}, done)
+}
+
+func (t *simTerm) watchRecords() {
+	t.watching = true
+	t.later(t.w.rnd(1, 40), func() {
+		t.recordsChanged()
+		t.core.recordsCaughtUp()
+	})
+}
+
+func (t *simTerm) recordsChanged() {
+	w := t.w
+	if !t.watching {
+		return
+	}
+	if t.seenOps == nil {
+		t.seenOps = map[*simOp]bool{}
+	}
+	for s := range w.ops {
+		for _, o := range w.ops[s] {
+			if !t.seenOps[o] && o.visible+o.lag[t.n.id] <= w.now {
+				t.seenOps[o] = true
+				r := w.revision(simID(s), o)
+				var problems Problems
+				if !r.Deleted && o.value == nil {
+					problems = Problems{{Field: "method", Message: "bad"}}
+				}
+				t.core.record(r, o.value, problems)
+			}
+		}
+	}
+}
+
+func (w *simWorld) revision(key string, o *simOp) Revision {
+	return Revision{Key: key, Revision: o.rev, Bucket: 1, Time: simEpoch.Add(o.t), Deleted: o.kind == "del"}
+}
+
+func simID(s int) string { return fmt.Sprintf("sub%d", s) }
+func simSub(id string) int {
+	n := 0
+	_, _ = fmt.Sscanf(id, "sub%d", &n)
+	return n
+}
+
+func simTarget(rec *Subscription) int {
+	n := 0
+	_, _ = fmt.Sscanf(rec.TargetURL, "https://t%d.example/", &n)
+	return n
+}
+
+func (w *simWorld) genOf(sub int, generation uint64) int {
+	for i, o := range w.ops[sub] {
+		if o.rev == generation {
+			return i
+		}
+	}
+	return -1
+}
+
+// ---- the feed's connection
+
+func (t *simTerm) connectionLost(d time.Duration) {
+	w := t.w
+	w.log("CONNECTION lost for %v", d)
+	t.offline = w.now + d
+	t.inflight = 0
+	if t.cons != nil {
+		t.cons = nil
+		t.reopening = true
+		t.later(d+ms, t.reopen)
+	}
+}
+
+// ---- endpoints
+
+func (w *simWorld) answer(s, seq int) Outcome {
+	refused := Outcome{Verdict: Retry, Status: 400, Reason: "400"}
+	failing := Outcome{Verdict: Retry, Status: 500, Reason: "500", EndpointFault: true}
+	gone := Outcome{Verdict: SuspendedByReceiver, Status: 410, Reason: "410"}
+	k, ok := w.poison[[2]int{s, seq}]
+	if !ok {
+		switch x := w.r.Float64(); {
+		case w.quiet:
+		case x < 0.03:
+			k = 1
+		case x < 0.04:
+			k = 4
+		case x < 0.06:
+			k = 2
+		case x < 0.063:
+			k = 9
+		}
+		w.poison[[2]int{s, seq}] = k
+	}
+	switch {
+	case k == 1:
+		return refused
+	case k == 4:
+		return Outcome{Verdict: GiveUp, Reason: "cannot be rendered"}
+	case k == 2:
+		return failing
+	case k == 9 && !w.quiet:
+		return gone
+	}
+	if w.now < w.down[s] || w.p(w.flaky) {
+		return failing
+	}
+	return Outcome{Verdict: Delivered}
+}
+
+// ---- what operators do
+
+func (w *simWorld) current(s int) (gen int, active, valid, deleted bool, deletedAt time.Duration) {
+	gen, valid = -1, true
+	for i, o := range w.ops[s] {
+		switch o.kind {
+		case "put":
+			gen, active, valid, deleted = i, true, true, false
+		case "deact":
+			active = false
+		case "act":
+			active = true
+		case "inv":
+			valid = false
+		case "rep":
+			valid = true
+		case "del":
+			deleted, active, deletedAt = true, false, o.t
+		case "undel":
+			deleted, active, valid = false, true, true
+		}
+	}
+	return
+}
+
+func (w *simWorld) operate(s int) {
+	if len(w.ops[s]) == 0 {
+		w.addOp(s, "put")
+		return
+	}
+	_, active, valid, deleted, at := w.current(s)
+	pick := func(kinds ...string) { w.addOp(s, kinds[w.r.IntN(len(kinds))]) }
+	switch {
+	case deleted:
+		if w.now-at < simLimits().Keep/2 && w.r.IntN(2) == 0 {
+			w.addOp(s, "undel")
+		} else {
+			w.addOp(s, "put")
+		}
+	case !valid:
+		pick("rep", "rep", "rep", "del")
+	case !active:
+		pick("act", "act", "act", "del", "inv")
+	default:
+		pick("upd", "deact", "deact", "inv", "del", "deact")
+	}
+}
+
+func (w *simWorld) addOp(s int, kind string) {
+	gen, _, _, _, _ := w.current(s)
+	w.kvRev++
+	o := &simOp{kind: kind, t: w.now, pos: len(w.orders) + 1, gen: gen, rev: w.kvRev}
+	if kind == "put" {
+		o.gen = len(w.ops[s])
+		o.target = s*1000 + o.gen
+		o.coalesce, o.typ = w.r.IntN(5) == 0, w.r.IntN(3)
+		if w.r.IntN(5) == 0 {
+			o.ordering = OrderingStrict
+		}
+	} else {
+		g := w.ops[s][gen]
+		o.target, o.coalesce, o.ordering, o.typ = g.target, g.coalesce, g.ordering, g.typ
+	}
+	w.ops[s] = append(w.ops[s], o)
+	_, active, valid, deleted, _ := w.current(s)
+	if valid && !deleted {
+		o.value = &Subscription{ID: simID(s), TargetURL: fmt.Sprintf("https://t%d.example/", o.target), Method: "GET", Payload: "event",
+			Inactive: !active, Coalesce: o.coalesce, Ordering: o.ordering, MaxInFlight: 2, More: &SubscriptionMore{Schedule: simSchedule, Timeout: w.timeout}}
+		if o.typ > 0 {
+			if s%2 == 0 {
+				o.value.Types = []string{fmt.Sprintf("t%d", o.typ-1)}
+			} else {
+				o.value.Subjects = []string{fmt.Sprintf("orders.t%d", o.typ-1)}
+			}
+		}
+	}
+	w.log("KV sub%d rev%d %s target%d coalesce=%v ordering=%d typ%d pos=%d", s, o.rev, kind, o.target, o.coalesce, o.ordering, o.typ, o.pos)
+	d := w.rnd(1, 60)
+	if w.p(0.1) {
+		d = w.rnd(60, 1500)
+	}
+	o.visible = w.now + d
+	if k := len(w.ops[s]) - 2; k >= 0 {
+		o.visible = max(o.visible, w.ops[s][k].visible)
+	}
+	for i := range o.lag {
+		if w.lagging && w.p(0.3) {
+			o.lag[i] = w.rnd(0, 900)
+		}
+		if k := len(w.ops[s]) - 2; k >= 0 {
+			before := w.ops[s][k]
+			o.lag[i] = max(o.lag[i], before.visible+before.lag[i]-o.visible)
+		}
+		w.at(o.visible+o.lag[i]-w.now+ms, func() {
+			if t := w.nodes[i].term; t != nil {
+				t.later(0, t.recordsChanged)
+			}
+		})
+	}
+}
+
+func (w *simWorld) redrive(t *simTerm) {
+	var seqs []uint64
+	for seq := range w.letters {
+		seqs = append(seqs, seq)
+	}
+	if len(seqs) == 0 {
+		return
+	}
+	sort.Slice(seqs, func(i, j int) bool { return seqs[i] < seqs[j] })
+	seq := seqs[w.r.IntN(len(seqs))]
+	w.log("REDRIVE dead letter %d", seq)
+	t.core.redrive(w.letters[seq], seq, func(err error) {
+		w.log("   redrive %d: %v", seq, err)
+		if err == nil && w.redriven[seq] == "" {
+			w.redriven[seq] = "owed"
+			w.stats["redriven"]++
+		}
+	})
+}
+
+// ---- one run
+
+func simulate(seed uint64, mutant string, trace bool) *simWorld {
+	w := &simWorld{r: rand.New(rand.NewPCG(seed, 7)), trace: trace, mutant: mutant,
+		state: [2]map[string][]byte{{}, {}}, writeID: map[string]bool{}, leaseIDs: map[string]uint64{},
+		dead: map[simDead]uint64{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
+		epochEnd: map[uint64]simEnd{}, flushAt: map[uint64]time.Duration{}, poison: map[[2]int]int{}, stats: map[string]int{}}
+	w.window, w.deliveries = 4+w.r.IntN(13), 3+w.r.IntN(14)
+	subs := 1 + w.r.IntN(4)
+	end := w.rnd(6000, 20000)
+	if seed%4 == 3 {
+		subs, end = 1+w.r.IntN(2), w.rnd(2500, 9000)
+	}
+	w.skew = w.rnd(0, 1400) - 700*ms
+	w.flaky = []float64{0, 0.02, 0.1, 0.3}[w.r.IntN(4)]
+	w.slow = []float64{0, 0.02, 0.1}[w.r.IntN(3)]
+	w.late, w.timeout = 0.015, 1500*ms
+	hard := seed%2 == 1
+	if hard {
+		w.late, w.timeout, w.slow = 0.06, 6000*ms, 0.15
+		w.deliveries, w.window = 1+w.r.IntN(4), 6+w.r.IntN(11)
+	}
+	if w.pooled = seed%3 != 0; w.pooled {
+		w.late = max(w.late, 0.04)
+	}
+	w.lagging = seed%5 < 2
+	w.ops = make([][]*simOp, subs)
+	w.down = make([]time.Duration, subs)
+	gap := 20 + w.r.IntN(380)
+	for i := range 2 {
+		n := &simNode{w: w, id: i, drift: 1 + (w.r.Float64()-0.5)*0.02, standby: standby{patience: simPatience}}
+		w.nodes = append(w.nodes, n)
+		w.at(time.Duration(i*37)*ms, n.tick)
+	}
+	w.lease.Free = true
+
+	burst := w.r.IntN(3) == 0
+	var publish func()
+	publish = func() {
+		if w.now > end {
+			return
+		}
+		k := 1
+		if burst && w.r.IntN(10) == 0 {
+			k = w.r.IntN(10)
+		}
+		for ; k > 0; k-- {
+			e := simEvent{len(w.orders) + 1, w.r.IntN(simOrders), w.r.IntN(2), w.now, w.now + w.skew}
+			w.orders = append(w.orders, e)
+			w.log("ORDERS %d order%d typ%d", e.seq, e.order, e.typ)
+		}
+		w.at(w.rnd(1, 2*gap), publish)
+	}
+	w.at(ms, publish)
+	for s := range subs {
+		var operate, endpoint func()
+		operate = func() {
+			if w.now <= end {
+				w.operate(s)
+				w.at(w.rnd(30, 6000), operate)
+			}
+		}
+		w.at(w.rnd(0, 800), operate)
+		endpoint = func() {
+			if w.now <= end {
+				w.down[s] = w.now + w.rnd(100, 4000)
+				w.log("endpoint %d down until %d", s, w.down[s].Milliseconds())
+				w.at(w.rnd(500, 8000), endpoint)
+			}
+		}
+		if w.r.IntN(3) > 0 {
+			w.at(w.rnd(50, 6000), endpoint)
+		}
+	}
+	var fault func()
+	fault = func() {
+		if w.now > end {
+			return
+		}
+		for _, n := range w.nodes {
+			if n.term == nil {
+				continue
+			}
+			switch w.r.IntN(6) {
+			case 0, 1:
+				n.crash(w.rnd(50, 3000))
+			case 2:
+				d := w.rnd(300, 7000)
+				w.log("PAUSE node%d for %v", n.id, d)
+				n.paused, n.pausedAt = w.now+d, w.now
+				w.pauses = append(w.pauses, n.paused)
+			case 3:
+				w.graceful(n.term)
+			case 4:
+				if w.r.IntN(4) == 0 {
+					n.term.connectionLost(w.rnd(800, 5000))
+				} else {
+					n.term.connectionLost(w.rnd(5, 800))
+				}
+			case 5:
+				w.redrive(n.term)
+			}
+			break
+		}
+		if hard {
+			w.at(w.rnd(50, 2500), fault)
+		} else {
+			w.at(w.rnd(200, 6000), fault)
+		}
+	}
+	if w.r.IntN(5) != 0 {
+		w.at(w.rnd(300, 5000), fault)
+	}
+	outage := func(until *time.Duration, what string) {
+		if w.r.IntN(4) == 0 {
+			w.at(w.rnd(500, int(end/ms)), func() {
+				*until = w.now + w.rnd(100, 4000)
+				w.outages = append(w.outages, [2]time.Duration{w.now, *until})
+				w.log("LEDGER %s until %d", what, until.Milliseconds())
+			})
+		}
+	}
+	outage(&w.ledgerDown, "down")
+	outage(&w.ledgerFull, "full")
+	w.at(end+ms, func() {
+		w.quiet = true
+		w.ledgerDown, w.ledgerFull, w.flaky, w.slow = 0, 0, 0, 0
+		w.log("---- quiet")
+		for s := range w.down {
+			w.down[s] = 0
+			w.at(500*ms, func() { w.mend(s) })
+		}
+	})
+	w.at(end+4000*ms, func() {
+		for s := range w.ops {
+			if _, active, _, deleted, _ := w.current(s); active && !deleted && len(w.ops[s]) > 0 {
+				w.addOp(s, "upd") // whatever a 410 has suspended goes on
+			}
+		}
+	})
+	last := end + 150*time.Second
+	for steps := 0; len(w.q) > 0 && len(w.bad) == 0; steps++ {
+		it := pq.Pop(&w.q).(simItem)
+		if it.t > last {
+			break
+		}
+		w.now = it.t
+		it.fn()
+		if steps > 4000000 {
+			w.violate("progress", "livelock")
+		}
+		if w.quiet && w.now > end+8000*ms && steps%500 == 0 && w.idle() == "" {
+			break
+		}
+	}
+	if len(w.bad) == 0 {
+		w.check()
+	}
+	return w
+}
+
+// mend leaves each record in a state in which the promises can be checked.
+func (w *simWorld) mend(s int) {
+	if len(w.ops[s]) == 0 {
+		return
+	}
+	_, active, valid, deleted, _ := w.current(s)
+	if !valid && !deleted {
+		w.addOp(s, "rep")
+	}
+	if !deleted && !active && w.r.IntN(4) > 0 {
+		w.addOp(s, "act")
+	}
+	if !deleted && active {
+		w.addOp(s, "upd")
+	}
+}
+
+func (w *simWorld) graceful(t *simTerm) {
+	if !t.core.opened || t.core.stopping {
+		return
+	}
+	w.log("GRACEFUL stop node%d", t.n.id)
+	w.stats["graceful"]++
+	t.later(2500*ms, func() { w.log("   takes too long"); t.n.crash(100 * ms) })
+	t.core.stop(func() {
+		w.stats["handed over"]++
+		w.epochEnd[t.epoch] = simEnd{w.now, "graceful"}
+		t.end("graceful")
+	})
+}

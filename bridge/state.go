@@ -1,0 +1,99 @@
+package bridge
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// What the leader keeps on the bus. All of it is JSON, so that `nats kv get`
+// shows it to a person.
+
+// LaneEntry is a held lane, in the bucket owed under `<subscription>.<lane>`:
+// references to the events that wait in it, oldest first.
+type LaneEntry struct {
+	Generation uint64   `json:"generation"`
+	Key        string   `json:"key,omitempty"` // the plain order key
+	Seqs       []uint64 `json:"seqs"`          // sequences in the source stream, at most 256
+	Head       Head     `json:"head"`
+	UpTo       uint64   `json:"upTo,omitempty"`    // drained: settled up to here, kept until the floor of the lease has passed it
+	Redrive    uint64   `json:"redrive,omitempty"` // sequence in the dead-letter stream: put back by an operator
+}
+
+// Head is what is known of the oldest delivery of a held lane.
+type Head struct {
+	Attempts   int       `json:"attempts"`             // failed so far
+	Next       time.Time `json:"next"`                 // not tried before
+	LastStatus int       `json:"lastStatus,omitempty"` // HTTP status of the last attempt
+	LastError  string    `json:"lastError,omitempty"`
+}
+
+// Mark says that a subscription reads for itself, in the bucket owed under
+// `<subscription>`; or, with Live, from where it owes to the feed again.
+type Mark struct {
+	Generation uint64      `json:"generation"`
+	From       uint64      `json:"from,omitempty"`   // everything below is settled
+	Done       [][2]uint64 `json:"done,omitempty"`   // settled, above From
+	Until      *uint64     `json:"until,omitempty"`  // owes nothing above
+	Reason     string      `json:"reason,omitempty"` // why it reads
+	Live       uint64      `json:"live,omitempty"`   // back to live: owes nothing below
+}
+
+// State is what a person is told about a subscription.
+type State string
+
+// The states of a subscription.
+const (
+	StateActive      State = "active"
+	StateRetrying    State = "retrying"    // some orders wait for their next attempt
+	StateReading     State = "reading"     // catches up from the stream at its own pace
+	StateSuspended   State = "suspended"   // the endpoint fails; probed from time to time
+	StateDeactivated State = "deactivated" // by its record
+	StateInvalid     State = "invalid"     // the record cannot be used
+	StateDeleted     State = "deleted"     // debts are kept for a day
+)
+
+// Status is the entry of a subscription in the bucket subscription_status: the
+// verdict on its record, and what the protocol needs to remember of it (R12, R13).
+type Status struct {
+	State    State     `json:"state"`
+	Revision uint64    `json:"revision"` // of the record that this speaks of: the applied one
+	Reason   string    `json:"reason,omitempty"`
+	Hears    string    `json:"hears,omitempty"` // "hears orders.acme.>, POST erp.example.com"
+	Errors   []Problem `json:"errors,omitempty"`
+	Warnings []Problem `json:"warnings,omitempty"`
+	Since    time.Time `json:"since"` // of this state
+
+	Generation uint64     `json:"generation"`
+	Bucket     int64      `json:"bucket"` // creation time of the records' bucket, Unix nanoseconds
+	Active     bool       `json:"active"`
+	Valid      bool       `json:"valid"`
+	Suspended  bool       `json:"suspendedByReceiver,omitempty"` // 410
+	DeletedAt  *time.Time `json:"deletedAt,omitempty"`
+	Anchor     uint64     `json:"anchor"` // first sequence it hears; 0: never was valid
+}
+
+// LeaseEntry says who leads and how far the feed is settled (R3, R10).
+type LeaseEntry struct {
+	Epoch   uint64      `json:"epoch"`
+	Holder  string      `json:"holder"`
+	Free    bool        `json:"free,omitempty"`    // handed over: whoever wants may take it
+	Floor   uint64      `json:"floor"`             // everything up to here is settled
+	Settled [][2]uint64 `json:"settled,omitempty"` // above the floor
+	Cursor  *Cursor     `json:"cursor,omitempty"`
+	Length  string      `json:"length"` // how long the lease holds, for people and stand-bys
+}
+
+// Cursor names the one event that was expanded in part at a hand-over: done for
+// the subscriptions whose id is below ID.
+type Cursor struct {
+	Seq uint64 `json:"seq"`
+	ID  string `json:"id"`
+}
+
+func encode(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("bridge: state cannot be encoded: " + err.Error()) // only our own types come here
+	}
+	return b
+}

@@ -1,0 +1,573 @@
+package bridge
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"time"
+)
+
+// mode is how a subscription gets its events; all else are reasons.
+type mode uint8
+
+const (
+	unseen  mode = iota // no valid revision was ever applied
+	joining             // anchored ahead of the feed; its first status is not yet confirmed
+	live                // owes what the feed brings
+	going               // its mark is being written: new events only become debts (R6)
+	reading             // reads the stream for itself
+)
+
+// Why a subscription reads.
+const (
+	reasonNew         = "new: catches up from its anchor"
+	reasonSuspended   = "suspended: the endpoint fails"
+	reasonGone        = "suspended by the receiver: 410 Gone"
+	reasonSlow        = "slow: more waits than can be held"
+	reasonBacklog     = "backlog: more waits than the ledger holds"
+	reasonLedger      = "ledger: an entry was refused"
+	reasonDeactivated = "deactivated"
+	reasonDeleted     = "deleted"
+	reasonInvalid     = "invalid record"
+	reasonHandover    = "handed over with a backlog"
+)
+
+const noTime = time.Duration(math.MaxInt64)
+
+// sub is the state of one subscription of one generation. There may be a
+// million of them: what only some need stands behind pointers.
+type sub struct {
+	core                              *core
+	id                                string
+	gen                               uint64
+	rec                               *Subscription // the applied record; nil if it is not in the bucket
+	mode                              mode
+	active, valid, suspended, breaker bool
+	fromLoad                          bool // live since before this term: the inherited intervals speak of it
+	dead                              bool // replaced by a newer generation
+	busy                              bool // a revision is being applied
+	queued                            bool // in core.applyQ
+
+	liveFrom  uint64 // owes nothing below (anchor, or after the last reading)
+	liveMark  uint64 // a mark {live} stands in the ledger
+	markEvent *windowEvent
+	applied   uint64 // revision
+	bucket    int64
+	revs      []revision // seen, not yet applied
+	deletedAt time.Time
+
+	lanes     map[string]*lane
+	loadedMax map[string]uint64
+	ready     []*lane
+	reader    *reader
+	inFlight  int
+	held      int
+	failures  int // in a row
+	probes    int
+	probeAt   time.Duration
+	notBefore time.Duration
+	reason    string // of the breaker or the receiver
+	problems  Problems
+	told      announced // what the status entry says
+}
+
+// announced is the part of the status entry that tells whether it must be written anew.
+type announced struct {
+	state  State
+	reason string
+	since  time.Time
+}
+
+// reader is what a subscription that reads remembers.
+type reader struct {
+	from        uint64 // everything below is settled
+	at          uint64 // read up to here
+	until       uint64 // owes nothing above; noLimit if there is no end
+	done        seqSet // settled, from `from` on
+	outstanding int    // read, neither settled nor confirmed in the ledger
+	reason      string
+	moved       bool // since the last flush
+	pulling     bool
+	round       int  // answers of earlier rounds are stale
+	empty       bool // the last read found nothing new
+	again       time.Duration
+}
+
+// revision is a record's revision that was seen but not applied.
+type revision struct {
+	Revision
+	rec      *Subscription
+	problems Problems
+	seen     uint64 // position when it was seen
+}
+
+func (c *core) newSub(id string, gen uint64) *sub {
+	return &sub{core: c, id: id, gen: gen, active: true, valid: true}
+}
+
+func (s *sub) changed() { s.core.dirty[s] = struct{}{} }
+
+func (s *sub) startReading(from uint64, reason string) *reader {
+	s.reader = &reader{from: from, at: from - 1, until: noLimit, reason: reason, again: 0}
+	s.core.readers[s] = struct{}{}
+	s.changed()
+	return s.reader
+}
+
+// advance moves from over what is settled.
+func (r *reader) advance() {
+	if r.from <= r.at && r.done.has(r.from) {
+		r.from = min(r.done.end(r.from), r.at) + 1
+		r.done.cut(r.from)
+		r.moved = true
+	}
+}
+
+func (s *sub) mark() *Mark {
+	r := s.reader
+	if s.mode == reading {
+		r.advance()
+	}
+	m := &Mark{Generation: s.gen, From: r.from, Done: r.done.list(), Reason: r.reason}
+	if r.until != noLimit {
+		u := r.until
+		m.Until = &u
+	}
+	return m
+}
+
+// writeMark stores the position. A {live} mark that it replaces is as good as
+// confirmed: the new one pays the same debt (R7).
+func (s *sub) writeMark(then func()) {
+	c := s.core
+	s.reader.moved = false
+	c.put(BucketOwed, s.id, s.mark(), func(confirmed any) {
+		if s.dead {
+			return
+		}
+		c.settleMark(s)
+		if then != nil {
+			then()
+		}
+		if s.mode == reading {
+			s.pumpReader()
+		}
+	})
+}
+
+// goReading is R6. then, if any, runs when the mark is confirmed.
+func (s *sub) goReading(reason string, then func()) {
+	s.goReadingUntil(reason, noLimit, then)
+}
+
+// goReadingUntil is goReading for a subscription that owes nothing above until.
+func (s *sub) goReadingUntil(reason string, until uint64, then func()) {
+	c := s.core
+	if s.dead || s.mode == unseen {
+		return
+	}
+	switch s.mode {
+	case reading:
+		if then != nil {
+			then()
+		}
+		return
+	case going:
+		s.reader.until = min(s.reader.until, until)
+		if then != nil {
+			s.writeMark(then)
+		}
+		return
+	}
+	c.out.log(logInfo, "subscription reads", "subscription_id", s.id, "reason", reason)
+	from := max(c.taken+1, s.liveFrom)
+	for _, w := range c.win {
+		if s.owes(w) {
+			from = min(from, w.seq())
+			break
+		}
+	}
+	r := s.startReading(from, reason)
+	r.until = until
+	s.mode = going
+	s.liveMark = 0
+	delete(c.liveMarks, s)
+	for _, w := range c.win {
+		if w.seq() >= from && !s.owes(w) {
+			r.done.add(w.seq(), w.seq())
+		}
+	}
+	if s.fromLoad {
+		for _, x := range c.inherited.spans {
+			r.done.add(max(x.From, from), x.To)
+		}
+		if c.cursor.Seq >= from && s.id < c.cursor.ID {
+			r.done.add(c.cursor.Seq, c.cursor.Seq)
+		}
+	}
+	s.writeMark(func() {
+		if s.mode == going {
+			s.enterReading()
+		}
+		if then != nil {
+			then()
+		}
+	})
+}
+
+// owes tells whether the subscription owes something to the feed for the event:
+// a delivery, or that it is not yet expanded for it.
+func (s *sub) owes(w *windowEvent) bool {
+	if w.settled {
+		return false
+	}
+	for _, it := range w.items {
+		if it.sub == s && it.win == w {
+			return true
+		}
+	}
+	return w.unexpanded(s.id) && w.seq() >= s.liveFrom && !(w.seq() == s.core.cursor.Seq && s.id < s.core.cursor.ID)
+}
+
+// enterReading: the mark is confirmed, so the feed's debts are settled, what
+// waits leaves memory, and the reader starts.
+func (s *sub) enterReading() {
+	c := s.core
+	r := s.reader
+	s.mode = reading
+	s.fromLoad = false
+	r.at = r.from - 1
+	for _, token := range sorted(s.lanes) {
+		ln := s.lanes[token]
+		if ln.redrive > 0 {
+			continue // outside the order of the stream
+		}
+		var keep []*item
+		for _, it := range ln.q {
+			if it.inLedger || ln.run != nil && ln.run.item == it {
+				keep = append(keep, it)
+				if it.inLedger && it.seq >= r.from {
+					r.done.add(it.seq, it.seq)
+				}
+			} else {
+				it.gone = true
+			}
+		}
+		ln.q = keep
+		ln.maxSeq = 0
+		if n := len(keep); n > 0 {
+			ln.maxSeq = keep[n-1].seq
+		}
+		if ln.held {
+			ln.write()
+		}
+		ln.drop()
+	}
+	for _, w := range slices.Clone(c.win) {
+		for _, it := range w.items {
+			if it.sub == s {
+				c.settle(it)
+			}
+		}
+	}
+	if !s.active || !s.valid {
+		c.directory.Remove(s.id)
+	}
+	s.changed()
+	s.kick()
+}
+
+// pumpReader reads on, goes back to live when nothing is left to read, and
+// gives a breaker that has nothing to probe with its chance.
+func (s *sub) pumpReader() {
+	c := s.core
+	r := s.reader
+	if s.mode != reading || r == nil || s.dead || s.rec == nil || !s.active || !s.valid || s.suspended || c.stopping || !c.opened || c.dead {
+		return
+	}
+	if end := min(r.done.end(r.at+1), r.until); end > r.at {
+		r.at = end // settled already: need not be read
+	}
+	r.advance()
+	if s.backToLive() || r.pulling || s.busy || len(s.revs) > 0 {
+		return
+	}
+	now := c.out.boot()
+	if r.empty && now < r.again {
+		return
+	}
+	if s.breaker && r.empty && r.at >= c.position() && r.outstanding == 0 && s.owesNothing() {
+		c.out.log(logInfo, "breaker half open: nothing is owed that could probe", "subscription_id", s.id)
+		s.closeBreaker()
+		s.failures = c.Failures - 1
+	}
+	room := c.Outstanding - r.outstanding
+	if s.breaker {
+		room = min(room, c.Failures-r.outstanding)
+	}
+	if room <= 0 || r.outstanding > 0 && c.readBytes >= c.ReadTotal || s.held >= c.Lanes || r.at >= r.until {
+		return
+	}
+	r.pulling = true
+	round := r.round
+	rec := s.rec
+	c.out.read(s.readerKey(), r.at+1, rec.Subjects, room, c.ReadBytes, func(evs []*Event, through uint64, err error) {
+		if c.dead || s.dead || s.reader != r || r.round != round {
+			return
+		}
+		r.pulling = false
+		if err != nil {
+			c.out.log(logWarn, "reader waits", "subscription_id", s.id, "error", err)
+			r.empty, r.again = true, c.out.boot()+max(c.Poll, c.Busy)
+			return
+		}
+		before := r.at
+		for _, ev := range evs {
+			if ev.Seq <= r.at {
+				continue
+			}
+			if ev.Seq > r.until {
+				break
+			}
+			r.done.add(r.at+1, ev.Seq-1)
+			r.at = ev.Seq
+			if r.done.has(ev.Seq) {
+				continue
+			}
+			if !s.rec.MatchesEvent(ev) {
+				r.done.add(ev.Seq, ev.Seq)
+				continue
+			}
+			c.figures.Matched++
+			s.enqueue(&item{seq: ev.Seq, ev: ev, sub: s, reader: true, at: c.out.boot()})
+		}
+		if end := min(through, r.until); end > r.at {
+			r.done.add(r.at+1, end)
+			r.at = end
+		}
+		r.moved = r.moved || r.at > before
+		r.empty = r.at == before
+		if r.empty {
+			r.again = c.out.boot() + c.Poll
+		}
+		s.pumpReader()
+		s.pump()
+	})
+}
+
+func (s *sub) readerKey() string { return s.id }
+
+// restartReader forgets what was read ahead under a record that has changed.
+func (s *sub) restartReader() {
+	if s.reader != nil {
+		s.reader.round++
+		s.reader.pulling = false
+		s.core.out.forget(s.readerKey())
+	}
+}
+
+func (s *sub) owesNothing() bool {
+	for _, ln := range s.lanes {
+		if len(ln.q) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// backToLive is R7.
+func (s *sub) backToLive() bool {
+	c := s.core
+	r := s.reader
+	if s.breaker || r.outstanding > 0 || r.at < c.position() || r.from <= r.at || len(r.done.spans) > 0 || r.until != noLimit || s.busy || len(s.revs) > 0 {
+		return false
+	}
+	for _, ln := range s.lanes {
+		for _, it := range ln.q {
+			if !it.inLedger {
+				return false
+			}
+		}
+	}
+	c.out.log(logInfo, "subscription is live again", "subscription_id", s.id, "position", r.at)
+	s.mode, s.liveFrom = live, r.at+1
+	s.liveMark = s.liveFrom
+	s.endReading()
+	c.newMarks = append(c.newMarks, s)
+	mark := s.liveMark
+	c.put(BucketOwed, s.id, &Mark{Generation: s.gen, Live: mark}, func(any) {
+		if s.dead {
+			return
+		}
+		c.settleMark(s)
+		if s.mode == live && s.liveMark == mark {
+			c.liveMarks[s] = struct{}{}
+		}
+	})
+	return true
+}
+
+func (s *sub) endReading() {
+	s.core.out.forget(s.readerKey())
+	s.reader = nil
+	delete(s.core.readers, s)
+	s.changed()
+}
+
+// floorMoved removes what only mattered until the confirmed floor had passed
+// it: {live} marks (R7) and drained lanes of a predecessor (R6).
+func (c *core) floorMoved() {
+	if len(c.drained) > 0 {
+		drained := c.drained
+		c.drained = nil
+		for _, ln := range drained {
+			if len(ln.q) == 0 && ln.held && !ln.sub.dead {
+				ln.write()
+			}
+		}
+	}
+	for _, s := range ordered(c.liveMarks) {
+		if s.mode == live && !s.busy && s.liveMark > 0 && c.floorDurable+1 >= s.liveMark {
+			s.liveMark = 0
+			delete(c.liveMarks, s)
+			c.put(BucketOwed, s.id, nil, nil)
+		}
+	}
+}
+
+// ---- breaker and waiting
+
+func (s *sub) openBreaker(reason string) {
+	s.breaker = true
+	s.reason = reason
+	s.probeIn(s.core.ProbeMin)
+	s.changed()
+	s.core.out.log(logWarn, "suspended: the endpoint fails; probed from time to time, nothing is lost", "subscription_id", s.id, "failures", s.failures, "reason", reason)
+	s.goReading(reasonSuspended, nil)
+	s.shed()
+}
+
+func (s *sub) closeBreaker() {
+	s.breaker = false
+	s.reason = ""
+	s.changed()
+	s.core.out.log(logInfo, "resumed: the endpoint answers", "subscription_id", s.id)
+	for _, token := range sorted(s.lanes) { // what waited for its time need not wait any longer
+		if ln := s.lanes[token]; ln.fault && ln.next > s.core.out.boot() {
+			ln.next = s.core.out.boot()
+		}
+	}
+	s.kick()
+}
+
+func (s *sub) probeIn(d time.Duration) {
+	c := s.core
+	s.probeAt = c.out.boot() + d
+	c.after(d, func() {
+		if s.breaker && s.probing() {
+			s.kick()
+		}
+	})
+}
+
+// waitUntil: the endpoint asked for a pause of the whole subscription.
+func (s *sub) waitUntil(t time.Duration) {
+	if t <= s.notBefore {
+		return
+	}
+	s.notBefore = t
+	s.core.after(t-s.core.out.boot(), s.kick)
+}
+
+// ---- status
+
+// verdict is what a person is told now.
+func (s *sub) verdict() (State, string) {
+	switch {
+	case !s.deletedAt.IsZero():
+		return StateDeleted, "what is owed is kept for a day; put the record again to go on"
+	case !s.valid:
+		return StateInvalid, s.problems.Errors().Error()
+	case s.rec == nil:
+		return StateInvalid, "the record is not in the bucket: put it again, or delete it"
+	case !s.active:
+		return StateDeactivated, ""
+	case s.suspended:
+		return StateSuspended, s.reason
+	case s.breaker:
+		return StateSuspended, s.reason
+	case s.mode == reading || s.mode == going:
+		return StateReading, s.reader.reason
+	case s.held > 0:
+		return StateRetrying, ""
+	}
+	return StateActive, ""
+}
+
+func (s *sub) statusEntry(revision uint64, bucket int64) *Status {
+	state, reason := s.verdict()
+	st := Status{State: state, Revision: revision, Reason: reason, Since: s.told.since,
+		Generation: s.gen, Bucket: bucket, Active: s.active, Valid: s.valid, Suspended: s.suspended, Anchor: s.anchor()}
+	if s.valid && s.rec != nil {
+		st.Hears = s.rec.Describe()
+	}
+	for _, p := range s.problems {
+		if p.Warning {
+			st.Warnings = append(st.Warnings, p)
+		} else {
+			st.Errors = append(st.Errors, p)
+		}
+	}
+	if !s.deletedAt.IsZero() {
+		t := s.deletedAt
+		st.DeletedAt = &t
+	}
+	if st.State != s.told.state || st.Since.IsZero() {
+		st.Since = s.core.out.wall()
+	}
+	s.told = announced{st.State, st.Reason, st.Since}
+	return &st
+}
+
+func (s *sub) anchor() uint64 {
+	if s.mode == unseen {
+		return 0
+	}
+	return max(1, s.liveFrom)
+}
+
+// flushStatus writes the status when what it says has changed.
+func (c *core) flushStatus(s *sub) {
+	delete(c.dirty, s)
+	if s.dead || s.applied == 0 {
+		return
+	}
+	if s.busy || len(s.revs) > 0 || s.queued {
+		return // the revision's own status entry will say it
+	}
+	if state, reason := s.verdict(); state == s.told.state && reason == s.told.reason {
+		return
+	}
+	if k := c.keys[writerKey(BucketStatus, s.id)]; k != nil {
+		c.dirty[s] = struct{}{} // one write at a time
+		return
+	}
+	c.put(BucketStatus, s.id, s.statusEntry(s.applied, s.bucket), nil)
+}
+
+// ---- iteration in a fixed order
+
+func sorted[K cmp.Ordered, V any](m map[K]V) []K {
+	if len(m) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(m))
+}
+
+func ordered(m map[*sub]struct{}) []*sub {
+	if len(m) == 0 {
+		return nil
+	}
+	return slices.SortedFunc(maps.Keys(m), func(a, b *sub) int { return cmp.Compare(a.id, b.id) })
+}

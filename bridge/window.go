@@ -1,0 +1,177 @@
+package bridge
+
+// take is the input of the feed: the next event in stream order, matched
+// against the directory as of version. token comes back with settle.
+func (c *core) take(ev *Event, matches []*Subscription, version uint64, token any) {
+	if c.dead || c.stopping {
+		return
+	}
+	c.pending = append(c.pending, &windowEvent{ev: ev, matches: matches, version: version, token: token})
+	c.expandNext()
+}
+
+// expandNext expands the newest event as far as D allows; only then the next
+// one is taken in, so at most one event is expanded in part.
+func (c *core) expandNext() {
+	for !c.stopping {
+		if n := len(c.win); n > 0 && !c.win[n-1].expanded {
+			if !c.expand(c.win[n-1]) {
+				return
+			}
+		}
+		if len(c.pending) == 0 {
+			c.pending = nil
+			return
+		}
+		w := c.pending[0]
+		c.pending = c.pending[1:]
+		c.takeIn(w)
+	}
+}
+
+func (c *core) takeIn(w *windowEvent) {
+	c.taken = w.seq()
+	c.figures.Taken++
+	w.at = c.out.boot()
+	c.win = append(c.win, w)
+	c.winBytes += w.ev.Size()
+	for _, s := range c.newMarks { // R7: a debt of the feed's next event
+		s.markEvent = w
+		w.marks = append(w.marks, s)
+		w.debts++
+		c.owed++
+	}
+	c.newMarks = c.newMarks[:0]
+	if c.inherited.has(w.seq()) {
+		w.expanded, w.matches = true, nil
+		c.settled(w)
+		return
+	}
+	if w.version != c.directory.Version() {
+		w.matches, w.version = c.directory.Match(w.ev, w.matches[:0])
+	}
+}
+
+// expand turns matches into deliveries; false if D is reached before the last.
+func (c *core) expand(w *windowEvent) bool {
+	for w.next < len(w.matches) {
+		if c.owed >= c.Deliveries {
+			return false
+		}
+		m := w.matches[w.next]
+		w.next++
+		if w.seq() == c.cursor.Seq && m.ID < c.cursor.ID {
+			continue
+		}
+		s := c.subs[m.ID]
+		if s == nil || s.mode == reading || s.mode == unseen || w.seq() < s.liveFrom || !s.active && s.mode == live {
+			continue
+		}
+		c.figures.Matched++
+		it := &item{seq: w.seq(), ev: w.ev, win: w, sub: s, at: w.at}
+		w.items = append(w.items, it)
+		w.debts++
+		c.owed++
+		if s.mode == live || s.mode == joining {
+			s.enqueue(it)
+		}
+	}
+	w.expanded = true
+	w.matches = nil
+	c.settled(w)
+	return true
+}
+
+// settle takes the debt of a delivery off its event.
+func (c *core) settle(it *item) {
+	w := it.win
+	if w == nil {
+		return
+	}
+	it.win = nil
+	c.owed--
+	w.debts--
+	w.touched = true
+	c.settled(w)
+}
+
+// settleMark takes the debt of a {live} mark off its event.
+func (c *core) settleMark(s *sub) {
+	if w := s.markEvent; w != nil {
+		s.markEvent = nil
+		c.owed--
+		w.debts--
+		c.settled(w)
+		return
+	}
+	for i, x := range c.newMarks {
+		if x == s {
+			c.newMarks = append(c.newMarks[:i], c.newMarks[i+1:]...)
+			return
+		}
+	}
+}
+
+// settled moves the settled prefix when nothing of an event is owed any more.
+func (c *core) settled(w *windowEvent) {
+	if w.debts > 0 || !w.expanded || w.settled {
+		return
+	}
+	w.settled = true
+	c.winBytes -= w.ev.Size()
+	c.out.settle(w)
+	w.items, w.token = nil, nil
+	i := 0
+	for i < len(c.win) && c.win[i].settled {
+		c.prefix = c.win[i].seq()
+		c.win[i] = nil
+		i++
+	}
+	if i > 0 {
+		c.win = c.win[i:]
+		c.inherited.cut(c.prefix + 1)
+	}
+}
+
+// parkOld is R5: no slow endpoint holds the window.
+func (c *core) parkOld() {
+	if c.stopping {
+		return
+	}
+	now := c.out.boot()
+	crowded := len(c.win)*2 > c.Window || c.winBytes*2 > windowBytes
+	var lanes []*lane
+	parked := map[*sub]int{}
+	for _, w := range c.win {
+		if now-w.at <= c.Park {
+			break
+		}
+		if w.settled || !crowded && !w.touched {
+			continue
+		}
+		for _, it := range w.items {
+			if it.win == nil || it.lane == nil || it.sub.mode != live || it.lane.held || it.lane.marked {
+				continue
+			}
+			it.lane.marked = true
+			parked[it.sub]++
+			lanes = append(lanes, it.lane)
+		}
+	}
+	for _, ln := range lanes {
+		ln.marked = false
+		switch s := ln.sub; {
+		case s.mode != live:
+		case parked[s] > c.Parked:
+			s.goReading(reasonSlow, nil)
+		default:
+			c.figures.Parked++
+			ln.park()
+		}
+	}
+	// What an expansion waits for may be settled by now.
+	c.expandNext()
+}
+
+// windowBytes bounds the events that the feed has in memory.
+const windowBytes = 64 << 20
