@@ -136,7 +136,7 @@ func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time)
 
 	// One allocation for all values of one header each.
 	values := make([]string, 0, 10)
-	r.header = make(http.Header, 16)
+	r.header = make(http.Header, 10+len(e.static))
 	set := func(name, value string) {
 		values = append(values, value)
 		r.header[name] = values[len(values)-1 : len(values) : len(values)]

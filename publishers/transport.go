@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"orderbridge/bridge"
 )
 
 const (
@@ -138,7 +140,7 @@ var errPlainHTTP = errors.New("http:// is not allowed: use https, or have the op
 func withConnectTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	timeout, ok := ctx.Value(connectTimeout{}).(time.Duration)
 	if !ok || timeout <= 0 {
-		timeout = defaultConnectTimeout
+		timeout = bridge.DefaultConnectTimeout
 	}
 	return context.WithTimeout(ctx, timeout)
 }

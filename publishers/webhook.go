@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -16,11 +15,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"orderbridge/bridge"
-)
-
-const (
-	defaultConnectTimeout = 10 * time.Second
-	defaultTimeout        = 30 * time.Second
 )
 
 // Options are what a Webhook is made from. The zero value makes a good one.
@@ -156,10 +150,10 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 		return &bridge.AttemptError{Fault: bridge.FaultRender, Reason: err.Error(), Err: err}
 	}
 
-	connect, timeout := timeouts(d.Subscription)
+	connect, timeout := d.Subscription.ConnectTimeout(), d.Subscription.AttemptTimeout()
 	attemptCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if connect != defaultConnectTimeout {
+	if connect != bridge.DefaultConnectTimeout {
 		attemptCtx = context.WithValue(attemptCtx, connectTimeout{}, connect)
 	}
 	// RoundTrip instead of a Client: no redirects, no cookies, no copy of the request.
@@ -185,31 +179,13 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 	return statusFailure(resp, body, e, now)
 }
 
-// Until bridge.Subscription keeps what was compiled from it.
-var compiledEndpoints sync.Map
-
+// endpoint is the compiled form of a record, made once for each revision of it.
 func (w *Webhook) endpoint(s *bridge.Subscription) (*endpoint, error) {
-	if e, ok := compiledEndpoints.Load(s); ok {
-		return e.(*endpoint), nil
+	compiled, err := s.Compiled(func(s *bridge.Subscription) (any, error) { return compileEndpoint(s) })
+	if err != nil {
+		return nil, err
 	}
-	e, err := compileEndpoint(s)
-	if err == nil {
-		compiledEndpoints.Store(s, e)
-	}
-	return e, err
-}
-
-func timeouts(s *bridge.Subscription) (connect, attempt time.Duration) {
-	connect, attempt = defaultConnectTimeout, defaultTimeout
-	if s.More != nil {
-		if s.More.ConnectionTimeout > 0 {
-			connect = s.More.ConnectionTimeout
-		}
-		if s.More.Timeout > 0 {
-			attempt = s.More.Timeout
-		}
-	}
-	return connect, attempt
+	return compiled.(*endpoint), nil
 }
 
 // cutOff is the error of an attempt whose context we cancelled ourselves.
