@@ -17,7 +17,11 @@ type Delivery struct {
 // ID is the same for every attempt of the delivery and another one for every
 // other subscription (R11): event id, subscription and generation.
 func (d *Delivery) ID() string {
-	return d.Event.ID + "." + d.Subscription.ID + "." + strconv.FormatUint(d.Generation, 10)
+	return deliveryID(d.Event, d.Subscription.ID, d.Generation)
+}
+
+func deliveryID(ev *Event, subscription string, generation uint64) string {
+	return ev.ID + "." + subscription + "." + strconv.FormatUint(generation, 10)
 }
 
 type deliveryKey struct{}

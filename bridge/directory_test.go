@@ -252,7 +252,7 @@ func TestDirectoryShapes(t *testing.T) {
 }
 
 // heap is what lives on the heap, in bytes.
-func heap() uint64 {
+func heapInUse() uint64 {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
@@ -265,10 +265,10 @@ func TestPlainRecordsAreSmall(t *testing.T) {
 		t.Skip("fills a directory with 50,000 records")
 	}
 	for _, shape := range shapes {
-		before := heap()
+		before := heapInUse()
 		d := NewDirectory()
 		fill(t, d, 50_000, shape.record)
-		each := (heap() - before) / 50_000
+		each := (heapInUse() - before) / 50_000
 		t.Logf("%s: %d bytes a record", shape.name, each)
 		if shape.name != "OwnTypePattern" && each > 1500 {
 			t.Errorf("%s: %d bytes a record", shape.name, each)
@@ -286,10 +286,10 @@ func BenchmarkDirectory(b *testing.B) {
 				continue
 			}
 			b.Run(fmt.Sprintf("%s/%d", shape.name, count), func(b *testing.B) {
-				before := heap()
+				before := heapInUse()
 				d := NewDirectory()
 				fill(b, d, count, shape.record)
-				each := float64(heap()-before) / float64(count)
+				each := float64(heapInUse()-before) / float64(count)
 				events := make([]*Event, 1000)
 				records := make([]*Subscription, 1000)
 				for i := range events {

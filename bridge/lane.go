@@ -236,6 +236,7 @@ func (ln *lane) hold() {
 	if !ln.held {
 		ln.held = true
 		ln.sub.held++
+		ln.sub.core.figures.Held++
 		ln.sub.changed()
 	}
 }
@@ -244,6 +245,7 @@ func (ln *lane) release() {
 	if ln.held {
 		ln.held = false
 		ln.sub.held--
+		ln.sub.core.figures.Held--
 		ln.sub.changed()
 	}
 }
@@ -656,7 +658,7 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 		d.Key = ln.token
 	}
 	if ev != nil {
-		d.DeliveryID = (&Delivery{Subscription: s.rec, Event: ev, Generation: s.gen}).ID()
+		d.DeliveryID = deliveryID(ev, s.id, s.gen)
 	}
 	var try func()
 	try = func() {

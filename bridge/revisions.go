@@ -320,6 +320,10 @@ func (s *sub) discard() {
 			}
 		}
 	}
+	c.figures.Held -= s.held
+	if s.breaker {
+		c.figures.Suspended--
+	}
 	s.dead = true
 	c.directory.Remove(s.id)
 	for _, w := range append([]*windowEvent(nil), c.win...) {

@@ -600,7 +600,7 @@ func simDecode(b []byte, v any) {
 
 func (t *simTerm) write(x Write, done func(error)) {
 	w := t.w
-	if w.mutant == "ReorderWrites" {
+	if w.mutant == "NewWriteIDs" {
 		x.ID += fmt.Sprint(w.n)
 	}
 	t.request(fmt.Sprintf("%s = %s", x.Key, x.Value), func() error {

@@ -440,6 +440,7 @@ func (c *core) floorMoved() {
 
 func (s *sub) openBreaker(reason string) {
 	s.breaker = true
+	s.core.figures.Suspended++
 	s.reason = reason
 	s.probeIn(s.core.ProbeMin)
 	s.changed()
@@ -450,6 +451,7 @@ func (s *sub) openBreaker(reason string) {
 
 func (s *sub) closeBreaker() {
 	s.breaker = false
+	s.core.figures.Suspended--
 	s.reason = ""
 	s.changed()
 	s.core.out.log(logInfo, "resumed: the endpoint answers", "subscription_id", s.id)

@@ -1,0 +1,329 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// Options are the parts that a Bridge is made of. All are required, except
+// where a default is given.
+type Options struct {
+	Feed        func() Feed // a new feed for each term
+	Source      Source
+	Ledger      Ledger
+	Lease       Lease
+	Records     Records
+	DeadLetters DeadLetters
+	Clock       Clock
+	Decoder     *Decoder
+	// Parse reads a record.
+	Parse func(id string, data []byte) (*Subscription, Problems)
+	// Publisher sends a delivery to its endpoint.
+	Publisher message.Publisher
+	// Middleware stands around each attempt, outermost first, inside Recoverer.
+	Middleware []message.HandlerMiddleware
+	// Holder is the name of this replica in the lease.
+	Holder string
+	// Successor says that a lease which carries the name of this replica is
+	// certainly of a former life of it, so that it need not run out: true only
+	// where something else (the lock on the data directory) proves it.
+	Successor bool
+	// Window is the largest number of unsettled events (DESIGN: W). Default 4096.
+	Window int
+	// MaxEventBytes is the largest event that is delivered; larger ones are
+	// dead-lettered. 0: no bound.
+	MaxEventBytes int
+	// ShutdownTimeout bounds a graceful stop. Default 20 s.
+	ShutdownTimeout time.Duration
+	// Logger gets what happens. Default slog.Default().
+	Logger *slog.Logger
+}
+
+// Role is what a replica does at present.
+type Role string
+
+// The roles of a replica.
+const (
+	RoleStandby    Role = "standby"
+	RoleTakingOver Role = "taking over"
+	RoleLeader     Role = "leader"
+)
+
+// Condition is what a Bridge says of itself.
+type Condition struct {
+	Role    Role
+	Epoch   uint64
+	Reasons []string // why it is not ready; empty if it is
+	Figures Figures
+}
+
+// Bridge is one replica: it stands by, leads a term when the lease falls to it,
+// and hands over.
+type Bridge struct {
+	o      Options
+	limits limits
+	term   atomic.Pointer[term]
+	seen   atomic.Pointer[string] // why a stand-by is not ready; nil: it never saw the lease
+	total  struct {
+		sync.Mutex
+		Figures // counts of earlier terms
+	}
+}
+
+// New checks the options.
+func New(o Options) (*Bridge, error) {
+	for name, missing := range map[string]bool{
+		"Feed": o.Feed == nil, "Source": o.Source == nil, "Ledger": o.Ledger == nil, "Lease": o.Lease == nil,
+		"Records": o.Records == nil, "DeadLetters": o.DeadLetters == nil, "Clock": o.Clock == nil,
+		"Decoder": o.Decoder == nil, "Parse": o.Parse == nil, "Publisher": o.Publisher == nil, "Holder": o.Holder == "",
+	} {
+		if missing {
+			return nil, fmt.Errorf("bridge: option %s is missing", name)
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.ShutdownTimeout == 0 {
+		o.ShutdownTimeout = 20 * time.Second
+	}
+	l := defaultLimits()
+	if o.Window > 0 {
+		l.Window = o.Window
+	}
+	// The last part of the time is for writing down what is left.
+	l.Grace = max(o.ShutdownTimeout-3*time.Second, o.ShutdownTimeout/2)
+	return &Bridge{o: o, limits: l}, nil
+}
+
+// Run stands by and leads until ctx ends; then it hands over, which takes at
+// most ShutdownTimeout. It returns nil after a graceful stop. After Run
+// returns nothing of it runs any more.
+func (b *Bridge) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		e, revision, won, err := b.standBy(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		t := b.newTerm(e, revision, won)
+		b.term.Store(t)
+		err = t.run(ctx)
+		b.term.Store(nil)
+		b.addFigures(t)
+		switch {
+		case err == nil: // handed over
+			return nil
+		case errors.Is(err, ErrDeposed), errors.Is(err, errLeaseOver):
+			b.o.Logger.Warn("leadership lost: standing by", "epoch", e.Epoch, "reason", err)
+		case ctx.Err() != nil:
+			return fmt.Errorf("stop: %w", err)
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// standBy waits for the lease and wins it.
+func (b *Bridge) standBy(ctx context.Context) (e LeaseEntry, revision uint64, won time.Duration, err error) {
+	log := b.o.Logger
+	type sighting struct {
+		value    []byte
+		revision uint64
+	}
+	watchCtx, cancel := context.WithCancel(ctx)
+	sightings := make(chan sighting, 1)
+	watching := make(chan error, 1)
+	go func() {
+		watching <- b.o.Lease.Watch(watchCtx, func(value []byte, revision uint64) {
+			select {
+			case sightings <- sighting{value, revision}:
+			case <-watchCtx.Done():
+			}
+		})
+	}()
+	defer func() {
+		cancel()
+		<-watching
+	}()
+
+	s := standby{patience: b.limits.Lease + 2*time.Second}
+	if b.o.Successor {
+		s.holder = b.o.Holder
+	}
+	observe := func(value []byte, rev uint64) {
+		var entry LeaseEntry
+		if len(value) > 0 {
+			if err := json.Unmarshal(value, &entry); err != nil {
+				log.Error("the lease cannot be read: it is treated as held by somebody", "error", err)
+				entry = LeaseEntry{Holder: "unknown"}
+			}
+		}
+		s.observe(entry, rev, b.o.Clock.Boot())
+	}
+	look := func() error {
+		value, rev, err := b.o.Lease.Get(ctx)
+		if err == nil {
+			observe(value, rev)
+			b.ready("")
+		} else if ctx.Err() == nil {
+			b.ready("the lease cannot be read: " + err.Error())
+		}
+		return err
+	}
+	if err := look(); err != nil && ctx.Err() == nil {
+		log.Warn("the lease cannot be read yet", "error", err)
+	}
+	told := false
+	for {
+		wait := s.wait(b.o.Clock.Boot())
+		if s.known && wait == 0 {
+			next := s.entry.succession(b.o.Holder, b.limits.Lease)
+			next, revision, won, err = b.win(ctx, next, s.revision)
+			switch {
+			case err == nil:
+				log.Info("lease won", "epoch", next.Epoch, "floor", next.Floor)
+				return next, revision, won, nil
+			case ctx.Err() != nil:
+				return e, 0, 0, ctx.Err()
+			}
+			log.Debug("lease not won", "error", err)
+			if err := look(); err != nil {
+				wait = b.limits.Renew
+			} else if wait = s.wait(b.o.Clock.Boot()); wait == 0 {
+				wait = b.limits.Busy
+			}
+		}
+		if s.known && !told {
+			told = true
+			log.Info("standing by", "leader", s.entry.Holder, "epoch", s.entry.Epoch)
+		}
+		timer := time.NewTimer(max(min(wait, time.Second), time.Millisecond))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return e, 0, 0, ctx.Err()
+		case x := <-sightings:
+			observe(x.value, x.revision)
+			b.ready("")
+		case err := <-watching:
+			watching <- nil
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			timer.Stop()
+			return e, 0, 0, fmt.Errorf("watch the lease: %w", err)
+		case <-timer.C:
+			if wait > time.Second {
+				_ = look() // the watch may be deaf
+			}
+		}
+		timer.Stop()
+	}
+}
+
+// win writes the entry until the answer is definite: an unknown outcome may
+// have made us the leader.
+func (b *Bridge) win(ctx context.Context, e LeaseEntry, expect uint64) (LeaseEntry, uint64, time.Duration, error) {
+	id := fmt.Sprintf("win:%d:%s:%x", e.Epoch, b.o.Holder, rand.Uint64())
+	sent := b.o.Clock.Boot()
+	for {
+		revision, err := b.o.Lease.Put(ctx, encode(e), expect, id)
+		switch {
+		case err == nil && b.o.Clock.Boot()-sent < b.limits.Lease-b.limits.Margin:
+			return e, revision, sent, nil
+		case err == nil:
+			return e, 0, 0, errLeaseOver
+		case errors.Is(err, ErrDeposed), errors.Is(err, ErrRefused), ctx.Err() != nil, b.o.Clock.Boot()-sent > b.limits.Lease:
+			return e, 0, 0, err
+		}
+		select {
+		case <-ctx.Done():
+			return e, 0, 0, ctx.Err()
+		case <-time.After(b.limits.Busy):
+		}
+	}
+}
+
+func (b *Bridge) ready(reason string) { b.seen.Store(&reason) }
+
+// Condition says what the replica does and whether it is ready.
+func (b *Bridge) Condition() Condition {
+	c := Condition{Role: RoleStandby}
+	if t := b.term.Load(); t != nil {
+		c = *t.condition.Load()
+	} else if r := b.seen.Load(); r == nil {
+		c.Reasons = []string{"the bus has not answered yet"}
+	} else if *r != "" {
+		c.Reasons = []string{*r}
+	}
+	b.total.Lock()
+	c.Figures = c.Figures.plus(b.total.Figures)
+	b.total.Unlock()
+	return c
+}
+
+func (b *Bridge) addFigures(t *term) {
+	last := t.condition.Load().Figures
+	b.total.Lock()
+	defer b.total.Unlock()
+	b.total.Figures = last.plus(b.total.Figures)
+	b.total.Unsettled, b.total.Owed, b.total.Held, b.total.Reading = 0, 0, 0, 0
+	b.total.Suspended, b.total.Subscriptions, b.total.Running = 0, 0, 0
+}
+
+func (f Figures) plus(g Figures) Figures {
+	f.Taken += g.Taken
+	f.Matched += g.Matched
+	f.Delivered += g.Delivered
+	f.Failed += g.Failed
+	f.Retried += g.Retried
+	f.Dead += g.Dead
+	f.Superseded += g.Superseded
+	f.Parked += g.Parked
+	return f
+}
+
+// ErrNotLeader: only the leader takes commands.
+var ErrNotLeader = errors.New("this replica does not lead")
+
+// Redrive puts a dead letter back as owed by its subscription. It returns when
+// that is confirmed; ErrNotLeader if another replica must be asked, and an
+// error that says why it cannot be done otherwise.
+func (b *Bridge) Redrive(ctx context.Context, subscription string, generation, sequence uint64) error {
+	t := b.term.Load()
+	if t == nil {
+		return ErrNotLeader
+	}
+	d, err := b.o.DeadLetters.Get(ctx, sequence)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return fmt.Errorf("there is no dead letter %d", sequence)
+	case err != nil:
+		return fmt.Errorf("read dead letter %d: %w", sequence, err)
+	case d.Subscription != subscription || generation != 0 && d.Generation != generation:
+		return fmt.Errorf("dead letter %d belongs to subscription %q, generation %d, not to %q, generation %d", sequence, d.Subscription, d.Generation, subscription, generation)
+	}
+	answer := make(chan error, 1)
+	t.post(func() { t.core.redrive(d, sequence, func(err error) { answer <- err }) })
+	select {
+	case err := <-answer:
+		return err
+	case <-t.done:
+		return ErrNotLeader
+	case <-ctx.Done():
+		return fmt.Errorf("redrive dead letter %d: not confirmed: %w", sequence, context.Cause(ctx))
+	}
+}

@@ -1,0 +1,504 @@
+package bridge
+
+import (
+	"container/heap"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+)
+
+// callTimeout bounds one request to the bus.
+const callTimeout = 5 * time.Second
+
+// term is one leadership in the real world: it runs the core on one goroutine
+// and answers what the core asks by the ports.
+type term struct {
+	b      *Bridge
+	logger *slog.Logger
+	core   *core
+	feed   Feed
+	fan    *FanOut
+	topic  string
+	guard  *guard
+
+	ctx      context.Context // of everything but attempts; ends with the term
+	cancel   context.CancelCauseFunc
+	done     chan struct{}
+	cause    error // why it ended; nil: handed over
+	finished bool
+
+	inbox     inbox
+	timers    timerHeap
+	timerN    int
+	now       time.Duration // boot time of the present batch of inputs
+	tasks     sync.WaitGroup
+	reads     chan struct{} // readers that may ask the bus at the same time
+	condition atomic.Pointer[Condition]
+}
+
+func (b *Bridge) newTerm(e LeaseEntry, revision uint64, won time.Duration) *term {
+	t := &term{b: b, logger: b.o.Logger, feed: b.o.Feed(), guard: newGuard(b.o.Clock), done: make(chan struct{}), reads: make(chan struct{}, 32)}
+	t.inbox.signal = make(chan struct{}, 1)
+	t.fan = &FanOut{t: t, out: make(chan *message.Message)}
+	t.ctx, t.cancel = context.WithCancelCause(context.Background())
+	t.now = b.o.Clock.Boot()
+	t.condition.Store(&Condition{Role: RoleTakingOver, Epoch: e.Epoch, Reasons: []string{"taking over"}})
+	t.core = newCore(t, b.limits, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), e.Epoch, b.o.Holder, won, revision, e)
+	return t
+}
+
+// run leads until the lease is lost (an error) or, after ctx ended, handed over (nil).
+func (t *term) run(ctx context.Context) error {
+	router, err := t.router()
+	if err != nil {
+		return err
+	}
+	routed := make(chan error, 1)
+	go func() { routed <- router.Run(context.WithoutCancel(ctx)) }()
+	<-router.Running()
+
+	t.core.start()
+	t.loop(ctx)
+
+	t.cancel(context.Canceled)
+	t.guard.close()
+	closed := t.feed.Close()
+	t.fan.tasks.Wait()
+	close(t.fan.out)
+	t.tasks.Wait()
+	close(t.done)
+	return errors.Join(t.cause, closed, router.Close(), <-routed)
+}
+
+// router is the way of a delivery: one static handler, and what stands around
+// it. Order is decided before it, in the core.
+func (t *term) router() (*message.Router, error) {
+	r, err := message.NewRouter(message.RouterConfig{CloseTimeout: 5 * time.Second}, watermill.NopLogger{})
+	if err != nil {
+		return nil, fmt.Errorf("make the router: %w", err)
+	}
+	r.AddMiddleware(middleware.Recoverer)
+	r.AddMiddleware(t.b.o.Middleware...)
+	r.AddMiddleware(Owe)
+	r.AddConsumerHandler("deliver", "deliveries", t.fan, func(m *message.Message) error {
+		return t.b.o.Publisher.Publish(DeliveryOf(m.Context()).Subscription.ID, m)
+	})
+	return r, nil
+}
+
+// Owe turns a failed attempt into an outcome for the core, which makes a
+// ledger entry or a dead letter of it: the message itself is acked.
+func Owe(next message.HandlerFunc) message.HandlerFunc {
+	return func(m *message.Message) ([]*message.Message, error) {
+		produced, err := next(m)
+		if err != nil {
+			Report(m.Context(), Judge(err, DeliveryOf(m.Context()).Subscription.PerOrderURL()))
+		}
+		return produced, nil
+	}
+}
+
+// loop is the core's goroutine.
+func (t *term) loop(ctx context.Context) {
+	stop := ctx.Done()
+	var deadline <-chan time.Time
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	next := time.Now()
+	for !t.finished {
+		select {
+		case <-t.inbox.signal:
+		case <-timer.C:
+		case <-stop:
+			stop = nil
+			deadline = time.After(t.b.o.ShutdownTimeout)
+			t.post(func() { t.core.stop(func() { t.finish(nil) }) })
+		case <-deadline:
+			t.finish(errors.New("the graceful stop took too long: what was not confirmed may be repeated"))
+		}
+		t.now = t.b.o.Clock.Boot()
+		for _, f := range t.inbox.take() {
+			if t.finished {
+				return
+			}
+			f()
+		}
+		for len(t.timers) > 0 && t.timers[0].at <= t.now && !t.finished {
+			heap.Pop(&t.timers).(timerItem).fn()
+		}
+		if now := time.Now(); now.After(next) {
+			next = now.Add(250 * time.Millisecond)
+			t.publishCondition()
+		}
+		wait := time.Second
+		if len(t.timers) > 0 {
+			wait = min(wait, t.timers[0].at-t.b.o.Clock.Boot())
+		}
+		timer.Reset(max(wait, 0))
+	}
+}
+
+func (t *term) finish(cause error) {
+	t.publishCondition()
+	t.finished = true
+	t.cause = cause
+	t.core.dead = true
+}
+
+func (t *term) publishCondition() {
+	c := t.core
+	f := c.figures
+	f.Unsettled, f.Owed, f.Running, f.Subscriptions, f.Reading = len(c.win)+len(c.pending), c.owed, c.running, len(c.subs), len(c.readers)
+	cond := &Condition{Role: RoleTakingOver, Epoch: c.epoch, Figures: f}
+	if c.opened {
+		cond.Role = RoleLeader
+	} else {
+		cond.Reasons = append(cond.Reasons, "taking over")
+	}
+	if c.missing {
+		cond.Reasons = append(cond.Reasons, "the bucket of the subscription records is missing: the last ones stay in force")
+	}
+	if c.opened && t.now-c.lastFlush >= c.Stale {
+		cond.Reasons = append(cond.Reasons, "the lease cannot be renewed: no attempt is started")
+	}
+	for _, k := range c.keys {
+		if k.bucket == BucketOwed && t.now-k.since > c.Stale {
+			cond.Reasons = append(cond.Reasons, "the ledger takes no writes: nothing that depends on them is settled")
+			break
+		}
+	}
+	t.condition.Store(cond)
+}
+
+// ended is how an attempt comes back to the core.
+func (t *term) ended(a *attempt, o Outcome, ev *Event) {
+	if t.finished || a.ended {
+		return
+	}
+	ran := t.now - a.at
+	repeated := o.Reason == a.lane.lastError
+	t.core.ended(a, o, ev)
+	level := slog.LevelDebug
+	if o.Verdict != Delivered && !repeated {
+		level = slog.LevelInfo
+	}
+	if !t.logger.Enabled(t.ctx, level) {
+		return
+	}
+	args := []any{"subscription_id", a.lane.sub.id, "order_id", a.lane.token, "sequence", a.Seq, "attempt", a.Delivery.Attempt,
+		"outcome", o.Verdict.String(), "status", o.Status, "duration_ms", ran.Milliseconds()}
+	if ev != nil {
+		args = append(args, "event_id", ev.ID)
+	}
+	if o.Verdict == Retry {
+		args = append(args, "retry_in_ms", max(a.lane.next-t.now, 0).Milliseconds())
+	}
+	if o.Reason != "" {
+		args = append(args, "reason", o.Reason)
+	}
+	t.logger.Log(t.ctx, level, "attempt", args...)
+}
+
+// ---- inputs
+
+// inbox is what waits for the core: a queue that is taken as a whole.
+type inbox struct {
+	mu     sync.Mutex
+	items  []func()
+	spare  []func()
+	signal chan struct{}
+}
+
+func (t *term) post(f func()) {
+	t.inbox.mu.Lock()
+	t.inbox.items = append(t.inbox.items, f)
+	first := len(t.inbox.items) == 1
+	t.inbox.mu.Unlock()
+	if first {
+		select {
+		case t.inbox.signal <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (in *inbox) take() []func() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	items := in.items
+	in.items = in.spare[:0]
+	in.spare = items
+	if cap(items) > 1<<16 {
+		in.spare = nil
+	}
+	return items
+}
+
+type timerItem struct {
+	at time.Duration
+	n  int
+	fn func()
+}
+type timerHeap []timerItem
+
+func (h timerHeap) Len() int { return len(h) }
+func (h timerHeap) Less(i, j int) bool {
+	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].n < h[j].n
+}
+func (h timerHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *timerHeap) Push(x any)   { *h = append(*h, x.(timerItem)) }
+func (h *timerHeap) Pop() any {
+	o := *h
+	x := o[len(o)-1]
+	o[len(o)-1] = timerItem{}
+	*h = o[:len(o)-1]
+	return x
+}
+
+// ---- outside: what the core asks
+
+func (t *term) boot() time.Duration { return t.now }
+func (t *term) wall() time.Time     { return t.b.o.Clock.Now() }
+
+func (t *term) after(d time.Duration, fn func()) {
+	t.timerN++
+	heap.Push(&t.timers, timerItem{t.now + max(d, 0), t.timerN, fn})
+}
+
+// do asks the bus beside the core, with a deadline, and posts the answer.
+func (t *term) do(ask func(ctx context.Context) (answer func())) {
+	t.tasks.Add(1)
+	go func() {
+		defer t.tasks.Done()
+		ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+		defer cancel()
+		t.post(ask(ctx))
+	}()
+}
+
+func (t *term) openFeed(epoch, floor uint64, done func(uint64, error)) {
+	t.do(func(ctx context.Context) func() {
+		pos, err := t.feed.Open(ctx, epoch, floor)
+		return func() { done(pos, err) }
+	})
+}
+
+func (t *term) startFeed() {
+	events, err := t.feed.Subscribe(t.ctx, t.topic)
+	if err != nil {
+		t.over(fmt.Errorf("subscribe to the feed: %w", err))
+		return
+	}
+	t.tasks.Add(1)
+	go func() {
+		defer t.tasks.Done()
+		t.fan.take(events)
+	}()
+}
+
+func (t *term) settle(w *windowEvent) {
+	if m, ok := w.token.(*message.Message); ok {
+		m.Ack()
+	}
+}
+
+func (t *term) confirm(done func(error)) {
+	t.do(func(ctx context.Context) func() {
+		err := t.feed.Confirm(ctx)
+		return func() { done(err) }
+	})
+}
+
+func (t *term) fence(epoch uint64, done func(error)) {
+	t.do(func(ctx context.Context) func() {
+		err := t.b.o.Ledger.Fence(ctx, epoch)
+		return func() { done(err) }
+	})
+}
+
+// loadTimeout bounds the reading of a state bucket: it may hold a million entries.
+const loadTimeout = 2 * time.Minute
+
+func (t *term) load(done func(*loaded, error)) {
+	t.tasks.Add(1)
+	go func() {
+		defer t.tasks.Done()
+		ctx, cancel := context.WithTimeout(t.ctx, loadTimeout)
+		defer cancel()
+		l, err := loadState(ctx, t.b.o.Ledger)
+		t.post(func() { done(l, err) })
+	}()
+}
+
+func loadState(ctx context.Context, ledger Ledger) (*loaded, error) {
+	l := &loaded{status: map[string]Status{}, marks: map[string]Mark{}, lanes: map[string]map[string]LaneEntry{}}
+	err := ledger.Load(ctx, BucketStatus, func(key string, value []byte) error {
+		var s Status
+		if json.Unmarshal(value, &s) != nil || s.Generation == 0 {
+			l.bad = append(l.bad, "status "+key)
+			return nil
+		}
+		l.status[key] = s
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the status bucket: %w", err)
+	}
+	err = ledger.Load(ctx, BucketOwed, func(key string, value []byte) error {
+		id, token, isLane := strings.Cut(key, ".")
+		if isLane {
+			var e LaneEntry
+			if json.Unmarshal(value, &e) != nil || e.Generation == 0 {
+				l.bad = append(l.bad, "owed "+key)
+				return nil
+			}
+			if l.lanes[id] == nil {
+				l.lanes[id] = map[string]LaneEntry{}
+			}
+			l.lanes[id][token] = e
+			return nil
+		}
+		var m Mark
+		if json.Unmarshal(value, &m) != nil || m.Generation == 0 {
+			l.bad = append(l.bad, "owed "+key)
+			return nil
+		}
+		l.marks[key] = m
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the owed bucket: %w", err)
+	}
+	return l, nil
+}
+
+func (t *term) watchRecords() {
+	t.tasks.Add(1)
+	go func() {
+		defer t.tasks.Done()
+		err := t.b.o.Records.Watch(t.ctx, func(r Revision) {
+			var rec *Subscription
+			var problems Problems
+			if !r.Deleted {
+				rec, problems = t.b.o.Parse(r.Key, r.Value)
+				if problems.Err() != nil {
+					rec = nil
+				}
+			}
+			t.post(func() { t.core.record(r, rec, problems) })
+		}, func() {
+			t.post(t.core.recordsCaughtUp)
+		}, func(missing bool) {
+			t.post(func() { t.core.bucketMissing(missing) })
+		})
+		if t.ctx.Err() == nil {
+			t.post(func() { t.over(fmt.Errorf("watch the subscription records: %w", err)) })
+		}
+	}()
+}
+
+func (t *term) write(w Write, done func(error)) {
+	t.do(func(ctx context.Context) func() {
+		err := t.b.o.Ledger.Write(ctx, w)
+		return func() { done(err) }
+	})
+}
+
+func (t *term) lease(e LeaseEntry, expect uint64, id string, done func(uint64, error)) {
+	t.do(func(ctx context.Context) func() {
+		revision, err := t.b.o.Lease.Put(ctx, encode(e), expect, id)
+		return func() { done(revision, err) }
+	})
+}
+
+func (t *term) leaseUntil(until time.Duration) { t.guard.extend(until) }
+
+func (t *term) sequenceAt(at time.Time, done func(seq, last uint64, err error)) {
+	t.do(func(ctx context.Context) func() {
+		if at.IsZero() {
+			first, last, err := t.b.o.Source.Bounds(ctx)
+			return func() { done(max(first, 1), last, err) }
+		}
+		seq, last, err := t.b.o.Source.SequenceAt(ctx, at)
+		return func() { done(seq, last, err) }
+	})
+}
+
+func (t *term) latest(key string, done func(Revision, error)) {
+	t.do(func(ctx context.Context) func() {
+		r, err := t.b.o.Records.Latest(ctx, key)
+		return func() { done(r, err) }
+	})
+}
+
+func (t *term) read(key string, from uint64, filters []string, most, maxBytes int, done func([]*Event, uint64, error)) {
+	t.tasks.Add(1)
+	go func() {
+		defer t.tasks.Done()
+		select {
+		case t.reads <- struct{}{}:
+			defer func() { <-t.reads }()
+		case <-t.ctx.Done():
+			return
+		}
+		ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+		defer cancel()
+		msgs, through, err := t.b.o.Source.Read(ctx, key, from, filters, most, maxBytes)
+		evs := make([]*Event, len(msgs))
+		for i, m := range msgs {
+			evs[i] = t.b.o.Decoder.Decode(m)
+		}
+		t.post(func() { done(evs, through, err) })
+	}()
+}
+
+func (t *term) forget(key string) { t.b.o.Source.Forget(key) }
+
+func (t *term) attempt(a *attempt) { t.fan.attempt(a) }
+
+func (t *term) cut(a *attempt) {
+	if r, ok := a.token.(*run); ok {
+		r.cancel(ErrCut)
+	}
+}
+
+func (t *term) bury(d DeadLetter, done func(error)) {
+	t.do(func(ctx context.Context) func() {
+		if d.Event == nil { // gone from memory; it may still be on the bus
+			if m, err := t.b.o.Source.Get(ctx, d.Sequence); err == nil {
+				d.Event = t.b.o.Decoder.Decode(m)
+				d.DeliveryID = deliveryID(d.Event, d.Subscription, d.Generation)
+			} else if !errors.Is(err, ErrNotFound) {
+				return func() { done(err) }
+			}
+		}
+		err := t.b.o.DeadLetters.Store(ctx, d)
+		return func() { done(err) }
+	})
+}
+
+func (t *term) unbury(seq uint64, done func(error)) {
+	t.do(func(ctx context.Context) func() {
+		err := t.b.o.DeadLetters.Remove(ctx, seq)
+		return func() { done(err) }
+	})
+}
+
+func (t *term) over(cause error) { t.finish(cause) }
+
+var slogLevels = map[logLevel]slog.Level{logDebug: slog.LevelDebug, logInfo: slog.LevelInfo, logWarn: slog.LevelWarn, logError: slog.LevelError}
+
+func (t *term) log(level logLevel, msg string, args ...any) {
+	t.logger.Log(t.ctx, slogLevels[level], msg, args...)
+}
