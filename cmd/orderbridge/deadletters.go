@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderbridge/bridge"
+	"orderbridge/publishers"
 )
 
 func newDeadLetters() *cobra.Command {
@@ -84,7 +85,7 @@ func (s *session) letters(ctx context.Context, subscription string, most int) ([
 			continue
 		}
 		for uint64(len(list)) < pending {
-			if list, err = fetchLetters(consumer, list); err != nil {
+			if list, err = fetchLetters(consumer, list, pending); err != nil {
 				return nil, fmt.Errorf("read stream %q: %w", s.names.DeadLetters, explain(err))
 			}
 		}
@@ -97,8 +98,9 @@ func (s *session) letters(ctx context.Context, subscription string, most int) ([
 	return list, nil
 }
 
-func fetchLetters(consumer jetstream.Consumer, list []letter) ([]letter, error) {
-	batch, err := consumer.Fetch(500, jetstream.FetchMaxWait(2*time.Second))
+// fetchLetters appends the next of the letters that were pending.
+func fetchLetters(consumer jetstream.Consumer, list []letter, pending uint64) ([]letter, error) {
+	batch, err := consumer.Fetch(int(min(pending-uint64(len(list)), 500)), jetstream.FetchMaxWait(2*time.Second))
 	if err != nil {
 		return nil, err
 	}
@@ -121,11 +123,11 @@ func fetchLetters(consumer jetstream.Consumer, list []letter) ([]letter, error) 
 
 // readLetter keeps what can be read of an envelope; its sequence always can.
 func readLetter(sequence uint64, envelope []byte) letter {
-	l := letter{Sequence: sequence}
-	if err := json.Unmarshal(envelope, &l.DeadLetter); err != nil {
-		l.Reason = "the envelope cannot be read: " + err.Error()
+	d, err := publishers.ParseDeadLetter(envelope)
+	if err != nil {
+		d.Reason = err.Error()
 	}
-	return l
+	return letter{sequence, d}
 }
 
 // letterAt reads one dead letter with its whole envelope.

@@ -19,7 +19,7 @@ func newSubscriptionsGet() *cobra.Command {
 		Long: `Show a record as JSON. Passwords, tokens, keys and the values of headers are
 redacted, unless they are references (env:NAME, file:NAME, sealed:…).`,
 		Example: `  orderbridge subscriptions get acme
-  orderbridge subscriptions get acme --show-secrets  as it is stored, byte for byte`,
+  orderbridge subscriptions get acme --show-secrets  as it is stored`,
 		Args: args(1, 1, "the id of a subscription"),
 		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
 			entry, _, err := s.record(ctx, args[0])

@@ -21,7 +21,7 @@ func newVersion() *cobra.Command {
 			if format == "json" {
 				return printJSON(cmd, b)
 			}
-			cmd.Printf("orderbridge %s (%s, %s/%s)\n", b.Version, b.Go, runtime.GOOS, runtime.GOARCH)
+			fmt.Fprintf(cmd.OutOrStdout(), "orderbridge %s (%s, %s/%s)\n", b.Version, b.Go, runtime.GOOS, runtime.GOARCH)
 			if b.Commit != "" {
 				fmt.Fprintf(cmd.OutOrStdout(), "commit %s\n", b.Commit)
 			}
