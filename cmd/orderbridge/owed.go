@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
+
+	"orderbridge/bridge"
 )
 
 func newOwed() *cobra.Command {
@@ -21,9 +23,9 @@ func newOwed() *cobra.Command {
 // debt is one entry of the ledger: an order that waits, or a subscription that
 // reads for itself.
 type debt struct {
-	Subscription string     `json:"subscription"`
-	Lane         *laneEntry `json:"lane,omitempty"`
-	Reads        *mark      `json:"reads,omitempty"`
+	Subscription string            `json:"subscription"`
+	Lane         *bridge.LaneEntry `json:"lane,omitempty"`
+	Reads        *bridge.Mark      `json:"reads,omitempty"`
 }
 
 func newOwedList() *cobra.Command {
@@ -79,10 +81,10 @@ func (s *session) debts(ctx context.Context, only []string) ([]debt, error) {
 		d := debt{Subscription: id}
 		var into any
 		if isLane {
-			d.Lane = new(laneEntry)
+			d.Lane = new(bridge.LaneEntry)
 			into = d.Lane
 		} else {
-			d.Reads = new(mark)
+			d.Reads = new(bridge.Mark)
 			into = d.Reads
 		}
 		if err := json.Unmarshal(entry.Value(), into); err != nil {

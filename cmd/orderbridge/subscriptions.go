@@ -56,7 +56,7 @@ func (s *session) record(ctx context.Context, id string) (jetstream.KeyValueEntr
 
 // statuses reads what the bridge says of each subscription; nothing if it has
 // never run.
-func (s *session) statuses(ctx context.Context) (map[string]status, error) {
+func (s *session) statuses(ctx context.Context) (map[string]bridge.Status, error) {
 	open, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	kv, err := s.js.KeyValue(open, s.names.Status)
@@ -66,9 +66,9 @@ func (s *session) statuses(ctx context.Context) (map[string]status, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %q: %w", s.names.Status, explain(err))
 	}
-	all := map[string]status{}
+	all := map[string]bridge.Status{}
 	err = each(ctx, kv, func(entry jetstream.KeyValueEntry) error {
-		var status status
+		var status bridge.Status
 		if json.Unmarshal(entry.Value(), &status) == nil {
 			all[entry.Key()] = status
 		}
@@ -88,12 +88,12 @@ func checkID(id string) error {
 
 // glance is what a list shows of a record that may be anything.
 type glance struct {
-	ID       string `json:"id"`
-	Method   string `json:"method"`
-	Host     string `json:"host"`
-	State    string `json:"state"` // "" if the bridge has not seen the revision yet
-	Revision uint64 `json:"revision"`
-	Reason   string `json:"reason,omitempty"`
+	ID       string       `json:"id"`
+	Method   string       `json:"method"`
+	Host     string       `json:"host"`
+	State    bridge.State `json:"state"` // "" if the bridge has not seen the revision yet
+	Revision uint64       `json:"revision"`
+	Reason   string       `json:"reason,omitempty"`
 }
 
 func newSubscriptionsList() *cobra.Command {
@@ -118,7 +118,7 @@ func newSubscriptionsList() *cobra.Command {
 			}
 			t := newTable("ID", "METHOD", "HOST", "STATE", "REVISION", "REASON")
 			for _, g := range list {
-				state := g.State
+				state := string(g.State)
 				if state == "" {
 					state = "not seen yet"
 				}
@@ -178,7 +178,7 @@ func glanceAt(record []byte) (g glance) {
 	return g
 }
 
-func reasonOf(status status) string {
+func reasonOf(status bridge.Status) string {
 	if status.Reason == "" && len(status.Errors) > 0 {
 		return bridge.Problems(status.Errors).Error()
 	}

@@ -94,7 +94,7 @@ func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, re
 		fmt.Fprintln(cmd.ErrOrStderr(), "the bridge has said nothing of it yet; is `orderbridge serve` running? It will see the record when it starts")
 		return nil
 	}
-	line := []string{id, status.State, status.Hears, status.Reason}
+	line := []string{id, string(status.State), status.Hears, status.Reason}
 	line = slices.DeleteFunc(line, func(s string) bool { return s == "" })
 	fmt.Fprintln(cmd.OutOrStdout(), printable(strings.Join(line, ": ")))
 	for _, w := range status.Warnings {
@@ -102,14 +102,14 @@ func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, re
 		printProblems(cmd, id, bridge.Problems{w})
 	}
 	printProblems(cmd, id, status.Errors)
-	if status.State == stateInvalid {
+	if status.State == bridge.StateInvalid {
 		return errSaid
 	}
 	return nil
 }
 
 // awaitStatus returns nil if the bridge says nothing of the revision in time.
-func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (*status, error) {
+func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (*bridge.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, verdictTimeout)
 	defer cancel()
 	kv, err := s.js.KeyValue(ctx, s.names.Status)
@@ -130,7 +130,7 @@ func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (
 			if !open {
 				return nil, nil
 			}
-			var status status
+			var status bridge.Status
 			if entry != nil && json.Unmarshal(entry.Value(), &status) == nil && status.Revision >= revision {
 				return &status, nil
 			}
