@@ -46,12 +46,15 @@ const followInterval = 2 * time.Second
 
 var errMadeAnew = errors.New("bucket was made anew")
 
-// run returns only when ctx ends.
+// run returns when ctx ends or the connection is closed for good.
 func (f *follower) run(ctx context.Context) error {
 	nc := f.js.Conn()
 	status := nc.StatusChanged(nats.CONNECTED)
 	defer nc.RemoveStatusListener(status)
 	for ctx.Err() == nil {
+		if nc.IsClosed() {
+			return fmt.Errorf("watch bucket %q: %w", f.bucket, nats.ErrConnectionClosed)
+		}
 		if err := f.session(ctx, status); err != nil && ctx.Err() == nil {
 			f.log.Debug("bucket not readable now", "bucket", f.bucket, "error", err)
 			select {

@@ -1,0 +1,184 @@
+package subscribers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+)
+
+// durables makes and finds the feed's durables on one stream: <prefix><epoch>-<n>,
+// a new one for each leadership and each reopening (R1).
+type durables struct {
+	js       jetstream.JetStream
+	stream   string
+	prefix   string
+	window   int
+	replicas int
+	log      *slog.Logger
+}
+
+// durable is one generation of the feed's consumer.
+type durable struct {
+	epoch, n uint64
+}
+
+func (d durable) after(o durable) bool {
+	return d.epoch > o.epoch || d.epoch == o.epoch && d.n > o.n
+}
+
+// ackWait is long enough that the server redelivers nothing by itself: the feed
+// takes a redelivery for a fault.
+const ackWait = 24 * time.Hour
+
+func (d *durables) name(g durable) string { return fmt.Sprintf("%s%d-%d", d.prefix, g.epoch, g.n) }
+
+func (d *durables) parse(name string) (durable, bool) {
+	rest, ok := strings.CutPrefix(name, d.prefix)
+	if !ok {
+		return durable{}, false
+	}
+	e, n, ok := strings.Cut(rest, "-")
+	if !ok {
+		return durable{}, false
+	}
+	epoch, err1 := strconv.ParseUint(e, 10, 64)
+	num, err2 := strconv.ParseUint(n, 10, 64)
+	return durable{epoch, num}, err1 == nil && err2 == nil
+}
+
+// list returns the present durables.
+func (d *durables) list(ctx context.Context) ([]durable, error) {
+	s, err := d.js.Stream(ctx, d.stream)
+	if err != nil {
+		return nil, fmt.Errorf("stream %q: %w", d.stream, err)
+	}
+	var found []durable
+	names := s.ConsumerNames(ctx)
+	for name := range names.Name() {
+		if g, ok := d.parse(name); ok {
+			found = append(found, g)
+		}
+	}
+	if err := names.Err(); err != nil {
+		return nil, fmt.Errorf("consumers of stream %q: %w", d.stream, err)
+	}
+	return found, nil
+}
+
+// floor is the position that a durable has confirmed, as its leader says.
+func (d *durables) floor(ctx context.Context, g durable) (uint64, error) {
+	c, err := d.js.Consumer(ctx, d.stream, d.name(g))
+	if err != nil {
+		return 0, fmt.Errorf("consumer %q: %w", d.name(g), err)
+	}
+	info := c.CachedInfo()
+	floor := info.AckFloor.Stream
+	if start := info.Config.OptStartSeq; start > 0 {
+		floor = max(floor, start-1) // a fresh replicated consumer reports 0
+	}
+	return floor, nil
+}
+
+// make creates a durable that begins at position+1 and deletes all older ones.
+func (d *durables) make(ctx context.Context, g durable, position uint64, older []durable) (jetstream.Consumer, error) {
+	c, err := d.js.CreateConsumer(ctx, d.stream, jetstream.ConsumerConfig{
+		Durable: d.name(g), Description: "orderbridge: the feed",
+		AckPolicy: jetstream.AckAllPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: d.window,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: position + 1,
+		Replicas: d.replicas,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make consumer %q: %w", d.name(g), err)
+	}
+	for _, o := range older {
+		if !g.after(o) {
+			continue
+		}
+		// One that stays is harmless: nothing of it is read any more, and the
+		// next reopening deletes it.
+		if err := d.js.DeleteConsumer(ctx, d.stream, d.name(o)); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			d.log.Warn("an older consumer of the feed is not deleted", "consumer", d.name(o), "error", err)
+		}
+	}
+	return c, nil
+}
+
+// open makes the first durable of an epoch and returns where it begins (see
+// bridge.Feed). startAt decides the very first position of all.
+func (d *durables) open(ctx context.Context, epoch, floor uint64, startAt func(first, last uint64) uint64) (durable, jetstream.Consumer, uint64, error) {
+	found, err := d.list(ctx)
+	if err != nil {
+		return durable{}, nil, 0, err
+	}
+	g := durable{epoch: epoch, n: 1}
+	var newest durable // of the older epochs
+	for _, o := range found {
+		switch {
+		case o.epoch > epoch:
+			return durable{}, nil, 0, fmt.Errorf("consumer %q is of a newer epoch than %d: %w", d.name(o), epoch, bridge.ErrDeposed)
+		case o.epoch == epoch:
+			g.n = max(g.n, o.n+1)
+		case o.after(newest):
+			newest = o
+		}
+	}
+	position := floor
+	if newest.epoch > 0 {
+		f, err := d.floor(ctx, newest)
+		if err != nil {
+			return durable{}, nil, 0, err
+		}
+		position = max(position, f)
+	} else if own := (durable{epoch, g.n - 1}); own.n > 0 {
+		// An earlier call of this epoch, whose answer was lost, has fixed the
+		// position and deleted the older ones.
+		f, err := d.floor(ctx, own)
+		if err != nil {
+			return durable{}, nil, 0, err
+		}
+		position = max(position, f)
+	}
+	s, err := d.js.Stream(ctx, d.stream)
+	if err != nil {
+		return durable{}, nil, 0, fmt.Errorf("stream %q: %w", d.stream, err)
+	}
+	state := s.CachedInfo().State
+	if position == 0 && len(found) == 0 {
+		position = startAt(state.FirstSeq, state.LastSeq)
+	} else if state.FirstSeq > position+1 {
+		d.log.Warn("events have expired before the feed has seen them",
+			"stream", d.stream, "position", position, "first", state.FirstSeq, "missing", state.FirstSeq-position-1)
+	}
+	c, err := d.make(ctx, g, position, found)
+	if err != nil {
+		return durable{}, nil, 0, err
+	}
+	return g, c, position, nil
+}
+
+// reopen makes the next durable of the same epoch.
+func (d *durables) reopen(ctx context.Context, last durable, position uint64) (durable, jetstream.Consumer, error) {
+	found, err := d.list(ctx)
+	if err != nil {
+		return durable{}, nil, err
+	}
+	g := durable{last.epoch, last.n + 1}
+	for _, o := range found {
+		switch {
+		case o.epoch > g.epoch:
+			return durable{}, nil, fmt.Errorf("consumer %q is of a newer epoch than %d: %w", d.name(o), g.epoch, bridge.ErrDeposed)
+		case o.epoch == g.epoch:
+			g.n = max(g.n, o.n+1)
+		}
+	}
+	c, err := d.make(ctx, g, position, found)
+	return g, c, err
+}

@@ -1,0 +1,230 @@
+package subscribers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+)
+
+// Options of a JetStream subscriber. JetStream is needed, and Stream for NewFeed.
+type Options struct {
+	JetStream     jetstream.JetStream
+	Stream        string
+	DurablePrefix string // names of the durables; "": "orderbridge-"
+	Window        int    // unsettled events; 0: 4,096
+	WindowBytes   int    // and their size in bytes; 0: 64 MB
+	Replicas      int    // of the durables; 0: those of the stream
+	Recent        *Recent
+	Logger        *slog.Logger // nil: slog.Default()
+}
+
+const (
+	defaultWindow      = 4096
+	defaultWindowBytes = 64 << 20
+)
+
+// JetStream is a Watermill Subscriber on a stream: one message for each event,
+// in stream order, each sequence once. It does not wait for the Ack of one
+// message before it sends the next, up to Window unsettled events. Ack means
+// settled: the settled prefix is acknowledged on the bus. A Nack brings the
+// message again.
+//
+// NewFeed makes the bridge's shared feed (bridge.Feed), NewJetStream a
+// subscriber for stand-alone use.
+type JetStream struct {
+	o          Options
+	log        *slog.Logger
+	standalone bool
+
+	mu     sync.Mutex
+	closed bool
+	feed   *feed   // the opened one; not in stand-alone use
+	feeds  []*feed // stand-alone: all that were subscribed
+}
+
+var (
+	_ bridge.Feed                  = (*JetStream)(nil)
+	_ message.SubscribeInitializer = (*JetStream)(nil)
+)
+
+// NewFeed returns the bridge's feed: Open fixes the position, then Subscribe
+// delivers. The messages' contexts carry bridge.SourceOf and end only with Close.
+func NewFeed(o Options) (*JetStream, error) {
+	if o.Stream == "" {
+		return nil, errors.New("feed: no stream given")
+	}
+	return newJetStream(o, false)
+}
+
+// NewJetStream returns a subscriber for stand-alone use: the topic is the name
+// of a stream, each Subscribe goes on where the last one of the same
+// DurablePrefix had settled (the first begins with the oldest event), and it
+// takes over from one that is still subscribed to the topic. A message's
+// context ends with its Ack.
+func NewJetStream(o Options) (*JetStream, error) { return newJetStream(o, true) }
+
+func newJetStream(o Options, standalone bool) (*JetStream, error) {
+	if o.JetStream == nil {
+		return nil, errors.New("subscriber: no JetStream given")
+	}
+	if o.Window < 0 || o.WindowBytes < 0 {
+		return nil, fmt.Errorf("subscriber: negative window (%d events, %d bytes)", o.Window, o.WindowBytes)
+	}
+	if o.Window == 0 {
+		o.Window = defaultWindow
+	}
+	if o.WindowBytes == 0 {
+		o.WindowBytes = defaultWindowBytes
+	}
+	if o.DurablePrefix == "" {
+		o.DurablePrefix = "orderbridge-"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &JetStream{o: o, log: o.Logger, standalone: standalone}, nil
+}
+
+func (j *JetStream) durables(stream string) *durables {
+	return &durables{js: j.o.JetStream, stream: stream, prefix: j.o.DurablePrefix, window: j.o.Window, replicas: j.o.Replicas, log: j.log}
+}
+
+// Open implements bridge.Feed. It ends an earlier epoch's subscription of this
+// process. ErrDeposed if there is a durable of a newer epoch.
+func (j *JetStream) Open(ctx context.Context, epoch, floor uint64) (position uint64, err error) {
+	if j.standalone {
+		return 0, errors.New("open feed: made for stand-alone use, Subscribe opens it")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*apiTimeout)
+	defer cancel()
+	j.mu.Lock()
+	old := j.feed
+	j.feed = nil
+	closed := j.closed
+	j.mu.Unlock()
+	if closed {
+		return 0, errors.New("open feed: closed")
+	}
+	if old != nil {
+		old.close()
+	}
+	d := j.durables(j.o.Stream)
+	g, cons, position, err := d.open(ctx, epoch, floor, func(_, last uint64) uint64 { return last })
+	if err != nil {
+		return 0, fmt.Errorf("open feed: %w", err)
+	}
+	f := newFeed(j.o, d, g, cons, position, false)
+	j.mu.Lock()
+	j.feed = f
+	j.mu.Unlock()
+	return position, nil
+}
+
+// Subscribe implements message.Subscriber. The feed is subscribed once after
+// each Open, its topic is "" or the stream's name. When ctx ends, no more
+// messages come and the channel is closed; those that are out can still be
+// settled until Close. The channel is closed as well, and the log says why,
+// when a newer epoch has taken over.
+func (j *JetStream) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	if j.standalone {
+		return j.subscribeAlone(ctx, topic)
+	}
+	if topic != "" && topic != j.o.Stream {
+		return nil, fmt.Errorf("subscribe: the feed reads stream %q, not %q", j.o.Stream, topic)
+	}
+	j.mu.Lock()
+	f, closed := j.feed, j.closed
+	j.mu.Unlock()
+	if closed {
+		return nil, errors.New("subscribe: closed")
+	}
+	if f == nil {
+		return nil, errors.New("subscribe: the feed is not open")
+	}
+	return f.start(ctx)
+}
+
+// SubscribeInitialize makes the stream of the topic if it is absent, with the
+// topic as its subject. It is for stand-alone use.
+func (j *JetStream) SubscribeInitialize(topic string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*apiTimeout)
+	defer cancel()
+	_, err := j.o.JetStream.Stream(ctx, topic)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = j.o.JetStream.CreateStream(ctx, jetstream.StreamConfig{Name: topic, Subjects: []string{topic}, Replicas: max(1, j.o.Replicas)})
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return fmt.Errorf("stream %q: %w", topic, err)
+	}
+	return nil
+}
+
+func (j *JetStream) subscribeAlone(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	if err := j.SubscribeInitialize(topic); err != nil {
+		return nil, fmt.Errorf("subscribe: %w", err)
+	}
+	d := j.durables(topic)
+	octx, cancel := context.WithTimeout(ctx, 4*apiTimeout)
+	defer cancel()
+	for {
+		g, cons, position, err := d.open(octx, uint64(time.Now().UnixNano()), 0, func(first, _ uint64) uint64 { return max(first, 1) - 1 })
+		if octx.Err() == nil && (errors.Is(err, bridge.ErrDeposed) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerExists)) {
+			continue // another one took over in the same moment
+		}
+		if err != nil {
+			return nil, fmt.Errorf("subscribe to %q: %w", topic, err)
+		}
+		f := newFeed(j.o, d, g, cons, position, true)
+		j.mu.Lock()
+		closed := j.closed
+		if !closed {
+			j.feeds = append(j.feeds, f)
+		}
+		j.mu.Unlock()
+		if closed {
+			return nil, errors.New("subscribe: closed")
+		}
+		return f.start(ctx)
+	}
+}
+
+// Confirm implements bridge.Feed: it returns when the server has confirmed the
+// settled prefix, as far as it came on the present durable (R2).
+func (j *JetStream) Confirm(ctx context.Context) error {
+	j.mu.Lock()
+	feeds := j.feeds
+	if j.feed != nil {
+		feeds = []*feed{j.feed}
+	}
+	j.mu.Unlock()
+	for _, f := range feeds {
+		if err := f.confirm(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends all subscriptions and acknowledges what is settled. It may be
+// called twice.
+func (j *JetStream) Close() error {
+	j.mu.Lock()
+	j.closed = true
+	feeds := j.feeds
+	if j.feed != nil {
+		feeds = append(feeds[:len(feeds):len(feeds)], j.feed)
+	}
+	j.mu.Unlock()
+	for _, f := range feeds {
+		f.close()
+	}
+	return nil
+}
