@@ -17,7 +17,7 @@ import (
 // Options are the parts that a Bridge is made of. All are required, except
 // where a default is given.
 type Options struct {
-	Feed        func() Feed // a new feed for each term
+	Feed        func() (Feed, error) // a new feed for each term
 	Source      Source
 	Ledger      Ledger
 	Lease       Lease
@@ -117,7 +117,10 @@ func (b *Bridge) Run(ctx context.Context) error {
 			}
 			return err
 		}
-		t := b.newTerm(e, revision, won)
+		t, err := b.newTerm(e, revision, won)
+		if err != nil {
+			return err
+		}
 		b.term.Store(t)
 		err = t.run(ctx)
 		b.term.Store(nil)

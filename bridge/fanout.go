@@ -21,10 +21,10 @@ type FanOut struct {
 	tasks sync.WaitGroup
 }
 
-// Subscribe starts the feed's consumption once the core opens it; the topic is
-// passed on to the feed. The channel is closed when the term is over.
-func (f *FanOut) Subscribe(_ context.Context, topic string) (<-chan *message.Message, error) {
-	f.t.topic = topic
+// Subscribe returns the deliveries; there is one topic, whatever its name. The
+// feed itself is subscribed when the core opens it. The channel is closed when
+// the term is over.
+func (f *FanOut) Subscribe(context.Context, string) (<-chan *message.Message, error) {
 	return f.out, nil
 }
 
@@ -63,6 +63,18 @@ func Report(ctx context.Context, o Outcome) {
 		r.outcome = &o
 		r.mu.Unlock()
 	}
+}
+
+// Reported is what was reported, Delivered if nothing was.
+func Reported(ctx context.Context) Outcome {
+	if r, ok := ctx.Value(runKey{}).(*run); ok {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.outcome != nil {
+			return *r.outcome
+		}
+	}
+	return Outcome{Verdict: Delivered}
 }
 
 // attempt makes a message of a delivery and waits for what becomes of it.

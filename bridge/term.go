@@ -29,7 +29,6 @@ type term struct {
 	core   *core
 	feed   Feed
 	fan    *FanOut
-	topic  string
 	guard  *guard
 
 	ctx      context.Context // of everything but attempts; ends with the term
@@ -47,15 +46,19 @@ type term struct {
 	condition atomic.Pointer[Condition]
 }
 
-func (b *Bridge) newTerm(e LeaseEntry, revision uint64, won time.Duration) *term {
-	t := &term{b: b, logger: b.o.Logger, feed: b.o.Feed(), guard: newGuard(b.o.Clock), done: make(chan struct{}), reads: make(chan struct{}, 32)}
+func (b *Bridge) newTerm(e LeaseEntry, revision uint64, won time.Duration) (*term, error) {
+	feed, err := b.o.Feed()
+	if err != nil {
+		return nil, fmt.Errorf("make the feed: %w", err)
+	}
+	t := &term{b: b, logger: b.o.Logger, feed: feed, guard: newGuard(b.o.Clock), done: make(chan struct{}), reads: make(chan struct{}, 32)}
 	t.inbox.signal = make(chan struct{}, 1)
 	t.fan = &FanOut{t: t, out: make(chan *message.Message)}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.now = b.o.Clock.Boot()
 	t.condition.Store(&Condition{Role: RoleTakingOver, Epoch: e.Epoch, Reasons: []string{"taking over"}})
 	t.core = newCore(t, b.limits, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), e.Epoch, b.o.Holder, won, revision, e)
-	return t
+	return t, nil
 }
 
 // run leads until the lease is lost (an error) or, after ctx ended, handed over (nil).
@@ -295,7 +298,7 @@ func (t *term) openFeed(epoch, floor uint64, done func(uint64, error)) {
 }
 
 func (t *term) startFeed() {
-	events, err := t.feed.Subscribe(t.ctx, t.topic)
+	events, err := t.feed.Subscribe(t.ctx, "")
 	if err != nil {
 		t.over(fmt.Errorf("subscribe to the feed: %w", err))
 		return
@@ -304,6 +307,9 @@ func (t *term) startFeed() {
 	go func() {
 		defer t.tasks.Done()
 		t.fan.take(events)
+		if t.ctx.Err() == nil {
+			t.post(func() { t.over(fmt.Errorf("the feed ended: %w", ErrDeposed)) })
+		}
 	}()
 }
 

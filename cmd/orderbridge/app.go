@@ -2,14 +2,335 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"orderbridge/bridge"
 	"orderbridge/config"
+	"orderbridge/internal/boottime"
+	"orderbridge/internal/bus"
+	"orderbridge/internal/egress"
+	"orderbridge/internal/embedded"
+	"orderbridge/internal/health"
+	"orderbridge/internal/store"
+	"orderbridge/internal/telemetry"
+	"orderbridge/publishers"
+	"orderbridge/subscribers"
 )
 
-// serve wires all parts in the order in which an event meets them, and runs
-// them until ctx ends.
+// app is the running program, its parts in the order in which they start.
+type app struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	metrics *prometheus.Registry
+	health  *health.Server
+	server  *embedded.Server // nil with a bus of the user's own
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	names   store.Names
+	webhook *publishers.Webhook
+	bridge  atomic.Pointer[bridge.Bridge]
+	waits   atomic.Pointer[string] // what the start waits for
+}
+
+// serve runs the program until ctx ends; then it hands over and returns nil.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
-	return errors.New("not wired yet")
+	a := &app{cfg: cfg, log: log}
+	return a.run(ctx, func() {})
+}
+
+// run starts everything, calls started once the bridge stands by or leads, and
+// stops everything in reverse order.
+func (a *app) run(ctx context.Context, started func()) (err error) {
+	a.metrics = telemetry.Registry()
+	a.waiting("starting")
+	a.health, err = health.Listen(health.Options{Listen: a.cfg.HTTPListen, Readiness: a.readiness, Metrics: a.metrics, Log: a.log})
+	if err != nil {
+		return err
+	}
+	healthCtx, stopHealth := context.WithCancel(context.WithoutCancel(ctx))
+	healthDone := make(chan error, 1)
+	go func() { healthDone <- a.health.Run(healthCtx) }()
+	defer func() {
+		stopHealth()
+		err = errors.Join(err, <-healthDone)
+	}()
+
+	defer a.close()
+	b, err := a.wire(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before it had begun
+		}
+		return err
+	}
+	a.bridge.Store(b)
+	a.log.Info("orderbridge is up", "version", telemetry.Version().Version, "http", a.health.Addr().String(), "stream", a.names.Stream, "subscriptions", a.names.Subscriptions)
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return b.Run(ctx) })
+	g.Go(func() error { return a.takeCommands(ctx, b) })
+	started()
+	return g.Wait()
+}
+
+// wire makes the parts, from the bus to the endpoint.
+func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
+	if err := a.connect(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.ensure(ctx); err != nil {
+		return nil, err
+	}
+	stream, err := a.js.Stream(ctx, a.names.Stream)
+	if err != nil {
+		return nil, fmt.Errorf("open stream %q: %w", a.names.Stream, explain(err))
+	}
+	info := stream.CachedInfo()
+
+	recent := &subscribers.Recent{}
+	source := subscribers.NewSource(subscribers.SourceOptions{JetStream: a.js, Stream: a.names.Stream, Recent: recent, Logger: a.log})
+	letters, err := publishers.NewDeadLetters(publishers.DeadLettersOptions{JetStream: a.js, Stream: a.names.DeadLetters,
+		Subject: a.names.DeadLetterSubject, MaxPayload: int(a.nc.MaxPayload())})
+	if err != nil {
+		return nil, err
+	}
+	if a.webhook, err = a.newWebhook(); err != nil {
+		return nil, err
+	}
+	holder, successor := a.holder()
+	b, err := bridge.New(bridge.Options{
+		Feed: func() (bridge.Feed, error) {
+			return subscribers.NewFeed(subscribers.Options{JetStream: a.js, Stream: a.names.Stream, DurablePrefix: a.names.DurablePrefix,
+				Window: a.cfg.Window, Recent: recent, Logger: a.log})
+		},
+		Source:          source,
+		Ledger:          store.NewLedger(a.js, a.names),
+		Lease:           store.NewLease(a.js, a.names, a.log),
+		Records:         store.NewRecords(a.js, a.names.Subscriptions, a.log),
+		DeadLetters:     letters,
+		Clock:           boottime.Clock{},
+		Decoder:         &bridge.Decoder{Stream: a.names.Stream, Created: info.Created},
+		Parse:           a.parse(info.Config.Subjects),
+		Publisher:       a.webhook,
+		Middleware:      []message.HandlerMiddleware{telemetry.NewAttempts(a.metrics).Middleware},
+		Holder:          holder,
+		Successor:       successor,
+		Window:          a.cfg.Window,
+		MaxEventBytes:   a.maxEventBytes(),
+		ShutdownTimeout: a.cfg.ShutdownTimeout.Duration,
+		Logger:          a.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	telemetry.RegisterBridge(a.metrics, b.Condition)
+	return b, nil
+}
+
+// connect starts the embedded server, if the user has no bus, and connects.
+func (a *app) connect(ctx context.Context) (err error) {
+	o := busOptions(a.cfg, a.log)
+	if o.URL == "" {
+		a.waiting("starting the embedded server")
+		a.server, err = embedded.Start(embedded.Options{Dir: a.cfg.DataDir, Listen: a.cfg.NATS.Listen,
+			Sync: a.cfg.EmbeddedSync == config.SyncAlways, Logger: a.log})
+		if err != nil {
+			return err
+		}
+		o.InProcess = a.server
+		if a.cfg.NATS.Listen != "" {
+			a.log.Info("embedded NATS server", "url", a.server.URL(), "data", a.cfg.DataDir)
+		}
+	}
+	a.waiting("connecting to the bus")
+	if a.nc, err = bus.Connect(ctx, o); err != nil {
+		return err
+	}
+	a.js, err = jetstream.New(a.nc, jetstream.WithDefaultTimeout(callTimeout))
+	if err != nil {
+		return fmt.Errorf("use JetStream: %w", err)
+	}
+	return nil
+}
+
+// ensure makes and checks streams and buckets; a bus that cannot be asked yet is
+// asked again.
+func (a *app) ensure(ctx context.Context) error {
+	a.waiting("checking the streams and buckets")
+	names, findings, err := store.Ensure(ctx, a.js, storeOptions(a.cfg, a.log))
+	if err != nil {
+		return explain(err)
+	}
+	a.names = names
+	bad := 0
+	for _, f := range findings {
+		switch f.Severity {
+		case store.Error:
+			bad++
+			a.log.Error(f.Text, "what", f.Subject)
+		case store.Warning:
+			a.log.Warn(f.Text, "what", f.Subject)
+		default:
+			a.log.Info(f.Text, "what", f.Subject)
+		}
+	}
+	if bad > 0 {
+		return fmt.Errorf("%s of the bus %s not fit; the log says what to do", count(bad, "stream or bucket"), map[bool]string{true: "does", false: "do"}[bad == 1])
+	}
+	return nil
+}
+
+func (a *app) newWebhook() (*publishers.Webhook, error) {
+	o := publishers.Options{
+		Version:     telemetry.Version().Version,
+		AllowHTTP:   a.cfg.AllowHTTP,
+		Dev:         a.cfg.Dev,
+		DialControl: egress.Policy{Allow: a.cfg.EgressAllow, Dev: a.cfg.Dev}.Control,
+	}
+	if a.cfg.TrustRoots != "" {
+		pem, err := os.ReadFile(a.cfg.TrustRoots)
+		if err != nil {
+			return nil, fmt.Errorf("read ORDERBRIDGE_TRUST_ROOTS: %w", err)
+		}
+		if o.TrustRoots, err = x509.SystemCertPool(); err != nil {
+			o.TrustRoots = x509.NewCertPool()
+		}
+		if !o.TrustRoots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ORDERBRIDGE_TRUST_ROOTS: %s holds no PEM certificate", a.cfg.TrustRoots)
+		}
+	}
+	return publishers.NewWebhook(o)
+}
+
+// parse reads records under the operator's policy and warns of subjects that
+// the stream does not carry.
+func (a *app) parse(subjects []string) func(string, []byte) (*bridge.Subscription, bridge.Problems) {
+	policy := recordPolicy(a.cfg)
+	return func(id string, data []byte) (*bridge.Subscription, bridge.Problems) {
+		s, problems := bridge.ParseSubscription(id, data, policy)
+		if s != nil {
+			problems = append(problems, s.CheckSubjects(a.names.Stream, subjects)...)
+		}
+		return s, problems
+	}
+}
+
+// maxEventBytes leaves room for the envelope of a dead letter.
+func (a *app) maxEventBytes() int {
+	if a.cfg.MaxEventBytes > 0 {
+		return a.cfg.MaxEventBytes
+	}
+	return int(a.nc.MaxPayload()) - 16<<10
+}
+
+// holder names this replica. The lock on the data directory proves that an
+// embedded server's former bridge is gone.
+func (a *app) holder() (name string, successor bool) {
+	if a.server != nil {
+		return "embedded", true
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:6]), false
+}
+
+// takeCommands answers what operators ask the leader over the bus.
+func (a *app) takeCommands(ctx context.Context, b *bridge.Bridge) error {
+	sub, err := a.nc.Subscribe(a.names.Commands+".redrive", func(m *nats.Msg) {
+		if b.Condition().Role == bridge.RoleStandby {
+			return // the leader answers
+		}
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		answer := redriveAnswer{}
+		var request redriveRequest
+		if err := json.Unmarshal(m.Data, &request); err != nil {
+			answer.Reason = "the request is not readable: " + err.Error()
+		} else if err := b.Redrive(ctx, request.Subscription, request.Generation, request.Sequence); errors.Is(err, bridge.ErrNotLeader) {
+			return
+		} else if err != nil {
+			answer.Reason = err.Error()
+		} else {
+			answer.Accepted = true
+		}
+		if data, err := json.Marshal(answer); err == nil {
+			if err := m.Respond(data); err != nil {
+				a.log.Warn("command could not be answered", "subject", m.Subject, "error", err)
+			}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("subscribe to commands: %w", err)
+	}
+	<-ctx.Done()
+	if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		a.log.Debug("unsubscribe from commands", "error", err)
+	}
+	return nil
+}
+
+func (a *app) waiting(what string) { a.waits.Store(&what) }
+
+// readiness is the body of /readyz.
+func (a *app) readiness() health.Readiness {
+	b := a.bridge.Load()
+	if b == nil {
+		return health.Readiness{Role: health.RoleStandby, Reasons: []string{*a.waits.Load()}}
+	}
+	c := b.Condition()
+	r := health.Readiness{Role: string(c.Role), Reasons: c.Reasons}
+	if !a.nc.IsConnected() {
+		r.Reasons = append(r.Reasons, "the bus is not connected")
+	}
+	r.Ready = len(r.Reasons) == 0
+	return r
+}
+
+// close stops what run has started, in reverse order.
+func (a *app) close() {
+	if a.webhook != nil {
+		if err := a.webhook.Close(); err != nil {
+			a.log.Warn("close connections to endpoints", "error", err)
+		}
+	}
+	if a.nc != nil {
+		drained := make(chan struct{})
+		a.nc.SetClosedHandler(func(*nats.Conn) { close(drained) })
+		if err := a.nc.Drain(); err == nil {
+			select {
+			case <-drained:
+			case <-time.After(5 * time.Second):
+			}
+		}
+		a.nc.Close()
+	}
+	if a.server != nil {
+		a.server.Stop()
+	}
+}
+
+// httpURL is where the program answers; for people and the demo.
+func (a *app) httpURL() string {
+	_, port, err := net.SplitHostPort(a.health.Addr().String())
+	if err != nil {
+		return "http://" + a.health.Addr().String()
+	}
+	return "http://" + net.JoinHostPort("127.0.0.1", port)
 }

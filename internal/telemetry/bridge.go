@@ -1,0 +1,101 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"orderbridge/bridge"
+)
+
+// Attempts is a middleware that measures attempts.
+type Attempts struct {
+	seconds *prometheus.HistogramVec
+}
+
+// NewAttempts registers orderbridge_attempt_seconds, by outcome.
+func NewAttempts(r prometheus.Registerer) *Attempts {
+	a := &Attempts{seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "orderbridge_attempt_seconds",
+		Help:    "How long attempts took, by outcome.",
+		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+	}, []string{"outcome"})}
+	r.MustRegister(a.seconds)
+	return a
+}
+
+// Middleware measures one attempt; it stands outside bridge.Owe.
+func (a *Attempts) Middleware(next message.HandlerFunc) message.HandlerFunc {
+	return func(m *message.Message) ([]*message.Message, error) {
+		start := time.Now()
+		produced, err := next(m)
+		a.seconds.WithLabelValues(bridge.Reported(m.Context()).Verdict.String()).Observe(time.Since(start).Seconds())
+		return produced, err
+	}
+}
+
+// figure is one number of bridge.Figures as a metric.
+type figure struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	of   func(bridge.Condition) float64
+}
+
+// bridgeCollector shows what a bridge says of itself.
+type bridgeCollector struct {
+	condition func() bridge.Condition
+	figures   []figure
+}
+
+// RegisterBridge registers the figures of a bridge.
+func RegisterBridge(r prometheus.Registerer, condition func() bridge.Condition) {
+	c := &bridgeCollector{condition: condition}
+	add := func(kind prometheus.ValueType, name, help string, of func(bridge.Condition) float64) {
+		c.figures = append(c.figures, figure{prometheus.NewDesc("orderbridge_"+name, help, nil, nil), kind, of})
+	}
+	count := func(name, help string, of func(bridge.Figures) uint64) {
+		add(prometheus.CounterValue, name+"_total", help, func(c bridge.Condition) float64 { return float64(of(c.Figures)) })
+	}
+	gauge := func(name, help string, of func(bridge.Figures) int) {
+		add(prometheus.GaugeValue, name, help, func(c bridge.Condition) float64 { return float64(of(c.Figures)) })
+	}
+	count("events", "Events taken from the bus.", func(f bridge.Figures) uint64 { return f.Taken })
+	count("deliveries_matched", "Deliveries that events made.", func(f bridge.Figures) uint64 { return f.Matched })
+	count("deliveries_delivered", "Deliveries that an endpoint took with a 2xx.", func(f bridge.Figures) uint64 { return f.Delivered })
+	count("deliveries_superseded", "Deliveries that a newer event of the same order made needless.", func(f bridge.Figures) uint64 { return f.Superseded })
+	count("attempts_failed", "Attempts that failed.", func(f bridge.Figures) uint64 { return f.Failed })
+	count("attempts_retried", "Attempts after the first of a delivery.", func(f bridge.Figures) uint64 { return f.Retried })
+	count("dead_letters", "Deliveries that were given up.", func(f bridge.Figures) uint64 { return f.Dead })
+	count("lanes_parked", "Lanes written down because they waited too long.", func(f bridge.Figures) uint64 { return f.Parked })
+	gauge("events_unsettled", "Events in memory.", func(f bridge.Figures) int { return f.Unsettled })
+	gauge("deliveries_owed", "Deliveries in memory that the feed's events owe.", func(f bridge.Figures) int { return f.Owed })
+	gauge("lanes_held", "Lanes in the ledger.", func(f bridge.Figures) int { return f.Held })
+	gauge("attempts_running", "Attempts under way.", func(f bridge.Figures) int { return f.Running })
+	gauge("subscriptions", "Subscriptions, of any state.", func(f bridge.Figures) int { return f.Subscriptions })
+	gauge("subscriptions_reading", "Subscriptions that read the stream for themselves.", func(f bridge.Figures) int { return f.Reading })
+	gauge("subscriptions_suspended", "Subscriptions whose endpoint fails.", func(f bridge.Figures) int { return f.Suspended })
+	add(prometheus.GaugeValue, "leader", "1 where this replica leads.", func(c bridge.Condition) float64 {
+		if c.Role == bridge.RoleLeader {
+			return 1
+		}
+		return 0
+	})
+	add(prometheus.GaugeValue, "epoch", "The epoch that this replica leads, 0 if it stands by.", func(c bridge.Condition) float64 { return float64(c.Epoch) })
+	r.MustRegister(c)
+}
+
+// Describe implements prometheus.Collector.
+func (c *bridgeCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, f := range c.figures {
+		ch <- f.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *bridgeCollector) Collect(ch chan<- prometheus.Metric) {
+	condition := c.condition()
+	for _, f := range c.figures {
+		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.of(condition))
+	}
+}
