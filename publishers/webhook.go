@@ -176,7 +176,7 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 	} else {
 		resp.Body.Close()
 	}
-	return statusFailure(resp, body, e, now)
+	return statusFailure(resp, body, e, w.options.Now())
 }
 
 // endpoint is the compiled form of a record, made once for each revision of it.

@@ -280,20 +280,21 @@ func TestConnectionsAreReused(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(proto, func(t *testing.T) {
 			t.Parallel()
-			var opened, atOnce, most atomic.Int32
+			const workers, each = 16, 20
+			var opened atomic.Int32
+			var all sync.WaitGroup // the first request of each worker waits for the others
+			all.Add(workers)
 			server := receiver(t, func(w http.ResponseWriter, r *http.Request) {
 				if r.Proto != proto {
 					t.Errorf("spoke %s", r.Proto)
 				}
-				n := atOnce.Add(1)
-				defer atOnce.Add(-1)
-				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				switch r.Header.Get("X-Attempt") {
+				case "1":
+					all.Done()
+					all.Wait()
+				case "2":
+					w.WriteHeader(500)
 				}
-				status := 200
-				if r.Header.Get("X-Attempt") == "2" {
-					status = 500
-				}
-				w.WriteHeader(status)
 				_, _ = w.Write(make([]byte, 32<<10)) // small enough to be read to its end
 			}, func(s *httptest.Server) {
 				s.EnableHTTP2 = proto == "HTTP/2.0"
@@ -304,23 +305,29 @@ func TestConnectionsAreReused(t *testing.T) {
 				}
 			})
 			w := newWebhook(t)
-			const workers, each = 16, 20
+			send := func(attempt int) {
+				d := delivery(server.URL)
+				d.Attempt = attempt
+				if err := publish(shortly(t), w, d); (err == nil) != (attempt != 2) {
+					t.Errorf("attempt %d: %v", attempt, err)
+				}
+			}
 			var group sync.WaitGroup
+			for range workers {
+				group.Go(func() { send(1) })
+			}
+			group.Wait()
+			before := opened.Load()
 			for range workers {
 				group.Go(func() {
 					for i := range each {
-						d := delivery(server.URL)
-						d.Attempt = 1 + i%2
-						if err := publish(shortly(t), w, d); (err == nil) != (d.Attempt == 1) {
-							t.Errorf("attempt %d: %v", d.Attempt, err)
-						}
+						send(2 + i%2)
 					}
 				})
 			}
 			group.Wait()
-			// A connection that comes free while another is being made leaves one too many.
-			if n := opened.Load(); n > 2*workers {
-				t.Errorf("%d connections for %d requests, %d at once", n, workers*each, most.Load())
+			if n := opened.Load(); n != before {
+				t.Errorf("%d connections for %d requests at once, %d more for the next %d", before, workers, n-before, workers*each)
 			}
 		})
 	}
@@ -430,11 +437,16 @@ func rawServer(t *testing.T, serve func(*tls.Conn)) string {
 func TestBrokenAnswers(t *testing.T) {
 	t.Parallel()
 	reset := func(c *tls.Conn) { _ = c.NetConn().(*net.TCPConn).SetLinger(0); c.NetConn().Close() }
+	const unread = 6 << 20 // what may lie in the socket buffers of both sides
 	endless := func(start, more string) func(*tls.Conn) {
 		return func(c *tls.Conn) {
 			_, _ = io.WriteString(c, start)
-			for {
+			for sent := 0; ; sent += len(more) {
 				if _, err := io.WriteString(c, more); err != nil {
+					return
+				}
+				if sent > unread {
+					t.Error("the endless answer is read on and on")
 					return
 				}
 			}
@@ -680,6 +692,17 @@ func TestConnectionThatTheServerClosed(t *testing.T) {
 		}
 	}
 	if n := requests.Load(); n != 3 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// A new connection that breaks is a failed attempt: nothing is sent twice.
+func TestBrokenConnectionIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int32
+	target := rawServer(t, func(c *tls.Conn) { requests.Add(1); c.Close() })
+	attemptError(t, publish(shortly(t), newWebhook(t), delivery(target)))
+	if n := requests.Load(); n != 1 {
 		t.Errorf("%d requests", n)
 	}
 }
