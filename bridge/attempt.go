@@ -1,0 +1,347 @@
+package bridge
+
+import "time"
+
+// attempt is one HTTP request of a delivery, or the burial of a dead letter.
+type attempt struct {
+	lane       *lane
+	item       *item
+	probe      bool
+	burial     bool
+	ended      bool
+	at         time.Duration
+	Delivery   Delivery // Event is nil if it must be read by sequence
+	Seq        uint64
+	DeadLetter uint64 // not 0: the event is read from this dead letter
+	token      any    // of whoever runs it
+}
+
+// offer lets a lane run its head as soon as the subscription allows it.
+func (s *sub) offer(ln *lane) {
+	if s.dead || ln.ready || ln.run != nil || len(ln.q) == 0 {
+		return
+	}
+	if ln.next > s.core.out.boot() && !(s.breaker && s.probing()) {
+		return // its timer offers it again
+	}
+	ln.ready = true
+	s.ready = append(s.ready, ln)
+	s.pump()
+}
+
+// kick offers every lane: a reason to wait has gone.
+func (s *sub) kick() {
+	for _, token := range sorted(s.lanes) {
+		if ln := s.lanes[token]; ln != nil {
+			s.offer(ln)
+		}
+	}
+	s.pump()
+	s.pumpReader()
+}
+
+// pump starts attempts for ready lanes.
+func (s *sub) pump() {
+	c := s.core
+	for len(s.ready) > 0 && s.open() && s.inFlight < s.maxInFlight() {
+		if c.running >= c.MaxRunning {
+			c.blocked[s] = struct{}{}
+			return
+		}
+		ln := s.ready[0]
+		s.ready[0] = nil
+		s.ready = s.ready[1:]
+		ln.ready = false
+		if len(ln.q) == 0 || ln.run != nil || s.lanes[ln.token] != ln {
+			continue
+		}
+		if ln.held && c.stale(ln.ledgerKey()) {
+			c.blocked[s] = struct{}{}
+			continue
+		}
+		probe := s.breaker
+		if !probe && ln.next > c.out.boot() {
+			continue
+		}
+		if probe {
+			s.probeAt = noTime // until this one has ended
+		}
+		ln.start(probe)
+	}
+	if len(s.ready) == 0 {
+		s.ready = nil
+	}
+}
+
+// open tells whether the subscription may start an attempt now. If time alone
+// can change it, it is seen to that the subscription is asked again.
+func (s *sub) open() bool {
+	c := s.core
+	if s.busy || len(s.revs) > 0 || s.dead || s.rec == nil || !s.active || !s.valid || s.suspended || s.mode != live && s.mode != reading {
+		return false // kicked when that changes
+	}
+	if !c.canSend() || s.mode == reading && c.stale(s.id) {
+		if !c.stopping {
+			c.blocked[s] = struct{}{}
+		}
+		return false
+	}
+	now := c.out.boot()
+	if s.notBefore > now {
+		return false // its timer kicks it
+	}
+	if s.breaker {
+		return s.probing()
+	}
+	return true
+}
+
+func (s *sub) probing() bool { return s.probeAt <= s.core.out.boot() }
+
+func (s *sub) maxInFlight() int {
+	if s.breaker {
+		return s.inFlight + 1 // a probe goes beside what still runs
+	}
+	return s.rec.MaxInFlight
+}
+
+func (ln *lane) start(probe bool) {
+	s := ln.sub
+	c := s.core
+	it := ln.q[0]
+	a := &attempt{lane: ln, item: it, probe: probe, at: c.out.boot(), Seq: it.seq,
+		Delivery: Delivery{Subscription: s.rec, Event: it.ev, Generation: s.gen, Attempt: ln.attempts + 1, Redrive: ln.redrive > 0}}
+	a.DeadLetter = ln.redrive
+	ln.run = a
+	s.inFlight++
+	c.running++
+	if ln.attempts > 0 {
+		c.figures.Retried++
+	}
+	c.out.attempt(a)
+}
+
+// ended is the input of an attempt's outcome. ev is the event if it had to be
+// read for it.
+func (c *core) ended(a *attempt, o Outcome, ev *Event) {
+	if c.dead || a.ended {
+		return
+	}
+	a.ended = true
+	ln, it := a.lane, a.item
+	s := ln.sub
+	s.inFlight--
+	c.running--
+	ln.run = nil
+	if s.dead {
+		return
+	}
+	c.judge(a, o, ev)
+	if ln.run == nil {
+		if len(ln.q) > 0 && !(ln.q[0] == it && o.Verdict != Delivered) {
+			s.offer(ln)
+		} else {
+			ln.drop()
+		}
+	}
+	s.pump()
+	c.expandNext()
+	if c.running == c.MaxRunning-1 && len(c.blocked) > 0 {
+		for _, b := range ordered(c.blocked) {
+			delete(c.blocked, b)
+			b.pump()
+			break
+		}
+	}
+}
+
+func (c *core) judge(a *attempt, o Outcome, ev *Event) {
+	ln, it := a.lane, a.item
+	s := ln.sub
+	now := c.out.boot()
+	switch o.Verdict {
+	case Delivered:
+		c.figures.Delivered++
+		s.failures, s.probes = 0, 0
+		ln.remove(it)
+		if s.breaker {
+			s.closeBreaker()
+		}
+		return
+	case NotAttempted:
+		if a.probe {
+			s.probeIn(c.Renew)
+		}
+		if !it.gone && !c.stopping {
+			ln.next = now + c.Renew
+			ln.wake()
+		}
+		return
+	}
+	c.figures.Failed++
+	if a.probe {
+		s.probes++
+		s.probeIn(min(c.ProbeMin<<min(s.probes, 16), c.ProbeMax))
+	}
+	if it.gone { // superseded, or no longer the lane's while it ran
+		return
+	}
+	if o.RetryAfter > 0 {
+		s.waitUntil(now + o.RetryAfter)
+	}
+	if o.EndpointFault {
+		s.failures++
+		if s.failures >= c.Failures && !s.breaker {
+			s.openBreaker(o.Reason)
+		}
+	}
+	if o.Verdict == SuspendedByReceiver && !s.suspended {
+		s.suspended = true
+		s.reason = o.Reason
+		s.changed()
+		c.out.log(logWarn, "suspended by the receiver: 410 Gone; put or activate the record to resume", "subscription_id", s.id)
+		s.goReading(reasonGone, nil)
+		s.shed()
+	}
+	if s.mode == reading && !it.reader && !it.inLedger && s.reader.at < it.seq {
+		// Left over from the feed: the reader has yet to come to it.
+		it.gone = true
+		ln.take(it)
+		ln.maxSeq = 0
+		if n := len(ln.q); n > 0 {
+			ln.maxSeq = ln.q[n-1].seq
+		}
+		if ln.held {
+			ln.write()
+		}
+		return
+	}
+	if s.rec.Coalesce && len(ln.q) > 1 && ln.q[0] == it && supersedes(s.rec, ln.q[1], it) {
+		ln.take(it)
+		c.superseded(it)
+	}
+	ln.attempts++
+	ln.lastStatus, ln.lastError, ln.fault = o.Status, o.Reason, o.EndpointFault
+	schedule := s.rec.RetrySchedule()
+	if o.Verdict == GiveUp || ln.attempts > len(schedule) {
+		ln.bury(ln.q[0], o, ev)
+		return
+	}
+	wait := schedule[ln.attempts-1]
+	wait += time.Duration((c.rng.Float64()*2 - 1) * 0.1 * float64(wait))
+	wait = max(wait, o.RetryAfter)
+	ln.next, ln.nextWall = now+wait, c.out.wall().Add(wait)
+	ln.hold()
+	if s.held > c.Lanes || len(ln.q) > c.Lane {
+		s.goReading(reasonBacklog, nil)
+	}
+	ln.write()
+	ln.wake()
+}
+
+func (ln *lane) take(it *item) {
+	for i, x := range ln.q {
+		if x == it {
+			if i == 0 {
+				ln.q[0] = nil
+				ln.q = ln.q[1:]
+			} else {
+				ln.q = append(ln.q[:i:i], ln.q[i+1:]...)
+			}
+			return
+		}
+	}
+}
+
+// remove ends a delivery: it succeeded, or its dead letter is stored.
+func (ln *lane) remove(it *item) {
+	s := ln.sub
+	if ln.redrive > 0 {
+		ln.removeRedriven(it)
+		return
+	}
+	if !it.gone {
+		ln.take(it)
+		s.settleItem(it)
+		it.gone = true
+	} else if (s.mode == reading || s.mode == going) && it.seq >= s.reader.from {
+		s.reader.done.add(it.seq, it.seq)
+		s.reader.moved = true
+	}
+	ln.attempts, ln.next, ln.nextWall, ln.lastStatus, ln.lastError, ln.fault = 0, 0, time.Time{}, 0, "", false
+	if ln.held {
+		ln.write()
+	}
+	s.pumpReader()
+}
+
+// removeRedriven: the old dead letter goes first, then the entry (R14).
+func (ln *lane) removeRedriven(it *item) {
+	c := ln.sub.core
+	hold := &attempt{lane: ln, item: it, burial: true}
+	ln.run = hold
+	var try func()
+	try = func() {
+		c.out.unbury(ln.redrive, func(err error) {
+			if c.dead || ln.sub.dead {
+				return
+			}
+			if err != nil {
+				c.out.log(logWarn, "redriven dead letter could not be removed, tried again", "subscription_id", ln.sub.id, "error", err)
+				c.after(c.Busy, try)
+				return
+			}
+			ln.run = nil
+			ln.take(it)
+			it.gone = true
+			ln.write()
+		})
+	}
+	try()
+}
+
+// bury stores the dead letter; the lane is busy until it is confirmed (R14).
+func (ln *lane) bury(it *item, o Outcome, ev *Event) {
+	s := ln.sub
+	c := s.core
+	a := &attempt{lane: ln, item: it, burial: true}
+	ln.run = a
+	if ev == nil || ev.Seq != it.seq {
+		ev = it.ev
+	}
+	d := DeadLetter{Subscription: s.id, Generation: s.gen, Lane: ln.token, Key: ln.key, Reason: o.Reason, Attempts: ln.attempts,
+		LastStatus: o.Status, Sequence: it.seq, Time: c.out.wall(), Event: ev, ID: c.nextID()}
+	if d.Key == "" {
+		d.Key = ln.token
+	}
+	if ev != nil {
+		d.DeliveryID = deliveryID(ev, s.id, s.gen)
+	}
+	var try func()
+	try = func() {
+		c.out.bury(d, func(err error) {
+			if c.dead || s.dead {
+				return
+			}
+			if it.gone { // superseded meanwhile
+				ln.run = nil
+				ln.attempts, ln.next = 0, 0
+				s.offer(ln)
+				return
+			}
+			if err != nil {
+				c.out.log(logWarn, "dead letter could not be stored: kept and tried again", "subscription_id", s.id, "sequence", it.seq, "error", err)
+				c.after(c.Busy, try)
+				return
+			}
+			ln.run = nil
+			c.figures.Dead++
+			c.out.log(logWarn, "dead letter", "subscription_id", s.id, "sequence", it.seq, "order", d.Key, "attempts", d.Attempts, "status", d.LastStatus, "reason", d.Reason)
+			s.probes = 0
+			ln.remove(it)
+			s.offer(ln)
+			ln.drop()
+		})
+	}
+	try()
+}
