@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -69,9 +70,10 @@ type Decoder struct {
 	// DefaultSubjectLayout, "-" none.
 	SubjectLayout string
 
-	once   sync.Once
-	paths  *pathNode
-	layout []string
+	once     sync.Once
+	paths    *pathNode
+	layout   []string
+	idPrefix string
 }
 
 // field is one of the things that a payload or a subject tells.
@@ -135,6 +137,7 @@ func (d *Decoder) init() {
 	d.paths.add(d.LegacyOrderIDPaths, DefaultLegacyOrderIDPaths, fieldLegacyOrderID)
 	d.paths.add(d.TypePaths, DefaultTypePaths, fieldType)
 	d.paths.add(d.TenantPaths, DefaultTenantPaths, fieldTenant)
+	d.idPrefix = fmt.Sprintf("%s-%d-", d.Stream, d.Created.Unix())
 	switch d.SubjectLayout {
 	case "":
 		d.layout = strings.Split(DefaultSubjectLayout, ".")
@@ -154,7 +157,7 @@ func (d *Decoder) Decode(m *Message) *Event {
 	e.ID = first(exactHeader(m.Header, "Nats-Msg-Id"), ceHeader(m.Header, "ce-id"), eventID)
 	switch {
 	case e.ID == "":
-		e.ID = fmt.Sprintf("%s-%d-%d", d.Stream, d.Created.Unix(), m.Seq)
+		e.ID = d.idPrefix + strconv.FormatUint(m.Seq, 10)
 	case !isPlainEventID(e.ID):
 		sum := sha256.Sum256([]byte(e.ID))
 		e.ID = "sha256-" + hex.EncodeToString(sum[:])

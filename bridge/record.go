@@ -75,7 +75,7 @@ func checkJSON(data []byte) error {
 		return errors.New("the record begins with a byte order mark; save it as UTF-8 without one")
 	case !utf8.Valid(data):
 		return errors.New("the record is not UTF-8; save it as UTF-8")
-	case !json.Valid(data):
+	case !validJSON(data):
 		var syntax *json.SyntaxError
 		var v any
 		if err := json.Unmarshal(data, &v); errors.As(err, &syntax) {
@@ -207,23 +207,27 @@ func (r *recordReader) checkTogether() {
 // object reads each member of an object with its reader; prefix is the path of
 // the object with a dot at its end.
 func (r *recordReader) object(prefix string, v gjson.Result, members map[string]memberReader) {
-	seen := make(map[string]bool, 8)
+	var few [16]string
+	seen := few[:0]
 	v.ForEach(func(k, v gjson.Result) bool {
 		name := k.String()
-		field := prefix + name
+		field := name
+		if prefix != "" {
+			field = prefix + name
+		}
 		read, known := members[name]
 		switch {
 		case !known:
 			r.fail(prefix+strings.Trim(quote(name), `"`), "is unknown; the nearest known member is %s",
 				quote(prefix+nearest(name, slices.Sorted(maps.Keys(members)))))
-		case seen[name]:
+		case slices.Contains(seen, name):
 			r.fail(field, "is given more than once; keep one")
 		case v.Type == gjson.Null:
 			r.fail(field, "is null; give a value or leave it out")
 		default:
 			read(r, field, v)
 		}
-		seen[name] = true
+		seen = append(seen, name)
 		return r.errors <= maxProblems
 	})
 }
