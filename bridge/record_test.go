@@ -114,6 +114,8 @@ var badRecords = []struct {
 	{"id", `{"targetURL":"https://h/","id":"other"}`, "id", `"other", but the record stands under the key "erp"`, true},
 	{"startFrom", `{"targetURL":"https://h/","startFrom":"yesterday"}`, "startFrom", `"yesterday"`, false},
 	{"createdAt", `{"targetURL":"https://h/","createdAt":"today"}`, "createdAt", `"today"`, false},
+	{"control character in a label's name", `{"targetURL":"https://h/","labels":{"a\nb":"x"}}`, `labels.a\nb`, "a name must have", false},
+	{"unknown with a control character", `{"targetURL":"https://h/","x\u0000":1}`, `x\x00`, "unknown", false},
 	{"labels", `{"targetURL":"https://h/","labels":{"a":1}}`, "labels.a", "a number", false},
 
 	{"B6 60", `{"targetURL":"https://h/","connectionTimeout":"60"}`, "connectionTimeout", `"60"`, false},
