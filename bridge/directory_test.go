@@ -133,6 +133,39 @@ func TestDirectoryAgainstNaive(t *testing.T) {
 	}
 }
 
+// TestLongListsLoseTheRightOne: lists that are too long to be searched keep the
+// places of their subscriptions, over any order of puts and removals.
+func TestLongListsLoseTheRightOne(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 3))
+	d, want := NewDirectory(), map[string]*Subscription{}
+	for step := range 4000 {
+		id := fmt.Sprintf("s%03d", r.IntN(300))
+		if step/1000%2 == 0 || r.IntN(3) == 0 {
+			want[id] = &Subscription{ID: id}
+			d.Put(want[id])
+		} else {
+			d.Remove(id)
+			delete(want, id)
+		}
+		if step%50 > 0 {
+			continue
+		}
+		got, _ := d.Match(&Event{Message: Message{Subject: "a"}}, nil)
+		if len(got) != len(want) {
+			t.Fatalf("step %d: %d matches of %d", step, len(got), len(want))
+		}
+		for _, s := range got {
+			if want[s.ID] != s {
+				t.Fatalf("step %d: %s is not the one that was put last", step, s.ID)
+			}
+		}
+	}
+	if held := d.root.rest.untyped.untied; len(held.at) != len(held.list) {
+		t.Errorf("%d places of %d subscriptions", len(held.at), len(held.list))
+	}
+}
+
 func TestDirectoryIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	d := NewDirectory()
