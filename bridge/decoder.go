@@ -355,13 +355,13 @@ func anyCaseHeader(h map[string][]string, name string) string {
 	if v := exactHeader(h, name); v != "" {
 		return v
 	}
-	best := ""
+	best, value := "", ""
 	for k, vs := range h {
 		if len(k) == len(name) && len(vs) > 0 && vs[0] != "" && strings.EqualFold(k, name) && (best == "" || k < best) {
-			best = k
+			best, value = k, vs[0]
 		}
 	}
-	return exactHeader(h, best)
+	return value
 }
 
 func ceHeader(h map[string][]string, name string) string {

@@ -43,7 +43,8 @@ func FuzzSubjectMatches(f *testing.F) {
 	f.Add(">", "a")
 	f.Add("a.b", "a.b")
 	f.Fuzz(func(t *testing.T, filter, subject string) {
-		if !server.IsValidSubject(filter) || !server.IsValidLiteralSubject(subject) {
+		// A record may not hold filters like a*b, over which the server's own functions differ.
+		if checkFilter(filter) != "" || !server.IsValidSubject(filter) || !server.IsValidLiteralSubject(subject) {
 			return
 		}
 		if got, want := SubjectMatches(filter, subject), server.SubjectMatchesFilter(subject, filter); got != want {
