@@ -471,23 +471,3 @@ func TestFeedIdleCheck(t *testing.T) {
 		t.Errorf("noticed only after %s", d)
 	}
 }
-
-func BenchmarkFeed(b *testing.B) {
-	js := testbus.Start(b).JetStream()
-	makeStream(b, js)
-	f := newTestFeed(b, js, Options{})
-	if _, err := f.Open(testContext(b), 1, 0); err != nil {
-		b.Fatal(err)
-	}
-	publishMany(b, js, 1, b.N, 500)
-	b.ResetTimer()
-	msgs, err := f.Subscribe(context.Background(), "")
-	if err != nil {
-		b.Fatal(err)
-	}
-	for range b.N {
-		(<-msgs).Ack()
-	}
-	b.StopTimer()
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
-}
