@@ -69,12 +69,25 @@ func Start(o Options) (*Server, error) {
 	log := &logger{log: o.Logger.With("component", "embedded")}
 	s.SetLoggerV2(log, false, false, false)
 	s.Start()
-	if !s.ReadyForConnections(startTimeout) {
+	if err := ready(s, log); err != nil {
 		s.Shutdown()
 		s.WaitForShutdown()
-		return nil, errors.Join(fmt.Errorf("embedded server on %q not ready after %s%s", o.Dir, startTimeout, log.last()), lock.Close())
+		return nil, errors.Join(fmt.Errorf("embedded server on %q: %w", o.Dir, err), lock.Close())
 	}
 	return &Server{s: s, lock: lock}, nil
+}
+
+// ready waits until the server accepts connections, or has said why it never will.
+func ready(s *server.Server, log *logger) error {
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); {
+		if s.ReadyForConnections(100 * time.Millisecond) {
+			return nil
+		}
+		if why := log.fatal(); why != "" {
+			return errors.New(why)
+		}
+	}
+	return fmt.Errorf("not ready after %s", startTimeout)
 }
 
 // InProcessConn opens a connection without a socket.
@@ -139,29 +152,23 @@ func splitListen(addr string) (host string, port int, err error) {
 type logger struct {
 	log *slog.Logger
 	mu  sync.Mutex
-	err string
+	why string // it gave up
 }
 
-func (l *logger) last() string {
+func (l *logger) fatal() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err == "" {
-		return ""
-	}
-	return ": " + l.err
-}
-
-func (l *logger) keep(format string, v ...any) string {
-	s := strings.TrimSpace(fmt.Sprintf(format, v...))
-	l.mu.Lock()
-	l.err = s
-	l.mu.Unlock()
-	return s
+	return l.why
 }
 
 func (l *logger) Noticef(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }
 func (l *logger) Warnf(format string, v ...any)   { l.log.Warn(fmt.Sprintf(format, v...)) }
-func (l *logger) Errorf(format string, v ...any)  { l.log.Error(l.keep(format, v...)) }
-func (l *logger) Fatalf(format string, v ...any)  { l.log.Error(l.keep(format, v...)) }
+func (l *logger) Errorf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
 func (l *logger) Debugf(string, ...any)           {}
 func (l *logger) Tracef(string, ...any)           {}
+
+func (l *logger) Fatalf(format string, v ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.why = strings.TrimSpace(fmt.Sprintf(format, v...))
+}
