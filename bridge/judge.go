@@ -17,6 +17,7 @@ var ErrCut = errors.New("cut off by our own stop")
 // Verdict is what becomes of a delivery after an attempt.
 type Verdict int
 
+// The verdicts.
 const (
 	Delivered           Verdict = iota // a 2xx: nothing is owed any more
 	Retry                              // a counted failure: again on the schedule, then a dead letter

@@ -31,6 +31,7 @@ func BenchmarkPublish(b *testing.B) {
 	const connections = 64
 
 	run := func(b *testing.B, attempt func() error) {
+		b.Helper()
 		b.ReportAllocs()
 		var left atomic.Int64
 		left.Store(int64(b.N))
@@ -57,7 +58,7 @@ func BenchmarkPublish(b *testing.B) {
 		{"Webhook-Timestamp", "1772366400"}, {"X-Attempt", "1"}, {"X-Order-Id", "4711"}, {"X-Event-Type", "OrderAccepted"},
 	}
 	b.Run("client", func(b *testing.B) {
-		client := bareClient()
+		client := bareClient(b)
 		run(b, func() error {
 			req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, server.URL, bytes.NewReader(body))
 			if err != nil {
@@ -96,9 +97,10 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func bareClient() *http.Client {
+func bareClient(b *testing.B) *http.Client {
+	b.Helper()
 	return &http.Client{Transport: &http.Transport{
-		TLSClientConfig:     &tls.Config{RootCAs: testCA().Pool()},
+		TLSClientConfig:     &tls.Config{RootCAs: testCA(b).Pool()},
 		MaxIdleConnsPerHost: 64,
 		DisableCompression:  true,
 	}}

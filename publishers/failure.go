@@ -24,8 +24,9 @@ const maxReason = 1 << 10
 // transportFailure says why there was no answer. Errors are told apart by
 // type; the text of those that nobody knows is passed on.
 func transportFailure(err error, host string, timeout, connect time.Duration) *bridge.AttemptError {
-	fault, reason := bridge.FaultTransport, ""
+	fault := bridge.FaultTransport
 	var (
+		reason   string
 		policy   *policyError
 		dns      *net.DNSError
 		step     *connectError
@@ -117,8 +118,8 @@ func (e *endpoint) redact(s string) string {
 }
 
 // oneLine makes foreign text fit for a log line: white space becomes a blank,
-// control characters and what is no UTF-8 go, and it is at most max bytes long.
-func oneLine(s string, max int) string {
+// control characters and what is no UTF-8 go, and it is at most limit bytes long.
+func oneLine(s string, limit int) string {
 	var b strings.Builder
 	blank := false
 	for i := 0; i < len(s); {
@@ -137,7 +138,7 @@ func oneLine(s string, max int) string {
 		if blank {
 			need++
 		}
-		if b.Len()+need > max {
+		if b.Len()+need > limit {
 			break
 		}
 		if blank {

@@ -191,7 +191,7 @@ func binaryAttributes(e *bridge.Event) map[string]string {
 // attributeName reports whether CloudEvents allows the name; data is no attribute.
 func attributeName(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9') {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
 			return false
 		}
 	}

@@ -231,7 +231,7 @@ func validTraceparent(s string) bool {
 		return false
 	}
 	for i := 3; i < len(s); i++ {
-		if c := s[i]; i != 35 && i != 52 && !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
+		if c := s[i]; i != 35 && i != 52 && (c < '0' || c > '9') && (c < 'a' || c > 'f') {
 			return false
 		}
 	}

@@ -485,7 +485,7 @@ func FuzzTemplate(f *testing.F) {
 				t.Fatalf("%q with %q: request target %q", target, id, uri)
 			}
 		}
-		if _, err := http.NewRequest("GET", u.Scheme+"://"+u.Host+uri, nil); err != nil && strings.HasPrefix(uri, "/") {
+		if _, err := http.NewRequest(http.MethodGet, u.Scheme+"://"+u.Host+uri, nil); err != nil && strings.HasPrefix(uri, "/") {
 			t.Fatalf("%q with %q: %v", target, id, err)
 		}
 	})

@@ -224,7 +224,7 @@ func escapeText(s string) string {
 		c := s[i]
 		switch {
 		case c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0,
-			c == '%' && !(i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2])):
+			c == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2])):
 			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
 		default:
 			b = append(b, c)

@@ -108,7 +108,7 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 	}
 	client := tls.Client(conn, config)
 	if err := client.HandshakeContext(ctx); err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, &connectError{stepHandshake, err}
 	}
 	return client, nil

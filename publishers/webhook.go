@@ -30,7 +30,7 @@ type Options struct {
 	// issuer nobody knows (host name and time are still checked).
 	Dev bool
 	// DialControl is asked before each dial, with the resolved address; its
-	// error is the reason of the failed attempt. nil: everything may be dialled.
+	// error is the reason of the failed attempt. nil: everything may be dialed.
 	DialControl func(network, address string, c syscall.RawConn) error
 	// MaxIdleConns bounds the connections that are kept open for reuse, over
 	// all hosts; each takes a file descriptor. Default 4096.
@@ -174,7 +174,7 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 	if resp.StatusCode >= 300 { // a 1xx here has taken the connection over: it has no body
 		body = readSome(resp.Body)
 	} else {
-		resp.Body.Close()
+		_ = resp.Body.Close()
 	}
 	return statusFailure(resp, body, e, w.options.Now())
 }

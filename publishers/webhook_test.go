@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -23,49 +23,53 @@ import (
 	"orderbridge/internal/testcert"
 )
 
-var testCA = sync.OnceValue(func() *testcert.CA {
-	ca, err := testcert.NewCA()
+var newCA = sync.OnceValues(testcert.NewCA)
+
+// testCA is the one authority of the tests.
+func testCA(tb testing.TB) *testcert.CA {
+	tb.Helper()
+	ca, err := newCA()
 	if err != nil {
-		panic(err)
+		tb.Fatal(err)
 	}
 	return ca
-})
+}
 
-// issued is a certificate for the test receivers, or what make returns.
-func issued(t testing.TB, make func(hosts ...string) (tls.Certificate, error)) tls.Certificate {
-	t.Helper()
-	cert, err := make("localhost", "127.0.0.1")
+// issued is a certificate for the test receivers, made by issue.
+func issued(tb testing.TB, issue func(hosts ...string) (tls.Certificate, error)) tls.Certificate {
+	tb.Helper()
+	cert, err := issue("localhost", "127.0.0.1")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return cert
 }
 
 // receiver is a TLS server with a certificate of the test authority.
-func receiver(t testing.TB, h http.HandlerFunc, change ...func(*httptest.Server)) *httptest.Server {
-	t.Helper()
+func receiver(tb testing.TB, h http.HandlerFunc, change ...func(*httptest.Server)) *httptest.Server {
+	tb.Helper()
 	s := httptest.NewUnstartedServer(h)
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{issued(t, testCA().Issue)}}
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{issued(tb, testCA(tb).Issue)}}
 	for _, c := range change {
 		c(s)
 	}
 	s.StartTLS()
-	t.Cleanup(s.Close)
+	tb.Cleanup(s.Close)
 	return s
 }
 
-func newWebhook(t testing.TB, change ...func(*Options)) *Webhook {
-	t.Helper()
-	o := Options{Version: "test", TrustRoots: testCA().Pool()}
+func newWebhook(tb testing.TB, change ...func(*Options)) *Webhook {
+	tb.Helper()
+	o := Options{Version: "test", TrustRoots: testCA(tb).Pool()}
 	for _, c := range change {
 		c(&o)
 	}
 	w, err := NewWebhook(o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { w.Close() })
+	tb.Cleanup(func() { w.Close() })
 	return w
 }
 
@@ -87,10 +91,10 @@ func publish(ctx context.Context, w *Webhook, d *bridge.Delivery) error {
 }
 
 // shortly bounds a test that would hang if what it tests were broken.
-func shortly(t testing.TB) context.Context {
-	t.Helper()
+func shortly(tb testing.TB) context.Context {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	t.Cleanup(cancel)
+	tb.Cleanup(cancel)
 	return ctx
 }
 
@@ -129,7 +133,7 @@ func TestContractD7PostArrivesAsRendered(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := <-requests
-	if r.Method != "POST" || r.RequestURI != "/orders/a%2Fb%20%C3%BC" || r.body != `{"orderId":"4711"}` {
+	if r.Method != http.MethodPost || r.RequestURI != "/orders/a%2Fb%20%C3%BC" || r.body != `{"orderId":"4711"}` {
 		t.Errorf("got %s %s %s", r.Method, r.RequestURI, r.body)
 	}
 	if r.ContentLength != int64(len(r.body)) || len(r.TransferEncoding) > 0 {
@@ -162,7 +166,7 @@ func TestContractD2GetHasNoBody(t *testing.T) {
 	r := <-requests
 	_, hasType := r.Header["Content-Type"]
 	_, hasLength := r.Header["Content-Length"]
-	if r.Method != "GET" || r.RequestURI != "/?orderId=4711" || hasType || hasLength || len(r.TransferEncoding) > 0 {
+	if r.Method != http.MethodGet || r.RequestURI != "/?orderId=4711" || hasType || hasLength || len(r.TransferEncoding) > 0 {
 		t.Errorf("got %s %s %v", r.Method, r.RequestURI, r.Header)
 	}
 }
@@ -254,7 +258,7 @@ func TestRetryAfterBothForms(t *testing.T) {
 func TestReasonHoldsNoSecret(t *testing.T) {
 	t.Parallel()
 	server := receiver(t, func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(400)
+		w.WriteHeader(http.StatusBadRequest)
 		_, password, _ := r.BasicAuth()
 		fmt.Fprintf(w, "you sent\r\n\x1b[31m %s %s %s %s", r.RequestURI, r.Header.Get("Authorization"), password, r.Header.Get("X-Api-Token"))
 	})
@@ -293,7 +297,7 @@ func TestConnectionsAreReused(t *testing.T) {
 					all.Done()
 					all.Wait()
 				case "2":
-					w.WriteHeader(500)
+					w.WriteHeader(http.StatusInternalServerError)
 				}
 				_, _ = w.Write(make([]byte, 32<<10)) // small enough to be read to its end
 			}, func(s *httptest.Server) {
@@ -410,7 +414,7 @@ func TestHangingEndpointEndsAtTheDeadline(t *testing.T) {
 // is read before.
 func rawServer(t *testing.T, serve func(*tls.Conn)) string {
 	t.Helper()
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{issued(t, testCA().Issue)}})
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{issued(t, testCA(t).Issue)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -498,7 +502,7 @@ func TestContractD9Certificates(t *testing.T) {
 	cert := func(c tls.Certificate) func(*httptest.Server) {
 		return func(s *httptest.Server) { s.TLS.Certificates = []tls.Certificate{c} }
 	}
-	other, err := testCA().Issue("other.example.com")
+	other, err := testCA(t).Issue("other.example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -509,13 +513,13 @@ func TestContractD9Certificates(t *testing.T) {
 		want   string // "" is success
 	}{
 		{"good", func(*httptest.Server) {}, false, ""},
-		{"expired", cert(issued(t, testCA().IssueExpired)), false, "TLS: the certificate has expired or is not valid yet"},
+		{"expired", cert(issued(t, testCA(t).IssueExpired)), false, "TLS: the certificate has expired or is not valid yet"},
 		{"self-signed", cert(issued(t, testcert.SelfSigned)), false, "TLS: the certificate is signed by an unknown authority, or by itself"},
 		{"wrong host", cert(other), false, `TLS: the certificate is not valid for host "127.0.0.1"`},
 		{"TLS 1.1 only", func(s *httptest.Server) { s.TLS.MinVersion, s.TLS.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, false, "TLS: refused by the server: tls: protocol version not supported"},
 		{"TLS 1.2 only", func(s *httptest.Server) { s.TLS.MaxVersion = tls.VersionTLS12 }, false, ""},
 		{"dev: self-signed", cert(issued(t, testcert.SelfSigned)), true, ""},
-		{"dev: expired", cert(issued(t, testCA().IssueExpired)), true, "TLS: the certificate has expired or is not valid yet"},
+		{"dev: expired", cert(issued(t, testCA(t).IssueExpired)), true, "TLS: the certificate has expired or is not valid yet"},
 		{"dev: wrong host", cert(other), true, `TLS: the certificate is not valid for host "127.0.0.1"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -586,10 +590,10 @@ func TestPolicy(t *testing.T) {
 	server := receiver(t, func(http.ResponseWriter, *http.Request) {})
 	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(plain.Close)
-	var dialled atomic.Value
+	var dialed atomic.Value
 	guard := func(o *Options) {
 		o.DialControl = func(_, address string, _ syscall.RawConn) error {
-			dialled.Store(address)
+			dialed.Store(address)
 			return errors.New("address is loopback; set ORDERBRIDGE_EGRESS_ALLOW")
 		}
 	}
@@ -615,22 +619,27 @@ func TestPolicy(t *testing.T) {
 			t.Errorf("%s: got %+v", tc.name, a)
 		}
 	}
-	if got := fmt.Sprint(dialled.Load()); got != server.Listener.Addr().String() {
+	if got := fmt.Sprint(dialed.Load()); got != server.Listener.Addr().String() {
 		t.Errorf("the guard saw %s, want the resolved address %s", got, server.Listener.Addr())
 	}
 }
 
 func TestOurOwnCutIsNoAttempt(t *testing.T) {
 	t.Parallel()
-	arrived := make(chan struct{}, 3)
+	w := newWebhook(t)
 	server := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		arrived <- struct{}{}
 		<-r.Context().Done()
 	})
-	w := newWebhook(t)
 
 	t.Run("while it runs", func(t *testing.T) {
+		t.Parallel()
+		arrived := make(chan struct{}, 1)
+		server := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			arrived <- struct{}{}
+			<-r.Context().Done()
+		})
 		ctx, cut := context.WithCancelCause(shortly(t))
 		go func() { <-arrived; cut(bridge.ErrCut) }()
 		err := publish(ctx, w, delivery(server.URL))
@@ -639,6 +648,7 @@ func TestOurOwnCutIsNoAttempt(t *testing.T) {
 		}
 	})
 	t.Run("by a deadline of ours", func(t *testing.T) {
+		t.Parallel()
 		ctx, cancel := context.WithTimeoutCause(shortly(t), 200*time.Millisecond, bridge.ErrCut)
 		defer cancel()
 		if err := publish(ctx, w, delivery(server.URL)); !errors.Is(err, bridge.ErrCut) {
@@ -646,6 +656,7 @@ func TestOurOwnCutIsNoAttempt(t *testing.T) {
 		}
 	})
 	t.Run("before it began", func(t *testing.T) {
+		t.Parallel()
 		ctx, cut := context.WithCancelCause(shortly(t))
 		cut(bridge.ErrCut)
 		if err := publish(ctx, w, delivery(server.URL)); !errors.Is(err, bridge.ErrCut) {
@@ -653,6 +664,7 @@ func TestOurOwnCutIsNoAttempt(t *testing.T) {
 		}
 	})
 	t.Run("after Close", func(t *testing.T) {
+		t.Parallel()
 		closed := newWebhook(t)
 		closed.Close()
 		if err := publish(shortly(t), closed, delivery(server.URL)); !errors.Is(err, bridge.ErrCut) {
@@ -660,6 +672,7 @@ func TestOurOwnCutIsNoAttempt(t *testing.T) {
 		}
 	})
 	t.Run("a deadline of the caller is a timeout", func(t *testing.T) {
+		t.Parallel()
 		ctx, cancel := context.WithTimeout(shortly(t), 200*time.Millisecond)
 		defer cancel()
 		if a := attemptError(t, publish(ctx, w, delivery(server.URL))); a.Fault != bridge.FaultTransport {

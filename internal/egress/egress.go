@@ -1,6 +1,6 @@
 // Package egress decides which addresses the program may dial. It looks at the
 // address after resolution, in the dialer itself, so that the address that was
-// checked is the address that is dialled and a name that resolves differently
+// checked is the address that is dialed and a name that resolves differently
 // the second time gains nothing.
 package egress
 
@@ -13,7 +13,7 @@ import (
 // Setting is the name of the variable with which an operator allows more.
 const Setting = "ORDERBRIDGE_EGRESS_ALLOW"
 
-// Policy says what may be dialled: every public unicast address, and of the
+// Policy says what may be dialed: every public unicast address, and of the
 // others what Allow names. The zero value allows public addresses only.
 type Policy struct {
 	Allow []netip.Prefix // addresses of any class that are allowed
@@ -31,7 +31,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("address %s is %s and not allowed; to allow it add %s/%d, or its network, to %s", e.Addr, e.Class, e.Addr, bits, Setting)
 }
 
-// Check returns nil if the address may be dialled, else an *Error. An IPv4
+// Check returns nil if the address may be dialed, else an *Error. An IPv4
 // address that is mapped into IPv6 is what the system dials as IPv4 and is
 // judged as such.
 func (p Policy) Check(addr netip.Addr) error {
@@ -57,7 +57,7 @@ func (p Policy) Check(addr netip.Addr) error {
 }
 
 // Control is for net.Dialer.Control: it checks the resolved address right
-// before it is dialled.
+// before it is dialed.
 func (p Policy) Control(network, address string, _ syscall.RawConn) error {
 	switch network {
 	case "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6":

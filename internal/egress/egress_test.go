@@ -73,7 +73,7 @@ func TestPolicy(t *testing.T) {
 		{"dev: private", Policy{Dev: true}, "192.168.1.1", false},
 		{"dev: metadata", Policy{Dev: true}, "169.254.169.254", false},
 		{"allowed", Policy{Allow: allow("192.168.1.0/24")}, "192.168.1.7", true},
-		{"allowed, dialled in mapped form", Policy{Allow: allow("192.168.1.0/24")}, "::ffff:192.168.1.7", true},
+		{"allowed, dialed in mapped form", Policy{Allow: allow("192.168.1.0/24")}, "::ffff:192.168.1.7", true},
 		{"allowed in mapped form", Policy{Allow: allow("::ffff:192.168.1.0/120")}, "192.168.1.7", true},
 		{"beside what is allowed", Policy{Allow: allow("192.168.1.0/24")}, "192.168.2.7", false},
 		{"allowed IPv6 with a zone", Policy{Allow: allow("fe80::/10")}, "fe80::1%eth0", true},
@@ -89,7 +89,7 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-func TestControlIsAskedForTheDialledAddress(t *testing.T) {
+func TestControlIsAskedForTheDialedAddress(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
