@@ -12,7 +12,7 @@ const (
 	maxToken = 64 // bytes of a readable lane token
 	// laneMark begins each token that is not simply made of ids. No safe id
 	// holds it, so the kinds of tokens cannot collide.
-	laneMark = "~"
+	laneMark = "="
 )
 
 var laneEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -24,11 +24,11 @@ var laneEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPa
 //
 //	order id, no tenant             <orderId>
 //	order id, tenant                <tenant>=<orderId>
-//	only a legacy order id          ~l=<legacyOrderId>, ~l=<tenant>=<legacyOrderId>
-//	one of these not [A-Za-z0-9_-]  ~ and 26 characters of a SHA-256
+//	only a legacy order id          =l=<legacyOrderId>, =l=<tenant>=<legacyOrderId>
+//	one of these not [A-Za-z0-9_-]  = and 26 characters of a SHA-256
 //	  or too long
-//	no order id, or OrderingNone    ~s<sequence>
-//	OrderingStrict                  ~all
+//	no order id, or OrderingNone    =s<sequence>
+//	OrderingStrict                  =all
 //
 // Ids are compared byte for byte. An order id and a legacy order id of the same
 // text are two orders; an event that holds both belongs to its order id.

@@ -14,7 +14,7 @@ func event(seq uint64, tenant, orderID, legacyID string) *Event {
 func TestKey(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 64)
-	hash := regexp.MustCompile(`^~[a-z2-7]{26}$`)
+	hash := regexp.MustCompile(`^=[a-z2-7]{26}$`)
 	for _, c := range []struct {
 		name         string
 		e            *Event
@@ -32,14 +32,14 @@ func TestKey(t *testing.T) {
 		{"unsafe tenant", event(1, "a.b", "1", ""), OrderingOrder, "#", "a.b=1"},
 		{"dots", event(1, "", "..", ""), OrderingOrder, "#", ".."},
 		{"non-ASCII", event(1, "", "ä", ""), OrderingOrder, "#", "ä"},
-		{"looks like a mark", event(1, "", "~all", ""), OrderingOrder, "#", "~all"},
-		{"legacy", event(1, "", "", "L1"), OrderingOrder, "~l=L1", "legacy L1"},
-		{"legacy and tenant", event(1, "acme", "", "L1"), OrderingOrder, "~l=acme=L1", "legacy acme=L1"},
+		{"looks like a mark", event(1, "", "=all", ""), OrderingOrder, "#", "=all"},
+		{"legacy", event(1, "", "", "L1"), OrderingOrder, "=l=L1", "legacy L1"},
+		{"legacy and tenant", event(1, "acme", "", "L1"), OrderingOrder, "=l=acme=L1", "legacy acme=L1"},
 		{"unsafe legacy", event(1, "", "", "L 1"), OrderingOrder, "#", "legacy L 1"},
 		{"long legacy", event(1, "", "", long), OrderingOrder, "#", "legacy " + long},
-		{"no id", event(42, "acme", "", ""), OrderingOrder, "~s42", ""},
-		{"none", event(42, "acme", "4711", ""), OrderingNone, "~s42", ""},
-		{"strict", event(42, "acme", "4711", ""), OrderingStrict, "~all", ""},
+		{"no id", event(42, "acme", "", ""), OrderingOrder, "=s42", ""},
+		{"none", event(42, "acme", "4711", ""), OrderingNone, "=s42", ""},
+		{"strict", event(42, "acme", "4711", ""), OrderingStrict, "=all", ""},
 	} {
 		token, plain := c.e.Key(c.o)
 		if plain != c.plain || token != c.token && !(c.token == "#" && hash.MatchString(token)) {
@@ -52,15 +52,15 @@ func TestKey(t *testing.T) {
 func TestKeyStable(t *testing.T) {
 	t.Parallel()
 	token, _ := event(1, "acme", "PO 1/2", "").Key(OrderingOrder)
-	if want := "~2xynu254o3mmefrapk4rbrebyf"; token != want {
+	if want := "=2xynu254o3mmefrapk4rbrebyf"; token != want {
 		t.Errorf("token = %q, want %q", token, want)
 	}
 }
 
 func TestKeysDoNotCollide(t *testing.T) {
 	t.Parallel()
-	safe := regexp.MustCompile(`^[A-Za-z0-9_=~-]{1,64}$`)
-	ids := []string{"", "1", "a", "s1", "all", "l", "a=1", "=", "~s1", "~all", "~l=1", "a-1", "a_1", "A", "1.", "l=1", " 1", "1 ",
+	safe := regexp.MustCompile(`^[A-Za-z0-9_=-]{1,64}$`)
+	ids := []string{"", "1", "a", "s1", "all", "l", "a=1", "=", "=s1", "=all", "=l=1", "a-1", "a_1", "A", "1.", "l=1", " 1", "1 ",
 		strings.Repeat("a", 63), strings.Repeat("a", 64), strings.Repeat("a", 65), "\x00", "\x01a", "é", "e\u0301"}
 	type owner struct{ tenant, kind, id string }
 	owners := map[string]owner{}

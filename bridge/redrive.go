@@ -45,4 +45,4 @@ func (c *core) redrive(d DeadLetter, sequence uint64, done func(error)) {
 	})
 }
 
-func redriveToken(sequence uint64) string { return "~r" + strconv.FormatUint(sequence, 10) }
+func redriveToken(sequence uint64) string { return laneMark + "r" + strconv.FormatUint(sequence, 10) }

@@ -1,0 +1,118 @@
+package bridge
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var mutants = flag.Bool("mutants", false, "break each rule of the protocol once and see the simulation reject it (minutes)")
+
+// TestMutants breaks the core, one rule at a time, and demands that the
+// simulation finds it. It holds the simulation itself: `make mutants`.
+func TestMutants(t *testing.T) {
+	if !*mutants {
+		t.Skip("minutes long: make mutants")
+	}
+	for _, m := range []struct{ rule, file, old, broken string }{
+		{"R2 a gap is taken for granted", "intake.go", "consumerSeq != in.consumed+1", "false"},
+		{"R2 what was taken in is taken again", "intake.go", "if streamSeq <= in.taken {", "if false {"},
+		{"R3 the lease forgets what is settled above the floor", "core.go", "e.Settled = settled.list()", ""},
+		{"R4 an unknown outcome counts as done", "ledger.go", "case err == nil:", "case !errors.Is(err, ErrDeposed) && !errors.Is(err, ErrRefused):"},
+		{"R4 a deposed leader goes on", "ledger.go", "case errors.Is(err, ErrDeposed):", "case errors.Is(err, ErrDeposed) && false:"},
+		{"R5 nothing is parked", "window.go", "if c.stopping {\n\t\treturn\n\t}\n\tnow", "if true {\n\t\treturn\n\t}\n\tnow"},
+		{"R6 from leaves out what is not expanded yet", "sub.go", "return w.unexpanded(s.id) && w.seq() >= s.liveFrom && !(w.seq() == s.core.cursor.Seq && s.id < s.core.cursor.ID)", "return false"},
+		{"R6 the mark forgets what is done", "sub.go", "if w.seq() >= from && !s.owes(w) {", "if false {"},
+		{"R6 inherited intervals are not done", "sub.go", "if s.fromLoad {", "if false {"},
+		{"R6 debts are settled before the mark is confirmed", "sub.go", "	s.writeMark(func() {\n\t\tif s.mode == going {", "	s.enterReading()\n	s.writeMark(func() {\n\t\tif s.mode == going {"},
+		{"R6 what is older than a held lane is queued behind it", "lane.go", "if ln.held && it.seq <= ln.maxSeq || it.seq <= s.loadedMax[ln.token] {", "if false {"},
+		{"R6 a drained lane of a predecessor is forgotten at once", "lane.go", "upTo > c.floorDurable && s.mode == live {", "upTo > c.floorDurable && false {"},
+		{"R6 a lane opens before its removal is confirmed", "lane.go", "c.put(BucketOwed, ln.ledgerKey(), nil, func(confirmed any) {", "ln.release()\n\t\tc.put(BucketOwed, ln.ledgerKey(), nil, func(confirmed any) {"},
+		{"R7 back to live without a mark", "sub.go", "c.put(BucketOwed, s.id, &Mark{Generation: s.gen, Live: mark}, func(any) {", "c.put(BucketOwed, s.id, nil, func(any) {"},
+		{"R7 back to live inside what is inherited", "sub.go", "r.at < c.position() ||", "r.at < c.taken ||"},
+		{"R7 back to live before what is done", "sub.go", "len(r.done.spans) > 0 ||", ""},
+		{"R9 state is read before the fences stand", "core.go", "		c.fence()\n\t})", "		c.load()\n\t})"},
+		{"R9 the cursor is ignored", "window.go", "if w.seq() == c.cursor.Seq && m.ID < c.cursor.ID {", "if false {"},
+		{"R10 what waits is not parked at a stop", "handover.go", "		c.parkAll()\n", ""},
+		{"R10 expansion goes on at a stop", "window.go", "for !c.stopping {", "for {"},
+		{"R12 only the newest revision is applied", "revisions.go", "	r := s.revs[0]\n", "	s.revs = s.revs[len(s.revs)-1:]\n	r := s.revs[0]\n"},
+		{"R12 attempts go on while a revision is applied", "attempt.go", "if s.busy || len(s.revs) > 0 || s.dead", "if s.dead"},
+		{"R12 any put continues a deleted record", "revisions.go", "return s.rec != nil && r.rec != nil && s.rec.Tenant == r.rec.Tenant && s.rec.Origin() == r.rec.Origin()", "return true"},
+		{"R12 what was published while deactivated is delivered", "revisions.go", "rd.done.add(rd.until+1, max(seq, 1)-1)", ""},
+		{"R13 anchored when seen, not when put", "revisions.go", "	s.ask(at, func(anchor, last uint64) {", "	s.ask(at, func(anchor, last uint64) {\n\t\tanchor = last + 1"},
+		{"R14 the entry goes before the dead letter is stored", "attempt.go", "	ln.run = a\n	if ev == nil || ev.Seq != it.seq {", "	ln.run = nil\n	ln.remove(it)\n	if ev == nil || ev.Seq != it.seq {"},
+		{"R14 a breaker with nothing to probe stays open", "sub.go", "if s.breaker && r.empty && r.at", "if false && r.empty && r.at"},
+	} {
+		t.Run(m.rule, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			files, err := filepath.Glob("*")
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for _, name := range files {
+				text, err := os.ReadFile(name)
+				if err != nil || strings.HasSuffix(name, "_test.go") && !strings.HasPrefix(name, "sim") {
+					continue
+				}
+				if name == m.file {
+					found = strings.Contains(string(text), m.old)
+					text = []byte(strings.Replace(string(text), m.old, m.broken, 1))
+				}
+				if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !found {
+				t.Fatalf("%s no longer holds %q: the mutant must follow the code", m.file, m.old)
+			}
+			overlay := mutantOverlay(t, dir)
+			cmd := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-overlay", overlay, "-run", "TestSimulation$", ".", "-sim.seeds", "6000")
+			out, err := cmd.CombinedOutput()
+			switch {
+			case err == nil:
+				t.Errorf("6000 seeds, and no promise was broken")
+			case !strings.Contains(string(out), "seed ") && !strings.Contains(string(out), "panic:"):
+				t.Errorf("the mutant does not build:\n%s", out)
+			default:
+				for line := range strings.Lines(string(out)) {
+					if strings.Contains(line, "seed ") || strings.Contains(line, "panic:") {
+						t.Log(strings.TrimSpace(line))
+						break
+					}
+				}
+			}
+		})
+	}
+}
+
+// mutantOverlay lets the build take the package's files from dir.
+func mutantOverlay(t *testing.T, dir string) string {
+	t.Helper()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString(`{"Replace":{`)
+	for i, f := range files {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		b.WriteString(`"` + filepath.Join(here, filepath.Base(f)) + `":"` + f + `"`)
+	}
+	b.WriteString(`}}`)
+	name := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(name, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
