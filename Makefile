@@ -10,7 +10,7 @@ LDFLAGS := -s -w -X orderbridge/internal/telemetry.version=$(VERSION) -X orderbr
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fmt tidy lint vuln check bench fuzz clean
+.PHONY: help build test race fmt tidy lint vuln check simulate mutants bench fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ vuln: $(BIN)/govulncheck-$(GOVULNCHECK_VERSION) ## Look for known vulnerabilitie
 	esac
 
 check: fmt tidy lint race vuln ## Run what CI runs beside the tests
+
+simulate: ## Run 100,000 seeds of the protocol's simulation
+	go test ./bridge -run 'TestSimulation$$' -timeout 60m -sim.from 100000 -sim.seeds 100000 -v
+
+mutants: ## Break each rule of the protocol once and see the simulation reject it
+	go test ./bridge -run TestMutants -mutants -timeout 60m -v
 
 bench: ## Measure the throughput (under 5 minutes)
 	go run ./bench
