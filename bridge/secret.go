@@ -18,8 +18,11 @@ func (s Secret) String() string {
 	return redacted
 }
 
+// GoString implements fmt.GoStringer.
 func (s Secret) GoString() string { return s.String() }
 
+// LogValue implements slog.LogValuer.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
+// MarshalText implements encoding.TextMarshaler.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -130,7 +130,7 @@ func each(ctx context.Context, kv jetstream.KeyValue, fn func(jetstream.KeyValue
 	if err != nil {
 		return fmt.Errorf("read bucket %q: %w", kv.Bucket(), explain(err))
 	}
-	defer w.Stop() //nolint:errcheck // the context ends it as well
+	defer w.Stop()
 	for {
 		select {
 		case entry, open := <-w.Updates():

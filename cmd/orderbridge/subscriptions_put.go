@@ -123,7 +123,7 @@ func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (
 	if err != nil {
 		return nil, fmt.Errorf("watch the status of %q: %w", id, explain(err))
 	}
-	defer w.Stop() //nolint:errcheck // the context ends it as well
+	defer w.Stop()
 	for {
 		select {
 		case entry, open := <-w.Updates():

@@ -2,6 +2,7 @@
 package deps
 
 import (
+	// Each is blank until its first use.
 	_ "github.com/ThreeDotsLabs/watermill/message"
 	_ "github.com/ThreeDotsLabs/watermill/pubsub/tests"
 	_ "github.com/google/go-cmp/cmp"
