@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +43,11 @@ func TestMain(m *testing.M) {
 //	bury SUBSCRIPTION REASON   store a dead letter
 //	leader ACCEPTED|REASON     answer commands as a leader does
 //	ready / unready REASON     answer /readyz
+//	freeport NAME              set a variable to an address that nobody has
+//	eventually [!] COMMAND...  repeat a command until it is good (or fails)
+//	expand FILE                replace variables in a file
+//	endpoint NAME STATUS       set a variable to the URL of an endpoint that answers so
+//	received METHOD PATH       wait for a request to an endpoint
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -46,6 +56,7 @@ func TestScripts(t *testing.T) {
 			bus := testbus.Listen(env.T().(testing.TB))
 			env.Setenv("ORDERBRIDGE_NATS_URL", bus.URL())
 			env.Values["bus"] = bus
+			env.Values["requests"] = make(chan string, 100)
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -149,6 +160,64 @@ func leader(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	ts.Check(err)
 	ts.Check(nc.Flush())
+}
+
+func freeport(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Check(l.Close())
+	ts.Setenv(args[0], l.Addr().String())
+}
+
+func eventually(ts *testscript.TestScript, _ bool, args []string) {
+	good := true
+	if args[0] == "!" {
+		good, args = false, args[1:]
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for (ts.Exec(args[0], args[1:]...) == nil) != good {
+		if time.Now().After(deadline) {
+			ts.Fatalf("never good: %q", args)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}
+
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	text := os.Expand(ts.ReadFile(path), ts.Getenv)
+	ts.Check(os.WriteFile(path, []byte(text), 0o600))
+}
+
+// endpoint answers with the status; "503,200" is 503 once, then 200.
+func endpoint(ts *testscript.TestScript, _ bool, args []string) {
+	var statuses []int
+	for s := range strings.SplitSeq(args[1], ",") {
+		status, err := strconv.Atoi(s)
+		ts.Check(err)
+		statuses = append(statuses, status)
+	}
+	requests := ts.Value("requests").(chan string)
+	var n atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+		w.WriteHeader(statuses[min(int(n.Add(1)), len(statuses))-1])
+		requests <- r.Method + " " + r.URL.Path + " " + string(body)
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv(args[0], server.URL)
+}
+
+func received(ts *testscript.TestScript, _ bool, args []string) {
+	want := strings.Join(args, " ")
+	select {
+	case got := <-ts.Value("requests").(chan string):
+		if got != want {
+			ts.Fatalf("the endpoint got %q, want %q", got, want)
+		}
+	case <-time.After(20 * time.Second):
+		ts.Fatalf("the endpoint got nothing, want %q", want)
+	}
 }
 
 func answerHealth(ts *testscript.TestScript, r health.Readiness) {
