@@ -60,12 +60,17 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exitcode": exitcode,
-			"served":   served,
-			"kv":       kv,
-			"event":    event,
-			"bury":     bury,
-			"leader":   leader,
+			"exitcode":   exitcode,
+			"served":     served,
+			"kv":         kv,
+			"event":      event,
+			"bury":       bury,
+			"leader":     leader,
+			"freeport":   freeport,
+			"eventually": eventually,
+			"endpoint":   endpoint,
+			"expand":     expand,
+			"received":   received,
 			"ready": func(ts *testscript.TestScript, _ bool, _ []string) {
 				answerHealth(ts, health.Readiness{Ready: true, Role: health.RoleLeader})
 			},

@@ -80,6 +80,9 @@ func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
 		nats.ReconnectHandler(func(c *nats.Conn) { log.Info("bus reconnected", "url", c.ConnectedUrlRedacted()) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { fail(err) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err == nil {
+				return // closed by ourselves
+			}
 			fail(err)
 			log.Warn("bus disconnected", "error", err)
 		}),
