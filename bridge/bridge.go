@@ -159,7 +159,7 @@ func (b *Bridge) standBy(ctx context.Context) (e LeaseEntry, revision uint64, wo
 	}()
 	defer func() {
 		cancel()
-		<-watching
+		<-watching //nolint:errcheck // ended by us
 	}()
 
 	s := standby{patience: b.limits.Lease + 2*time.Second}
@@ -299,7 +299,7 @@ func (f Figures) plus(g Figures) Figures {
 	return f
 }
 
-// ErrNotLeader: only the leader takes commands.
+// ErrNotLeader says that another replica leads: only the leader takes commands.
 var ErrNotLeader = errors.New("this replica does not lead")
 
 // Redrive puts a dead letter back as owed by its subscription. It returns when

@@ -141,7 +141,6 @@ type core struct {
 	newMarks  []*sub            // {live} being written, not yet a debt of an event
 	blocked   map[*sub]struct{} // could not start an attempt for a reason that passes by time
 	dirty     map[*sub]struct{} // status changed
-	waitRoom  []*sub            // ready lanes, but MaxRunning is reached
 	applyQ    []*sub
 	applying  int
 
