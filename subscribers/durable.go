@@ -23,7 +23,12 @@ type durables struct {
 	window   int
 	replicas int
 	log      *slog.Logger
+	created  time.Time // of the stream, since open
 }
+
+// errMadeAnew: the sequences that the bridge knows mean nothing in this stream,
+// or mean other events.
+var errMadeAnew = errors.New("the stream was made anew or has lost its end")
 
 // durable is one generation of the feed's consumer.
 type durable struct {
@@ -131,16 +136,13 @@ func (d *durables) open(ctx context.Context, epoch, floor uint64, startAt func(f
 		}
 	}
 	position := floor
-	if newest.epoch > 0 {
-		f, err := d.floor(ctx, newest)
-		if err != nil {
-			return durable{}, nil, 0, err
+	// The own one is of an earlier call, whose answer was lost: it may have
+	// deleted the older ones.
+	for _, o := range []durable{newest, {epoch, g.n - 1}} {
+		if o.n == 0 {
+			continue
 		}
-		position = max(position, f)
-	} else if own := (durable{epoch, g.n - 1}); own.n > 0 {
-		// An earlier call of this epoch, whose answer was lost, has fixed the
-		// position and deleted the older ones.
-		f, err := d.floor(ctx, own)
+		f, err := d.floor(ctx, o)
 		if err != nil {
 			return durable{}, nil, 0, err
 		}
@@ -151,6 +153,11 @@ func (d *durables) open(ctx context.Context, epoch, floor uint64, startAt func(f
 		return durable{}, nil, 0, fmt.Errorf("stream %q: %w", d.stream, err)
 	}
 	state := s.CachedInfo().State
+	d.created = s.CachedInfo().Created
+	if position > state.LastSeq {
+		return durable{}, nil, 0, fmt.Errorf("%w: %q ends at sequence %d, the bridge has settled up to %d; to begin at its end, stop all replicas, delete the consumers %s* of the stream and the key leader of the lease bucket",
+			errMadeAnew, d.stream, state.LastSeq, position, d.prefix)
+	}
 	if position == 0 && len(found) == 0 {
 		position = startAt(state.FirstSeq, state.LastSeq)
 	} else if state.FirstSeq > position+1 {
@@ -164,11 +171,23 @@ func (d *durables) open(ctx context.Context, epoch, floor uint64, startAt func(f
 	return g, c, position, nil
 }
 
-// reopen makes the next durable of the same epoch.
-func (d *durables) reopen(ctx context.Context, last durable, position uint64) (durable, jetstream.Consumer, error) {
+// reopen makes the next durable of the same epoch; taken is the last event taken in.
+func (d *durables) reopen(ctx context.Context, last durable, position, taken uint64) (durable, jetstream.Consumer, error) {
 	found, err := d.list(ctx)
 	if err != nil {
 		return durable{}, nil, err
+	}
+	s, err := d.js.Stream(ctx, d.stream)
+	if err != nil {
+		return durable{}, nil, fmt.Errorf("stream %q: %w", d.stream, err)
+	}
+	if info := s.CachedInfo(); !info.Created.Equal(d.created) {
+		return durable{}, nil, fmt.Errorf("%w: it is of %s", errMadeAnew, info.Created)
+	} else if info.State.LastSeq < taken {
+		return durable{}, nil, fmt.Errorf("%w: it ends at sequence %d, event %d has been taken in", errMadeAnew, info.State.LastSeq, taken)
+	} else if info.State.FirstSeq > taken+1 {
+		d.log.Warn("events have expired before the feed has seen them",
+			"stream", d.stream, "position", taken, "first", info.State.FirstSeq, "missing", info.State.FirstSeq-taken-1)
 	}
 	g := durable{last.epoch, last.n + 1}
 	for _, o := range found {

@@ -25,7 +25,6 @@ const (
 	ackEvery = 64                    // settled events
 	ackAfter = 50 * time.Millisecond // or this
 
-	idleCheck   = 5 * time.Second
 	reopenFirst = 50 * time.Millisecond
 	reopenMax   = 2 * time.Second
 
@@ -149,7 +148,7 @@ func (f *feed) watch(ctx context.Context) {
 	defer f.stop()
 	status := f.nc.StatusChanged(nats.CONNECTED)
 	defer f.nc.RemoveStatusListener(status)
-	idle := time.NewTicker(idleCheck)
+	idle := time.NewTicker(f.o.idleCheck)
 	defer idle.Stop()
 	for {
 		f.mu.Lock()
@@ -194,6 +193,16 @@ func (f *feed) consume(gen durable, cons jetstream.Consumer) (jetstream.ConsumeC
 }
 
 func (f *feed) suspect(gen durable, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.suspectLocked(gen, err)
+}
+
+// suspectLocked has the durable reopened; one word about it is enough.
+func (f *feed) suspectLocked(gen durable, err error) {
+	if gen != f.gen {
+		return
+	}
 	select {
 	case f.doubt <- doubt{gen, err}:
 	default:
@@ -238,21 +247,25 @@ func (f *feed) reopen(ctx context.Context, cause error) error {
 	wait := reopenFirst
 	for {
 		f.mu.Lock()
-		prefix := f.intake.Prefix()
+		prefix, taken := f.intake.Prefix(), f.intake.Taken()
 		f.mu.Unlock()
 		octx, cancel := context.WithTimeout(ctx, 2*apiTimeout)
-		gen, cons, err := f.d.reopen(octx, last, prefix)
+		gen, cons, err := f.d.reopen(octx, last, prefix, taken)
 		cancel()
 		if err == nil {
 			f.log.Info("feed reopened", "stream", f.d.stream, "consumer", f.d.name(gen), "from", prefix+1, "cause", cause)
 			f.mu.Lock()
+			select {
+			case <-f.doubt: // of the old one
+			default:
+			}
 			f.gen, f.cons = gen, cons
 			f.intake.Opened(prefix)
 			f.handled, f.acked, f.takenAt = prefix, prefix, time.Now()
 			f.mu.Unlock()
 			return nil
 		}
-		if errors.Is(err, bridge.ErrDeposed) || f.nc.IsClosed() {
+		if errors.Is(err, bridge.ErrDeposed) || errors.Is(err, errMadeAnew) || f.nc.IsClosed() {
 			return err
 		}
 		f.log.Warn("feed cannot be reopened yet", "stream", f.d.stream, "error", err, "cause", cause)
@@ -277,7 +290,7 @@ func (f *feed) take(gen durable, m jetstream.Msg) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	size := len(m.Data()) + len(m.Subject()) + 256
+	size := sizeOf(m)
 	for f.gen == gen && !f.stopped && f.tail > f.head && f.intake.Taken() < meta.Sequence.Stream &&
 		(f.tail-f.head >= uint64(f.o.Window) || f.bytes+size > f.o.WindowBytes) {
 		f.waiting = true
@@ -291,7 +304,7 @@ func (f *feed) take(gen durable, m jetstream.Msg) {
 	prev := f.intake.Taken()
 	switch f.intake.Take(meta.Sequence.Consumer, meta.Sequence.Stream, meta.NumDelivered > 1) {
 	case bridge.Gap:
-		f.suspect(gen, fmt.Errorf("message %d of the consumer (delivery %d) came after %d", meta.Sequence.Consumer, meta.NumDelivered, f.intake.Consumed()))
+		f.suspectLocked(gen, fmt.Errorf("message %d of the consumer (delivery %d) came after %d", meta.Sequence.Consumer, meta.NumDelivered, f.intake.Consumed()))
 	case bridge.Skip:
 		f.rehandle(meta.Sequence.Stream, m.Reply())
 	case bridge.Deliver:
@@ -307,6 +320,17 @@ func (f *feed) take(gen durable, m jetstream.Msg) {
 		}
 		f.unsent.Signal()
 	}
+}
+
+func sizeOf(m jetstream.Msg) int {
+	n := len(m.Data()) + len(m.Subject()) + 256
+	for k, vs := range m.Headers() {
+		n += len(k) + 64
+		for _, v := range vs {
+			n += len(v)
+		}
+	}
+	return n
 }
 
 // rehandle gives an event that came before its handle on the present durable.

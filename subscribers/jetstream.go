@@ -18,17 +18,20 @@ import (
 type Options struct {
 	JetStream     jetstream.JetStream
 	Stream        string
-	DurablePrefix string // names of the durables; "": "orderbridge-"
-	Window        int    // unsettled events; 0: 4,096
-	WindowBytes   int    // and their size in bytes; 0: 64 MB
-	Replicas      int    // of the durables; 0: those of the stream
-	Recent        *Recent
+	DurablePrefix string       // names of the durables; "": "orderbridge-"
+	Window        int          // unsettled events; 0: 4,096
+	WindowBytes   int          // and their size in bytes; 0: 64 MB
+	Replicas      int          // of the durables; 0: those of the stream
+	Recent        *Recent      // filled for a Source; may be nil
 	Logger        *slog.Logger // nil: slog.Default()
+
+	idleCheck time.Duration
 }
 
 const (
 	defaultWindow      = 4096
 	defaultWindowBytes = 64 << 20
+	defaultIdleCheck   = 5 * time.Second
 )
 
 // JetStream is a Watermill Subscriber on a stream: one message for each event,
@@ -84,6 +87,9 @@ func newJetStream(o Options, standalone bool) (*JetStream, error) {
 	if o.WindowBytes == 0 {
 		o.WindowBytes = defaultWindowBytes
 	}
+	if o.idleCheck == 0 {
+		o.idleCheck = defaultIdleCheck
+	}
 	if o.DurablePrefix == "" {
 		o.DurablePrefix = "orderbridge-"
 	}
@@ -98,7 +104,8 @@ func (j *JetStream) durables(stream string) *durables {
 }
 
 // Open implements bridge.Feed. It ends an earlier epoch's subscription of this
-// process. ErrDeposed if there is a durable of a newer epoch.
+// process. ErrDeposed if there is a durable of a newer epoch. A stream that
+// ends before the position was made anew: an error, nothing is taken in.
 func (j *JetStream) Open(ctx context.Context, epoch, floor uint64) (position uint64, err error) {
 	if j.standalone {
 		return 0, errors.New("open feed: made for stand-alone use, Subscribe opens it")
@@ -132,7 +139,7 @@ func (j *JetStream) Open(ctx context.Context, epoch, floor uint64) (position uin
 // each Open, its topic is "" or the stream's name. When ctx ends, no more
 // messages come and the channel is closed; those that are out can still be
 // settled until Close. The channel is closed as well, and the log says why,
-// when a newer epoch has taken over.
+// when a newer epoch has taken over or the stream has been made anew.
 func (j *JetStream) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	if j.standalone {
 		return j.subscribeAlone(ctx, topic)

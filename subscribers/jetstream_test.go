@@ -435,7 +435,7 @@ func TestFeedIdleCheck(t *testing.T) {
 	t.Parallel()
 	js := testbus.Start(t).JetStream()
 	s := makeStream(t, js)
-	f := newTestFeed(t, js, Options{})
+	f := newTestFeed(t, js, Options{idleCheck: 500 * time.Millisecond})
 	msgs := open(t, f, 1, 0, 0)
 	publishMany(t, js, 1, 3, 0)
 	takeAll(t, msgs, 1, 3)
@@ -467,7 +467,60 @@ func TestFeedIdleCheck(t *testing.T) {
 	start := time.Now()
 	m := nextSeq(t, msgs, seq)
 	m.Ack()
-	if d := time.Since(start); d > 15*time.Second {
+	if d := time.Since(start); d > 10*time.Second {
 		t.Errorf("noticed only after %s", d)
+	}
+}
+
+// Sequences of another stream of the same name mean nothing: say so, take in nothing.
+func TestFeedStreamMadeAnew(t *testing.T) {
+	t.Parallel()
+	js := testbus.Start(t).JetStream()
+	makeStream(t, js)
+	f := newTestFeed(t, js, Options{})
+	msgs := open(t, f, 1, 0, 0)
+	publishMany(t, js, 1, 20, 0)
+	takeAll(t, msgs, 1, 20)
+	if err := js.DeleteStream(testContext(t), "ORDERS"); err != nil {
+		t.Fatal(err)
+	}
+	makeStream(t, js)
+	publishMany(t, js, 1, 10, 0)
+	select {
+	case m, ok := <-msgs:
+		if ok {
+			t.Fatalf("event %d", bridge.SourceOf(m.Context()).Seq)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the feed does not end")
+	}
+	if _, err := f.Open(testContext(t), 2, 20); err == nil || !strings.Contains(err.Error(), "made anew") {
+		t.Errorf("opens: %v", err)
+	}
+}
+
+// On a replicated stream: a fresh durable reports no floor, and acknowledgements
+// take their time.
+func TestFeedCluster(t *testing.T) {
+	t.Parallel()
+	nodes := testbus.Cluster(t)
+	if _, err := nodes[0].CreateStream(testContext(t), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders", "orders.>"}, Replicas: 3}); err != nil {
+		t.Fatal(err)
+	}
+	old := newTestFeed(t, nodes[0], Options{})
+	msgs := open(t, old, 1, 0, 0)
+	publishMany(t, nodes[1], 1, 2000, 100)
+	takeAll(t, msgs, 1, 1500)
+	testbus.Eventually(t, "confirmed", func() bool {
+		return old.Confirm(testContext(t)) == nil && floors(t, nodes[1])["orderbridge-1-1"] == 1500
+	})
+	second := newTestFeed(t, nodes[1], Options{})
+	open(t, second, 2, 0, 1500)
+	third := newTestFeed(t, nodes[2], Options{})
+	msgs = open(t, third, 3, 0, 1500)
+	takeAll(t, msgs, 1501, 2000)
+	s := NewSource(SourceOptions{JetStream: nodes[2], Stream: "ORDERS"})
+	if got := readAll(t, s, "k", 1, 2000, []string{"orders.>"}, 256, 1<<20); len(got) != 2000 {
+		t.Errorf("read %d events", len(got))
 	}
 }

@@ -102,7 +102,7 @@ func (s *Source) Read(ctx context.Context, key string, from uint64, filters []st
 			return msgs, through, nil
 		}
 	}
-	r := s.reader(ctx, key)
+	r := s.reader(key)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	msgs, through, err := s.read(ctx, r, from, filters, max, maxBytes)
@@ -243,7 +243,7 @@ func (s *Source) Forget(key string) {
 
 // reader returns the reader of the key and takes the consumer of another one
 // away if there are too many.
-func (s *Source) reader(_ context.Context, key string) *reader {
+func (s *Source) reader(key string) *reader {
 	s.mu.Lock()
 	r := s.readers[key]
 	if r == nil {
@@ -276,6 +276,18 @@ func (s *Source) drop(r *reader) {
 	}
 	_ = s.o.JetStream.Conn().Publish(apiPrefix(s.o.JetStream)+"CONSUMER.DELETE."+s.o.Stream+"."+r.name, nil)
 	r.name = ""
+}
+
+// Created is when the stream was made: with it a sequence names an event for
+// ever (R11), also after the stream has been deleted and made anew.
+func (s *Source) Created(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	st, err := s.o.JetStream.Stream(ctx, s.o.Stream)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("stream %q: %w", s.o.Stream, err)
+	}
+	return st.CachedInfo().Created, nil
 }
 
 // Bounds implements bridge.Source.

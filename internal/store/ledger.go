@@ -32,6 +32,8 @@ const (
 	// is under way.
 	markerTTL = "5m"
 
+	loadTimeout = time.Minute
+
 	// New lane entries leave room for marks and removals.
 	laneShare = 0.9
 )
@@ -186,6 +188,8 @@ func (l *Ledger) Load(ctx context.Context, b bridge.Bucket, fn func(key string, 
 }
 
 func (l *Ledger) read(ctx context.Context, s *stateBucket) (map[string][]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
 	cons, err := l.js.OrderedConsumer(ctx, bucketStream(s.name), jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
 	if err != nil {
 		return nil, err
