@@ -235,9 +235,7 @@ func (s *Source) Forget(key string) {
 	delete(s.readers, key)
 	s.mu.Unlock()
 	if r != nil {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		s.drop(r)
+		s.release(r)
 	}
 }
 
@@ -252,20 +250,29 @@ func (s *Source) reader(key string) *reader {
 	}
 	s.uses++
 	r.used = s.uses
-	var oldest string
+	var gone *reader
 	if len(s.readers) > maxReaders {
-		low := s.uses
+		oldest := key
 		for k, o := range s.readers {
-			if o.used < low {
-				oldest, low = k, o.used
+			if o.used < s.readers[oldest].used {
+				oldest = k
 			}
 		}
+		gone = s.readers[oldest]
+		delete(s.readers, oldest)
 	}
 	s.mu.Unlock()
-	if oldest != "" {
-		go s.Forget(oldest)
+	if gone != nil {
+		go s.release(gone)
 	}
 	return r
+}
+
+// release gives the consumer back once nobody reads with it.
+func (s *Source) release(r *reader) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.drop(r)
 }
 
 // drop deletes the reader's consumer, without waiting: should the request get
