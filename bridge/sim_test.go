@@ -280,11 +280,13 @@ type simTerm struct {
 	inflight  int
 	lastArr   time.Duration
 	feeding   bool
+	startedAt time.Duration
 	reopening bool
 	offline   time.Duration
 	seenOps   map[*simOp]bool
 	watching  bool
 	matched   []func()
+	touched   map[uint64]time.Duration // when a delivery of an event was first seen to be settled
 }
 
 type simRun struct {
@@ -468,14 +470,44 @@ func (t *simTerm) reopen() {
 }
 
 func (t *simTerm) startFeed() {
-	t.feeding = true
+	t.feeding, t.startedAt = true, t.w.now
 	t.w.release(0.3)
 	t.pull()
+}
+
+// checkWindow is promise 2: nothing of which others are done holds the feed.
+func (t *simTerm) checkWindow() {
+	w := t.w
+	calm := t.startedAt
+	for _, o := range w.outages {
+		if w.now >= o[0] {
+			calm = max(calm, o[1])
+		}
+	}
+	for _, p := range append(w.pauses, t.offline) {
+		calm = max(calm, min(p, w.now))
+	}
+	for _, e := range t.core.win {
+		if !e.touched || e.settled || !e.expanded {
+			continue
+		}
+		if t.touched == nil {
+			t.touched = map[uint64]time.Duration{}
+		}
+		if t.touched[e.seq()] == 0 {
+			t.touched[e.seq()] = w.now
+		}
+		if w.now-max(t.touched[e.seq()], calm) > 4000*ms && !t.core.stopping {
+			w.violate("isolation", "event %d waits in the window since %d", e.seq(), e.at.Milliseconds())
+			return
+		}
+	}
 }
 
 func (t *simTerm) pull() {
 	w := t.w
 	t.later(25*ms, t.pull)
+	t.checkWindow()
 	c := t.cons
 	if c == nil || t.reopening || t.core.stopping || t.offline > w.now {
 		return
@@ -747,6 +779,9 @@ func (t *simTerm) attempt(a *attempt) {
 		t.later(0, func() { t.finish(a, Outcome{Verdict: NotAttempted}) })
 		return
 	}
+	if o := t.newestSeen(sub); o != nil && o.rev >= a.lane.sub.applied && (o.kind == "del" || o.value == nil || o.value.Inactive) {
+		w.violate("record", "sub%d: attempt of seq %d starts at %d, though revision %d (%s) was seen", sub, seq, w.now.Milliseconds(), o.rev, o.kind)
+	}
 	w.log("   e%d sub%d %s attempt %d (%d)", epoch, sub, a.lane.token, seq, a.Delivery.Attempt)
 	w.at(there, func() {
 		o := w.answer(sub, seq)
@@ -767,6 +802,16 @@ func (t *simTerm) attempt(a *attempt) {
 	t.later(w.timeout, func() {
 		t.finish(a, Outcome{Verdict: Retry, Reason: "timeout", EndpointFault: true})
 	})
+}
+
+// newestSeen is the newest revision of a record that the leader knows of.
+func (t *simTerm) newestSeen(sub int) (newest *simOp) {
+	for _, o := range t.w.ops[sub] {
+		if t.seenOps[o] {
+			newest = o
+		}
+	}
+	return newest
 }
 
 func (t *simTerm) finish(a *attempt, o Outcome) {
