@@ -92,6 +92,27 @@ var layoutFields = map[string]field{
 	"{eventType}": fieldType, "{tenant}": fieldTenant,
 }
 
+// CheckSubjectLayout says what is wrong with a Decoder's SubjectLayout.
+func CheckSubjectLayout(layout string) error {
+	if layout == "" || layout == "-" {
+		return nil
+	}
+	seen := map[string]bool{}
+	for token := range strings.SplitSeq(layout, ".") {
+		_, known := layoutFields[token]
+		switch {
+		case token == "":
+			return fmt.Errorf("%q has an empty token", layout)
+		case known && seen[token]:
+			return fmt.Errorf("%q names %s twice", layout, token)
+		case !known && strings.ContainsAny(token, "{}> "):
+			return fmt.Errorf("%q: %q is none of {tenant}, {eventType}, {orderId}, {legacyOrderId}, * or a literal token", layout, token)
+		}
+		seen[token] = true
+	}
+	return nil
+}
+
 // pathNode is the tree of all paths: the payload is walked once.
 type pathNode struct {
 	name     string

@@ -233,3 +233,15 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
+
+func TestCheckSubjectLayout(t *testing.T) {
+	t.Parallel()
+	for layout, good := range map[string]bool{
+		"": true, "-": true, DefaultSubjectLayout: true, "shop.*.{orderId}": true, "orders.*.*.{orderId}": true,
+		"orders..{orderId}": false, "{foo}.x": false, "orders.{orderId}.{orderId}": false, "orders.>": false, "orders.{tenant": false,
+	} {
+		if err := CheckSubjectLayout(layout); (err == nil) != good {
+			t.Errorf("CheckSubjectLayout(%q) = %v, want good %v", layout, err, good)
+		}
+	}
+}

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"orderbridge/bridge"
 )
 
 // checker collects what is wrong with values that could be read.
@@ -77,6 +79,9 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	k.within("REPLICAS", c.Replicas, 0, 5)
 	k.address("HTTP_LISTEN", c.HTTPListen)
 	k.certificates("TRUST_ROOTS", c.TrustRoots)
+	if err := bridge.CheckSubjectLayout(c.SubjectLayout); err != nil {
+		k.wrong("SUBJECT_LAYOUT", err.Error(), "see its description in `orderbridge config`")
+	}
 	k.within("WINDOW", c.Window, 1, 65536)
 	if c.MaxEventBytes != 0 {
 		k.within("MAX_EVENT_BYTES", c.MaxEventBytes, 1024, 64<<20)

@@ -31,6 +31,12 @@ type Config struct {
 	Prefix              string `desc:"begins the name of every other stream, bucket, consumer and subject of the bridge"`
 	Replicas            int    `default:"0" desc:"replicas of the streams and buckets made here; 0: 1 embedded, 3 where the server is clustered"`
 
+	SubjectLayout      string `split_words:"true" default:"orders.{tenant}.{eventType}.{orderId}" desc:"what the tokens of a subject tell: {tenant}, {eventType}, {orderId}, {legacyOrderId}, * for any, all else literal; -: nothing"`
+	OrderIDPaths       List   `split_words:"true" default:"orderId,order.id" desc:"where an event's JSON holds the order id; the first that is there counts"`
+	LegacyOrderIDPaths List   `split_words:"true" default:"legacyOrderId" desc:"where it holds the legacy order id"`
+	EventTypePaths     List   `split_words:"true" default:"eventType,eventName,type" desc:"where it holds the type of the event"`
+	TenantPaths        List   `split_words:"true" default:"tenant" desc:"where it holds the tenant, if neither the subject nor a header tells it"`
+
 	HTTPListen string `split_words:"true" default:"127.0.0.1:8080" desc:"address of /healthz, /readyz and /metrics"`
 
 	EgressAllow   CIDRs  `split_words:"true" desc:"private networks to which deliveries may go, CIDRs separated by commas"`

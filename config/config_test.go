@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/kelseyhightower/envconfig"
+
+	"orderbridge/bridge"
 )
 
 // clean removes what the machine has set, so that a test sees its own settings
@@ -41,6 +43,8 @@ func TestDefaults(t *testing.T) {
 		NATS:    NATS{Listen: "127.0.0.1:4222"},
 		DataDir: "./data", EmbeddedSync: "always",
 		Stream: "ORDERS", Subjects: List{"orders", "orders.>"}, SubscriptionsBucket: "subscriptions",
+		SubjectLayout: bridge.DefaultSubjectLayout, OrderIDPaths: bridge.DefaultOrderIDPaths, LegacyOrderIDPaths: bridge.DefaultLegacyOrderIDPaths,
+		EventTypePaths: bridge.DefaultTypePaths, TenantPaths: bridge.DefaultTenantPaths,
 		HTTPListen: "127.0.0.1:8080", Window: 4096, LogFormat: "text", ShutdownTimeout: Duration{20 * time.Second},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -53,7 +57,8 @@ func TestDefaults(t *testing.T) {
 func TestNames(t *testing.T) {
 	clean(t)
 	want := strings.Fields(`NATS_URL NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY NATS_LISTEN
-		DATA_DIR EMBEDDED_SYNC STREAM SUBJECTS SUBSCRIPTIONS_BUCKET PREFIX REPLICAS HTTP_LISTEN
+		DATA_DIR EMBEDDED_SYNC STREAM SUBJECTS SUBSCRIPTIONS_BUCKET PREFIX REPLICAS
+		SUBJECT_LAYOUT ORDER_ID_PATHS LEGACY_ORDER_ID_PATHS EVENT_TYPE_PATHS TENANT_PATHS HTTP_LISTEN
 		EGRESS_ALLOW ALLOW_HTTP ALLOW_TRUST_ALL TRUST_ROOTS DEV WINDOW MAX_EVENT_BYTES LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
 	var got []string
 	for _, v := range Table() {
