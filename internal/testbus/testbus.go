@@ -19,6 +19,8 @@ type Bus struct {
 	dir  string
 	port int // fixed after the first start when it listens
 
+	users []*server.User // nil: everybody may do everything
+
 	mu sync.Mutex
 	s  *server.Server
 }
@@ -29,9 +31,14 @@ func Start(t testing.TB) *Bus { return start(t, 0) }
 // Listen runs a server on a free port of 127.0.0.1 until the test ends. It can be restarted.
 func Listen(t testing.TB) *Bus { return start(t, server.RANDOM_PORT) }
 
-func start(t testing.TB, port int) *Bus {
+// ListenFor is Listen for these users only; Permit changes what they may do.
+func ListenFor(t testing.TB, users ...*server.User) *Bus {
+	return start(t, server.RANDOM_PORT, users...)
+}
+
+func start(t testing.TB, port int, users ...*server.User) *Bus {
 	t.Helper()
-	b := &Bus{t: t, dir: t.TempDir(), port: port}
+	b := &Bus{t: t, dir: t.TempDir(), port: port, users: users}
 	b.start()
 	t.Cleanup(b.Stop)
 	return b
@@ -39,14 +46,7 @@ func start(t testing.TB, port int) *Bus {
 
 func (b *Bus) start() {
 	b.t.Helper()
-	opts := &server.Options{
-		ServerName: "testbus", JetStream: true, StoreDir: b.dir,
-		NoSigs: true, NoLog: true, DontListen: b.port == 0,
-	}
-	if b.port != 0 {
-		opts.Host, opts.Port = "127.0.0.1", b.port
-	}
-	s, err := server.NewServer(opts)
+	s, err := server.NewServer(b.options())
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -60,6 +60,26 @@ func (b *Bus) start() {
 	b.mu.Lock()
 	b.s = s
 	b.mu.Unlock()
+}
+
+func (b *Bus) options() *server.Options {
+	opts := &server.Options{
+		ServerName: "testbus", JetStream: true, StoreDir: b.dir, Users: b.users,
+		NoSigs: true, NoLog: true, DontListen: b.port == 0,
+	}
+	if b.port != 0 {
+		opts.Host, opts.Port = "127.0.0.1", b.port
+	}
+	return opts
+}
+
+// Permit gives the users other permissions while the server runs.
+func (b *Bus) Permit(users ...*server.User) {
+	b.t.Helper()
+	b.users = users
+	if err := b.s.ReloadOptions(b.options()); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // Stop ends the server. Start comes again with Restart.
