@@ -287,7 +287,7 @@ func (ln *lane) removeRedriven(it *item) {
 				return
 			}
 			if err != nil {
-				c.out.log(logWarn, "redriven dead letter could not be removed, tried again", "subscription_id", ln.sub.id, "error", err)
+				c.complain("redriven dead letter could not be removed, tried again", ln.sub.id, "subscription_id", ln.sub.id, "error", err)
 				c.after(c.Busy, try)
 				return
 			}
@@ -323,6 +323,7 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 			if c.dead || s.dead {
 				return
 			}
+			delete(c.unstored, ln)
 			if it.gone { // superseded meanwhile
 				ln.run = nil
 				ln.attempts, ln.next = 0, 0
@@ -330,7 +331,8 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 				return
 			}
 			if err != nil {
-				c.out.log(logWarn, "dead letter could not be stored: kept and tried again", "subscription_id", s.id, "sequence", it.seq, "error", err)
+				c.unstored[ln] = struct{}{}
+				c.complain("dead letter could not be stored: kept and tried again", s.id, "subscription_id", s.id, "sequence", it.seq, "error", err)
 				c.after(c.Busy, try)
 				return
 			}

@@ -166,6 +166,12 @@ func (b *Bridge) standBy(ctx context.Context) (e LeaseEntry, revision uint64, wo
 	if b.o.Successor {
 		s.holder = b.o.Holder
 	}
+	// Held by another is a good state; free, it is good only once we have it.
+	held := func() {
+		if s.known && s.wait(b.o.Clock.Boot()) > 0 {
+			b.ready("")
+		}
+	}
 	observe := func(value []byte, rev uint64) {
 		var entry LeaseEntry
 		if len(value) > 0 {
@@ -180,7 +186,7 @@ func (b *Bridge) standBy(ctx context.Context) (e LeaseEntry, revision uint64, wo
 		value, rev, err := b.o.Lease.Get(ctx)
 		if err == nil {
 			observe(value, rev)
-			b.ready("")
+			held()
 		} else if ctx.Err() == nil {
 			b.ready("the lease cannot be read: " + err.Error())
 		}
@@ -202,7 +208,11 @@ func (b *Bridge) standBy(ctx context.Context) (e LeaseEntry, revision uint64, wo
 			case ctx.Err() != nil:
 				return e, 0, 0, ctx.Err()
 			}
-			log.Debug("lease not won", "error", err)
+			if errors.Is(err, ErrDeposed) {
+				log.Debug("lease not won: another was faster")
+			} else {
+				log.Warn("lease not won", "error", err)
+			}
 			if err := look(); err != nil {
 				wait = b.limits.Renew
 			} else if wait = s.wait(b.o.Clock.Boot()); wait == 0 {
@@ -220,7 +230,7 @@ func (b *Bridge) standBy(ctx context.Context) (e LeaseEntry, revision uint64, wo
 			return e, 0, 0, ctx.Err()
 		case x := <-sightings:
 			observe(x.value, x.revision)
-			b.ready("")
+			held()
 		case err := <-watching:
 			watching <- nil
 			if ctx.Err() != nil {
@@ -244,6 +254,9 @@ func (b *Bridge) win(ctx context.Context, e LeaseEntry, expect uint64) (LeaseEnt
 	sent := b.o.Clock.Boot()
 	for {
 		revision, err := b.o.Lease.Put(ctx, encode(e), expect, id)
+		if err != nil && !errors.Is(err, ErrDeposed) {
+			b.ready("the lease cannot be written: " + err.Error())
+		}
 		switch {
 		case err == nil && b.o.Clock.Boot()-sent < b.limits.Lease-b.limits.Margin:
 			return e, revision, sent, nil

@@ -144,6 +144,9 @@ type core struct {
 	applyQ    []*sub
 	applying  int
 
+	unstored map[*lane]struct{}       // whose dead letter is refused or not confirmed
+	told     map[string]time.Duration // complaints, and when they were last said aloud
+
 	missing bool // the records' bucket
 	figures Figures
 }
@@ -179,6 +182,7 @@ func newCore(out outside, l limits, rng *rand.Rand, epoch uint64, holder string,
 	c := &core{
 		limits: l, out: out, rng: rng, epoch: epoch, holder: holder, leaseRev: rev, lastFlush: won,
 		directory: NewDirectory(), subs: map[string]*sub{}, keys: map[string]*keyWriter{},
+		unstored: map[*lane]struct{}{}, told: map[string]time.Duration{},
 		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},
 		prefix: old.Floor,
 	}
@@ -212,8 +216,24 @@ func (c *core) retry(what string, err error, fn func()) {
 		c.end(fmt.Errorf("%s: %w", what, err))
 		return
 	}
-	c.out.log(logWarn, "take-over waits", "step", what, "error", err)
+	c.complain("take-over waits", what, "step", what, "error", err)
 	c.after(c.Busy, fn)
+}
+
+// complain warns of a failure that is met again at each repetition: aloud at
+// first and every ten seconds, in between for debugging only. what tells apart
+// the things that may fail.
+func (c *core) complain(msg, what string, args ...any) {
+	now := c.out.boot()
+	level := logDebug
+	if last, ok := c.told[msg+what]; !ok || now-last >= 10*time.Second {
+		if len(c.told) >= 1024 {
+			clear(c.told)
+		}
+		c.told[msg+what] = now
+		level = logWarn
+	}
+	c.out.log(level, msg, args...)
 }
 
 func (c *core) end(cause error) {

@@ -44,7 +44,7 @@ func (c *core) handOver() {
 			}
 		}
 		h.step++
-	case 1: // every attempt has reported back, every burial is confirmed
+	case 1: // every attempt has reported back, every burial is confirmed or known to fail
 		if c.running > 0 || c.applying > 0 || c.burying() {
 			return
 		}
@@ -85,7 +85,7 @@ func (c *core) handOver() {
 func (c *core) burying() bool {
 	for _, s := range c.subs {
 		for _, ln := range s.lanes {
-			if ln.run != nil {
+			if _, failing := c.unstored[ln]; ln.run != nil && !(failing && c.out.boot() >= c.handover.deadline) {
 				return true
 			}
 		}

@@ -106,7 +106,7 @@ func (c *core) send(k *keyWriter) {
 
 // refused is R8: what cannot be written as a lane is written as a mark.
 func (c *core) refused(k *keyWriter, err error) {
-	c.out.log(logWarn, "the ledger refuses an entry: nothing is settled, it is tried again", "key", k.key, "error", err)
+	c.complain("the ledger refuses an entry: nothing is settled, it is tried again", k.key, "key", k.key, "error", err)
 	if k.bucket != BucketOwed {
 		return
 	}

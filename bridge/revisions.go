@@ -133,7 +133,7 @@ func (s *sub) ask(t time.Time, then func(seq, last uint64)) {
 			switch {
 			case c.dead || s.dead:
 			case err != nil:
-				c.out.log(logWarn, "record waits: the stream does not answer", "subscription_id", s.id, "error", err)
+				c.complain("record waits: the stream does not answer", s.id, "subscription_id", s.id, "error", err)
 				c.after(c.Busy, try)
 			default:
 				then(seq, last)
@@ -305,6 +305,7 @@ func (s *sub) discard() {
 	}
 	for _, token := range sorted(s.lanes) {
 		ln := s.lanes[token]
+		delete(c.unstored, ln)
 		if ln.held {
 			c.put(BucketOwed, ln.ledgerKey(), nil, nil)
 		}

@@ -318,7 +318,7 @@ func (s *sub) pumpReader() {
 		}
 		r.pulling = false
 		if err != nil {
-			c.out.log(logWarn, "reader waits", "subscription_id", s.id, "error", err)
+			c.complain("reader waits", s.id, "subscription_id", s.id, "error", err)
 			r.empty, r.again = true, c.out.boot()+max(c.Poll, c.Busy)
 			return
 		}

@@ -181,6 +181,9 @@ func (t *term) publishCondition() {
 			break
 		}
 	}
+	if n := len(c.unstored); n > 0 {
+		cond.Reasons = append(cond.Reasons, fmt.Sprintf("dead letters cannot be stored: %d orders wait for it", n))
+	}
 	t.condition.Store(cond)
 }
 

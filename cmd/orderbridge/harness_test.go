@@ -32,8 +32,8 @@ import (
 	"orderbridge/internal/testcert"
 )
 
-// eventually polls until ok says yes, for as long as it may take on a busy machine.
-func eventually(t testing.TB, within time.Duration, what string, ok func() bool) time.Duration {
+// await polls until ok says yes, for as long as it may take on a busy machine.
+func await(t testing.TB, within time.Duration, what string, ok func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
 	for !ok() {
@@ -163,7 +163,7 @@ func (p *program) said(within time.Duration, pattern string) string {
 	p.t.Helper()
 	re := regexp.MustCompile(pattern)
 	found := ""
-	eventually(p.t, within, "log matches "+pattern, func() bool {
+	await(p.t, within, "log matches "+pattern, func() bool {
 		select {
 		case <-p.done:
 			if !re.MatchString(p.log.String()) {
@@ -205,7 +205,7 @@ func (p *program) readyz() (r health.Readiness, status int) {
 // leads waits until the program leads and is ready, and tells how long it took.
 func (p *program) leads() time.Duration {
 	p.t.Helper()
-	return eventually(p.t, 40*time.Second, "leads", func() bool {
+	return await(p.t, 40*time.Second, "leads", func() bool {
 		r, status := p.readyz()
 		return status == http.StatusOK && r.Role == health.RoleLeader
 	})
@@ -216,7 +216,7 @@ func (p *program) complains(text string) {
 	p.t.Helper()
 	var last health.Readiness
 	start := time.Now()
-	for time.Since(start) < 20*time.Second {
+	for time.Since(start) < 30*time.Second {
 		r, status := p.readyz()
 		if status == http.StatusServiceUnavailable && strings.Contains(strings.Join(r.Reasons, "\n"), text) {
 			return
@@ -251,8 +251,8 @@ const (
 	reset = -2
 )
 
-// endpoint is a real TLS receiver that keeps a journal.
-type endpoint struct {
+// receiver is a real TLS endpoint that keeps a journal.
+type receiver struct {
 	*httptest.Server
 	over  chan struct{} // closed when the test ends
 	mu    sync.Mutex
@@ -275,7 +275,7 @@ type hit struct {
 }
 
 // receive starts an endpoint that answers with reply; nil: always 200.
-func receive(t testing.TB, reply func(h *hit) int) *endpoint {
+func receive(t testing.TB, reply func(h *hit) int) *receiver {
 	t.Helper()
 	ca, err := authority()
 	if err != nil {
@@ -285,7 +285,7 @@ func receive(t testing.TB, reply func(h *hit) int) *endpoint {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &endpoint{over: make(chan struct{})}
+	e := &receiver{over: make(chan struct{})}
 	e.answer(reply)
 	e.Server = httptest.NewUnstartedServer(http.HandlerFunc(e.serve))
 	e.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -307,7 +307,7 @@ func receive(t testing.TB, reply func(h *hit) int) *endpoint {
 }
 
 // answer changes what the endpoint does from now on; nil: always 200.
-func (e *endpoint) answer(reply func(h *hit) int) {
+func (e *receiver) answer(reply func(h *hit) int) {
 	if reply == nil {
 		reply = func(*hit) int { return http.StatusOK }
 	}
@@ -318,7 +318,7 @@ func (e *endpoint) answer(reply func(h *hit) int) {
 
 func always(status int) func(*hit) int { return func(*hit) int { return status } }
 
-func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
+func (e *receiver) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 4<<20))
 	if err != nil {
 		return
@@ -352,7 +352,7 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // journal is a copy of what came so far.
-func (e *endpoint) journal() []hit {
+func (e *receiver) journal() []hit {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	out := make([]hit, len(e.hits))
@@ -362,14 +362,14 @@ func (e *endpoint) journal() []hit {
 	return out
 }
 
-func (e *endpoint) count() int {
+func (e *receiver) count() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return len(e.hits)
 }
 
 // delivered counts the different deliveries that got a 2xx.
-func (e *endpoint) delivered() int {
+func (e *receiver) delivered() int {
 	ids := map[string]bool{}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -382,9 +382,9 @@ func (e *endpoint) delivered() int {
 }
 
 // came waits for the nth request (from 1).
-func (e *endpoint) came(t testing.TB, n int) hit {
+func (e *receiver) came(t testing.TB, n int) hit {
 	t.Helper()
-	eventually(t, 20*time.Second, fmt.Sprintf("request %d", n), func() bool { return e.count() >= n })
+	await(t, 20*time.Second, fmt.Sprintf("request %d", n), func() bool { return e.count() >= n })
 	return e.journal()[n-1]
 }
 
@@ -403,7 +403,7 @@ func within(t testing.TB, d time.Duration) context.Context {
 }
 
 // record is a subscription record; more are members, as JSON.
-func record(e *endpoint, more ...string) string {
+func record(e *receiver, more ...string) string {
 	return `{"targetURL":"` + e.URL + `/hook"` + strings.Join(append([]string{""}, more...), ",") + `}`
 }
 
@@ -505,7 +505,7 @@ func floor(t testing.TB, js jetstream.JetStream) uint64 {
 // acknowledged waits until everything up to seq is acknowledged.
 func acknowledged(t testing.TB, js jetstream.JetStream, seq uint64) {
 	t.Helper()
-	eventually(t, 20*time.Second, fmt.Sprintf("event %d is acknowledged", seq), func() bool { return floor(t, js) >= seq })
+	await(t, 20*time.Second, fmt.Sprintf("event %d is acknowledged", seq), func() bool { return floor(t, js) >= seq })
 }
 
 // change is the nth change of an order.
@@ -600,10 +600,10 @@ func (f *flow) end() int {
 }
 
 // arrives waits until every event of the flow has arrived.
-func (f *flow) arrives(t testing.TB, e *endpoint) {
+func (f *flow) arrives(t testing.TB, e *receiver) {
 	t.Helper()
 	n := f.end()
-	eventually(t, 60*time.Second, fmt.Sprintf("all of %d events arrived", n), func() bool { return e.delivered() >= n })
+	await(t, 60*time.Second, fmt.Sprintf("all of %d events arrived", n), func() bool { return e.delivered() >= n })
 }
 
 // repeat is a request for a delivery that had succeeded already.
@@ -614,7 +614,7 @@ type repeat struct {
 // check holds the journal against the promises: every event arrived (1), in
 // order for each order (3), all attempts of an event under one id and no other
 // event's (4). It returns the repeats.
-func (f *flow) check(t testing.TB, e *endpoint) (repeats []repeat) {
+func (f *flow) check(t testing.TB, e *receiver) (repeats []repeat) {
 	t.Helper()
 	type state struct {
 		id       string

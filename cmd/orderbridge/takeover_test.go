@@ -84,7 +84,7 @@ func TestSecondBridgeTakesOverFromAStoppedOneThatWakesLater(t *testing.T) {
 		t.Errorf("two lead")
 	}
 	at := e.delivered()
-	eventually(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+	await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
 	f.arrives(t, e)
 	recent(t, f.check(t, e), crash)
 }
@@ -106,7 +106,7 @@ func TestSecondBridgeTakesOverFromOneThatIsStopped(t *testing.T) {
 		t.Errorf("took over %s after the other one had gone", took)
 	}
 	at := e.delivered()
-	eventually(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+50 })
+	await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+50 })
 	f.arrives(t, e)
 	for _, r := range f.check(t, e) {
 		t.Errorf("%s %d came again after a graceful stop", r.again.order, r.again.n)
@@ -138,12 +138,12 @@ func TestEmbeddedServerStartsAgainAtOnce(t *testing.T) {
 			// Another run of the program, other orders.
 			g.end()
 		}
-		eventually(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at || f != nil })
+		await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at || f != nil })
 		return g
 	}
 	p, _ := start()
 	f := run(p, nil)
-	eventually(t, 20*time.Second, "deliveries", func() bool { return e.delivered() > 50 })
+	await(t, 20*time.Second, "deliveries", func() bool { return e.delivered() > 50 })
 	if out := launch(t, env...); out.exit(20*time.Second) != exitFailed || !strings.Contains(out.log.String(), "in use") {
 		t.Errorf("a second process on the same data directory: %s", out.log.String())
 	}
@@ -197,7 +197,7 @@ func TestStopLetsRunningAttemptsFinish(t *testing.T) {
 	}
 	p = serving(t, bus.URL())
 	acknowledged(t, js, max(seq, waits, late))
-	eventually(t, 10*time.Second, "the rest is delivered", func() bool { return e.delivered() == 3 })
+	await(t, 10*time.Second, "the rest is delivered", func() bool { return e.delivered() == 3 })
 	if got := e.count(); got != 3 {
 		t.Errorf("%d requests for 3 events", got)
 	}
@@ -229,7 +229,7 @@ func TestStopCutsHangingAttempts(t *testing.T) {
 	}
 	e.answer(nil)
 	p = serving(t, bus.URL())
-	eventually(t, 20*time.Second, "both are delivered", func() bool { return e.delivered() == 2 })
+	await(t, 20*time.Second, "both are delivered", func() bool { return e.delivered() == 2 })
 	again := e.journal()[1]
 	if again.header.Get("Webhook-Id") != first.header.Get("Webhook-Id") || again.header.Get("X-Attempt") != "1" {
 		t.Errorf("came again as %s attempt %s, first %s", again.header.Get("Webhook-Id"), again.header.Get("X-Attempt"), first.header.Get("Webhook-Id"))
