@@ -115,6 +115,9 @@ func (d debt) cells(now time.Time) []string {
 	if order == "" {
 		order = "-"
 	}
+	if d.Lane.Redrive != 0 {
+		order += fmt.Sprintf(" (dead letter %d)", d.Lane.Redrive)
+	}
 	return []string{d.Subscription, order, strconv.Itoa(len(d.Lane.Seqs)), strconv.Itoa(d.Lane.Head.Attempts),
 		until(now, d.Lane.Head.Next), status, d.Lane.Head.LastError}
 }

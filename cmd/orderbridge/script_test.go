@@ -352,6 +352,39 @@ func TestTableIsPlainAndHarmless(t *testing.T) {
 	}
 }
 
+func TestReadmeShowsAGoodRecord(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```json\n")
+	record, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("README.md shows no record")
+	}
+	if _, problems := bridge.ParseSubscription("acme", []byte(record), bridge.RecordPolicy{}); problems.Err() != nil {
+		t.Error(problems)
+	}
+}
+
+func TestDecisionsAreListed(t *testing.T) {
+	t.Parallel()
+	index, err := os.ReadFile("../../docs/decisions/0001-record-decisions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("../../docs/decisions/0*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		if name := filepath.Base(page); !strings.HasPrefix(name, "0001-") && !strings.Contains(string(index), "("+name+")") {
+			t.Errorf("%s is not in the list of 0001-record-decisions.md", name)
+		}
+	}
+}
+
 func TestEveryCommandHasAnExample(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("testdata/script"); err != nil {
