@@ -43,7 +43,7 @@ func (s *sub) kick() {
 // pump starts attempts for ready lanes.
 func (s *sub) pump() {
 	c := s.core
-	for len(s.ready) > 0 && s.open() && s.inFlight < s.maxInFlight() {
+	for len(s.ready) > 0 && s.open() && s.inFlight < s.maxInFlight() && s.mayStart() {
 		if c.running >= c.MaxRunning {
 			c.blocked[s] = struct{}{}
 			return
@@ -113,6 +113,9 @@ func (ln *lane) start(probe bool) {
 		Delivery: Delivery{Subscription: s.rec, Event: it.ev, Generation: s.gen, Attempt: ln.attempts + 1, Redrive: ln.redrive > 0}}
 	a.DeadLetter = ln.redrive
 	ln.run = a
+	if s.pace != nil {
+		s.pace.started(c.out.boot())
+	}
 	s.inFlight++
 	c.running++
 	if ln.attempts > 0 {

@@ -22,20 +22,23 @@ type limits struct {
 	Applying    int // record revisions applied at the same time
 	MaxRunning  int // attempts at the same time, over all subscriptions
 
-	Lease    time.Duration // length of the lease
-	Margin   time.Duration // attempts end so long before the lease does
-	Renew    time.Duration // lease renewals, position flushes
-	Stale    time.Duration // unconfirmed for so long: no attempt (R3)
-	Park     time.Duration // R5
-	Overlap  time.Duration // clock difference allowed between publisher and operator (R12, R13)
-	Keep     time.Duration // debts of a deleted record
-	Tick     time.Duration
-	Poll     time.Duration // a reader that found nothing new
-	Grace    time.Duration // running attempts at a graceful stop
-	Busy     time.Duration // until a refused or unanswered request is repeated
-	ProbeMin time.Duration
-	ProbeMax time.Duration
-	Failures int // in a row, open the breaker
+	Lease      time.Duration // length of the lease
+	Margin     time.Duration // attempts end so long before the lease does
+	Renew      time.Duration // lease renewals, position flushes
+	Stale      time.Duration // unconfirmed for so long: no attempt (R3)
+	Park       time.Duration // R5
+	Overlap    time.Duration // clock difference allowed between publisher and operator (R12, R13)
+	Keep       time.Duration // debts of a deleted record
+	Tick       time.Duration
+	Poll       time.Duration // a reader that found nothing new
+	Grace      time.Duration // running attempts at a graceful stop
+	Busy       time.Duration // until a refused or unanswered request is repeated
+	ProbeMin   time.Duration
+	ProbeMax   time.Duration
+	RampRate   float64       // of the slow start, attempts a second
+	RampDouble time.Duration // until the rate doubles
+	RampTime   time.Duration // until full speed
+	Failures   int           // in a row, open the breaker
 }
 
 func defaultLimits() limits {
@@ -46,6 +49,7 @@ func defaultLimits() limits {
 		Park: time.Second, Overlap: 2 * time.Second, Keep: 24 * time.Hour,
 		Tick: 100 * time.Millisecond, Poll: 100 * time.Millisecond, Grace: 17 * time.Second,
 		Busy: 100 * time.Millisecond, ProbeMin: 5 * time.Second, ProbeMax: 5 * time.Minute, Failures: 5,
+		RampRate: 10, RampDouble: 5 * time.Second, RampTime: time.Minute,
 	}
 }
 

@@ -30,6 +30,8 @@ const (
 	maxText     = 1024 // description, header values, secrets, user names
 	maxName     = 128  // event types, header names, labels
 	maxFlight   = 1000
+	maxRate     = 10000 // requests of a rate limit
+	maxRateTime = time.Hour
 
 	maxAttempt = 10 * time.Minute    // connectionTimeout, timeout
 	maxWait    = 30 * 24 * time.Hour // one wait of retry.schedule
@@ -115,7 +117,7 @@ var recordMembers = map[string]memberReader{
 	"ordering":          (*recordReader).ordering,
 	"coalesce":          (*recordReader).coalesce,
 	"maxInFlight":       (*recordReader).maxInFlight,
-	"rateLimit":         (*recordReader).notYet,
+	"rateLimit":         (*recordReader).rateLimit,
 	"startFrom":         (*recordReader).startFrom,
 	"status":            (*recordReader).status,
 	"tenant":            (*recordReader).tenant,
@@ -699,14 +701,49 @@ func (r *recordReader) coalesce(field string, v gjson.Result) {
 }
 
 func (r *recordReader) maxInFlight(field string, v gjson.Result) {
+	if n, ok := r.whole(field, v, maxFlight); ok {
+		r.s.MaxInFlight = n
+	}
+}
+
+// whole reads a whole number from 1 to most.
+func (r *recordReader) whole(field string, v gjson.Result, most int) (n int, ok bool) {
 	if !r.is(field, v, "a number") {
+		return 0, false
+	}
+	if v.Num < 1 || v.Num > float64(most) || v.Num != math.Trunc(v.Num) {
+		r.fail(field, "is %s; it must be a whole number from 1 to %d", quote(v.Raw), most)
+		return 0, false
+	}
+	return int(v.Num), true
+}
+
+var rateMembers = map[string]memberReader{
+	"requests": (*recordReader).rateRequests,
+	"per":      (*recordReader).ratePer,
+}
+
+func (r *recordReader) rateLimit(field string, v gjson.Result) {
+	if !r.is(field, v, "an object") {
 		return
 	}
-	if v.Num < 1 || v.Num > maxFlight || v.Num != math.Trunc(v.Num) {
-		r.fail(field, "is %s; it must be a whole number from 1 to %d", quote(v.Raw), maxFlight)
-		return
+	r.more().RateLimit = &RateLimit{Per: time.Second}
+	r.object(field+".", v, rateMembers)
+	if v.IsObject() && !v.Get("requests").Exists() {
+		r.fail(field+".requests", "is missing; give the number of requests, as in {\"requests\":100,\"per\":\"PT1S\"}")
 	}
-	r.s.MaxInFlight = int(v.Num)
+}
+
+func (r *recordReader) rateRequests(field string, v gjson.Result) {
+	if n, ok := r.whole(field, v, maxRate); ok {
+		r.more().RateLimit.Requests = n
+	}
+}
+
+func (r *recordReader) ratePer(field string, v gjson.Result) {
+	if d := r.duration(field, v, maxRateTime); d > 0 {
+		r.more().RateLimit.Per = d
+	}
 }
 
 func (r *recordReader) startFrom(field string, v gjson.Result) {

@@ -23,6 +23,7 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 	if s.bucket == r.Bucket && r.Revision <= s.applied {
 		if rec != nil { // history: the last valid value is what an invalid or deleted one is compared with
 			s.rec = rec
+			s.paced(false)
 			if s.mode != unseen && s.active && s.valid {
 				c.directory.Put(rec)
 			}
@@ -108,6 +109,7 @@ func (s *sub) finish(r revision) {
 		if len(s.revs) == 0 {
 			s.revs = nil
 		}
+		s.paced(false)
 		s.done()
 		if s.mode == joining && s.deletedAt.IsZero() {
 			s.mode = live

@@ -26,6 +26,7 @@ func simLimits() limits {
 	l.Lease, l.Margin, l.Keep = 3000*ms, 200*ms, 6000*ms
 	l.Tick, l.Poll, l.Grace, l.Busy = 25*ms, 25*ms, 300*ms, 50*ms
 	l.ProbeMin, l.ProbeMax = 300*ms, 2500*ms
+	l.RampRate, l.RampDouble, l.RampTime = 10, 200*ms, 1500*ms
 	return l
 }
 
@@ -524,7 +525,11 @@ func (t *simTerm) pull() {
 		d, q := c.dseq, c.next
 		c.next++
 		t.inflight++
-		if w.p(0.004) {
+		lost := 0.004
+		if w.mutant == "NoIdleCheck" {
+			lost = 0.03
+		}
+		if w.p(lost) {
 			w.log("   feed loses message %d", q)
 			continue
 		}
@@ -1030,6 +1035,9 @@ func (w *simWorld) addOp(s int, kind string) {
 	if valid && !deleted {
 		o.value = &Subscription{ID: simID(s), TargetURL: fmt.Sprintf("https://t%d.example/", o.target), Method: "GET", Payload: "event",
 			Inactive: !active, Coalesce: o.coalesce, Ordering: o.ordering, MaxInFlight: 2, More: &SubscriptionMore{Schedule: simSchedule, Timeout: w.timeout}}
+		if s == 3 {
+			o.value.More.RateLimit = &RateLimit{Requests: 5, Per: 100 * ms}
+		}
 		if o.typ > 0 {
 			if s%2 == 0 {
 				o.value.Types = []string{fmt.Sprintf("t%d", o.typ-1)}

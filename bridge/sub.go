@@ -61,6 +61,8 @@ type sub struct {
 	loadedMax map[string]uint64
 	ready     []*lane
 	reader    *reader
+	pace      *pace // nil: as fast as it goes
+	pacing    bool  // a timer runs until the pace allows the next attempt
 	inFlight  int
 	held      int
 	failures  int // in a row
@@ -455,6 +457,7 @@ func (s *sub) closeBreaker() {
 	s.reason = ""
 	s.changed()
 	s.core.out.log(logInfo, "resumed: the endpoint answers", "subscription_id", s.id)
+	s.paced(true)
 	for _, token := range sorted(s.lanes) { // what waited for its time need not wait any longer
 		if ln := s.lanes[token]; ln.fault && ln.next > s.core.out.boot() {
 			ln.next = s.core.out.boot()
@@ -480,6 +483,41 @@ func (s *sub) waitUntil(t time.Duration) {
 	}
 	s.notBefore = t
 	s.core.after(t-s.core.out.boot(), s.kick)
+}
+
+// paced makes the pace follow the record and, after an endpoint has come back,
+// begin slowly.
+func (s *sub) paced(slowStart bool) {
+	c := s.core
+	var limit *RateLimit
+	if s.rec != nil && s.rec.More != nil {
+		limit = s.rec.More.RateLimit
+	}
+	if s.pace == nil && (slowStart || limit != nil) {
+		s.pace = &pace{limit: limit, ramp: ramp{rate: c.RampRate, double: c.RampDouble, length: c.RampTime}}
+	}
+	if s.pace != nil {
+		s.pace.setLimit(limit)
+		if slowStart {
+			s.pace.ramp.begin(c.out.boot())
+		}
+	}
+}
+
+// mayStart asks the pace; if it says no, the subscription is asked again in time.
+func (s *sub) mayStart() bool {
+	if s.pace == nil {
+		return true
+	}
+	wait := s.pace.wait(s.core.out.boot())
+	if wait > 0 && !s.pacing {
+		s.pacing = true
+		s.core.after(wait, func() {
+			s.pacing = false
+			s.pump()
+		})
+	}
+	return wait == 0
 }
 
 // ---- status

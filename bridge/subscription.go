@@ -61,9 +61,17 @@ type SubscriptionMore struct {
 	ConnectionTimeout time.Duration     // 0: default
 	Timeout           time.Duration     // 0: default
 	Schedule          []time.Duration   // nil: default; empty: no retries
+	RateLimit         *RateLimit        // nil: none
 	StartFrom         string            // "" (as "new"), "new", "all" or an RFC 3339 time
 	Description       string
 	Labels            map[string]string
+}
+
+// RateLimit is the most requests that may start within a time, whichever
+// window of that length one looks at.
+type RateLimit struct {
+	Requests int
+	Per      time.Duration
 }
 
 // Auth is how an attempt authenticates itself to the endpoint.
