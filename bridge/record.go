@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ const (
 	maxFlight   = 1000
 	maxRate     = 10000 // requests of a rate limit
 	maxRateTime = time.Hour
+	maxSigning  = 8 // signing.secrets
 
 	maxAttempt = 10 * time.Minute    // connectionTimeout, timeout
 	maxWait    = 30 * 24 * time.Hour // one wait of retry.schedule
@@ -39,8 +41,12 @@ const (
 
 // RecordPolicy is what the operator permits a record.
 type RecordPolicy struct {
-	AllowHTTP         bool // http:// targets (ORDERBRIDGE_ALLOW_HTTP)
-	AllowHTTPLoopback bool // http:// targets on localhost, 127.0.0.0/8 and ::1 (ORDERBRIDGE_DEV)
+	AllowHTTP         bool // http:// URLs (ORDERBRIDGE_ALLOW_HTTP)
+	AllowHTTPLoopback bool // http:// URLs on localhost, 127.0.0.0/8 and ::1 (ORDERBRIDGE_DEV)
+	AllowTrustAll     bool // tls.trustAll (ORDERBRIDGE_ALLOW_TRUST_ALL)
+	// CheckAddress judges the host of a URL that is an address; its error names
+	// the remedy. nil: any. Names are judged when they are dialed.
+	CheckAddress func(netip.Addr) error
 }
 
 // ParseSubscription reads the record that stands under the key id. All problems
@@ -108,9 +114,9 @@ var recordMembers = map[string]memberReader{
 	"headers":           (*recordReader).headers,
 	"key":               (*recordReader).key,
 	"auth":              (*recordReader).auth,
-	"secret":            (*recordReader).notYet,
-	"signing":           (*recordReader).notYet,
-	"tls":               (*recordReader).notYet,
+	"secret":            (*recordReader).bodySecret,
+	"signing":           (*recordReader).signing,
+	"tls":               (*recordReader).tls,
 	"connectionTimeout": (*recordReader).connectionTimeout,
 	"timeout":           (*recordReader).timeout,
 	"retry":             (*recordReader).retry,
@@ -130,7 +136,9 @@ var recordMembers = map[string]memberReader{
 
 var retryMembers = map[string]memberReader{"schedule": (*recordReader).schedule}
 
-// authMembers are the members of auth by its type; nil: not supported yet.
+var signingMembers = map[string]memberReader{"secrets": (*recordReader).signingSecrets}
+
+// authMembers are the members of auth by its type; all are required but scopes.
 var authMembers = map[string]map[string]memberReader{
 	"noauth": {"type": (*recordReader).authType},
 	"basic": {
@@ -138,8 +146,28 @@ var authMembers = map[string]map[string]memberReader{
 		"username": (*recordReader).username,
 		"password": (*recordReader).password,
 	},
-	"client_credential": nil,
-	"bearer":            nil,
+	"bearer": {
+		"type":  (*recordReader).authType,
+		"token": (*recordReader).token,
+	},
+	"client_credential": {
+		"type":         (*recordReader).authType,
+		"clientID":     (*recordReader).clientID,
+		"clientSecret": (*recordReader).clientSecret,
+		"tokenURL":     (*recordReader).tokenURL,
+		"scopes":       (*recordReader).scopes,
+	},
+}
+
+const authTypes = "basic, bearer, client_credential, noauth"
+
+var tlsMembers = map[string]memberReader{
+	"trustAll":    (*recordReader).trustAll,
+	"trustFile":   (*recordReader).trustFile,
+	"clientCert":  (*recordReader).clientCert,
+	"keyFile":     (*recordReader).keyFile,
+	"keyPassword": (*recordReader).keyPassword,
+	"minVersion":  (*recordReader).minVersion,
 }
 
 type recordReader struct {
@@ -152,7 +180,12 @@ type recordReader struct {
 	hasTarget      bool // targetURL was given and is a usable URL
 	hasPlaceholder bool
 	givenPayload   bool
+	references     []namedValue // secrets that are references
+	files          []namedValue
 }
+
+// namedValue is the value of a member that is judged once the tenant is known.
+type namedValue struct{ field, value string }
 
 func (r *recordReader) fail(field, format string, args ...any) {
 	r.add(Problem{Field: field, Message: fmt.Sprintf(format, args...)})
@@ -203,6 +236,31 @@ func (r *recordReader) checkTogether() {
 	}
 	if s.More != nil && s.More.Auth != nil && s.More.Headers["Authorization"] != "" {
 		r.fail("headers", `"Authorization" is set by auth already; use one of the two`)
+	}
+	for _, ref := range r.references {
+		if err := CheckReference(s.Tenant, ref.value); err != nil {
+			r.fail(ref.field, "%s", err)
+		}
+	}
+	for _, file := range r.files {
+		if err := CheckFileName(s.Tenant, file.value); err != nil {
+			r.fail(file.field, "%s %s", quote(file.value), err)
+		}
+	}
+	r.checkTLS()
+}
+
+func (r *recordReader) checkTLS() {
+	if r.s.More == nil || r.s.More.TLS == nil {
+		return
+	}
+	switch t := r.s.More.TLS; {
+	case t.TrustAll && t.TrustFile != "":
+		r.fail("tls.trustAll", "is true, but trustFile says what to trust; use one of the two")
+	case t.ClientCert != "" && t.KeyFile == "":
+		r.fail("tls.clientCert", "needs its key; name the file in keyFile")
+	case t.KeyPassword != "" && t.KeyFile == "" && t.TrustFile == "":
+		r.fail("tls.keyPassword", "has no file to open; give keyFile, or leave it out")
 	}
 }
 
@@ -281,27 +339,31 @@ func (r *recordReader) text(field string, v gjson.Result, most int) (string, boo
 
 func hasControl(s string) bool { return strings.IndexFunc(s, unicode.IsControl) >= 0 }
 
-// secret reads a secret value given in the record itself.
-func (r *recordReader) secret(field string, v gjson.Result) (string, bool) {
-	s, ok := r.text(field, v, maxText)
+// secret reads a secret: the value itself, or a reference.
+func (r *recordReader) secret(field string, v gjson.Result) (Secret, bool) {
+	s, ok := r.text(field, v, maxSecret(v))
 	if !ok {
 		return "", false
 	}
-	return s, r.isNoReference(field, s)
+	r.isSecret(field, s)
+	return Secret(s), true
 }
 
-func (r *recordReader) isNoReference(field, value string) bool {
-	for _, scheme := range []string{"env:", "file:", "sealed:"} {
-		if strings.HasPrefix(value, scheme) {
-			r.fail(field, "is a reference (%s…), which is not supported yet; give the value itself", scheme)
-			return false
-		}
+// maxSecret is how long a value may be that may be a reference.
+func maxSecret(v gjson.Result) int {
+	if IsReference(v.Str) {
+		return maxReference
 	}
-	return true
+	return maxText
 }
 
-func (r *recordReader) warnPlain(field string) {
-	r.warn(field, "is a secret in plain text: whoever can read the bucket can read it")
+// isSecret keeps a reference for checkTogether and warns of a plain value.
+func (r *recordReader) isSecret(field, value string) {
+	if IsReference(value) {
+		r.references = append(r.references, namedValue{field, value})
+		return
+	}
+	r.warn(field, "is a secret in plain text: whoever can read the bucket can read it; use env:, file: or sealed:")
 }
 
 // oneOf reads one of a few words; the result is the constant, not the record's memory.
@@ -351,7 +413,7 @@ func (r *recordReader) list(field string, v gjson.Result, most int, check func(s
 }
 
 // dictionary reads an object whose values are strings.
-func (r *recordReader) dictionary(field string, v gjson.Result, set func(field, name, value string)) {
+func (r *recordReader) dictionary(field string, v gjson.Result, most func(gjson.Result) int, set func(field, name, value string)) {
 	if !r.is(field, v, "an object") {
 		return
 	}
@@ -370,7 +432,7 @@ func (r *recordReader) dictionary(field string, v gjson.Result, set func(field, 
 		case seen[name]:
 			r.fail(at, "is given more than once; keep one")
 		default:
-			if value, ok := r.text(at, v, maxText); ok {
+			if value, ok := r.text(at, v, most(v)); ok {
 				set(at, strings.Clone(name), value)
 			}
 		}
@@ -410,6 +472,14 @@ func (r *recordReader) targetURL(field string, v gjson.Result) {
 		r.fail(field, "has a placeholder or bracket in its host; placeholders may stand in path and query only")
 		return
 	}
+	if r.url(field, target) {
+		r.hasTarget = r.placeholders(field, rest)
+		r.s.TargetURL = target
+	}
+}
+
+// url checks an absolute URL and whether the operator permits it.
+func (r *recordReader) url(field, target string) bool {
 	// The text of a parse error is not shown: it can hold a password.
 	u, err := url.Parse(target)
 	switch {
@@ -425,12 +495,24 @@ func (r *recordReader) targetURL(field string, v gjson.Result) {
 		r.fail(field, "has a fragment (#…), which is never sent; remove it, or write %%23")
 	case !isHost(u.Hostname()) || !isPort(u.Port()):
 		r.fail(field, "has the host %s, which is no host name or address with a port of 1 to 65535; write other alphabets as xn--…", quote(u.Host))
-	case u.Scheme == "http" && !r.policy.AllowHTTP && !(r.policy.AllowHTTPLoopback && isLoopback(u.Hostname())):
-		r.fail(field, "is http://%s; use https, or let the operator permit http with ORDERBRIDGE_ALLOW_HTTP=true", u.Host)
 	default:
-		r.hasTarget = r.placeholders(field, rest)
-		r.s.TargetURL = target
+		return r.permitted(field, u)
 	}
+	return false
+}
+
+// permitted names every permission that a URL lacks.
+func (r *recordReader) permitted(field string, u *url.URL) bool {
+	before := r.errors
+	if u.Scheme == "http" && !r.policy.AllowHTTP && !(r.policy.AllowHTTPLoopback && isLoopback(u.Hostname())) {
+		r.fail(field, "is http://%s; use https, or let the operator permit http with ORDERBRIDGE_ALLOW_HTTP=true", u.Host)
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && r.policy.CheckAddress != nil {
+		if err := r.policy.CheckAddress(addr); err != nil {
+			r.fail(field, "%s", err)
+		}
+	}
+	return r.errors == before
 }
 
 // splitURL splits behind scheme and authority.
@@ -556,7 +638,7 @@ var reservedHeaders = map[string]bool{
 
 func (r *recordReader) headers(field string, v gjson.Result) {
 	headers := map[string]string{}
-	r.dictionary(field, v, func(at, name, value string) {
+	r.dictionary(field, v, maxSecret, func(at, name, value string) {
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		_, twice := headers[canonical]
 		switch {
@@ -568,10 +650,10 @@ func (r *recordReader) headers(field string, v gjson.Result) {
 			r.fail(at, "is given more than once (letter case does not count); keep one")
 		case strings.IndexFunc(value, func(c rune) bool { return c > '~' }) >= 0 || value != strings.TrimSpace(value):
 			r.fail(at, "must be ASCII, without spaces at its ends")
-		case r.isNoReference(at, value):
+		default:
 			headers[canonical] = value
-			if looksSecret(canonical) {
-				r.warnPlain(at)
+			if looksSecret(canonical) || IsReference(value) {
+				r.isSecret(at, value)
 			}
 		}
 	})
@@ -596,9 +678,63 @@ func looksSecret(header string) bool {
 
 func (r *recordReader) key(field string, v gjson.Result) {
 	if s, ok := r.secret(field, v); ok {
-		r.more().Key = Secret(s)
-		r.warnPlain(field)
+		r.more().Key = s
 	}
+}
+
+// bodySecret is contract B's: it may be of any length.
+func (r *recordReader) bodySecret(field string, v gjson.Result) {
+	if s, ok := r.secret(field, v); ok {
+		r.more().Secret = s
+	}
+}
+
+func (r *recordReader) signing(field string, v gjson.Result) {
+	if !r.is(field, v, "an object") {
+		return
+	}
+	r.object(field+".", v, signingMembers)
+	if !v.Get("secrets").Exists() {
+		r.fail(field+".secrets", `is required: ["whsec_…"]`)
+	}
+}
+
+func (r *recordReader) signingSecrets(field string, v gjson.Result) {
+	if !r.is(field, v, "an array") {
+		return
+	}
+	n := 0
+	v.ForEach(func(_, v gjson.Result) bool {
+		at := field + "[" + strconv.Itoa(n) + "]"
+		n++
+		if n > maxSigning {
+			return false
+		}
+		if s, ok := r.secret(at, v); ok {
+			if _, err := SigningKey(s); err != nil && !IsReference(s.Reveal()) {
+				r.fail(at, "%s", err)
+			}
+			r.more().Signing = append(r.more().Signing, s)
+		}
+		return true
+	})
+	switch {
+	case n == 0:
+		r.fail(field, `is empty; give at least one, as in ["whsec_…"]`)
+	case n > maxSigning:
+		r.fail(field, "has more than %d entries", maxSigning)
+	}
+}
+
+// SigningKey is the key of a Standard Webhooks secret: whsec_ and 24 to 64
+// bytes in base64. The error does not show the secret.
+func SigningKey(secret Secret) ([]byte, error) {
+	text, ok := strings.CutPrefix(secret.Reveal(), "whsec_")
+	key, err := base64.StdEncoding.DecodeString(text)
+	if !ok || err != nil || len(key) < 24 || len(key) > 64 {
+		return nil, errors.New("is no secret of Standard Webhooks; write whsec_ and 24 to 64 random bytes in base64 (openssl rand -base64 32)")
+	}
+	return key, nil
 }
 
 func (r *recordReader) auth(field string, v gjson.Result) {
@@ -607,24 +743,20 @@ func (r *recordReader) auth(field string, v gjson.Result) {
 	}
 	kind := v.Get("type")
 	if !kind.Exists() {
-		r.fail(field+".type", "is required: basic or noauth")
+		r.fail(field+".type", "is required: one of %s", authTypes)
 		return
 	}
 	members, known := authMembers[kind.String()]
-	switch {
-	case kind.Type != gjson.String || !known:
-		r.fail(field+".type", "is %s; it must be one of basic, noauth", quote(kind.String()))
-		return
-	case members == nil:
-		r.fail(field+".type", "%s is not supported yet; use basic or noauth", quote(kind.Str))
+	if kind.Type != gjson.String || !known {
+		r.fail(field+".type", "is %s; it must be one of %s", quote(kind.String()), authTypes)
 		return
 	}
-	if kind.Str == "basic" {
-		r.more().Auth = &Auth{Type: "basic"}
+	if kind.Str != "noauth" {
+		r.more().Auth = &Auth{Type: strings.Clone(kind.Str)}
 	}
 	r.object(field+".", v, members)
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if !v.Get(name).Exists() {
+		if !v.Get(name).Exists() && name != "scopes" {
 			r.fail(field+"."+name, "is required with type %s", kind.Str)
 		}
 	}
@@ -647,9 +779,97 @@ func (r *recordReader) password(field string, v gjson.Result) {
 		return
 	}
 	if s, ok := r.secret(field, v); ok {
-		r.more().Auth.Password = Secret(s)
-		r.warnPlain(field)
+		r.more().Auth.Password = s
 	}
+}
+
+func (r *recordReader) token(field string, v gjson.Result) {
+	s, ok := r.secret(field, v)
+	if ok && !IsReference(s.Reveal()) && !IsToken(s.Reveal()) {
+		r.fail(field, "holds what cannot stand in a header; use visible ASCII without spaces")
+	}
+	r.more().Auth.Token = s
+}
+
+// IsToken reports whether s can stand behind "Bearer ": visible ASCII.
+func IsToken(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(c rune) bool { return c <= ' ' || c > '~' }) < 0
+}
+
+func (r *recordReader) clientID(field string, v gjson.Result) {
+	r.more().Auth.ClientID, _ = r.text(field, v, maxText)
+}
+
+func (r *recordReader) clientSecret(field string, v gjson.Result) {
+	r.more().Auth.ClientSecret, _ = r.secret(field, v)
+}
+
+func (r *recordReader) tokenURL(field string, v gjson.Result) {
+	s, ok := r.text(field, v, maxURL)
+	switch {
+	case !ok:
+	case strings.ContainsAny(s, "{}<>"):
+		r.fail(field, "has a placeholder or bracket; it is the same URL for every event")
+	case r.url(field, s):
+		r.more().Auth.TokenURL = s
+	}
+}
+
+func (r *recordReader) scopes(field string, v gjson.Result) {
+	r.more().Auth.Scopes = r.list(field, v, maxName, func(s string) string {
+		if !IsToken(s) || strings.ContainsAny(s, `"\`) {
+			return "is no scope; use visible ASCII without spaces, quotes and backslashes"
+		}
+		return ""
+	})
+}
+
+func (r *recordReader) tls(field string, v gjson.Result) {
+	if !r.is(field, v, "an object") {
+		return
+	}
+	r.more().TLS = &TLS{}
+	r.object(field+".", v, tlsMembers)
+}
+
+func (r *recordReader) trustAll(field string, v gjson.Result) {
+	if !r.is(field, v, "a boolean") || !v.Bool() {
+		return
+	}
+	if !r.policy.AllowTrustAll {
+		r.fail(field, "is true; leave it out, or let the operator permit it with ORDERBRIDGE_ALLOW_TRUST_ALL=true")
+		return
+	}
+	r.s.More.TLS.TrustAll = true
+	r.warn(field, "is true: every certificate is accepted, also that of somebody who listens in between")
+}
+
+func (r *recordReader) file(field string, v gjson.Result) string {
+	s, ok := r.text(field, v, maxText)
+	if ok {
+		r.files = append(r.files, namedValue{field, s})
+	}
+	return s
+}
+
+func (r *recordReader) trustFile(field string, v gjson.Result) {
+	r.s.More.TLS.TrustFile = r.file(field, v)
+}
+
+func (r *recordReader) clientCert(field string, v gjson.Result) {
+	r.s.More.TLS.ClientCert = r.file(field, v)
+}
+
+func (r *recordReader) keyFile(field string, v gjson.Result) {
+	r.s.More.TLS.KeyFile = r.file(field, v)
+}
+
+func (r *recordReader) keyPassword(field string, v gjson.Result) {
+	r.s.More.TLS.KeyPassword, _ = r.secret(field, v)
+}
+
+func (r *recordReader) minVersion(field string, v gjson.Result) {
+	r.s.More.TLS.MinVersion = r.oneOf(field, v, "1.2", "1.3")
 }
 
 func (r *recordReader) connectionTimeout(field string, v gjson.Result) {
@@ -781,7 +1001,7 @@ func (r *recordReader) description(field string, v gjson.Result) {
 
 func (r *recordReader) labels(field string, v gjson.Result) {
 	labels := map[string]string{}
-	r.dictionary(field, v, func(_, name, value string) { labels[name] = value })
+	r.dictionary(field, v, func(gjson.Result) int { return maxText }, func(_, name, value string) { labels[name] = value })
 	if len(labels) > 0 {
 		r.more().Labels = labels
 	}

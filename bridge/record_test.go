@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,15 @@ var goodRecords = []string{
 	`{"targetURL":"https://h/","auth":{"type":"basic","username":"u","password":"p"}}`,
 	`{"targetURL":"https://h/","auth":{"type":"basic","username":"token","password":""}}`,
 	`{"targetURL":"https://h/","auth":{"type":"noauth"}}`,
+	`{"targetURL":"https://h/","auth":{"type":"bearer","token":"t/+="}}`,
+	`{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"s","tokenURL":"https://t:8443/token?x=1"}}`,
+	`{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"env:ORDERBRIDGE_SECRET_C","tokenURL":"https://t","scopes":["a","orders:write"]}}`,
+	`{"targetURL":"https://h/","secret":"HeaderSecret"}`,
+	`{"targetURL":"https://h/","signing":{"secrets":["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw","sealed:YWdl"]}}`,
+	`{"targetURL":"https://h/","tenant":"acme","secret":"file:erp/secret","key":"env:ORDERBRIDGE_SECRET_ACME_KEY","headers":{"X-Key":"sealed:YWdl"}}`,
+	`{"targetURL":"https://h/","tls":{}}`,
+	`{"targetURL":"https://h/","tenant":"acme","tls":{"trustAll":false,"trustFile":"ca/ca.pem","clientCert":"tls.crt","keyFile":"tls.key","keyPassword":"file:pw","minVersion":"1.3"}}`,
+	`{"targetURL":"https://h/","tls":{"keyFile":"client.p12","keyPassword":"p"}}`,
 	`{"targetURL":"https://h/","connectionTimeout":"PT60S","timeout":"1m30s"}`,
 	`{"targetURL":"https://h/","retry":{"schedule":["PT5S","30s","P1D","PT0.5S"]}}`,
 	`{"targetURL":"https://h/","retry":{"schedule":[]}}`,
@@ -147,17 +157,36 @@ var badRecords = []struct {
 
 	{"filter", `{"targetURL":"https://h/","filter":"true"}`, "filter", "not supported yet", false},
 	{"transform", `{"targetURL":"https://h/","transform":"x"}`, "transform", "not supported yet", false},
-	{"secret", `{"targetURL":"https://h/","secret":"hunter2"}`, "secret", "not supported yet", false},
-	{"signing", `{"targetURL":"https://h/","signing":{"secrets":["hunter2"]}}`, "signing", "not supported yet", false},
-	{"tls", `{"targetURL":"https://h/","tls":{}}`, "tls", "not supported yet", false},
 	{"rateLimit", `{"targetURL":"https://h/","rateLimit":{}}`, "rateLimit.requests", "is missing", false},
 	{"rate of nothing", `{"targetURL":"https://h/","rateLimit":{"requests":0}}`, "rateLimit.requests", "0", false},
 	{"rate time", `{"targetURL":"https://h/","rateLimit":{"requests":5,"per":"PT2H"}}`, "rateLimit.per", `"PT2H"`, true},
-	{"client_credential", `{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"hunter2","tokenURL":"https://t/"}}`, "auth.type", "not supported yet", false},
-	{"bearer", `{"targetURL":"https://h/","auth":{"type":"bearer","token":"hunter2"}}`, "auth.type", "not supported yet", false},
-	{"env reference", `{"targetURL":"https://h/","auth":{"type":"basic","username":"u","password":"env:hunter2"}}`, "auth.password", "not supported yet", false},
-	{"file reference", `{"targetURL":"https://h/","key":"file:hunter2"}`, "key", "not supported yet", false},
-	{"sealed reference", `{"targetURL":"https://h/","headers":{"X-Key":"sealed:hunter2"}}`, "headers.X-Key", "not supported yet", false},
+
+	{"C4 client_credential without clientSecret", `{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","tokenURL":"https://t/"}}`, "auth.clientSecret", "required with type client_credential", false},
+	{"C4 client_credential without tokenURL", `{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"hunter2"}}`, "auth.tokenURL", "required", false},
+	{"token URL over http", `{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"hunter2","tokenURL":"http://t/"}}`, "auth.tokenURL", "ORDERBRIDGE_ALLOW_HTTP", true},
+	{"token URL with user info", `{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"hunter2","tokenURL":"https://u:hunter2@t/"}}`, "auth.tokenURL", "user info", false},
+	{"token URL with placeholder", `{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"hunter2","tokenURL":"https://t/{orderId}"}}`, "auth.tokenURL", "placeholder", false},
+	{"scope with a space", `{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"hunter2","tokenURL":"https://t/","scopes":["a b"]}}`, "auth.scopes[0]", "is no scope", false},
+	{"bearer without token", `{"targetURL":"https://h/","auth":{"type":"bearer"}}`, "auth.token", "required", false},
+	{"bearer with a space", `{"targetURL":"https://h/","auth":{"type":"bearer","token":"hunter2 "}}`, "auth.token", "visible ASCII", false},
+	{"empty secret", `{"targetURL":"https://h/","secret":""}`, "secret", "empty", false},
+	{"signing without secrets", `{"targetURL":"https://h/","signing":{}}`, "signing.secrets", "required", false},
+	{"signing with none", `{"targetURL":"https://h/","signing":{"secrets":[]}}`, "signing.secrets", "empty", false},
+	{"signing secret without prefix", `{"targetURL":"https://h/","signing":{"secrets":["hunter2"]}}`, "signing.secrets[0]", "whsec_", false},
+	{"short signing secret", `{"targetURL":"https://h/","signing":{"secrets":["whsec_aHVudGVyMg=="]}}`, "signing.secrets[0]", "24 to 64", true},
+	{"nine signing secrets", `{"targetURL":"https://h/","signing":{"secrets":[` + strings.Repeat(`"sealed:YWdl",`, 8) + `"sealed:YWdl"]}}`, "signing.secrets", "more than 8", false},
+	{"trustAll", `{"targetURL":"https://h/","tls":{"trustAll":true}}`, "tls.trustAll", "ORDERBRIDGE_ALLOW_TRUST_ALL=true", true},
+	{"unknown in tls", `{"targetURL":"https://h/","tls":{"trust":"x"}}`, "tls.trust", "nearest known member", false},
+	{"certificate without key", `{"targetURL":"https://h/","tls":{"clientCert":"c.pem"}}`, "tls.clientCert", "keyFile", false},
+	{"password of nothing", `{"targetURL":"https://h/","tls":{"keyPassword":"hunter2"}}`, "tls.keyPassword", "no file", false},
+	{"TLS 1.1", `{"targetURL":"https://h/","tls":{"minVersion":"1.1"}}`, "tls.minVersion", "one of 1.2, 1.3", false},
+	{"file out of the directory", `{"targetURL":"https://h/","tenant":"acme","tls":{"keyFile":"../globex/key.pem"}}`, "tls.keyFile", "leads out", true},
+	{"absolute file", `{"targetURL":"https://h/","tls":{"trustFile":"/etc/passwd"}}`, "tls.trustFile", "absolute", false},
+	{"another tenant's file", `{"targetURL":"https://h/","key":"file:acme/key"}`, "key", "without tenant", true},
+	{"env reference", `{"targetURL":"https://h/","auth":{"type":"basic","username":"u","password":"env:hunter2"}}`, "auth.password", "begins with ORDERBRIDGE_SECRET_", false},
+	{"another tenant's variable", `{"targetURL":"https://h/","tenant":"acme","key":"env:ORDERBRIDGE_SECRET_GLOBEX_KEY"}`, "key", "begins with ORDERBRIDGE_SECRET_ACME_", true},
+	{"the variable of a tenant with a longer name", `{"targetURL":"https://h/","tenant":"acme","key":"env:ORDERBRIDGE_SECRET_ACME__EU_KEY"}`, "key", "begins with", true},
+	{"sealed reference", `{"targetURL":"https://h/","headers":{"X-Key":"sealed:hunter2!"}}`, "headers.X-Key", "no sealed value", false},
 }
 
 func TestParseGoodRecords(t *testing.T) {
@@ -225,12 +254,12 @@ func TestParseNotARecord(t *testing.T) {
 func TestParseTellsAllProblemsAtOnce(t *testing.T) {
 	t.Parallel()
 	_, problems := ParseSubscription("erp", []byte(
-		`{"method":"X","subjects":["a..b","ok",">.x"],"timeout":"60","tls":{},"nonsense":1,"auth":{"type":"basic","username":"u","password":"p"}}`), testPolicy)
+		`{"method":"X","subjects":["a..b","ok",">.x"],"timeout":"60","filter":"x","nonsense":1,"auth":{"type":"basic","username":"u","password":"p"}}`), testPolicy)
 	var fields []string
 	for _, p := range problems {
 		fields = append(fields, fmt.Sprintf("%s %v", p.Field, p.Warning))
 	}
-	want := []string{"method false", "subjects[0] false", "subjects[2] false", "timeout false", "tls false", "nonsense false", "auth.password true", "targetURL false"}
+	want := []string{"method false", "subjects[0] false", "subjects[2] false", "timeout false", "filter false", "nonsense false", "auth.password true", "targetURL false"}
 	if diff := cmp.Diff(want, fields); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -268,13 +297,16 @@ func TestParseWarnings(t *testing.T) {
 	t.Parallel()
 	for record, want := range map[string]string{
 		goodRecords[0]: "",
-		`{"targetURL":"https://h/","auth":{"type":"basic","username":"u","password":"hunter2"}}`: "auth.password",
-		`{"targetURL":"https://h/","key":"hunter2"}`:                                             "key",
-		`{"targetURL":"https://h/","headers":{"X-Api-Key":"hunter2"}}`:                           "headers.X-Api-Key",
-		`{"targetURL":"https://h/","headers":{"X-Plant":"7"}}`:                                   "",
-		`{"targetURL":"https://h/%7BorderId%7D"}`:                                                "targetURL",
-		`{"targetURL":"https://h/{orderId}","method":"GET","payload":"event"}`:                   "payload",
-		`{"targetURL":"https://h/{orderId}","method":"GET","coalesce":true,"ordering":"none"}`:   "coalesce",
+		`{"targetURL":"https://h/","auth":{"type":"basic","username":"u","password":"hunter2"}}`:      "auth.password",
+		`{"targetURL":"https://h/","key":"hunter2"}`:                                                  "key",
+		`{"targetURL":"https://h/","headers":{"X-Api-Key":"hunter2"}}`:                                "headers.X-Api-Key",
+		`{"targetURL":"https://h/","headers":{"X-Plant":"7"}}`:                                        "",
+		`{"targetURL":"https://h/","secret":"hunter2"}`:                                               "secret",
+		`{"targetURL":"https://h/","key":"file:key"}`:                                                 "",
+		`{"targetURL":"https://h/","signing":{"secrets":["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]}}`: "signing.secrets[0]",
+		`{"targetURL":"https://h/%7BorderId%7D"}`:                                                     "targetURL",
+		`{"targetURL":"https://h/{orderId}","method":"GET","payload":"event"}`:                        "payload",
+		`{"targetURL":"https://h/{orderId}","method":"GET","coalesce":true,"ordering":"none"}`:        "coalesce",
 	} {
 		_, problems := ParseSubscription("erp", []byte(record), testPolicy)
 		got := ""
@@ -307,6 +339,53 @@ func TestRecordPolicy(t *testing.T) {
 		_, problems := ParseSubscription("erp", []byte(`{"targetURL":"`+c.url+`"}`), c.policy)
 		if (problems.Err() == nil) != c.ok {
 			t.Errorf("%s under %+v: %v", c.url, c.policy, problems)
+		}
+	}
+}
+
+// TestPermissions: one text names every permission that a record lacks.
+func TestPermissions(t *testing.T) {
+	t.Parallel()
+	record := []byte(`{"targetURL":"http://10.0.0.1/","tls":{"trustAll":true},
+		"auth":{"type":"client_credential","clientID":"c","clientSecret":"hunter2","tokenURL":"http://10.0.0.2/token"}}`)
+	private := errors.New("is private: ORDERBRIDGE_EGRESS_ALLOW")
+	_, problems := ParseSubscription("erp", record, RecordPolicy{CheckAddress: func(netip.Addr) error { return private }})
+	text := problems.Err().Error()
+	for setting, times := range map[string]int{"ORDERBRIDGE_ALLOW_HTTP=true": 2, "ORDERBRIDGE_EGRESS_ALLOW": 2, "ORDERBRIDGE_ALLOW_TRUST_ALL=true": 1} {
+		if strings.Count(text, setting) != times {
+			t.Errorf("%s is named %d times, want %d: %s", setting, strings.Count(text, setting), times, text)
+		}
+	}
+	s, problems := ParseSubscription("erp", record, RecordPolicy{AllowHTTP: true, AllowTrustAll: true, CheckAddress: func(netip.Addr) error { return nil }})
+	if s == nil || len(problems.Warnings()) != 2 {
+		t.Errorf("with all permissions: %v", problems)
+	}
+}
+
+func TestEnvPrefix(t *testing.T) {
+	t.Parallel()
+	for tenant, want := range map[string]string{"": "ORDERBRIDGE_SECRET_", "acme": "ORDERBRIDGE_SECRET_ACME_", "acme-eu_2": "ORDERBRIDGE_SECRET_ACME__EU__2_"} {
+		if got := EnvPrefix(tenant); got != want {
+			t.Errorf("%q: %s, want %s", tenant, got, want)
+		}
+	}
+	// No variable belongs to two tenants.
+	tenants := []string{"a", "a-b", "a-", "a--", "-a", "-", "--", "a-b-", "b"}
+	names := []string{"x"}
+	for _, tenant := range tenants {
+		for _, rest := range []string{"X", "X_Y", "A_X", "B_X", "B__X"} {
+			names = append(names, EnvPrefix(tenant)+rest)
+		}
+	}
+	for _, name := range names {
+		var readers []string
+		for _, tenant := range tenants {
+			if CheckReference(tenant, RefEnv+name) == nil {
+				readers = append(readers, tenant)
+			}
+		}
+		if len(readers) > 1 {
+			t.Errorf("%s may be read by %q", name, readers)
 		}
 	}
 }

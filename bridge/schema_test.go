@@ -53,12 +53,14 @@ func TestSchemaKnowsTheMembersOfTheParser(t *testing.T) {
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(recordMembers)), slices.Sorted(maps.Keys(properties))); diff != "" {
 		t.Errorf("members of the parser (-) and the schema (+):\n%s", diff)
 	}
-	var retry schemaText
-	if err := json.Unmarshal(properties["retry"], &retry); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(retryMembers)), slices.Sorted(maps.Keys(retry.Properties))); diff != "" {
-		t.Errorf("members of retry in the parser (-) and the schema (+):\n%s", diff)
+	for name, members := range map[string]map[string]memberReader{"retry": retryMembers, "signing": signingMembers, "tls": tlsMembers} {
+		var object schemaText
+		if err := json.Unmarshal(properties[name], &object); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(slices.Sorted(maps.Keys(members)), slices.Sorted(maps.Keys(object.Properties))); diff != "" {
+			t.Errorf("members of %s in the parser (-) and the schema (+):\n%s", name, diff)
+		}
 	}
 	var auth struct {
 		OneOf []struct {
@@ -70,9 +72,7 @@ func TestSchemaKnowsTheMembersOfTheParser(t *testing.T) {
 	}
 	parser, schema := map[string][]string{}, map[string][]string{}
 	for kind, members := range authMembers {
-		if members != nil {
-			parser[kind] = slices.Sorted(maps.Keys(members))
-		}
+		parser[kind] = slices.Sorted(maps.Keys(members))
 	}
 	for _, one := range auth.OneOf {
 		schema[one.Properties["type"].Const] = slices.Sorted(maps.Keys(one.Properties))

@@ -56,8 +56,11 @@ const (
 // SubscriptionMore are the members that plain records do without.
 type SubscriptionMore struct {
 	Headers           map[string]string // canonical names; values may be secret
-	Key               Secret            // query parameter key (contract B5); a secret
+	Key               Secret            // query parameter key (contract B5)
 	Auth              *Auth             // nil: none
+	Secret            Secret            // signs the body, X-Signature (contract B7)
+	Signing           []Secret          // sign by Standard Webhooks, each for itself: whsec_…
+	TLS               *TLS              // nil: the defaults
 	ConnectionTimeout time.Duration     // 0: default
 	Timeout           time.Duration     // 0: default
 	Schedule          []time.Duration   // nil: default; empty: no retries
@@ -74,11 +77,32 @@ type RateLimit struct {
 	Per      time.Duration
 }
 
-// Auth is how an attempt authenticates itself to the endpoint.
+// Auth is how an attempt authenticates itself to the endpoint. Each secret of
+// a record, here and elsewhere, is the value itself or a reference (IsReference).
 type Auth struct {
-	Type     string // basic or noauth, for now
-	Username string
-	Password Secret
+	Type string // basic, bearer or client_credential
+
+	Username string // basic
+	Password Secret // basic; may be empty
+
+	Token Secret // bearer
+
+	ClientID     string   // client_credential
+	ClientSecret Secret   // client_credential
+	TokenURL     string   // client_credential
+	Scopes       []string // client_credential; nil: none are asked for
+}
+
+// TLS says how the endpoint, and its token server, are verified and what is
+// shown to them. The files lie in the tenant's part of the secrets directory
+// (CheckFileName).
+type TLS struct {
+	TrustAll    bool   // every certificate is accepted
+	TrustFile   string // PEM or PKCS#12: the authorities, instead of the system's
+	ClientCert  string // PEM: the client certificate and its chain; "": they are in KeyFile
+	KeyFile     string // PEM or PKCS#12: the key, with or without the certificate
+	KeyPassword Secret // of KeyFile, and of TrustFile where that is PKCS#12
+	MinVersion  string // "1.2" or "1.3"; "": 1.2
 }
 
 // AttemptTimeout bounds a whole attempt.
@@ -116,6 +140,16 @@ func (s *Subscription) Origin() string {
 	}
 	scheme := strings.ToLower(u.Scheme)
 	return scheme + "://" + hostPort(scheme, u)
+}
+
+// SecretHost is the host of a URL in the form in which sealed values name it:
+// lower case, with the port only where it is not that of the scheme.
+func SecretHost(target string) string {
+	u, err := url.Parse(target)
+	if err != nil {
+		return ""
+	}
+	return hostPort(strings.ToLower(u.Scheme), u)
 }
 
 func hostPort(scheme string, u *url.URL) string {

@@ -109,7 +109,7 @@ func bareClient(b *testing.B) *http.Client {
 // BenchmarkRender is the part of an attempt that is ours.
 func BenchmarkRender(b *testing.B) {
 	d := delivery("https://erp.example.com/orders/{orderId}")
-	e, err := compileEndpoint(d.Subscription)
+	e, err := compileEndpoint(d.Subscription, &sources{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -4,11 +4,16 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"html"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,6 +25,23 @@ import (
 )
 
 const maxReason = 1 << 10
+
+// requestFailure says why there was no answer, of the endpoint or of its token
+// server.
+func requestFailure(err error, e *endpoint, host string, timeout, connect time.Duration) *bridge.AttemptError {
+	var token *tokenError
+	switch {
+	case !errors.As(err, &token):
+		failure := transportFailure(err, host, timeout, connect)
+		failure.Reason = e.redact(failure.Reason)
+		return failure
+	case token.reason != "":
+		return &bridge.AttemptError{Fault: bridge.FaultTransport, Reason: oneLine(e.redact(token.Error()), maxReason), Err: err}
+	}
+	failure := transportFailure(token.err, token.host, timeout, connect)
+	failure.Reason, failure.Err = oneLine(e.redact("token server "+token.host+": "+failure.Reason), maxReason), err
+	return failure
+}
 
 // transportFailure says why there was no answer. Errors are told apart by
 // type; the text of those that nobody knows is passed on.
@@ -111,10 +133,33 @@ func statusFailure(resp *http.Response, body []byte, e *endpoint, now time.Time)
 // redact hides what the record keeps secret: an endpoint may send back what it
 // was sent.
 func (e *endpoint) redact(s string) string {
+	if s == "" {
+		return s
+	}
 	for _, secret := range e.secrets {
-		s = strings.ReplaceAll(s, secret, "[redacted]")
+		for _, form := range forms(secret) {
+			s = strings.ReplaceAll(s, form, "[redacted]")
+		}
+	}
+	if e.token != nil {
+		for _, token := range e.token.issued() {
+			s = strings.ReplaceAll(s, token, "[redacted]")
+		}
 	}
 	return s
+}
+
+// forms are the ways in which an answer may hold a secret, longest first.
+func forms(secret string) []string {
+	all := []string{
+		secret, url.QueryEscape(secret), url.PathEscape(secret), html.EscapeString(secret),
+		base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)),
+	}
+	if quoted, err := json.Marshal(secret); err == nil {
+		all = append(all, strings.Trim(string(quoted), `"`))
+	}
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(all)
 }
 
 // oneLine makes foreign text fit for a log line: white space becomes a blank,

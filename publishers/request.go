@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"orderbridge/bridge"
@@ -30,7 +31,12 @@ type endpoint struct {
 	payload string
 	target  *template
 	static  []headerField // the record's own headers and its authentication
+	signer  *signer       // nil: nothing is signed
+	token   *tokenSource  // nil: no token is needed
+	sources *sources      // of what does not stand in the record
+	pool    *pool         // the connections
 	secrets []string      // what must never come back in an error text
+	checked atomic.Int64  // when the files of sources were last looked at, Unix nanoseconds
 }
 
 type headerField struct {
@@ -38,12 +44,14 @@ type headerField struct {
 	value []string
 }
 
-func compileEndpoint(s *bridge.Subscription) (*endpoint, error) {
+// compileEndpoint reads what the record refers to and makes all but connections
+// and tokens.
+func compileEndpoint(s *bridge.Subscription, from *sources) (*endpoint, error) {
 	more := s.More
 	if more == nil {
 		more = &bridge.SubscriptionMore{}
 	}
-	e := &endpoint{method: s.Method, payload: s.Payload}
+	e := &endpoint{method: s.Method, payload: s.Payload, sources: from}
 	if e.method == "" {
 		e.method = http.MethodPost
 	}
@@ -60,39 +68,113 @@ func compileEndpoint(s *bridge.Subscription) (*endpoint, error) {
 	default:
 		return nil, errors.New("payload " + strconv.Quote(e.payload) + " is none of event, notification, cloudevent")
 	}
-	key := more.Key.Reveal()
-	var err error
+	host := bridge.SecretHost(s.TargetURL)
+	key, err := from.secret("key", host, more.Key)
+	if err != nil {
+		return nil, err
+	}
 	if e.target, err = parseTemplate(s.TargetURL, key); err != nil {
 		return nil, err
 	}
 	e.secrets = querySecrets(s.TargetURL)
 	if key != "" {
-		e.secrets = append(e.secrets, key, escapeValue(key))
+		e.hide(key, escapeValue(key))
 	}
 	for name, value := range more.Headers {
+		value, err := from.secret("headers."+name, host, bridge.Secret(value))
+		if err != nil {
+			return nil, err
+		}
 		if !validHeader(name, value) {
 			return nil, errors.New("header " + strconv.Quote(name) + " has a name or value that HTTP does not allow")
 		}
 		e.static = append(e.static, headerField{textproto.CanonicalMIMEHeaderKey(name), []string{value}})
 		if len(value) >= minSecret {
-			e.secrets = append(e.secrets, value)
+			e.hide(value)
 		}
 	}
-	if a := more.Auth; a != nil {
-		switch a.Type {
-		case "basic":
-			credentials := base64.StdEncoding.EncodeToString([]byte(a.Username + ":" + a.Password.Reveal()))
-			e.static = append(e.static, headerField{"Authorization", []string{"Basic " + credentials}})
-			e.secrets = append(e.secrets, credentials)
-			if a.Password != "" {
-				e.secrets = append(e.secrets, a.Password.Reveal())
-			}
-		case "noauth", "":
-		default:
-			return nil, errors.New("auth type " + strconv.Quote(a.Type) + " is not supported")
-		}
+	if err := e.authenticate(more.Auth, from, host); err != nil {
+		return nil, err
+	}
+	if err := e.signWith(more, from, host); err != nil {
+		return nil, err
 	}
 	return e, nil
+}
+
+// authenticate adds what the record authenticates itself with; a client
+// credential is left for the token source, which sends it to its own host.
+func (e *endpoint) authenticate(a *bridge.Auth, from *sources, host string) error {
+	if a == nil {
+		return nil
+	}
+	switch a.Type {
+	case "basic":
+		password, err := from.secret("auth.password", host, a.Password)
+		if err != nil {
+			return err
+		}
+		credentials := basicCredentials(a.Username, password)
+		e.static = append(e.static, headerField{"Authorization", []string{"Basic " + credentials}})
+		e.hide(credentials, password)
+	case "bearer":
+		token, err := from.secret("auth.token", host, a.Token)
+		if err != nil {
+			return err
+		}
+		if !bridge.IsToken(token) {
+			return &memberError{"auth.token", errors.New("refers to what cannot stand in a header; use visible ASCII without spaces")}
+		}
+		e.static = append(e.static, headerField{"Authorization", []string{"Bearer " + token}})
+		e.hide(token)
+	case "client_credential", "noauth", "":
+	default:
+		return errors.New("auth type " + strconv.Quote(a.Type) + " is not supported")
+	}
+	return nil
+}
+
+func basicCredentials(username, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(username + ":" + password))
+}
+
+// signWith reads the keys that sign.
+func (e *endpoint) signWith(more *bridge.SubscriptionMore, from *sources, host string) error {
+	if more.Secret == "" && len(more.Signing) == 0 {
+		return nil
+	}
+	e.signer = &signer{}
+	if more.Secret != "" {
+		secret, err := from.secret("secret", host, more.Secret)
+		if err != nil {
+			return err
+		}
+		e.signer.body = []byte(secret)
+		e.hide(secret)
+	}
+	for i, given := range more.Signing {
+		member := "signing.secrets[" + strconv.Itoa(i) + "]"
+		secret, err := from.secret(member, host, given)
+		if err != nil {
+			return err
+		}
+		key, err := bridge.SigningKey(bridge.Secret(secret))
+		if err != nil {
+			return &memberError{member, err}
+		}
+		e.signer.webhooks = append(e.signer.webhooks, key)
+		e.hide(secret)
+	}
+	return nil
+}
+
+// hide keeps values out of every text that the endpoint's answers go into.
+func (e *endpoint) hide(values ...string) {
+	for _, v := range values {
+		if v != "" {
+			e.secrets = append(e.secrets, v)
+		}
+	}
 }
 
 // minSecret is the length from which a constant of a record (header, query
@@ -135,8 +217,8 @@ func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time)
 	}
 
 	// One allocation for all values of one header each.
-	values := make([]string, 0, 10)
-	r.header = make(http.Header, 10+len(e.static))
+	values := make([]string, 0, 12)
+	r.header = make(http.Header, 12+len(e.static))
 	set := func(name, value string) {
 		values = append(values, value)
 		r.header[name] = values[len(values)-1 : len(values) : len(values)]
@@ -151,7 +233,11 @@ func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time)
 	id := deliveryHeader(d.ID())
 	set("Webhook-Id", id)
 	set("Idempotency-Key", id)
-	set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	timestamp := strconv.FormatInt(now.Unix(), 10)
+	set("Webhook-Timestamp", timestamp)
+	if e.signer != nil {
+		e.signer.sign(set, id, timestamp, r.body)
+	}
 	set("X-Attempt", strconv.Itoa(d.Attempt))
 	if v := headerValue(d.Event.OrderID); v != "" && len(v) <= maxHeaderValue {
 		set("X-Order-Id", v)

@@ -38,7 +38,7 @@ func dump(r request) string {
 
 func renderFor(t *testing.T, s *bridge.Subscription, e *bridge.Event) (request, error) {
 	t.Helper()
-	compiled, err := compileEndpoint(s)
+	compiled, err := compileEndpoint(s, &sources{})
 	if err != nil {
 		t.Fatalf("compile: %v", err)
 	}
@@ -127,7 +127,7 @@ X-Redrive: true
 {"orderId":"a\r\nX-Evil: 1","eventType":"Order<Accepted>"}
 `,
 	}} {
-		compiled, err := compileEndpoint(tc.sub)
+		compiled, err := compileEndpoint(tc.sub, &sources{})
 		if err != nil {
 			t.Errorf("%s: %v", tc.name, err)
 			continue
@@ -148,7 +148,7 @@ X-Redrive: true
 func TestContractD1MethodIsOneOfThree(t *testing.T) {
 	t.Parallel()
 	for method, ok := range map[string]bool{"GET": true, "POST": true, "PUT": true, "": true, "DELETE": false, "PATCH": false, "get": false} {
-		_, err := compileEndpoint(&bridge.Subscription{TargetURL: "https://h/{orderId}", Method: method})
+		_, err := compileEndpoint(&bridge.Subscription{TargetURL: "https://h/{orderId}", Method: method}, &sources{})
 		if (err == nil) != ok {
 			t.Errorf("%q: got %v", method, err)
 		}
@@ -228,7 +228,7 @@ func TestContractD4Placeholders(t *testing.T) {
 		"https://h/?a={legacyOrderId}&b=<orderId>&c=static": "/?a=l%2F1&b=o%201&c=static",
 	} {
 		s := &bridge.Subscription{ID: "s", Method: "GET", TargetURL: target}
-		compiled, err := compileEndpoint(s)
+		compiled, err := compileEndpoint(s, &sources{})
 		if want == "" {
 			if err == nil {
 				t.Errorf("%s: accepted", target)
@@ -419,7 +419,7 @@ func TestContractX2SameIDForEachAttempt(t *testing.T) {
 	for _, sub := range []string{"a", "b"} {
 		for _, event := range []string{"e", strings.Repeat("long", 1000), strings.Repeat("long", 1001)} {
 			s := &bridge.Subscription{ID: sub, TargetURL: "https://h/"}
-			compiled, err := compileEndpoint(s)
+			compiled, err := compileEndpoint(s, &sources{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -23,17 +23,20 @@ const (
 // over dial and TLS handshake.
 type dialer struct {
 	control   func(network, address string, c syscall.RawConn) error
+	resolver  *net.Resolver
 	allowHTTP bool
-	dev       bool
+	dev       bool // accept unknown issuers on loopback
 	tls       *tls.Config
 }
 
-// newTransport returns the one transport of a Webhook. It keeps many idle
-// connections for each host, because a new one costs more than the request.
-// It looks at no environment variable and, used by RoundTrip, follows no redirect.
-func newTransport(o Options) *http.Transport {
+// newTransport returns the connections of one TLS setting, nil: the default. It
+// keeps many idle connections for each host, because a new one costs more than
+// the request. It looks at no environment variable and, used by RoundTrip,
+// follows no redirect.
+func newTransport(o Options, settings *tlsSettings) *http.Transport {
 	d := &dialer{
 		control:   o.DialControl,
+		resolver:  o.Resolver,
 		allowHTTP: o.AllowHTTP,
 		dev:       o.Dev,
 		tls: &tls.Config{
@@ -42,6 +45,17 @@ func newTransport(o Options) *http.Transport {
 			NextProtos:         []string{"h2", "http/1.1"},
 			ClientSessionCache: tls.NewLRUClientSessionCache(1024),
 		},
+	}
+	if settings != nil {
+		d.tls.MinVersion = settings.minVersion
+		d.tls.InsecureSkipVerify = settings.trustAll
+		if settings.roots != nil {
+			d.tls.RootCAs = settings.roots
+		}
+		if settings.client != nil {
+			d.tls.Certificates = []tls.Certificate{*settings.client}
+		}
+		d.dev = d.dev && settings.roots == nil && !settings.trustAll
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -115,7 +129,7 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 }
 
 func (d *dialer) dial(ctx context.Context, network, addr string, loopbackOnly bool) (net.Conn, error) {
-	nd := net.Dialer{KeepAlive: 30 * time.Second}
+	nd := net.Dialer{KeepAlive: 30 * time.Second, Resolver: d.resolver}
 	nd.Control = func(network, address string, c syscall.RawConn) error {
 		if loopbackOnly && !isLoopback(address) {
 			return &policyError{errPlainHTTP}

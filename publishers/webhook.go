@@ -7,7 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
+	"net/url"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -26,14 +31,21 @@ type Options struct {
 	TrustRoots *x509.CertPool
 	// AllowHTTP allows http:// URLs.
 	AllowHTTP bool
+	// AllowTrustAll allows records that accept every certificate.
+	AllowTrustAll bool
+	// Secrets reads what records refer to: references and the files of tls.
+	// nil: records with either cannot be used.
+	Secrets Secrets
 	// Dev allows, on loopback addresses only, http:// and certificates whose
 	// issuer nobody knows (host name and time are still checked).
 	Dev bool
 	// DialControl is asked before each dial, with the resolved address; its
 	// error is the reason of the failed attempt. nil: everything may be dialed.
 	DialControl func(network, address string, c syscall.RawConn) error
+	// Resolver finds the addresses of hosts. nil: the system's way.
+	Resolver *net.Resolver
 	// MaxIdleConns bounds the connections that are kept open for reuse, over
-	// all hosts; each takes a file descriptor. Default 4096.
+	// all hosts, for each TLS setting; each takes a file descriptor. Default 4096.
 	MaxIdleConns int
 	// Resolve finds the subscription for a topic when a message carries no
 	// delivery. nil: such messages are refused.
@@ -47,7 +59,8 @@ type Options struct {
 // retries. Safe for concurrent use.
 type Webhook struct {
 	options   Options
-	transport *http.Transport
+	standard  *pool // of the records without tls
+	pools     pools // of the others
 	userAgent []string
 	closed    atomic.Bool
 }
@@ -72,7 +85,12 @@ func NewWebhook(o Options) (*Webhook, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Webhook{options: o, transport: newTransport(o), userAgent: []string{"orderbridge/" + o.Version}}, nil
+	return &Webhook{
+		options:   o,
+		standard:  &pool{newTransport(o, nil)},
+		pools:     pools{make: func(s *tlsSettings) *http.Transport { return newTransport(o, s) }},
+		userAgent: []string{"orderbridge/" + o.Version},
+	}, nil
 }
 
 // Publish makes one attempt for each message, in order, and stops at the first
@@ -104,7 +122,8 @@ func (w *Webhook) Publish(topic string, messages ...*message.Message) error {
 // themselves. What is published afterwards is not attempted (bridge.ErrCut).
 func (w *Webhook) Close() error {
 	w.closed.Store(true)
-	w.transport.CloseIdleConnections()
+	w.standard.transport.CloseIdleConnections()
+	w.pools.closeIdle()
 	return nil
 }
 
@@ -156,15 +175,13 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 	if connect != bridge.DefaultConnectTimeout {
 		attemptCtx = context.WithValue(attemptCtx, connectTimeout{}, connect)
 	}
-	// RoundTrip instead of a Client: no redirects, no cookies, no copy of the request.
-	resp, err := w.transport.RoundTrip(r.http(attemptCtx))
+	resp, err := e.send(attemptCtx, r)
 	if err != nil {
 		if ctx.Err() != nil && (errors.Is(context.Cause(ctx), bridge.ErrCut) || errors.Is(ctx.Err(), context.Canceled)) {
 			return cutOff(ctx)
 		}
-		failure := transportFailure(err, r.url.Host, timeout, connect)
-		failure.Reason = e.redact(failure.Reason)
-		return failure
+		e.failed()
+		return requestFailure(err, e, r.url.Host, timeout, connect)
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		drain(resp.Body)
@@ -176,16 +193,169 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 	} else {
 		_ = resp.Body.Close()
 	}
+	e.failed()
 	return statusFailure(resp, body, e, w.options.Now())
 }
 
-// endpoint is the compiled form of a record, made once for each revision of it.
-func (w *Webhook) endpoint(s *bridge.Subscription) (*endpoint, error) {
-	compiled, err := s.Compiled(func(s *bridge.Subscription) (any, error) { return compileEndpoint(s) })
+// send makes the request, with a token where the record needs one. A token that
+// the endpoint refuses is fetched anew, once.
+func (e *endpoint) send(ctx context.Context, r request) (*http.Response, error) {
+	if e.token == nil {
+		return e.roundTrip(ctx, r, "")
+	}
+	token, err := e.token.get(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	return compiled.(*endpoint), nil
+	resp, err := e.roundTrip(ctx, r, token)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	fresh, err := e.token.get(ctx, token)
+	if err == nil && fresh == token {
+		return resp, nil
+	}
+	drain(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	return e.roundTrip(ctx, r, fresh)
+}
+
+// roundTrip is used instead of a Client: no redirects, no cookies, no copy of
+// the request.
+func (e *endpoint) roundTrip(ctx context.Context, r request, token string) (*http.Response, error) {
+	if token != "" {
+		r.header = maps.Clone(r.header) // the former request may still read its own
+		r.header["Authorization"] = []string{"Bearer " + token}
+	}
+	return e.pool.transport.RoundTrip(r.http(ctx))
+}
+
+// compiled is what is kept of a revision of a record: its endpoint, made anew
+// when a file that it was made from has changed.
+type compiled struct {
+	endpoint atomic.Pointer[endpoint]
+	mu       sync.Mutex // held while it is made anew
+}
+
+// recheck is how long files are taken for unchanged.
+const recheck = time.Second
+
+// endpoint is the compiled form of a record.
+func (w *Webhook) endpoint(s *bridge.Subscription) (*endpoint, error) {
+	kept, err := s.Compiled(func(s *bridge.Subscription) (any, error) {
+		e, err := w.compile(s)
+		if err != nil {
+			return nil, err
+		}
+		c := &compiled{}
+		c.endpoint.Store(e)
+		return c, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := kept.(*compiled)
+	e := c.endpoint.Load()
+	if e.fresh(w.options.Now()) {
+		return e, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e = c.endpoint.Load(); e.fresh(w.options.Now()) {
+		return e, nil
+	}
+	if !e.sources.changed() {
+		e.checked.Store(w.options.Now().UnixNano())
+		return e, nil
+	}
+	if e, err = w.compile(s); err != nil {
+		return nil, err
+	}
+	c.endpoint.Store(e)
+	return e, nil
+}
+
+// fresh reports whether the files need not be looked at.
+func (e *endpoint) fresh(now time.Time) bool {
+	age := now.UnixNano() - e.checked.Load()
+	return len(e.sources.files) == 0 || age >= 0 && age < int64(recheck)
+}
+
+// failed has the files looked at before the next attempt.
+func (e *endpoint) failed() { e.checked.Store(0) }
+
+// compile makes an endpoint with its connections and its source of tokens.
+func (w *Webhook) compile(s *bridge.Subscription) (*endpoint, error) {
+	from := &sources{secrets: w.options.Secrets, record: s}
+	now := w.options.Now()
+	e, err := compileEndpoint(s, from)
+	if err != nil {
+		return nil, err
+	}
+	e.pool = w.standard
+	if s.More == nil {
+		return e, nil
+	}
+	host := bridge.SecretHost(s.TargetURL)
+	if t := s.More.TLS; t != nil {
+		if t.TrustAll && !w.options.AllowTrustAll {
+			return nil, &memberError{"tls.trustAll", errors.New("is not allowed: leave it out, or have the operator set ORDERBRIDGE_ALLOW_TRUST_ALL")}
+		}
+		settings, err := loadTLS(t, from, host)
+		if err != nil {
+			return nil, err
+		}
+		e.pool = w.pools.get(settings)
+	}
+	if a := s.More.Auth; a != nil && a.Type == "client_credential" {
+		secret, err := from.secret("auth.clientSecret", bridge.SecretHost(a.TokenURL), a.ClientSecret)
+		if err != nil {
+			return nil, err
+		}
+		e.hide(secret, basicCredentials(url.QueryEscape(a.ClientID), url.QueryEscape(secret)))
+		e.token = newTokenSource(a, secret, e.pool.transport, w.userAgent)
+	}
+	e.checked.Store(now.UnixNano())
+	return e, nil
+}
+
+// Check reports why a record could not be used for an attempt now: what it
+// refers to is missing or does not fit. It reads, but sends nothing. The
+// problems are warnings, because they may be gone by the first attempt.
+func (w *Webhook) Check(s *bridge.Subscription) bridge.Problems {
+	if !refersOutside(s.More) {
+		return nil
+	}
+	_, err := w.endpoint(s)
+	if err == nil {
+		return nil
+	}
+	p := bridge.Problem{Message: err.Error(), Warning: true}
+	var member *memberError
+	if errors.As(err, &member) {
+		p.Field, p.Message = member.member, member.err.Error()
+	}
+	return bridge.Problems{p}
+}
+
+// refersOutside reports whether a record needs what does not stand in it.
+func refersOutside(more *bridge.SubscriptionMore) bool {
+	if more == nil {
+		return false
+	}
+	if more.TLS != nil {
+		return true
+	}
+	secrets := append([]bridge.Secret{more.Key, more.Secret}, more.Signing...)
+	if a := more.Auth; a != nil {
+		secrets = append(secrets, a.Password, a.Token, a.ClientSecret)
+	}
+	for _, value := range more.Headers {
+		secrets = append(secrets, bridge.Secret(value))
+	}
+	return slices.ContainsFunc(secrets, func(s bridge.Secret) bool { return bridge.IsReference(s.Reveal()) })
 }
 
 // cutOff is the error of an attempt whose context we cancelled ourselves.

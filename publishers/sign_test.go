@@ -1,0 +1,159 @@
+package publishers
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"orderbridge/bridge"
+)
+
+var signingSecrets = []bridge.Secret{
+	"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+	bridge.Secret("whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0, 0xff}, 32))),
+}
+
+// signed are requests as a receiver gets them: first POST, its retry, GET, and
+// a body that is no ASCII.
+func signed(t *testing.T) (requests []*http.Request, bodies []string) {
+	t.Helper()
+	server := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		requests, bodies = append(requests, r), append(bodies, string(body))
+	})
+	w := newWebhook(t)
+	for _, change := range []func(*bridge.Delivery){
+		func(*bridge.Delivery) {},
+		func(d *bridge.Delivery) { d.Attempt = 2 },
+		func(d *bridge.Delivery) { d.Subscription.Method = "GET" },
+		func(d *bridge.Delivery) { d.Event.Data = []byte("{ \"name\":\t\"Bücher\"}\n") },
+		func(d *bridge.Delivery) { d.Event.ID = "ä 1.2" },
+	} {
+		d := delivery(server.URL + "/{orderId}")
+		d.Subscription.More = &bridge.SubscriptionMore{Secret: "HeaderSecret", Signing: signingSecrets}
+		change(d)
+		if err := publish(shortly(t), w, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return requests, bodies
+}
+
+func TestContractB7Signature(t *testing.T) {
+	t.Parallel()
+	requests, bodies := signed(t)
+	for i, r := range requests {
+		mac := hmac.New(sha256.New, []byte("HeaderSecret"))
+		mac.Write([]byte(bodies[i]))
+		if got, want := r.Header.Get("X-Signature"), hex.EncodeToString(mac.Sum(nil)); got != want {
+			t.Errorf("%s %q: X-Signature %s, want %s", r.Method, bodies[i], got, want)
+		}
+	}
+	if requests[0].Header.Get("X-Signature") != requests[1].Header.Get("X-Signature") || requests[1].Header.Get("X-Attempt") != "2" {
+		t.Error("the signature does not hold on a retry")
+	}
+}
+
+func TestContractB7NoSecretNoHeader(t *testing.T) {
+	t.Parallel()
+	r, err := renderFor(t, delivery("https://h/").Subscription, delivery("https://h/").Event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"X-Signature", "Webhook-Signature"} {
+		if _, has := r.header[name]; has {
+			t.Errorf("%s is sent", name)
+		}
+	}
+}
+
+func TestStandardWebhooksReferenceGo(t *testing.T) {
+	t.Parallel()
+	requests, bodies := signed(t)
+	for i, r := range requests {
+		if n := strings.Count(r.Header.Get("Webhook-Signature"), "v1,"); n != len(signingSecrets) {
+			t.Errorf("%d signatures, want one for each secret", n)
+		}
+		for _, secret := range signingSecrets {
+			verifier, err := standardwebhooks.NewWebhook(secret.Reveal())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := verifier.Verify([]byte(bodies[i]), r.Header); err != nil {
+				t.Errorf("%s %q: %v", r.Method, bodies[i], err)
+			}
+			if verifier.Verify([]byte(bodies[i]+" "), r.Header) == nil {
+				t.Error("another body is accepted")
+			}
+		}
+	}
+}
+
+func TestStandardWebhooksReferenceJavaScript(t *testing.T) {
+	t.Parallel()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("NOT CHECKED: there is no node; .ci/run installs it")
+	}
+	if _, err := os.Stat(filepath.Join("testdata", "js", "node_modules", "standardwebhooks")); err != nil {
+		t.Skip("NOT CHECKED: run `npm ci` in publishers/testdata/js, as .ci/run does")
+	}
+	requests, bodies := signed(t)
+	for i, r := range requests {
+		headers := map[string]string{}
+		for name := range r.Header {
+			headers[name] = r.Header.Get(name)
+		}
+		input, err := json.Marshal(map[string]any{"body": bodies[i], "headers": headers, "signing": revealed(signingSecrets), "secret": "HeaderSecret"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		runVerifier(t, input, node, filepath.Join("testdata", "js", "verify.js"))
+	}
+}
+
+func revealed(secrets []bridge.Secret) (values []string) {
+	for _, s := range secrets {
+		values = append(values, s.Reveal())
+	}
+	return values
+}
+
+// runVerifier runs a program that must say "verified" of its input.
+func runVerifier(t *testing.T, input []byte, name string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdin = bytes.NewReader(input)
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != "verified" {
+		t.Errorf("%s %s: %v\n%s", name, args, err, out)
+	}
+}
+
+func TestSigningSecretsThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []bridge.Secret{"hunter2", "whsec_", "whsec_hunter2!", "whsec_aHVudGVyMg=="} {
+		d := delivery("https://h/")
+		d.Subscription.More = &bridge.SubscriptionMore{Signing: []bridge.Secret{secret}}
+		a := attemptError(t, publish(shortly(t), newWebhook(t), d))
+		if a.Fault != bridge.FaultConfig || !strings.Contains(a.Reason, "signing.secrets[0]") || strings.Contains(a.Reason, "hunter2") {
+			t.Errorf("%+v", a)
+		}
+	}
+}
