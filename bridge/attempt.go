@@ -1,6 +1,9 @@
 package bridge
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // attempt is one HTTP request of a delivery, or the burial of a dead letter.
 type attempt struct {
@@ -202,6 +205,7 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 		s.suspended = true
 		s.reason = o.Reason
 		s.changed()
+		c.raise(AlertSuspended, s, "410 Gone: put or activate the record to resume", c.nextID())
 		c.out.log(logWarn, "suspended by the receiver: 410 Gone; put or activate the record to resume", "subscription_id", s.id)
 		s.goReading(reasonGone, nil)
 		s.shed()
@@ -275,6 +279,7 @@ func (ln *lane) remove(it *item) {
 	if ln.held {
 		ln.write()
 	}
+	ln.rescue()
 	s.pumpReader()
 }
 
@@ -343,6 +348,7 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 			c.figures.Dead++
 			c.out.log(logWarn, "dead letter", "subscription_id", s.id, "sequence", it.seq, "order", d.Key, "attempts", d.Attempts, "status", d.LastStatus, "reason", d.Reason)
 			s.probes = 0
+			c.raise(AlertDeadLettered, s, d.Reason, fmt.Sprintf("%d-%s", d.Sequence, d.ID))
 			ln.remove(it)
 			s.offer(ln)
 			ln.drop()

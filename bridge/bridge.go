@@ -25,6 +25,7 @@ type Options struct {
 	DeadLetters DeadLetters
 	Clock       Clock
 	Decoder     *Decoder
+	Alerts      Alerts // nil: alerts are only counted
 	// Parse reads a record.
 	Parse func(id string, data []byte) (*Subscription, Problems)
 	// Publisher sends a delivery to its endpoint.
@@ -309,6 +310,13 @@ func (f Figures) plus(g Figures) Figures {
 	f.Dead += g.Dead
 	f.Superseded += g.Superseded
 	f.Parked += g.Parked
+	alerts := map[string]uint64{}
+	for _, m := range []map[string]uint64{f.Alerts, g.Alerts} {
+		for kind, n := range m {
+			alerts[kind] += n
+		}
+	}
+	f.Alerts = alerts
 	return f
 }
 

@@ -35,6 +35,7 @@ type limits struct {
 	Busy       time.Duration // until a refused or unanswered request is repeated
 	ProbeMin   time.Duration
 	ProbeMax   time.Duration
+	Guard      time.Duration // between looks at the limits of the stream
 	RampRate   float64       // of the slow start, attempts a second
 	RampDouble time.Duration // until the rate doubles
 	RampTime   time.Duration // until full speed
@@ -49,7 +50,7 @@ func defaultLimits() limits {
 		Park: time.Second, Overlap: 2 * time.Second, Keep: 24 * time.Hour,
 		Tick: 100 * time.Millisecond, Poll: 100 * time.Millisecond, Grace: 17 * time.Second,
 		Busy: 100 * time.Millisecond, ProbeMin: 5 * time.Second, ProbeMax: 5 * time.Minute, Failures: 5,
-		RampRate: 10, RampDouble: 5 * time.Second, RampTime: time.Minute,
+		Guard: 10 * time.Second, RampRate: 10, RampDouble: 5 * time.Second, RampTime: time.Minute,
 	}
 }
 
@@ -80,6 +81,8 @@ type outside interface {
 	cut(a *attempt)
 	bury(d DeadLetter, done func(error))
 	unbury(seq uint64, done func(error))
+	retention(fractions []float64, done func(Retention, error))
+	alert(a Alert)
 	over(cause error) // the term ends; nothing may be asked any more
 	log(level logLevel, msg string, args ...any)
 }
@@ -151,13 +154,16 @@ type core struct {
 	unstored map[*lane]struct{}       // whose dead letter is refused or not confirmed
 	told     map[string]time.Duration // complaints, and when they were last said aloud
 
-	missing bool // the records' bucket
-	figures Figures
+	missing  bool   // the records' bucket
+	guarding bool   // the limits of the stream are being asked for
+	expiring uint64 // the stream is about to drop everything up to here
+	figures  Figures
 }
 
 // Figures are counts since the term began; see Bridge.Figures.
 type Figures struct {
 	Taken, Matched, Delivered, Failed, Retried, Dead, Superseded, Parked uint64
+	Alerts                                                               map[string]uint64 // by kind
 	Unsettled, Owed, Held, Reading, Suspended, Subscriptions, Running    int
 }
 
@@ -202,6 +208,7 @@ func newCore(out outside, l limits, rng *rand.Rand, epoch uint64, holder string,
 func (c *core) start() {
 	c.after(c.Renew, c.renewLoop)
 	c.after(c.Tick, c.tick)
+	c.after(c.Guard, c.guardRetention)
 	c.open()
 }
 
@@ -308,7 +315,8 @@ func (c *core) rebuild(l *loaded) {
 		st := l.status[id]
 		s := c.newSub(id, st.Generation)
 		s.active, s.valid, s.suspended = st.Active, st.Valid, st.Suspended
-		s.applied, s.bucket, s.told = st.Revision, st.Bucket, announced{st.State, st.Reason, st.Since}
+		s.applied, s.bucket, s.told = st.Revision, st.Bucket, announced{state: st.State, reason: st.Reason, since: st.Since, expired: st.Expired}
+		s.expired = st.Expired
 		if st.DeletedAt != nil {
 			s.deletedAt = *st.DeletedAt
 			c.expireDebts(s)

@@ -98,6 +98,10 @@ type Source interface {
 	// SequenceAt returns the first sequence stamped at or after t (last+1 if
 	// there is none) and the stream's last sequence.
 	SequenceAt(ctx context.Context, t time.Time) (seq, last uint64, err error)
+	// Retention says how near the stream is to dropping its oldest messages: for
+	// each fraction, up to which sequence messages have gone that part of the way
+	// to the stream's limits (age, number, bytes; the nearest counts; 0: none has).
+	Retention(ctx context.Context, fractions []float64) (Retention, error)
 	// Bounds returns the first and the last sequence of the stream.
 	Bounds(ctx context.Context) (first, last uint64, err error)
 }
@@ -152,6 +156,13 @@ type DeadLetters interface {
 	// deletes it (nil if it is gone already).
 	Get(ctx context.Context, seq uint64) (DeadLetter, error)
 	Remove(ctx context.Context, seq uint64) error
+}
+
+// Alerts tells operators what they want to be told.
+type Alerts interface {
+	// Raise returns nil when the alert is confirmed; one with an ID that was
+	// raised lately is dropped.
+	Raise(ctx context.Context, a Alert) error
 }
 
 // Clock tells time.

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -208,6 +209,7 @@ func (s *sub) update(r revision) {
 func (s *sub) invalidate(r revision) {
 	s.problems = r.problems
 	s.valid = false
+	s.core.raise(AlertInvalid, s, r.problems.Errors().Error(), fmt.Sprint(r.Revision.Revision))
 	if s.mode == unseen {
 		s.finish(r)
 		return

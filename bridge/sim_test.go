@@ -859,6 +859,12 @@ func (t *simTerm) unbury(seq uint64, done func(error)) {
 	}, done)
 }
 
+func (t *simTerm) alert(a Alert) { t.w.stats["alert "+a.Kind]++ }
+
+func (t *simTerm) retention(fractions []float64, done func(Retention, error)) {
+	t.later(t.w.rnd(1, 8), func() { done(Retention{Beyond: make([]uint64, len(fractions))}, nil) })
+}
+
 func (t *simTerm) watchRecords() {
 	t.watching = true
 	t.later(t.w.rnd(1, 40), func() {

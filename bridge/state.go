@@ -61,7 +61,8 @@ type Status struct {
 	Hears    string    `json:"hears,omitempty"` // "hears orders.acme.>, POST erp.example.com"
 	Errors   []Problem `json:"errors,omitempty"`
 	Warnings []Problem `json:"warnings,omitempty"`
-	Since    time.Time `json:"since"` // of this state
+	Since    time.Time `json:"since"`             // of this state
+	Expired  uint64    `json:"expired,omitempty"` // events that were owed, at most, when the stream dropped them
 
 	Generation uint64     `json:"generation"`
 	Bucket     int64      `json:"bucket"` // creation time of the records' bucket, Unix nanoseconds

@@ -71,14 +71,18 @@ type sub struct {
 	notBefore time.Duration
 	reason    string // of the breaker or the receiver
 	problems  Problems
+	warned    int       // step of the retention guard that was last told
+	expired   uint64    // events that the stream dropped before they could be delivered
 	told      announced // what the status entry says
 }
 
 // announced is the part of the status entry that tells whether it must be written anew.
 type announced struct {
-	state  State
-	reason string
-	since  time.Time
+	state   State
+	reason  string
+	warned  int
+	expired uint64
+	since   time.Time
 }
 
 // reader is what a subscription that reads remembers.
@@ -285,14 +289,18 @@ func (s *sub) enterReading() {
 func (s *sub) pumpReader() {
 	c := s.core
 	r := s.reader
-	if s.mode != reading || r == nil || s.dead || s.rec == nil || !s.active || !s.valid || s.suspended || c.stopping || !c.opened || c.dead {
+	if s.mode != reading || r == nil || s.dead || s.rec == nil || c.stopping || !c.opened || c.dead {
+		return
+	}
+	rescuing := r.at < min(c.expiring, r.until) // reads on whatever its state, for the dead letters
+	if (!s.active || !s.valid || s.suspended) && !rescuing {
 		return
 	}
 	if end := min(r.done.end(r.at+1), r.until); end > r.at {
 		r.at = end // settled already: need not be read
 	}
 	r.advance()
-	if s.backToLive() || r.pulling || s.busy || len(s.revs) > 0 {
+	if s.active && s.valid && !s.suspended && s.backToLive() || r.pulling || s.busy || len(s.revs) > 0 {
 		return
 	}
 	now := c.out.boot()
@@ -305,7 +313,7 @@ func (s *sub) pumpReader() {
 		s.failures = c.Failures - 1
 	}
 	room := c.Outstanding - r.outstanding
-	if s.breaker {
+	if s.breaker && !rescuing {
 		room = min(room, c.Failures-r.outstanding)
 	}
 	if room <= 0 || r.outstanding > 0 && c.readBytes >= c.ReadTotal || s.held >= c.Lanes || r.at >= r.until {
@@ -343,6 +351,9 @@ func (s *sub) pumpReader() {
 			}
 			c.figures.Matched++
 			s.enqueue(&item{seq: ev.Seq, ev: ev, sub: s, reader: true, at: c.out.boot()})
+			if ev.Seq <= c.expiring {
+				s.laneOf(ev).rescue()
+			}
 		}
 		if end := min(through, r.until); end > r.at {
 			r.done.add(r.at+1, end)
@@ -446,6 +457,7 @@ func (s *sub) openBreaker(reason string) {
 	s.reason = reason
 	s.probeIn(s.core.ProbeMin)
 	s.changed()
+	s.core.raise(AlertSuspended, s, reason, s.core.nextID())
 	s.core.out.log(logWarn, "suspended: the endpoint fails; probed from time to time, nothing is lost", "subscription_id", s.id, "failures", s.failures, "reason", reason)
 	s.goReading(reasonSuspended, nil)
 	s.shed()
@@ -456,6 +468,7 @@ func (s *sub) closeBreaker() {
 	s.core.figures.Suspended--
 	s.reason = ""
 	s.changed()
+	s.core.raise(AlertResumed, s, "the endpoint answers", s.core.nextID())
 	s.core.out.log(logInfo, "resumed: the endpoint answers", "subscription_id", s.id)
 	s.paced(true)
 	for _, token := range sorted(s.lanes) { // what waited for its time need not wait any longer
@@ -566,7 +579,11 @@ func (s *sub) statusEntry(revision uint64, bucket int64) *Status {
 	if st.State != s.told.state || st.Since.IsZero() {
 		st.Since = s.core.out.wall()
 	}
-	s.told = announced{st.State, st.Reason, st.Since}
+	st.Expired = s.expired
+	if s.warned > 0 {
+		st.Warnings = append(st.Warnings, Problem{Message: s.retentionText(s.warned), Warning: true})
+	}
+	s.told = announced{st.State, st.Reason, s.warned, s.expired, st.Since}
 	return &st
 }
 
@@ -586,7 +603,7 @@ func (c *core) flushStatus(s *sub) {
 	if s.busy || len(s.revs) > 0 || s.queued {
 		return // the revision's own status entry will say it
 	}
-	if state, reason := s.verdict(); state == s.told.state && reason == s.told.reason {
+	if state, reason := s.verdict(); state == s.told.state && reason == s.told.reason && s.warned == s.told.warned && s.expired == s.told.expired {
 		return
 	}
 	if k := c.keys[writerKey(BucketStatus, s.id)]; k != nil {

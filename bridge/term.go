@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -162,6 +163,7 @@ func (t *term) finish(cause error) {
 func (t *term) publishCondition() {
 	c := t.core
 	f := c.figures
+	f.Alerts = maps.Clone(f.Alerts)
 	f.Unsettled, f.Owed, f.Running, f.Subscriptions, f.Reading = len(c.win)+len(c.pending), c.owed, c.running, len(c.subs), len(c.readers)
 	cond := &Condition{Role: RoleTakingOver, Epoch: c.epoch, Figures: f}
 	if c.opened {
@@ -502,6 +504,38 @@ func (t *term) unbury(seq uint64, done func(error)) {
 		err := t.b.o.DeadLetters.Remove(ctx, seq)
 		return func() { done(err) }
 	})
+}
+
+func (t *term) retention(fractions []float64, done func(Retention, error)) {
+	t.do(func(ctx context.Context) func() {
+		r, err := t.b.o.Source.Retention(ctx, fractions)
+		return func() { done(r, err) }
+	})
+}
+
+// alert tries a few times; an alert that cannot be stored is in the log.
+func (t *term) alert(a Alert) {
+	if t.b.o.Alerts == nil {
+		return
+	}
+	t.tasks.Add(1)
+	go func() {
+		defer t.tasks.Done()
+		var err error
+		for range 5 {
+			ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+			err = t.b.o.Alerts.Raise(ctx, a)
+			cancel()
+			if err == nil || t.ctx.Err() != nil {
+				return
+			}
+			select {
+			case <-t.ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+		t.logger.Warn("alert could not be stored", "kind", a.Kind, "subscription_id", a.Subscription, "text", a.Text, "error", err)
+	}()
 }
 
 func (t *term) over(cause error) { t.finish(cause) }

@@ -109,6 +109,10 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 	if err != nil {
 		return nil, err
 	}
+	alerts, err := publishers.NewAlerts(publishers.AlertsOptions{JetStream: a.js, Subject: a.names.AlertSubject})
+	if err != nil {
+		return nil, err
+	}
 	if a.webhook, err = a.newWebhook(); err != nil {
 		return nil, err
 	}
@@ -123,6 +127,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		Lease:       store.NewLease(a.js, a.names, a.log),
 		Records:     store.NewRecords(a.js, a.names.Subscriptions, a.log),
 		DeadLetters: letters,
+		Alerts:      alerts,
 		Clock:       boottime.Clock{},
 		Decoder: &bridge.Decoder{Stream: a.names.Stream, Created: info.Created, SubjectLayout: a.cfg.SubjectLayout,
 			OrderIDPaths: a.cfg.OrderIDPaths, LegacyOrderIDPaths: a.cfg.LegacyOrderIDPaths, TypePaths: a.cfg.EventTypePaths, TenantPaths: a.cfg.TenantPaths},

@@ -200,4 +200,3 @@ func TestWhatCannotBeWrittenIsNotSettled(t *testing.T) {
 		})
 	}
 }
-

@@ -41,6 +41,8 @@ type Names struct {
 	// DeadLetterSubject is the subject space of DeadLetters without its last
 	// two tokens: <DeadLetterSubject>.<subscription>.<lane>.
 	DeadLetterSubject string
+	Alerts            string // stream
+	AlertSubject      string // subject space of Alerts: <AlertSubject>.<kind>.<subscription>
 	DurablePrefix     string // of the feed's durables
 	Commands          string // subject space of the requests to the leader, without wildcard
 }
@@ -57,6 +59,8 @@ func (o Options) Names() Names {
 		Lease:             p + "lease",
 		DeadLetters:       p + "DEAD_LETTERS",
 		DeadLetterSubject: o.Prefix + "dead-letters",
+		Alerts:            p + "ALERTS",
+		AlertSubject:      o.Prefix + "alerts",
 		DurablePrefix:     p + "orderbridge-",
 		Commands:          o.Prefix + "orderbridge.cmd",
 	}
@@ -95,6 +99,8 @@ const (
 	defaultOwedBytes  = 64 << 20
 	deadLetterBytes   = 1 << 30
 	deadLetterAge     = 30 * 24 * time.Hour
+	alertBytes        = 64 << 20
+	alertAge          = 30 * 24 * time.Hour
 	sourceAge         = 7 * 24 * time.Hour
 	sourceDuplicates  = 10 * time.Minute
 	bucketDuplicates  = 2 * time.Minute // repeats of a write stay recognizable that long
@@ -110,7 +116,7 @@ func Ensure(ctx context.Context, js jetstream.JetStream, o Options) (Names, []Fi
 		return e.n, nil, err
 	}
 	for _, step := range []func(context.Context) error{
-		e.source, e.subscriptions, e.status, e.owed, e.lease, e.deadLetters,
+		e.source, e.subscriptions, e.status, e.owed, e.lease, e.deadLetters, e.alerts,
 	} {
 		if err := step(ctx); err != nil {
 			return e.n, e.found, err
@@ -321,13 +327,24 @@ func (e *ensurer) lease(ctx context.Context) error {
 }
 
 func (e *ensurer) deadLetters(ctx context.Context) error {
-	subject := "stream " + e.n.DeadLetters
-	info, err := e.stream(ctx, subject, jetstream.StreamConfig{
+	return e.ours(ctx, jetstream.StreamConfig{
 		Name: e.n.DeadLetters, Description: "orderbridge: deliveries that were given up",
-		Subjects:  []string{e.n.DeadLetterSubject + ".>"},
-		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
-		MaxAge: deadLetterAge, MaxBytes: deadLetterBytes, Duplicates: bucketDuplicates, AllowDirect: true,
+		Subjects: []string{e.n.DeadLetterSubject + ".>"}, MaxAge: deadLetterAge, MaxBytes: deadLetterBytes, AllowDirect: true,
 	})
+}
+
+func (e *ensurer) alerts(ctx context.Context) error {
+	return e.ours(ctx, jetstream.StreamConfig{
+		Name: e.n.Alerts, Description: "orderbridge: what operators want to be told",
+		Subjects: []string{e.n.AlertSubject + ".>"}, MaxAge: alertAge, MaxBytes: alertBytes,
+	})
+}
+
+// ours makes a stream that only keeps what it gets.
+func (e *ensurer) ours(ctx context.Context, c jetstream.StreamConfig) error {
+	subject := "stream " + c.Name
+	c.Retention, c.Discard, c.Duplicates = jetstream.LimitsPolicy, jetstream.DiscardOld, bucketDuplicates
+	info, err := e.stream(ctx, subject, c)
 	if err != nil || info == nil {
 		return err
 	}

@@ -45,6 +45,7 @@ type figure struct {
 // bridgeCollector shows what a bridge says of itself.
 type bridgeCollector struct {
 	condition func() bridge.Condition
+	alerts    *prometheus.Desc
 	figures   []figure
 }
 
@@ -82,6 +83,7 @@ func RegisterBridge(r prometheus.Registerer, condition func() bridge.Condition) 
 		return 0
 	})
 	add(prometheus.GaugeValue, "epoch", "The epoch that this replica leads, 0 if it stands by.", func(c bridge.Condition) float64 { return float64(c.Epoch) })
+	c.alerts = prometheus.NewDesc("orderbridge_alerts_total", "Alerts raised, by kind.", []string{"kind"}, nil)
 	r.MustRegister(c)
 }
 
@@ -90,6 +92,7 @@ func (c *bridgeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, f := range c.figures {
 		ch <- f.desc
 	}
+	ch <- c.alerts
 }
 
 // Collect implements prometheus.Collector.
@@ -97,5 +100,8 @@ func (c *bridgeCollector) Collect(ch chan<- prometheus.Metric) {
 	condition := c.condition()
 	for _, f := range c.figures {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.of(condition))
+	}
+	for _, kind := range bridge.AlertKinds {
+		ch <- prometheus.MustNewConstMetric(c.alerts, prometheus.CounterValue, float64(condition.Figures.Alerts[kind]), kind)
 	}
 }

@@ -1,0 +1,185 @@
+package bridge
+
+import (
+	"fmt"
+	"time"
+)
+
+// Retention says how near the source stream is to dropping what is owed.
+type Retention struct {
+	First  uint64   // first sequence that the stream still holds
+	Beyond []uint64 // for each fraction asked for: everything up to here has gone so far of its way to the stream's limits
+}
+
+// The guard warns at these parts of the way to the stream's limits; at the last
+// one it copies what is owed to the dead letters, before the stream drops it.
+var retentionSteps = []float64{0.5, 0.8, 0.95, 0.98}
+
+const expiringStep = 3 // index of the step at which events are copied
+
+// reasonExpiring begins the reason of a dead letter that the guard wrote.
+const reasonExpiring = "expiring: the stream was about to drop the event"
+
+// guardRetention watches the debts of all subscriptions against the limits of
+// the source stream.
+func (c *core) guardRetention() {
+	c.after(c.Guard, c.guardRetention)
+	if !c.opened || c.stopping || c.guarding {
+		return
+	}
+	c.guarding = true
+	c.out.retention(retentionSteps, func(r Retention, err error) {
+		c.guarding = false
+		if c.dead || c.stopping {
+			return
+		}
+		if err != nil {
+			c.out.log(logWarn, "the stream's limits cannot be compared with what is owed", "error", err)
+			return
+		}
+		c.expiring = r.Beyond[expiringStep]
+		for _, id := range sorted(c.subs) {
+			if s := c.subs[id]; s.reader != nil || len(s.lanes) > 0 || s.warned > 0 {
+				s.guard(r)
+			}
+		}
+	})
+}
+
+// lowestOwed is the oldest sequence that the subscription owes; noLimit if none.
+func (s *sub) lowestOwed() uint64 {
+	low := uint64(noLimit)
+	if s.mode == reading {
+		s.reader.advance()
+		if s.reader.from <= s.reader.until {
+			low = s.reader.from
+		}
+	}
+	for _, ln := range s.lanes {
+		if len(ln.q) > 0 && ln.redrive == 0 {
+			low = min(low, ln.q[0].seq)
+		}
+	}
+	return low
+}
+
+func (s *sub) guard(r Retention) {
+	c := s.core
+	s.countExpired(r.First)
+	low := s.lowestOwed()
+	warned := 0
+	for i := range retentionSteps[:expiringStep] {
+		if low <= r.Beyond[i] {
+			warned = i + 1
+		}
+	}
+	if warned != s.warned {
+		if warned > s.warned {
+			text := s.retentionText(warned)
+			c.out.log(logWarn, "what is owed comes near the limits of the stream", "subscription_id", s.id, "sequence", low, "way", text)
+			c.raise(AlertRetention, s, text, fmt.Sprintf("%d-%d", low, warned))
+		}
+		s.warned = warned
+		s.changed()
+	}
+	s.rescue()
+}
+
+func (s *sub) retentionText(step int) string {
+	return fmt.Sprintf("the oldest event that is owed has gone %.0f %% of the way to the stream's limits; it is copied to the dead letters at %.0f %%",
+		retentionSteps[step-1]*100, retentionSteps[expiringStep]*100)
+}
+
+// countExpired: what the stream has dropped before it could be copied is lost;
+// that is said loudly, and for good. A lane's entry gets a dead letter without
+// the event when it is tried.
+func (s *sub) countExpired(first uint64) {
+	rd := s.reader
+	if s.mode != reading || rd.from >= first {
+		return
+	}
+	end := min(first-1, rd.until)
+	lost := uint64(0)
+	for seq := rd.from; seq <= end; {
+		if done := rd.done.end(seq); done >= seq {
+			seq = done + 1
+			continue
+		}
+		next := end + 1
+		for _, x := range rd.done.spans {
+			if x.From > seq {
+				next = min(next, x.From)
+				break
+			}
+		}
+		lost += next - seq
+		seq = next
+	}
+	rd.done.add(rd.from, end)
+	rd.at = max(rd.at, end)
+	rd.moved = true
+	if lost == 0 {
+		return
+	}
+	s.expired += lost
+	s.changed()
+	text := fmt.Sprintf("the stream dropped up to %d events that were owed, up to sequence %d", lost, end)
+	s.core.out.log(logError, text, "subscription_id", s.id)
+	s.core.raise(AlertExpired, s, text, fmt.Sprint(end))
+}
+
+// rescue copies what is about to be dropped to the dead letters.
+func (s *sub) rescue() {
+	for _, token := range sorted(s.lanes) {
+		if ln := s.lanes[token]; ln != nil {
+			ln.rescue()
+		}
+	}
+	s.pumpReader()
+}
+
+// rescue buries the head of a lane if the stream is about to drop it.
+func (ln *lane) rescue() bool {
+	c := ln.sub.core
+	if len(ln.q) == 0 || ln.run != nil || ln.redrive > 0 || ln.q[0].seq > c.expiring || c.stopping || ln.sub.mode == going {
+		return false
+	}
+	ln.bury(ln.q[0], Outcome{Reason: reasonExpiring, Status: ln.lastStatus}, nil)
+	return true
+}
+
+// ---- alerts
+
+// Alert is something that an operator wants to be told, once.
+type Alert struct {
+	Kind         string    `json:"kind"`
+	Subscription string    `json:"subscription"`
+	Generation   uint64    `json:"generation"`
+	Text         string    `json:"text"`
+	Time         time.Time `json:"time"`
+	ID           string    `json:"-"` // the same for the same thing: repeats are dropped
+}
+
+// The kinds of alerts.
+const (
+	AlertSuspended    = "suspended"
+	AlertResumed      = "resumed"
+	AlertInvalid      = "invalid"
+	AlertDeadLettered = "dead-lettered"
+	AlertRetention    = "retention"
+	AlertExpired      = "expired"
+)
+
+// AlertKinds are all of them.
+var AlertKinds = []string{AlertSuspended, AlertResumed, AlertInvalid, AlertDeadLettered, AlertRetention, AlertExpired}
+
+// raise tells the operators. what makes the alert of its kind and subscription
+// the same or another one.
+func (c *core) raise(kind string, s *sub, text, what string) {
+	if c.figures.Alerts == nil {
+		c.figures.Alerts = map[string]uint64{}
+	}
+	c.figures.Alerts[kind]++
+	c.out.alert(Alert{Kind: kind, Subscription: s.id, Generation: s.gen, Text: text, Time: c.out.wall(),
+		ID: fmt.Sprintf("%s.%s.%d.%s", kind, s.id, s.gen, what)})
+}
