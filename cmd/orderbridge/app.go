@@ -174,11 +174,25 @@ func (a *app) connect(ctx context.Context) (err error) {
 	return nil
 }
 
-// ensure makes and checks streams and buckets; a bus that cannot be asked yet is
+// ensureTime is how long a cluster may take to elect its leaders.
+const ensureTime = time.Minute
+
+// ensure makes and checks streams and buckets; a bus that cannot answer yet is
 // asked again.
 func (a *app) ensure(ctx context.Context) error {
 	a.waiting("checking the streams and buckets")
+	begun := time.Now()
 	names, findings, err := store.Ensure(ctx, a.js, storeOptions(a.cfg, a.log))
+	for err != nil && time.Since(begun) < ensureTime {
+		a.log.Warn("the bus cannot make or check the streams and buckets yet", "error", err)
+		a.waiting("the bus cannot make or check the streams and buckets yet: " + err.Error())
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+		names, findings, err = store.Ensure(ctx, a.js, storeOptions(a.cfg, a.log))
+	}
 	if err != nil {
 		return explain(err)
 	}
