@@ -55,7 +55,7 @@ bench: ## Measure the throughput (under 5 minutes)
 	go run ./bench
 
 fuzz: ## Fuzz each fuzz test for FUZZTIME (30s)
-	@for pkg in $$(go list ./...); do \
+	@set -e; for pkg in $$(go list ./...); do \
 		for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 			echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 		done; \

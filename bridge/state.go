@@ -2,6 +2,9 @@ package bridge
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
 	"time"
 )
 
@@ -27,6 +30,28 @@ type Head struct {
 	LastError  string    `json:"lastError,omitempty"`
 }
 
+// ParseLaneEntry reads a held lane as it stands in the ledger.
+func ParseLaneEntry(value []byte) (LaneEntry, error) {
+	var e LaneEntry
+	if err := json.Unmarshal(value, &e); err != nil {
+		return e, fmt.Errorf("not a lane entry: %w", err)
+	}
+	switch {
+	case e.Generation == 0:
+		return e, errors.New("lane entry without a generation")
+	case e.Redrive != 0 && len(e.Seqs) != 1:
+		return e, fmt.Errorf("lane entry of a redriven dead letter refers to %d events, not to one", len(e.Seqs))
+	case e.Head.Attempts < 0:
+		return e, fmt.Errorf("lane entry with %d attempts", e.Head.Attempts)
+	}
+	for i, seq := range e.Seqs {
+		if seq == 0 || i > 0 && seq <= e.Seqs[i-1] {
+			return e, fmt.Errorf("lane entry whose sequences do not rise: %d at place %d", seq, i)
+		}
+	}
+	return e, nil
+}
+
 // Mark says that a subscription reads for itself, in the bucket owed under
 // `<subscription>`; or, with Live, from where it owes to the feed again.
 type Mark struct {
@@ -36,6 +61,26 @@ type Mark struct {
 	Until      *uint64     `json:"until,omitempty"`  // owes nothing above
 	Reason     string      `json:"reason,omitempty"` // why it reads
 	Live       uint64      `json:"live,omitempty"`   // back to live: owes nothing below
+}
+
+// ParseMark reads a mark as it stands in the ledger.
+func ParseMark(value []byte) (Mark, error) {
+	var m Mark
+	if err := json.Unmarshal(value, &m); err != nil {
+		return m, fmt.Errorf("not a mark: %w", err)
+	}
+	switch {
+	case m.Generation == 0:
+		return m, errors.New("mark without a generation")
+	case m.Live == 0 && m.From == 0:
+		return m, errors.New("mark that says neither from nor live")
+	}
+	for _, x := range m.Done {
+		if x[0] == 0 || x[1] < x[0] || x[1] == math.MaxUint64 {
+			return m, fmt.Errorf("mark with the interval %d to %d", x[0], x[1])
+		}
+	}
+	return m, nil
 }
 
 // State is what a person is told about a subscription.

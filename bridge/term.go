@@ -369,9 +369,9 @@ func loadState(ctx context.Context, ledger Ledger) (*loaded, error) {
 	err = ledger.Load(ctx, BucketOwed, func(key string, value []byte) error {
 		id, token, isLane := strings.Cut(key, ".")
 		if isLane {
-			var e LaneEntry
-			if json.Unmarshal(value, &e) != nil || e.Generation == 0 {
-				l.bad = append(l.bad, "owed "+key)
+			e, err := ParseLaneEntry(value)
+			if err != nil {
+				l.bad = append(l.bad, "owed "+key+": "+err.Error())
 				return nil
 			}
 			if l.lanes[id] == nil {
@@ -380,9 +380,9 @@ func loadState(ctx context.Context, ledger Ledger) (*loaded, error) {
 			l.lanes[id][token] = e
 			return nil
 		}
-		var m Mark
-		if json.Unmarshal(value, &m) != nil || m.Generation == 0 {
-			l.bad = append(l.bad, "owed "+key)
+		m, err := ParseMark(value)
+		if err != nil {
+			l.bad = append(l.bad, "owed "+key+": "+err.Error())
 			return nil
 		}
 		l.marks[key] = m
