@@ -46,6 +46,9 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	k.certificates("NATS_CA", c.NATS.CA)
 	k.file("NATS_CERT", c.NATS.Cert, "give the path of a PEM file")
 	k.file("NATS_KEY", c.NATS.Key, "give the path of a PEM file")
+	if c.NATS.Inbox != "" && !inbox.MatchString(c.NATS.Inbox) {
+		k.wrong("NATS_INBOX", "cannot begin a subject", "write it as _INBOX_bridge, without a dot at its end")
+	}
 	k.together("NATS_CERT", c.NATS.Cert != "", "NATS_KEY", c.NATS.Key != "")
 	k.together("NATS_USER", c.NATS.User != "", "NATS_PASSWORD", c.NATS.Password != "")
 	k.credentials(c.NATS)
@@ -154,6 +157,7 @@ func (k *checker) credentials(n NATS) {
 
 var (
 	prefix  = regexp.MustCompile(`^([A-Za-z0-9_-]+\.?)*$`)
+	inbox   = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 	plain   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	subject = regexp.MustCompile(`^([^\s.*>]+|\*)(\.([^\s.*>]+|\*))*(\.>)?$|^>$`)
 )

@@ -64,5 +64,6 @@ type NATS struct {
 	CA       string        `desc:"PEM file of the CA certificates that the server's certificate is verified against"`
 	Cert     string        `desc:"PEM file of the client certificate"`
 	Key      string        `redact:"path" desc:"PEM file of the client certificate's key"`
+	Inbox    string        `desc:"prefix of the subjects on which answers come, as in _INBOX_bridge; empty: _INBOX, which users of one account share"`
 	Listen   string        `default:"127.0.0.1:4222" desc:"address of the embedded server; empty: in-process only"`
 }

@@ -56,7 +56,7 @@ func TestDefaults(t *testing.T) {
 // names against envconfig's.
 func TestNames(t *testing.T) {
 	clean(t)
-	want := strings.Fields(`NATS_URL NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY NATS_LISTEN
+	want := strings.Fields(`NATS_URL NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY NATS_INBOX NATS_LISTEN
 		DATA_DIR EMBEDDED_SYNC STREAM SUBJECTS SUBSCRIPTIONS_BUCKET PREFIX REPLICAS
 		SUBJECT_LAYOUT ORDER_ID_PATHS LEGACY_ORDER_ID_PATHS EVENT_TYPE_PATHS TENANT_PATHS HTTP_LISTEN
 		EGRESS_ALLOW ALLOW_HTTP ALLOW_TRUST_ALL TRUST_ROOTS DEV WINDOW MAX_EVENT_BYTES LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
@@ -162,6 +162,7 @@ func TestBadValuesNameVariableValueAndRemedy(t *testing.T) {
 		{"own stream", "STREAM=DEAD_LETTERS", `ORDERBRIDGE_STREAM="DEAD_LETTERS" is a stream of the bridge's own; choose another name, or set ORDERBRIDGE_PREFIX`},
 		{"own bucket", "SUBSCRIPTIONS_BUCKET=owed", `ORDERBRIDGE_SUBSCRIPTIONS_BUCKET="owed" is a bucket of the bridge's own; choose another name, or set ORDERBRIDGE_PREFIX`},
 		{"prefix", "PREFIX=a..b", `ORDERBRIDGE_PREFIX="a..b" cannot begin a name; use at most 32 letters, digits, -, _ and single dots, as in acme-`},
+		{"inbox", "NATS_INBOX=_INBOX_bridge.", `ORDERBRIDGE_NATS_INBOX="_INBOX_bridge." cannot begin a subject; write it as _INBOX_bridge, without a dot at its end`},
 		{"replicas", "REPLICAS=7", `ORDERBRIDGE_REPLICAS="7" is out of range; give 0 to 5`},
 		{"sync", "EMBEDDED_SYNC=1s", `ORDERBRIDGE_EMBEDDED_SYNC="1s" is no way to sync; use always or interval`},
 		{"event size", "MAX_EVENT_BYTES=5", `ORDERBRIDGE_MAX_EVENT_BYTES="5" is out of range; give 1024 to 67108864`},

@@ -89,6 +89,7 @@ func busOptions(cfg *config.Config, log *slog.Logger) bus.Options {
 		CA:       cfg.NATS.CA,
 		Cert:     cfg.NATS.Cert,
 		Key:      cfg.NATS.Key,
+		Inbox:    cfg.NATS.Inbox,
 		Name:     "orderbridge",
 		Logger:   log,
 	}

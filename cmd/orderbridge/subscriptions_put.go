@@ -15,10 +15,14 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/config"
+	"orderbridge/internal/store"
 )
 
 // verdictTimeout is how long put waits for the bridge, which takes a second.
-const verdictTimeout = 2 * time.Second
+const (
+	verdictTimeout  = 2 * time.Second
+	verdictInterval = 20 * time.Millisecond
+)
 
 func newSubscriptionsPut() *cobra.Command {
 	return &cobra.Command{
@@ -109,31 +113,28 @@ func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, re
 }
 
 // awaitStatus returns nil if the bridge says nothing of the revision in time.
+// It asks instead of watching: a writer of records need not be allowed to make
+// consumers.
 func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (*bridge.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, verdictTimeout)
 	defer cancel()
-	kv, err := s.js.KeyValue(ctx, s.names.Status)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return nil, nil // no bridge has ever run
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open bucket %q: %w", s.names.Status, explain(err))
-	}
-	w, err := kv.Watch(ctx, id, jetstream.IgnoreDeletes())
-	if err != nil {
-		return nil, fmt.Errorf("watch the status of %q: %w", id, explain(err))
-	}
-	defer w.Stop()
+	tick := time.NewTicker(verdictInterval)
+	defer tick.Stop()
 	for {
+		entry, err := store.ReadEntry(ctx, s.js, s.names.Status, id)
+		var status bridge.Status
+		switch {
+		case err == nil && json.Unmarshal(entry.Value, &status) == nil && status.Revision >= revision:
+			return &status, nil
+		case ctx.Err() != nil:
+			return nil, nil
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			return nil, nil // no bridge has ever run
+		case err != nil && !errors.Is(err, bridge.ErrNotFound):
+			return nil, fmt.Errorf("status of %q: %w", id, explain(err))
+		}
 		select {
-		case entry, open := <-w.Updates():
-			if !open {
-				return nil, nil
-			}
-			var status bridge.Status
-			if entry != nil && json.Unmarshal(entry.Value(), &status) == nil && status.Revision >= revision {
-				return &status, nil
-			}
+		case <-tick.C:
 		case <-ctx.Done():
 			return nil, nil
 		}

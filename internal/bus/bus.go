@@ -34,6 +34,7 @@ type Options struct {
 	Cert     string // path of a PEM file: client certificate, with Key
 	Key      string // path of a PEM file
 
+	Inbox  string // prefix of the subjects on which answers come; empty: _INBOX
 	Name   string // shown by the server
 	Logger *slog.Logger
 	Once   bool // the first failure to connect is the answer: for commands
@@ -97,6 +98,9 @@ func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
 			log.Warn("bus error", attrs...)
 		}),
 		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
+	}
+	if o.Inbox != "" {
+		opts = append(opts, nats.CustomInboxPrefix(o.Inbox))
 	}
 	more, err := o.credentials()
 	if err != nil {
