@@ -13,10 +13,10 @@ FUZZTIME ?= 30s
 .PHONY: help build test race fmt tidy lint vuln check simulate mutants bench fuzz clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/orderbridge, static
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/orderbridge ./cmd/orderbridge
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/orderbridge ./cmd/orderbridge
 
 test: ## Run all tests (under 5 minutes on 2 cores)
 	go test ./...
@@ -53,6 +53,12 @@ mutants: ## Break each rule of the protocol once and see the simulation reject i
 
 bench: ## Measure the throughput (under 5 minutes)
 	go run ./bench
+
+image: ## Build the container image with podman or docker
+	VERSION='$(VERSION)' COMMIT='$(COMMIT)' deploy/image.sh build
+
+image-test: ## Build the image, look into it and run it (under 4 minutes)
+	VERSION='$(VERSION)' COMMIT='$(COMMIT)' deploy/image.sh test
 
 fuzz: ## Fuzz each fuzz test for FUZZTIME (30s)
 	@set -e; for pkg in $$(go list ./...); do \

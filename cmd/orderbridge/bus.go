@@ -140,7 +140,7 @@ func each(ctx context.Context, kv jetstream.KeyValue, fn func(jetstream.KeyValue
 				return fmt.Errorf("read bucket %q: the connection was lost; try again", kv.Bucket())
 			case entry == nil:
 				return nil
-			case strings.HasPrefix(entry.Key(), "fence."):
+			case strings.HasPrefix(entry.Key(), "=fence."):
 				continue
 			}
 			if err := fn(entry); err != nil {

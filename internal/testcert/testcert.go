@@ -24,12 +24,15 @@ type CA struct {
 }
 
 // NewCA returns an authority that is valid from an hour ago for a day.
-func NewCA() (*CA, error) {
+func NewCA() (*CA, error) { return NewCAFor(24 * time.Hour) }
+
+// NewCAFor is NewCA with a time of validity of its own, from now on.
+func NewCAFor(validity time.Duration) (*CA, error) {
 	now := time.Now()
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "orderbridge local authority"},
 		NotBefore:             now.Add(-time.Hour),
-		NotAfter:              now.Add(24 * time.Hour),
+		NotAfter:              now.Add(validity),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
@@ -77,6 +80,17 @@ func (c *CA) Pool() *x509.CertPool {
 // PEM returns the authority's certificate, for a file of trusted roots.
 func (c *CA) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.cert.Raw})
+}
+
+// PEMPair returns an issued certificate and its key, for the files of a server
+// or client.
+func PEMPair(c tls.Certificate) (cert, key []byte, err error) {
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
 func leaf(notBefore, notAfter time.Time, hosts []string) *x509.Certificate {
