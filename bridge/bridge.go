@@ -303,6 +303,7 @@ func (b *Bridge) addFigures(t *term) {
 
 func (f Figures) plus(g Figures) Figures {
 	f.Taken += g.Taken
+	f.Missed += g.Missed
 	f.Matched += g.Matched
 	f.Delivered += g.Delivered
 	f.Failed += g.Failed
