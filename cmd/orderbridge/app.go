@@ -134,6 +134,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		Parse:           a.parse(info.Config.Subjects),
 		Publisher:       a.webhook,
 		Middleware:      []message.HandlerMiddleware{telemetry.NewAttempts(a.metrics).Middleware},
+		Connection:      bus.Present(a.nc),
 		Holder:          holder,
 		Successor:       successor,
 		Window:          a.cfg.Window,
