@@ -140,4 +140,3 @@ func (p *program) peak() int64 {
 	p.t.Fatal("no VmHWM")
 	return 0
 }
-
