@@ -1,0 +1,211 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// report is what is printed, and with -json written.
+type report struct {
+	Started  time.Time     `json:"started"`
+	Took     float64       `json:"tookSeconds"`
+	Machine  machine       `json:"machine"`
+	Settings settings      `json:"settings"`
+	Loads    []*load       `json:"loads"`
+	Latency  []*latency    `json:"latency,omitempty"`
+	Memory   []*memory     `json:"memory,omitempty"`
+	Ratios   []ratio       `json:"ratios"`
+	deadline time.Duration // of the whole bench
+}
+
+type machine struct {
+	CPUs int    `json:"cpus"`
+	Go   string `json:"go"`
+	Load string `json:"loadBefore"` // of the last 1, 5 and 15 minutes
+}
+
+// load is what was measured at full speed, one value a round.
+type load struct {
+	Name  string    `json:"name"`
+	Title string    `json:"title"`
+	Rate  []float64 `json:"requestsPerSecond"`
+	// CPU seconds per 1,000 requests, of each process apart.
+	Self []float64 `json:"cpuSelf"` // the client, the loop or orderbridge
+	NATS []float64 `json:"cpuNATS,omitempty"`
+	Sink []float64 `json:"cpuSink"`
+}
+
+// latency is what was measured at a given pace, one value a round.
+type latency struct {
+	Name string    `json:"name"`
+	P50  []float64 `json:"p50ms"`
+	P99  []float64 `json:"p99ms"`
+}
+
+// memory is what a bridge takes that holds so many records.
+type memory struct {
+	Records   int     `json:"records"`
+	HeapMB    float64 `json:"heapMB"`
+	PerRecord float64 `json:"bytesPerRecord,omitempty"` // beyond the bridge with the fewest
+	Start     float64 `json:"startSeconds"`
+}
+
+// ratio is what counts: the median of the ratios of each round.
+type ratio struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+	Aim   string  `json:"aim"`
+	Met   bool    `json:"met"`
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}
+
+// newRatio compares two series round by round. low and high are the bounds of
+// the aim, 0 for none.
+func newRatio(name string, a, b []float64, low, high float64) ratio {
+	rounds := make([]float64, 0, len(a))
+	for i := range min(len(a), len(b)) {
+		if b[i] > 0 {
+			rounds = append(rounds, a[i]/b[i])
+		}
+	}
+	r := ratio{Name: name, Value: median(rounds)}
+	if len(rounds) > 0 {
+		r.Low, r.High = slices.Min(rounds), slices.Max(rounds)
+	}
+	r.Met = r.Value >= low && (high == 0 || r.Value <= high)
+	var aim []string
+	if low > 0 {
+		aim = append(aim, fmt.Sprintf(">= %.2g", low))
+	}
+	if high > 0 {
+		aim = append(aim, fmt.Sprintf("<= %.3g", high))
+	}
+	r.Aim = strings.Join(aim, ", ")
+	return r
+}
+
+func (r *report) load(name string) *load {
+	for _, l := range r.Loads {
+		if l.Name == name {
+			return l
+		}
+	}
+	return nil
+}
+
+// compare fills Ratios from what was measured.
+func (r *report) compare() {
+	rates := func(name, of, over string, low, high float64) {
+		if a, b := r.load(of), r.load(over); a != nil && b != nil {
+			r.Ratios = append(r.Ratios, newRatio(name, a.Rate, b.Rate, low, high))
+		}
+	}
+	rates("(c)/(b) throughput of orderbridge and naive loop", "c", "b", 0.9, 0)
+	rates("(d)/(a) throughput of orderbridge and HTTP limit", "d", "a", 0.8, 0)
+	rates("(d2)/(a2) the same with 1,600 connections", "d2", "a2", 0.8, 0)
+	if a, b := r.load("c"), r.load("b"); a != nil && b != nil {
+		r.Ratios = append(r.Ratios, newRatio("(c)/(b) CPU of orderbridge and loop", a.Self, b.Self, 0, 0),
+			newRatio("(c)/(b) CPU of the NATS server", a.NATS, b.NATS, 0, 0))
+	}
+	for _, l := range r.Loads {
+		if former := r.load(l.Name + "_former"); former != nil {
+			r.Ratios = append(r.Ratios, newRatio("("+l.Name+") throughput, now and before", l.Rate, former.Rate, 0, 0),
+				newRatio("("+l.Name+") CPU, now and before", l.Self, former.Self, 0, 0))
+		}
+	}
+	slices.SortFunc(r.Memory, func(a, b *memory) int { return cmp.Compare(a.Records, b.Records) })
+	for i, m := range r.Memory {
+		if i == 0 {
+			continue
+		}
+		few := r.Memory[0]
+		rates(fmt.Sprintf("(e) throughput at %s records and at %s", thousands(m.Records), thousands(few.Records)), scaleName(m.Records), scaleName(few.Records), 0.9, 0)
+		m.PerRecord = (m.HeapMB - few.HeapMB) * 1e6 / float64(m.Records-few.Records)
+		if m.Records >= 10_000 {
+			r.Ratios = append(r.Ratios, newRatio(fmt.Sprintf("(e) KB of memory for each of %s records", thousands(m.Records)), []float64{m.PerRecord}, []float64{1000}, 0, 1.5))
+		}
+	}
+	if len(r.Latency) == 2 {
+		bridge, naive := r.Latency[0], r.Latency[1]
+		r.Ratios = append(r.Ratios, newRatio("(f) latency p50 of orderbridge and naive loop", bridge.P50, naive.P50, 0, 1.5),
+			newRatio("(f) latency p99 of orderbridge and naive loop", bridge.P99, naive.P99, 0, 1.5))
+	}
+}
+
+func (r *report) print(w io.Writer) {
+	fmt.Fprintf(w, "\n%d CPUs, %s, load before %s; %d rounds of %s requests, %d B; took %.0f s\n\n",
+		r.Machine.CPUs, r.Machine.Go, r.Machine.Load, r.Settings.Rounds, thousands(r.Settings.Requests), bodySize, r.Took)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\t\trequests/s\t(from - to)\tCPU s per 1,000: self\tNATS\tsink")
+	for _, l := range r.Loads {
+		fmt.Fprintf(t, "%s\t%s\t%s\t(%s - %s)\t%s\t%s\t%s\n", l.Name, l.Title, thousands(int(median(l.Rate))),
+			thousands(int(slices.Min(l.Rate))), thousands(int(slices.Max(l.Rate))), seconds(l.Self), seconds(l.NATS), seconds(l.Sink))
+	}
+	_ = t.Flush()
+	if len(r.Latency) > 0 {
+		fmt.Fprintln(t, "\n\tlatency, ms\tp50\tp99\t(from - to)")
+		for _, l := range r.Latency {
+			fmt.Fprintf(t, "f\t%s\t%.2f\t%.2f\t(%.2f - %.2f)\n", l.Name, median(l.P50), median(l.P99), slices.Min(l.P99), slices.Max(l.P99))
+		}
+		_ = t.Flush()
+	}
+	if len(r.Memory) > 0 {
+		fmt.Fprintln(t, "\n\trecords\theap, MB\tbytes each\tstart, s")
+		for _, m := range r.Memory {
+			fmt.Fprintf(t, "e\t%s\t%.1f\t%.0f\t%.1f\n", thousands(m.Records), m.HeapMB, m.PerRecord, m.Start)
+		}
+		_ = t.Flush()
+	}
+	fmt.Fprintln(t, "\nratio (median of the rounds)\t\t(from - to)\taim\t")
+	for _, x := range r.Ratios {
+		verdict := ""
+		if x.Aim != "" {
+			verdict = map[bool]string{true: "met", false: "MISSED"}[x.Met]
+		}
+		fmt.Fprintf(t, "%s\t%.2f\t(%.2f - %.2f)\t%s\t%s\n", x.Name, x.Value, x.Low, x.High, x.Aim, verdict)
+	}
+	_ = t.Flush()
+}
+
+func (r *report) write(path string) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o600)
+}
+
+func seconds(values []float64) string {
+	if len(values) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f", median(values))
+}
+
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
