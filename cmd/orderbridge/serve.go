@@ -1,6 +1,13 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"orderbridge/internal/heap"
+)
+
+// heapFloor is well below the memory that a busy bridge needs anyway.
+const heapFloor = 64 << 20
 
 func newServe() *cobra.Command {
 	return &cobra.Command{
@@ -22,5 +29,6 @@ func runServe(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
+	heap.Floor(heapFloor)
 	return serve(cmd.Context(), cfg, log)
 }
