@@ -54,6 +54,7 @@ func (c *core) takeIn(w *windowEvent) {
 
 // expand turns matches into deliveries; false if D is reached before the last.
 func (c *core) expand(w *windowEvent) bool {
+	now := c.out.boot()
 	for w.next < len(w.matches) {
 		if c.owed >= c.Deliveries {
 			return false
@@ -68,7 +69,7 @@ func (c *core) expand(w *windowEvent) bool {
 			continue
 		}
 		c.figures.Matched++
-		it := &item{seq: w.seq(), ev: w.ev, win: w, sub: s, at: w.at}
+		it := &item{seq: w.seq(), ev: w.ev, win: w, sub: s, at: now}
 		w.items = append(w.items, it)
 		w.debts++
 		c.owed++
@@ -150,7 +151,7 @@ func (c *core) parkOld() {
 			continue
 		}
 		for _, it := range w.items {
-			if it.win == nil || it.lane == nil || it.sub.mode != live || it.lane.held || it.lane.marked {
+			if it.win == nil || it.lane == nil || it.sub.mode != live || it.lane.held || it.lane.marked || now-it.at <= c.Park {
 				continue
 			}
 			it.lane.marked = true
