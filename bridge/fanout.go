@@ -50,7 +50,7 @@ type runKey struct{}
 // run is one attempt under way.
 type run struct {
 	a       *attempt
-	cancel  context.CancelCauseFunc
+	cancel  context.CancelFunc
 	mu      sync.Mutex
 	outcome *Outcome
 }
@@ -77,16 +77,22 @@ func Reported(ctx context.Context) Outcome {
 	return Outcome{Verdict: Delivered}
 }
 
-// attempt makes a message of a delivery and waits for what becomes of it.
+// attempt makes a message of a delivery and waits for what becomes of it. The
+// message's context ends with the time that the record gives an attempt, or
+// that of the lease (R10).
 func (f *FanOut) attempt(a *attempt) {
 	t := f.t
-	ctx, cancel := context.WithCancelCause(t.guard.context())
+	timeout := a.Delivery.Subscription.AttemptTimeout()
+	if a.Delivery.Event == nil {
+		timeout += callTimeout // to read it
+	}
+	ctx, cancel := context.WithTimeout(t.guard.context(), timeout)
 	r := &run{a: a, cancel: cancel}
 	a.token = r
 	f.tasks.Add(1)
 	go func() {
 		defer f.tasks.Done()
-		defer cancel(nil)
+		defer cancel()
 		o, ev := f.attemptNow(ctx, r)
 		t.post(func() { t.ended(a, o, ev) })
 	}()

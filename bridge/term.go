@@ -54,7 +54,7 @@ func (b *Bridge) newTerm(e LeaseEntry, revision uint64, won time.Duration) (*ter
 	}
 	t := &term{b: b, logger: b.o.Logger, feed: feed, guard: newGuard(b.o.Clock), done: make(chan struct{}), reads: make(chan struct{}, 32)}
 	t.inbox.signal = make(chan struct{}, 1)
-	t.fan = &FanOut{t: t, out: make(chan *message.Message)}
+	t.fan = &FanOut{t: t, out: make(chan *message.Message, 256)}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.now = b.o.Clock.Boot()
 	t.condition.Store(&Condition{Role: RoleTakingOver, Epoch: e.Epoch, Reasons: []string{"taking over"}})
@@ -289,23 +289,10 @@ func (t *term) do(ask func(ctx context.Context) (answer func())) {
 	t.tasks.Add(1)
 	go func() {
 		defer t.tasks.Done()
-		ctx, cancel := t.call(callTimeout)
+		ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
 		defer cancel()
 		t.post(ask(ctx))
 	}()
-}
-
-// call is the context of one request to the bus.
-func (t *term) call(timeout time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(t.ctx, timeout)
-	if t.b.o.Connection == nil {
-		return ctx, cancel
-	}
-	stop := context.AfterFunc(t.b.o.Connection(), cancel)
-	return ctx, func() {
-		stop()
-		cancel()
-	}
 }
 
 func (t *term) openFeed(epoch, floor uint64, done func(uint64, error)) {
@@ -358,7 +345,7 @@ func (t *term) load(done func(*loaded, error)) {
 	t.tasks.Add(1)
 	go func() {
 		defer t.tasks.Done()
-		ctx, cancel := t.call(loadTimeout)
+		ctx, cancel := context.WithTimeout(t.ctx, loadTimeout)
 		defer cancel()
 		l, err := loadState(ctx, t.b.o.Ledger)
 		t.post(func() { done(l, err) })
@@ -476,7 +463,7 @@ func (t *term) read(key string, from uint64, filters []string, most, maxBytes in
 		case <-t.ctx.Done():
 			return
 		}
-		ctx, cancel := t.call(callTimeout)
+		ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
 		defer cancel()
 		msgs, through, err := t.b.o.Source.Read(ctx, key, from, filters, most, maxBytes)
 		evs := make([]*Event, len(msgs))
@@ -493,7 +480,7 @@ func (t *term) attempt(a *attempt) { t.fan.attempt(a) }
 
 func (t *term) cut(a *attempt) {
 	if r, ok := a.token.(*run); ok {
-		r.cancel(ErrCut)
+		r.cancel()
 	}
 }
 

@@ -170,8 +170,12 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 	}
 
 	connect, timeout := d.Subscription.ConnectTimeout(), d.Subscription.AttemptTimeout()
-	attemptCtx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+	attemptCtx := ctx
+	if end, ok := ctx.Deadline(); !ok || time.Until(end) > timeout {
+		var cancel context.CancelFunc
+		attemptCtx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
 	if connect != bridge.DefaultConnectTimeout {
 		attemptCtx = context.WithValue(attemptCtx, connectTimeout{}, connect)
 	}
