@@ -67,7 +67,7 @@ func newTransport(o Options, settings *tlsSettings) *http.Transport {
 		Protocols:              protocols,
 		DisableCompression:     true,
 		MaxIdleConns:           o.MaxIdleConns,
-		MaxIdleConnsPerHost:    min(512, o.MaxIdleConns),
+		MaxIdleConnsPerHost:    o.MaxIdleConns,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		// A connection that died without a word is found by a ping instead of
