@@ -1,0 +1,333 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"orderbridge/bench/torture/journal"
+	"orderbridge/internal/cluster"
+	"orderbridge/internal/testcert"
+)
+
+// world is everything that a run consists of.
+type world struct {
+	settings
+	log       *slog.Logger
+	dir       string
+	cluster   *cluster.Cluster
+	bus       *bus
+	bridges   []*bridgeProc
+	endpoints *endpoints
+	operator  *operator
+
+	mu     sync.Mutex
+	faults []journal.Fault
+	terms  []journal.Term
+}
+
+const (
+	bridges    = 3
+	publishers = 8
+)
+
+// chance is the source of one part's decisions: what another part does does
+// not change them.
+func (s settings) chance(part uint64) *rand.Rand { return rand.New(rand.NewPCG(s.seed, part)) }
+
+// torture makes a world, lets it suffer, mends it, and returns what was seen;
+// nil if it did not even start. The directory holds its stores and logs.
+func torture(ctx context.Context, s settings, log *slog.Logger) (j *journal.Journal, dir string, err error) {
+	w := &world{settings: s, log: log, dir: s.dir}
+	if w.dir == "" {
+		if w.dir, err = os.MkdirTemp("", "torture-"); err != nil {
+			return nil, "", err
+		}
+	} else if err := os.MkdirAll(w.dir, 0o700); err != nil {
+		return nil, "", err
+	}
+	defer w.close()
+	if err := w.open(ctx); err != nil {
+		return nil, w.dir, fmt.Errorf("start the world (%s): %w", w.dir, err)
+	}
+	j, err = w.run(ctx)
+	return j, w.dir, err
+}
+
+func (w *world) open(ctx context.Context) error {
+	w.log.Info("starts servers and bridges", "dir", w.dir)
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if w.bridge == "" {
+		if w.bridge, err = build(ctx, w.dir); err != nil {
+			return err
+		}
+	}
+	ca, err := testcert.NewCA()
+	if err != nil {
+		return err
+	}
+	roots := filepath.Join(w.dir, "roots.pem")
+	if err := os.WriteFile(roots, ca.PEM(), 0o600); err != nil {
+		return err
+	}
+	if w.endpoints, err = newEndpoints(ca, w.chance(1)); err != nil {
+		return err
+	}
+	starting, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the servers take longer than a minute"))
+	defer cancel()
+	if w.cluster, err = cluster.Start(starting, cluster.Options{Dir: w.dir, Command: []string{self, nodeRole}}); err != nil {
+		return err
+	}
+	if w.bus, err = newBus(w.cluster); err != nil {
+		return err
+	}
+	for i := range bridges {
+		b, err := newBridge(w.cluster, fmt.Sprintf("bridge%d", i), w.bridge, w.dir, roots)
+		if err != nil {
+			return err
+		}
+		if err := b.start(); err != nil {
+			return err
+		}
+		w.bridges = append(w.bridges, b)
+	}
+	w.operator = &operator{bus: w.bus, endpoints: w.endpoints, subs: subscriptions(), rng: w.chance(2)}
+	return w.leads(starting, 0)
+}
+
+// leads waits until somebody holds the lease in an epoch above the one given,
+// and has renewed it since.
+func (w *world) leads(ctx context.Context, above uint64) error {
+	var first lease
+	for {
+		l, err := w.bus.lease(ctx)
+		switch {
+		case err != nil:
+		case l.Epoch <= above || l.Free:
+		case first.Epoch != l.Epoch:
+			first = l
+		case l.revision > first.revision+1:
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("nobody leads: %w", context.Cause(ctx))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (w *world) close() {
+	for _, b := range w.bridges {
+		b.signal(syscall.SIGCONT)
+		b.end(syscall.SIGKILL)
+	}
+	if w.bus != nil {
+		w.bus.close()
+	}
+	if w.cluster != nil {
+		w.cluster.Close()
+	}
+	if w.endpoints != nil {
+		w.endpoints.close()
+	}
+}
+
+// run lets the world suffer and returns what was seen.
+func (w *world) run(ctx context.Context) (*journal.Journal, error) {
+	j := &journal.Journal{Seed: w.seed, Started: time.Now()}
+	for _, s := range w.operator.subs {
+		j.Subscriptions = append(j.Subscriptions, s.Subscription)
+		if err := w.operator.do(ctx, s, journal.Put); err != nil {
+			return nil, err
+		}
+	}
+	var sources []*publisher
+	for i := range publishers {
+		sources = append(sources, &publisher{bus: w.bus, first: i, step: publishers, every: time.Second * publishers / time.Duration(w.rate)})
+	}
+
+	w.log.Info("tortures", "for", w.duration)
+	suffering, relief := context.WithTimeout(ctx, w.duration)
+	defer relief()
+	watching, enough := context.WithCancel(ctx)
+	defer enough()
+	var watch sync.WaitGroup
+	watch.Go(func() { w.watchTerms(watching) })
+	g, all := errgroup.WithContext(ctx)
+	for _, p := range sources {
+		g.Go(func() error { return p.run(suffering, all) })
+	}
+	g.Go(func() error { return w.operator.run(suffering, all) })
+	if !w.calm {
+		g.Go(func() error { return w.haunt(suffering, all, w.bridgeFaults(), 3) })
+		g.Go(func() error { return w.haunt(suffering, all, w.busFaults(), 4) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+
+	w.log.Info("mended; waits for what is owed")
+	w.endpoints.heal()
+	if err := w.operator.restore(ctx); err != nil {
+		return nil, err
+	}
+	for _, p := range sources {
+		j.Events = append(j.Events, p.events...)
+	}
+	err := w.arrives(ctx, j)
+	w.operator.watching.Wait()
+	for i, b := range w.bridges {
+		if b.died() {
+			err = errors.Join(err, fmt.Errorf("bridge%d has ended by itself", i))
+		} else if code := b.end(syscall.SIGTERM); code != 0 {
+			err = errors.Join(err, fmt.Errorf("exit code %d of bridge%d after SIGTERM, all being well", code, i))
+		}
+	}
+	enough()
+	watch.Wait()
+	return j, errors.Join(err, w.fill(ctx, j))
+}
+
+// arrives waits until everything that must arrive has arrived, and a little
+// longer for what must not.
+func (w *world) arrives(ctx context.Context, j *journal.Journal) error {
+	deadline := time.Now().Add(longest)
+	missing := -1
+	for {
+		if err := w.snapshot(ctx, j); err != nil {
+			return err
+		}
+		was := missing
+		if missing = journal.Missing(j); missing == 0 {
+			break
+		}
+		if missing != was {
+			w.log.Info("waits", "missing", missing)
+		}
+		if time.Now().After(deadline) {
+			w.log.Warn("waits no longer", "missing", missing)
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(2 * time.Second):
+		}
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(3 * time.Second): // so that what comes too much can come
+	}
+	return nil
+}
+
+// snapshot brings what changes in the journal up to date.
+func (w *world) snapshot(ctx context.Context, j *journal.Journal) error {
+	j.Ended = time.Now()
+	j.Requests, j.Operations = w.endpoints.journal(), w.operator.journal()
+	w.mu.Lock()
+	j.Faults, j.Terms = append([]journal.Fault(nil), w.faults...), append([]journal.Term(nil), w.terms...)
+	w.mu.Unlock()
+	return w.letters(ctx, j)
+}
+
+// letters reads the dead letters.
+func (w *world) letters(ctx context.Context, j *journal.Journal) error {
+	generations := map[uint64]int{}
+	for _, op := range j.Operations {
+		if op.Kind == journal.Put {
+			generations[op.Revision] = op.Generation
+		}
+	}
+	j.Letters = nil
+	return w.bus.all(ctx, "DEAD_LETTERS", func(m jetstream.Msg, _ *jetstream.MsgMetadata) error {
+		var l struct {
+			Subscription, DeliveryID, Reason string
+			Generation, Sequence             uint64
+			Time                             time.Time
+		}
+		if err := json.Unmarshal(m.Data(), &l); err != nil {
+			return fmt.Errorf("read a dead letter: %w", err)
+		}
+		event, _, _ := strings.Cut(l.DeliveryID, ".")
+		j.Letters = append(j.Letters, journal.Letter{Time: l.Time, Subscription: l.Subscription, Generation: generations[l.Generation],
+			Event: event, ID: l.DeliveryID, Reason: l.Reason})
+		return nil
+	})
+}
+
+// fill takes down the end: the journal, and what the stream holds.
+func (w *world) fill(ctx context.Context, j *journal.Journal) error {
+	stored := map[string]uint64{}
+	err := w.bus.all(ctx, "ORDERS", func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		stored[m.Headers().Get(nats.MsgIdHdr)] = meta.Sequence.Stream
+		return nil
+	})
+	for i := range j.Events {
+		j.Events[i].Stored = stored[j.Events[i].ID]
+	}
+	return errors.Join(err, w.snapshot(ctx, j))
+}
+
+// watchTerms writes down who leads.
+func (w *world) watchTerms(ctx context.Context) {
+	epoch := uint64(0)
+	for {
+		if l, err := w.bus.lease(ctx); err == nil && l.Epoch > epoch {
+			epoch = l.Epoch
+			w.log.Info("leads", "epoch", l.Epoch, "holder", w.nameOf(l))
+			w.mu.Lock()
+			w.terms = append(w.terms, journal.Term{Epoch: l.Epoch, Holder: w.nameOf(l), Seen: time.Now()})
+			w.mu.Unlock()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (w *world) nameOf(l lease) string {
+	for _, b := range w.bridges {
+		if b.pid() == l.pid() {
+			return b.name
+		}
+	}
+	return l.Holder
+}
+
+// leader returns the number of the bridge that leads, or one by chance.
+func (w *world) leader(ctx context.Context, rng *rand.Rand) int {
+	by := rng.IntN(len(w.bridges))
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	l, err := w.bus.lease(ctx)
+	if err != nil {
+		return by
+	}
+	for i, b := range w.bridges {
+		if b.pid() == l.pid() {
+			return i
+		}
+	}
+	return by
+}
