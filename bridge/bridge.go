@@ -110,8 +110,11 @@ func New(o Options) (*Bridge, error) {
 // most ShutdownTimeout. It returns nil after a graceful stop. After Run
 // returns nothing of it runs any more.
 func (b *Bridge) Run(ctx context.Context) error {
+	led := false
 	for ctx.Err() == nil {
-		e, revision, won, err := b.standBy(ctx)
+		// A lease that still carries our name after a term of ours has ended
+		// binds nobody: nothing of that term runs any more.
+		e, revision, won, err := b.standBy(ctx, led || b.o.Successor)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -123,6 +126,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 			return err
 		}
 		b.term.Store(t)
+		led = true
 		err = t.run(ctx)
 		b.term.Store(nil)
 		b.addFigures(t)
@@ -140,8 +144,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 	return nil
 }
 
-// standBy waits for the lease and wins it.
-func (b *Bridge) standBy(ctx context.Context) (e LeaseEntry, revision uint64, won time.Duration, err error) {
+// standBy waits for the lease and wins it; at once if it carries the name of
+// this replica and succeed says that it is of a former life.
+func (b *Bridge) standBy(ctx context.Context, succeed bool) (e LeaseEntry, revision uint64, won time.Duration, err error) {
 	log := b.o.Logger
 	type sighting struct {
 		value    []byte
@@ -164,7 +169,7 @@ func (b *Bridge) standBy(ctx context.Context) (e LeaseEntry, revision uint64, wo
 	}()
 
 	s := standby{patience: b.limits.Lease + 2*time.Second}
-	if b.o.Successor {
+	if succeed {
 		s.holder = b.o.Holder
 	}
 	// Held by another is a good state; free, it is good only once we have it.

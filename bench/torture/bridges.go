@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -21,9 +22,10 @@ type bridgeProc struct {
 	env             []string
 	ways            *cluster.Client
 
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-	done chan struct{}
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	done   chan struct{}
+	wanted bool // it is to run
 }
 
 func newBridge(c *cluster.Cluster, name, path, dir, roots string) (*bridgeProc, error) {
@@ -51,6 +53,10 @@ func (b *bridgeProc) start() error {
 	defer out.Close()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.wanted = true
+	if b.runs() {
+		return nil
+	}
 	b.cmd = exec.Command(b.path, "serve") //nolint:gosec,noctx // the program under test; end ends it
 	b.cmd.Dir, b.cmd.Env, b.cmd.Stdout, b.cmd.Stderr = b.dir, b.env, out, out
 	b.cmd.SysProcAttr = dieWithUs()
@@ -78,25 +84,60 @@ func (b *bridgeProc) signal(s syscall.Signal) {
 	_ = b.cmd.Process.Signal(s) // it may have ended
 }
 
-// died tells whether the program has ended by itself.
-func (b *bridgeProc) died() bool {
-	select {
-	case <-b.done:
-		return true
-	default:
+func (b *bridgeProc) runs() bool {
+	if b.done == nil {
 		return false
 	}
+	select {
+	case <-b.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// revive starts the program again if it has ended by itself, as whatever runs
+// it in production does. It tells whether it had.
+func (b *bridgeProc) revive() (bool, error) {
+	b.mu.Lock()
+	died := b.wanted && !b.runs()
+	b.mu.Unlock()
+	if !died {
+		return false, nil
+	}
+	return true, b.start()
+}
+
+// crashed returns what a program that panicked has left in its log.
+func (b *bridgeProc) crashed() error {
+	log, err := os.ReadFile(filepath.Join(b.dir, b.name+".log"))
+	if err != nil {
+		return err
+	}
+	for _, sign := range []string{"panic:", "fatal error:", "DATA RACE"} {
+		if i := bytes.Index(log, []byte(sign)); i >= 0 {
+			return fmt.Errorf("%s crashed: %s", b.name, log[i:min(i+2000, len(log))])
+		}
+	}
+	return nil
 }
 
 // end sends a signal and waits for the end, which is enforced after 20 s. It
 // returns the exit code, -1 if a signal ended the program.
 func (b *bridgeProc) end(s syscall.Signal) int {
+	b.mu.Lock()
+	b.wanted = false
+	done := b.done
+	b.mu.Unlock()
+	if done == nil {
+		return 0
+	}
 	b.signal(s)
 	select {
-	case <-b.done:
+	case <-done:
 	case <-time.After(20 * time.Second):
 		b.signal(syscall.SIGKILL)
-		<-b.done
+		<-done
 	}
 	return b.cmd.ProcessState.ExitCode()
 }

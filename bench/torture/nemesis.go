@@ -48,9 +48,7 @@ func (w *world) haunt(ctx, all context.Context, harms []harm, part uint64) error
 			f.Until = time.Now()
 		}
 		w.log.Info(h.kind, "what", f.Target, "took", f.Until.Sub(f.From).Round(time.Millisecond).String())
-		w.mu.Lock()
-		w.faults = append(w.faults, f)
-		w.mu.Unlock()
+		w.note(f)
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", f.Kind, f.Target, err)
 		}

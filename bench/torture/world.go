@@ -170,6 +170,7 @@ func (w *world) run(ctx context.Context) (*journal.Journal, error) {
 	defer enough()
 	var watch sync.WaitGroup
 	watch.Go(func() { w.watchTerms(watching) })
+	watch.Go(func() { w.supervise(watching) })
 	g, all := errgroup.WithContext(ctx)
 	for _, p := range sources {
 		g.Go(func() error { return p.run(suffering, all) })
@@ -193,12 +194,11 @@ func (w *world) run(ctx context.Context) (*journal.Journal, error) {
 	}
 	err := w.arrives(ctx, j)
 	w.operator.watching.Wait()
-	for i, b := range w.bridges {
-		if b.died() {
-			err = errors.Join(err, fmt.Errorf("bridge%d has ended by itself", i))
-		} else if code := b.end(syscall.SIGTERM); code != 0 {
-			err = errors.Join(err, fmt.Errorf("exit code %d of bridge%d after SIGTERM, all being well", code, i))
+	for _, b := range w.bridges {
+		if code := b.end(syscall.SIGTERM); code != 0 {
+			err = errors.Join(err, fmt.Errorf("exit code %d of %s after SIGTERM, all being well", code, b.name))
 		}
+		err = errors.Join(err, b.crashed())
 	}
 	enough()
 	watch.Wait()
@@ -304,6 +304,29 @@ func (w *world) watchTerms(ctx context.Context) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// supervise starts bridges again that have ended by themselves: the bus could
+// not be reached for too long when they started. That excuses no repeat.
+func (w *world) supervise(ctx context.Context) {
+	for pause(ctx, time.Second) {
+		for _, b := range w.bridges {
+			died, err := b.revive()
+			if err != nil {
+				w.log.Error("a bridge cannot be started", "error", err)
+			}
+			if died {
+				w.log.Info("ended by itself", "what", b.name)
+				w.note(journal.Fault{Kind: "ended by itself", Target: b.name, From: time.Now(), Until: time.Now()})
+			}
+		}
+	}
+}
+
+func (w *world) note(f journal.Fault) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = append(w.faults, f)
 }
 
 func (w *world) nameOf(l lease) string {

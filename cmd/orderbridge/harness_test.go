@@ -263,6 +263,7 @@ type receiver struct {
 // hit is one request as it came; status and ended are set when it is answered.
 type hit struct {
 	at, ended time.Time
+	remote    string // the connection's other end
 	method    string
 	uri       string
 	header    http.Header
@@ -323,7 +324,7 @@ func (e *receiver) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	h := &hit{at: time.Now(), method: r.Method, uri: r.RequestURI, header: r.Header, body: body, gone: r.Context().Done()}
+	h := &hit{at: time.Now(), remote: r.RemoteAddr, method: r.Method, uri: r.RequestURI, header: r.Header, body: body, gone: r.Context().Done()}
 	var ev struct {
 		OrderID string `json:"orderId"`
 		N       int    `json:"n"`

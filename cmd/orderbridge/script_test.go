@@ -25,6 +25,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/cluster"
 	"orderbridge/internal/health"
 	"orderbridge/internal/store"
 	"orderbridge/internal/testbus"
@@ -38,7 +39,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	testscript.Main(m, map[string]func(){"orderbridge": main})
+	testscript.Main(m, map[string]func(){"orderbridge": main, clusterNode: cluster.Node})
 }
 
 // TestScripts runs the manual: each script has a NATS server of its own.
