@@ -10,7 +10,7 @@ LDFLAGS := -s -w -X orderbridge/internal/telemetry.version=$(VERSION) -X orderbr
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fmt tidy lint vuln check simulate mutants bench fuzz clean
+.PHONY: help build test race fmt tidy lint vuln check simulate mutants bench torture fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ image: ## Build the container image with podman or docker
 
 image-test: ## Build the image, look into it and run it (under 4 minutes)
 	VERSION='$(VERSION)' COMMIT='$(COMMIT)' deploy/image.sh test
+
+torture: ## Kill, stop and cut off three bridges on three servers for 7 minutes (at most 10) and check what arrived
+	go run ./bench/torture -duration 7m
 
 fuzz: ## Fuzz each fuzz test for FUZZTIME (30s)
 	@set -e; for pkg in $$(go list ./...); do \
