@@ -38,6 +38,10 @@ type Options struct {
 	// certainly of a former life of it, so that it need not run out: true only
 	// where something else (the lock on the data directory) proves it.
 	Successor bool
+	// Connection returns a context that ends when the present connection to the
+	// bus is lost: what was asked over it gets no answer any more, and is asked
+	// again. Default: requests only end by their deadline.
+	Connection func() context.Context
 	// Window is the largest number of unsettled events (DESIGN: W). Default 4096.
 	Window int
 	// MaxEventBytes is the largest event that is delivered; larger ones are
@@ -308,6 +312,7 @@ func (b *Bridge) addFigures(t *term) {
 
 func (f Figures) plus(g Figures) Figures {
 	f.Taken += g.Taken
+	f.Missed += g.Missed
 	f.Matched += g.Matched
 	f.Delivered += g.Delivered
 	f.Failed += g.Failed

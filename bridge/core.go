@@ -155,6 +155,7 @@ type core struct {
 	told     map[string]time.Duration // complaints, and when they were last said aloud
 
 	missing  bool   // the records' bucket
+	counted  bool   // what expired before this term is known
 	guarding bool   // the limits of the stream are being asked for
 	expiring uint64 // the stream is about to drop everything up to here
 	figures  Figures
@@ -162,6 +163,7 @@ type core struct {
 
 // Figures are counts since the term began; see Bridge.Figures.
 type Figures struct {
+	Missed                                                               uint64 // events that the stream dropped before they could be matched
 	Taken, Matched, Delivered, Failed, Retried, Dead, Superseded, Parked uint64
 	Alerts                                                               map[string]uint64 // by kind
 	Unsettled, Owed, Held, Reading, Suspended, Subscriptions, Running    int
@@ -389,9 +391,14 @@ func (c *core) recordsCaughtUp() {
 	c.startFeed()
 }
 
-// startFeed is the last step of the take-over: when everything known is applied.
+// startFeed is the last step of the take-over: when everything known is
+// applied, and what the stream has dropped meanwhile is counted.
 func (c *core) startFeed() {
 	if c.opened || c.dead || c.stopping || !c.caughtUp {
+		return
+	}
+	if !c.counted {
+		c.countGap()
 		return
 	}
 	if c.applying > 0 || len(c.applyQ) > 0 {

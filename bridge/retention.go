@@ -46,6 +46,37 @@ func (c *core) guardRetention() {
 	})
 }
 
+// countGap looks, before any reader or the feed starts, for what the stream has
+// dropped while nobody led.
+func (c *core) countGap() {
+	c.out.retention(retentionSteps, func(r Retention, err error) {
+		switch {
+		case c.dead || c.stopping:
+			return
+		case err != nil:
+			c.retry("ask for the limits of the stream", err, c.countGap)
+			return
+		}
+		c.counted = true
+		c.expiring = r.Beyond[expiringStep]
+		var missed uint64
+		if r.First > c.taken+1 {
+			missed = r.First - c.taken - 1
+			c.out.log(logError, "the stream dropped events before they could be matched", "events", missed, "first", r.First, "position", c.taken)
+			c.figures.Missed += missed
+		}
+		for _, id := range sorted(c.subs) {
+			s := c.subs[id]
+			s.countExpired(r.First)
+			if missed > 0 && s.mode == live && s.active && s.liveFrom < r.First {
+				s.expired += missed
+				s.changed()
+			}
+		}
+		c.startFeed()
+	})
+}
+
 // lowestOwed is the oldest sequence that the subscription owes; noLimit if none.
 func (s *sub) lowestOwed() uint64 {
 	low := uint64(noLimit)

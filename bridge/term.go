@@ -289,10 +289,23 @@ func (t *term) do(ask func(ctx context.Context) (answer func())) {
 	t.tasks.Add(1)
 	go func() {
 		defer t.tasks.Done()
-		ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+		ctx, cancel := t.call(callTimeout)
 		defer cancel()
 		t.post(ask(ctx))
 	}()
+}
+
+// call is the context of one request to the bus.
+func (t *term) call(timeout time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(t.ctx, timeout)
+	if t.b.o.Connection == nil {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(t.b.o.Connection(), cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
 }
 
 func (t *term) openFeed(epoch, floor uint64, done func(uint64, error)) {
@@ -345,7 +358,7 @@ func (t *term) load(done func(*loaded, error)) {
 	t.tasks.Add(1)
 	go func() {
 		defer t.tasks.Done()
-		ctx, cancel := context.WithTimeout(t.ctx, loadTimeout)
+		ctx, cancel := t.call(loadTimeout)
 		defer cancel()
 		l, err := loadState(ctx, t.b.o.Ledger)
 		t.post(func() { done(l, err) })
@@ -463,7 +476,7 @@ func (t *term) read(key string, from uint64, filters []string, most, maxBytes in
 		case <-t.ctx.Done():
 			return
 		}
-		ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+		ctx, cancel := t.call(callTimeout)
 		defer cancel()
 		msgs, through, err := t.b.o.Source.Read(ctx, key, from, filters, most, maxBytes)
 		evs := make([]*Event, len(msgs))

@@ -176,7 +176,7 @@ func (f *feed) watch(ctx context.Context) {
 		if cc != nil {
 			cc.Stop()
 		}
-		if err := f.reopen(ctx, err); err != nil {
+		if err := f.reopen(ctx, err, status); err != nil {
 			if ctx.Err() == nil {
 				f.log.Error("the feed ends", "stream", f.d.stream, "error", err)
 			}
@@ -237,7 +237,7 @@ func (f *feed) checkIdle(ctx context.Context, gen durable, cons jetstream.Consum
 
 // reopen makes a new durable at the own settled prefix (R1); nothing that comes
 // from the old one counts any more.
-func (f *feed) reopen(ctx context.Context, cause error) error {
+func (f *feed) reopen(ctx context.Context, cause error, reconnected <-chan nats.Status) error {
 	f.mu.Lock()
 	last := f.gen
 	f.gen = durable{} // nobody's, until there is a new one
@@ -250,8 +250,21 @@ func (f *feed) reopen(ctx context.Context, cause error) error {
 		prefix, taken := f.intake.Prefix(), f.intake.Taken()
 		f.mu.Unlock()
 		octx, cancel := context.WithTimeout(ctx, 2*apiTimeout)
+		lost := make(chan bool)
+		go func() { // what was asked before a reconnect gets no answer
+			select {
+			case <-reconnected:
+				cancel()
+				lost <- true
+			case <-octx.Done():
+				lost <- false
+			}
+		}()
 		gen, cons, err := f.d.reopen(octx, last, prefix, taken)
 		cancel()
+		if <-lost && err == nil {
+			err = errors.New("reconnected meanwhile")
+		}
 		if err == nil {
 			f.log.Info("feed reopened", "stream", f.d.stream, "consumer", f.d.name(gen), "from", prefix+1, "cause", cause)
 			f.mu.Lock()
@@ -270,6 +283,8 @@ func (f *feed) reopen(ctx context.Context, cause error) error {
 		}
 		f.log.Warn("feed cannot be reopened yet", "stream", f.d.stream, "error", err, "cause", cause)
 		select {
+		case <-reconnected:
+			wait = reopenFirst
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-f.done:

@@ -49,6 +49,9 @@ type app struct {
 
 // serve runs the program until ctx ends; then it hands over and returns nil.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	if cfg.NATS.URL.Reveal() == "" {
+		defer boundMemory()()
+	}
 	a := &app{cfg: cfg, log: log}
 	return a.run(ctx, func() {})
 }
@@ -134,6 +137,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		Parse:           a.parse(info.Config.Subjects),
 		Publisher:       a.webhook,
 		Middleware:      []message.HandlerMiddleware{telemetry.NewAttempts(a.metrics).Middleware},
+		Connection:      bus.Present(a.nc),
 		Holder:          holder,
 		Successor:       successor,
 		Window:          a.cfg.Window,

@@ -114,7 +114,7 @@ func launchBinary(t testing.TB, binary string, env ...string) *program {
 		p.signal(syscall.SIGKILL)
 		<-p.done
 		if t.Failed() {
-			text := p.log.String()
+			text := regexp.MustCompile(`(?m)^.* msg=attempt .*\n`).ReplaceAllString(p.log.String(), "")
 			t.Logf("log of process %d:\n%s", p.cmd.Process.Pid, text[max(0, len(text)-16<<10):])
 		}
 	})

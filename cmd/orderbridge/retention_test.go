@@ -90,4 +90,10 @@ func TestRetentionGuard(t *testing.T) {
 		}
 	}
 	p.stop()
+
+	before := st.Expired
+	publish(1700, 3000) // while nobody leads
+	p = serving(t, bus.URL())
+	await(t, 10*time.Second, "the loss before the take-over in the status", func() bool { return read().Expired > before+900 })
+	p.stop()
 }

@@ -66,6 +66,7 @@ func RegisterBridge(r prometheus.Registerer, condition func() bridge.Condition) 
 		add(prometheus.GaugeValue, name, help, func(c bridge.Condition) float64 { return float64(of(c.Figures)) })
 	}
 	count("events", "Events taken from the bus.", func(f bridge.Figures) uint64 { return f.Taken })
+	count("events_missed", "Events that the stream dropped before they could be matched.", func(f bridge.Figures) uint64 { return f.Missed })
 	count("deliveries_matched", "Deliveries that events made.", func(f bridge.Figures) uint64 { return f.Matched })
 	count("deliveries_delivered", "Deliveries that an endpoint took with a 2xx.", func(f bridge.Figures) uint64 { return f.Delivered })
 	count("deliveries_superseded", "Deliveries that a newer event of the same order made needless.", func(f bridge.Figures) uint64 { return f.Superseded })
