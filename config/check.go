@@ -82,6 +82,10 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	k.within("REPLICAS", c.Replicas, 0, 5)
 	k.address("HTTP_LISTEN", c.HTTPListen)
 	k.certificates("TRUST_ROOTS", c.TrustRoots)
+	if info, err := os.Stat(c.SecretsDir); c.SecretsDir != "" && (err != nil || !info.IsDir()) {
+		k.wrong("SECRETS_DIR", "names no directory that can be read", "give the path of a directory")
+	}
+	k.file("SEALING_KEY_FILE", c.SealingKeyFile, "make one with `orderbridge secrets keygen FILE`")
 	if err := bridge.CheckSubjectLayout(c.SubjectLayout); err != nil {
 		k.wrong("SUBJECT_LAYOUT", err.Error(), "see its description in `orderbridge config`")
 	}

@@ -39,11 +39,13 @@ type Config struct {
 
 	HTTPListen string `split_words:"true" default:"127.0.0.1:8080" desc:"address of /healthz, /readyz and /metrics"`
 
-	EgressAllow   CIDRs  `split_words:"true" desc:"private networks to which deliveries may go, CIDRs separated by commas"`
-	AllowHTTP     bool   `split_words:"true" default:"false" desc:"true: records may name http:// endpoints"`
-	AllowTrustAll bool   `split_words:"true" default:"false" desc:"true: records may switch off the verification of certificates"`
-	TrustRoots    string `split_words:"true" desc:"PEM file of CA certificates that endpoints may have beside the system's"`
-	Dev           bool   `default:"false" desc:"true: http and private certificates are allowed on loopback, and nowhere else"`
+	EgressAllow    CIDRs  `split_words:"true" desc:"private networks to which deliveries may go, CIDRs separated by commas"`
+	AllowHTTP      bool   `split_words:"true" default:"false" desc:"true: records may name http:// endpoints"`
+	AllowTrustAll  bool   `split_words:"true" default:"false" desc:"true: records may switch off the verification of certificates"`
+	SecretsDir     string `split_words:"true" desc:"directory of the files that records may name; a tenant's lie in its subdirectory of that name"`
+	SealingKeyFile string `split_words:"true" desc:"identity file that opens sealed values, made by orderbridge secrets keygen"`
+	TrustRoots     string `split_words:"true" desc:"PEM file of CA certificates that endpoints may have beside the system's"`
+	Dev            bool   `default:"false" desc:"true: http and private certificates are allowed on loopback, and nowhere else"`
 
 	Window        int `default:"4096" desc:"events taken from the bus and not yet settled, at most"`
 	MaxEventBytes int `split_words:"true" default:"0" desc:"largest event that is delivered, in bytes; 0: the server's max_payload - 16 KiB"`

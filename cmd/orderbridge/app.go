@@ -23,9 +23,9 @@ import (
 	"orderbridge/config"
 	"orderbridge/internal/boottime"
 	"orderbridge/internal/bus"
-	"orderbridge/internal/egress"
 	"orderbridge/internal/embedded"
 	"orderbridge/internal/health"
+	"orderbridge/internal/secrets"
 	"orderbridge/internal/store"
 	"orderbridge/internal/telemetry"
 	"orderbridge/publishers"
@@ -221,10 +221,12 @@ func (a *app) ensure(ctx context.Context) error {
 
 func (a *app) newWebhook() (*publishers.Webhook, error) {
 	o := publishers.Options{
-		Version:     telemetry.Version().Version,
-		AllowHTTP:   a.cfg.AllowHTTP,
-		Dev:         a.cfg.Dev,
-		DialControl: egress.Policy{Allow: a.cfg.EgressAllow, Dev: a.cfg.Dev}.Control,
+		Version:       telemetry.Version().Version,
+		AllowHTTP:     a.cfg.AllowHTTP,
+		AllowTrustAll: a.cfg.AllowTrustAll,
+		Dev:           a.cfg.Dev,
+		DialControl:   egressPolicy(a.cfg).Control,
+		Secrets:       secrets.New(secrets.Options{Dir: a.cfg.SecretsDir, IdentityFile: a.cfg.SealingKeyFile}),
 	}
 	if a.cfg.TrustRoots != "" {
 		pem, err := os.ReadFile(a.cfg.TrustRoots)
@@ -242,13 +244,14 @@ func (a *app) newWebhook() (*publishers.Webhook, error) {
 }
 
 // parse reads records under the operator's policy and warns of subjects that
-// the stream does not carry.
+// the stream does not carry, and of secrets and files that are not there.
 func (a *app) parse(subjects []string) func(string, []byte) (*bridge.Subscription, bridge.Problems) {
 	policy := recordPolicy(a.cfg)
 	return func(id string, data []byte) (*bridge.Subscription, bridge.Problems) {
 		s, problems := bridge.ParseSubscription(id, data, policy)
 		if s != nil {
 			problems = append(problems, s.CheckSubjects(a.names.Stream, subjects)...)
+			problems = append(problems, a.webhook.Check(s)...)
 		}
 		return s, problems
 	}

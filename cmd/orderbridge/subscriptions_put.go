@@ -15,6 +15,7 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/config"
+	"orderbridge/internal/egress"
 	"orderbridge/internal/store"
 )
 
@@ -75,7 +76,12 @@ func putRecord(ctx context.Context, kv jetstream.KeyValue, id string, record []b
 
 // recordPolicy is what the operator permits records.
 func recordPolicy(cfg *config.Config) bridge.RecordPolicy {
-	return bridge.RecordPolicy{AllowHTTP: cfg.AllowHTTP, AllowHTTPLoopback: cfg.Dev}
+	return bridge.RecordPolicy{AllowHTTP: cfg.AllowHTTP, AllowHTTPLoopback: cfg.Dev, AllowTrustAll: cfg.AllowTrustAll,
+		CheckAddress: egressPolicy(cfg).Check}
+}
+
+func egressPolicy(cfg *config.Config) egress.Policy {
+	return egress.Policy{Allow: cfg.EgressAllow, Dev: cfg.Dev}
 }
 
 func printProblems(cmd *cobra.Command, where string, problems bridge.Problems) {
