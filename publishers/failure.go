@@ -36,7 +36,8 @@ func requestFailure(err error, e *endpoint, host string, timeout, connect time.D
 		failure.Reason = e.redact(failure.Reason)
 		return failure
 	case token.reason != "":
-		return &bridge.AttemptError{Fault: bridge.FaultTransport, Reason: oneLine(e.redact(token.Error()), maxReason), Err: err}
+		// Without its cause: that holds what the server sent, as it sent it.
+		return &bridge.AttemptError{Fault: bridge.FaultTransport, Reason: oneLine(e.redact(token.Error()), maxReason)}
 	}
 	failure := transportFailure(token.err, token.host, timeout, connect)
 	failure.Reason, failure.Err = oneLine(e.redact("token server "+token.host+": "+failure.Reason), maxReason), err

@@ -1,0 +1,377 @@
+package publishers
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	oauth2errors "github.com/go-oauth2/oauth2/v4/errors"
+	"github.com/go-oauth2/oauth2/v4/manage"
+	"github.com/go-oauth2/oauth2/v4/models"
+	oauth2server "github.com/go-oauth2/oauth2/v4/server"
+	"github.com/go-oauth2/oauth2/v4/store"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/egress"
+	"orderbridge/internal/testcert"
+)
+
+// authority is an OAuth 2.0 server, and an endpoint that asks it.
+type authority struct {
+	oauth    *oauth2server.Server
+	tokens   *manage.Manager
+	server   *httptest.Server
+	endpoint *httptest.Server
+	asked    atomic.Int32 // for a token
+	attempts atomic.Int32
+	refuse   atomic.Int32 // answers of 401 that are left
+}
+
+type authorityOptions struct {
+	inBody  bool          // credentials in the body only
+	expires time.Duration // of a token; 0: 1 h
+	scope   string        // that must be asked for
+}
+
+func newAuthority(t *testing.T, o authorityOptions) *authority {
+	t.Helper()
+	a := &authority{tokens: manage.NewDefaultManager()}
+	a.tokens.MustTokenStorage(store.NewMemoryTokenStore())
+	if o.expires == 0 {
+		o.expires = time.Hour
+	}
+	a.tokens.SetClientTokenCfg(&manage.Config{AccessTokenExp: o.expires})
+	clients := store.NewClientStore()
+	if err := clients.Set("bridge:1", &models.Client{ID: "bridge:1", Secret: "s3cret&/ü", Domain: "https://localhost"}); err != nil {
+		t.Fatal(err)
+	}
+	a.tokens.MapClientStorage(clients)
+	a.oauth = oauth2server.NewDefaultServer(a.tokens)
+	a.oauth.SetClientInfoHandler(func(r *http.Request) (string, string, error) {
+		if o.inBody {
+			return oauth2server.ClientFormHandler(r)
+		}
+		// The library does not undo the form encoding that RFC 6749 2.3.1 asks for.
+		id, secret, err := oauth2server.ClientBasicHandler(r)
+		return unescape(t, id), unescape(t, secret), err
+	})
+	a.oauth.ClientScopeHandler = nil
+	a.server = receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		a.asked.Add(1)
+		if err := r.ParseForm(); err != nil || r.PostForm.Get("grant_type") != "client_credentials" || r.Method != http.MethodPost {
+			t.Errorf("asked with %s %v", r.Method, r.PostForm)
+		}
+		if r.PostForm.Get("scope") != o.scope || r.Header.Get("User-Agent") != "orderbridge/test" {
+			t.Errorf("scope %q, user agent %q", r.PostForm.Get("scope"), r.Header.Get("User-Agent"))
+		}
+		if err := a.oauth.HandleTokenRequest(w, r); err != nil {
+			t.Errorf("token request: %v", err)
+		}
+	})
+	a.endpoint = receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		a.attempts.Add(1)
+		if _, err := a.oauth.ValidationBearerToken(r); err != nil || a.refuse.Add(-1) >= 0 {
+			if err != nil && !errors.Is(err, oauth2errors.ErrInvalidAccessToken) && !errors.Is(err, oauth2errors.ErrExpiredAccessToken) {
+				t.Errorf("token: %v", err)
+			}
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprintf(w, "refused %s", r.Header.Get("Authorization"))
+		}
+	})
+	return a
+}
+
+func (a *authority) delivery() *bridge.Delivery {
+	d := delivery(a.endpoint.URL)
+	d.Subscription.More = &bridge.SubscriptionMore{Auth: &bridge.Auth{Type: "client_credential", ClientID: "bridge:1", ClientSecret: "s3cret&/ü", TokenURL: a.server.URL + "/token?x=hunter2"}}
+	return d
+}
+
+func (a *authority) expect(t *testing.T, asked, attempts int32) {
+	t.Helper()
+	if got := a.asked.Load(); got != asked {
+		t.Errorf("asked for a token %d times, want %d", got, asked)
+	}
+	if got := a.attempts.Load(); got != attempts {
+		t.Errorf("%d requests, want %d", got, attempts)
+	}
+}
+
+func TestContractC12TokenIsCached(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t, authorityOptions{})
+	w, d := newWebhook(t), a.delivery()
+	for range 5 {
+		if err := publish(shortly(t), w, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.expect(t, 1, 5)
+}
+
+func TestContractC12CredentialsInTheBody(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t, authorityOptions{inBody: true, expires: time.Second, scope: "orders:read x"})
+	w, d := newWebhook(t), a.delivery()
+	d.Subscription.More.Auth.Scopes = []string{"orders:read", "x"}
+	if err := publish(shortly(t), w, d); err != nil {
+		t.Fatal(err)
+	}
+	a.expect(t, 2, 1) // once by the header, refused; then by the body
+	waitFor(t, func() bool {
+		if err := publish(shortly(t), w, d); err != nil {
+			t.Fatal(err)
+		}
+		return a.asked.Load() == 3 // what was learned is kept
+	})
+}
+
+func TestContractC12TokenExpires(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t, authorityOptions{expires: 2 * time.Second})
+	w, d := newWebhook(t), a.delivery()
+	start := time.Now()
+	waitFor(t, func() bool {
+		if err := publish(shortly(t), w, d); err != nil {
+			t.Fatal(err)
+		}
+		return a.asked.Load() == 2
+	})
+	if took := time.Since(start); took < time.Second {
+		t.Errorf("a token of 2 s was used for %s only", took)
+	}
+	if a.attempts.Load() < 3 {
+		t.Errorf("%d requests", a.attempts.Load())
+	}
+}
+
+func TestContractC12OneFetchForAll(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t, authorityOptions{})
+	w, d := newWebhook(t), a.delivery()
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if err := publish(shortly(t), w, d); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	a.expect(t, 1, 50)
+}
+
+func TestContractC12FetchedAnewOnceAfter401(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t, authorityOptions{})
+	w, d := newWebhook(t), a.delivery()
+	if err := publish(shortly(t), w, d); err != nil {
+		t.Fatal(err)
+	}
+	// The server forgets its tokens: the next attempt gets a new one by itself.
+	a.tokens.MustTokenStorage(store.NewMemoryTokenStore())
+	if err := publish(shortly(t), w, d); err != nil {
+		t.Fatal(err)
+	}
+	a.expect(t, 2, 3)
+	// Refused for ever: one request more, then the attempt has failed.
+	a.refuse.Store(1000)
+	failure := attemptError(t, publish(shortly(t), w, d))
+	a.expect(t, 3, 5)
+	if failure.Fault != bridge.FaultStatus || failure.Status != 401 || !strings.Contains(failure.Reason, "refused Bearer [redacted]") {
+		t.Errorf("%+v", failure)
+	}
+}
+
+func TestContractC12OneFetchForAllAfter401(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t, authorityOptions{})
+	w, d := newWebhook(t), a.delivery()
+	if err := publish(shortly(t), w, d); err != nil {
+		t.Fatal(err)
+	}
+	a.tokens.MustTokenStorage(store.NewMemoryTokenStore())
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if err := publish(shortly(t), w, d); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if got := a.asked.Load(); got != 2 {
+		t.Errorf("asked for a token %d times, want 2", got)
+	}
+}
+
+func TestContractC12FailingTokenServer(t *testing.T) {
+	t.Parallel()
+	private := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"access_token":"t","token_type":"bearer"}`)
+	})
+	for name, c := range map[string]struct {
+		change func(*authority, *bridge.Delivery)
+		fault  bridge.Fault
+		reason string
+		answer http.HandlerFunc // of the token server, if not its own
+	}{
+		"wrong secret": {change: func(_ *authority, d *bridge.Delivery) { d.Subscription.More.Auth.ClientSecret = "hunter2!" }, reason: "401 Unauthorized: invalid_client"},
+		"down":         {change: func(a *authority, _ *bridge.Delivery) { a.server.Close() }, reason: "connection refused"},
+		"slow": {change: func(_ *authority, d *bridge.Delivery) { d.Subscription.More.Timeout = 200 * time.Millisecond }, reason: "timeout",
+			answer: func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // only then the end of the connection is seen
+				<-r.Context().Done()
+			}},
+		"503":       {reason: "503 Service Unavailable: later", answer: func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "later", 503) }},
+		"redirect":  {reason: "302 Found", answer: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, private.URL, 302) }},
+		"no token":  {reason: "missing access_token", answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) }},
+		"no JSON":   {reason: "cannot parse json", answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `<html>`) }},
+		"bad token": {reason: "cannot stand in a header", answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"access_token":"hunter2\r\nX: y"}`) }},
+		"endless": {reason: "cannot parse json", answer: func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"access_token":"t","x":"%s"}`, strings.Repeat("x", 1<<20))
+		}},
+		"echo": {reason: "400 Bad Request: [redacted] [redacted]", answer: func(w http.ResponseWriter, r *http.Request) {
+			_, s, _ := r.BasicAuth()
+			http.Error(w, s+" s3cret&/ü", 400)
+		}},
+		"unknown cert": {change: func(_ *authority, d *bridge.Delivery) { d.Subscription.More.Auth.TokenURL = selfSigned(t).URL }, reason: "unknown authority"},
+		"private place": {change: func(_ *authority, d *bridge.Delivery) {
+			d.Subscription.More.Auth.TokenURL = "https://127.0.0.2:1/token"
+		}, reason: "not allowed by policy: address 127.0.0.2", fault: bridge.FaultConfig},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAuthority(t, authorityOptions{})
+			d := a.delivery()
+			if c.answer != nil {
+				d.Subscription.More.Auth.TokenURL = receiver(t, asJSON(c.answer)).URL + "/?x=hunter2"
+			}
+			if c.change != nil {
+				c.change(a, d)
+			}
+			if c.fault == 0 {
+				c.fault = bridge.FaultTransport
+			}
+			w := newWebhook(t, func(o *Options) {
+				o.DialControl = egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}.Control
+			})
+			failure := attemptError(t, publish(shortly(t), w, d))
+			if failure.Fault != c.fault || !strings.HasPrefix(failure.Reason, "token server 127.0.0.") || !strings.Contains(failure.Reason, c.reason) {
+				t.Errorf("%d %s, want %s", failure.Fault, failure.Reason, c.reason)
+			}
+			for _, secret := range []string{"hunter2", "s3cret"} {
+				if strings.Contains(fmt.Sprint(failure.Reason, failure.Err), secret) {
+					t.Errorf("shows %s: %s, %v", secret, failure.Reason, failure.Err)
+				}
+			}
+			if o := bridge.Judge(failure, false); o.Verdict != bridge.Retry || !o.EndpointFault {
+				t.Errorf("judged %+v, want a retry that counts for the breaker", o)
+			}
+			if a.attempts.Load() != 0 {
+				t.Error("the endpoint was asked without a token")
+			}
+		})
+	}
+}
+
+// One who is cut off while he fetches fails alone.
+func TestTokenFetchCutOff(t *testing.T) {
+	t.Parallel()
+	arrived, answer := make(chan struct{}, 8), make(chan struct{})
+	tokens := receiver(t, asJSON(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		arrived <- struct{}{}
+		select {
+		case <-answer:
+			fmt.Fprint(w, `{"access_token":"t","token_type":"bearer","expires_in":3600}`)
+		case <-r.Context().Done():
+		}
+	}))
+	endpoint := receiver(t, func(http.ResponseWriter, *http.Request) {})
+	d := delivery(endpoint.URL)
+	d.Subscription.More = &bridge.SubscriptionMore{Auth: &bridge.Auth{Type: "client_credential", ClientID: "c", ClientSecret: "s3cret", TokenURL: tokens.URL}}
+	w := newWebhook(t)
+	ctx, cut := context.WithCancelCause(shortly(t))
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { first <- publish(ctx, w, d) }()
+	<-arrived
+	go func() { second <- publish(shortly(t), w, d) }()
+	cut(bridge.ErrCut)
+	if err := <-first; !errors.Is(err, bridge.ErrCut) {
+		t.Errorf("the one who was cut off: %v", err)
+	}
+	<-arrived
+	close(answer)
+	if err := <-second; err != nil {
+		t.Errorf("the other: %v", err)
+	}
+}
+
+func TestBearer(t *testing.T) {
+	t.Parallel()
+	server := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer abc/+=" {
+			http.Error(w, "got "+r.Header.Get("Authorization"), 401)
+		}
+	})
+	d := delivery(server.URL)
+	d.Subscription.More = &bridge.SubscriptionMore{Auth: &bridge.Auth{Type: "bearer", Token: "abc/+="}}
+	if err := publish(shortly(t), newWebhook(t), d); err != nil {
+		t.Error(err)
+	}
+	d = delivery(server.URL)
+	d.Subscription.More = &bridge.SubscriptionMore{Auth: &bridge.Auth{Type: "bearer", Token: "hunter2"}}
+	if failure := attemptError(t, publish(shortly(t), newWebhook(t), d)); failure.Reason != "401 Unauthorized: got Bearer [redacted]" {
+		t.Error(failure.Reason)
+	}
+}
+
+func asJSON(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		h(w, r)
+	}
+}
+
+func unescape(t *testing.T, s string) string {
+	t.Helper()
+	plain, err := url.QueryUnescape(s)
+	if err != nil {
+		t.Error(err)
+	}
+	return plain
+}
+
+func selfSigned(t *testing.T) *httptest.Server {
+	t.Helper()
+	return receiver(t, func(http.ResponseWriter, *http.Request) {}, func(s *httptest.Server) {
+		s.TLS.Certificates = []tls.Certificate{issued(t, testcert.SelfSigned)}
+	})
+}
+
+// waitFor polls until something holds, with a deadline.
+func waitFor(t *testing.T, holds func() bool) {
+	t.Helper()
+	ctx := shortly(t)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-ctx.Done():
+			t.Fatal("it did not come about")
+		case <-tick.C:
+		}
+	}
+}
