@@ -242,9 +242,8 @@ func TestContractC12FailingTokenServer(t *testing.T) {
 		"endless": {reason: "cannot parse json", answer: func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintf(w, `{"access_token":"t","x":"%s"}`, strings.Repeat("x", 1<<20))
 		}},
-		"echo": {reason: "400 Bad Request: [redacted] [redacted]", answer: func(w http.ResponseWriter, r *http.Request) {
-			_, s, _ := r.BasicAuth()
-			http.Error(w, s+" s3cret&/ü", 400)
+		"echo": {reason: "400 Bad Request: s= [redacted] [redacted]", answer: func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, "s= "+r.FormValue("client_secret")+" "+url.QueryEscape("s3cret&/ü"), 400)
 		}},
 		"unknown cert": {change: func(_ *authority, d *bridge.Delivery) { d.Subscription.More.Auth.TokenURL = selfSigned(t).URL }, reason: "unknown authority"},
 		"private place": {change: func(_ *authority, d *bridge.Delivery) {
