@@ -6,5 +6,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m,
-		goleak.IgnoreTopFunction("github.com/tidwall/buntdb.(*DB).backgroundManager")) // of the OAuth 2.0 server, which has no Close }
+func TestMain(m *testing.M) {
+	// The OAuth 2.0 server of the tests has no Close.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/tidwall/buntdb.(*DB).backgroundManager"))
+}
