@@ -144,7 +144,7 @@ func (c *core) ended(a *attempt, o Outcome, ev *Event) {
 	}
 	c.judge(a, o, ev)
 	if ln.run == nil {
-		if len(ln.q) > 0 && !(ln.q[0] == it && o.Verdict != Delivered) {
+		if len(ln.q) > 0 && !(ln.q[0] == it && o.Verdict != Delivered && o.Verdict != Filtered) {
 			s.offer(ln)
 		} else {
 			ln.drop()
@@ -172,6 +172,17 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 		ln.remove(it)
 		if s.breaker {
 			s.closeBreaker()
+		}
+		return
+	case Filtered:
+		// It says nothing about the endpoint: no request was sent.
+		c.figures.Filtered++
+		if s.pace != nil {
+			s.pace.unstarted(a.at)
+		}
+		ln.remove(it)
+		if a.probe && s.breaker {
+			s.probeIn(0)
 		}
 		return
 	case NotAttempted:

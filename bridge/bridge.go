@@ -28,6 +28,8 @@ type Options struct {
 	Alerts      Alerts // nil: alerts are only counted
 	// Parse reads a record.
 	Parse func(id string, data []byte) (*Subscription, Problems)
+	// Filter evaluates the filters of records. Default: one that fails.
+	Filter Filter
 	// Publisher sends a delivery to its endpoint.
 	Publisher message.Publisher
 	// Middleware stands around each attempt, outermost first, inside Recoverer.
@@ -97,6 +99,9 @@ func New(o Options) (*Bridge, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Filter == nil {
+		o.Filter = noFilter{}
 	}
 	if o.ShutdownTimeout == 0 {
 		o.ShutdownTimeout = 20 * time.Second
@@ -314,6 +319,7 @@ func (f Figures) plus(g Figures) Figures {
 	f.Taken += g.Taken
 	f.Missed += g.Missed
 	f.Matched += g.Matched
+	f.Filtered += g.Filtered
 	f.Delivered += g.Delivered
 	f.Failed += g.Failed
 	f.Retried += g.Retried

@@ -163,10 +163,10 @@ type core struct {
 
 // Figures are counts since the term began; see Bridge.Figures.
 type Figures struct {
-	Missed                                                               uint64 // events that the stream dropped before they could be matched
-	Taken, Matched, Delivered, Failed, Retried, Dead, Superseded, Parked uint64
-	Alerts                                                               map[string]uint64 // by kind
-	Unsettled, Owed, Held, Reading, Suspended, Subscriptions, Running    int
+	Missed                                                                         uint64 // events that the stream dropped before they could be matched
+	Taken, Matched, Filtered, Delivered, Failed, Retried, Dead, Superseded, Parked uint64
+	Alerts                                                                         map[string]uint64 // by kind
+	Unsettled, Owed, Held, Reading, Suspended, Subscriptions, Running              int
 }
 
 // windowEvent is one event of the feed's window.

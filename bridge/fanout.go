@@ -111,6 +111,13 @@ func (f *FanOut) attemptNow(ctx context.Context, r *run) (Outcome, *Event) {
 		}
 		d.Event = ev
 	}
+	wanted, err := t.wants(ctx, d)
+	switch {
+	case err != nil:
+		return Judge(err, false), d.Event
+	case !wanted:
+		return Outcome{Verdict: Filtered}, d.Event
+	}
 	if most := t.b.o.MaxEventBytes; most > 0 && len(d.Event.Data) > most {
 		return Judge(&AttemptError{Fault: FaultRender, Reason: tooLarge(len(d.Event.Data), most)}, false), d.Event
 	}
@@ -133,6 +140,21 @@ func (f *FanOut) attemptNow(ctx context.Context, r *run) (Outcome, *Event) {
 		o = *r.outcome
 	}
 	return o, d.Event
+}
+
+// wants evaluates the filter of the delivery's subscription.
+func (t *term) wants(ctx context.Context, d *Delivery) (bool, error) {
+	if d.Subscription.More == nil || d.Subscription.More.Filter == "" {
+		return true, nil
+	}
+	wanted, err := t.b.o.Filter.Wants(ctx, d.Subscription.More.Filter, d.Event)
+	switch {
+	case err == nil:
+		return wanted, nil
+	case ctx.Err() != nil:
+		return false, ErrCut
+	}
+	return false, err
 }
 
 // fetch reads the event of a delivery that is not in memory.

@@ -24,6 +24,7 @@ const (
 	GiveUp                             // a dead letter at once: no other attempt can end better
 	SuspendedByReceiver                // 410: debts are kept until the record is put or activated again
 	NotAttempted                       // nothing is counted: the delivery is owed as before
+	Filtered                           // the subscription's filter rejects the event: nothing is sent or owed
 )
 
 func (v Verdict) String() string {
@@ -38,6 +39,8 @@ func (v Verdict) String() string {
 		return "suspended_by_receiver"
 	case NotAttempted:
 		return "not_attempted"
+	case Filtered:
+		return "filtered"
 	}
 	return "verdict(" + strconv.Itoa(int(v)) + ")"
 }

@@ -1,6 +1,9 @@
 package bridge
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // pace says when a subscription may start its next attempt: not more often than
 // its rate limit allows, and slowly at first after its endpoint has come back.
@@ -44,6 +47,32 @@ func (p *pace) started(now time.Duration) {
 	p.starts[p.oldest] = now
 	p.oldest = (p.oldest + 1) % len(p.starts)
 }
+
+// unstarted takes back an attempt that began at that time and sent nothing.
+func (p *pace) unstarted(at time.Duration) {
+	if p.ramp.on {
+		p.ramp.tokens++
+	}
+	n := len(p.starts)
+	slot := func(i int) *time.Duration { return &p.starts[(p.oldest+i)%n] }
+	for i := n - 1; i >= 0; i-- {
+		if *slot(i) != at {
+			continue
+		}
+		for ; i < n-1; i++ {
+			*slot(i) = *slot(i + 1)
+		}
+		if n < p.limit.Requests {
+			p.starts = p.starts[:n-1]
+			return
+		}
+		p.oldest = (p.oldest + n - 1) % n
+		p.starts[p.oldest] = longAgo
+		return
+	}
+}
+
+const longAgo = time.Duration(math.MinInt64 / 2)
 
 // waitLimit: the attempt before as many others as are allowed must be long
 // enough ago. So no window of that length ever sees one more.

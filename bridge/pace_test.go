@@ -36,6 +36,39 @@ func TestRateLimitIsExact(t *testing.T) {
 	}
 }
 
+// TestTakenBackStartsDoNotCount: what sent nothing uses up no rate.
+func TestTakenBackStartsDoNotCount(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 200 {
+		limit := RateLimit{Requests: 1 + r.IntN(10), Per: 100 * time.Millisecond}
+		p := pace{limit: &limit}
+		var starts []time.Duration // that were not taken back
+		now := time.Duration(0)
+		for range 1000 {
+			now += time.Duration(r.IntN(5)) * time.Millisecond
+			if len(starts) > 0 && r.IntN(2) == 0 { // an earlier one that still runs
+				i := len(starts) - 1 - r.IntN(min(3, len(starts)))
+				if now-starts[i] < limit.Per {
+					p.unstarted(starts[i])
+					starts = append(starts[:i], starts[i+1:]...)
+				}
+			}
+			want := time.Duration(0)
+			if n := len(starts); n >= limit.Requests {
+				want = max(0, starts[n-limit.Requests]+limit.Per-now)
+			}
+			if got := p.wait(now); got != want {
+				t.Fatalf("limit %v, starts %v: at %v it waits %v, want %v", limit, starts, now, got, want)
+			}
+			if want == 0 {
+				p.started(now)
+				starts = append(starts, now)
+			}
+		}
+	}
+}
+
 func TestChangedLimitCountsWhatHasStarted(t *testing.T) {
 	t.Parallel()
 	p := pace{limit: &RateLimit{Requests: 3, Per: time.Second}}

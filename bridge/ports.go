@@ -165,6 +165,20 @@ type Alerts interface {
 	Raise(ctx context.Context, a Alert) error
 }
 
+// Filter evaluates the filters of records.
+type Filter interface {
+	// Wants reports whether the expression, which RecordPolicy.CheckFilter has
+	// found good, is true for the event. An error says that it cannot be told:
+	// an *AttemptError with FaultRender if that stays so for this event.
+	Wants(ctx context.Context, expression string, e *Event) (bool, error)
+}
+
+type noFilter struct{}
+
+func (noFilter) Wants(context.Context, string, *Event) (bool, error) {
+	return false, &AttemptError{Fault: FaultConfig, Reason: "this program evaluates no filters"}
+}
+
 // Clock tells time.
 type Clock interface {
 	// Now is the wall clock.

@@ -33,7 +33,8 @@ const (
 	maxFlight   = 1000
 	maxRate     = 10000 // requests of a rate limit
 	maxRateTime = time.Hour
-	maxSigning  = 8 // signing.secrets
+	maxSigning  = 8    // signing.secrets
+	maxFilter   = 4096 // filter
 
 	maxAttempt = 10 * time.Minute    // connectionTimeout, timeout
 	maxWait    = 30 * 24 * time.Hour // one wait of retry.schedule
@@ -47,6 +48,9 @@ type RecordPolicy struct {
 	// CheckAddress judges the host of a URL that is an address; its error names
 	// the remedy. nil: any. Names are judged when they are dialed.
 	CheckAddress func(netip.Addr) error
+	// CheckFilter says what is wrong with a filter, with line and column. nil:
+	// records with a filter are refused.
+	CheckFilter func(expression string) error
 }
 
 // ParseSubscription reads the record that stands under the key id. All problems
@@ -108,7 +112,7 @@ var recordMembers = map[string]memberReader{
 	"method":            (*recordReader).method,
 	"subjects":          (*recordReader).subjects,
 	"eventTypes":        (*recordReader).eventTypes,
-	"filter":            (*recordReader).notYet,
+	"filter":            (*recordReader).filter,
 	"payload":           (*recordReader).payload,
 	"transform":         (*recordReader).notYet,
 	"headers":           (*recordReader).headers,
@@ -230,6 +234,9 @@ func (r *recordReader) checkTogether() {
 	}
 	if s.Coalesce && s.Method != "GET" && s.Payload != "notification" {
 		r.fail("coalesce", "true would lose changes: %s sends the content of each event; use it with method GET or payload notification", quote(s.Payload))
+	}
+	if s.Coalesce && s.More != nil && s.More.Filter != "" {
+		r.fail("coalesce", "true would lose events: one that the filter rejects would take the place of one that it wants; use one of the two")
 	}
 	if s.Coalesce && s.Ordering == OrderingNone {
 		r.warn("coalesce", "has no effect: with ordering none no event waits for another")
@@ -622,6 +629,30 @@ func (r *recordReader) eventTypes(field string, v gjson.Result) {
 		}
 	}
 	r.s.Types = withoutSubsumed(types, "*", typeMatches)
+}
+
+// filter reads an expression, which may have several lines.
+func (r *recordReader) filter(field string, v gjson.Result) {
+	if !r.is(field, v, "a string") {
+		return
+	}
+	isControl := func(c rune) bool { return unicode.IsControl(c) && !strings.ContainsRune("\t\r\n", c) }
+	switch n := utf8.RuneCountInString(v.Str); {
+	case strings.TrimSpace(v.Str) == "":
+		r.fail(field, `is empty; give an expression like event.total > 100, or leave it out`)
+	case n > maxFilter:
+		r.fail(field, "has %d characters; at most %d are allowed", n, maxFilter)
+	case strings.ContainsFunc(v.Str, isControl):
+		r.fail(field, "holds a control character; remove it")
+	case r.policy.CheckFilter == nil:
+		r.fail(field, "cannot be checked here; leave it out")
+	default:
+		if err := r.policy.CheckFilter(v.Str); err != nil {
+			r.fail(field, "%s", err)
+			return
+		}
+		r.more().Filter = strings.Clone(v.Str)
+	}
 }
 
 // reservedHeaders are set by the bridge for each request, or belong to the connection.

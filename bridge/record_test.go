@@ -18,7 +18,12 @@ import (
 var sameRecord = cmpopts.IgnoreUnexported(Subscription{})
 
 // The policy of the tables: http is permitted on loopback only.
-var testPolicy = RecordPolicy{AllowHTTPLoopback: true}
+var testPolicy = RecordPolicy{AllowHTTPLoopback: true, CheckFilter: func(expression string) error {
+	if strings.Contains(expression, "evnt") {
+		return errors.New("line 1, column 3: undeclared reference to 'evnt'")
+	}
+	return nil
+}}
 
 // goodRecords are accepted under the id "erp", by parser and schema.
 var goodRecords = []string{
@@ -56,6 +61,7 @@ var goodRecords = []string{
 	`{"targetURL":"https://h/","rateLimit":{"requests":100}}`,
 	`{"targetURL":"https://h/","rateLimit":{"requests":1,"per":"PT0.5S"}}`,
 	`{"targetURL":"https://h/","maxInFlight":64}`,
+	`{"targetURL":"https://h/","filter":"event.total > 100\n\t&& true // dear","coalesce":false}`,
 	`{"targetURL":"https://h/","maxInFlight":1e2}`,
 	`{"targetURL":"https://h/","startFrom":"all"}`,
 	`{"targetURL":"https://h/","startFrom":"2026-01-02T15:04:05+01:00"}`,
@@ -155,7 +161,12 @@ var badRecords = []struct {
 	{"auth with too much", `{"targetURL":"https://h/","auth":{"type":"noauth","username":"u"}}`, "auth.username", "unknown", false},
 	{"auth as text", `{"targetURL":"https://h/","auth":"basic"}`, "auth", "an object", false},
 
-	{"filter", `{"targetURL":"https://h/","filter":"true"}`, "filter", "not supported yet", false},
+	{"filter", `{"targetURL":"https://h/","filter":"! evnt.a"}`, "filter", "line 1, column 3: undeclared reference to 'evnt'", true},
+	{"filter as a boolean", `{"targetURL":"https://h/","filter":true}`, "filter", "must be a string", false},
+	{"blank filter", `{"targetURL":"https://h/","filter":" \n"}`, "filter", "is empty", false},
+	{"filter with a control character", `{"targetURL":"https://h/","filter":"true\u0000"}`, "filter", "control character", false},
+	{"long filter", `{"targetURL":"https://h/","filter":"` + strings.Repeat("x", 4097) + `"}`, "filter", "has 4097 characters", false},
+	{"filter that would lose events", `{"targetURL":"https://h/{orderId}","method":"GET","coalesce":true,"filter":"true"}`, "coalesce", "would lose events", false},
 	{"transform", `{"targetURL":"https://h/","transform":"x"}`, "transform", "not supported yet", false},
 	{"rateLimit", `{"targetURL":"https://h/","rateLimit":{}}`, "rateLimit.requests", "is missing", false},
 	{"rate of nothing", `{"targetURL":"https://h/","rateLimit":{"requests":0}}`, "rateLimit.requests", "0", false},
@@ -254,7 +265,7 @@ func TestParseNotARecord(t *testing.T) {
 func TestParseTellsAllProblemsAtOnce(t *testing.T) {
 	t.Parallel()
 	_, problems := ParseSubscription("erp", []byte(
-		`{"method":"X","subjects":["a..b","ok",">.x"],"timeout":"60","filter":"x","nonsense":1,"auth":{"type":"basic","username":"u","password":"p"}}`), testPolicy)
+		`{"method":"X","subjects":["a..b","ok",">.x"],"timeout":"60","filter":"evnt","nonsense":1,"auth":{"type":"basic","username":"u","password":"p"}}`), testPolicy)
 	var fields []string
 	for _, p := range problems {
 		fields = append(fields, fmt.Sprintf("%s %v", p.Field, p.Warning))

@@ -53,7 +53,7 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	t.Logf("seeds %d to %d: %v", *simFrom, *simFrom+uint64(seeds)-1, total)
-	for _, must := range []string{"takeovers", "graceful", "handed over", "reopened", "late", "fenced", "dead letters", "redriven"} {
+	for _, must := range []string{"takeovers", "graceful", "handed over", "reopened", "late", "fenced", "dead letters", "redriven", "filtered", "filtered probes"} {
 		if total[must] == 0 && seeds >= 200 && *simBreak == "" {
 			t.Errorf("the simulation never came to %q: it proves nothing about it", must)
 		}
@@ -285,6 +285,10 @@ func (w *simWorld) checkGeneration(s, g int) {
 			continue
 		}
 		e := w.orders[j.seq-1]
+		if w.filtered[simDead{s, g, j.seq}] {
+			w.violate("spurious", "sub%d gen%d got seq %d, which its filter rejects", s, g, j.seq)
+			return
+		}
 		ok := false
 		for _, v := range active {
 			ok = ok || e.t >= v.since-overlap && e.t <= v.end+overlap
@@ -341,7 +345,7 @@ func (w *simWorld) checkGeneration(s, g int) {
 		for _, v := range active {
 			in = in || e.seq >= v.from && e.seq < v.to
 		}
-		if !must || !in || seen[e.seq] || w.dead[simDead{s, g, e.seq}] > 0 || o.coalesce && best[orderKey(e.order)] > e.seq {
+		if !must || !in || seen[e.seq] || w.filtered[simDead{s, g, e.seq}] || w.dead[simDead{s, g, e.seq}] > 0 || o.coalesce && best[orderKey(e.order)] > e.seq {
 			continue
 		}
 		w.violate("loss", "sub%d gen%d never got seq %d (order %d, published %d)", s, g, e.seq, e.order, e.t.Milliseconds())

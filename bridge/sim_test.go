@@ -119,6 +119,7 @@ type simWorld struct {
 	leaseRev uint64
 	leaseIDs map[string]uint64
 	dead     map[simDead]uint64 // -> sequence in the dead-letter stream
+	filtered map[simDead]bool
 	deadSeq  uint64
 	letters  map[uint64]DeadLetter
 	redriven map[uint64]string
@@ -788,6 +789,21 @@ func (t *simTerm) attempt(a *attempt) {
 		w.violate("record", "sub%d: attempt of seq %d starts at %d, though revision %d (%s) was seen", sub, seq, w.now.Milliseconds(), o.rev, o.kind)
 	}
 	w.log("   e%d sub%d %s attempt %d (%d)", epoch, sub, a.lane.token, seq, a.Delivery.Attempt)
+	if w.fate(sub, seq) == 7 && !rec.Coalesce { // the filter is evaluated here, no request is sent
+		t.later(w.rnd(0, 3), func() {
+			w.filtered[simDead{sub, gen, seq}] = true
+			w.stats["filtered"]++
+			if a.probe {
+				w.stats["filtered probes"]++
+			}
+			if a.DeadLetter > 0 {
+				w.redriven[a.DeadLetter] = "filtered"
+			}
+			w.log("-- sub%d filters %d", sub, seq)
+			t.finish(a, Outcome{Verdict: Filtered})
+		})
+		return
+	}
 	w.at(there, func() {
 		o := w.answer(sub, seq)
 		if o.Verdict == Delivered {
@@ -942,21 +958,7 @@ func (w *simWorld) answer(s, seq int) Outcome {
 	refused := Outcome{Verdict: Retry, Status: 400, Reason: "400"}
 	failing := Outcome{Verdict: Retry, Status: 500, Reason: "500", EndpointFault: true}
 	gone := Outcome{Verdict: SuspendedByReceiver, Status: 410, Reason: "410"}
-	k, ok := w.poison[[2]int{s, seq}]
-	if !ok {
-		switch x := w.r.Float64(); {
-		case w.quiet:
-		case x < 0.03:
-			k = 1
-		case x < 0.04:
-			k = 4
-		case x < 0.06:
-			k = 2
-		case x < 0.063:
-			k = 9
-		}
-		w.poison[[2]int{s, seq}] = k
-	}
+	k := w.fate(s, seq)
 	switch {
 	case k == 1:
 		return refused
@@ -971,6 +973,28 @@ func (w *simWorld) answer(s, seq int) Outcome {
 		return failing
 	}
 	return Outcome{Verdict: Delivered}
+}
+
+// fate is what an event is to a subscription, whenever and how often it is attempted.
+func (w *simWorld) fate(s, seq int) int {
+	k, ok := w.poison[[2]int{s, seq}]
+	if !ok {
+		switch x := w.r.Float64(); {
+		case w.quiet:
+		case x < 0.03:
+			k = 1
+		case x < 0.04:
+			k = 4
+		case x < 0.06:
+			k = 2
+		case x < 0.063:
+			k = 9
+		case x < 0.12:
+			k = 7
+		}
+		w.poison[[2]int{s, seq}] = k
+	}
+	return k
 }
 
 // ---- what operators do
@@ -1102,7 +1126,7 @@ func (w *simWorld) redrive(t *simTerm) {
 func simulate(seed uint64, mutant string, trace bool) *simWorld {
 	w := &simWorld{r: rand.New(rand.NewPCG(seed, 7)), trace: trace, mutant: mutant,
 		state: [2]map[string][]byte{{}, {}}, writeID: map[string]bool{}, leaseIDs: map[string]uint64{},
-		dead: map[simDead]uint64{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
+		dead: map[simDead]uint64{}, filtered: map[simDead]bool{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
 		epochEnd: map[uint64]simEnd{}, flushAt: map[uint64]time.Duration{}, poison: map[[2]int]int{}, stats: map[string]int{}}
 	w.window, w.deliveries = 4+w.r.IntN(13), 3+w.r.IntN(14)
 	subs := 1 + w.r.IntN(4)

@@ -65,6 +65,7 @@ type SubscriptionMore struct {
 	Timeout           time.Duration     // 0: default
 	Schedule          []time.Duration   // nil: default; empty: no retries
 	RateLimit         *RateLimit        // nil: none
+	Filter            string            // expression that an event must fulfil; "": none
 	StartFrom         string            // "" (as "new"), "new", "all" or an RFC 3339 time
 	Description       string
 	Labels            map[string]string

@@ -198,7 +198,7 @@ func (t *term) ended(a *attempt, o Outcome, ev *Event) {
 	repeated := o.Reason == a.lane.lastError
 	t.core.ended(a, o, ev)
 	level := slog.LevelDebug
-	if o.Verdict != Delivered && !repeated {
+	if o.Verdict != Delivered && o.Verdict != Filtered && !repeated {
 		level = slog.LevelInfo
 	}
 	if !t.logger.Enabled(t.ctx, level) {

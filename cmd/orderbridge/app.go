@@ -24,6 +24,7 @@ import (
 	"orderbridge/internal/boottime"
 	"orderbridge/internal/bus"
 	"orderbridge/internal/embedded"
+	"orderbridge/internal/filter"
 	"orderbridge/internal/health"
 	"orderbridge/internal/secrets"
 	"orderbridge/internal/store"
@@ -135,6 +136,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		Decoder: &bridge.Decoder{Stream: a.names.Stream, Created: info.Created, SubjectLayout: a.cfg.SubjectLayout,
 			OrderIDPaths: a.cfg.OrderIDPaths, LegacyOrderIDPaths: a.cfg.LegacyOrderIDPaths, TypePaths: a.cfg.EventTypePaths, TenantPaths: a.cfg.TenantPaths},
 		Parse:           a.parse(info.Config.Subjects),
+		Filter:          filter.New(),
 		Publisher:       a.webhook,
 		Middleware:      []message.HandlerMiddleware{telemetry.NewAttempts(a.metrics).Middleware},
 		Connection:      bus.Present(a.nc),

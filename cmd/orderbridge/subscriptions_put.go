@@ -16,6 +16,7 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/config"
 	"orderbridge/internal/egress"
+	"orderbridge/internal/filter"
 	"orderbridge/internal/store"
 )
 
@@ -77,7 +78,7 @@ func putRecord(ctx context.Context, kv jetstream.KeyValue, id string, record []b
 // recordPolicy is what the operator permits records.
 func recordPolicy(cfg *config.Config) bridge.RecordPolicy {
 	return bridge.RecordPolicy{AllowHTTP: cfg.AllowHTTP, AllowHTTPLoopback: cfg.Dev, AllowTrustAll: cfg.AllowTrustAll,
-		CheckAddress: egressPolicy(cfg).Check}
+		CheckAddress: egressPolicy(cfg).Check, CheckFilter: filter.New().Check}
 }
 
 func egressPolicy(cfg *config.Config) egress.Policy {

@@ -1,0 +1,217 @@
+package filter
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/interpreter"
+
+	"orderbridge/bridge"
+)
+
+// What one expression may be, and what one evaluation may take.
+const (
+	maxSource = 4096            // characters
+	maxNodes  = 2000            // of the syntax tree, macros expanded
+	maxDepth  = 64              // of the syntax tree
+	maxRegex  = 500             // instructions of a regular expression
+	maxCost   = 100_000         // units of CEL, deterministic: about 10 ms
+	maxTime   = 2 * time.Second // only for what the cost does not see
+)
+
+// environment is what every expression is checked against.
+var environment = sync.OnceValues(func() (*cel.Env, error) {
+	return cel.NewEnv(
+		cel.Variable("event", cel.DynType),
+		cel.Variable("headers", cel.MapType(cel.StringType, cel.StringType)),
+		cel.Variable("subject", cel.StringType),
+		cel.CrossTypeNumericComparisons(true),
+		cel.DefaultUTCTimeZone(true),
+		cel.ParserExpressionSizeLimit(maxSource),
+		cel.ParserRecursionLimit(maxDepth),
+		cel.ParserErrorRecoveryLimit(4),
+		cel.ExpressionNodeLimit(maxNodes),
+		cel.RegexProgramSizeLimit(maxRegex),
+		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
+	)
+})
+
+// Filter checks and evaluates expressions. It keeps what it has compiled, each
+// text once, however many records hold it.
+type Filter struct {
+	good     recent[[sha256.Size]byte, struct{}] // texts that were checked
+	programs recent[string, cel.Program]
+}
+
+var _ bridge.Filter = (*Filter)(nil)
+
+// New returns a Filter.
+func New() *Filter {
+	f := &Filter{}
+	f.good.most, f.programs.most = 1<<16, 1<<12
+	return f
+}
+
+// Check returns what is wrong with an expression, nil if it can be evaluated
+// to true or false. The error is one line and tells line and column, from 1.
+func (f *Filter) Check(expression string) error {
+	key := sha256.Sum256([]byte(expression))
+	if _, ok := f.good.get(key); ok {
+		return nil
+	}
+	if _, err := check(expression); err != nil {
+		return err
+	}
+	f.good.put(key, struct{}{})
+	return nil
+}
+
+func check(expression string) (ast *cel.Ast, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.New("cannot be checked; write it in another way")
+		}
+	}()
+	env, err := environment()
+	if err != nil {
+		return nil, fmt.Errorf("cannot be checked: %w", err)
+	}
+	ast, issues := env.Compile(expression)
+	if issues.Err() != nil {
+		return nil, explain(issues)
+	}
+	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) {
+		hint := ""
+		if t.IsExactType(cel.DynType) {
+			hint = " (a value of the event, which may be anything); compare it, as in " + example(expression) + " == true"
+		}
+		return nil, fmt.Errorf("must be true or false, is %s%s", cel.FormatCELType(t), hint)
+	}
+	return ast, nil
+}
+
+func example(expression string) string {
+	if len(expression) > 40 || strings.ContainsAny(expression, "\n\r\t ") {
+		return "event.urgent"
+	}
+	return expression
+}
+
+// explain names the first problems with their places.
+func explain(issues *cel.Issues) error {
+	const most = 3
+	var texts []string
+	for i, e := range issues.Errors() {
+		if i == most {
+			texts = append(texts, "…")
+			break
+		}
+		texts = append(texts, line(fmt.Sprintf("line %d, column %d: %s", max(e.Location.Line(), 1), max(e.Location.Column(), 0)+1, e.Message)))
+	}
+	return errors.New(strings.Join(texts, "; "))
+}
+
+// line makes one short line of a text of the library, which may quote the expression.
+func line(text string) string {
+	const most = 300
+	text = strings.Join(strings.Fields(text), " ")
+	if r := []rune(text); len(r) > most {
+		text = string(r[:most]) + "…"
+	}
+	return text
+}
+
+// program compiles an expression.
+func program(expression string) (p cel.Program, err error) {
+	ast, err := check(expression)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("cannot be compiled: %v", r)
+		}
+	}()
+	env, err := environment()
+	if err != nil {
+		return nil, err
+	}
+	return env.Program(ast,
+		cel.EvalOptions(cel.OptOptimize),
+		cel.CostTracking(prices{}),
+		cel.CostLimit(maxCost),
+		cel.InterruptCheckFrequency(16),
+	)
+}
+
+// Wants implements bridge.Filter.
+func (f *Filter) Wants(ctx context.Context, expression string, e *bridge.Event) (bool, error) {
+	p, err := f.program(expression)
+	if err != nil {
+		return false, &bridge.AttemptError{Fault: bridge.FaultConfig, Reason: "filter: " + err.Error(), Err: err}
+	}
+	limited, cancel := context.WithTimeout(ctx, maxTime)
+	defer cancel()
+	out, _, err := p.ContextEval(limited, variables(e))
+	if err != nil {
+		return false, failure(limited, err)
+	}
+	wants, ok := out.Value().(bool)
+	if !ok {
+		return false, render("filter: gave " + out.Type().TypeName() + ", not true or false")
+	}
+	return wants, nil
+}
+
+// failure: what depends on the event and the expression alone stays as it is;
+// what depends on how busy the machine is may pass.
+func failure(ctx context.Context, err error) error {
+	var cancelled interpreter.EvalCancelledError
+	switch {
+	case ctx.Err() != nil && errors.Is(err, interpreter.InterruptError{}):
+		return fmt.Errorf("filter: not evaluated within %s", maxTime)
+	case errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
+		return render(fmt.Sprintf("filter: costs more than %d units for this event; make it simpler", maxCost))
+	}
+	return render("filter: " + line(err.Error()))
+}
+
+func render(reason string) error {
+	return &bridge.AttemptError{Fault: bridge.FaultRender, Reason: reason}
+}
+
+func variables(e *bridge.Event) map[string]any {
+	return map[string]any{
+		"event":   func() ref.Val { return parse(e.Data) }, // once, and only if it is asked for
+		"headers": func() any { return first(e.Header) },
+		"subject": e.Subject,
+	}
+}
+
+func first(header map[string][]string) map[string]string {
+	h := make(map[string]string, len(header))
+	for name, values := range header {
+		if len(values) > 0 {
+			h[name] = values[0]
+		}
+	}
+	return h
+}
+
+func (f *Filter) program(expression string) (cel.Program, error) {
+	if p, ok := f.programs.get(expression); ok {
+		return p, nil
+	}
+	p, err := program(expression) // twice, if two ask at the same time
+	if err == nil {
+		f.programs.put(strings.Clone(expression), p)
+	}
+	return p, err
+}
