@@ -53,7 +53,7 @@ func TestFilterSendsOnlyWhatItWants(t *testing.T) {
 		t.Errorf("filtered events wrote %v", keys)
 	}
 	await(t, 5*time.Second, "the metric counts what was filtered", func() bool {
-		return strings.Contains(metrics(t, p), fmt.Sprintf("orderbridge_deliveries_filtered_total %d\n", events-events/20))
+		return strings.Contains(scrape(t, p), fmt.Sprintf("orderbridge_deliveries_filtered_total %d\n", events-events/20))
 	})
 
 	for _, m := range []*nats.Msg{
@@ -79,8 +79,8 @@ func TestFilterSendsOnlyWhatItWants(t *testing.T) {
 	}
 }
 
-// metrics is the text of /metrics.
-func metrics(t testing.TB, p *program) string {
+// scrape is the text of /metrics.
+func scrape(t testing.TB, p *program) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(within(t, 10*time.Second), http.MethodGet, "http://"+p.http()+"/metrics", nil)
 	if err != nil {
