@@ -319,6 +319,7 @@ func (w *Webhook) compile(s *bridge.Subscription) (*endpoint, error) {
 			return nil, err
 		}
 		e.hide(secret, basicCredentials(url.QueryEscape(a.ClientID), url.QueryEscape(secret)))
+		e.hide(querySecrets(a.TokenURL)...)
 		e.token = newTokenSource(a, secret, e.pool.transport, w.userAgent)
 	}
 	e.checked.Store(now.UnixNano())

@@ -315,9 +315,9 @@ func TestWithStatusKeepsAllOtherBytes(t *testing.T) {
 
 func TestRedactRecordShowsNoSecret(t *testing.T) {
 	t.Parallel()
-	const record = `{"targetURL":"https://h/a?b=c&d","auth":{"type":"basic","username":"u","password":"hunter2"},
+	const record = `{"targetURL":"https://u:hunter2@h/a?b=c&d&token=hunter2&id={orderId}","auth":{"type":"basic","username":"u","password":"hunter2"},
 		"key":"hunter2","secret":"hunter2","signing":{"secrets":["hunter2","env:ORDERBRIDGE_SECRET_X"]},
-		"headers":{"X-Api-Key":"hunter2"},"tls":{"keyPassword":"hunter2"},"n":1.50,"Password":{"deep":["hunter2",7]}}`
+		"headers":{"X-Api-Key":"hunter2"},"tls":{"keyPassword":"hunter2"},"maxInFlight":1.50,"passwort":"hunter2","labels":{"any":"name"},"Password":{"deep":["hunter2",7]}}`
 	got, err := redactRecord([]byte(record))
 	if err != nil {
 		t.Fatal(err)
@@ -326,7 +326,7 @@ func TestRedactRecordShowsNoSecret(t *testing.T) {
 	if strings.Contains(text, "hunter2") {
 		t.Errorf("shows a secret:\n%s", text)
 	}
-	for _, want := range []string{`"https://h/a?b=c&d"`, `"username": "u"`, `"env:ORDERBRIDGE_SECRET_X"`, `"n": 1.50`, `"X-Api-Key": "[redacted]"`} {
+	for _, want := range []string{`"https://[redacted]@h/a?b=c&d&token=[redacted]&id={orderId}"`, `"any": "name"`, `"username": "u"`, `"env:ORDERBRIDGE_SECRET_X"`, `"maxInFlight": 1.50`, `"X-Api-Key": "[redacted]"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is missing in\n%s", want, text)
 		}

@@ -5,10 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
+
+	"orderbridge/bridge"
 )
 
 func newSubscriptionsGet() *cobra.Command {
@@ -16,8 +20,9 @@ func newSubscriptionsGet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get ID",
 		Short: "Show a record, secrets redacted",
-		Long: `Show a record as JSON. Passwords, tokens, keys and the values of headers are
-redacted, unless they are references (env:NAME, file:NAME, sealed:…).`,
+		Long: `Show a record as JSON. Passwords, tokens, keys, the values of headers and those
+in the query of a URL are redacted, unless they are references (env:NAME,
+file:NAME, sealed:…) or placeholders.`,
 		Example: `  orderbridge subscriptions get acme
   orderbridge subscriptions get acme --show-secrets  as it is stored`,
 		Args: args(1, 1, "the id of a subscription"),
@@ -48,7 +53,7 @@ func redactRecord(record []byte) ([]byte, error) {
 	dec := json.NewDecoder(bytes.NewReader(record))
 	dec.UseNumber()
 	var out bytes.Buffer
-	if err := redactValue(dec, &out, false); err != nil {
+	if err := redactValue(dec, &out, "", false); err != nil {
 		return nil, fmt.Errorf("the record is not JSON: %w", err)
 	}
 	var pretty bytes.Buffer
@@ -58,14 +63,18 @@ func redactRecord(record []byte) ([]byte, error) {
 	return pretty.Bytes(), nil
 }
 
-// redactValue copies the next value; in a secret one only references stay.
-func redactValue(dec *json.Decoder, out *bytes.Buffer, secret bool) error {
+// redactValue copies the next value, that of a member or in its list; in a
+// secret one only references stay.
+func redactValue(dec *json.Decoder, out *bytes.Buffer, member string, secret bool) error {
 	token, err := dec.Token()
 	if err != nil {
 		return err
 	}
 	delim, nested := token.(json.Delim)
 	if !nested {
+		if text, ok := token.(string); ok && strings.Contains(text, "://") {
+			token = redactURL(text)
+		}
 		if secret && !isReference(token) {
 			token = "[redacted]"
 		}
@@ -76,7 +85,7 @@ func redactValue(dec *json.Decoder, out *bytes.Buffer, secret bool) error {
 		if n > 0 {
 			out.WriteByte(',')
 		}
-		within := secret
+		inner, within := member, secret
 		if delim == '{' {
 			name, err := dec.Token()
 			if err != nil {
@@ -86,10 +95,11 @@ func redactValue(dec *json.Decoder, out *bytes.Buffer, secret bool) error {
 				return err
 			}
 			out.WriteByte(':')
-			text, _ := name.(string)
-			within = secret || slices.ContainsFunc(secretMembers, func(m string) bool { return strings.EqualFold(m, text) })
+			inner, _ = name.(string)
+			within = secret || member != "labels" && !knownMembers()[inner] ||
+				slices.ContainsFunc(secretMembers, func(m string) bool { return strings.EqualFold(m, inner) })
 		}
-		if err := redactValue(dec, out, within); err != nil {
+		if err := redactValue(dec, out, inner, within); err != nil {
 			return err
 		}
 	}
@@ -102,7 +112,48 @@ func redactValue(dec *json.Decoder, out *bytes.Buffer, secret bool) error {
 
 func isReference(token json.Token) bool {
 	text, ok := token.(string)
-	return ok && (strings.HasPrefix(text, "env:") || strings.HasPrefix(text, "file:") || strings.HasPrefix(text, "sealed:"))
+	return ok && (strings.HasPrefix(text, bridge.RefFile) || bridge.CheckReference("", text) == nil)
+}
+
+// knownMembers are all names that the schema knows; what stands under another
+// one may be a secret that was given a wrong name.
+var knownMembers = sync.OnceValue(func() map[string]bool {
+	known := map[string]bool{}
+	var collect func(v any)
+	collect = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			if properties, ok := v["properties"].(map[string]any); ok {
+				for name := range properties {
+					known[name] = true
+				}
+			}
+			for _, inner := range v {
+				collect(inner)
+			}
+		case []any:
+			for _, inner := range v {
+				collect(inner)
+			}
+		}
+	}
+	var schema any
+	if json.Unmarshal(bridge.SubscriptionSchema(), &schema) == nil {
+		collect(schema)
+	}
+	return known
+})
+
+var (
+	userInfo   = regexp.MustCompile(`(://)[^/?#]*@`)
+	queryValue = regexp.MustCompile(`([?&][^=&#]*=)[^&#{<]{6,}`)
+)
+
+// redactURL leaves out what of a URL may be a secret: user info, and the
+// constant values of its query.
+func redactURL(text string) string {
+	text = userInfo.ReplaceAllString(text, "$1[redacted]@")
+	return queryValue.ReplaceAllString(text, "$1[redacted]")
 }
 
 func encodeTo(out *bytes.Buffer, token json.Token) error {
