@@ -63,6 +63,9 @@ image-test: ## Build the image, look into it and run it (under 4 minutes)
 torture: ## Kill, stop and cut off three bridges on three servers for 7 minutes (at most 10) and check what arrived
 	go run ./bench/torture -duration 7m
 
+compose-test: ## Run deploy/compose.yaml and break some of it
+	VERSION='$(VERSION)' COMMIT='$(COMMIT)' deploy/image.sh compose
+
 fuzz: ## Fuzz each fuzz test for FUZZTIME (30s)
 	@set -e; for pkg in $$(go list ./...); do \
 		for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \

@@ -3,6 +3,7 @@
 #
 #   image.sh build [TARGET]   build orderbridge:$VERSION (or the stage TARGET) for $PLATFORM
 #   image.sh test             build it, look into it, run it; see cmd/orderbridge/image_test.go
+#   image.sh compose          run compose.yaml (with podman-compose) and break some of it
 #
 # VERSION and COMMIT are stamped into the program, TAG is the image's name,
 # CONTAINER the tool, PLATFORM as in linux/arm64.
@@ -90,12 +91,14 @@ same() {
 	say "$1: the same, $2"
 }
 
-test_image() {
+# prepare finds the Go of this machine and, where the base is a stand-in, what
+# the build needs instead of a network.
+prepare() {
 	GO_VERSION=$(go env GOVERSION)
 	GO_VERSION=${GO_VERSION#go}
 	standin=
 	base
-	local mounts=() cached=() out size
+	mounts=() cached=()
 	if [ "$standin" = true ]; then
 		go mod download
 		mounts=(--volume "$(go env GOMODCACHE)/cache/download:/modules:ro")
@@ -103,9 +106,17 @@ test_image() {
 	fi
 	out=$(mktemp -d)
 	trap 'rm -rf "'"$out"'"' EXIT
+}
+
+# quietly shows what a command says only if it fails.
+quietly() { "$@" >"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }; }
+
+test_image() {
+	local size other
+	prepare
 
 	say "building for $PLATFORM (after ${SECONDS}s)"
-	build orderbridge orderbridge:test "${mounts[@]}" >"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
+	quietly build orderbridge orderbridge:test "${mounts[@]}"
 	size=$(container image inspect --format '{{.Size}}' orderbridge:test)
 	say "size: $((size / 1000000)) MB"
 	[ "$size" -lt 40000000 ] || { say "that is over 40 MB"; exit 1; }
@@ -119,10 +130,10 @@ test_image() {
 	"$out/image" version | grep -qF "$VERSION" || { say "the version $VERSION is not stamped"; exit 1; }
 	go version -m "$out/image" | grep -q x509roots/fallback || { say "there are no CA roots in it"; exit 1; }
 
-	local other=arm64
+	other=arm64
 	if [ "$(arch)" = arm64 ]; then other=amd64; fi
 	say "building for linux/$other (after ${SECONDS}s)"
-	PLATFORM=linux/$other build orderbridge "orderbridge:test-$other" "${mounts[@]}" "${cached[@]}" >"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
+	PLATFORM=linux/$other quietly build orderbridge "orderbridge:test-$other" "${mounts[@]}" "${cached[@]}"
 	same "architecture" "$(container image inspect --format '{{.Architecture}}' "orderbridge:test-$other")" "$other"
 	PLATFORM=linux/$other fetch "orderbridge:test-$other" /orderbridge "$out/other"
 	go version -m "$out/other" | grep -q "GOARCH=$other" || { say "the program in it is not for $other"; exit 1; }
@@ -133,7 +144,82 @@ test_image() {
 	say "good (after ${SECONDS}s)"
 }
 
+# compose runs compose.yaml as it stands: a cluster of three, two bridges, a
+# receiver. Then one server and the bridge that leads are stopped.
+compose() {
+	local leader= other= nats
+	[ "$CONTAINER" = podman ] && command -v podman-compose >/dev/null || { say "podman-compose is needed: apt-get install podman-compose golang-github-containernetworking-plugin-dnsname"; exit 1; }
+	prepare
+	export COMPOSE_PROJECT_NAME=orderbridge-test
+	printf '[containers]\ndefault_ulimits = ["%s", "%s"]\n' "${limits[1]}" "${limits[3]}" >"$out/containers.conf"
+	say "building (after ${SECONDS}s)"
+	quietly build orderbridge orderbridge:compose "${mounts[@]}"
+	quietly build sample orderbridge-sample:compose "${mounts[@]}"
+	export CONTAINERS_CONF=$out/containers.conf
+	nats=$(sed -n 's/^  image: \(.*nats:.*\)/\1/p' deploy/compose.yaml)
+	if ! container image exists "$nats" && { [ -n "${OFFLINE:-}" ] || ! timeout 60 podman pull -q "$nats" >/dev/null 2>&1; }; then
+		say "$nats cannot be pulled; one built from its module stands in"
+		mkdir "$out/nats"
+		CGO_ENABLED=0 go build -o "$out/nats/" github.com/nats-io/nats-server/v2
+		mv "$out/nats/v2" "$out/nats/nats-server" 2>/dev/null || true
+		printf '%s\n' 'FROM scratch' 'COPY nats-server /nats-server' 'ENTRYPOINT ["/nats-server"]' >"$out/nats/Dockerfile"
+		quietly container build --tag "$nats" "$out/nats"
+	fi
+
+	compose_() { timeout 120 podman-compose -p orderbridge-test -f deploy/compose.yaml "$@"; }
+	name() { echo "orderbridge-test_$1_1"; }
+	trap 'timeout 120 podman-compose -p orderbridge-test -f deploy/compose.yaml down -v >/dev/null 2>&1; rm -rf "'"$out"'"' EXIT
+	say "starting (after ${SECONDS}s)"
+	quietly compose_ up -d --no-build
+	await "two bridges are ready" both_ready
+	if role bridge-1 | grep -q leader; then leader=bridge-1 other=bridge-2; else leader=bridge-2 other=bridge-1; fi
+	as manager '{"targetURL":"https://receiver:8443/hook"}' subscriptions put sample -
+	events 1 20 | as publisher - publish -
+	await "20 events arrive" arrived 20
+	say "stopping nats-3 and $leader, which leads (after ${SECONDS}s)"
+	quietly container stop --time 30 "$(name nats-3)" "$(name "$leader")"
+	events 21 40 | as publisher - publish -
+	await "40 events arrive" arrived 40
+	role "$other" | grep -q leader || { say "$other does not lead"; exit 1; }
+	container logs "$(name receiver)" 2>&1 | grep -o 'n\\":[0-9]*' | grep -o '[0-9]*$' >"$out/came"
+	seq 1 40 | cmp - "$out/came" || { say "that is not what was published, in its order"; exit 1; }
+	say "good: 40 of 40 events, in order, none twice (after ${SECONDS}s)"
+}
+
+role() { container exec "$(name "$1")" /orderbridge healthcheck 2>/dev/null; }
+both_ready() { role bridge-1 && role bridge-2; }
+arrived() { [ "$(container logs "$(name receiver)" 2>&1 | grep -c ' POST ')" -ge "$1" ]; }
+events() { for n in $(seq "$1" "$2"); do printf '{"orderId":"4711","n":%d}\n' "$n"; done; }
+
+# as USER INPUT|- COMMAND...: the program as one of the users; tried again, as
+# its user would, while the cluster elects.
+as() {
+	local user=$1 input=$2 try
+	shift 2
+	if [ "$input" = - ]; then input=$(cat); fi
+	for try in 1 2 3 4 5; do
+		if compose_ run --rm -T "$user" "$@" <<<"$input" >"$out/said" 2>&1; then return; fi
+	done
+	cat "$out/said" >&2
+	exit 1
+}
+
+# await WHAT COMMAND...: for at most a minute.
+await() {
+	local what=$1 until=$((SECONDS + 60))
+	shift
+	until "$@" >/dev/null; do
+		if [ "$SECONDS" -ge "$until" ]; then
+			say "not within a minute: $what"
+			for s in nats-1 bridge-1 bridge-2 receiver; do container logs --tail 10 "$(name $s)" 2>&1 | sed "s/^/$s: /"; done >&2
+			exit 1
+		fi
+		sleep 0.5
+	done
+}
+
 case "${1:-}" in
+compose) compose ;;
 build) build "${2:-orderbridge}" "${TAG:-${2:-orderbridge}:$VERSION}" ;;
 test) test_image ;;
 *) sed -n '2,10s/^# \{0,1\}//p' "$0" && exit 2 ;;
