@@ -13,7 +13,7 @@ FUZZTIME ?= 30s
 .PHONY: help build test race fmt tidy lint vuln check simulate mutants bench torture fuzz clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/orderbridge, static
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/orderbridge ./cmd/orderbridge
@@ -65,6 +65,16 @@ torture: ## Kill, stop and cut off three bridges on three servers for 7 minutes 
 
 compose-test: ## Run deploy/compose.yaml and break some of it
 	VERSION='$(VERSION)' COMMIT='$(COMMIT)' deploy/image.sh compose
+
+manifests: ## Render deploy/kubernetes from the Helm chart
+	cd deploy/test && go test ./... -run TestManifests -update
+
+deploy-test: ## Hold the chart, the manifests, compose.yaml and the systemd unit against their own tools
+	cd deploy/test && go vet ./... && go test ./...
+	cd deploy/sbom && go vet ./... && go test ./...
+
+release: ## Build archives, SBOMs and checksums into dist/
+	VERSION='$(VERSION)' COMMIT='$(COMMIT)' deploy/release.sh
 
 fuzz: ## Fuzz each fuzz test for FUZZTIME (30s)
 	@set -e; for pkg in $$(go list ./...); do \

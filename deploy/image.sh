@@ -153,15 +153,14 @@ compose() {
 	export COMPOSE_PROJECT_NAME=orderbridge-test
 	printf '[containers]\ndefault_ulimits = ["%s", "%s"]\n' "${limits[1]}" "${limits[3]}" >"$out/containers.conf"
 	say "building (after ${SECONDS}s)"
-	quietly build orderbridge orderbridge:compose "${mounts[@]}"
-	quietly build sample orderbridge-sample:compose "${mounts[@]}"
+	quietly build orderbridge orderbridge:compose "${mounts[@]}" "${cached[@]}"
+	quietly build sample orderbridge-sample:compose "${mounts[@]}" "${cached[@]}"
 	export CONTAINERS_CONF=$out/containers.conf
 	nats=$(sed -n 's/^  image: \(.*nats:.*\)/\1/p' deploy/compose.yaml)
 	if ! container image exists "$nats" && { [ -n "${OFFLINE:-}" ] || ! timeout 60 podman pull -q "$nats" >/dev/null 2>&1; }; then
 		say "$nats cannot be pulled; one built from its module stands in"
 		mkdir "$out/nats"
-		CGO_ENABLED=0 go build -o "$out/nats/" github.com/nats-io/nats-server/v2
-		mv "$out/nats/v2" "$out/nats/nats-server" 2>/dev/null || true
+		CGO_ENABLED=0 go build -o "$out/nats/nats-server" github.com/nats-io/nats-server/v2
 		printf '%s\n' 'FROM scratch' 'COPY nats-server /nats-server' 'ENTRYPOINT ["/nats-server"]' >"$out/nats/Dockerfile"
 		quietly container build --tag "$nats" "$out/nats"
 	fi
@@ -174,11 +173,11 @@ compose() {
 	await "two bridges are ready" both_ready
 	if role bridge-1 | grep -q leader; then leader=bridge-1 other=bridge-2; else leader=bridge-2 other=bridge-1; fi
 	as manager '{"targetURL":"https://receiver:8443/hook"}' subscriptions put sample -
-	events 1 20 | as publisher - publish -
+	events 1 20 | as publisher - publish - --id first
 	await "20 events arrive" arrived 20
 	say "stopping nats-3 and $leader, which leads (after ${SECONDS}s)"
 	quietly container stop --time 30 "$(name nats-3)" "$(name "$leader")"
-	events 21 40 | as publisher - publish -
+	events 21 40 | as publisher - publish - --id second
 	await "40 events arrive" arrived 40
 	role "$other" | grep -q leader || { say "$other does not lead"; exit 1; }
 	container logs "$(name receiver)" 2>&1 | grep -o 'n\\":[0-9]*' | grep -o '[0-9]*$' >"$out/came"
