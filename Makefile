@@ -11,6 +11,7 @@ FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race fmt tidy lint vuln check simulate mutants bench torture fuzz clean
+.PHONY: image image-test compose-test manifests deploy-test release
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
