@@ -79,22 +79,27 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	failed := b.measureAll(ctx)
+	r.Took = time.Since(r.Started).Seconds()
+	r.compare()
+	r.print(os.Stdout) // what there is, if not all could be measured
+	if s.json != "" {
+		failed = errors.Join(failed, r.write(s.json))
+	}
+	return failed
+}
+
+func (b *bench) measureAll(ctx context.Context) error {
 	for _, part := range []struct {
 		letters string
 		measure func(context.Context) error
-	}{{"abcd", b.throughput}, {"e", b.scale}, {"f", b.latency}} {
-		if !strings.ContainsAny(s.Only, part.letters) {
+	}{{"abcd", b.throughput}, {"f", b.latency}, {"e", b.scale}} {
+		if !strings.ContainsAny(b.Only, part.letters) {
 			continue
 		}
 		if err := part.measure(ctx); err != nil {
 			return fmt.Errorf("%s: %w", part.letters, errors.Join(err, context.Cause(ctx)))
 		}
-	}
-	r.Took = time.Since(r.Started).Seconds()
-	r.compare()
-	r.print(os.Stdout)
-	if s.json != "" {
-		return r.write(s.json)
 	}
 	return nil
 }

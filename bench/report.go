@@ -14,15 +14,14 @@ import (
 
 // report is what is printed, and with -json written.
 type report struct {
-	Started  time.Time     `json:"started"`
-	Took     float64       `json:"tookSeconds"`
-	Machine  machine       `json:"machine"`
-	Settings settings      `json:"settings"`
-	Loads    []*load       `json:"loads"`
-	Latency  []*latency    `json:"latency,omitempty"`
-	Memory   []*memory     `json:"memory,omitempty"`
-	Ratios   []ratio       `json:"ratios"`
-	deadline time.Duration // of the whole bench
+	Started  time.Time  `json:"started"`
+	Took     float64    `json:"tookSeconds"`
+	Machine  machine    `json:"machine"`
+	Settings settings   `json:"settings"`
+	Loads    []*load    `json:"loads"`
+	Latency  []*latency `json:"latency,omitempty"`
+	Memory   []*memory  `json:"memory,omitempty"`
+	Ratios   []ratio    `json:"ratios"`
 }
 
 type machine struct {
@@ -113,8 +112,10 @@ func (r *report) load(name string) *load {
 	return nil
 }
 
-// compare fills Ratios from what was measured.
+// compare fills Ratios from what was measured, and leaves out what was not.
 func (r *report) compare() {
+	r.Loads = slices.DeleteFunc(r.Loads, func(l *load) bool { return len(l.Rate) == 0 })
+	r.Latency = slices.DeleteFunc(r.Latency, func(l *latency) bool { return len(l.P50) == 0 })
 	rates := func(name, of, over string, low, high float64) {
 		if a, b := r.load(of), r.load(over); a != nil && b != nil {
 			r.Ratios = append(r.Ratios, newRatio(name, a.Rate, b.Rate, low, high))
