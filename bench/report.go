@@ -82,9 +82,9 @@ func median(values []float64) float64 {
 // the aim, 0 for none.
 func newRatio(name string, a, b []float64, low, high float64) ratio {
 	rounds := make([]float64, 0, len(a))
-	for i := range min(len(a), len(b)) {
-		if b[i] > 0 {
-			rounds = append(rounds, a[i]/b[i])
+	for i, x := range a {
+		if i < len(b) && b[i] > 0 {
+			rounds = append(rounds, x/b[i])
 		}
 	}
 	r := ratio{Name: name, Value: median(rounds)}

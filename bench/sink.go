@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -74,7 +74,7 @@ func runSink(ctx context.Context, s sinkSettings, ready func(any) error) error {
 	}
 	servers := [2]*http.Server{
 		{Handler: http.HandlerFunc(k.take), TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12},
-			ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)},
+			ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)},
 		{Handler: control, ReadHeaderTimeout: time.Minute},
 	}
 	failed := make(chan error, 2)
