@@ -58,3 +58,13 @@ func absolute(t *testing.T, path string) string {
 	}
 	return p
 }
+
+// docs/deploy.md promises each way in at most ten lines.
+func TestWaysAreShort(t *testing.T) {
+	blocks := strings.Split(readFile(t, "../../docs/deploy.md"), "```")
+	for i := 1; i < len(blocks); i += 2 {
+		if n := strings.Count(strings.TrimSpace(blocks[i]), "\n") + 1; n > 10 {
+			t.Errorf("this takes %d lines:\n%s", n, blocks[i])
+		}
+	}
+}
