@@ -1,0 +1,439 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log" //nolint:depguard // net/http wants one for what it says
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/internal/cluster"
+	"orderbridge/internal/testcert"
+)
+
+// site is a server, a bridge and endpoints.
+type site struct {
+	settings
+	dir    string
+	bus    *cluster.Cluster
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	ca     *testcert.CA
+	bridge *exec.Cmd
+	ended  chan struct{}
+
+	endpoints []*endpoint
+}
+
+func newSite(ctx context.Context, s settings, dir string) (*site, error) {
+	w := &site{settings: s, dir: dir}
+	self, err := os.Executable()
+	if err != nil {
+		return w, err
+	}
+	if w.bus, err = cluster.Start(ctx, cluster.Options{Nodes: 1, Dir: dir, Command: []string{self, nodeRole}}); err != nil {
+		return w, err
+	}
+	if w.nc, err = nats.Connect(w.bus.URL(0)); err != nil {
+		return w, fmt.Errorf("connect: %w", err)
+	}
+	if w.js, err = jetstream.New(w.nc, jetstream.WithPublishAsyncMaxPending(256)); err != nil {
+		return w, err
+	}
+	if w.ca, err = testcert.NewCA(); err != nil {
+		return w, err
+	}
+	roots := filepath.Join(dir, "roots.pem")
+	if err := os.WriteFile(roots, w.ca.PEM(), 0o600); err != nil {
+		return w, err
+	}
+	out, err := os.Create(filepath.Join(dir, "bridge.log"))
+	if err != nil {
+		return w, err
+	}
+	defer out.Close()
+	w.bridge = exec.Command(s.bridge, "serve") //nolint:gosec,noctx // the program that is measured; close ends it
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "ORDERBRIDGE_") {
+			w.bridge.Env = append(w.bridge.Env, v)
+		}
+	}
+	w.bridge.Env = append(w.bridge.Env, "ORDERBRIDGE_NATS_URL="+w.bus.URL(0), "ORDERBRIDGE_HTTP_LISTEN=127.0.0.1:0", "ORDERBRIDGE_TRUST_ROOTS="+roots,
+		"ORDERBRIDGE_EGRESS_ALLOW=127.0.0.0/8", "ORDERBRIDGE_LOG_LEVEL=warn")
+	w.bridge.Dir, w.bridge.Stdout, w.bridge.Stderr = dir, out, out
+	if err := w.bridge.Start(); err != nil {
+		return w, fmt.Errorf("start orderbridge: %w", err)
+	}
+	w.ended = make(chan struct{})
+	go func() {
+		_ = w.bridge.Wait() // close looks at the exit code
+		close(w.ended)
+	}()
+	return w, w.until(ctx, time.Minute, "the bridge leads", func() bool {
+		kv, err := w.js.KeyValue(ctx, "lease")
+		if err != nil {
+			return false
+		}
+		_, err = kv.Get(ctx, "leader")
+		return err == nil
+	})
+}
+
+func (w *site) close() (err error) {
+	for _, e := range w.endpoints {
+		e.close()
+	}
+	if w.ended != nil {
+		_ = w.bridge.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-w.ended:
+			if !w.bridge.ProcessState.Success() {
+				err = fmt.Errorf("the bridge ended with: %s\n%s", w.bridge.ProcessState, w.logEnd())
+			}
+		case <-time.After(30 * time.Second):
+			_ = w.bridge.Process.Kill()
+			<-w.ended
+			err = errors.New("the bridge did not end within 30 s")
+		}
+	}
+	if w.nc != nil {
+		w.nc.Close()
+	}
+	if w.bus != nil {
+		w.bus.Close()
+	}
+	return err
+}
+
+func (w *site) logEnd() string {
+	text, err := os.ReadFile(filepath.Join(w.dir, "bridge.log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-2000):])
+}
+
+// until polls.
+func (w *site) until(ctx context.Context, within time.Duration, what string, ok func() bool) error {
+	start := time.Now()
+	for !ok() {
+		if time.Since(start) > within {
+			return fmt.Errorf("not within %s: %s", within, what)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-w.ended:
+			return fmt.Errorf("the bridge has ended\n%s", w.logEnd())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// wait lets time pass.
+func (w *site) wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// ---- records
+
+// put stores records, many at a time, and returns when each was confirmed.
+func (w *site) put(ctx context.Context, values map[string]string) (map[string]time.Time, error) {
+	type sent struct {
+		id  string
+		ack jetstream.PubAckFuture
+	}
+	confirmed := map[string]time.Time{}
+	var under []sent
+	settle := func(n int) error {
+		for len(under) > n {
+			s := under[0]
+			under = under[1:]
+			select {
+			case <-s.ack.Ok():
+				confirmed[s.id] = time.Now()
+			case err := <-s.ack.Err():
+				return fmt.Errorf("put %s: %w", s.id, err)
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return nil
+	}
+	for id, value := range values {
+		ack, err := w.js.PublishAsync("$KV.subscriptions."+id, []byte(value))
+		if err != nil {
+			return nil, fmt.Errorf("put %s: %w", id, err)
+		}
+		under = append(under, sent{id, ack})
+		if err := settle(200); err != nil {
+			return nil, err
+		}
+	}
+	return confirmed, settle(0)
+}
+
+// states counts the states that the statuses tell.
+func (w *site) states(ctx context.Context) (map[string]int, error) {
+	kv, err := w.js.KeyValue(ctx, "subscription_status")
+	if err != nil {
+		return nil, err
+	}
+	watch, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, err
+	}
+	defer watch.Stop()
+	states := map[string]int{}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case e := <-watch.Updates():
+			if e == nil {
+				return states, nil
+			}
+			var s struct{ State string }
+			if strings.HasPrefix(e.Key(), "fence.") || json.Unmarshal(e.Value(), &s) != nil {
+				continue
+			}
+			states[s.State]++
+		}
+	}
+}
+
+// reach waits until n subscriptions are in one of the states.
+func (w *site) reach(ctx context.Context, within time.Duration, n int, states ...string) error {
+	last := map[string]int{}
+	err := w.until(ctx, within, fmt.Sprintf("%d subscriptions %v", n, states), func() bool {
+		got, err := w.states(ctx)
+		if err != nil {
+			return false
+		}
+		last = got
+		sum := 0
+		for _, s := range states {
+			sum += got[s]
+		}
+		return sum >= n
+	})
+	if err != nil {
+		return fmt.Errorf("%w; they are %v", err, last)
+	}
+	return nil
+}
+
+// ---- events
+
+// publish stores n events, at rate a second or (0) as fast as it goes; event i
+// is the nth change of an order, published for a topic.
+func (w *site) publish(ctx context.Context, n, rate int, event func(i int) (topic, order string, n int)) error {
+	start := time.Now()
+	var under []jetstream.PubAckFuture
+	settle := func(most int) error {
+		for len(under) > most {
+			select {
+			case <-under[0].Ok():
+			case err := <-under[0].Err():
+				return fmt.Errorf("publish: %w", err)
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			under = under[1:]
+		}
+		return nil
+	}
+	for i := range n {
+		if rate > 0 {
+			if err := w.wait(ctx, time.Until(start.Add(time.Duration(i)*time.Second/time.Duration(rate)))); err != nil {
+				return err
+			}
+		}
+		topic, order, k := event(i)
+		data := fmt.Appendf(nil, `{"orderId":%q,"eventType":"OrderChanged","n":%d,"sent":%d}`, order, k, time.Now().UnixNano())
+		ack, err := w.js.PublishAsync("orders."+topic+".OrderChanged."+order, data)
+		if err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
+		under = append(under, ack)
+		if err := settle(200); err != nil {
+			return err
+		}
+	}
+	return settle(0)
+}
+
+// written is the last sequence of each stream that the bridge writes.
+func (w *site) written(ctx context.Context) (map[string]uint64, error) {
+	out := map[string]uint64{}
+	for _, name := range []string{"KV_owed", "KV_subscription_status", "KV_lease", "DEAD_LETTERS"} {
+		s, err := w.js.Stream(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		info, err := s.Info(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = info.State.LastSeq
+	}
+	return out, nil
+}
+
+// ---- endpoints
+
+// endpoint is a TLS server of its own; it remembers what succeeded.
+type endpoint struct {
+	server *http.Server
+	url    string
+	over   chan struct{}
+
+	mu       sync.Mutex
+	reply    func(w http.ResponseWriter, gone <-chan struct{}) bool // false: it did not succeed
+	got      []arrival
+	requests []time.Time
+}
+
+// arrival is an event that succeeded.
+type arrival struct {
+	at      time.Time
+	path    string
+	order   string
+	n       int
+	latency time.Duration
+}
+
+func answer(status int, header ...string) func(http.ResponseWriter, <-chan struct{}) bool {
+	return func(w http.ResponseWriter, _ <-chan struct{}) bool {
+		for i := 0; i+1 < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		w.WriteHeader(status)
+		return status/100 == 2
+	}
+}
+
+func reset(http.ResponseWriter, <-chan struct{}) bool { panic(http.ErrAbortHandler) }
+
+// slow answers after a time; for ever, it hangs.
+func slow(after time.Duration) func(http.ResponseWriter, <-chan struct{}) bool {
+	return func(w http.ResponseWriter, gone <-chan struct{}) bool {
+		select {
+		case <-gone:
+			return reset(w, gone)
+		case <-time.After(after):
+			return answer(http.StatusOK)(w, gone)
+		}
+	}
+}
+
+func (w *site) endpoint(reply func(http.ResponseWriter, <-chan struct{}) bool) (*endpoint, error) {
+	cert, err := w.ca.Issue("127.0.0.1")
+	if err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it only binds
+	if err != nil {
+		return nil, fmt.Errorf("start an endpoint: %w", err)
+	}
+	e := &endpoint{url: "https://" + ln.Addr().String(), reply: reply, over: make(chan struct{})}
+	e.server = &http.Server{Handler: e, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}}
+	go func() { _ = e.server.ServeTLS(ln, "", "") }()
+	w.endpoints = append(w.endpoints, e)
+	return e, nil
+}
+
+func (e *endpoint) close() { _ = e.server.Close() }
+
+// now changes what the endpoint does.
+func (e *endpoint) now(reply func(http.ResponseWriter, <-chan struct{}) bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.reply = reply
+}
+
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	at := time.Now()
+	var event struct {
+		OrderID string `json:"orderId"`
+		N       int    `json:"n"`
+		Sent    int64  `json:"sent"`
+	}
+	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&event); err != nil {
+		http.Error(w, "not an event", http.StatusBadRequest)
+		return
+	}
+	e.mu.Lock()
+	e.requests = append(e.requests, at)
+	reply := e.reply
+	e.mu.Unlock()
+	if reply(w, r.Context().Done()) {
+		e.mu.Lock()
+		e.got = append(e.got, arrival{at, r.URL.Path, event.OrderID, event.N, at.Sub(time.Unix(0, event.Sent))})
+		e.mu.Unlock()
+	}
+}
+
+// arrived is what has succeeded since the nth success.
+func (e *endpoint) arrived(from int) []arrival {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.got[from:])
+}
+
+func (e *endpoint) count() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.got)
+}
+
+// asked is how many requests came, whatever became of them.
+func (e *endpoint) asked() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.requests)
+}
+
+// inOrder tells whether each order's changes came one after another from the
+// first on, each once, and how many events there were.
+func inOrder(got []arrival) error {
+	last := map[string]int{}
+	for _, a := range got {
+		key := a.path + " " + a.order
+		if a.n != last[key]+1 {
+			return fmt.Errorf("change %d of %s came after %d", a.n, key, last[key])
+		}
+		last[key] = a.n
+	}
+	return nil
+}
+
+func percentile(d []time.Duration, p float64) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(d))
+	return s[min(len(s)-1, int(p*float64(len(s))))]
+}
