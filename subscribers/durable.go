@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
 )
 
 // durables makes and finds the feed's durables on one stream: <prefix><epoch>-<n>,
@@ -148,12 +149,12 @@ func (d *durables) open(ctx context.Context, epoch, floor uint64, startAt func(f
 		}
 		position = max(position, f)
 	}
-	s, err := d.js.Stream(ctx, d.stream)
+	info, err := msgget.Info(ctx, d.js, d.stream)
 	if err != nil {
-		return durable{}, nil, 0, fmt.Errorf("stream %q: %w", d.stream, err)
+		return durable{}, nil, 0, err
 	}
-	state := s.CachedInfo().State
-	d.created = s.CachedInfo().Created
+	state := info.State
+	d.created = info.Created
 	if position > state.LastSeq {
 		return durable{}, nil, 0, fmt.Errorf("%w: %q ends at sequence %d, the bridge has settled up to %d; to begin at its end, stop all replicas, delete the consumers %s* of the stream and the key leader of the lease bucket",
 			errMadeAnew, d.stream, state.LastSeq, position, d.prefix)
@@ -177,11 +178,11 @@ func (d *durables) reopen(ctx context.Context, last durable, position, taken uin
 	if err != nil {
 		return durable{}, nil, err
 	}
-	s, err := d.js.Stream(ctx, d.stream)
+	info, err := msgget.Info(ctx, d.js, d.stream)
 	if err != nil {
-		return durable{}, nil, fmt.Errorf("stream %q: %w", d.stream, err)
+		return durable{}, nil, err
 	}
-	if info := s.CachedInfo(); !info.Created.Equal(d.created) {
+	if !info.Created.Equal(d.created) {
 		return durable{}, nil, fmt.Errorf("%w: it is of %s", errMadeAnew, info.Created)
 	} else if info.State.LastSeq < taken {
 		return durable{}, nil, fmt.Errorf("%w: it ends at sequence %d, event %d has been taken in", errMadeAnew, info.State.LastSeq, taken)

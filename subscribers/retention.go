@@ -2,23 +2,20 @@ package subscribers
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
 )
 
 // Retention implements bridge.Source. The way of a message is the longest of
 // its age against MaxAge, and of what came after it against MaxMsgs and MaxBytes
 // (with messages of average size).
 func (s *Source) Retention(ctx context.Context, fractions []float64) (bridge.Retention, error) {
-	call, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	st, err := s.o.JetStream.Stream(call, s.o.Stream)
+	info, err := msgget.Info(ctx, s.o.JetStream, s.o.Stream)
 	if err != nil {
-		return bridge.Retention{}, fmt.Errorf("stream %q: %w", s.o.Stream, err)
+		return bridge.Retention{}, err
 	}
-	info := st.CachedInfo()
 	state, limits := info.State, info.Config
 	r := bridge.Retention{First: state.FirstSeq, Beyond: make([]uint64, len(fractions))}
 	if state.Msgs == 0 {

@@ -72,11 +72,24 @@ func (s *Source) Get(ctx context.Context, seq uint64) (*bridge.Message, error) {
 		}
 	}
 	m, err := msgget.BySeq(ctx, s.o.JetStream, s.o.Stream, seq)
+	if errors.Is(err, bridge.ErrNotFound) {
+		// It is for good that an event is given up.
+		v, verr := s.bounds.get(ctx)
+		if verr == nil && seq >= v.first && !v.settled {
+			verr = errUnsettled
+		}
+		if verr != nil {
+			err = verr
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("event %d: %w", seq, err)
 	}
 	return m, nil
 }
+
+// errUnsettled: a former leader may have said that there is no such message.
+var errUnsettled = fmt.Errorf("%w for certain: a new one was elected a few seconds ago", msgget.ErrNoLeader)
 
 // reader keeps the place of one key between calls.
 type reader struct {
@@ -150,14 +163,15 @@ func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []str
 }
 
 // nothingSince asks the leader whether a matching message lies at or above
-// from. If none does it returns the stream's last sequence, else from-1. The
-// last sequence is taken first: what is stored after it is not spoken of.
+// from. If certainly none does it returns the stream's last sequence, else
+// from-1. The last sequence is taken first: what is stored after it is not
+// spoken of.
 func (s *Source) nothingSince(ctx context.Context, from uint64, filters []string) (through uint64, err error) {
-	_, last, err := s.bounds.get(ctx)
+	v, err := s.bounds.get(ctx)
 	if err != nil {
 		return 0, err
 	}
-	if last < from {
+	if v.last < from || !v.settled {
 		return from - 1, nil
 	}
 	if len(filters) == 0 {
@@ -172,7 +186,7 @@ func (s *Source) nothingSince(ctx context.Context, from uint64, filters []string
 			return from - 1, nil
 		}
 	}
-	return last, nil
+	return v.last, nil
 }
 
 func (s *Source) open(ctx context.Context, r *reader, from uint64, filters []string) error {
@@ -299,18 +313,16 @@ func (s *Source) Created(ctx context.Context) (time.Time, error) {
 
 // Bounds implements bridge.Source.
 func (s *Source) Bounds(ctx context.Context) (first, last uint64, err error) {
-	return s.bounds.get(ctx)
+	v, err := s.bounds.get(ctx)
+	return v.first, v.last, err
 }
 
-func (s *Source) info(ctx context.Context) (first, last uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	st, err := s.o.JetStream.Stream(ctx, s.o.Stream)
+func (s *Source) info(ctx context.Context) (view, error) {
+	info, err := msgget.Info(ctx, s.o.JetStream, s.o.Stream)
 	if err != nil {
-		return 0, 0, fmt.Errorf("stream %q: %w", s.o.Stream, err)
+		return view{}, err
 	}
-	state := st.CachedInfo().State
-	return state.FirstSeq, state.LastSeq, nil
+	return view{info.State.FirstSeq, info.State.LastSeq, msgget.Settled(info)}, nil
 }
 
 // sample is what a message has told about the times of the stream.
@@ -322,10 +334,11 @@ type sample struct {
 // SequenceAt implements bridge.Source: a binary search over the messages, whose
 // steps are remembered, so that calls for nearly equal times need none.
 func (s *Source) SequenceAt(ctx context.Context, t time.Time) (seq, last uint64, err error) {
-	first, last, err := s.bounds.get(ctx)
+	v, err := s.bounds.get(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
+	first, last := v.first, v.last
 	// All messages below low are stamped before t; found is the lowest known
 	// that is not, and none lies in [high, found).
 	low, high, found := first, last+1, last+1
@@ -339,6 +352,9 @@ func (s *Source) SequenceAt(ctx context.Context, t time.Time) (seq, last uint64,
 			mid = last // most questions are about now
 		}
 		m, err := msgget.Next(ctx, s.o.JetStream, s.o.Stream, mid, ">")
+		if errors.Is(err, bridge.ErrNotFound) && !v.settled {
+			err = errUnsettled
+		}
 		if errors.Is(err, bridge.ErrNotFound) {
 			high = mid
 			continue
@@ -386,27 +402,33 @@ func (s *Source) remember(m sample) {
 // bounds asks for the ends of the stream. Calls that come while a request is
 // under way share the next one: an answer is never older than its question.
 type bounds struct {
-	read func(context.Context) (first, last uint64, err error)
+	read func(context.Context) (view, error)
 
 	mu   sync.Mutex
 	busy bool
 	next *boundsCall
 }
 
-type boundsCall struct {
-	done        chan struct{}
+// view is what the leader says of the stream's ends.
+type view struct {
 	first, last uint64
-	err         error
+	settled     bool // no former leader can answer: what is not found is not there
 }
 
-func (b *bounds) get(ctx context.Context) (first, last uint64, err error) {
+type boundsCall struct {
+	done chan struct{}
+	view
+	err error
+}
+
+func (b *bounds) get(ctx context.Context) (view, error) {
 	b.mu.Lock()
 	if !b.busy {
 		b.busy = true
 		b.mu.Unlock()
-		first, last, err = b.read(ctx)
+		v, err := b.read(ctx)
 		b.pass()
-		return first, last, err
+		return v, err
 	}
 	if b.next == nil {
 		b.next = &boundsCall{done: make(chan struct{})}
@@ -415,9 +437,9 @@ func (b *bounds) get(ctx context.Context) (first, last uint64, err error) {
 	b.mu.Unlock()
 	select {
 	case <-c.done:
-		return c.first, c.last, c.err
+		return c.view, c.err
 	case <-ctx.Done():
-		return 0, 0, ctx.Err()
+		return view{}, ctx.Err()
 	}
 }
 
@@ -436,7 +458,7 @@ func (b *bounds) pass() {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
 		defer cancel()
-		c.first, c.last, c.err = b.read(ctx)
+		c.view, c.err = b.read(ctx)
 		close(c.done)
 		b.pass()
 	}()

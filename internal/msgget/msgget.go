@@ -1,5 +1,7 @@
-// Package msgget reads single messages from the leader of a stream. A direct
-// get may be answered by a replica that lags; STREAM.MSG.GET is not.
+// Package msgget reads from the leader of a stream: single messages, and its
+// state. A direct get may be answered by a replica that lags; STREAM.MSG.GET is
+// not, but by a leader that was cut off and does not know yet that there is
+// another (see Settled).
 package msgget
 
 import (

@@ -72,7 +72,7 @@ func (f *follower) run(ctx context.Context) error {
 func (f *follower) check(ctx context.Context) (last uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, followInterval)
 	defer cancel()
-	s, err := f.js.Stream(ctx, bucketStream(f.bucket))
+	info, err := msgget.Info(ctx, f.js, bucketStream(f.bucket))
 	if err != nil {
 		if errors.Is(err, jetstream.ErrStreamNotFound) && f.state != gone {
 			f.state = gone
@@ -80,7 +80,6 @@ func (f *follower) check(ctx context.Context) (last uint64, err error) {
 		}
 		return 0, err
 	}
-	info := s.CachedInfo()
 	if created := info.Created.UnixNano(); created != f.created {
 		if f.created != 0 {
 			f.log.Warn("bucket was made anew", "bucket", f.bucket, "created", info.Created)
@@ -97,11 +96,13 @@ func (f *follower) check(ctx context.Context) (last uint64, err error) {
 	// The last sequence may have no message (any more): what is still to be
 	// read ends at the last message that matches.
 	m, err := msgget.Last(ctx, f.js, bucketStream(f.bucket), bucketSubject(f.bucket, f.key))
-	if errors.Is(err, bridge.ErrNotFound) {
-		return f.seen, nil
-	}
-	if err != nil {
+	switch {
+	case err != nil && !errors.Is(err, bridge.ErrNotFound):
 		return 0, err
+	case (err != nil || m.Seq < info.State.LastSeq) && !msgget.Settled(info):
+		return 0, fmt.Errorf("bucket %q: %w for certain: a new one was elected a few seconds ago", f.bucket, msgget.ErrNoLeader)
+	case err != nil:
+		return f.seen, nil
 	}
 	return m.Seq, nil
 }

@@ -1,0 +1,79 @@
+package msgget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// A replica that hears nothing of its leader waits at least 4 s before it
+	// asks for votes. So a leader that most replicas have answered within this
+	// time is the only one.
+	contact = 3 * time.Second
+	// A former leader that is cut off gives up after 10 s without an answer.
+	oblivion = 15 * time.Second
+)
+
+// ErrNoLeader: there is no leader at present, or whoever answered may be a
+// former one. It passes by itself.
+var ErrNoLeader = errors.New("the stream has no leader at present")
+
+// Info reads the configuration and the state of a stream as its leader knows
+// them; ErrNoLeader if it was not surely the leader that answered. STREAM.INFO
+// alone is not enough: while a stream has no leader every replica answers, and
+// a leader that was cut off or stood still answers until it learns of its
+// successor. Both may lack what others have confirmed.
+func Info(ctx context.Context, js jetstream.JetStream, stream string) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	s, err := js.Stream(ctx, stream)
+	if err != nil {
+		return nil, fmt.Errorf("read the state of stream %q: %w", stream, err)
+	}
+	info := s.CachedInfo()
+	if why := doubt(info); why != "" {
+		return nil, fmt.Errorf("read the state of stream %q: %w: %s", stream, ErrNoLeader, why)
+	}
+	return info, nil
+}
+
+// doubt says why an answer may be that of another replica than the leader.
+func doubt(info *jetstream.StreamInfo) string {
+	c := info.Cluster
+	if c == nil || len(c.Replicas) == 0 && c.Leader != "" {
+		return "" // one replica
+	}
+	if c.Leader == "" {
+		return "it is being elected"
+	}
+	answered := 1
+	for _, r := range c.Replicas {
+		if r.Name == c.Leader {
+			return "a follower has answered"
+		}
+		if r.Active > 0 && r.Active < contact {
+			answered++
+		}
+	}
+	if 2*answered <= len(c.Replicas)+1 {
+		return fmt.Sprintf("%s hears of %d of %d others", c.Leader, answered-1, len(c.Replicas))
+	}
+	return ""
+}
+
+// Settled tells whether, by the answer of Info, no former leader can be left
+// that does not know it: only then does ErrNotFound of the other functions
+// mean that there is no such message.
+func Settled(info *jetstream.StreamInfo) bool {
+	c := info.Cluster
+	if c == nil || len(c.Replicas) == 0 || c.LeaderSince == nil {
+		return true
+	}
+	// One that was elected with the stream had no predecessor.
+	first := c.LeaderSince.Sub(info.Created) < contact
+	return first || info.TimeStamp.Sub(*c.LeaderSince) > oblivion
+}
