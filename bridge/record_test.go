@@ -465,6 +465,18 @@ func TestOriginAndDescribe(t *testing.T) {
 	}
 }
 
+func TestSecretHost(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"https://ERP.example.com:443/{orderId}?x=<orderId>": "erp.example.com", "https://h:8443": "h:8443", "http://h:80/": "http://h", "https://[::1]:8443/": "[::1]:8443",
+		"https://": "", "": "", "%": "",
+	} {
+		if got := SecretHost(url); got != want {
+			t.Errorf("%s: %q, want %q", url, got, want)
+		}
+	}
+}
+
 func TestSubscriptionInLogs(t *testing.T) {
 	t.Parallel()
 	s, _ := ParseSubscription("erp", []byte(`{"targetURL":"https://h/?t=hunter2","headers":{"X-Token":"hunter2"}}`), RecordPolicy{})

@@ -144,13 +144,17 @@ func (s *Subscription) Origin() string {
 }
 
 // SecretHost is the host of a URL in the form in which sealed values name it:
-// lower case, with the port only where it is not that of the scheme.
+// lower case, with the port only where it is not that of the scheme, and with
+// http:// before it where the connection is a plain one. "" if there is none.
 func SecretHost(target string) string {
 	u, err := url.Parse(target)
-	if err != nil {
+	if err != nil || u.Hostname() == "" {
 		return ""
 	}
-	return hostPort(strings.ToLower(u.Scheme), u)
+	if scheme := strings.ToLower(u.Scheme); scheme != "https" {
+		return scheme + "://" + hostPort(scheme, u)
+	}
+	return hostPort("https", u)
 }
 
 func hostPort(scheme string, u *url.URL) string {

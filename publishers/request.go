@@ -33,7 +33,7 @@ type endpoint struct {
 	static  []headerField // the record's own headers and its authentication
 	signer  *signer       // nil: nothing is signed
 	token   *tokenSource  // nil: no token is needed
-	sources *sources      // of what does not stand in the record
+	sources *sources      // the files that it was made from; nil: none
 	pool    *pool         // the connections
 	secrets []string      // what must never come back in an error text
 	checked atomic.Int64  // when the files of sources were last looked at, Unix nanoseconds
@@ -51,7 +51,7 @@ func compileEndpoint(s *bridge.Subscription, from *sources) (*endpoint, error) {
 	if more == nil {
 		more = &bridge.SubscriptionMore{}
 	}
-	e := &endpoint{method: s.Method, payload: s.Payload, sources: from}
+	e := &endpoint{method: s.Method, payload: s.Payload}
 	if e.method == "" {
 		e.method = http.MethodPost
 	}

@@ -56,12 +56,20 @@ func (e *tokenError) Unwrap() error { return e.err }
 func newTokenSource(a *bridge.Auth, secret string, transport http.RoundTripper, userAgent []string) *tokenSource {
 	return &tokenSource{
 		config: clientcredentials.Config{ClientID: a.ClientID, ClientSecret: secret, TokenURL: a.TokenURL, Scopes: a.Scopes},
-		host:   bridge.SecretHost(a.TokenURL),
+		host:   hostOf(a.TokenURL),
 		client: &http.Client{
 			Transport:     tokenTransport{transport, userAgent},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+}
+
+func hostOf(target string) string {
+	u, err := url.Parse(target)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // get returns a token that is none of refused; "" refuses none.

@@ -236,8 +236,8 @@ func (e *endpoint) roundTrip(ctx context.Context, r request, token string) (*htt
 	return e.pool.transport.RoundTrip(r.http(ctx))
 }
 
-// compiled is what is kept of a revision of a record: its endpoint, made anew
-// when a file that it was made from has changed.
+// compiled is what is kept of a revision of a record that was made from files:
+// its endpoint, made anew when one of them has changed.
 type compiled struct {
 	endpoint atomic.Pointer[endpoint]
 	mu       sync.Mutex // held while it is made anew
@@ -250,8 +250,8 @@ const recheck = time.Second
 func (w *Webhook) endpoint(s *bridge.Subscription) (*endpoint, error) {
 	kept, err := s.Compiled(func(s *bridge.Subscription) (any, error) {
 		e, err := w.compile(s)
-		if err != nil {
-			return nil, err
+		if err != nil || e.sources == nil {
+			return e, err
 		}
 		c := &compiled{}
 		c.endpoint.Store(e)
@@ -260,7 +260,10 @@ func (w *Webhook) endpoint(s *bridge.Subscription) (*endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := kept.(*compiled)
+	c, ok := kept.(*compiled)
+	if !ok {
+		return kept.(*endpoint), nil
+	}
 	e := c.endpoint.Load()
 	if e.fresh(w.options.Now()) {
 		return e, nil
@@ -284,7 +287,7 @@ func (w *Webhook) endpoint(s *bridge.Subscription) (*endpoint, error) {
 // fresh reports whether the files need not be looked at.
 func (e *endpoint) fresh(now time.Time) bool {
 	age := now.UnixNano() - e.checked.Load()
-	return len(e.sources.files) == 0 || age >= 0 && age < int64(recheck)
+	return age >= 0 && age < int64(recheck)
 }
 
 // failed has the files looked at before the next attempt.
@@ -322,7 +325,10 @@ func (w *Webhook) compile(s *bridge.Subscription) (*endpoint, error) {
 		e.hide(querySecrets(a.TokenURL)...)
 		e.token = newTokenSource(a, secret, e.pool.transport, w.userAgent)
 	}
-	e.checked.Store(now.UnixNano())
+	if len(from.files) > 0 {
+		e.sources = from
+		e.checked.Store(now.UnixNano())
+	}
 	return e, nil
 }
 

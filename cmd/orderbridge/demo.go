@@ -53,10 +53,13 @@ and print each delivery as it arrives. Nothing is left behind.`,
 // demoTime bounds the demo.
 const demoTime = 30 * time.Second
 
+// demoSecret signs what crm gets.
+const demoSecret = "whsec_ZGVtby1zZWNyZXQtb2Ytb3JkZXJicmlkZ2UtMQ=="
+
 // demoSubscriptions are put one after the other; %s is the receiver's URL.
 var demoSubscriptions = []struct{ id, record, about string }{
 	{"lookup", `{"targetURL":"%s/lookup?orderId={orderId}","method":"GET"}`, "told which order changed"},
-	{"crm", `{"targetURL":"%s/crm/events","retry":{"schedule":["PT1S","PT2S","PT5S"]}}`, "gets each event as it was published; fails twice first"},
+	{"crm", `{"targetURL":"%s/crm/events","signing":{"secrets":["` + demoSecret + `"]},"retry":{"schedule":["PT1S","PT2S","PT5S"]}}`, "gets each event as it was published; fails twice first"},
 	{"warehouse", `{"targetURL":"%s/orders/{orderId}","method":"PUT"}`, "gets each event under its order"},
 }
 
@@ -205,10 +208,32 @@ func (d *demo) summary(ctx context.Context, published int) error {
 	fmt.Fprintf(out, "  %4d delivered, of them %d after a retry: its order waited, the others went on\n", f.Delivered, min(f.Retried, 1))
 	fmt.Fprintf(out, "  %4d attempts failed, %d retried\n", f.Failed, f.Retried)
 	fmt.Fprintf(out, "  %4d dead letters\n", f.Dead)
+	d.signature()
 	if f.Matched != expected || f.Delivered+f.Dead != f.Matched || f.Failed != f.Retried+f.Dead {
 		return errors.New("these figures do not add up")
 	}
 	return nil
+}
+
+// signature shows a signed request, and how a receiver verifies it.
+func (d *demo) signature() {
+	d.receiver.mu.Lock()
+	defer d.receiver.mu.Unlock()
+	out := d.cmd.OutOrStdout()
+	fmt.Fprintf(out, "\n%s, signed with %s\n", bold(d.cmd, "A request that crm got"), demoSecret)
+	fmt.Fprintf(out, "  POST /crm/events\n")
+	for _, name := range []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"} {
+		fmt.Fprintf(out, "  %s: %s\n", name, d.receiver.signed.Get(name))
+	}
+	fmt.Fprintf(out, "\n  %s\n", bytes.TrimSpace(d.receiver.body))
+	_, _ = io.WriteString(out, `
+The signature is "v1," and this, where key is the secret behind whsec_, decoded from base64:
+  Go          mac := hmac.New(sha256.New, key); fmt.Fprintf(mac, "%s.%s.%s", id, timestamp, body)
+              base64.StdEncoding.EncodeToString(mac.Sum(nil))
+  JavaScript  createHmac("sha256", key).update(`+"`${id}.${timestamp}.`"+`).update(body).digest("base64")
+  Python      b64encode(hmac.digest(key, f"{id}.{timestamp}.".encode() + body, "sha256"))
+docs/webhook-contract.md has the whole of it, and all else that a receiver needs to know.
+`)
 }
 
 func (d *demo) tryNext() {
@@ -243,6 +268,9 @@ type demoReceiver struct {
 	mu    sync.Mutex
 	fails int // answers of 503 that are left for the first order of crm
 	order string
+
+	signed http.Header // of the last request of crm
+	body   []byte
 }
 
 // startDemoReceiver listens with a certificate of an authority made for this
@@ -292,6 +320,7 @@ func (r *demoReceiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer r.mu.Unlock()
 	note := ""
 	if strings.HasPrefix(req.URL.Path, "/crm/") {
+		r.signed, r.body = req.Header, body
 		if r.order == "" {
 			r.order = order
 		}

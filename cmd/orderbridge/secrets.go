@@ -71,8 +71,8 @@ func newSecretsSeal() *cobra.Command {
 		Short: "Seal a value from stdin for one subscription and one host",
 		Long: `Read a value from stdin and print it sealed, for a record. It can be opened by
 the bridge only, and is refused in another subscription or for another host: that
-of targetURL, or for auth.clientSecret that of tokenURL, with its port unless it
-is the usual one.`,
+of targetURL, or for auth.clientSecret that of tokenURL, with its port unless it is
+the usual one, and with http:// before it for a plain connection.`,
 		Example: `  printf %s "$PASSWORD" | orderbridge secrets seal --subscription acme --host erp.example.com --to age1…`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
