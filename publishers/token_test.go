@@ -234,8 +234,8 @@ func TestContractC12FailingTokenServer(t *testing.T) {
 				_, _ = io.Copy(io.Discard, r.Body) // only then the end of the connection is seen
 				<-r.Context().Done()
 			}},
-		"503":       {reason: "503 Service Unavailable: later", answer: func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "later", 503) }},
-		"redirect":  {reason: "302 Found", answer: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, private.URL, 302) }},
+		"503":       {reason: "503 Service Unavailable: later", answer: func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "later", http.StatusServiceUnavailable) }},
+		"redirect":  {reason: "302 Found", answer: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, private.URL, http.StatusFound) }},
 		"no token":  {reason: "missing access_token", answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) }},
 		"no JSON":   {reason: "cannot parse json", answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `<html>`) }},
 		"bad token": {reason: "cannot stand in a header", answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"access_token":"hunter2\r\nX: y"}`) }},
@@ -243,7 +243,7 @@ func TestContractC12FailingTokenServer(t *testing.T) {
 			fmt.Fprintf(w, `{"access_token":"t","x":"%s"}`, strings.Repeat("x", 1<<20))
 		}},
 		"echo": {reason: "400 Bad Request: s= [redacted] [redacted]", answer: func(w http.ResponseWriter, r *http.Request) {
-			http.Error(w, "s= "+r.FormValue("client_secret")+" "+url.QueryEscape("s3cret&/ü"), 400)
+			http.Error(w, "s= "+r.FormValue("client_secret")+" "+url.QueryEscape("s3cret&/ü"), http.StatusBadRequest)
 		}},
 		"unknown cert": {change: func(_ *authority, d *bridge.Delivery) { d.Subscription.More.Auth.TokenURL = selfSigned(t).URL }, reason: "unknown authority"},
 		"private place": {change: func(_ *authority, d *bridge.Delivery) {
@@ -322,7 +322,7 @@ func TestBearer(t *testing.T) {
 	t.Parallel()
 	server := receiver(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer abc/+=" {
-			http.Error(w, "got "+r.Header.Get("Authorization"), 401)
+			http.Error(w, "got "+r.Header.Get("Authorization"), http.StatusUnauthorized)
 		}
 	})
 	d := delivery(server.URL)
