@@ -11,10 +11,10 @@ import (
 )
 
 // FanOut is a Watermill Subscriber that decorates the feed: it takes events
-// and gives deliveries, one message for each that may run now. Ack means
-// delivered, or that Report has told what else became of it; Nack a failed
-// attempt. When an event's last delivery is settled, FanOut acks the event.
-// Which delivery runs when is decided by the core.
+// and gives deliveries, one message for each that may run now. Its middleware
+// Settle, the outermost of the router, takes back what became of each. When an
+// event's last delivery is settled, FanOut acks the event. Which delivery runs
+// when is decided by the core.
 type FanOut struct {
 	t     *term
 	out   chan *message.Message
@@ -51,54 +51,83 @@ type runKey struct{}
 type run struct {
 	a       *attempt
 	cancel  context.CancelFunc
-	mu      sync.Mutex
-	outcome *Outcome
+	outcome *Outcome // only the handler's goroutine touches it
+}
+
+func runOf(ctx context.Context) *run {
+	r, _ := ctx.Value(runKey{}).(*run)
+	return r
 }
 
 // Report tells the fan-out what became of the delivery whose message has this
-// context. Whoever reports acks the message: the debt has passed to the ledger.
+// context, other than that it was delivered. Whoever reports acks the message:
+// the debt passes to the ledger.
 func Report(ctx context.Context, o Outcome) {
-	if r, ok := ctx.Value(runKey{}).(*run); ok {
-		r.mu.Lock()
+	if r := runOf(ctx); r != nil {
 		r.outcome = &o
-		r.mu.Unlock()
 	}
 }
 
 // Reported is what was reported, Delivered if nothing was.
 func Reported(ctx context.Context) Outcome {
-	if r, ok := ctx.Value(runKey{}).(*run); ok {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.outcome != nil {
-			return *r.outcome
-		}
+	if r := runOf(ctx); r != nil && r.outcome != nil {
+		return *r.outcome
 	}
 	return Outcome{Verdict: Delivered}
 }
 
-// attempt makes a message of a delivery and waits for what becomes of it. The
-// message's context ends with the time that the record gives an attempt, or
-// that of the lease (R10).
+// Settle is the middleware through which deliveries come back to the core.
+// Outermost, so that nothing in between can lose one.
+func (f *FanOut) Settle(next message.HandlerFunc) message.HandlerFunc {
+	return func(m *message.Message) ([]*message.Message, error) {
+		produced, err := next(m)
+		o := Reported(m.Context())
+		if err != nil && o.Verdict == Delivered {
+			o = Outcome{Verdict: Retry, Reason: "the handler failed: " + err.Error()}
+		}
+		f.end(runOf(m.Context()), o)
+		return produced, err
+	}
+}
+
+// attempt makes a message of a delivery. The message's context ends with the
+// time that the record gives an attempt, or that of the lease (R10).
 func (f *FanOut) attempt(a *attempt) {
-	t := f.t
 	timeout := a.Delivery.Subscription.AttemptTimeout()
 	if a.Delivery.Event == nil {
 		timeout += callTimeout // to read it
 	}
-	ctx, cancel := context.WithTimeout(t.guard.context(), timeout)
+	ctx, cancel := context.WithTimeout(f.t.guard.context(), timeout)
 	r := &run{a: a, cancel: cancel}
 	a.token = r
 	f.tasks.Add(1)
-	go func() {
-		defer f.tasks.Done()
-		defer cancel()
-		o, ev := f.attemptNow(ctx, r)
-		t.post(func() { t.ended(a, o, ev) })
-	}()
+	if a.Delivery.Event != nil && !filtered(&a.Delivery) {
+		select {
+		case f.out <- f.message(ctx, r):
+			return
+		default: // the router is busy: somebody else waits for it
+		}
+	}
+	go f.prepare(ctx, r)
 }
 
-func (f *FanOut) attemptNow(ctx context.Context, r *run) (Outcome, *Event) {
+// end brings an attempt back to the core.
+func (f *FanOut) end(r *run, o Outcome) {
+	r.cancel()
+	f.t.post(func() { f.t.ended(r.a, o, r.a.Delivery.Event) })
+	f.tasks.Done()
+}
+
+func (f *FanOut) message(ctx context.Context, r *run) *message.Message {
+	d := &r.a.Delivery
+	m := message.NewMessage(d.ID(), d.Event.Data)
+	m.SetContext(context.WithValue(WithDelivery(ctx, d), runKey{}, r))
+	return m
+}
+
+// prepare does what may take time before the router has the message: it reads
+// the event and evaluates the filter.
+func (f *FanOut) prepare(ctx context.Context, r *run) {
 	t := f.t
 	d := &r.a.Delivery
 	if d.Event == nil {
@@ -107,44 +136,34 @@ func (f *FanOut) attemptNow(ctx context.Context, r *run) (Outcome, *Event) {
 			if ctx.Err() != nil {
 				err = ErrCut
 			}
-			return Judge(err, d.Subscription.PerOrderURL()), nil
+			f.end(r, Judge(err, d.Subscription.PerOrderURL()))
+			return
 		}
 		d.Event = ev
 	}
 	wanted, err := t.wants(ctx, d)
 	switch {
 	case err != nil:
-		return Judge(err, false), d.Event
+		f.end(r, Judge(err, false))
+		return
 	case !wanted:
-		return Outcome{Verdict: Filtered}, d.Event
+		f.end(r, Outcome{Verdict: Filtered})
+		return
 	}
-	if most := t.b.o.MaxEventBytes; most > 0 && len(d.Event.Data) > most {
-		return Judge(&AttemptError{Fault: FaultRender, Reason: tooLarge(len(d.Event.Data), most)}, false), d.Event
-	}
-	m := message.NewMessage(d.ID(), d.Event.Data)
-	m.SetContext(context.WithValue(WithDelivery(ctx, d), runKey{}, r))
 	select {
-	case f.out <- m:
+	case f.out <- f.message(ctx, r):
 	case <-ctx.Done():
-		return Judge(ErrCut, false), d.Event
+		f.end(r, Judge(ErrCut, false))
 	}
-	o := Outcome{Verdict: Delivered}
-	select {
-	case <-m.Acked():
-	case <-m.Nacked():
-		o = Outcome{Verdict: Retry, Reason: "the handler failed"}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.outcome != nil {
-		o = *r.outcome
-	}
-	return o, d.Event
+}
+
+func filtered(d *Delivery) bool {
+	return d.Subscription.More != nil && d.Subscription.More.Filter != ""
 }
 
 // wants evaluates the filter of the delivery's subscription.
 func (t *term) wants(ctx context.Context, d *Delivery) (bool, error) {
-	if d.Subscription.More == nil || d.Subscription.More.Filter == "" {
+	if !filtered(d) {
 		return true, nil
 	}
 	wanted, err := t.b.o.Filter.Wants(ctx, d.Subscription.More.Filter, d.Event)

@@ -92,11 +92,16 @@ func (t *term) router() (*message.Router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the router: %w", err)
 	}
+	r.AddMiddleware(t.fan.Settle)
 	r.AddMiddleware(middleware.Recoverer)
 	r.AddMiddleware(t.b.o.Middleware...)
 	r.AddMiddleware(Owe)
 	r.AddConsumerHandler("deliver", "deliveries", t.fan, func(m *message.Message) error {
-		return t.b.o.Publisher.Publish(DeliveryOf(m.Context()).Subscription.ID, m)
+		d := DeliveryOf(m.Context())
+		if most := t.b.o.MaxEventBytes; most > 0 && len(d.Event.Data) > most {
+			return &AttemptError{Fault: FaultRender, Reason: tooLarge(len(d.Event.Data), most)}
+		}
+		return t.b.o.Publisher.Publish(d.Subscription.ID, m)
 	})
 	return r, nil
 }
