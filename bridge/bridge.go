@@ -336,6 +336,26 @@ func (f Figures) plus(g Figures) Figures {
 	return f
 }
 
+// Reread parses the newest revision of a record again, because what Parse warns
+// of has changed though the record has not; its status follows. Only the
+// leader does: another replica parses all records when it takes over.
+func (b *Bridge) Reread(ctx context.Context, subscription string) error {
+	t := b.term.Load()
+	if t == nil {
+		return nil
+	}
+	r, err := b.o.Records.Latest(ctx, subscription)
+	if errors.Is(err, ErrNotFound) || err == nil && r.Deleted {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read subscription %q again: %w", subscription, err)
+	}
+	_, problems := b.o.Parse(r.Key, r.Value)
+	t.post(func() { t.core.reread(r, problems) })
+	return nil
+}
+
 // ErrNotLeader says that another replica leads: only the leader takes commands.
 var ErrNotLeader = errors.New("this replica does not lead")
 

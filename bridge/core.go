@@ -317,7 +317,8 @@ func (c *core) rebuild(l *loaded) {
 		st := l.status[id]
 		s := c.newSub(id, st.Generation)
 		s.active, s.valid, s.suspended = st.Active, st.Valid, st.Suspended
-		s.applied, s.bucket, s.told = st.Revision, st.Bucket, announced{state: st.State, reason: st.Reason, since: st.Since, expired: st.Expired}
+		s.applied, s.bucket, s.told = st.Revision, st.Bucket, announced{state: st.State, reason: st.Reason, since: st.Since, expired: st.Expired,
+			said: append(Problems(st.Errors), st.Warnings...).digest()}
 		s.expired = st.Expired
 		if st.DeletedAt != nil {
 			s.deletedAt = *st.DeletedAt

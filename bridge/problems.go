@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +55,18 @@ func (p Problems) Error() string {
 		texts[i] = x.String()
 	}
 	return strings.Join(texts, "; ")
+}
+
+// digest tells problems apart, in whatever order errors stand among warnings.
+func (p Problems) digest() uint64 {
+	if len(p) == 0 {
+		return 0
+	}
+	h := fnv.New64a()
+	for _, x := range append(p.Errors(), p.Warnings()...) {
+		h.Write([]byte(x.Field + "\x00" + x.Message + "\x00"))
+	}
+	return h.Sum64()
 }
 
 // quote makes a value fit for one line of a message, at most 80 characters of it.

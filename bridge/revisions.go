@@ -42,6 +42,16 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 	}
 }
 
+// reread takes note of other warnings about the revision that is in force.
+func (c *core) reread(r Revision, problems Problems) {
+	s := c.subs[r.Key]
+	if c.dead || s == nil || s.bucket != r.Bucket || s.applied != r.Revision || s.busy || len(s.revs) > 0 || problems.Err() != nil || !s.valid {
+		return
+	}
+	s.problems = problems
+	s.changed()
+}
+
 // bucketMissing says that the records' bucket is gone, or there again. The last
 // directory stays in force: a missing bucket is not a deletion (R12).
 func (c *core) bucketMissing(missing bool) { c.missing = missing }

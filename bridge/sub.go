@@ -83,6 +83,7 @@ type announced struct {
 	warned  int
 	expired uint64
 	since   time.Time
+	said    uint64 // Problems.digest of the errors and warnings
 }
 
 // reader is what a subscription that reads remembers.
@@ -583,7 +584,7 @@ func (s *sub) statusEntry(revision uint64, bucket int64) *Status {
 	if s.warned > 0 {
 		st.Warnings = append(st.Warnings, Problem{Message: s.retentionText(s.warned), Warning: true})
 	}
-	s.told = announced{st.State, st.Reason, s.warned, s.expired, st.Since}
+	s.told = announced{st.State, st.Reason, s.warned, s.expired, st.Since, s.problems.digest()}
 	return &st
 }
 
@@ -603,7 +604,7 @@ func (c *core) flushStatus(s *sub) {
 	if s.busy || len(s.revs) > 0 || s.queued {
 		return // the revision's own status entry will say it
 	}
-	if state, reason := s.verdict(); state == s.told.state && reason == s.told.reason && s.warned == s.told.warned && s.expired == s.told.expired {
+	if state, reason := s.verdict(); state == s.told.state && reason == s.told.reason && s.warned == s.told.warned && s.expired == s.told.expired && s.problems.digest() == s.told.said {
 		return
 	}
 	if k := c.keys[writerKey(BucketStatus, s.id)]; k != nil {

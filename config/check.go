@@ -89,6 +89,9 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	if err := bridge.CheckSubjectLayout(c.SubjectLayout); err != nil {
 		k.wrong("SUBJECT_LAYOUT", err.Error(), "see its description in `orderbridge config`")
 	}
+	if !plain.MatchString(c.WebhookID) {
+		k.wrong("WEBHOOK_ID", "is no id of a subscription", "use 1 to 64 letters, digits, - and _")
+	}
 	k.within("WINDOW", c.Window, 1, 65536)
 	if c.MaxEventBytes != 0 {
 		k.within("MAX_EVENT_BYTES", c.MaxEventBytes, 1024, 64<<20)

@@ -47,6 +47,9 @@ type Config struct {
 	TrustRoots     string `split_words:"true" desc:"PEM file of CA certificates that endpoints may have beside the system's"`
 	Dev            bool   `default:"false" desc:"true: http and private certificates are allowed on loopback, and nowhere else"`
 
+	WebhookFile string `split_words:"true" desc:"configuration file of an automation API; its section webHook becomes a subscription and is followed"`
+	WebhookID   string `split_words:"true" default:"automation" desc:"id of the subscription that is made from it"`
+
 	Window        int `default:"4096" desc:"events taken from the bus and not yet settled, at most"`
 	MaxEventBytes int `split_words:"true" default:"0" desc:"largest event that is delivered, in bytes; 0: the server's max_payload - 16 KiB"`
 

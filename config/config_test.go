@@ -45,7 +45,7 @@ func TestDefaults(t *testing.T) {
 		Stream: "ORDERS", Subjects: List{"orders", "orders.>"}, SubscriptionsBucket: "subscriptions",
 		SubjectLayout: bridge.DefaultSubjectLayout, OrderIDPaths: bridge.DefaultOrderIDPaths, LegacyOrderIDPaths: bridge.DefaultLegacyOrderIDPaths,
 		EventTypePaths: bridge.DefaultTypePaths, TenantPaths: bridge.DefaultTenantPaths,
-		HTTPListen: "127.0.0.1:8080", Window: 4096, LogFormat: "text", ShutdownTimeout: Duration{20 * time.Second},
+		HTTPListen: "127.0.0.1:8080", WebhookID: "automation", Window: 4096, LogFormat: "text", ShutdownTimeout: Duration{20 * time.Second},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -59,7 +59,7 @@ func TestNames(t *testing.T) {
 	want := strings.Fields(`NATS_URL NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY NATS_INBOX NATS_LISTEN
 		DATA_DIR EMBEDDED_SYNC STREAM SUBJECTS SUBSCRIPTIONS_BUCKET PREFIX REPLICAS
 		SUBJECT_LAYOUT ORDER_ID_PATHS LEGACY_ORDER_ID_PATHS EVENT_TYPE_PATHS TENANT_PATHS HTTP_LISTEN
-		EGRESS_ALLOW ALLOW_HTTP ALLOW_TRUST_ALL SECRETS_DIR SEALING_KEY_FILE TRUST_ROOTS DEV WINDOW MAX_EVENT_BYTES LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
+		EGRESS_ALLOW ALLOW_HTTP ALLOW_TRUST_ALL SECRETS_DIR SEALING_KEY_FILE TRUST_ROOTS DEV WEBHOOK_FILE WEBHOOK_ID WINDOW MAX_EVENT_BYTES LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
 	var got []string
 	for _, v := range Table() {
 		got = append(got, strings.TrimPrefix(v.Name, Prefix+"_"))

@@ -21,6 +21,7 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/config"
+	"orderbridge/internal/automation"
 	"orderbridge/internal/boottime"
 	"orderbridge/internal/bus"
 	"orderbridge/internal/embedded"
@@ -44,6 +45,8 @@ type app struct {
 	js      jetstream.JetStream
 	names   store.Names
 	webhook *publishers.Webhook
+	records *store.Records
+	file    *automation.File // nil: none is configured
 	bridge  atomic.Pointer[bridge.Bridge]
 	waits   atomic.Pointer[string] // what the start waits for
 }
@@ -88,16 +91,30 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Run(ctx) })
 	g.Go(func() error { return a.takeCommands(ctx, b) })
+	if a.file != nil {
+		g.Go(func() error { return a.file.Run(ctx, a.records) })
+	}
 	started()
 	return g.Wait()
 }
 
 // wire makes the parts, from the bus to the endpoint.
 func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
+	var err error
+	if a.webhook, err = a.newWebhook(); err != nil {
+		return nil, err
+	}
+	if err := a.openFile(ctx); err != nil { // first: a bad one ends the start, with or without a bus
+		return nil, err
+	}
 	if err := a.connect(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.ensure(ctx); err != nil {
+		return nil, err
+	}
+	a.records = store.NewRecords(a.js, a.names.Subscriptions, a.log)
+	if err := a.startFile(ctx); err != nil {
 		return nil, err
 	}
 	stream, err := a.js.Stream(ctx, a.names.Stream)
@@ -117,9 +134,6 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.webhook, err = a.newWebhook(); err != nil {
-		return nil, err
-	}
 	holder, successor := a.holder()
 	b, err := bridge.New(bridge.Options{
 		Feed: func() (bridge.Feed, error) {
@@ -129,7 +143,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		Source:      source,
 		Ledger:      store.NewLedger(a.js, a.names),
 		Lease:       store.NewLease(a.js, a.names, a.log),
-		Records:     store.NewRecords(a.js, a.names.Subscriptions, a.log),
+		Records:     a.records,
 		DeadLetters: letters,
 		Alerts:      alerts,
 		Clock:       boottime.Clock{},
@@ -254,6 +268,7 @@ func (a *app) parse(subjects []string) func(string, []byte) (*bridge.Subscriptio
 		if s != nil {
 			problems = append(problems, s.CheckSubjects(a.names.Stream, subjects)...)
 			problems = append(problems, a.webhook.Check(s)...)
+			problems = append(problems, a.fileProblem(id)...)
 		}
 		return s, problems
 	}
@@ -329,6 +344,9 @@ func (a *app) readiness() health.Readiness {
 		r.Reasons = append(r.Reasons, "the bus is not connected")
 	}
 	r.Ready = len(r.Reasons) == 0
+	if a.file != nil && a.file.Problem() != "" {
+		r.Reasons = append(r.Reasons, a.file.Problem()) // its last good version is in force
+	}
 	return r
 }
 

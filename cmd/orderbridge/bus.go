@@ -26,6 +26,7 @@ const callTimeout = 10 * time.Second
 // session is a command's connection to the bus.
 type session struct {
 	cfg   *config.Config
+	log   *slog.Logger
 	nc    *nats.Conn
 	js    jetstream.JetStream
 	names store.Names
@@ -75,7 +76,7 @@ func connect(ctx context.Context, cfg *config.Config, log *slog.Logger) (*sessio
 		nc.Close()
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
-	return &session{cfg: cfg, nc: nc, js: js, names: storeOptions(cfg, log).Names()}, nil
+	return &session{cfg: cfg, log: log, nc: nc, js: js, names: storeOptions(cfg, log).Names()}, nil
 }
 
 func busOptions(cfg *config.Config, log *slog.Logger) bus.Options {

@@ -270,6 +270,7 @@ type hit struct {
 	body      []byte
 	status    int
 	gone      <-chan struct{} // the client has given up
+	clients   int             // certificates that the client has shown
 
 	order string // of the body, if it is an event of these tests
 	n     int
@@ -286,11 +287,17 @@ func receive(t testing.TB, reply func(h *hit) int) *receiver {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return receiveTLS(t, &tls.Config{Certificates: []tls.Certificate{cert}}, reply)
+}
+
+// receiveTLS is receive with TLS settings of its own.
+func receiveTLS(t testing.TB, settings *tls.Config, reply func(h *hit) int) *receiver {
+	t.Helper()
 	e := &receiver{over: make(chan struct{})}
 	e.answer(reply)
 	e.Server = httptest.NewUnstartedServer(http.HandlerFunc(e.serve))
 	e.Config.ErrorLog = log.New(io.Discard, "", 0)
-	e.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	e.TLS = settings
 	e.StartTLS()
 	t.Cleanup(func() {
 		close(e.over)
@@ -324,7 +331,7 @@ func (e *receiver) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	h := &hit{at: time.Now(), remote: r.RemoteAddr, method: r.Method, uri: r.RequestURI, header: r.Header, body: body, gone: r.Context().Done()}
+	h := &hit{at: time.Now(), remote: r.RemoteAddr, method: r.Method, uri: r.RequestURI, header: r.Header, body: body, gone: r.Context().Done(), clients: len(r.TLS.PeerCertificates)}
 	var ev struct {
 		OrderID string `json:"orderId"`
 		N       int    `json:"n"`

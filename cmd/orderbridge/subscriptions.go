@@ -17,7 +17,7 @@ import (
 
 func newSubscriptions() *cobra.Command {
 	cmd := newGroup("subscriptions", "Manage the subscription records",
-		newSubscriptionsList(), newSubscriptionsGet(), newSubscriptionsPut(), newSubscriptionsValidate(),
+		newSubscriptionsList(), newSubscriptionsGet(), newSubscriptionsPut(), newSubscriptionsValidate(), newSubscriptionsImport(),
 		newSubscriptionsActivate(true), newSubscriptionsActivate(false), newSubscriptionsDelete(), newSubscriptionsSchema())
 	cmd.Aliases = []string{"subscription", "sub", "subs"}
 	cmd.Long = `Manage the subscription records. They stand in the KV bucket that is named by

@@ -77,6 +77,23 @@ func (r *Records) Latest(ctx context.Context, key string) (bridge.Revision, erro
 	return rev, nil
 }
 
+// Put stores a value if the newest revision of the key still is expect (0:
+// there is none); bridge.ErrDeposed if not.
+func (r *Records) Put(ctx context.Context, key string, value []byte, expect uint64) (revision uint64, err error) {
+	kv, err := r.js.KeyValue(ctx, r.bucket)
+	if err != nil {
+		return 0, fmt.Errorf("open bucket %q: %w", r.bucket, err)
+	}
+	revision, err = kv.Update(ctx, key, value, expect)
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return 0, fmt.Errorf("store subscription %q: changed by somebody else: %w", key, bridge.ErrDeposed)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("store subscription %q: %w", key, err)
+	}
+	return revision, nil
+}
+
 func (r *Records) created(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
