@@ -223,6 +223,9 @@ func outage(ctx context.Context, w *site) error {
 	if err := w.reach(ctx, 60*time.Second, 1, "suspended"); err != nil {
 		return err
 	}
+	if err := w.wait(ctx, 5*time.Second); err != nil { // what was under way is written down
+		return err
+	}
 	mid, err := report(fmt.Sprintf("written for the first %d events, until suspended:", first), before)
 	if err != nil {
 		return err
@@ -413,6 +416,6 @@ func records(ctx context.Context, w *site) error {
 		return fmt.Errorf("%w: %d of %d missing", err, missing, len(must))
 	}
 	say("%d events published, %d of them after the put of their record: all arrived; latency p50 %s, p99 %s, most %s", len(events), len(must),
-		percentile(latest, 0.5).Round(time.Millisecond), percentile(latest, 0.99).Round(time.Millisecond), percentile(latest, 1).Round(time.Millisecond))
+		percentile(latest, 0.5).Round(10*time.Microsecond), percentile(latest, 0.99).Round(time.Millisecond), percentile(latest, 1).Round(time.Millisecond))
 	return nil
 }

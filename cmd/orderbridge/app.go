@@ -94,6 +94,7 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	if a.file != nil {
 		g.Go(func() error { return a.file.Run(ctx, a.records) })
 	}
+	g.Go(func() error { return a.leaveDeafServers(ctx) })
 	started()
 	return g.Wait()
 }

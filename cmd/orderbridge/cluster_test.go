@@ -206,6 +206,36 @@ func TestServersFailUnderTwoBridges(t *testing.T) {
 	t.Logf("%d events, none lost, %d requests, %d repeats", e.delivered(), e.count(), len(repeats))
 }
 
+// A server that is cut off from the others still answers pings. A bridge that
+// is connected to it alone goes to another one.
+func TestBridgeLeavesAServerThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	c := clustered(t)
+	js := jetStream(t, c.URL(0))
+	e := receive(t, nil)
+	ways, err := c.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range []int{0, 2} {
+		ways.Cut(i, true) // until it has connected to server 1
+	}
+	p := serving(t, ways.URLs())
+	for _, i := range []int{0, 2} {
+		ways.Cut(i, false)
+	}
+	subscribe(t, js, "s", record(e))
+	publishOne(t, js, "a", 1)
+	e.came(t, 1)
+	c.Isolate(1, true)
+	cutOff := time.Now()
+	publishOne(t, js, "a", 2)
+	p.said(40*time.Second, "another of its servers is tried")
+	e.came(t, 2)
+	t.Logf("delivers again %s after its server was cut off", time.Since(cutOff).Round(time.Millisecond))
+	c.Isolate(1, false)
+}
+
 // leaderOf is the number of the server that leads a stream.
 func leaderOf(t *testing.T, js jetstream.JetStream, stream string) int {
 	t.Helper()
