@@ -18,7 +18,7 @@ const (
 	oblivion = 15 * time.Second
 )
 
-// ErrNoLeader: there is no leader at present, or whoever answered may be a
+// ErrNoLeader says that there is no leader at present, or that whoever answered may be a
 // former one. It passes by itself.
 var ErrNoLeader = errors.New("the stream has no leader at present")
 
