@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -55,9 +54,14 @@ var issued = map[string][]string{
 
 const validity = 365 * 24 * time.Hour
 
-func certificates(dir string) error {
-	authority := filepath.Join(dir, "ca.crt")
-	if _, err := os.Stat(authority); err == nil {
+func certificates(path string) error {
+	const authority = "ca.crt"
+	dir, err := os.OpenRoot(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if _, err := dir.Stat(authority); err == nil {
 		return nil
 	}
 	ca, err := testcert.NewCAFor(validity)
@@ -73,15 +77,15 @@ func certificates(dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, name+".crt"), cert, 0o600); err != nil {
+		if err := dir.WriteFile(name+".crt", cert, 0o600); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, name+".key"), key, 0o600); err != nil {
+		if err := dir.WriteFile(name+".key", key, 0o600); err != nil {
 			return err
 		}
 	}
 	// Last: who sees it finds the others.
-	return os.WriteFile(authority, ca.PEM(), 0o600)
+	return dir.WriteFile(authority, ca.PEM(), 0o600)
 }
 
 func receive(ctx context.Context, certFile, keyFile, listen string) error {
