@@ -60,7 +60,7 @@ func certificates(path string) error {
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	if _, err := dir.Stat(authority); err == nil {
 		return nil
 	}
