@@ -12,6 +12,7 @@ type Delivery struct {
 	Generation   uint64 // of the subscription (R12)
 	Attempt      int    // 1 for the first
 	Redrive      bool   // put back by an operator: outside the order of its lane
+	Test         bool   // a sample that somebody asked for: no event of the bus
 }
 
 // ID is the same for every attempt of the delivery and another one for every

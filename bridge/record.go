@@ -659,7 +659,7 @@ func (r *recordReader) filter(field string, v gjson.Result) {
 var reservedHeaders = map[string]bool{
 	"User-Agent": true, "Content-Type": true, "Idempotency-Key": true,
 	"X-Signature": true, "X-Order-Id": true, "X-Event-Type": true, "X-Attempt": true,
-	"X-Redrive": true, "X-Replay": true, "Traceparent": true, "Tracestate": true,
+	"X-Redrive": true, "X-Replay": true, "X-Test": true, "Traceparent": true, "Tracestate": true,
 
 	"Host": true, "Content-Length": true, "Content-Encoding": true, "Accept-Encoding": true,
 	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Proxy-Authenticate": true,

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -239,6 +240,22 @@ func (s *Subscription) CheckSubjects(stream string, subjects []string) Problems 
 		}
 	}
 	return p
+}
+
+// Beyond returns the subject filters of the record that none of the given
+// filters covers; a record without filters hears all, which is ">".
+func (s *Subscription) Beyond(filters []string) []string {
+	own := s.Subjects
+	if len(own) == 0 {
+		own = []string{">"}
+	}
+	var beyond []string
+	for _, f := range own {
+		if !slices.ContainsFunc(filters, func(wide string) bool { return subjectSubsumes(wide, f) }) {
+			beyond = append(beyond, f)
+		}
+	}
+	return beyond
 }
 
 // compilation is a build that runs or has succeeded.

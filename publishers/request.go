@@ -217,8 +217,8 @@ func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time)
 	}
 
 	// One allocation for all values of one header each.
-	values := make([]string, 0, 12)
-	r.header = make(http.Header, 12+len(e.static))
+	values := make([]string, 0, 13)
+	r.header = make(http.Header, 13+len(e.static))
 	set := func(name, value string) {
 		values = append(values, value)
 		r.header[name] = values[len(values)-1 : len(values) : len(values)]
@@ -247,6 +247,9 @@ func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time)
 	}
 	if d.Redrive {
 		set("X-Redrive", "true")
+	}
+	if d.Test {
+		set("X-Test", "true")
 	}
 	if parent := eventHeader(d.Event, "traceparent"); validTraceparent(parent) {
 		set("Traceparent", parent)

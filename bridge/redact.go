@@ -1,0 +1,120 @@
+package bridge
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// The members of a record that may be shown as they stand. What is not named
+// here, a misspelled member of an invalid record included, is a secret.
+var (
+	openMembers = []string{
+		"id", "createdAt", "updatedAt", "targetURL", "method", "subjects", "eventTypes", "filter", "payload", "transform",
+		"connectionTimeout", "timeout", "retry", "ordering", "coalesce", "maxInFlight", "rateLimit", "startFrom", "status",
+		"tenant", "description", "labels",
+	}
+	openWithin = map[string][]string{
+		"auth": {"type", "username", "clientID", "tokenURL", "scopes"},
+		"tls":  {"trustAll", "trustFile", "clientCert", "keyFile", "minVersion"},
+	}
+)
+
+// Redaction says more exactly what may be shown of a record.
+type Redaction struct {
+	References bool // secrets that are given as env:…, file:… or sealed:… stay
+	Queries    bool // the constant values in the queries of URLs are secrets, too
+}
+
+// RedactRecord is the one place that makes a record fit to be shown: all else
+// stays as it stands, members in their order, but each value that is a secret,
+// or may be one, is "[redacted]", and so is the user info of a URL. The error
+// says that data is no JSON object, and shows nothing of it.
+func RedactRecord(data []byte, how Redaction) ([]byte, error) {
+	if !json.Valid(data) {
+		return nil, errors.New("the record is not JSON")
+	}
+	doc := gjson.ParseBytes(data)
+	if !doc.IsObject() {
+		return nil, errors.New("the record is not a JSON object")
+	}
+	var out bytes.Buffer
+	redactObject(&out, doc, func(name string, v gjson.Result) {
+		within, nested := openWithin[name]
+		switch {
+		case nested && v.IsObject():
+			redactObject(&out, v, func(name string, v gjson.Result) {
+				redactValue(&out, v, slices.Contains(within, name), how)
+			})
+		case name == "headers" && v.IsObject():
+			redactObject(&out, v, func(_ string, v gjson.Result) { redactValue(&out, v, false, how) })
+		default:
+			redactValue(&out, v, slices.Contains(openMembers, name), how)
+		}
+	})
+	return out.Bytes(), nil
+}
+
+func redactObject(out *bytes.Buffer, object gjson.Result, member func(name string, v gjson.Result)) {
+	out.WriteByte('{')
+	first := true
+	object.ForEach(func(k, v gjson.Result) bool {
+		if !first {
+			out.WriteByte(',')
+		}
+		first = false
+		out.WriteString(k.Raw)
+		out.WriteByte(':')
+		member(k.String(), v)
+		return true
+	})
+	out.WriteByte('}')
+}
+
+func redactValue(out *bytes.Buffer, v gjson.Result, open bool, how Redaction) {
+	switch text := v.Type == gjson.String; {
+	case open && text && strings.Contains(v.Str, "://"):
+		out.WriteString(quoteJSON(redactURL(v.Str, how.Queries)))
+	case open, how.References && text && IsReference(v.Str) && (strings.HasPrefix(v.Str, RefFile) || CheckReference("", v.Str) == nil):
+		out.WriteString(v.Raw)
+	case how.References && v.IsObject():
+		redactObject(out, v, func(_ string, v gjson.Result) { redactValue(out, v, false, how) })
+	case how.References && v.IsArray():
+		out.WriteByte('[')
+		for i, item := range v.Array() {
+			if i > 0 {
+				out.WriteByte(',')
+			}
+			redactValue(out, item, false, how)
+		}
+		out.WriteByte(']')
+	default:
+		out.WriteString(`"` + redacted + `"`)
+	}
+}
+
+var (
+	userInfo   = regexp.MustCompile(`(://)[^/?#]*@`)
+	queryValue = regexp.MustCompile(`([?&][^=&#]*=)[^&#{<]{6,}`)
+)
+
+func redactURL(text string, queries bool) string {
+	text = userInfo.ReplaceAllString(text, "$1"+redacted+"@")
+	if queries {
+		text = queryValue.ReplaceAllString(text, "$1"+redacted)
+	}
+	return text
+}
+
+func quoteJSON(s string) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // a string can always be encoded
+	return strings.TrimSuffix(b.String(), "\n")
+}

@@ -1,0 +1,45 @@
+package publishers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"orderbridge/bridge"
+)
+
+// probeTimeout bounds a probe, dial and handshake included.
+const probeTimeout = 10 * time.Second
+
+// Probe asks whether an endpoint answers: one HEAD request to exactly that URL,
+// through the guard, the trust and the transport of the deliveries. Any answer
+// is good, whatever its status; redirects are not followed. Otherwise the error
+// is a *bridge.AttemptError, with FaultConfig where the operator's policy
+// forbids to ask, or wraps bridge.ErrCut if ctx was cancelled.
+func (w *Webhook) Probe(ctx context.Context, target string) error {
+	if w.closed.Load() {
+		return fmt.Errorf("webhook publisher is closed: %w", bridge.ErrCut)
+	}
+	u, err := url.Parse(target)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return &bridge.AttemptError{Fault: bridge.FaultRender, Reason: "no URL that can be asked"}
+	}
+	if u.Scheme == "http" && !w.options.AllowHTTP && !w.options.Dev {
+		return &bridge.AttemptError{Fault: bridge.FaultConfig, Reason: errPlainHTTP.Error(), Err: errPlainHTTP}
+	}
+	bounded, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	r := request{method: http.MethodHead, url: u, header: http.Header{"User-Agent": w.userAgent}}
+	resp, err := w.standard.transport.RoundTrip(r.http(bounded))
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return cutOff(ctx)
+		}
+		return transportFailure(err, u.Host, probeTimeout, bridge.DefaultConnectTimeout)
+	}
+	_ = resp.Body.Close()
+	return nil
+}
