@@ -18,6 +18,7 @@ import (
 	"orderbridge/config"
 	"orderbridge/internal/bus"
 	"orderbridge/internal/store"
+	"orderbridge/publishers"
 )
 
 // callTimeout bounds one request of a command to the bus.
@@ -113,12 +114,21 @@ func (s *session) bucket(ctx context.Context, name string) (jetstream.KeyValue, 
 	defer cancel()
 	kv, err := s.js.KeyValue(ctx, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return nil, fmt.Errorf("there is no bucket %q; `orderbridge serve` makes it when it starts (is the prefix right? ORDERBRIDGE_PREFIX=%q)", name, s.cfg.Prefix)
+		return nil, s.noBucket(name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %q: %w", name, explain(err))
 	}
 	return kv, nil
+}
+
+func (s *session) noBucket(name string) error {
+	return fmt.Errorf("there is no bucket %q; `orderbridge serve` makes it when it starts (is the prefix right? ORDERBRIDGE_PREFIX=%q)", name, s.cfg.Prefix)
+}
+
+// catalog is the state of the bridge, all of it.
+func (s *session) catalog() *store.Catalog {
+	return store.NewCatalog(s.js, s.names, publishers.ParseDeadLetter)
 }
 
 // each calls fn for each present entry under the keys (none: all), as of now.

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderbridge/bridge"
-	"orderbridge/publishers"
+	"orderbridge/internal/store"
 )
 
 func newDeadLetters() *cobra.Command {
@@ -28,23 +28,21 @@ of dead letters, which list shows.`
 	return cmd
 }
 
-// letter is a dead letter as it lies in the stream.
-type letter struct {
-	Sequence uint64 `json:"deadLetter"`
-	bridge.DeadLetter
-}
-
 func (s *session) deadLetters(ctx context.Context) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	stream, err := s.js.Stream(ctx, s.names.DeadLetters)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("there is no stream %q; `orderbridge serve` makes it when it starts (is the prefix right? ORDERBRIDGE_PREFIX=%q)", s.names.DeadLetters, s.cfg.Prefix)
+		return nil, s.noDeadLetters()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open stream %q: %w", s.names.DeadLetters, explain(err))
 	}
 	return stream, nil
+}
+
+func (s *session) noDeadLetters() error {
+	return fmt.Errorf("there is no stream %q; `orderbridge serve` makes it when it starts (is the prefix right? ORDERBRIDGE_PREFIX=%q)", s.names.DeadLetters, s.cfg.Prefix)
 }
 
 // letterSubject is where the dead letters of a subscription lie; "" is all.
@@ -56,92 +54,38 @@ func (s *session) letterSubject(subscription string) string {
 }
 
 // letters reads the newest dead letters, oldest first; most <= 0 reads all.
-func (s *session) letters(ctx context.Context, subscription string, most int) ([]letter, error) {
-	stream, err := s.deadLetters(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (s *session) letters(ctx context.Context, subscription string, most int) ([]store.Letter, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	state := stream.CachedInfo().State
-	list := []letter{}
-	// Look back ever further, until enough lie ahead.
-	for window := uint64(max(most, 64)); state.Msgs > 0; window *= 4 {
-		start := state.FirstSeq
-		if most > 0 && state.LastSeq-state.FirstSeq >= window {
-			start = state.LastSeq - window + 1
+	list := []store.Letter{}
+	for before := uint64(0); ; {
+		limit := 1000
+		if most > 0 {
+			limit = min(limit, most-len(list))
 		}
-		consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-			FilterSubject: s.letterSubject(subscription), DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: start,
-			AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: 30 * time.Second,
-		})
+		newest, next, err := s.catalog().Letters(ctx, store.Everything(), subscription, before, limit)
+		if errors.Is(err, bridge.ErrNotFound) {
+			return nil, s.noDeadLetters()
+		}
 		if err != nil {
-			return nil, fmt.Errorf("read stream %q: %w", s.names.DeadLetters, explain(err))
+			return nil, explain(err)
 		}
-		info := consumer.CachedInfo()
-		pending := info.NumPending
-		if start > state.FirstSeq && pending < uint64(most) {
-			_ = stream.DeleteConsumer(ctx, info.Name) // it would end by itself
-			continue
+		list = append(list, newest...)
+		if next == 0 || most > 0 && len(list) >= most {
+			slices.Reverse(list)
+			return list, nil
 		}
-		for uint64(len(list)) < pending {
-			if list, err = fetchLetters(consumer, list, pending); err != nil {
-				return nil, fmt.Errorf("read stream %q: %w", s.names.DeadLetters, explain(err))
-			}
-		}
-		_ = stream.DeleteConsumer(ctx, info.Name) // it would end by itself
-		break
+		before = next
 	}
-	if most > 0 && len(list) > most {
-		list = list[len(list)-most:]
-	}
-	return list, nil
 }
 
-// fetchLetters appends the next of the letters that were pending.
-func fetchLetters(consumer jetstream.Consumer, list []letter, pending uint64) ([]letter, error) {
-	batch, err := consumer.Fetch(int(min(pending-uint64(len(list)), 500)), jetstream.FetchMaxWait(2*time.Second))
-	if err != nil {
-		return nil, err
+// letterAt reads one dead letter.
+func (s *session) letterAt(ctx context.Context, sequence uint64) (store.Letter, error) {
+	l, err := s.catalog().Letter(ctx, store.Everything(), sequence)
+	if errors.Is(err, bridge.ErrNotFound) {
+		return l, fmt.Errorf("there is no dead letter %d; `orderbridge dead-letters list` shows those there are", sequence)
 	}
-	n := len(list)
-	for msg := range batch.Messages() {
-		meta, err := msg.Metadata()
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, readLetter(meta.Sequence.Stream, msg.Data()))
-	}
-	if len(list) == n {
-		if err := batch.Error(); err != nil {
-			return nil, err
-		}
-		return nil, context.DeadlineExceeded
-	}
-	return list, nil
-}
-
-// readLetter keeps what can be read of an envelope; its sequence always can.
-func readLetter(sequence uint64, envelope []byte) letter {
-	d, err := publishers.ParseDeadLetter(envelope)
-	if err != nil {
-		d.Reason = err.Error()
-	}
-	return letter{sequence, d}
-}
-
-// letterAt reads one dead letter with its whole envelope.
-func (s *session) letterAt(ctx context.Context, stream jetstream.Stream, sequence uint64) (letter, *jetstream.RawStreamMsg, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	msg, err := stream.GetMsg(ctx, sequence)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return letter{}, nil, fmt.Errorf("there is no dead letter %d; `orderbridge dead-letters list` shows those there are", sequence)
-	}
-	if err != nil {
-		return letter{}, nil, fmt.Errorf("read dead letter %d: %w", sequence, explain(err))
-	}
-	return readLetter(msg.Sequence, msg.Data), msg, nil
+	return l, explain(err)
 }
 
 func newDeadLettersList() *cobra.Command {
@@ -204,18 +148,14 @@ meant for everybody.`,
 			if err != nil {
 				return err
 			}
-			stream, err := s.deadLetters(ctx)
+			l, err := s.letterAt(ctx, sequences[0])
 			if err != nil {
 				return err
 			}
-			_, msg, err := s.letterAt(ctx, stream, sequences[0])
-			if err != nil {
-				return err
+			if json.Valid(l.Envelope) {
+				return printJSON(cmd, l.Envelope)
 			}
-			if json.Valid(msg.Data) {
-				return printJSON(cmd, json.RawMessage(msg.Data))
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", msg.Data)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", l.Envelope)
 			return err
 		}),
 	}
@@ -293,17 +233,13 @@ lanes. Exit code 1 if one of them was refused; the reason is printed.`,
 }
 
 // chosen reads the dead letters that were selected.
-func (s *session) chosen(ctx context.Context, sel selection, sequences []uint64) ([]letter, error) {
+func (s *session) chosen(ctx context.Context, sel selection, sequences []uint64) ([]store.Letter, error) {
 	if sel.all || sel.subscription != "" {
 		return s.letters(ctx, sel.subscription, 0)
 	}
-	stream, err := s.deadLetters(ctx)
-	if err != nil {
-		return nil, err
-	}
-	letters := make([]letter, 0, len(sequences))
+	letters := make([]store.Letter, 0, len(sequences))
 	for _, n := range slices.Compact(sequences) {
-		l, _, err := s.letterAt(ctx, stream, n)
+		l, err := s.letterAt(ctx, n)
 		if err != nil {
 			return nil, err
 		}
@@ -368,7 +304,7 @@ func (s *session) purge(ctx context.Context, sel selection, sequences []uint64) 
 		return int(before - min(before, info.State.Msgs)), nil
 	}
 	for i, n := range sequences {
-		if _, _, err := s.letterAt(ctx, stream, n); err != nil {
+		if _, err := s.letterAt(ctx, n); err != nil {
 			return i, err
 		}
 		one, cancel := context.WithTimeout(ctx, callTimeout)

@@ -2,30 +2,22 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/store"
 )
 
 func newOwed() *cobra.Command {
 	cmd := newGroup("owed", "Show what is owed, why, and when it is tried next", newOwedList())
 	cmd.Example = "  orderbridge owed list"
 	return cmd
-}
-
-// debt is one entry of the ledger: an order that waits, or a subscription that
-// reads for itself.
-type debt struct {
-	Subscription string            `json:"subscription"`
-	Lane         *bridge.LaneEntry `json:"lane,omitempty"`
-	Reads        *bridge.Mark      `json:"reads,omitempty"`
 }
 
 func newOwedList() *cobra.Command {
@@ -54,7 +46,7 @@ the sequence from which it owes and the reason.`,
 			}
 			t := newTable("SUBSCRIPTION", "ORDER", "EVENTS", "ATTEMPTS", "NEXT", "STATUS", "REASON")
 			for _, d := range debts {
-				t.row(d.cells(time.Now())...)
+				t.row(cells(d, time.Now())...)
 			}
 			return t.print(cmd)
 		}),
@@ -63,43 +55,24 @@ the sequence from which it owes and the reason.`,
 	return cmd
 }
 
-func (s *session) debts(ctx context.Context, only []string) ([]debt, error) {
-	var keys []string
-	if len(only) == 1 {
-		if err := checkID(only[0]); err != nil {
-			return nil, err
-		}
-		keys = []string{only[0], only[0] + ".>"}
-	}
-	kv, err := s.bucket(ctx, s.names.Owed)
+func (s *session) debts(ctx context.Context, only []string) ([]store.Debt, error) {
+	subscription, err := optionalID(only)
 	if err != nil {
 		return nil, err
 	}
-	debts := []debt{}
-	err = each(ctx, kv, func(entry jetstream.KeyValueEntry) error {
-		id, _, isLane := strings.Cut(entry.Key(), ".")
-		d := debt{Subscription: id}
-		var into any
-		if isLane {
-			d.Lane = new(bridge.LaneEntry)
-			into = d.Lane
-		} else {
-			d.Reads = new(bridge.Mark)
-			into = d.Reads
-		}
-		if err := json.Unmarshal(entry.Value(), into); err != nil {
-			return fmt.Errorf("entry %q of bucket %q: %w", entry.Key(), kv.Bucket(), err)
-		}
-		// A mark with Live only says from where on the subscription is live again.
-		if d.Reads == nil || d.Reads.Live == 0 {
-			debts = append(debts, d)
-		}
-		return nil
-	}, keys...)
-	return debts, err
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	debts, _, err := s.catalog().Owed(ctx, store.Everything(), subscription, "", math.MaxInt32)
+	if errors.Is(err, bridge.ErrNotFound) {
+		return nil, s.noBucket(s.names.Owed)
+	}
+	if debts == nil {
+		debts = []store.Debt{}
+	}
+	return debts, explain(err)
 }
 
-func (d debt) cells(now time.Time) []string {
+func cells(d store.Debt, now time.Time) []string {
 	if d.Reads != nil {
 		reading := "all, from sequence " + strconv.FormatUint(d.Reads.From, 10)
 		if d.Reads.Until != nil {

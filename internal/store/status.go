@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -18,6 +19,7 @@ type Entry struct {
 	Key      string
 	Value    json.RawMessage
 	Revision uint64
+	Time     time.Time // the server's time stamp of the revision
 }
 
 // ReadEntry reads one entry of a bucket from the stream's leader; ErrNotFound if absent.
@@ -29,13 +31,14 @@ func ReadEntry(ctx context.Context, js jetstream.JetStream, bucket, key string) 
 	if err != nil {
 		return Entry{}, fmt.Errorf("read %q from bucket %q: %w", key, bucket, err)
 	}
-	return Entry{key, m.Data, m.Seq}, nil
+	return Entry{key, m.Data, m.Seq, m.Time}, nil
 }
 
-// ListEntries calls fn for each present entry of a bucket, in the order of
-// revisions, fences left out: what `subscriptions list` and `owed list` show.
-// A replica that lags may answer.
-func ListEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn func(Entry) error) error {
+// ListEntries calls fn for each present entry of a bucket under the keys (none:
+// all; wildcards as in subjects), in the order of revisions, fences left out:
+// what `subscriptions list` and `owed list` show. A replica that lags may
+// answer; ErrNotFound if there is no such bucket.
+func ListEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn func(Entry) error, keys ...string) error {
 	kv, err := js.KeyValue(ctx, bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return fmt.Errorf("bucket %q: %w", bucket, bridge.ErrNotFound)
@@ -45,7 +48,10 @@ func ListEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+	if len(keys) == 0 {
+		keys = []string{">"}
+	}
+	w, err := kv.WatchFiltered(ctx, keys, jetstream.IgnoreDeletes())
 	if err != nil {
 		return fmt.Errorf("list bucket %q: %w", bucket, err)
 	}
@@ -64,7 +70,7 @@ func ListEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn 
 			if strings.HasPrefix(e.Key(), fencePrefix) {
 				continue
 			}
-			if err := fn(Entry{e.Key(), e.Value(), e.Revision()}); err != nil {
+			if err := fn(Entry{e.Key(), e.Value(), e.Revision(), e.Created()}); err != nil {
 				return err
 			}
 		}

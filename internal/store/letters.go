@@ -1,0 +1,229 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
+)
+
+// Letter is a dead letter as it lies in its stream.
+type Letter struct {
+	Sequence uint64 `json:"deadLetter"`
+	bridge.DeadLetter
+	// Envelope is the whole letter, its event included. Letters leaves it out.
+	Envelope json.RawMessage `json:"-"`
+}
+
+const (
+	letterWindow = 256     // sequences that are looked back over first
+	letterPull   = 4 << 20 // bytes in flight
+	letterWait   = 5 * time.Second
+)
+
+// Letters returns the newest limit dead letters below the sequence before (0:
+// all), newest first, of one subscription or ("") of all, and before what to go
+// on: 0 if there are no more. Their events are left out. bridge.ErrNotFound if
+// the stream has never been made.
+func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string, before uint64, limit int) ([]Letter, uint64, error) {
+	filter := c.names.DeadLetterSubject + ".>"
+	if subscription != "" {
+		if !safeID.MatchString(subscription) {
+			return nil, 0, nil
+		}
+		filter = c.names.DeadLetterSubject + "." + subscription + ".>"
+	}
+	stream, err := c.letterStream(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	state := stream.CachedInfo().State
+	high := state.LastSeq
+	if before > 0 {
+		high = min(high, before-1)
+	}
+	r := letterReader{catalog: c, stream: stream, filter: filter, owners: owners{catalog: c, scope: scope}}
+	found := []Letter{}
+	for window := uint64(max(letterWindow, limit)); state.Msgs > 0 && high >= state.FirstSeq; window *= 4 {
+		low := state.FirstSeq
+		if high-low >= window {
+			low = high - window + 1
+		}
+		newest, err := r.read(ctx, low, high, limit-len(found)+1)
+		if err != nil {
+			return nil, 0, fmt.Errorf("read stream %q: %w", c.names.DeadLetters, err)
+		}
+		found = append(found, newest...)
+		if len(found) > limit {
+			return found[:limit], found[limit-1].Sequence, nil
+		}
+		high = low - 1
+	}
+	return found, 0, nil
+}
+
+func (c *Catalog) letterStream(ctx context.Context) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, c.names.DeadLetters)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = bridge.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open stream %q: %w", c.names.DeadLetters, err)
+	}
+	return stream, nil
+}
+
+type letterReader struct {
+	catalog *Catalog
+	stream  jetstream.Stream
+	filter  string
+	owners  owners
+}
+
+// read returns the newest letters of [low, high], at most that many, newest first.
+func (r *letterReader) read(ctx context.Context, low, high uint64, most int) ([]Letter, error) {
+	consumer, err := r.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		FilterSubject: r.filter, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: low,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: 30 * time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	info := consumer.CachedInfo()
+	defer func() { _ = r.stream.DeleteConsumer(context.WithoutCancel(ctx), info.Name) }() // it would end by itself
+	if info.NumPending == 0 {
+		return nil, nil
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxBytes(letterPull))
+	if err != nil {
+		return nil, err
+	}
+	defer messages.Stop()
+	var list []Letter
+	for range info.NumPending {
+		msg, err := messages.Next(jetstream.NextMaxWait(letterWait))
+		if errors.Is(err, nats.ErrTimeout) {
+			now, e := consumer.Info(ctx)
+			if e == nil && now.NumPending == 0 {
+				break // some went meanwhile
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return nil, err
+		}
+		if meta.Sequence.Stream > high {
+			break
+		}
+		l, own, err := r.catalog.letter(ctx, &r.owners, meta.Sequence.Stream, msg.Data())
+		if err != nil {
+			return nil, err
+		}
+		if own {
+			l.Event, l.Envelope = nil, nil
+			list = append(list, l)
+		}
+		if len(list) > 2*most {
+			list = slices.Delete(list, 0, len(list)-most)
+		}
+	}
+	slices.Reverse(list)
+	return list[:min(len(list), most)], nil
+}
+
+// letter keeps what can be read of an envelope, and says whether it lies in the scope.
+func (c *Catalog) letter(ctx context.Context, o *owners, sequence uint64, envelope []byte) (Letter, bool, error) {
+	d, err := c.parse(envelope)
+	if err != nil {
+		d.Reason = err.Error()
+	}
+	l := Letter{sequence, d, envelope}
+	if o.scope.all {
+		return l, true, nil
+	}
+	if d.Event != nil && d.Event.Tenant != "" && !o.scope.holds(d.Event.Tenant) {
+		return l, false, nil
+	}
+	own, err := o.hold(ctx, d.Subscription, d.Generation)
+	return l, own, err
+}
+
+// Letter reads one dead letter from the leader of its stream.
+func (c *Catalog) Letter(ctx context.Context, scope Scope, sequence uint64) (Letter, error) {
+	l, own := Letter{}, false
+	m, err := msgget.BySeq(ctx, c.js, c.names.DeadLetters, sequence)
+	if err == nil {
+		l, own, err = c.letter(ctx, &owners{catalog: c, scope: scope}, sequence, m.Data)
+	}
+	if err == nil && !own {
+		err = bridge.ErrNotFound
+	}
+	if err != nil {
+		return Letter{}, fmt.Errorf("read dead letter %d: %w", sequence, err)
+	}
+	return l, nil
+}
+
+// RedriveRequest and RedriveAnswer are what a Catalog and the leader exchange on
+// <Names.Commands>.redrive, as JSON.
+type RedriveRequest struct {
+	Subscription string `json:"subscription"`
+	Generation   uint64 `json:"generation"`
+	Sequence     uint64 `json:"sequence"` // in the stream of dead letters
+}
+
+// RedriveAnswer is the leader's answer.
+type RedriveAnswer struct {
+	Accepted bool   `json:"accepted"`
+	Reason   string `json:"reason,omitempty"` // why not
+}
+
+// Redrive asks the leader to put a dead letter back as owed by its
+// subscription. The error is a *RefusedError if it does not want to, ErrNoLeader
+// if nobody answers (it may have been accepted all the same), bridge.ErrNotFound
+// if there is no such letter in the scope.
+func (c *Catalog) Redrive(ctx context.Context, scope Scope, sequence uint64) (Letter, error) {
+	l, err := c.Letter(ctx, scope, sequence)
+	if err != nil {
+		return l, err
+	}
+	body, err := json.Marshal(RedriveRequest{l.Subscription, l.Generation, sequence})
+	if err != nil {
+		return l, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*apiTimeout)
+	defer cancel()
+	msg, err := c.js.Conn().RequestWithContext(ctx, c.names.Commands+".redrive", body)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return l, ErrNoLeader
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return l, fmt.Errorf("%w that answers within %s; it may have accepted all the same", ErrNoLeader, 2*apiTimeout)
+	case err != nil:
+		return l, fmt.Errorf("ask the leader: %w", err)
+	}
+	var answer RedriveAnswer
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		return l, fmt.Errorf("the leader's answer cannot be read: %w", err)
+	}
+	if !answer.Accepted {
+		return l, &RefusedError{answer.Reason}
+	}
+	return l, nil
+}
