@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -81,6 +82,14 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	}
 	k.within("REPLICAS", c.Replicas, 0, 5)
 	k.address("HTTP_LISTEN", c.HTTPListen)
+	if err := c.APITokens.check(); err != nil {
+		k.wrong("API_TOKENS", err.Error(), "give each token once, each under a name of its own")
+	}
+	for _, s := range c.TenantSubjects {
+		if !subject.MatchString(s) || strings.Count(s, "{tenant}") != 1 || !slices.Contains(strings.Split(s, "."), "{tenant}") {
+			k.wrong("TENANT_SUBJECTS", fmt.Sprintf("holds %q, which is no subject with {tenant} for one token", s), "write it as orders.{tenant}.>")
+		}
+	}
 	k.certificates("TRUST_ROOTS", c.TrustRoots)
 	if info, err := os.Stat(c.SecretsDir); c.SecretsDir != "" && (err != nil || !info.IsDir()) {
 		k.wrong("SECRETS_DIR", "names no directory that can be read", "give the path of a directory")

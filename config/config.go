@@ -37,7 +37,12 @@ type Config struct {
 	EventTypePaths     List   `split_words:"true" default:"eventType,eventName,type" desc:"where it holds the type of the event"`
 	TenantPaths        List   `split_words:"true" default:"tenant" desc:"where it holds the tenant, if neither the subject nor a header tells it"`
 
-	HTTPListen string `split_words:"true" default:"127.0.0.1:8080" desc:"address of /healthz, /readyz and /metrics"`
+	HTTPListen string `split_words:"true" default:"127.0.0.1:8080" desc:"address of the management API, /healthz, /readyz and /metrics"`
+
+	APITokens      Tokens `split_words:"true" desc:"who may call the management API: name:token or name:token:tenant, separated by commas; none: one is made in the data directory"`
+	APITokensFile  string `split_words:"true" redact:"path" desc:"file of further tokens, one a line"`
+	APIHosts       List   `split_words:"true" desc:"names under which the API may be called beside addresses and localhost, separated by commas; *: any"`
+	TenantSubjects List   `split_words:"true" desc:"subjects that the records of a tenant's token are confined to, as in orders.{tenant}.>, separated by commas; empty: by SUBJECT_LAYOUT"`
 
 	EgressAllow    CIDRs  `split_words:"true" desc:"private networks to which deliveries may go, CIDRs separated by commas"`
 	AllowHTTP      bool   `split_words:"true" default:"false" desc:"true: records may name http:// endpoints"`

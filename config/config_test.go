@@ -58,7 +58,7 @@ func TestNames(t *testing.T) {
 	clean(t)
 	want := strings.Fields(`NATS_URL NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY NATS_INBOX NATS_LISTEN
 		DATA_DIR EMBEDDED_SYNC STREAM SUBJECTS SUBSCRIPTIONS_BUCKET PREFIX REPLICAS
-		SUBJECT_LAYOUT ORDER_ID_PATHS LEGACY_ORDER_ID_PATHS EVENT_TYPE_PATHS TENANT_PATHS HTTP_LISTEN
+		SUBJECT_LAYOUT ORDER_ID_PATHS LEGACY_ORDER_ID_PATHS EVENT_TYPE_PATHS TENANT_PATHS HTTP_LISTEN API_TOKENS API_TOKENS_FILE API_HOSTS TENANT_SUBJECTS
 		EGRESS_ALLOW ALLOW_HTTP ALLOW_TRUST_ALL SECRETS_DIR SEALING_KEY_FILE TRUST_ROOTS DEV WEBHOOK_FILE WEBHOOK_ID WINDOW MAX_EVENT_BYTES LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
 	var got []string
 	for _, v := range Table() {
@@ -338,5 +338,77 @@ func TestTableShowsWhatIsSet(t *testing.T) {
 	}
 	if v := find("STREAM"); v.Set || v.Value != "ORDERS" {
 		t.Errorf("stream: %+v", v)
+	}
+}
+
+func TestTokensAreReadAndNeverShown(t *testing.T) {
+	clean(t)
+	const a, b = "0a9aeb44-654c-44dc-aa26-609ad318654d", "another-token-of-good-length"
+	file := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(file, []byte("# who\n\nacme:"+b+":acme\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(Prefix+"_API_TOKENS", "ops:"+a)
+	t.Setenv(Prefix+"_API_TOKENS_FILE", file)
+	c, _, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.AllAPITokens()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Tokens{{Name: "ops", Secret: a}, {Name: "acme", Secret: b, Tenant: "acme"}}, got); diff != "" {
+		t.Error(diff)
+	}
+	for _, row := range Table() {
+		if strings.Contains(row.Value, a) {
+			t.Errorf("%s shows a token", row.Name)
+		}
+		if row.Name == Prefix+"_API_TOKENS" && row.Value != "ops:[redacted]" {
+			t.Errorf("got %q", row.Value)
+		}
+	}
+}
+
+func TestBadTokensAreRefusedUnseen(t *testing.T) {
+	clean(t)
+	const secret = "hunter2hunter2hunter2"
+	for _, value := range []string{
+		secret, "a:" + secret + ":b:c", "a b:" + secret, "a:" + secret + ":te nant", "a:hunter2", "a:" + secret + ",a:x" + secret,
+		"a:" + secret + ",b:" + secret, "a:hunter2 hunter2 hunter2",
+	} {
+		t.Setenv(Prefix+"_API_TOKENS", value)
+		_, _, err := Load()
+		if err == nil || !strings.Contains(err.Error(), Prefix+"_API_TOKENS=") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: got %v", value, err)
+		}
+	}
+	t.Setenv(Prefix+"_API_TOKENS", "")
+	file := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(file, []byte("a:"+secret+"\nb "+secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(Prefix+"_API_TOKENS_FILE", file)
+	c, _, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AllAPITokens(); err == nil || !strings.Contains(err.Error(), "line 2") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTenantSubjectsHoldTheTenantOnce(t *testing.T) {
+	clean(t)
+	for _, value := range []string{"orders.>", "orders.{tenant}x.>", "{tenant}.{tenant}", "orders..{tenant}"} {
+		t.Setenv(Prefix+"_TENANT_SUBJECTS", value)
+		if _, _, err := Load(); err == nil || !strings.Contains(err.Error(), "TENANT_SUBJECTS") {
+			t.Errorf("%q: got %v", value, err)
+		}
+	}
+	t.Setenv(Prefix+"_TENANT_SUBJECTS", "orders.{tenant}.>,legacy.*.{tenant}")
+	if _, _, err := Load(); err != nil {
+		t.Error(err)
 	}
 }

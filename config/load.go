@@ -145,6 +145,8 @@ func (v variable) redact(text string) string {
 		return bridge.Secret(text).String()
 	case Servers:
 		return Servers(text).String()
+	case Tokens:
+		return redactTokens(text)
 	}
 	if v.field.Tag.Get("redact") == "path" && looksSecret(text) {
 		return "[redacted]"

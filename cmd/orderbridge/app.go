@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/config"
+	"orderbridge/internal/api"
 	"orderbridge/internal/automation"
 	"orderbridge/internal/boottime"
 	"orderbridge/internal/bus"
@@ -47,6 +49,7 @@ type app struct {
 	webhook *publishers.Webhook
 	records *store.Records
 	file    *automation.File // nil: none is configured
+	api     atomic.Pointer[api.API]
 	bridge  atomic.Pointer[bridge.Bridge]
 	waits   atomic.Pointer[string] // what the start waits for
 }
@@ -65,7 +68,8 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 func (a *app) run(ctx context.Context, started func()) (err error) {
 	a.metrics = telemetry.Registry()
 	a.waiting("starting")
-	a.health, err = health.Listen(health.Options{Listen: a.cfg.HTTPListen, Readiness: a.readiness, Metrics: a.metrics, Log: a.log})
+	a.health, err = health.Listen(health.Options{Listen: a.cfg.HTTPListen, Readiness: a.readiness, Metrics: a.metrics, Log: a.log,
+		Else: http.HandlerFunc(a.manage)})
 	if err != nil {
 		return err
 	}
@@ -136,6 +140,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		return nil, err
 	}
 	holder, successor := a.holder()
+	parse := a.parse(info.Config.Subjects)
 	b, err := bridge.New(bridge.Options{
 		Feed: func() (bridge.Feed, error) {
 			return subscribers.NewFeed(subscribers.Options{JetStream: a.js, Stream: a.names.Stream, DurablePrefix: a.names.DurablePrefix,
@@ -150,7 +155,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		Clock:       boottime.Clock{},
 		Decoder: &bridge.Decoder{Stream: a.names.Stream, Created: info.Created, SubjectLayout: a.cfg.SubjectLayout,
 			OrderIDPaths: a.cfg.OrderIDPaths, LegacyOrderIDPaths: a.cfg.LegacyOrderIDPaths, TypePaths: a.cfg.EventTypePaths, TenantPaths: a.cfg.TenantPaths},
-		Parse:           a.parse(info.Config.Subjects),
+		Parse:           parse,
 		Filter:          filter.New(),
 		Publisher:       a.webhook,
 		Middleware:      []message.HandlerMiddleware{telemetry.NewAttempts(a.metrics).Middleware},
@@ -166,6 +171,11 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		return nil, err
 	}
 	telemetry.RegisterBridge(a.metrics, b.Condition)
+	manage, err := a.newAPI(parse)
+	if err != nil {
+		return nil, err
+	}
+	a.api.Store(manage)
 	return b, nil
 }
 
@@ -304,8 +314,8 @@ func (a *app) takeCommands(ctx context.Context, b *bridge.Bridge) error {
 		}
 		ctx, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
-		answer := redriveAnswer{}
-		var request redriveRequest
+		answer := store.RedriveAnswer{}
+		var request store.RedriveRequest
 		if err := json.Unmarshal(m.Data, &request); err != nil {
 			answer.Reason = "the request is not readable: " + err.Error()
 		} else if err := b.Redrive(ctx, request.Subscription, request.Generation, request.Sequence); errors.Is(err, bridge.ErrNotLeader) {

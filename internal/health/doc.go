@@ -1,3 +1,4 @@
-// Package health is the HTTP server that operators and orchestrators ask:
-// /healthz, /readyz and /metrics. None of them needs a token or tells a secret.
+// Package health is the HTTP server of the program. It answers what operators
+// and orchestrators ask: /healthz, /readyz and /metrics, which need no token and
+// tell no secret; all else goes to another handler.
 package health

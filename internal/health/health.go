@@ -27,12 +27,14 @@ const (
 	RoleStandby = "standby"
 )
 
-// Options of a Server. All are required.
+// Options of a Server. All are required but Else.
 type Options struct {
 	Listen    string           // host:port; port 0 takes a free one
 	Readiness func() Readiness // asked for each request; must not block
 	Metrics   prometheus.Gatherer
 	Log       *slog.Logger
+	// Else answers what is none of the three; nil: 404.
+	Else http.Handler
 }
 
 // Server answers from Listen on until Run returns.
@@ -116,7 +118,23 @@ func handler(o Options) http.Handler {
 		Timeout:             writeTimeout / 2,
 		ErrorLog:            slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
 	}))
+	if o.Else != nil {
+		return others(mux, o.Else)
+	}
 	return mux
+}
+
+// others gives what mux does not know to h as it came: no path is cleaned, no
+// request redirected.
+func others(mux *http.ServeMux, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz", "/readyz", "/metrics":
+			mux.ServeHTTP(w, r)
+		default:
+			h.ServeHTTP(w, r)
+		}
+	})
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

@@ -1,0 +1,277 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/store"
+)
+
+// Options of an API. All are required, except where it is said.
+type Options struct {
+	Catalog *store.Catalog
+	// Parse reads a record under the operator's policy.
+	Parse func(id string, data []byte) (*bridge.Subscription, bridge.Problems)
+	// Probe asks whether a URL answers (contract A4); the error is a
+	// *bridge.AttemptError, FaultConfig where the operator's policy forbids it.
+	Probe func(ctx context.Context, url string) error
+	// Attempt sends a delivery once, by the way that all deliveries go.
+	Attempt func(ctx context.Context, d *bridge.Delivery) error
+	// Tokens of those who may call; without any nobody may, and Remedy says
+	// what to do about it.
+	Tokens []Token
+	Remedy string
+	// Hosts are the names under which the API may be called, beside addresses
+	// and localhost; "*" is any. May be empty.
+	Hosts []string
+	// TenantSubjects are the subject filters that a tenant's records are confined
+	// to, with {tenant} for its name. Default: orders.{tenant}.>
+	TenantSubjects []string
+	Version        string // of the program
+	Metrics        prometheus.Registerer
+	Log            *slog.Logger
+	Now            func() time.Time // default time.Now
+}
+
+// Bounds of what a request may cost.
+const (
+	maxBody     = 256 << 10
+	maxRequests = 64 // at once
+	deadline    = 18 * time.Second
+)
+
+// API answers HTTP requests. Safe for concurrent use.
+type API struct {
+	o       Options
+	access  *access
+	mux     *http.ServeMux
+	spec    []byte // openapi.json
+	docs    []byte
+	style   string // hash of the style sheet in docs
+	slots   chan struct{}
+	probing chan struct{}
+}
+
+// New checks the options.
+func New(o Options) (*API, error) {
+	for name, missing := range map[string]bool{
+		"Catalog": o.Catalog == nil, "Parse": o.Parse == nil, "Probe": o.Probe == nil, "Attempt": o.Attempt == nil,
+		"Metrics": o.Metrics == nil, "Log": o.Log == nil,
+	} {
+		if missing {
+			return nil, fmt.Errorf("api: option %s is missing", name)
+		}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if len(o.TenantSubjects) == 0 {
+		o.TenantSubjects = []string{"orders.{tenant}.>"}
+	}
+	a := &API{
+		o: o, access: newAccess(o), mux: http.NewServeMux(),
+		slots: make(chan struct{}, maxRequests), probing: make(chan struct{}, maxProbes),
+	}
+	h := humago.New(a.mux, huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0", Info: &huma.Info{Title: "orderbridge", Version: o.Version},
+			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
+		},
+		Formats: map[string]huma.Format{"application/json": format, "json": format}, // the second for …+json
+	})
+	a.webhooks(h)
+	a.gateway(h)
+	a.operators(h)
+	if err := a.describe(h.OpenAPI()); err != nil {
+		return nil, fmt.Errorf("api: describe: %w", err)
+	}
+	return a, nil
+}
+
+var format = huma.Format{Marshal: write, Unmarshal: json.Unmarshal}
+
+// write leaves contract A's answers as they are, byte for byte.
+func write(w io.Writer, v any) error {
+	if p, ok := v.(*plain); ok {
+		_, err := w.Write(p.body())
+		return err
+	}
+	return huma.DefaultJSONFormat.Marshal(w, v)
+}
+
+// schemaName is huma's, but for one name that two of our types have.
+func schemaName(t reflect.Type, hint string) string {
+	if t == reflect.TypeFor[bridge.Problem]() {
+		return "MemberProblem"
+	}
+	return huma.DefaultSchemaNamer(t, hint)
+}
+
+// OpenAPI is the description of the API, as JSON.
+func (a *API) OpenAPI() []byte { return slices.Clone(a.spec) }
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := requestID(r)
+	rec := &recorder{ResponseWriter: w}
+	header := rec.Header()
+	header.Set("X-Request-Id", id)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-store")
+	start := a.o.Now()
+	caller := &caller{}
+	defer func() {
+		if p := recover(); p != nil {
+			// What a panic says may hold anything; the stack holds no texts.
+			a.o.Log.Error("api: a request made the program panic", "request_id", id, "kind", fmt.Sprintf("%T", p), "path", shortPath(r), "stack", string(debug.Stack()))
+			if rec.status == 0 {
+				refuse(rec, r, http.StatusInternalServerError, "the request could not be answered; the log says more under the request id "+id)
+			}
+		}
+		a.o.Log.Info("api request", "method", r.Method, "path", shortPath(r), "status", rec.status, "token", caller.name,
+			"remote", r.RemoteAddr, "duration_ms", a.o.Now().Sub(start).Milliseconds(), "request_id", id)
+	}()
+	select {
+	case a.slots <- struct{}{}:
+		defer func() { <-a.slots }()
+	default:
+		rec.Header().Set("Retry-After", "1")
+		refuse(rec, r, http.StatusServiceUnavailable, "too many requests at once; try again")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), deadline)
+	defer cancel()
+	r = r.WithContext(context.WithValue(ctx, requestKey{}, id))
+	r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
+	a.route(rec, r, caller)
+}
+
+func (a *API) route(w http.ResponseWriter, r *http.Request, c *caller) {
+	public := map[string]func(http.ResponseWriter){"/openapi.json": a.writeSpec, "/docs": a.writeDocs}[r.URL.Path]
+	switch {
+	case !a.access.knowsHost(r.Host):
+		refuse(w, r, http.StatusForbidden, "the API is not called "+quoteShort(r.Host)+"; use its address, or let the operator add the name to ORDERBRIDGE_API_HOSTS")
+	case public != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		public(w)
+	case public != nil:
+		w.Header().Set("Allow", "GET, HEAD")
+		refuse(w, r, http.StatusMethodNotAllowed, r.Method+" is not possible here")
+	case !strings.HasPrefix(r.URL.Path, "/api/"):
+		refuse(w, r, http.StatusNotFound, "there is nothing here; /docs shows what there is")
+	case !a.access.fromHere(r):
+		refuse(w, r, http.StatusForbidden, "a page of another site sent this request")
+	default:
+		if !a.access.admit(w, r, c) {
+			return
+		}
+		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
+		if allowed := a.methods(r); allowed != nil {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			refuse(w, r, http.StatusMethodNotAllowed, r.Method+" is not possible here")
+			return
+		}
+		if _, pattern := a.mux.Handler(r); pattern == "" {
+			refuse(w, r, http.StatusNotFound, "there is nothing here; /docs shows what there is")
+			return
+		}
+		a.mux.ServeHTTP(w, r)
+	}
+}
+
+// methods are those that the path knows, if that of the request is none of them.
+func (a *API) methods(r *http.Request) (allowed []string) {
+	if _, pattern := a.mux.Handler(r); pattern != "" {
+		return nil
+	}
+	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := a.mux.Handler(other); pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	return allowed
+}
+
+type (
+	requestKey struct{}
+	callerKey  struct{}
+)
+
+func callerOf(ctx context.Context) *caller { return ctx.Value(callerKey{}).(*caller) }
+
+// requestID is the caller's own, if it can stand in a log line, else a new one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	fits := id != "" && len(id) <= 64 && strings.IndexFunc(id, func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("._-", c))
+	}) < 0
+	if fits {
+		return id
+	}
+	return uuid.NewString()
+}
+
+func shortPath(r *http.Request) string { return r.URL.Path[:min(len(r.URL.Path), 256)] }
+
+// recorder remembers the status for the log.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController set deadlines.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// failure is the one place where an error becomes an answer of the API.
+func (a *API) failure(ctx context.Context, err error) *problem {
+	var p *problem
+	var refused *store.RefusedError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, bridge.ErrNotFound):
+		return say(http.StatusNotFound, "there is no such thing here")
+	case errors.Is(err, store.ErrChanged):
+		return say(http.StatusConflict, "the record was changed by somebody else meanwhile; read it again")
+	case errors.As(err, &refused):
+		return say(http.StatusConflict, refused.Reason)
+	case errors.Is(err, store.ErrNoLeader):
+		return say(http.StatusServiceUnavailable, "no bridge leads at the moment; try again")
+	}
+	a.o.Log.Warn("api: the bus did not do what was asked", "error", err, "request_id", ctx.Value(requestKey{}))
+	if errors.Is(err, context.DeadlineExceeded) {
+		return say(http.StatusGatewayTimeout, "the bus gave no answer in time; try again")
+	}
+	return say(http.StatusServiceUnavailable, "the bus cannot be asked at the moment; try again")
+}

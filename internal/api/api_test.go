@@ -1,0 +1,341 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/store"
+	"orderbridge/internal/testbus"
+)
+
+const token = "0123456789abcdef-operator"
+
+// start makes an API on a real bus that no bridge serves.
+func start(t *testing.T, change func(*Options)) (*API, *store.Catalog) {
+	t.Helper()
+	js := testbus.Start(t).JetStream()
+	names, found, err := store.Ensure(t.Context(), js, store.Options{Subjects: []string{"orders.>"}})
+	if err != nil {
+		t.Fatal(err, found)
+	}
+	catalog := store.NewCatalog(js, names, func(data []byte) (d bridge.DeadLetter, err error) { return d, json.Unmarshal(data, &d) })
+	o := Options{
+		Catalog: catalog,
+		Parse: func(id string, data []byte) (*bridge.Subscription, bridge.Problems) {
+			return bridge.ParseSubscription(id, data, bridge.RecordPolicy{})
+		},
+		Probe:   func(context.Context, string) error { return nil },
+		Attempt: func(context.Context, *bridge.Delivery) error { return nil },
+		Tokens:  []Token{{Name: "operator", Secret: token}},
+		Version: "test", Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&o)
+	}
+	a, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, catalog
+}
+
+// ask makes a request and holds it and the answer against the description.
+func ask(t *testing.T, a *API, v validator.Validator, method, path, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	make := func() *http.Request {
+		r := httptest.NewRequestWithContext(t.Context(), method, "http://127.0.0.1"+path, strings.NewReader(body))
+		if isGateway(r.URL.Path) {
+			r.SetBasicAuth(token, "")
+		} else {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		if body != "" {
+			r.Header.Set("Content-Type", "application/json")
+		}
+		return r
+	}
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, make())
+	if v != nil {
+		resp := w.Result()
+		if w.Body.Len() == 0 {
+			resp.Body = http.NoBody
+		}
+		if ok, errs := v.ValidateHttpResponse(make(), resp); !ok {
+			for _, e := range errs {
+				t.Errorf("%s %s answers %d %s: %s: %s", method, path, w.Code, w.Body, e.Message, e.Reason)
+				for _, s := range e.SchemaValidationErrors {
+					t.Errorf("  %s at %s", s.Reason, s.Location)
+				}
+			}
+		}
+	}
+	return w
+}
+
+// TestDescription is the linter of openapi.json: it is valid OpenAPI 3.1, says
+// of each operation what a client needs, and the answers are as it says.
+func TestDescription(t *testing.T) {
+	t.Parallel()
+	a, _ := start(t, nil)
+	doc, err := libopenapi.NewDocument(a.OpenAPI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, errs := validator.NewValidator(doc)
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	if ok, errs := v.ValidateDocument(); !ok {
+		for _, e := range errs {
+			t.Errorf("%s: %s", e.Message, e.Reason)
+			for _, s := range e.SchemaValidationErrors {
+				t.Errorf("  %s at %s", s.Reason, s.Location)
+			}
+		}
+	}
+
+	var spec struct {
+		OpenAPI string
+		Paths   map[string]map[string]struct {
+			OperationID, Summary, Description string
+			Tags                              []string
+			Security                          []map[string][]string
+			Parameters                        []struct{ Name, In, Description string }
+			RequestBody                       *struct{ Content map[string]any }
+			Responses                         map[string]struct {
+				Description string
+				Content     map[string]struct{ Schema map[string]any }
+			}
+		}
+		Components struct{ Schemas map[string]any }
+	}
+	if err := json.Unmarshal(a.OpenAPI(), &spec); err != nil {
+		t.Fatal(err)
+	}
+	if spec.OpenAPI != "3.1.0" {
+		t.Errorf("it is OpenAPI %s", spec.OpenAPI)
+	}
+	ids := map[string]bool{}
+	for path, item := range spec.Paths {
+		for method, op := range item {
+			where := method + " " + path
+			if op.OperationID == "" || ids[op.OperationID] || op.Summary == "" || op.Description == "" || len(op.Tags) != 1 || len(op.Security) != 1 {
+				t.Errorf("%s lacks something: %+v", where, op)
+			}
+			ids[op.OperationID] = true
+			for _, p := range op.Parameters {
+				if p.Description == "" {
+					t.Errorf("%s: parameter %s has no description", where, p.Name)
+				}
+			}
+			for _, placeholder := range regexp.MustCompile(`\{(\w+)\}`).FindAllStringSubmatch(path, -1) {
+				if !slices.ContainsFunc(op.Parameters, func(p struct{ Name, In, Description string }) bool { return p.In == "path" && p.Name == placeholder[1] }) {
+					t.Errorf("%s: %s is not described", where, placeholder[0])
+				}
+			}
+			if _, ok := op.Responses["401"]; !ok {
+				t.Errorf("%s has no 401", where)
+			}
+			for status, r := range op.Responses {
+				if r.Description == "" || status != "204" && len(r.Content) == 0 {
+					t.Errorf("%s: response %s lacks something", where, status)
+				}
+			}
+			if op.RequestBody != nil && op.RequestBody.Content["application/json"] == nil {
+				t.Errorf("%s: the body is not JSON: %v", where, op.RequestBody)
+			}
+		}
+	}
+	// Every reference leads somewhere.
+	for _, ref := range regexp.MustCompile(`"\$ref": "([^"]+)"`).FindAllStringSubmatch(string(a.OpenAPI()), -1) {
+		name, ok := strings.CutPrefix(ref[1], "#/components/schemas/")
+		name, _, _ = strings.Cut(name, "/")
+		if _, there := spec.Components.Schemas[name]; !ok || !there {
+			t.Errorf("%s leads nowhere", ref[1])
+		}
+	}
+
+	// The answers are as they are described.
+	made := ask(t, a, v, "POST", webhooksPath, `{"targetURL":"https://h.example.com/","auth":{"type":"basic","username":"u","password":"p"}}`)
+	var record struct{ ID string }
+	if err := json.Unmarshal(made.Body.Bytes(), &record); err != nil || record.ID == "" {
+		t.Fatalf("%d %s", made.Code, made.Body)
+	}
+	at := webhooksPath + "/" + record.ID
+	for _, one := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"GET", webhooksPath, "", 200},
+		{"GET", webhooksPath + "?limit=x", "", 400},
+		{"GET", at, "", 200},
+		{"GET", webhooksPath + "/none", "", 404},
+		{"POST", webhooksPath, `{"targetURL":"nonsense"}`, 400},
+		{"PUT", at, `{"targetURL":"https://h.example.com/x","auth":{"type":"basic","username":"u"}}`, 200},
+		{"POST", at + "/deactivate", "", 200},
+		{"POST", at + "/activate", "", 200},
+		{"POST", at + "/rotate-secret", "", 200},
+		{"POST", at + "/rotate-secret", `{"secret":"whsec_c2Vjb25kLXNlY29uZC1zZWNvbmQtc2Vjb25k"}`, 200},
+		{"POST", at + "/test", "", 200},
+		{"GET", "/api/v1/statuses", "", 200},
+		{"GET", "/api/v1/statuses/" + record.ID, "", 404},
+		{"GET", "/api/v1/owed", "", 200},
+		{"GET", "/api/v1/dead-letters", "", 200},
+		{"GET", "/api/v1/dead-letters/7", "", 404},
+		{"POST", "/api/v1/dead-letters/7/redrive", "", 404},
+		{"POST", gatewayV2, `{"http_client":"https://h.example.com/a"}`, 200},
+		{"POST", gatewayV2, `{"http_client":"http://h.example.com/a"}`, 403},
+		{"POST", gatewayV2, `{"http_client":"nonsense"}`, 400},
+		{"GET", gatewayV1 + "?http_client=https://h.example.com/b", "", 200},
+		{"GET", gatewayV1, "", 200},
+		{"DELETE", at, "", 204},
+	} {
+		if w := ask(t, a, v, one.method, one.path, one.body); w.Code != one.status {
+			t.Errorf("%s %s: %d %s, want %d", one.method, one.path, w.Code, w.Body, one.status)
+		}
+	}
+}
+
+func TestFromForm(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]string{
+		"":                                     "",
+		"http_client=":                         "",
+		"http_client=http://h:1/p":             "http://h:1/p",
+		"http_client=http://h/p?a=1&b=2&c":     "http://h/p?a=1&b=2&c",
+		"a=1&http_client=http://h/p?a=1&b=%20": "http://h/p?a=1&b=%20",
+		"http_client=http%3A%2F%2Fh%2Fp%3Fa%3D1%26b%3D2":     "http://h/p?a=1&b=2",
+		"http_client=http%3A%2F%2Fh%2Fp&_=1":                 "http://h/p",
+		"http_client=http%3a//h/p+q":                         "http://h/p q",
+		"xhttp_client=http://h/p":                            "",
+		"http_clients=http://h/p":                            "",
+		"x=http_client=http://evil/&http_client=http://h/p&": "http://h/p&",
+	} {
+		if got, err := fromForm(query); err != nil || got != want {
+			t.Errorf("%q: got %q, %v, want %q", query, got, err, want)
+		}
+	}
+	if _, err := fromForm("http_client=%zz"); err == nil {
+		t.Error("got no error")
+	}
+}
+
+func TestPlainIsByteForByte(t *testing.T) {
+	t.Parallel()
+	p := &plain{200, `Registered client at: http://h/p?a=<1>&b="2"` + "\u2028é"}
+	if got := string(p.body()); got != `{"status": 200, "message": "Registered client at: http://h/p?a=<1>&b=\"2\"\u2028é"}` {
+		t.Errorf("got %s", got)
+	}
+}
+
+// The memory for failed logins is bounded, and neighbours in an IPv6 network
+// count as one.
+func TestFailedLoginsAreBounded(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	a := &access{now: func() time.Time { return now }, failures: nil}
+	a.failures = maps.Clone(newAccess(Options{Metrics: prometheus.NewRegistry(), Now: a.now}).failures)
+	for i := range 3 * maxAddresses {
+		a.count(address(fmt.Sprintf("10.%d.%d.%d:99", i>>16, i>>8&255, i&255)))
+	}
+	if n := len(a.failures); n > maxAddresses {
+		t.Errorf("%d addresses are remembered", n)
+	}
+	for i := range failuresAtOnce {
+		a.count(address(fmt.Sprintf("[2001:db8::%x]:1", i)))
+	}
+	if !a.slowed(address("[2001:db8::ffff]:2")) || a.slowed(address("[2001:db8:0:1::1]:2")) {
+		t.Error("an IPv6 network is not counted as one")
+	}
+	now = now.Add(2 * time.Second)
+	if a.slowed(address("[2001:db8::1]:2")) {
+		t.Error("it stays slow for ever")
+	}
+	if address("nonsense") != (netip.Prefix{}) || address("[::ffff:10.0.0.1]:1") != address("10.0.0.1:2") {
+		t.Error("addresses are not read well")
+	}
+}
+
+// A caller can have us make only so many requests.
+func TestProbesAreSlow(t *testing.T) {
+	t.Parallel()
+	var probes int
+	a, _ := start(t, func(o *Options) {
+		o.Probe = func(context.Context, string) error {
+			probes++
+			return &bridge.AttemptError{Fault: bridge.FaultTransport, Reason: "connection refused by 10.0.0.1:1"}
+		}
+	})
+	deadline := time.Now().Add(3 * time.Second)
+	codes := map[int]int{}
+	for i := 0; time.Now().Before(deadline); i++ {
+		w := ask(t, a, nil, "POST", gatewayV2, fmt.Sprintf(`{"http_client":"https://10.0.0.1:%d/"}`, i+1))
+		codes[w.Code]++
+		if strings.Contains(w.Body.String(), "refused") {
+			t.Fatalf("the answer tells why: %s", w.Body)
+		}
+	}
+	if probes > 10 || codes[404] != probes {
+		t.Errorf("%d probes in 3 s, answers %v", probes, codes)
+	}
+}
+
+func TestPanicsAndTooMuchAtOnce(t *testing.T) {
+	t.Parallel()
+	gate, entered := make(chan struct{}), make(chan struct{}, maxRequests)
+	var log strings.Builder
+	a, catalog := start(t, func(o *Options) {
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+		o.Attempt = func(context.Context, *bridge.Delivery) error { panic("hunter2") }
+	})
+	if _, err := catalog.Put(t.Context(), store.Everything(), "a", []byte(`{"targetURL":"https://h/"}`), 0); err != nil {
+		t.Fatal(err)
+	}
+	w := ask(t, a, nil, "POST", webhooksPath+"/a/test", "")
+	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String()+log.String(), "hunter2") || !strings.Contains(log.String(), "panic") {
+		t.Errorf("got %d %s; the log says %s", w.Code, w.Body, log.String())
+	}
+
+	for range maxRequests {
+		go func() {
+			r := httptest.NewRequestWithContext(context.Background(), "POST", "http://127.0.0.1"+webhooksPath, waiting{entered, gate})
+			r.Header.Set("Authorization", "Bearer "+token)
+			a.ServeHTTP(httptest.NewRecorder(), r)
+		}()
+	}
+	for range maxRequests {
+		<-entered
+	}
+	if w := ask(t, a, nil, "GET", webhooksPath, ""); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	close(gate)
+	testbus.Eventually(t, "there is room again", func() bool { return ask(t, a, nil, "GET", webhooksPath, "").Code == http.StatusOK })
+}
+
+// waiting is a body that comes when the gate opens.
+type waiting struct{ entered, gate chan struct{} }
+
+func (w waiting) Read([]byte) (int, error) {
+	w.entered <- struct{}{}
+	<-w.gate
+	return 0, io.EOF
+}
