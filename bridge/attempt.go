@@ -282,9 +282,8 @@ func (ln *lane) remove(it *item) {
 		ln.take(it)
 		s.settleItem(it)
 		it.gone = true
-	} else if (s.mode == reading || s.mode == going) && it.seq >= s.reader.from {
-		s.reader.done.add(it.seq, it.seq)
-		s.reader.moved = true
+	} else {
+		s.settledSeq(it.seq)
 	}
 	ln.attempts, ln.next, ln.nextWall, ln.lastStatus, ln.lastError, ln.fault = 0, 0, time.Time{}, 0, "", false
 	if ln.held {

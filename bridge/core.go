@@ -333,7 +333,7 @@ func (c *core) rebuild(l *loaded) {
 			switch {
 			case m.Generation != s.gen:
 				c.put(BucketOwed, id, nil, nil)
-			case m.Live > 0:
+			case m.Live > 0 && m.From == 0:
 				s.liveFrom = max(s.liveFrom, m.Live)
 				s.liveMark = m.Live
 				c.liveMarks[s] = struct{}{}
@@ -344,6 +344,24 @@ func (c *core) rebuild(l *loaded) {
 					r.until = *m.Until
 				}
 				r.done.load(m.Done)
+				if m.Live > 0 { // a predecessor was live again, with leftovers: the feed's part is settled as far as the lease says
+					r.done.add(m.Live, c.prefix)
+					for _, x := range c.inherited.spans {
+						r.done.add(max(x.From, m.Live), x.To)
+					}
+					if c.cursor.Seq >= m.Live && id < c.cursor.ID {
+						r.done.add(c.cursor.Seq, c.cursor.Seq)
+					}
+					// It reads from here on, so the floor must say nothing of it
+					// any more: confirmed before the feed opens.
+					s.busy = true
+					c.applying++
+					s.writeMark(func() {
+						s.done()
+						c.applySoon(s)
+						s.kick()
+					})
+				}
 			}
 		}
 		for _, token := range sorted(l.lanes[id]) {
@@ -470,7 +488,7 @@ func (c *core) renewLoop() {
 	}
 	c.out.confirm(func(error) {})
 	for _, s := range ordered(c.readers) {
-		if s.mode == reading && s.reader.moved {
+		if s.mode != going && s.reader.moved {
 			s.writeMark(nil)
 		}
 	}

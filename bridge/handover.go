@@ -59,7 +59,7 @@ func (c *core) handOver() {
 			return
 		}
 		for _, s := range ordered(c.readers) {
-			if s.mode == reading && !s.busy {
+			if s.mode != going && !s.busy {
 				s.writeMark(nil)
 			}
 		}

@@ -202,10 +202,7 @@ func (s *sub) settleItem(it *item) {
 			s.core.readBytes -= it.ev.Size()
 		}
 	}
-	if (s.mode == reading || s.mode == going) && it.seq >= s.reader.from {
-		s.reader.done.add(it.seq, it.seq)
-		s.reader.moved = true
-	}
+	s.settledSeq(it.seq)
 }
 
 // ---- the entry in the ledger

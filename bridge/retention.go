@@ -80,10 +80,14 @@ func (c *core) countGap() {
 // lowestOwed is the oldest sequence that the subscription owes; noLimit if none.
 func (s *sub) lowestOwed() uint64 {
 	low := uint64(noLimit)
-	if s.mode == reading {
-		s.reader.advance()
-		if s.reader.from <= s.reader.until {
-			low = s.reader.from
+	switch r := s.reader; {
+	case s.mode == reading:
+		if r.advance(); r.from <= r.until {
+			low = r.from
+		}
+	case s.leftovers():
+		if r.advance(); r.from <= r.at {
+			low = r.from
 		}
 	}
 	for _, ln := range s.lanes {

@@ -133,10 +133,13 @@ func (r *reader) advance() {
 
 func (s *sub) mark() *Mark {
 	r := s.reader
-	if s.mode == reading {
+	if s.mode != going {
 		r.advance()
 	}
 	m := &Mark{Generation: s.gen, From: r.from, Done: r.done.list(), Reason: r.reason}
+	if s.leftovers() {
+		m.Live = s.liveFrom
+	}
 	if r.until != noLimit {
 		u := r.until
 		m.Until = &u
@@ -157,10 +160,22 @@ func (s *sub) writeMark(then func()) {
 		if then != nil {
 			then()
 		}
-		if s.mode == reading {
-			s.pumpReader()
-		}
+		s.pumpReader()
 	})
+}
+
+// leftovers tells whether the subscription is live again while some of what it
+// has read is not settled yet (R7).
+func (s *sub) leftovers() bool { return s.mode == live && s.reader != nil }
+
+// settledSeq takes note of a settled sequence where the mark has to say it.
+func (s *sub) settledSeq(seq uint64) {
+	r := s.reader
+	if r == nil || seq < r.from || s.leftovers() && seq > r.at {
+		return
+	}
+	r.done.add(seq, seq)
+	r.moved = true
 }
 
 // goReading is R6. then, if any, runs when the mark is confirmed.
@@ -188,6 +203,7 @@ func (s *sub) goReadingUntil(reason string, until uint64, then func()) {
 		return
 	}
 	c.out.log(logInfo, "subscription reads", "subscription_id", s.id, "reason", reason)
+	old := s.reader // with leftovers of an earlier reading
 	from := max(c.taken+1, s.liveFrom)
 	for _, w := range c.win {
 		if s.owes(w) {
@@ -195,15 +211,27 @@ func (s *sub) goReadingUntil(reason string, until uint64, then func()) {
 			break
 		}
 	}
+	if old != nil {
+		if old.advance(); old.from <= old.at {
+			from = min(from, old.from)
+		}
+		s.disownReader()
+	}
 	r := s.startReading(from, reason)
 	r.until = until
 	s.mode = going
 	s.liveMark = 0
 	delete(c.liveMarks, s)
 	for _, w := range c.win {
-		if w.seq() >= from && !s.owes(w) {
+		if w.seq() >= from && !s.owes(w) && (old == nil || w.seq() > old.at) {
 			r.done.add(w.seq(), w.seq())
 		}
+	}
+	if old != nil {
+		for _, x := range old.done.spans {
+			r.done.add(max(x.From, from), x.To)
+		}
+		r.done.add(max(old.at+1, from), c.prefix) // by the feed, since then
 	}
 	if s.fromLoad {
 		for _, x := range c.inherited.spans {
@@ -285,11 +313,30 @@ func (s *sub) enterReading() {
 	s.kick()
 }
 
+// disownReader makes what an earlier reading has in memory ordinary: a new
+// reading comes to it again, unless it is settled before.
+func (s *sub) disownReader() {
+	for _, ln := range s.lanes {
+		for _, it := range ln.q {
+			if it.reader {
+				it.reader = false
+				if it.ev != nil {
+					s.core.readBytes -= it.ev.Size()
+				}
+			}
+		}
+	}
+}
+
 // pumpReader reads on, goes back to live when nothing is left to read, and
 // gives a breaker that has nothing to probe with its chance.
 func (s *sub) pumpReader() {
 	c := s.core
 	r := s.reader
+	if s.leftovers() && !c.dead && !s.dead {
+		s.settleLeftovers()
+		return
+	}
 	if s.mode != reading || r == nil || s.dead || s.rec == nil || c.stopping || !c.opened || c.dead {
 		return
 	}
@@ -390,36 +437,52 @@ func (s *sub) owesNothing() bool {
 	return true
 }
 
-// backToLive is R7.
+// backToLive is R7: the feed owes what comes after the present position. What
+// was read and is not settled yet stays, with the mark, a leftover.
 func (s *sub) backToLive() bool {
 	c := s.core
 	r := s.reader
-	if s.breaker || r.outstanding > 0 || r.at < c.position() || r.from <= r.at || len(r.done.spans) > 0 || r.until != noLimit || s.busy || len(s.revs) > 0 {
+	if s.breaker || r.at < c.position() || r.until != noLimit || s.busy || len(s.revs) > 0 || r.done.max() > r.at {
 		return false
 	}
-	for _, ln := range s.lanes {
-		for _, it := range ln.q {
-			if !it.inLedger {
-				return false
-			}
-		}
-	}
-	c.out.log(logInfo, "subscription is live again", "subscription_id", s.id, "position", r.at)
+	c.out.log(logInfo, "subscription is live again", "subscription_id", s.id, "position", r.at, "unsettled", r.outstanding)
 	s.mode, s.liveFrom = live, r.at+1
-	s.liveMark = s.liveFrom
-	s.endReading()
+	r.round++ // a read under way comes too late
+	r.pulling = false
 	c.newMarks = append(c.newMarks, s)
-	mark := s.liveMark
+	s.changed()
+	if r.from > r.at {
+		s.endReading()
+		s.writeLive()
+		return true
+	}
+	c.out.forget(s.readerKey())
+	s.writeMark(nil)
+	return true
+}
+
+// settleLeftovers ends a reading whose last delivery is settled.
+func (s *sub) settleLeftovers() {
+	if s.reader.advance(); s.reader.from > s.reader.at {
+		s.endReading()
+		s.writeLive()
+	}
+}
+
+// writeLive stores the mark {live}; it is removed when the floor has passed it.
+func (s *sub) writeLive() {
+	c := s.core
+	mark := s.liveFrom
+	s.liveMark = mark
 	c.put(BucketOwed, s.id, &Mark{Generation: s.gen, Live: mark}, func(any) {
 		if s.dead {
 			return
 		}
 		c.settleMark(s)
-		if s.mode == live && s.liveMark == mark {
+		if s.mode == live && s.reader == nil && s.liveMark == mark {
 			c.liveMarks[s] = struct{}{}
 		}
 	})
-	return true
 }
 
 func (s *sub) endReading() {
@@ -442,7 +505,7 @@ func (c *core) floorMoved() {
 		}
 	}
 	for _, s := range ordered(c.liveMarks) {
-		if s.mode == live && !s.busy && s.liveMark > 0 && c.floorDurable+1 >= s.liveMark {
+		if s.mode == live && s.reader == nil && !s.busy && s.liveMark > 0 && c.floorDurable+1 >= s.liveMark {
 			s.liveMark = 0
 			delete(c.liveMarks, s)
 			c.put(BucketOwed, s.id, nil, nil)

@@ -140,3 +140,26 @@ func (p *program) peak() int64 {
 	p.t.Fatal("no VmHWM")
 	return 0
 }
+
+// TestLiveAgainUnderASteadyFlow: a record that is put in mid-flow catches up and
+// is live while the flow goes on.
+func TestLiveAgainUnderASteadyFlow(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	first, late := receive(t, nil), receive(t, nil)
+	p := serving(t, bus.URL())
+	subscribe(t, js, "first", record(first, `"maxInFlight":64`))
+	f := publishFlow(t, js, 500, 100)
+	first.came(t, 500)
+	revision := put(t, js, "late", record(late, `"maxInFlight":64`))
+	verdict(t, js, "late", revision, bridge.StateActive)
+	select {
+	case <-f.done:
+		t.Error("the flow had ended before the record was live")
+	default:
+	}
+	f.stop()
+	<-f.done
+	p.stop()
+}
