@@ -132,6 +132,7 @@ type simWorld struct {
 	flushAt                map[uint64]time.Duration
 	down                   []time.Duration
 	flaky, slow, late      float64
+	filtering              float64 // how many events a filter rejects
 	timeout                time.Duration
 	poison                 map[[2]int]int
 	ledgerDown, ledgerFull time.Duration
@@ -989,7 +990,7 @@ func (w *simWorld) fate(s, seq int) int {
 			k = 2
 		case x < 0.063:
 			k = 9
-		case x < 0.12:
+		case x < 0.063+w.filtering:
 			k = 7
 		}
 		w.poison[[2]int{s, seq}] = k
@@ -1138,6 +1139,7 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 	w.flaky = []float64{0, 0.02, 0.1, 0.3}[w.r.IntN(4)]
 	w.slow = []float64{0, 0.02, 0.1}[w.r.IntN(3)]
 	w.late, w.timeout = 0.015, 1500*ms
+	w.filtering = []float64{0.05, 0.5, 0.05, 0.05, 0.05, 0.9, 0.05, 0.05}[seed/2%8]
 	hard := seed%2 == 1
 	if hard {
 		w.late, w.timeout, w.slow = 0.06, 6000*ms, 0.15

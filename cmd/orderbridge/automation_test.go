@@ -179,7 +179,7 @@ func sent(e *receiver, order string) bool {
 }
 
 // B3, B4, B5, B7, B12: what is sent.
-func TestContractB4DeliversNotifications(t *testing.T) {
+func TestContractB4B5B7B12WhatIsSent(t *testing.T) {
 	t.Parallel()
 	bus := testbus.Listen(t)
 	js := jetStream(t, bus.URL())
@@ -231,7 +231,7 @@ func TestContractB4DeliversNotifications(t *testing.T) {
 }
 
 // B5 without key, B7 without secret, B6 default.
-func TestContractB3EnabledWithEndpointIsComplete(t *testing.T) {
+func TestContractB3B5B7EnabledWithEndpointIsComplete(t *testing.T) {
 	t.Parallel()
 	bus := testbus.Listen(t)
 	js := jetStream(t, bus.URL())
