@@ -139,7 +139,7 @@ func TestPermissions(t *testing.T) {
 		t.Error("who shows the certificate of the bridge and the name of the publisher may publish")
 	}
 
-	p := launch(t, bus.env("bridge")...)
+	p := launch(t, append(bus.env("bridge"), apiTokens)...)
 	p.leads()
 	e := receive(t, shakyOnce())
 	good, bad := receive(t, nil), receive(t, always(500))
@@ -181,6 +181,28 @@ func TestPermissions(t *testing.T) {
 		}
 	}
 	await(t, 20*time.Second, "the second event arrives", func() bool { return good.delivered() >= 2 })
+	api := bearer(t, p, operator)
+	id := api.call("POST", webhooks, record(bad, `"retry":{"schedule":[]}`, `"subjects":["orders.dead"]`)).is(t, 200).json(t)["id"].(string)
+	if _, err := publisher.PublishMsg(ctx, &nats.Msg{Subject: "orders.dead", Data: []byte(`{"orderId":"d2"}`)}); err != nil {
+		t.Fatal(err)
+	}
+	letter := uint64(0)
+	await(t, 20*time.Second, "a dead letter", func() bool {
+		for _, item := range api.call("GET", "/api/v1/dead-letters?subscription="+id, "").is(t, 200).json(t)["items"].([]any) {
+			letter = uint64(item.(map[string]any)["deadLetter"].(float64))
+		}
+		return letter > 0
+	})
+	for _, r := range routes(t, api) {
+		if r.gateway {
+			api = basic(t, p, gatewayToken)
+		} else {
+			api = bearer(t, p, operator)
+		}
+		if got := api.call(r.method, r.with(id, letter), r.body()); got.status >= 500 {
+			t.Errorf("API: %s %s: %d %s", r.method, r.path, got.status, got.body)
+		}
+	}
 	// A deactivated subscription reads: a consumer of its own on the stream.
 	subscribeState(t, manager, "good", record(good, `"status":"deactivated"`), bridge.StateDeactivated)
 	p.stop()
@@ -197,7 +219,7 @@ func TestPermissions(t *testing.T) {
 		{"orders.acme.OrderAccepted.1", []string{"publisher"}},
 		{"orders", []string{"publisher"}},
 		{"other.subject", nil},
-		{"$KV.subscriptions.x", []string{"manager"}},
+		{"$KV.subscriptions.x", []string{"manager", "bridge"}},
 		{"$KV.subscriptions.x.y", nil},
 		{"$KV.subscription_status.x", []string{"bridge"}},
 		{"$KV.owed.x", []string{"bridge"}},
@@ -205,7 +227,7 @@ func TestPermissions(t *testing.T) {
 		{"$KV.other.x", nil},
 		{"dead-letters.acme.o1", []string{"bridge"}},
 		{"alerts.suspended.acme", []string{"bridge"}},
-		{"orderbridge.cmd.redrive", []string{"operator"}},
+		{"orderbridge.cmd.redrive", []string{"operator", "bridge"}},
 		{"_INBOX_bridge.x", nil}, {"_INBOX_manager.x", nil}, {"_INBOX.x", nil},
 		{"$JS.API.INFO", []string{"operator", "bridge"}},
 		{"$JS.API.STREAM.NAMES", []string{"operator", "bridge"}},
@@ -232,10 +254,11 @@ func TestPermissions(t *testing.T) {
 		{"$JS.API.STREAM.MSG.GET.KV_owed", []string{"operator", "bridge"}},
 		{"$JS.API.STREAM.MSG.GET.OTHER", []string{"operator"}},
 		{"$JS.API.DIRECT.GET.ORDERS", []string{"operator"}},
-		{"$JS.API.DIRECT.GET.KV_subscriptions.$KV.subscriptions.x", []string{"manager", "operator"}},
+		{"$JS.API.DIRECT.GET.KV_subscriptions.$KV.subscriptions.x", []string{"manager", "operator", "bridge"}},
 		{"$JS.API.DIRECT.GET.KV_owed.$KV.owed.x", []string{"operator"}},
 		{"$JS.API.CONSUMER.CREATE.ORDERS.x", []string{"bridge"}},
 		{"$JS.API.CONSUMER.CREATE.KV_subscriptions.x.$KV.subscriptions.>", []string{"operator", "bridge"}},
+		{"$JS.API.CONSUMER.CREATE.DEAD_LETTERS.x", []string{"operator", "bridge"}},
 		{"$JS.API.CONSUMER.CREATE.KV_other.x", nil},
 		{"$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.x", nil},
 		{"$JS.API.CONSUMER.DELETE.ORDERS.x", []string{"bridge"}},

@@ -1,7 +1,7 @@
 // Sample is what compose.yaml needs beside the bridge: certificates for a
 // trial, and a receiver that prints what arrives.
 //
-//	sample certificates DIR   an authority, and what it issues, unless they are there
+//	sample certificates DIR   an authority, what it issues and a token of the API, unless they are there
 //	sample receive            answer 204 to everything on :8443
 //
 // It is not part of the image of orderbridge.
@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -83,6 +84,9 @@ func certificates(path string) error {
 		if err := dir.WriteFile(name+".key", key, 0o600); err != nil {
 			return err
 		}
+	}
+	if err := dir.WriteFile("api-tokens", []byte("trial:"+rand.Text()+"\n"), 0o600); err != nil {
+		return err
 	}
 	// Last: who sees it finds the others.
 	return dir.WriteFile(authority, ca.PEM(), 0o600)

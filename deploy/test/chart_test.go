@@ -40,6 +40,7 @@ imagePullSecrets: [{ name: registry }]
 settings: { EGRESS_ALLOW: "10.1.0.0/16", LOG_LEVEL: debug }
 secretEnv: [{ name: ORDERBRIDGE_SECRET_ACME, secretName: acme, key: password }]
 trustRoots: { configMap: roots }
+api: { tokensSecret: tokens, hosts: [bridge.example.com] }
 networkPolicy:
   metricsFrom: [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: monitoring } } }]
   natsTo: [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: nats } } }]
