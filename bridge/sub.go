@@ -442,7 +442,7 @@ func (s *sub) owesNothing() bool {
 func (s *sub) backToLive() bool {
 	c := s.core
 	r := s.reader
-	if s.breaker || r.at < c.position() || r.until != noLimit || s.busy || len(s.revs) > 0 || r.done.max() > r.at {
+	if s.breaker || r.at < c.position() || r.at+1 < s.liveFrom || r.until != noLimit || s.busy || len(s.revs) > 0 || r.done.max() > r.at {
 		return false
 	}
 	c.out.log(logInfo, "subscription is live again", "subscription_id", s.id, "position", r.at, "unsettled", r.outstanding)

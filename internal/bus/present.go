@@ -27,7 +27,7 @@ func Present(nc *nats.Conn) func() context.Context {
 		mu.Lock()
 		defer mu.Unlock()
 		if ctx.Err() != nil && nc.IsConnected() {
-			ctx, cancel = context.WithCancel(context.Background())
+			ctx, cancel = context.WithCancel(context.Background()) //nolint:gosec // the goroutine above calls it
 		}
 		return ctx
 	}
