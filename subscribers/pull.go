@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/internal/msgget"
 )
 
 // pullRequest is one request for messages. jetstream.Fetch limits either their
@@ -43,7 +45,7 @@ func pull(ctx context.Context, js jetstream.JetStream, stream, consumer string, 
 	if err != nil {
 		return err
 	}
-	if err := nc.PublishRequest(apiPrefix(js)+"CONSUMER.MSG.NEXT."+stream+"."+consumer, inbox, body); err != nil {
+	if err := nc.PublishRequest(msgget.APIPrefix(js)+"CONSUMER.MSG.NEXT."+stream+"."+consumer, inbox, body); err != nil {
 		return err
 	}
 	for n := 0; n < r.Batch; {
@@ -72,15 +74,4 @@ func pull(ctx context.Context, js jetstream.JetStream, stream, consumer string, 
 		n++
 	}
 	return nil
-}
-
-func apiPrefix(js jetstream.JetStream) string {
-	o := js.Options()
-	switch {
-	case o.APIPrefix != "":
-		return strings.TrimSuffix(o.APIPrefix, ".") + "."
-	case o.Domain != "":
-		return "$JS." + o.Domain + ".API."
-	}
-	return "$JS.API."
 }

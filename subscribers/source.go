@@ -295,7 +295,7 @@ func (s *Source) drop(r *reader) {
 	if r.name == "" {
 		return
 	}
-	_ = s.o.JetStream.Conn().Publish(apiPrefix(s.o.JetStream)+"CONSUMER.DELETE."+s.o.Stream+"."+r.name, nil)
+	_ = s.o.JetStream.Conn().Publish(msgget.APIPrefix(s.o.JetStream)+"CONSUMER.DELETE."+s.o.Stream+"."+r.name, nil)
 	r.name = ""
 }
 

@@ -63,7 +63,7 @@ func get(ctx context.Context, js jetstream.JetStream, stream string, r request) 
 	if err != nil {
 		return nil, err
 	}
-	reply, err := js.Conn().RequestWithContext(ctx, apiPrefix(js)+"STREAM.MSG.GET."+stream, body)
+	reply, err := js.Conn().RequestWithContext(ctx, APIPrefix(js)+"STREAM.MSG.GET."+stream, body)
 	if err != nil {
 		return nil, fmt.Errorf("read from stream %q: %w", stream, err)
 	}
@@ -91,7 +91,8 @@ func get(ctx context.Context, js jetstream.JetStream, stream string, r request) 
 	return m, nil
 }
 
-func apiPrefix(js jetstream.JetStream) string {
+// APIPrefix is what the subjects of the JetStream API begin with, its dot included.
+func APIPrefix(js jetstream.JetStream) string {
 	o := js.Options()
 	switch {
 	case o.APIPrefix != "":
