@@ -37,6 +37,9 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 		return
 	}
 	s.revs = append(s.revs, revision{r, rec, problems, c.position()})
+	if c.opened && (r.Deleted || rec != nil && rec.Inactive) && s.active {
+		s.goReading(reasonDeactivated, nil) // what comes by the feed from now on must not join its lanes
+	}
 	if c.caughtUp {
 		c.applySoon(s)
 	}
