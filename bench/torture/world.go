@@ -77,6 +77,8 @@ func (w *world) open(ctx context.Context) error {
 		if w.bridge, err = build(ctx, w.dir); err != nil {
 			return err
 		}
+	} else if w.bridge, err = filepath.Abs(w.bridge); err != nil {
+		return err
 	}
 	ca, err := testcert.NewCA()
 	if err != nil {

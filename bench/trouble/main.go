@@ -64,6 +64,8 @@ func run(ctx context.Context, s settings) error {
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("build orderbridge: %w\n%s", err, out)
 		}
+	} else if s.bridge, err = filepath.Abs(s.bridge); err != nil {
+		return err
 	}
 	var failed error
 	for _, part := range []struct {
