@@ -10,7 +10,7 @@ LDFLAGS := -s -w -X orderbridge/internal/telemetry.version=$(VERSION) -X orderbr
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fmt tidy lint vuln check simulate mutants bench torture fuzz clean
+.PHONY: help build test race fmt tidy lint vuln check simulate mutants bench torture trouble fuzz clean
 .PHONY: image image-test compose-test manifests deploy-test release
 
 help: ## Show this list
@@ -63,6 +63,9 @@ image-test: ## Build the image, look into it and run it (under 4 minutes)
 
 torture: ## Kill, stop and cut off three bridges on three servers for 7 minutes (at most 10) and check what arrived
 	go run ./bench/torture -duration 7m
+
+trouble: ## Measure what endpoints in trouble do to the others (about 12 minutes)
+	go run ./bench/trouble
 
 compose-test: ## Run deploy/compose.yaml and break some of it
 	VERSION='$(VERSION)' COMMIT='$(COMMIT)' deploy/image.sh compose

@@ -1,0 +1,83 @@
+package cluster
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+func TestLink(t *testing.T) {
+	t.Parallel()
+	echo, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer echo.Close()
+	go func() {
+		for {
+			c, err := echo.Accept()
+			if err != nil {
+				return
+			}
+			go func() { io.Copy(c, c); c.Close() }()
+		}
+	}()
+	l, err := newLink(echo.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	dial := func() net.Conn {
+		t.Helper()
+		c, err := net.Dial("tcp", l.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	comes := func(c net.Conn, want string, within time.Duration) bool {
+		t.Helper()
+		c.SetReadDeadline(time.Now().Add(within))
+		buf := make([]byte, len(want))
+		n, err := io.ReadFull(c, buf)
+		return err == nil && string(buf[:n]) == want
+	}
+	c := dial()
+	c.Write([]byte("a"))
+	if !comes(c, "a", 5*time.Second) {
+		t.Fatal("nothing passes")
+	}
+
+	l.set(silent)
+	c.Write([]byte("b"))
+	late := dial() // accepted by the kernel, as by a host that is not reached any more
+	late.Write([]byte("c"))
+	if comes(c, "b", 100*time.Millisecond) || comes(late, "c", 100*time.Millisecond) {
+		t.Error("something passes a silent link")
+	}
+	l.set(passing)
+	if !comes(c, "b", 5*time.Second) || !comes(late, "c", 5*time.Second) {
+		t.Error("what waited in a silent link is lost")
+	}
+
+	l.set(cut)
+	for name, c := range map[string]net.Conn{"an old connection": c, "a new one": dial()} {
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := c.Read(make([]byte, 1)); err == nil || isTimeout(err) {
+			t.Errorf("%s is not cut: %v", name, err)
+		}
+	}
+	l.set(passing)
+	c = dial()
+	c.Write([]byte("d"))
+	if !comes(c, "d", 5*time.Second) {
+		t.Error("the link is not mended")
+	}
+}
+
+func isTimeout(err error) bool {
+	ne, ok := err.(net.Error)
+	return ok && ne.Timeout()
+}
