@@ -108,14 +108,21 @@ func TestScope(t *testing.T) {
 	active(t, js, own)
 	publishMsg(t, js, &nats.Msg{Subject: "orders.acme.OrderAccepted.acme-order", Data: []byte(`{"orderId":"acme-order"}`)})
 	var sequence uint64
-	await(t, 20*time.Second, "a dead letter", func() bool {
-		list, _ := acme.call("GET", "/api/v1/dead-letters", "").is(t, 200).json(t)["items"].([]any)
-		if len(list) == 0 {
-			return false
-		}
-		sequence = uint64(list[0].(map[string]any)["deadLetter"].(float64))
-		return true
-	})
+	letters := func(n int) {
+		t.Helper()
+		await(t, 20*time.Second, "a dead letter", func() bool {
+			list, _ := acme.call("GET", "/api/v1/dead-letters", "").is(t, 200).json(t)["items"].([]any)
+			if len(list) < n {
+				return false
+			}
+			sequence = uint64(list[0].(map[string]any)["deadLetter"].(float64))
+			return true
+		})
+	}
+	letters(1)
+	// This one does not tell whose it is.
+	publishMsg(t, js, &nats.Msg{Subject: "orders.acme.untold", Data: []byte(`{"orderId":"acme-order"}`)})
+	letters(2)
 	acme.call("PUT", webhooks+"/"+id, fmt.Sprintf(`{"targetURL":%q,"description":"acme-only","retry":{"schedule":["PT1H"]}}`, e.URL+"/acme-only")).is(t, 200)
 	active(t, js, id)
 	publishMsg(t, js, &nats.Msg{Subject: "orders.acme.OrderAccepted.acme-order", Data: []byte(`{"orderId":"acme-order","n":2}`)})
@@ -337,6 +344,21 @@ func TestOwnToken(t *testing.T) {
 	p = launch(t, env...)
 	p.leads()
 	bearer(t, p, token).call("GET", webhooks, "").is(t, 200)
+}
+
+// A data directory that cannot be written stops nothing but the API.
+func TestOwnTokenCannotBeKept(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "api-token"), []byte("short\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bus := testbus.Listen(t)
+	p := serving(t, bus.URL(), "ORDERBRIDGE_DATA_DIR="+dir)
+	for _, token := range []string{"short", ""} {
+		bearer(t, p, token).call("GET", webhooks, "").problem(t, 503, "ORDERBRIDGE_API_TOKENS")
+	}
+	p.said(5*time.Second, `(fewer than 16 characters)`)
 }
 
 // Without a data directory nobody may call, and the answer says what to do.

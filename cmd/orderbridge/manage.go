@@ -83,8 +83,9 @@ func (a *app) tokens() (config.Tokens, error) {
 		return nil, fmt.Errorf("find the data directory: %w", err)
 	}
 	token, err := ownToken(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w; set ORDERBRIDGE_API_TOKENS instead, or mend it", err)
+	if err != nil { // deliveries go on all the same
+		a.log.Warn("nobody may call the management API: no token is set, and none can be kept in the data directory; set ORDERBRIDGE_API_TOKENS or ORDERBRIDGE_API_TOKENS_FILE", "error", err)
+		return nil, nil
 	}
 	a.log.Info("the management API asks for the token in a file, since none is set", "file", path)
 	return config.Tokens{{Name: "file", Secret: token}}, nil
