@@ -41,6 +41,8 @@ func TestFilterSendsOnlyWhatItWants(t *testing.T) {
 		last = publishMsg(t, js, priced(fmt.Sprint("o", i%3), i/3+1, total))
 	}
 	acknowledged(t, js, last)
+	// On a busy machine some may have been parked first.
+	await(t, 20*time.Second, "all are delivered", func() bool { return all.delivered() == events && len(owedKeys(t, js)) == 0 })
 	if all.delivered() != events || dear.delivered() != events/20 || dear.count() != events/20 {
 		t.Errorf("%d and %d (%d requests) were delivered, want %d and %d", all.delivered(), dear.delivered(), dear.count(), events, events/20)
 	}
@@ -48,9 +50,6 @@ func TestFilterSendsOnlyWhatItWants(t *testing.T) {
 		if !strings.Contains(string(h.body), `"total":700`) {
 			t.Errorf("the filter let %s pass", h.body)
 		}
-	}
-	if keys := owedKeys(t, js); len(keys) > 0 {
-		t.Errorf("filtered events wrote %v", keys)
 	}
 	await(t, 5*time.Second, "the metric counts what was filtered", func() bool {
 		return strings.Contains(scrape(t, p), fmt.Sprintf("orderbridge_deliveries_filtered_total %d\n", events-events/20))
