@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -95,6 +96,7 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 		k.wrong("SECRETS_DIR", "names no directory that can be read", "give the path of a directory")
 	}
 	k.file("SEALING_KEY_FILE", c.SealingKeyFile, "make one with `orderbridge secrets keygen FILE`")
+	k.proxy("EGRESS_PROXY", c.EgressProxy)
 	if err := bridge.CheckSubjectLayout(c.SubjectLayout); err != nil {
 		k.wrong("SUBJECT_LAYOUT", err.Error(), "see its description in `orderbridge config`")
 	}
@@ -202,6 +204,20 @@ func (k *checker) taken(c *Config) {
 	}
 	if c.Stream == "KV_"+c.SubscriptionsBucket {
 		k.wrong("STREAM", "is the bucket of the records", "give the stream of the events")
+	}
+}
+
+// proxy: a plain HTTP proxy without credentials, which would stand in the clear.
+func (k *checker) proxy(name, value string) {
+	if value == "" {
+		return
+	}
+	u, err := url.Parse(value)
+	switch {
+	case err != nil || u.Scheme != "http" || u.Hostname() == "" || u.Port() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		k.wrong(name, "is not a proxy's URL", "write http://host:port")
+	case u.User != nil:
+		k.wrong(name, "holds user info", "leave it out: the proxy must know the bridge by its address")
 	}
 }
 

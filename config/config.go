@@ -45,6 +45,7 @@ type Config struct {
 	TenantSubjects List   `split_words:"true" desc:"subjects that the records of a tenant's token are confined to, as in orders.{tenant}.>, separated by commas; empty: by SUBJECT_LAYOUT"`
 
 	EgressAllow    CIDRs  `split_words:"true" desc:"private networks to which deliveries may go, CIDRs separated by commas"`
+	EgressProxy    string `split_words:"true" desc:"http://host:port of a proxy for all deliveries; it resolves their names, so only addresses written in a URL are held against EGRESS_ALLOW"`
 	AllowHTTP      bool   `split_words:"true" default:"false" desc:"true: records may name http:// endpoints"`
 	AllowTrustAll  bool   `split_words:"true" default:"false" desc:"true: records may switch off the verification of certificates"`
 	SecretsDir     string `split_words:"true" desc:"directory of the files that records may name; a tenant's lie in its subdirectory of that name"`

@@ -24,6 +24,7 @@ const (
 type dialer struct {
 	control   func(network, address string, c syscall.RawConn) error
 	resolver  *net.Resolver
+	proxy     string // host:port of an HTTP proxy; "": none
 	allowHTTP bool
 	dev       bool // accept unknown issuers on loopback
 	tls       *tls.Config
@@ -37,6 +38,7 @@ func newTransport(o Options, settings *tlsSettings) *http.Transport {
 	d := &dialer{
 		control:   o.DialControl,
 		resolver:  o.Resolver,
+		proxy:     o.Proxy,
 		allowHTTP: o.AllowHTTP,
 		dev:       o.Dev,
 		tls: &tls.Config{
@@ -117,7 +119,7 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 	if config.ServerName, _, err = net.SplitHostPort(addr); err != nil {
 		config.ServerName = addr
 	}
-	if d.dev && isLoopback(conn.RemoteAddr().String()) {
+	if d.dev && d.proxy == "" && isLoopback(conn.RemoteAddr().String()) {
 		acceptPrivate(config)
 	}
 	client := tls.Client(conn, config)
@@ -129,6 +131,9 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 }
 
 func (d *dialer) dial(ctx context.Context, network, addr string, loopbackOnly bool) (net.Conn, error) {
+	if d.proxy != "" {
+		return d.dialProxy(ctx, network, addr, loopbackOnly)
+	}
 	nd := net.Dialer{KeepAlive: 30 * time.Second, Resolver: d.resolver}
 	nd.Control = func(network, address string, c syscall.RawConn) error {
 		if loopbackOnly && !isLoopback(address) {

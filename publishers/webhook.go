@@ -44,6 +44,9 @@ type Options struct {
 	DialControl func(network, address string, c syscall.RawConn) error
 	// Resolver finds the addresses of hosts. nil: the system's way.
 	Resolver *net.Resolver
+	// Proxy is the host:port of an HTTP proxy through which all connections go
+	// (CONNECT); "": none. No environment variable is looked at.
+	Proxy string
 	// MaxIdleConns bounds the connections that are kept open for reuse, over
 	// all hosts, for each TLS setting; each takes a file descriptor. Default 4096.
 	MaxIdleConns int
