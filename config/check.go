@@ -96,7 +96,7 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 		k.wrong("SECRETS_DIR", "names no directory that can be read", "give the path of a directory")
 	}
 	k.file("SEALING_KEY_FILE", c.SealingKeyFile, "make one with `orderbridge secrets keygen FILE`")
-	k.proxy("EGRESS_PROXY", c.EgressProxy)
+	k.proxy("EGRESS_PROXY", c.EgressProxy.Reveal())
 	if err := bridge.CheckSubjectLayout(c.SubjectLayout); err != nil {
 		k.wrong("SUBJECT_LAYOUT", err.Error(), "see its description in `orderbridge config`")
 	}

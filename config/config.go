@@ -44,14 +44,14 @@ type Config struct {
 	APIHosts       List   `split_words:"true" desc:"names under which the API may be called beside addresses and localhost, separated by commas; *: any"`
 	TenantSubjects List   `split_words:"true" desc:"subjects that the records of a tenant's token are confined to, as in orders.{tenant}.>, separated by commas; empty: by SUBJECT_LAYOUT"`
 
-	EgressAllow    CIDRs  `split_words:"true" desc:"private networks to which deliveries may go, CIDRs separated by commas"`
-	EgressProxy    string `split_words:"true" desc:"http://host:port of a proxy for all deliveries; it resolves their names, so only addresses written in a URL are held against EGRESS_ALLOW"`
-	AllowHTTP      bool   `split_words:"true" default:"false" desc:"true: records may name http:// endpoints"`
-	AllowTrustAll  bool   `split_words:"true" default:"false" desc:"true: records may switch off the verification of certificates"`
-	SecretsDir     string `split_words:"true" desc:"directory of the files that records may name; a tenant's lie in its subdirectory of that name"`
-	SealingKeyFile string `split_words:"true" desc:"identity file that opens sealed values, made by orderbridge secrets keygen"`
-	TrustRoots     string `split_words:"true" desc:"PEM file of CA certificates that endpoints may have beside the system's"`
-	Dev            bool   `default:"false" desc:"true: http and private certificates are allowed on loopback, and nowhere else"`
+	EgressAllow    CIDRs   `split_words:"true" desc:"private networks to which deliveries may go, CIDRs separated by commas"`
+	EgressProxy    Servers `split_words:"true" desc:"http://host:port of a proxy for all deliveries; it resolves their names, so only addresses written in a URL are held against EGRESS_ALLOW"`
+	AllowHTTP      bool    `split_words:"true" default:"false" desc:"true: records may name http:// endpoints"`
+	AllowTrustAll  bool    `split_words:"true" default:"false" desc:"true: records may switch off the verification of certificates"`
+	SecretsDir     string  `split_words:"true" desc:"directory of the files that records may name; a tenant's lie in its subdirectory of that name"`
+	SealingKeyFile string  `split_words:"true" desc:"identity file that opens sealed values, made by orderbridge secrets keygen"`
+	TrustRoots     string  `split_words:"true" desc:"PEM file of CA certificates that endpoints may have beside the system's"`
+	Dev            bool    `default:"false" desc:"true: http and private certificates are allowed on loopback, and nowhere else"`
 
 	WebhookFile string `split_words:"true" desc:"configuration file of an automation API; its section webHook becomes a subscription and is followed"`
 	WebhookID   string `split_words:"true" default:"automation" desc:"id of the subscription that is made from it"`

@@ -412,3 +412,22 @@ func TestTenantSubjectsHoldTheTenantOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestEgressProxy: a proxy is named by host and port; what stands before an @ is never shown.
+func TestEgressProxy(t *testing.T) {
+	for value, good := range map[string]bool{
+		"http://proxy.example.com:3128": true, "http://127.0.0.1:3128/": true,
+		"https://proxy:3128": false, "http://proxy": false, "http://u:planted@proxy:3128": false, "https://u:planted@proxy": false,
+		"http://proxy:3128/path": false, "proxy:3128": false,
+	} {
+		clean(t)
+		t.Setenv("ORDERBRIDGE_EGRESS_PROXY", value)
+		_, _, err := Load()
+		if (err == nil) != good {
+			t.Errorf("%q: %v, want good %v", value, err, good)
+		}
+		if err != nil && (strings.Contains(err.Error(), "planted") || !strings.Contains(err.Error(), "ORDERBRIDGE_EGRESS_PROXY")) {
+			t.Errorf("%q: the error is %q", value, err)
+		}
+	}
+}

@@ -253,7 +253,7 @@ func (a *app) newWebhook() (*publishers.Webhook, error) {
 		AllowHTTP:     a.cfg.AllowHTTP,
 		AllowTrustAll: a.cfg.AllowTrustAll,
 		Dev:           a.cfg.Dev,
-		Proxy:         strings.TrimSuffix(strings.TrimPrefix(a.cfg.EgressProxy, "http://"), "/"),
+		Proxy:         strings.TrimSuffix(strings.TrimPrefix(a.cfg.EgressProxy.Reveal(), "http://"), "/"),
 		DialControl:   egressPolicy(a.cfg).Control,
 		Secrets:       secrets.New(secrets.Options{Dir: a.cfg.SecretsDir, IdentityFile: a.cfg.SealingKeyFile}),
 	}
