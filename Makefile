@@ -35,7 +35,7 @@ tidy: ## Fail if go.mod or go.sum are not tidy
 
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## Run go vet and the linters of .golangci.yml
 	go vet ./...
-	$< run
+	$< run --allow-parallel-runners
 
 vuln: $(BIN)/govulncheck-$(GOVULNCHECK_VERSION) ## Look for known vulnerabilities, where the database can be reached
 	@out=$$(timeout 300 $< ./... 2>&1); rc=$$?; \
