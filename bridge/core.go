@@ -427,10 +427,8 @@ func (c *core) startFeed() {
 	c.opened = true
 	c.out.log(logInfo, "leading", "epoch", c.epoch, "position", c.taken, "subscriptions", len(c.subs))
 	c.out.startFeed()
-	for _, id := range sorted(c.subs) {
-		if s := c.subs[id]; len(s.lanes) > 0 || s.mode == reading {
-			s.kick()
-		}
+	for _, s := range c.which(func(s *sub) bool { return len(s.lanes) > 0 || s.mode == reading }) {
+		s.kick()
 	}
 }
 

@@ -38,10 +38,8 @@ func (c *core) guardRetention() {
 			return
 		}
 		c.expiring = r.Beyond[expiringStep]
-		for _, id := range sorted(c.subs) {
-			if s := c.subs[id]; s.reader != nil || len(s.lanes) > 0 || s.warned > 0 {
-				s.guard(r)
-			}
+		for _, s := range c.which(func(s *sub) bool { return s.reader != nil || len(s.lanes) > 0 || s.warned > 0 }) {
+			s.guard(r)
 		}
 	})
 }

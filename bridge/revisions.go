@@ -110,7 +110,7 @@ func (s *sub) apply() {
 	}
 }
 
-// applied ends apply: the revision's effect is confirmed, its status entry is
+// finish ends apply: the revision's effect is confirmed, its status entry is
 // written and confirmed, then the next one's turn comes.
 func (s *sub) finish(r revision) {
 	c := s.core

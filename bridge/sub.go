@@ -370,7 +370,7 @@ func (s *sub) pumpReader() {
 	r.pulling = true
 	round := r.round
 	rec := s.rec
-	c.out.read(s.readerKey(), r.at+1, rec.Subjects, room, c.ReadBytes, func(evs []*Event, through uint64, err error) {
+	c.out.read(s.id, r.at+1, rec.Subjects, room, c.ReadBytes, func(evs []*Event, through uint64, err error) {
 		if c.dead || s.dead || s.reader != r || r.round != round {
 			return
 		}
@@ -417,14 +417,12 @@ func (s *sub) pumpReader() {
 	})
 }
 
-func (s *sub) readerKey() string { return s.id }
-
 // restartReader forgets what was read ahead under a record that has changed.
 func (s *sub) restartReader() {
 	if s.reader != nil {
 		s.reader.round++
 		s.reader.pulling = false
-		s.core.out.forget(s.readerKey())
+		s.core.out.forget(s.id)
 	}
 }
 
@@ -456,7 +454,7 @@ func (s *sub) backToLive() bool {
 		s.writeLive()
 		return true
 	}
-	c.out.forget(s.readerKey())
+	c.out.forget(s.id)
 	s.writeMark(nil)
 	return true
 }
@@ -486,7 +484,7 @@ func (s *sub) writeLive() {
 }
 
 func (s *sub) endReading() {
-	s.core.out.forget(s.readerKey())
+	s.core.out.forget(s.id)
 	s.reader = nil
 	delete(s.core.readers, s)
 	s.changed()
@@ -684,6 +682,19 @@ func sorted[K cmp.Ordered, V any](m map[K]V) []K {
 		return nil
 	}
 	return slices.Sorted(maps.Keys(m))
+}
+
+// which returns the subscriptions that want says yes to, by id. There may be a
+// million, so only those are sorted.
+func (c *core) which(want func(*sub) bool) []*sub {
+	var some []*sub
+	for _, s := range c.subs {
+		if want(s) {
+			some = append(some, s)
+		}
+	}
+	slices.SortFunc(some, func(a, b *sub) int { return cmp.Compare(a.id, b.id) })
+	return some
 }
 
 func ordered(m map[*sub]struct{}) []*sub {
