@@ -51,6 +51,20 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	if c.NATS.Inbox != "" && !inbox.MatchString(c.NATS.Inbox) {
 		k.wrong("NATS_INBOX", "cannot begin a subject", "write it as _INBOX_bridge, without a dot at its end")
 	}
+	if c.JetstreamDomain != "" && !inbox.MatchString(c.JetstreamDomain) {
+		k.wrong("JETSTREAM_DOMAIN", "is no name of a domain", "write it as in `domain:` of the server's jetstream block, e.g. hub")
+	}
+	if c.JetstreamAPIPrefix != "" && !apiPrefix.MatchString(c.JetstreamAPIPrefix) {
+		k.wrong("JETSTREAM_API_PREFIX", "cannot begin a subject", "write it as JS.acme.API, without a dot at its end")
+	}
+	if c.JetstreamDomain != "" && c.JetstreamAPIPrefix != "" {
+		k.wrong("JETSTREAM_API_PREFIX", "is set beside ORDERBRIDGE_JETSTREAM_DOMAIN", "set one of them: a domain stands for the prefix $JS.<domain>.API")
+	}
+	for name, value := range map[string]string{"JETSTREAM_DOMAIN": c.JetstreamDomain, "JETSTREAM_API_PREFIX": c.JetstreamAPIPrefix} {
+		if value != "" && c.NATS.URL == "" && !k.bad[Prefix+"_NATS_URL"] {
+			k.wrong(name, "is set, but the embedded server has none", "set ORDERBRIDGE_NATS_URL to use your own server, or unset it")
+		}
+	}
 	k.together("NATS_CERT", c.NATS.Cert != "", "NATS_KEY", c.NATS.Key != "")
 	k.together("NATS_USER", c.NATS.User != "", "NATS_PASSWORD", c.NATS.Password != "")
 	k.credentials(c.NATS)
@@ -168,16 +182,20 @@ func (k *checker) credentials(n NATS) {
 	if n.CA != "" {
 		given = append(given, "NATS_CA")
 	}
+	if n.HandshakeFirst {
+		given = append(given, "NATS_HANDSHAKE_FIRST")
+	}
 	if n.URL == "" && len(given) > 0 && !k.bad[Prefix+"_NATS_URL"] {
 		k.wrong(given[0], "is set, but the embedded server asks for nothing", "set ORDERBRIDGE_NATS_URL to use your own server, or unset it")
 	}
 }
 
 var (
-	prefix  = regexp.MustCompile(`^([A-Za-z0-9_-]+\.?)*$`)
-	inbox   = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
-	plain   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	subject = regexp.MustCompile(`^([^\s.*>]+|\*)(\.([^\s.*>]+|\*))*(\.>)?$|^>$`)
+	prefix    = regexp.MustCompile(`^([A-Za-z0-9_-]+\.?)*$`)
+	inbox     = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+	plain     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	apiPrefix = regexp.MustCompile(`^[^\s.*>]+(\.[^\s.*>]+)*\.?$`)
+	subject   = regexp.MustCompile(`^([^\s.*>]+|\*)(\.([^\s.*>]+|\*))*(\.>)?$|^>$`)
 )
 
 func (k *checker) name(name, value string) {
@@ -186,24 +204,23 @@ func (k *checker) name(name, value string) {
 	}
 }
 
-// taken: the user's stream and bucket must not be one of ours.
+// taken: the user's stream, bucket and subjects must not be ours.
 func (k *checker) taken(c *Config) {
 	const remedy = "choose another name, or set ORDERBRIDGE_PREFIX"
-	for _, own := range []string{"subscription_status", "owed", "lease"} {
-		if c.SubscriptionsBucket == c.Prefix+own {
-			k.wrong("SUBSCRIPTIONS_BUCKET", "is a bucket of the bridge's own", remedy)
-		}
-		if c.Stream == "KV_"+c.Prefix+own {
-			k.wrong("STREAM", "is a stream of the bridge's own", remedy)
-		}
+	names := bridge.NewNames(c.Prefix, c.Stream, c.SubscriptionsBucket)
+	if slices.Contains(names.Buckets(), names.Subscriptions) {
+		k.wrong("SUBSCRIPTIONS_BUCKET", "is a bucket of the bridge's own", remedy)
 	}
-	for _, own := range []string{"DEAD_LETTERS", "ATTEMPTS"} {
-		if c.Stream == c.Prefix+own {
-			k.wrong("STREAM", "is a stream of the bridge's own", remedy)
-		}
+	if slices.Contains(names.Streams(), names.Stream) {
+		k.wrong("STREAM", "is a stream of the bridge's own", remedy)
 	}
-	if c.Stream == "KV_"+c.SubscriptionsBucket {
+	if names.Stream == "KV_"+names.Subscriptions {
 		k.wrong("STREAM", "is the bucket of the records", "give the stream of the events")
+	}
+	for _, s := range c.Subjects {
+		if own := names.TakenSubject(s); own != "" {
+			k.wrong("SUBJECTS", fmt.Sprintf("holds %q, which also hears %s", s, own), "name only the subjects of the events, as in orders,orders.>")
+		}
 	}
 }
 

@@ -22,6 +22,9 @@ const (
 type Config struct {
 	NATS NATS
 
+	JetstreamDomain    string `split_words:"true" desc:"JetStream domain of the streams and buckets, where it is not that of the server; every command uses it"`
+	JetstreamAPIPrefix string `split_words:"true" desc:"what the subjects of the JetStream API begin with, as in JS.acme.API, where the account imports it under another name; empty: $JS.API"`
+
 	DataDir      string `split_words:"true" default:"./data" desc:"directory of the embedded server; one process at a time locks it"`
 	EmbeddedSync string `split_words:"true" default:"always" desc:"always: the embedded server syncs each write to disk; interval: every two minutes, faster, but a power failure loses confirmed events"`
 
@@ -75,6 +78,8 @@ type NATS struct {
 	CA       string        `desc:"PEM file of the CA certificates that the server's certificate is verified against"`
 	Cert     string        `desc:"PEM file of the client certificate"`
 	Key      string        `redact:"path" desc:"PEM file of the client certificate's key"`
-	Inbox    string        `desc:"prefix of the subjects on which answers come, as in _INBOX_bridge; empty: _INBOX, which users of one account share"`
-	Listen   string        `default:"127.0.0.1:4222" desc:"address of the embedded server; empty: in-process only"`
+	// HandshakeFirst is what servers with handshake_first want.
+	HandshakeFirst bool   `split_words:"true" default:"false" desc:"true: TLS begins at once, before the server has said anything, as a server with handshake_first wants it"`
+	Inbox          string `desc:"prefix of the subjects on which answers come, as in _INBOX_bridge; empty: _INBOX, which users of one account share"`
+	Listen         string `default:"127.0.0.1:4222" desc:"address of the embedded server; empty: in-process only"`
 }

@@ -56,7 +56,7 @@ func TestDefaults(t *testing.T) {
 // names against envconfig's.
 func TestNames(t *testing.T) {
 	clean(t)
-	want := strings.Fields(`NATS_URL NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY NATS_INBOX NATS_LISTEN
+	want := strings.Fields(`NATS_URL NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY NATS_HANDSHAKE_FIRST NATS_INBOX NATS_LISTEN JETSTREAM_DOMAIN JETSTREAM_API_PREFIX
 		DATA_DIR EMBEDDED_SYNC STREAM SUBJECTS SUBSCRIPTIONS_BUCKET PREFIX REPLICAS
 		SUBJECT_LAYOUT ORDER_ID_PATHS LEGACY_ORDER_ID_PATHS EVENT_TYPE_PATHS TENANT_PATHS HTTP_LISTEN API_TOKENS API_TOKENS_FILE API_HOSTS TENANT_SUBJECTS
 		EGRESS_ALLOW EGRESS_PROXY ALLOW_HTTP ALLOW_TRUST_ALL SECRETS_DIR SEALING_KEY_FILE TRUST_ROOTS DEV WEBHOOK_FILE WEBHOOK_ID WINDOW MAX_EVENT_BYTES LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
@@ -160,6 +160,17 @@ func TestBadValuesNameVariableValueAndRemedy(t *testing.T) {
 		{"no subject", "SUBJECTS=", `ORDERBRIDGE_SUBJECTS="" holds no subject; write it as orders,orders.>`},
 		{"stream", "STREAM=MY.ORDERS", `ORDERBRIDGE_STREAM="MY.ORDERS" is no name of a stream or bucket; use 1 to 64 letters, digits, - and _`},
 		{"own stream", "STREAM=DEAD_LETTERS", `ORDERBRIDGE_STREAM="DEAD_LETTERS" is a stream of the bridge's own; choose another name, or set ORDERBRIDGE_PREFIX`},
+		{"own stream of alerts", "STREAM=ALERTS", `ORDERBRIDGE_STREAM="ALERTS" is a stream of the bridge's own; choose another name, or set ORDERBRIDGE_PREFIX`},
+		{"own stream of a bucket", "STREAM=KV_lease", `ORDERBRIDGE_STREAM="KV_lease" is a stream of the bridge's own; choose another name, or set ORDERBRIDGE_PREFIX`},
+		{"own stream under a prefix with a dot", "PREFIX=acme. STREAM=acme_ALERTS", `ORDERBRIDGE_STREAM="acme_ALERTS" is a stream of the bridge's own; choose another name, or set ORDERBRIDGE_PREFIX`},
+		{"own bucket under a prefix with a dot", "PREFIX=acme. SUBSCRIPTIONS_BUCKET=acme_lease", `ORDERBRIDGE_SUBSCRIPTIONS_BUCKET="acme_lease" is a bucket of the bridge's own; choose another name, or set ORDERBRIDGE_PREFIX`},
+		{"the records as stream", "STREAM=KV_subscriptions", `ORDERBRIDGE_STREAM="KV_subscriptions" is the bucket of the records; give the stream of the events`},
+		{"own subjects", "SUBJECTS=*.>", `ORDERBRIDGE_SUBJECTS="*.>" holds "*.>", which also hears dead-letters.>; name only the subjects of the events, as in orders,orders.>`},
+		{"subjects of the bus", "SUBJECTS=orders,$KV.x.>", `ORDERBRIDGE_SUBJECTS="orders,$KV.x.>" holds "$KV.x.>", which also hears $KV.>; name only the subjects of the events, as in orders,orders.>`},
+		{"domain", "NATS_URL=nats://n JETSTREAM_DOMAIN=a.>", `ORDERBRIDGE_JETSTREAM_DOMAIN="a.>" is no name of a domain; write it as in ` + "`domain:`" + ` of the server's jetstream block, e.g. hub`},
+		{"domain and prefix", "NATS_URL=nats://n JETSTREAM_DOMAIN=hub JETSTREAM_API_PREFIX=JS.hub.API", `ORDERBRIDGE_JETSTREAM_API_PREFIX="JS.hub.API" is set beside ORDERBRIDGE_JETSTREAM_DOMAIN; set one of them: a domain stands for the prefix $JS.<domain>.API`},
+		{"domain without server", "JETSTREAM_DOMAIN=hub", `ORDERBRIDGE_JETSTREAM_DOMAIN="hub" is set, but the embedded server has none; set ORDERBRIDGE_NATS_URL to use your own server, or unset it`},
+		{"handshake without server", "NATS_HANDSHAKE_FIRST=true", `ORDERBRIDGE_NATS_HANDSHAKE_FIRST="true" is set, but the embedded server asks for nothing; set ORDERBRIDGE_NATS_URL to use your own server, or unset it`},
 		{"own bucket", "SUBSCRIPTIONS_BUCKET=owed", `ORDERBRIDGE_SUBSCRIPTIONS_BUCKET="owed" is a bucket of the bridge's own; choose another name, or set ORDERBRIDGE_PREFIX`},
 		{"prefix", "PREFIX=a..b", `ORDERBRIDGE_PREFIX="a..b" cannot begin a name; use at most 32 letters, digits, -, _ and single dots, as in acme-`},
 		{"inbox", "NATS_INBOX=_INBOX_bridge.", `ORDERBRIDGE_NATS_INBOX="_INBOX_bridge." cannot begin a subject; write it as _INBOX_bridge, without a dot at its end`},

@@ -199,11 +199,8 @@ func (a *app) connect(ctx context.Context) (err error) {
 	if a.nc, err = bus.Connect(ctx, o); err != nil {
 		return err
 	}
-	a.js, err = jetstream.New(a.nc, jetstream.WithDefaultTimeout(callTimeout))
-	if err != nil {
-		return fmt.Errorf("use JetStream: %w", err)
-	}
-	return nil
+	a.js, err = bus.JetStream(a.nc, o, callTimeout)
+	return err
 }
 
 // ensureTime is how long a cluster may take to elect its leaders.

@@ -72,28 +72,31 @@ func connect(ctx context.Context, cfg *config.Config, log *slog.Logger) (*sessio
 	case err != nil:
 		return nil, fmt.Errorf("%w; check ORDERBRIDGE_NATS_URL", err)
 	}
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(callTimeout))
+	js, err := bus.JetStream(nc, o, callTimeout)
 	if err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("use JetStream: %w", err)
+		return nil, err
 	}
 	return &session{cfg: cfg, log: log, nc: nc, js: js, names: storeOptions(cfg, log).Names()}, nil
 }
 
 func busOptions(cfg *config.Config, log *slog.Logger) bus.Options {
 	return bus.Options{
-		URL:      cfg.NATS.URL.Reveal(),
-		Creds:    cfg.NATS.Creds,
-		NkeyFile: cfg.NATS.NKey,
-		User:     cfg.NATS.User,
-		Password: cfg.NATS.Password,
-		Token:    cfg.NATS.Token,
-		CA:       cfg.NATS.CA,
-		Cert:     cfg.NATS.Cert,
-		Key:      cfg.NATS.Key,
-		Inbox:    cfg.NATS.Inbox,
-		Name:     "orderbridge",
-		Logger:   log,
+		URL:            cfg.NATS.URL.Reveal(),
+		Creds:          cfg.NATS.Creds,
+		NkeyFile:       cfg.NATS.NKey,
+		User:           cfg.NATS.User,
+		Password:       cfg.NATS.Password,
+		Token:          cfg.NATS.Token,
+		CA:             cfg.NATS.CA,
+		Cert:           cfg.NATS.Cert,
+		Key:            cfg.NATS.Key,
+		Inbox:          cfg.NATS.Inbox,
+		HandshakeFirst: cfg.NATS.HandshakeFirst,
+		Domain:         cfg.JetstreamDomain,
+		APIPrefix:      cfg.JetstreamAPIPrefix,
+		Name:           "orderbridge",
+		Logger:         log,
 	}
 }
 

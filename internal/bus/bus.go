@@ -34,6 +34,11 @@ type Options struct {
 	Cert     string // path of a PEM file: client certificate, with Key
 	Key      string // path of a PEM file
 
+	HandshakeFirst bool // TLS begins before the server has said anything
+
+	Domain    string // of JetStream; "": the server's own
+	APIPrefix string // of the JetStream API's subjects; "": $JS.API
+
 	Inbox  string // prefix of the subjects on which answers come; empty: _INBOX
 	Name   string // shown by the server
 	Logger *slog.Logger
@@ -172,6 +177,9 @@ func (o Options) credentials() ([]nats.Option, error) {
 	}
 	if o.Token != "" {
 		opts = append(opts, nats.Token(o.Token.Reveal()))
+	}
+	if o.HandshakeFirst {
+		opts = append(opts, nats.TLSHandshakeFirst())
 	}
 	if o.CA == "" && o.Cert == "" && o.Key == "" {
 		return opts, nil

@@ -94,7 +94,7 @@ func (l *Lease) Put(ctx context.Context, value []byte, expect uint64, id string)
 func (l *Lease) publish(ctx context.Context, value []byte, expect uint64, id string) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	return l.js.Publish(ctx, bucketSubject(l.bucket, leaseKey), value,
+	return l.js.Publish(ctx, writeSubject(l.js, l.bucket, leaseKey), value,
 		jetstream.WithMsgID(id), jetstream.WithExpectLastSequencePerSubject(expect))
 }
 

@@ -110,7 +110,7 @@ func (l *Ledger) Fence(ctx context.Context, epoch uint64) error {
 					return err
 				}
 				defer f.release()
-				seq, err := l.fence(ctx, bucketSubject(b.name, fenceKey(i)), bucketStream(b.name), epoch)
+				seq, err := l.fence(ctx, b.name, fenceKey(i), epoch)
 				if err != nil {
 					return fmt.Errorf("fence %d of bucket %q: %w", i, b.name, err)
 				}
@@ -131,11 +131,11 @@ func (l *Ledger) Fence(ctx context.Context, epoch uint64) error {
 	return nil
 }
 
-func (l *Ledger) fence(ctx context.Context, subject, stream string, epoch uint64) (uint64, error) {
+func (l *Ledger) fence(ctx context.Context, bucket, key string, epoch uint64) (uint64, error) {
 	value := []byte(strconv.FormatUint(epoch, 10))
 	for {
 		var rev uint64
-		switch m, err := msgget.Last(ctx, l.js, stream, subject); {
+		switch m, err := msgget.Last(ctx, l.js, bucketStream(bucket), bucketSubject(bucket, key)); {
 		case errors.Is(err, bridge.ErrNotFound):
 		case err != nil:
 			return 0, err
@@ -149,7 +149,7 @@ func (l *Ledger) fence(ctx context.Context, subject, stream string, epoch uint64
 				return rev, nil // an earlier call of ours, whose answer was lost
 			}
 		}
-		ack, err := l.js.Publish(ctx, subject, value, jetstream.WithExpectLastSequencePerSubject(rev))
+		ack, err := l.js.Publish(ctx, writeSubject(l.js, bucket, key), value, jetstream.WithExpectLastSequencePerSubject(rev))
 		if err == nil {
 			return ack.Sequence, nil
 		}
@@ -268,7 +268,7 @@ func (l *Ledger) Write(ctx context.Context, w bridge.Write) error {
 func (l *Ledger) publish(ctx context.Context, s *stateBucket, w bridge.Write, fenceSeq uint64, fence string) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	m := &nats.Msg{Subject: bucketSubject(s.name, w.Key), Data: w.Value, Header: nats.Header{}}
+	m := &nats.Msg{Subject: writeSubject(l.js, s.name, w.Key), Data: w.Value, Header: nats.Header{}}
 	if w.Value == nil {
 		m.Header.Set("KV-Operation", "DEL")
 		if s.ttl.Load() {

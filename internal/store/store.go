@@ -13,6 +13,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
 )
 
 // Options say how the streams and buckets are called and how they are made
@@ -31,47 +34,10 @@ type Options struct {
 }
 
 // Names of the streams and buckets, prefix included.
-type Names struct {
-	Stream        string // source stream
-	Subscriptions string // bucket
-	Status        string // bucket
-	Owed          string // bucket
-	Lease         string // bucket
-	DeadLetters   string // stream
-	// DeadLetterSubject is the subject space of DeadLetters without its last
-	// two tokens: <DeadLetterSubject>.<subscription>.<lane>.
-	DeadLetterSubject string
-	Alerts            string // stream
-	AlertSubject      string // subject space of Alerts: <AlertSubject>.<kind>.<subscription>
-	DurablePrefix     string // of the feed's durables
-	Commands          string // subject space of the requests to the leader, without wildcard
-}
+type Names = bridge.Names
 
-// Names under the prefix. A prefix "acme-" and one "acme." both work: where a
-// name allows no dot, it becomes an underscore.
-func (o Options) Names() Names {
-	p := strings.NewReplacer(".", "_", " ", "_").Replace(o.Prefix)
-	return Names{
-		Stream:            orElse(o.Stream, "ORDERS"),
-		Subscriptions:     orElse(o.Subscriptions, "subscriptions"),
-		Status:            p + "subscription_status",
-		Owed:              p + "owed",
-		Lease:             p + "lease",
-		DeadLetters:       p + "DEAD_LETTERS",
-		DeadLetterSubject: o.Prefix + "dead-letters",
-		Alerts:            p + "ALERTS",
-		AlertSubject:      o.Prefix + "alerts",
-		DurablePrefix:     p + "orderbridge-",
-		Commands:          o.Prefix + "orderbridge.cmd",
-	}
-}
-
-func orElse(s, def string) string {
-	if s == "" {
-		return def
-	}
-	return s
-}
+// Names under the prefix.
+func (o Options) Names() Names { return bridge.NewNames(o.Prefix, o.Stream, o.Subscriptions) }
 
 // Severity of a finding.
 type Severity string
@@ -258,7 +224,17 @@ func bucketConfig(name, description string) jetstream.StreamConfig {
 
 func bucketStream(bucket string) string { return "KV_" + bucket }
 
+// bucketSubject is under what the entry lies in the stream of its bucket.
 func bucketSubject(bucket, key string) string { return "$KV." + bucket + "." + key }
+
+// writeSubject is where the entry is published: a bucket in another JetStream
+// domain, or behind an API prefix, is not reached under its own subject.
+func writeSubject(js jetstream.JetStream, bucket, key string) string {
+	if api := msgget.APIPrefix(js); api != jetstream.DefaultAPIPrefix {
+		return api + bucketSubject(bucket, key)
+	}
+	return bucketSubject(bucket, key)
+}
 
 func (e *ensurer) subscriptions(ctx context.Context) error {
 	subject := "bucket " + e.n.Subscriptions
