@@ -142,7 +142,8 @@ var retryMembers = map[string]memberReader{"schedule": (*recordReader).schedule}
 
 var signingMembers = map[string]memberReader{"secrets": (*recordReader).signingSecrets}
 
-// authMembers are the members of auth by its type; all are required but scopes.
+// authMembers are the members of auth by its type; all are required but scopes
+// and audience.
 var authMembers = map[string]map[string]memberReader{
 	"noauth": {"type": (*recordReader).authType},
 	"basic": {
@@ -160,6 +161,7 @@ var authMembers = map[string]map[string]memberReader{
 		"clientSecret": (*recordReader).clientSecret,
 		"tokenURL":     (*recordReader).tokenURL,
 		"scopes":       (*recordReader).scopes,
+		"audience":     (*recordReader).audience,
 	},
 }
 
@@ -172,6 +174,8 @@ var tlsMembers = map[string]memberReader{
 	"keyFile":     (*recordReader).keyFile,
 	"keyPassword": (*recordReader).keyPassword,
 	"minVersion":  (*recordReader).minVersion,
+
+	"cipherSuites": (*recordReader).cipherSuites,
 }
 
 type recordReader struct {
@@ -268,6 +272,8 @@ func (r *recordReader) checkTLS() {
 		r.fail("tls.clientCert", "needs its key; name the file in keyFile")
 	case t.KeyPassword != "" && t.KeyFile == "" && t.TrustFile == "":
 		r.fail("tls.keyPassword", "has no file to open; give keyFile, or leave it out")
+	case len(t.CipherSuites) > 0 && t.MinVersion == "1.3":
+		r.fail("tls.cipherSuites", "are of TLS 1.2, but minVersion is 1.3; use one of the two")
 	}
 }
 
@@ -787,7 +793,7 @@ func (r *recordReader) auth(field string, v gjson.Result) {
 	}
 	r.object(field+".", v, members)
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if !v.Get(name).Exists() && name != "scopes" {
+		if !v.Get(name).Exists() && name != "scopes" && name != "audience" {
 			r.fail(field+"."+name, "is required with type %s", kind.Str)
 		}
 	}
@@ -796,7 +802,11 @@ func (r *recordReader) auth(field string, v gjson.Result) {
 // authType was read before the other members.
 func (r *recordReader) authType(string, gjson.Result) {}
 
+// username may be empty: some receivers take a token as the password.
 func (r *recordReader) username(field string, v gjson.Result) {
+	if v.Type == gjson.String && v.Str == "" {
+		return
+	}
 	s, ok := r.text(field, v, maxText)
 	if ok && strings.Contains(s, ":") {
 		r.fail(field, "is %s; basic authentication allows no colon in it", quote(s))
@@ -855,6 +865,10 @@ func (r *recordReader) scopes(field string, v gjson.Result) {
 	})
 }
 
+func (r *recordReader) audience(field string, v gjson.Result) {
+	r.more().Auth.Audience, _ = r.text(field, v, maxURL)
+}
+
 func (r *recordReader) tls(field string, v gjson.Result) {
 	if !r.is(field, v, "an object") {
 		return
@@ -901,6 +915,32 @@ func (r *recordReader) keyPassword(field string, v gjson.Result) {
 
 func (r *recordReader) minVersion(field string, v gjson.Result) {
 	r.s.More.TLS.MinVersion = r.oneOf(field, v, "1.2", "1.3")
+}
+
+// OldCipherSuites are what a record may allow beside the default: AES with the
+// key exchange by RSA, which keeps no secret of past connections once the
+// server's key is known. Names as in RFC 5246 and 5288.
+var OldCipherSuites = []string{
+	"TLS_RSA_WITH_AES_128_GCM_SHA256", "TLS_RSA_WITH_AES_256_GCM_SHA384",
+	"TLS_RSA_WITH_AES_128_CBC_SHA256", "TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_AES_256_CBC_SHA",
+}
+
+func (r *recordReader) cipherSuites(field string, v gjson.Result) {
+	names := r.list(field, v, maxName, func(s string) string {
+		switch {
+		case slices.Contains(OldCipherSuites, s):
+			return ""
+		case strings.HasPrefix(s, "TLS_DHE_"):
+			return "needs a key exchange by DHE, which this program does not speak; let the server offer ECDHE, or one of " + strings.Join(OldCipherSuites, ", ")
+		case strings.HasPrefix(s, "TLS_ECDHE_") || strings.HasPrefix(s, "TLS_AES_") || strings.HasPrefix(s, "TLS_CHACHA20_"):
+			return "is none that has to be allowed: what is safe is offered by default; leave it out"
+		}
+		return "is none that can be allowed; one of " + strings.Join(OldCipherSuites, ", ")
+	})
+	r.s.More.TLS.CipherSuites = names
+	if len(names) > 0 {
+		r.warn(field, "allows a key exchange without forward secrecy: who learns the server's key later can read what was recorded")
+	}
 }
 
 func (r *recordReader) connectionTimeout(field string, v gjson.Result) {

@@ -20,8 +20,8 @@ var (
 		"tenant", "description", "labels",
 	}
 	openWithin = map[string][]string{
-		"auth": {"type", "username", "clientID", "tokenURL", "scopes"},
-		"tls":  {"trustAll", "trustFile", "clientCert", "keyFile", "minVersion"},
+		"auth": {"type", "username", "clientID", "tokenURL", "scopes", "audience"},
+		"tls":  {"trustAll", "trustFile", "clientCert", "keyFile", "minVersion", "cipherSuites"},
 	}
 )
 

@@ -84,7 +84,7 @@ type RateLimit struct {
 type Auth struct {
 	Type string // basic, bearer or client_credential
 
-	Username string // basic
+	Username string // basic; may be empty
 	Password Secret // basic; may be empty
 
 	Token Secret // bearer
@@ -93,6 +93,7 @@ type Auth struct {
 	ClientSecret Secret   // client_credential
 	TokenURL     string   // client_credential
 	Scopes       []string // client_credential; nil: none are asked for
+	Audience     string   // client_credential; "": none is asked for
 }
 
 // TLS says how the endpoint, and its token server, are verified and what is
@@ -105,6 +106,8 @@ type TLS struct {
 	KeyFile     string // PEM or PKCS#12: the key, with or without the certificate
 	KeyPassword Secret // of KeyFile, and of TrustFile where that is PKCS#12
 	MinVersion  string // "1.2" or "1.3"; "": 1.2
+
+	CipherSuites []string // of TLS 1.2, beside the default ones; see OldCipherSuites
 }
 
 // AttemptTimeout bounds a whole attempt.

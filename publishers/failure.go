@@ -3,7 +3,6 @@ package publishers
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -55,9 +54,7 @@ func transportFailure(err error, host string, timeout, connect time.Duration) *b
 		step     *connectError
 		op       *net.OpError
 		netErr   net.Error
-		unknown  x509.UnknownAuthorityError
-		invalid  x509.CertificateInvalidError
-		wrong    x509.HostnameError
+		verify   *tls.CertificateVerificationError
 		record   tls.RecordHeaderError
 		isStep   = errors.As(err, &step)
 		isRemote = errors.As(err, &op) && op.Op == "remote error"
@@ -71,18 +68,12 @@ func transportFailure(err error, host string, timeout, connect time.Duration) *b
 		reason = "DNS: no answer in time for " + strconv.Quote(dns.Name)
 	case errors.As(err, &dns):
 		reason = "DNS: " + strconv.Quote(dns.Name) + " could not be resolved"
-	case errors.As(err, &wrong):
-		reason = "TLS: the certificate is not valid for host " + strconv.Quote(wrong.Host)
-	case errors.As(err, &unknown):
-		reason = "TLS: the certificate is signed by an unknown authority, or by itself"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		reason = "TLS: the certificate has expired or is not valid yet"
-	case errors.As(err, &invalid):
-		reason = "TLS: the certificate is not valid: " + invalid.Error()
+	case errors.As(err, &verify):
+		reason = "TLS: " + certificateFailure(verify)
 	case errors.As(err, &record):
 		reason = "TLS: " + host + " does not speak TLS at this port"
 	case isRemote:
-		reason = "TLS: refused by the server: " + op.Err.Error()
+		reason = "TLS: refused by the server: " + op.Err.Error() + alertHint(op.Err)
 	case isStep && isTimeout(err):
 		reason = step.step + ": no connection to " + host + " within " + connect.String()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):

@@ -1,6 +1,7 @@
 package publishers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -54,8 +55,12 @@ func (e *tokenError) Error() string {
 func (e *tokenError) Unwrap() error { return e.err }
 
 func newTokenSource(a *bridge.Auth, secret string, transport http.RoundTripper, userAgent []string) *tokenSource {
+	var parameters url.Values
+	if a.Audience != "" {
+		parameters = url.Values{"audience": {a.Audience}}
+	}
 	return &tokenSource{
-		config: clientcredentials.Config{ClientID: a.ClientID, ClientSecret: secret, TokenURL: a.TokenURL, Scopes: a.Scopes},
+		config: clientcredentials.Config{ClientID: a.ClientID, ClientSecret: secret, TokenURL: a.TokenURL, Scopes: a.Scopes, EndpointParams: parameters},
 		host:   hostOf(a.TokenURL),
 		client: &http.Client{
 			Transport:     tokenTransport{transport, userAgent},
@@ -171,11 +176,20 @@ func (t *tokenSource) request(ctx context.Context, style oauth2.AuthStyle) (*oau
 	return config.Token(context.WithValue(ctx, oauth2.HTTPClient, t.client))
 }
 
-// refusesClient: the server answered that it does not know this client so.
+// refusesClient: the server answered that it does not know this client so; some
+// say it with 200.
 func refusesClient(err error) bool {
 	var refused *oauth2.RetrieveError
-	return errors.As(err, &refused) && refused.Response != nil &&
-		(refused.Response.StatusCode == http.StatusUnauthorized || refused.Response.StatusCode == http.StatusBadRequest)
+	if !errors.As(err, &refused) || refused.Response == nil {
+		return false
+	}
+	switch refused.Response.StatusCode {
+	case http.StatusUnauthorized, http.StatusBadRequest:
+		return true
+	case http.StatusOK:
+		return refused.ErrorCode == "invalid_client" || refused.ErrorCode == "invalid_request"
+	}
+	return false
 }
 
 func (t *tokenSource) failure(ctx context.Context, err error) error {
@@ -219,9 +233,15 @@ func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(resp.Body, maxResponseBody), resp.Body}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseBody))
+	_ = resp.Body.Close()
+	if err != nil && len(body) == 0 {
+		return nil, err
+	}
+	body, isJSON := tokenAnswer(body)
+	if isJSON {
+		resp.Header.Set("Content-Type", "application/json")
+	}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return resp, nil
 }

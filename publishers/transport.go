@@ -49,14 +49,7 @@ func newTransport(o Options, settings *tlsSettings) *http.Transport {
 		},
 	}
 	if settings != nil {
-		d.tls.MinVersion = settings.minVersion
-		d.tls.InsecureSkipVerify = settings.trustAll
-		if settings.roots != nil {
-			d.tls.RootCAs = settings.roots
-		}
-		if settings.client != nil {
-			d.tls.Certificates = []tls.Certificate{*settings.client}
-		}
+		settings.apply(d.tls)
 		d.dev = d.dev && settings.roots == nil && !settings.trustAll
 	}
 	protocols := new(http.Protocols)
