@@ -318,6 +318,7 @@ func (b *Bridge) addFigures(t *term) {
 func (f Figures) plus(g Figures) Figures {
 	f.Taken += g.Taken
 	f.Missed += g.Missed
+	f.NotEvents += g.NotEvents
 	f.Matched += g.Matched
 	f.Filtered += g.Filtered
 	f.Delivered += g.Delivered

@@ -159,11 +159,13 @@ type core struct {
 	guarding bool   // the limits of the stream are being asked for
 	expiring uint64 // the stream is about to drop everything up to here
 	figures  Figures
+	passed   map[string]bool // kinds of messages that are no events, told
 }
 
 // Figures are counts since the term began; see Bridge.Figures.
 type Figures struct {
 	Missed                                                                         uint64 // events that the stream dropped before they could be matched
+	NotEvents                                                                      uint64 // messages of the stream that are no events (noevent.go); Taken counts them too
 	Taken, Matched, Filtered, Delivered, Failed, Retried, Dead, Superseded, Parked uint64
 	Alerts                                                                         map[string]uint64 // by kind
 	Unsettled, Owed, Held, Reading, Suspended, Subscriptions, Running              int

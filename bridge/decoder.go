@@ -172,6 +172,7 @@ func (d *Decoder) init() {
 func (d *Decoder) Decode(m *Message) *Event {
 	d.once.Do(d.init)
 	e := &Event{Message: *m}
+	e.Not = m.notEvent()
 	eventID, body := d.readPayload(m)
 	subject := d.readSubject(m.Subject)
 

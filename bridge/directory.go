@@ -81,7 +81,9 @@ func (d *Directory) Version() uint64 {
 func (d *Directory) Match(ev *Event, dst []*Subscription) (matches []*Subscription, version uint64) {
 	start := len(dst)
 	d.mu.RLock()
-	dst = d.walk(d.root, ev.Subject, ev, dst)
+	if ev.Not == "" {
+		dst = d.walk(d.root, ev.Subject, ev, dst)
+	}
 	version = d.version
 	d.mu.RUnlock()
 

@@ -23,6 +23,7 @@ type Event struct {
 	OrderID       string // "" if the event tells none
 	LegacyOrderID string // "" if the event tells none
 	Tenant        string // "" if the event tells none
+	Not           string // what the message is that is no event (noevent.go): it matches nothing; "" for an event
 }
 
 // Size is what the event weighs in memory, in bytes, headers included.

@@ -141,6 +141,10 @@ func (f *FanOut) prepare(ctx context.Context, r *run) {
 		}
 		d.Event = ev
 	}
+	if d.Event.Not != "" { // a former build held it
+		f.end(r, Outcome{Verdict: Filtered})
+		return
+	}
 	wanted, err := t.wants(ctx, d)
 	switch {
 	case err != nil:

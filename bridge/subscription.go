@@ -215,9 +215,9 @@ func (s *Subscription) LogValue() slog.Value {
 // filters matches (or it has none), one of its event types matches (or it has
 // none), and the tenants agree. A record without tenant hears every tenant's
 // events; a record with one hears those of its tenant and those that tell none.
-// Whether the record is active is not asked here.
+// Whether the record is active is not asked here. Nobody hears what is no event.
 func (s *Subscription) MatchesEvent(e *Event) bool {
-	return (s.Tenant == "" || e.Tenant == "" || s.Tenant == e.Tenant) &&
+	return e.Not == "" && (s.Tenant == "" || e.Tenant == "" || s.Tenant == e.Tenant) &&
 		anyMatches(s.Subjects, e.Subject, SubjectMatches) &&
 		anyMatches(s.Types, e.Type, typeMatches)
 }

@@ -32,6 +32,9 @@ func (c *core) expandNext() {
 func (c *core) takeIn(w *windowEvent) {
 	c.taken = w.seq()
 	c.figures.Taken++
+	if w.ev.Not != "" {
+		c.passOver(w.ev)
+	}
 	w.at = c.out.boot()
 	c.win = append(c.win, w)
 	c.winBytes += w.ev.Size()

@@ -67,6 +67,7 @@ func RegisterBridge(r prometheus.Registerer, condition func() bridge.Condition) 
 	}
 	count("events", "Events taken from the bus.", func(f bridge.Figures) uint64 { return f.Taken })
 	count("events_missed", "Events that the stream dropped before they could be matched.", func(f bridge.Figures) uint64 { return f.Missed })
+	count("messages_not_events", "Messages of the stream that are no events (delete markers, schedules, counters): passed over.", func(f bridge.Figures) uint64 { return f.NotEvents })
 	count("deliveries_matched", "Deliveries that events made.", func(f bridge.Figures) uint64 { return f.Matched })
 	count("deliveries_filtered", "Deliveries that the filter of their subscription rejected.", func(f bridge.Figures) uint64 { return f.Filtered })
 	count("deliveries_delivered", "Deliveries that an endpoint took with a 2xx.", func(f bridge.Figures) uint64 { return f.Delivered })
