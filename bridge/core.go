@@ -63,7 +63,7 @@ type outside interface {
 	wall() time.Time
 	after(d time.Duration, fn func())
 
-	openFeed(epoch, floor uint64, done func(position uint64, err error))
+	openFeed(epoch, floor uint64, fresh bool, done func(position uint64, err error))
 	startFeed()            // R9: the last step; events may come from now on
 	settle(w *windowEvent) // nothing of it is owed in memory any more
 	confirm(done func(error))
@@ -113,6 +113,10 @@ type core struct {
 	rng *rand.Rand
 
 	epoch     uint64
+	term      string     // random: what write ids begin with (R16)
+	old       LeaseEntry // as it was won: carried over until the feed is open (R3)
+	fresh     bool       // nothing of ours was there before this term
+	beat      uint64     // of the last lease write
 	holder    string
 	leaseRev  uint64
 	leaseEnd  time.Duration
@@ -198,7 +202,7 @@ func newCore(out outside, l limits, rng *rand.Rand, epoch uint64, holder string,
 		directory: NewDirectory(), subs: map[string]*sub{}, keys: map[string]*keyWriter{},
 		unstored: map[*lane]struct{}{}, told: map[string]time.Duration{},
 		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},
-		prefix: old.Floor,
+		prefix: old.Floor, old: old, term: old.Term,
 	}
 	c.inherited.load(old.Settled)
 	if old.Cursor != nil {
@@ -267,7 +271,7 @@ func (c *core) position() uint64 {
 // ---- take-over, R9
 
 func (c *core) open() {
-	c.out.openFeed(c.epoch, c.prefix, func(pos uint64, err error) {
+	c.out.openFeed(c.epoch, c.prefix, c.fresh, func(pos uint64, err error) {
 		if c.dead {
 			return
 		}
@@ -495,7 +499,13 @@ func (c *core) renewLoop() {
 }
 
 func (c *core) leaseEntry() LeaseEntry {
-	e := LeaseEntry{Epoch: c.epoch, Holder: c.holder, Floor: c.prefix, Length: c.Lease.String()}
+	c.beat++
+	if !c.opened {
+		e := c.old
+		e.Epoch, e.Holder, e.Beat, e.Length = c.epoch, c.holder, c.beat, c.Lease.String()
+		return e
+	}
+	e := LeaseEntry{Epoch: c.epoch, Holder: c.holder, Term: c.term, Beat: c.beat, Leading: true, Floor: c.prefix, Length: c.Lease.String()}
 	settled := seqSet{spans: append([]Span(nil), c.inherited.spans...)}
 	settled.cut(c.prefix + 1)
 	for _, w := range c.win {
@@ -566,7 +576,7 @@ func (c *core) renew(done func()) {
 
 func (c *core) nextID() string {
 	c.counter++
-	return fmt.Sprintf("%d:%d", c.epoch, c.counter)
+	return fmt.Sprintf("%s:%d:%d", c.term, c.epoch, c.counter)
 }
 
 const noLimit = math.MaxUint64

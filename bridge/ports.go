@@ -75,9 +75,10 @@ type Feed interface {
 	// Open makes the durable of a new epoch, deletes the older ones and returns
 	// the position: the feed begins at position+1. The position is the higher
 	// of floor and the floor of the newest durable of the newest older epoch;
-	// with neither (first start ever: floor 0 and no durable), the end of the
-	// stream. Subscribe may be called only after it.
-	Open(ctx context.Context, epoch, floor uint64) (position uint64, err error)
+	// with neither, the end of the stream if fresh says that nothing of ours was
+	// ever there (first start of all), else before its first message (R16).
+	// Subscribe may be called only after it.
+	Open(ctx context.Context, epoch, floor uint64, fresh bool) (position uint64, err error)
 	// Confirm acknowledges the settled prefix with a confirmed request.
 	Confirm(ctx context.Context) error
 }

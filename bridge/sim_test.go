@@ -226,6 +226,7 @@ func (n *simNode) tick() {
 		}
 		w.leaseRev++
 		e := old.succession(fmt.Sprint("node", n.id), 3*time.Second)
+		e.Term = fmt.Sprint("term", w.n) // not of chance: a seed is a seed
 		if w.mutant == "WinDropsIntervals" {
 			e.Settled, e.Cursor = nil, nil
 		}
@@ -255,6 +256,7 @@ func (n *simNode) lead(e LeaseEntry, t0 time.Duration) {
 	l := simLimits()
 	l.Window, l.Deliveries = w.window, w.deliveries
 	t.core = newCore(t, l, rand.New(rand.NewPCG(uint64(w.r.Int64()), 1)), e.Epoch, e.Holder, t0, w.leaseRev, e)
+	t.core.fresh = e.Epoch == 1
 	n.term = t
 	t.core.start()
 }
@@ -411,7 +413,7 @@ func (t *simTerm) over(cause error) {
 	t.end("lease")
 }
 
-func (t *simTerm) openFeed(epoch, floor uint64, done func(uint64, error)) {
+func (t *simTerm) openFeed(epoch, floor uint64, fresh bool, done func(uint64, error)) {
 	fl := int(floor)
 	t.reopenAt(func() int {
 		w := t.w
@@ -424,7 +426,7 @@ func (t *simTerm) openFeed(epoch, floor uint64, done func(uint64, error)) {
 		if newest != nil {
 			return max(fl, newest.floor)
 		}
-		if fl == 0 {
+		if fl == 0 && fresh {
 			return len(w.orders)
 		}
 		return fl

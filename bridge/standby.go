@@ -1,6 +1,9 @@
 package bridge
 
-import "time"
+import (
+	"crypto/rand"
+	"time"
+)
 
 // standby watches the lease of another replica (R10): it may be taken when it
 // is free, or when no new revision came for its length and the margin.
@@ -36,6 +39,7 @@ func (s *standby) wait(now time.Duration) time.Duration {
 // carried over unchanged (R3).
 func (e LeaseEntry) succession(holder string, length time.Duration) LeaseEntry {
 	e.Epoch++
-	e.Holder, e.Free, e.Length = holder, false, length.String()
+	e.Holder, e.Free, e.Leading, e.Length = holder, false, false, length.String()
+	e.Term, e.Beat = rand.Text(), 0
 	return e
 }

@@ -126,7 +126,12 @@ type LeaseEntry struct {
 	Floor   uint64      `json:"floor"`             // everything up to here is settled
 	Settled [][2]uint64 `json:"settled,omitempty"` // above the floor
 	Cursor  *Cursor     `json:"cursor,omitempty"`
-	Length  string      `json:"length"` // how long the lease holds, for people and stand-bys
+
+	Term    string `json:"term,omitempty"`    // of this leadership, random (R16)
+	Beat    uint64 `json:"beat,omitempty"`    // counts the writes of the term: no two revisions are equal
+	Leading bool   `json:"leading,omitempty"` // the take-over is done
+
+	Length string `json:"length"` // how long the lease holds, for people and stand-bys
 }
 
 // Cursor names the one event that was expanded in part at a hand-over: done for

@@ -59,6 +59,7 @@ func (b *Bridge) newTerm(e LeaseEntry, revision uint64, won time.Duration) (*ter
 	t.now = b.o.Clock.Boot()
 	t.condition.Store(&Condition{Role: RoleTakingOver, Epoch: e.Epoch, Reasons: []string{"taking over"}})
 	t.core = newCore(t, b.limits, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), e.Epoch, b.o.Holder, won, revision, e)
+	t.core.fresh = e.Epoch == 1
 	return t, nil
 }
 
@@ -313,9 +314,9 @@ func (t *term) call(timeout time.Duration) (context.Context, context.CancelFunc)
 	}
 }
 
-func (t *term) openFeed(epoch, floor uint64, done func(uint64, error)) {
+func (t *term) openFeed(epoch, floor uint64, fresh bool, done func(uint64, error)) {
 	t.do(func(ctx context.Context) func() {
-		pos, err := t.feed.Open(ctx, epoch, floor)
+		pos, err := t.feed.Open(ctx, epoch, floor, fresh)
 		return func() { done(pos, err) }
 	})
 }

@@ -30,7 +30,7 @@ func BenchmarkFeed(b *testing.B) {
 	js := testbus.Start(b).JetStream()
 	makeStream(b, js)
 	f := newTestFeed(b, js, Options{})
-	if _, err := f.Open(testContext(b), 1, 0); err != nil {
+	if _, err := f.Open(testContext(b), 1, 0, true); err != nil {
 		b.Fatal(err)
 	}
 	publishMany(b, js, 1, b.N, 500)

@@ -106,7 +106,7 @@ func (j *JetStream) durables(stream string) *durables {
 // Open implements bridge.Feed. It ends an earlier epoch's subscription of this
 // process. ErrDeposed if there is a durable of a newer epoch. A stream that
 // ends before the position was made anew: an error, nothing is taken in.
-func (j *JetStream) Open(ctx context.Context, epoch, floor uint64) (position uint64, err error) {
+func (j *JetStream) Open(ctx context.Context, epoch, floor uint64, fresh bool) (position uint64, err error) {
 	if j.standalone {
 		return 0, errors.New("open feed: made for stand-alone use, Subscribe opens it")
 	}
@@ -124,7 +124,12 @@ func (j *JetStream) Open(ctx context.Context, epoch, floor uint64) (position uin
 		old.close()
 	}
 	d := j.durables(j.o.Stream)
-	g, cons, position, err := d.open(ctx, epoch, floor, func(_, last uint64) uint64 { return last })
+	g, cons, position, err := d.open(ctx, epoch, floor, func(first, last uint64) uint64 {
+		if fresh {
+			return last
+		}
+		return max(first, 1) - 1
+	})
 	if err != nil {
 		return 0, fmt.Errorf("open feed: %w", err)
 	}

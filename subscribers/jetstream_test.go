@@ -31,7 +31,7 @@ func newTestFeed(t testing.TB, js jetstream.JetStream, o Options) *JetStream {
 
 func open(t testing.TB, f *JetStream, epoch, floor, want uint64) <-chan *message.Message {
 	t.Helper()
-	pos, err := f.Open(testContext(t), epoch, floor)
+	pos, err := f.Open(testContext(t), epoch, floor, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestFeedTakeOver(t *testing.T) {
 		}
 	}
 	eventuallyFloor(t, js, "orderbridge-2-1", 8)
-	if _, err := old.Open(testContext(t), 1, 0); !errors.Is(err, bridge.ErrDeposed) {
+	if _, err := old.Open(testContext(t), 1, 0, true); !errors.Is(err, bridge.ErrDeposed) {
 		t.Errorf("an older epoch opens: %v", err)
 	}
 	// A floor above the durable's wins, and a fresh durable keeps where it began.
@@ -253,7 +253,7 @@ func TestFeedStop(t *testing.T) {
 	js := testbus.Start(t).JetStream()
 	makeStream(t, js)
 	f := newTestFeed(t, js, Options{})
-	if _, err := f.Open(testContext(t), 1, 0); err != nil {
+	if _, err := f.Open(testContext(t), 1, 0, true); err != nil {
 		t.Fatal(err)
 	}
 	publishMany(t, js, 1, 10, 0)
@@ -494,7 +494,7 @@ func TestFeedStreamMadeAnew(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the feed does not end")
 	}
-	if _, err := f.Open(testContext(t), 2, 20); err == nil || !strings.Contains(err.Error(), "made anew") {
+	if _, err := f.Open(testContext(t), 2, 20, true); err == nil || !strings.Contains(err.Error(), "made anew") {
 		t.Errorf("opens: %v", err)
 	}
 }
