@@ -148,6 +148,8 @@ type core struct {
 	keys      map[string]*keyWriter
 	readers   map[*sub]struct{}
 	liveMarks map[*sub]struct{} // mark {live} written, not yet removed (R7)
+	holding   map[*sub]struct{} // lanes in the ledger
+	deletions map[*sub]struct{} // deleted, their debts are kept
 	drained   []*lane           // of predecessors, empty: their entries wait for the floor
 	newMarks  []*sub            // {live} being written, not yet a debt of an event
 	blocked   map[*sub]struct{} // could not start an attempt for a reason that passes by time
@@ -202,6 +204,7 @@ func newCore(out outside, l limits, rng *rand.Rand, epoch uint64, holder string,
 		directory: NewDirectory(), subs: map[string]*sub{}, keys: map[string]*keyWriter{},
 		unstored: map[*lane]struct{}{}, told: map[string]time.Duration{},
 		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},
+		holding: map[*sub]struct{}{}, deletions: map[*sub]struct{}{},
 		prefix: old.Floor, old: old, term: old.Term,
 	}
 	c.inherited.load(old.Settled)
@@ -345,6 +348,7 @@ func (c *core) rebuild(l *loaded) {
 				c.liveMarks[s] = struct{}{}
 			default:
 				r := s.startReading(m.From, m.Reason)
+				r.uncounted = true
 				s.mode, s.fromLoad = reading, false
 				if m.Until != nil {
 					r.until = *m.Until

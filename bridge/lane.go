@@ -220,6 +220,7 @@ func (ln *lane) hold() {
 		ln.held = true
 		ln.sub.held++
 		ln.sub.core.figures.Held++
+		ln.sub.core.holding[ln.sub] = struct{}{}
 		ln.sub.changed()
 	}
 }

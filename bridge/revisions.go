@@ -199,7 +199,7 @@ func (s *sub) anchorAt(r revision) {
 }
 
 func (s *sub) readFrom(anchor uint64, reason string) {
-	s.startReading(anchor, reason)
+	s.startReading(anchor, reason).uncounted = true
 	s.mode = going
 }
 
@@ -339,9 +339,6 @@ func (s *sub) discard() {
 		}
 	}
 	c.figures.Held -= s.held
-	if s.breaker {
-		c.figures.Suspended--
-	}
 	s.dead = true
 	c.directory.Remove(s.id)
 	for _, w := range append([]*windowEvent(nil), c.win...) {
@@ -383,6 +380,7 @@ func (s *sub) forget(r revision) {
 // stream's leader knows a newer revision (R12).
 func (c *core) expireDebts(s *sub) {
 	deleted := s.deletedAt
+	c.deletions[s] = struct{}{}
 	wait := max(c.Keep-c.out.wall().Sub(deleted), 0)
 	var expire func()
 	expire = func() {

@@ -99,6 +99,11 @@ type reader struct {
 	round       int  // answers of earlier rounds are stale
 	empty       bool // the last read found nothing new
 	again       time.Duration
+
+	// For the figures (figures.go).
+	seen      uint64 // the feed has counted every match above it
+	uncounted bool   // those up to it were not counted by this leader
+	ahead     int    // counted by the feed, not read yet
 }
 
 // revision is a record's revision that was seen but not applied.
@@ -116,7 +121,7 @@ func (c *core) newSub(id string, gen uint64) *sub {
 func (s *sub) changed() { s.core.dirty[s] = struct{}{} }
 
 func (s *sub) startReading(from uint64, reason string) *reader {
-	s.reader = &reader{from: from, at: from - 1, until: noLimit, reason: reason, again: 0}
+	s.reader = &reader{from: from, at: from - 1, until: noLimit, reason: reason, again: 0, seen: s.core.dispatched(s.id)}
 	s.core.readers[s] = struct{}{}
 	s.changed()
 	return s.reader
@@ -174,6 +179,7 @@ func (s *sub) settledSeq(seq uint64) {
 	if r == nil || seq < r.from || s.leftovers() && seq > r.at {
 		return
 	}
+	r.settledAhead(seq)
 	r.done.add(seq, seq)
 	r.moved = true
 }
@@ -280,6 +286,9 @@ func (s *sub) enterReading() {
 		}
 		var keep []*item
 		for _, it := range ln.q {
+			if !it.inLedger {
+				r.ahead++
+			}
 			if it.inLedger || ln.run != nil && ln.run.item == it {
 				keep = append(keep, it)
 				if it.inLedger && it.seq >= r.from {
@@ -302,6 +311,9 @@ func (s *sub) enterReading() {
 	for _, w := range slices.Clone(c.win) {
 		for _, it := range w.items {
 			if it.sub == s {
+				if it.win != nil && it.lane == nil {
+					r.ahead++
+				}
 				c.settle(it)
 			}
 		}
@@ -397,7 +409,7 @@ func (s *sub) pumpReader() {
 				r.done.add(ev.Seq, ev.Seq)
 				continue
 			}
-			c.figures.Matched++
+			s.matchedByReader(ev.Seq)
 			s.enqueue(&item{seq: ev.Seq, ev: ev, sub: s, reader: true, at: c.out.boot()})
 			if ev.Seq <= c.expiring {
 				s.laneOf(ev).rescue()
@@ -515,7 +527,6 @@ func (c *core) floorMoved() {
 
 func (s *sub) openBreaker(reason string) {
 	s.breaker = true
-	s.core.figures.Suspended++
 	s.reason = reason
 	s.probeIn(s.core.ProbeMin)
 	s.changed()
@@ -527,7 +538,6 @@ func (s *sub) openBreaker(reason string) {
 
 func (s *sub) closeBreaker() {
 	s.breaker = false
-	s.core.figures.Suspended--
 	s.reason = ""
 	s.changed()
 	s.core.raise(AlertResumed, s, "the endpoint answers", s.core.nextID())

@@ -45,6 +45,7 @@ type term struct {
 	tasks     sync.WaitGroup
 	reads     chan struct{} // readers that may ask the bus at the same time
 	condition atomic.Pointer[Condition]
+	counting  counting
 }
 
 func (b *Bridge) newTerm(e LeaseEntry, revision uint64, won time.Duration) (*term, error) {
@@ -170,7 +171,9 @@ func (t *term) publishCondition() {
 	c := t.core
 	f := c.figures
 	f.Alerts = maps.Clone(f.Alerts)
-	f.Unsettled, f.Owed, f.Running, f.Subscriptions, f.Reading = len(c.win)+len(c.pending), c.owed, c.running, len(c.subs), len(c.readers)
+	o := t.counting.at(time.Now(), c.owes)
+	f.Unsettled, f.Owed, f.Suspended, f.Subscriptions = o.events, o.deliveries, o.suspended, o.subscriptions
+	f.Running, f.Reading = c.running, len(c.readers)
 	cond := &Condition{Role: RoleTakingOver, Epoch: c.epoch, Figures: f}
 	if c.opened {
 		cond.Role = RoleLeader

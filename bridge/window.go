@@ -68,7 +68,11 @@ func (c *core) expand(w *windowEvent) bool {
 			continue
 		}
 		s := c.subs[m.ID]
-		if s == nil || s.mode == reading || s.mode == unseen || w.seq() < s.liveFrom || !s.active && s.mode == live {
+		if s != nil && s.mode == reading {
+			s.matchesAhead(w.seq())
+			continue
+		}
+		if s == nil || s.mode == unseen || w.seq() < s.liveFrom || !s.active && s.mode == live {
 			continue
 		}
 		c.figures.Matched++
