@@ -164,6 +164,7 @@ type core struct {
 	counted  bool   // what expired before this term is known
 	guarding bool   // the limits of the stream are being asked for
 	expiring uint64 // the stream is about to drop everything up to here
+	invalid  invalidTold
 	figures  Figures
 	passed   map[string]bool // kinds of messages that are no events, told
 }

@@ -23,6 +23,9 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 	}
 	if s.bucket == r.Bucket && r.Revision <= s.applied {
 		if rec != nil { // history: the last valid value is what an invalid or deleted one is compared with
+			if r.Revision > s.gen {
+				s.startsAt(rec)
+			}
 			s.rec = rec
 			s.paced(false)
 			if s.mode != unseen && s.active && s.valid {
@@ -205,6 +208,7 @@ func (s *sub) readFrom(anchor uint64, reason string) {
 
 func (s *sub) update(r revision) {
 	c := s.core
+	s.startsAt(r.rec)
 	s.rec, s.problems = r.rec, r.problems
 	wasValid := s.valid
 	s.valid, s.suspended = true, false
@@ -222,6 +226,7 @@ func (s *sub) update(r revision) {
 func (s *sub) invalidate(r revision) {
 	s.problems = r.problems
 	s.valid = false
+	s.tellInvalid(r)
 	s.core.raise(AlertInvalid, s, r.problems.Errors().Error(), fmt.Sprint(r.Revision.Revision))
 	if s.mode == unseen {
 		s.finish(r)
@@ -247,6 +252,7 @@ func (s *sub) deactivate(r revision, deleted bool) {
 			}
 			c.expireDebts(s)
 		} else {
+			s.startsAt(r.rec)
 			s.rec, s.problems, s.valid = r.rec, r.problems, true
 		}
 		until := max(min(last, seq-1), s.liveFrom-1)
@@ -268,6 +274,7 @@ func (s *sub) deactivate(r revision, deleted bool) {
 func (s *sub) activate(r revision) {
 	c := s.core
 	s.ask(r.Time.Add(-c.Overlap), func(seq, last uint64) {
+		s.startsAt(r.rec)
 		s.rec, s.problems, s.valid = r.rec, r.problems, true
 		s.suspended, s.deletedAt = false, time.Time{}
 		rd := s.reader

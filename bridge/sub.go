@@ -72,6 +72,7 @@ type sub struct {
 	reason    string // of the breaker or the receiver
 	problems  Problems
 	warned    int       // step of the retention guard that was last told
+	lateStart bool      // startFrom was changed after the first revision
 	expired   uint64    // events that the stream dropped before they could be delivered
 	told      announced // what the status entry says
 }
@@ -637,7 +638,7 @@ func (s *sub) statusEntry(revision uint64, bucket int64) *Status {
 	if s.valid && s.rec != nil {
 		st.Hears = s.rec.Describe()
 	}
-	for _, p := range s.problems {
+	for _, p := range s.remarks() {
 		if p.Warning {
 			st.Warnings = append(st.Warnings, p)
 		} else {
@@ -655,7 +656,7 @@ func (s *sub) statusEntry(revision uint64, bucket int64) *Status {
 	if s.warned > 0 {
 		st.Warnings = append(st.Warnings, Problem{Message: s.retentionText(s.warned), Warning: true})
 	}
-	s.told = announced{st.State, st.Reason, s.warned, s.expired, st.Since, s.problems.digest()}
+	s.told = announced{st.State, st.Reason, s.warned, s.expired, st.Since, s.remarks().digest()}
 	return &st
 }
 
@@ -675,7 +676,7 @@ func (c *core) flushStatus(s *sub) {
 	if s.busy || len(s.revs) > 0 || s.queued {
 		return // the revision's own status entry will say it
 	}
-	if state, reason := s.verdict(); state == s.told.state && reason == s.told.reason && s.warned == s.told.warned && s.expired == s.told.expired && s.problems.digest() == s.told.said {
+	if state, reason := s.verdict(); state == s.told.state && reason == s.told.reason && s.warned == s.told.warned && s.expired == s.told.expired && s.remarks().digest() == s.told.said {
 		return
 	}
 	if k := c.keys[writerKey(BucketStatus, s.id)]; k != nil {

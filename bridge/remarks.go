@@ -1,0 +1,71 @@
+package bridge
+
+import "time"
+
+// What is said of records beside their state: startFrom that comes too late
+// (in the status), and in the log one line for each record that turns invalid.
+
+// remarks are the problems that the status entry names.
+func (s *sub) remarks() Problems {
+	if !s.lateStart {
+		return s.problems
+	}
+	return append(s.problems[:len(s.problems):len(s.problems)], Problem{Field: "startFrom", Warning: true,
+		Message: "has no effect any more: a subscription that is there goes on from where it is; to begin anew put the record under another id, or purge this one first (`nats kv purge`), which drops what it is owed"})
+}
+
+func startFromOf(rec *Subscription) string {
+	if rec == nil || rec.More == nil || rec.More.StartFrom == "new" {
+		return ""
+	}
+	return rec.More.StartFrom
+}
+
+// startsAt takes note of what a revision that follows others says of the start.
+// The warning stays until the member goes.
+func (s *sub) startsAt(rec *Subscription) {
+	from := startFromOf(rec)
+	s.lateStart = from != "" && s.rec != nil && (s.lateStart || from != startFromOf(s.rec))
+}
+
+// An invalid record is told in the log, but whoever puts ten thousand of them
+// does not fill it.
+const (
+	invalidLines = 20
+	invalidTime  = 10 * time.Second
+	invalidText  = 1000
+)
+
+type invalidTold struct {
+	since  time.Duration
+	lines  int
+	unsaid int
+}
+
+// tellInvalid writes the line.
+func (s *sub) tellInvalid(r revision) {
+	c := s.core
+	t := &c.invalid
+	now := c.out.boot()
+	if t.lines == 0 || now-t.since >= invalidTime {
+		*t = invalidTold{since: now, unsaid: t.unsaid}
+	}
+	if t.lines >= invalidLines {
+		if t.unsaid++; t.unsaid == 1 {
+			c.after(invalidTime-(now-t.since), c.tellUnsaid)
+		}
+		return
+	}
+	t.lines++
+	text := r.problems.Errors().Error()
+	if len(text) > invalidText {
+		text = text[:invalidText] + "… (the status entry names all)"
+	}
+	c.out.log(logWarn, "invalid record: nothing is sent for it until a good one is put", "subscription_id", s.id, "revision", r.Revision.Revision, "errors", text)
+}
+
+func (c *core) tellUnsaid() {
+	n := c.invalid.unsaid
+	c.invalid.unsaid = 0
+	c.out.log(logWarn, "more invalid records: the bucket subscription_status names each", "records", n)
+}
