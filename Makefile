@@ -11,7 +11,7 @@ FUZZTIME ?= 30s
 FUZZ     ?= ^Fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fmt tidy lint vuln check simulate mutants bench torture trouble fuzz clean
+.PHONY: help build test nats-tools race fmt tidy lint vuln check simulate mutants bench torture trouble fuzz clean
 .PHONY: image image-test compose-test manifests deploy-test release
 
 help: ## Show this list
@@ -22,6 +22,12 @@ build: ## Build bin/orderbridge, static
 
 test: ## Run all tests (under 5 minutes on 2 cores)
 	go test ./...
+
+nats-tools: ## Build the NATS programs of other versions that some tests run, into bin/
+	@mkdir -p $(BIN)
+	cd internal/natstools/server-2.10 && go build -o $(BIN)/nats-server-2.10 github.com/nats-io/nats-server/v2
+	cd internal/natstools/server-2.11 && go build -o $(BIN)/nats-server-2.11 github.com/nats-io/nats-server/v2
+	cd internal/natstools/natscli && go build -o $(BIN)/nats github.com/nats-io/natscli/nats
 
 race: ## Run all tests with the race detector (needs a C compiler)
 	go test -race -timeout 20m ./...

@@ -45,6 +45,7 @@ type app struct {
 	health  *health.Server
 	server  *embedded.Server // nil with a bus of the user's own
 	nc      *nats.Conn
+	link    bus.Link
 	js      jetstream.JetStream
 	names   store.Names
 	webhook *publishers.Webhook
@@ -53,6 +54,7 @@ type app struct {
 	api     atomic.Pointer[api.API]
 	bridge  atomic.Pointer[bridge.Bridge]
 	waits   atomic.Pointer[string] // what the start waits for
+	unfit   atomic.Pointer[string] // why the bus is too old, nil if it is not
 }
 
 // serve runs the program until ctx ends; then it hands over and returns nil.
@@ -74,6 +76,7 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	if err != nil {
 		return err
 	}
+	a.log.Info("starting", "http", a.health.Addr().String())
 	healthCtx, stopHealth := context.WithCancel(context.WithoutCancel(ctx))
 	healthDone := make(chan error, 1)
 	go func() { healthDone <- a.health.Run(healthCtx) }()
@@ -100,6 +103,8 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 		g.Go(func() error { return a.file.Run(ctx, a.records) })
 	}
 	g.Go(func() error { return a.leaveDeafServers(ctx) })
+	g.Go(func() error { return a.watchFit(ctx) })
+	g.Go(func() error { return a.untilClosed(ctx) })
 	started()
 	return g.Wait()
 }
@@ -116,7 +121,13 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 	if err := a.connect(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.awaitFit(ctx, a.accountFits); err != nil {
+		return nil, err
+	}
 	if err := a.ensure(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.awaitFit(ctx, a.streamsFit); err != nil {
 		return nil, err
 	}
 	a.records = store.NewRecords(a.js, a.names.Subscriptions, a.log)
@@ -149,7 +160,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		},
 		Source:      source,
 		Ledger:      store.NewLedger(a.js, a.names),
-		Lease:       store.NewLease(a.js, a.names, a.log),
+		Lease:       a.newLease(a.js),
 		Records:     a.records,
 		DeadLetters: letters,
 		Alerts:      alerts,
@@ -196,6 +207,7 @@ func (a *app) connect(ctx context.Context) (err error) {
 		}
 	}
 	a.waiting("connecting to the bus")
+	o.Link = &a.link
 	if a.nc, err = bus.Connect(ctx, o); err != nil {
 		return err
 	}
@@ -346,13 +358,11 @@ func (a *app) waiting(what string) { a.waits.Store(&what) }
 func (a *app) readiness() health.Readiness {
 	b := a.bridge.Load()
 	if b == nil {
-		return health.Readiness{Role: health.RoleStandby, Reasons: []string{*a.waits.Load()}}
+		return health.Readiness{Role: health.RoleStandby, Reasons: append([]string{*a.waits.Load()}, a.busReasons()...)}
 	}
 	c := b.Condition()
 	r := health.Readiness{Role: string(c.Role), Reasons: c.Reasons}
-	if !a.nc.IsConnected() {
-		r.Reasons = append(r.Reasons, "the bus is not connected")
-	}
+	r.Reasons = append(r.Reasons, a.busReasons()...)
 	r.Ready = len(r.Reasons) == 0
 	if a.file != nil && a.file.Problem() != "" {
 		r.Reasons = append(r.Reasons, a.file.Problem()) // its last good version is in force

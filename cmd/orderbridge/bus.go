@@ -67,10 +67,8 @@ func connect(ctx context.Context, cfg *config.Config, log *slog.Logger) (*sessio
 	switch {
 	case err != nil && cfg.NATS.URL == "":
 		return nil, fmt.Errorf("%w; is `orderbridge serve` running? (ORDERBRIDGE_NATS_URL is empty, so its embedded server is asked)", err)
-	case errors.Is(err, nats.ErrAuthorization):
-		return nil, fmt.Errorf("%w; check ORDERBRIDGE_NATS_CREDS, NATS_NKEY, NATS_USER with NATS_PASSWORD, or NATS_TOKEN", err)
 	case err != nil:
-		return nil, fmt.Errorf("%w; check ORDERBRIDGE_NATS_URL", err)
+		return nil, err
 	}
 	js, err := bus.JetStream(nc, o, callTimeout)
 	if err != nil {

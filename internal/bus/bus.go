@@ -4,15 +4,12 @@ package bus
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"net/url"
-	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -43,67 +40,38 @@ type Options struct {
 	Name   string // shown by the server
 	Logger *slog.Logger
 	Once   bool // the first failure to connect is the answer: for commands
+
+	Context string // the context of natscli that this comes from, for messages
+	Link    *Link  // tells how the connection stands; may be nil
 }
 
 const (
 	connectTimeout = 5 * time.Second
 	drainTimeout   = 5 * time.Second
 	reconnectWait  = 250 * time.Millisecond
+	// maxReconnectWait is for credentials that stay refused and servers that
+	// stay away.
+	maxReconnectWait = 4 * time.Second
 	pingInterval   = 5 * time.Second
 )
 
 // Connect waits until the bus is reached, with a log line while it is not, or
-// until ctx ends. What cannot mend itself (a bad file, refused credentials) is
-// returned at once.
+// until ctx ends: also refused credentials, a name that is not found or a wrong
+// certificate may mend themselves. What the program has to be started anew for
+// (a file that is not there) is returned at once. Once connected, only the
+// caller ends the connection.
 func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
 	log := o.Logger
 	if log == nil {
 		log = slog.Default()
 	}
-	var lastErr atomic.Pointer[string]
-	fail := func(err error) {
-		if err != nil {
-			s := err.Error()
-			lastErr.Store(&s)
-		}
+	link := o.Link
+	if link == nil {
+		link = &Link{}
 	}
+	link.begin(o)
 	connected := make(chan struct{}, 1)
-	closed := make(chan struct{})
-	opts := []nats.Option{
-		nats.Name(o.Name),
-		// A publish that is reported as sent while it lies in a client buffer
-		// would break the order of checked writes (R4).
-		nats.ReconnectBufSize(-1),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(reconnectWait),
-		nats.ReconnectJitter(100*time.Millisecond, 500*time.Millisecond),
-		nats.RetryOnFailedConnect(!o.Once),
-		nats.Timeout(connectTimeout),
-		nats.DrainTimeout(drainTimeout),
-		nats.PingInterval(pingInterval),
-		nats.MaxPingsOutstanding(2),
-		nats.ConnectHandler(func(*nats.Conn) { signal(connected) }),
-		nats.ReconnectHandler(func(c *nats.Conn) { log.Info("bus reconnected", "url", c.ConnectedUrlRedacted()) }),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { fail(err) }),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err == nil {
-				return // closed by ourselves
-			}
-			fail(err)
-			log.Warn("bus disconnected", "error", err)
-		}),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrConnectionClosed) {
-				return
-			}
-			attrs := []any{"error", err}
-			if sub != nil {
-				attrs = append(attrs, "subject", sub.Subject)
-			}
-			log.Warn("bus error", attrs...)
-		}),
-		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
-	}
+	opts := append(o.handlers(link, log), nats.ConnectHandler(func(*nats.Conn) { signal(connected) }))
 	if o.Inbox != "" {
 		opts = append(opts, nats.CustomInboxPrefix(o.Inbox))
 	}
@@ -121,33 +89,89 @@ func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
 	}
 	nc, err := nats.Connect(target, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", Redact(target), err)
+		return nil, &connectError{Redact(target), o.Explain(err), err}
 	}
+	link.made(nc)
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
 	for !nc.IsConnected() {
 		select {
 		case <-connected:
-		case <-closed:
-			return nil, fmt.Errorf("connect to NATS at %s: %s", Redact(target), reason(nc, &lastErr))
+		case <-link.closed:
+			return nil, &connectError{Redact(target), link.Problem(), nc.LastError()}
 		case <-ctx.Done():
+			problem := link.Problem()
 			nc.Close()
-			return nil, fmt.Errorf("connect to NATS at %s: %w (last error: %s)", Redact(target), context.Cause(ctx), reason(nc, &lastErr))
+			return nil, &connectError{Redact(target), context.Cause(ctx).Error() + "; " + problem, context.Cause(ctx)}
 		case <-tick.C:
-			log.Warn("bus not reached yet", "url", Redact(target), "error", reason(nc, &lastErr))
+			if problem := link.Problem(); link.news(problem) {
+				log.Warn("bus not reached yet", "url", Redact(target), "error", problem)
+			}
 		}
 	}
 	return nc, nil
 }
 
-func reason(nc *nats.Conn, last *atomic.Pointer[string]) string {
-	if s := last.Load(); s != nil {
-		return *s
+// connectError says in words what went wrong.
+type connectError struct {
+	where, why string
+	err        error
+}
+
+func (e *connectError) Error() string { return "connect to NATS at " + e.where + ": " + e.why }
+func (e *connectError) Unwrap() error { return e.err }
+
+// handlers are what a connection does in its life, whoever it is for.
+func (o Options) handlers(link *Link, log *slog.Logger) []nats.Option {
+	return []nats.Option{
+		nats.Name(o.Name),
+		// A publish that is reported as sent while it lies in a client buffer
+		// would break the order of checked writes (R4).
+		nats.ReconnectBufSize(-1),
+		nats.MaxReconnects(-1),
+		nats.CustomReconnectDelay(reconnectDelay),
+		nats.RetryOnFailedConnect(!o.Once),
+		// Credentials that are refused twice may be good the third time: they
+		// are rotated, and servers restart with yesterday's.
+		nats.IgnoreAuthErrorAbort(),
+		nats.Timeout(connectTimeout),
+		nats.DrainTimeout(drainTimeout),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(2),
+		nats.ReconnectHandler(func(c *nats.Conn) { log.Info("bus reconnected", "url", c.ConnectedUrlRedacted()) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { link.failed(err) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err == nil {
+				return // closed by ourselves
+			}
+			link.failed(err)
+			log.Warn("bus disconnected", "error", err)
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrConnectionClosed) {
+				return
+			}
+			link.failed(err)
+			if text := o.Explain(err); link.news(text) {
+				attrs := []any{"error", text}
+				if sub != nil {
+					attrs = append(attrs, "subject", sub.Subject)
+				}
+				log.Warn("bus error", attrs...)
+			}
+		}),
+		nats.ClosedHandler(func(*nats.Conn) { close(link.closed) }),
 	}
-	if err := nc.LastError(); err != nil {
-		return err.Error()
+}
+
+// reconnectDelay is how long to wait when all servers were tried for the nth
+// time: a fifth of the time that it has taken so far, at most maxReconnectWait.
+func reconnectDelay(n int) time.Duration {
+	d := maxReconnectWait
+	if n < 32 {
+		d = min(d, time.Duration(float64(reconnectWait)*math.Pow(1.2, float64(n))))
 	}
-	return "no answer"
+	return d + rand.N(d/2)
 }
 
 func signal(c chan struct{}) {
@@ -155,54 +179,6 @@ func signal(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-func (o Options) credentials() ([]nats.Option, error) {
-	var opts []nats.Option
-	if o.Creds != "" {
-		if _, err := os.Stat(o.Creds); err != nil {
-			return nil, fmt.Errorf("credentials file: %w", err)
-		}
-		opts = append(opts, nats.UserCredentials(o.Creds))
-	}
-	if o.NkeyFile != "" {
-		opt, err := nats.NkeyOptionFromSeed(o.NkeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("nkey file %q: %w", o.NkeyFile, err)
-		}
-		opts = append(opts, opt)
-	}
-	if o.User != "" {
-		opts = append(opts, nats.UserInfo(o.User, o.Password.Reveal()))
-	}
-	if o.Token != "" {
-		opts = append(opts, nats.Token(o.Token.Reveal()))
-	}
-	if o.HandshakeFirst {
-		opts = append(opts, nats.TLSHandshakeFirst())
-	}
-	if o.CA == "" && o.Cert == "" && o.Key == "" {
-		return opts, nil
-	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if o.CA != "" {
-		pem, err := os.ReadFile(o.CA)
-		if err != nil {
-			return nil, fmt.Errorf("NATS CA file: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("NATS CA file %q: no PEM certificate in it", o.CA)
-		}
-	}
-	if o.Cert != "" || o.Key != "" {
-		pair, err := tls.LoadX509KeyPair(o.Cert, o.Key)
-		if err != nil {
-			return nil, fmt.Errorf("NATS client certificate %q with key %q: %w", o.Cert, o.Key, err)
-		}
-		cfg.Certificates = []tls.Certificate{pair}
-	}
-	return append(opts, nats.Secure(cfg)), nil
 }
 
 // Redact leaves user info and query out of a list of URLs.

@@ -1,0 +1,101 @@
+package bus
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Link tells how a connection stands, from before it was made until it is
+// closed. The zero value is ready to be given to Connect; it is for one
+// connection.
+type Link struct {
+	mu       sync.Mutex
+	options  Options
+	nc       *nats.Conn
+	last     error // of the last attempt
+	refused  error // the last permission violation
+	when     time.Time
+	closed   chan struct{}
+	said     string // what was logged last
+	saidTime time.Time
+}
+
+// violationKeep is how long a permission violation is told: who needs it tries
+// again within that time.
+const violationKeep = 15 * time.Second
+
+// sayAgain is how often the same trouble is worth a warning.
+const sayAgain = 30 * time.Second
+
+func (l *Link) begin(o Options) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.options, l.closed = o, make(chan struct{})
+}
+
+func (l *Link) made(nc *nats.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.nc = nc
+}
+
+func (l *Link) failed(err error) {
+	if err == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		l.refused, l.when = err, time.Now()
+		return
+	}
+	l.last = err
+}
+
+// Problem is why there is no connection, and what to do; "" while there is one,
+// and before Connect is called.
+func (l *Link) Problem() string {
+	l.mu.Lock()
+	nc, last, o, begun := l.nc, l.last, l.options, l.closed != nil
+	l.mu.Unlock()
+	if !begun {
+		return ""
+	}
+	if nc != nil {
+		if nc.IsConnected() {
+			return ""
+		}
+		if err := nc.LastError(); err != nil { // of the present attempt
+			last = err
+		}
+	}
+	return o.Explain(last)
+}
+
+// Violation is a permission that the server has refused lately, "" if none.
+func (l *Link) Violation() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused == nil || time.Since(l.when) > violationKeep {
+		return ""
+	}
+	return l.options.Explain(l.refused)
+}
+
+// Closed is closed when the connection has ended for good.
+func (l *Link) Closed() <-chan struct{} { return l.closed }
+
+// news tells whether a text is worth a warning: it is another one than before,
+// or that was a while ago.
+func (l *Link) news(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if text == l.said && time.Since(l.saidTime) < sayAgain {
+		return false
+	}
+	l.said, l.saidTime = text, time.Now()
+	return true
+}
