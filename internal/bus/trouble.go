@@ -74,9 +74,9 @@ func (o Options) Explain(err error) string {
 	case errors.As(err, &dns):
 		return fmt.Sprintf("the host %q of %s is not found: %v", dns.Name, o.setting("URL"), dns.Err)
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, nats.ErrNoServers):
-		return "nobody listens at " + o.setting("URL") + ": is the NATS server running?"
+		return "nobody listens there; check " + o.setting("URL") + ", and whether the NATS server runs"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, nats.ErrTimeout):
-		return "no answer in time from " + o.setting("URL")
+		return "no answer in time; check " + o.setting("URL")
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "the connection was closed by the other side"
 	case errors.Is(err, nats.ErrPermissionViolation):
