@@ -17,6 +17,8 @@ type attempt struct {
 	Seq        uint64
 	DeadLetter uint64 // not 0: the event is read from this dead letter
 	token      any    // of whoever runs it
+
+	older, newer *attempt // in core.runs
 }
 
 // offer lets a lane run its head as soon as the subscription allows it.
@@ -83,6 +85,9 @@ func (s *sub) open() bool {
 	if s.busy || len(s.revs) > 0 || s.dead || s.rec == nil || !s.active || !s.valid || s.suspended || s.mode != live && s.mode != reading {
 		return false // kicked when that changes
 	}
+	if c.holdsBack(s) {
+		return false // kicked when that ends
+	}
 	if !c.canSend() || s.mode == reading && c.stale(s.id) {
 		if !c.stopping {
 			c.blocked[s] = struct{}{}
@@ -121,6 +126,7 @@ func (ln *lane) start(probe bool) {
 	}
 	s.inFlight++
 	c.running++
+	c.runs.add(a)
 	if ln.attempts > 0 {
 		c.figures.Retried++
 	}
@@ -133,14 +139,14 @@ func (c *core) ended(a *attempt, o Outcome, ev *Event) {
 	if c.dead || a.ended {
 		return
 	}
-	a.ended = true
+	c.finished(a)
 	ln, it := a.lane, a.item
 	s := ln.sub
-	s.inFlight--
-	c.running--
-	ln.run = nil
 	if s.dead {
 		return
+	}
+	if o.Verdict == Delivered || o.Status > 0 {
+		s.answered(c.out.boot() - a.at)
 	}
 	c.judge(a, o, ev)
 	if ln.run == nil {
@@ -159,6 +165,15 @@ func (c *core) ended(a *attempt, o Outcome, ev *Event) {
 			break
 		}
 	}
+}
+
+// finished: the attempt runs no more.
+func (c *core) finished(a *attempt) {
+	a.ended = true
+	c.runs.remove(a)
+	a.lane.sub.inFlight--
+	c.running--
+	a.lane.run = nil
 }
 
 func (c *core) judge(a *attempt, o Outcome, ev *Event) {
@@ -285,7 +300,7 @@ func (ln *lane) remove(it *item) {
 	} else {
 		s.settledSeq(it.seq)
 	}
-	ln.attempts, ln.next, ln.nextWall, ln.lastStatus, ln.lastError, ln.fault = 0, 0, time.Time{}, 0, "", false
+	ln.attempts, ln.next, ln.nextWall, ln.lastStatus, ln.lastError, ln.fault, ln.cut = 0, 0, time.Time{}, 0, "", false, false
 	if ln.held {
 		ln.write()
 	}

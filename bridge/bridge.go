@@ -111,7 +111,9 @@ func New(o Options) (*Bridge, error) {
 		l.Window = o.Window
 	}
 	// The last part of the time is for writing down what is left.
-	l.Grace = max(o.ShutdownTimeout-3*time.Second, o.ShutdownTimeout/2)
+	l.Drain = max(o.ShutdownTimeout-2*time.Second, o.ShutdownTimeout/4)
+	l.Freeze = min(l.Freeze, o.ShutdownTimeout/4)
+	l.Last = o.ShutdownTimeout - min(500*time.Millisecond, o.ShutdownTimeout/8)
 	return &Bridge{o: o, limits: l}, nil
 }
 

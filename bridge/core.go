@@ -31,7 +31,9 @@ type limits struct {
 	Keep       time.Duration // debts of a deleted record
 	Tick       time.Duration
 	Poll       time.Duration // a reader that found nothing new
-	Grace      time.Duration // running attempts at a graceful stop
+	Drain      time.Duration // of a graceful stop (R10b): until old attempts have ended
+	Freeze     time.Duration // then, nothing starts: until young attempts have ended
+	Last       time.Duration // then the lease is freed, whatever is confirmed
 	Busy       time.Duration // until a refused or unanswered request is repeated
 	ProbeMin   time.Duration
 	ProbeMax   time.Duration
@@ -48,7 +50,7 @@ func defaultLimits() limits {
 		ReadBytes: 1 << 20, ReadTotal: 48 << 20, Parked: 64, Applying: 512, MaxRunning: 8192,
 		Lease: 10 * time.Second, Margin: time.Second, Renew: time.Second, Stale: 2 * time.Second,
 		Park: time.Second, Overlap: 2 * time.Second, Keep: 24 * time.Hour,
-		Tick: 100 * time.Millisecond, Poll: 100 * time.Millisecond, Grace: 17 * time.Second,
+		Tick: 100 * time.Millisecond, Poll: 100 * time.Millisecond, Drain: 18 * time.Second, Freeze: 750 * time.Millisecond, Last: 19500 * time.Millisecond,
 		Busy: 100 * time.Millisecond, ProbeMin: 5 * time.Second, ProbeMax: 5 * time.Minute, Failures: 5,
 		Guard: 10 * time.Second, RampRate: 10, RampDouble: 5 * time.Second, RampTime: time.Minute,
 	}
@@ -141,6 +143,7 @@ type core struct {
 	pending      []*windowEvent // taken from the feed, not yet in the window: an older one is not fully expanded
 	owed         int            // deliveries and other debts in memory
 	running      int
+	runs         runs
 	readBytes    int
 
 	directory *Directory
@@ -462,13 +465,10 @@ func (c *core) tick() {
 	for _, s := range ordered(c.readers) {
 		s.pumpReader()
 	}
-	if c.caughtUp {
+	if c.caughtUp && !c.stopping { // a successor tells what it takes over
 		for _, s := range ordered(c.dirty) {
 			c.flushStatus(s)
 		}
-	}
-	if c.stopping {
-		c.handOver()
 	}
 }
 
@@ -488,7 +488,7 @@ func (c *core) extendLease(sent time.Duration) {
 
 func (c *core) renewLoop() {
 	c.after(c.Renew, c.renewLoop)
-	if c.handover.releasing {
+	if c.handover.step == releasing {
 		return
 	}
 	c.renew(nil)

@@ -1,91 +1,206 @@
 package bridge
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
-// handover is the state of a graceful stop (R10).
+// A graceful stop (R10b) keeps the time short in which nothing is delivered,
+// whatever hangs. Its steps, in this order:
+//
+//	draining   all goes on, intake and parking too; but a subscription with an attempt older than a second
+//	           starts nothing, unless its endpoint is known to answer soon. Until no such attempt runs, or Drain is over.
+//	freezing   no attempt, intake or expansion any more; attempts that are not old may end, for Freeze at most
+//	cutting    what still runs is cut, not counted, and not tried again before its own deadline
+//	burying    dead letters under way are stored
+//	parking    first what was cut is written down, and confirmed; then all else that is owed in memory
+//	flushing   what was parked is confirmed; then the positions of the readers
+//	releasing  all is confirmed: the settled prefix is acknowledged, then the lease is written {free, cursor}
+//
+// Nothing ends after the cut. If it cannot be confirmed in time (Last), the
+// lease is freed all the same: that is as good as a crash, without the wait.
 type handover struct {
-	deadline  time.Duration // running attempts are cut then
-	step      int
-	releasing bool // the last lease write is under way
-	done      func()
+	step     step
+	until    time.Duration // of the present step
+	last     time.Duration // released by then, whatever is confirmed
+	frozen   time.Duration // since when
+	dragging map[*sub]struct{}
+	done     func(error)
 }
 
-// stop hands everything over; done is called when the lease is free and
-// nothing of ours is owed in memory. Nothing is repeated afterwards.
-func (c *core) stop(done func()) {
-	if c.stopping || c.dead {
+type step int
+
+const (
+	leading step = iota
+	draining
+	freezing
+	cutting
+	burying
+	parkingCut
+	parking
+	flushing
+	releasing
+)
+
+const (
+	oldAttempt = time.Second            // older ones keep their subscription from starting another while it drains
+	cutGrace   = 200 * time.Millisecond // until what was cut must have come back
+)
+
+var errStopUnconfirmed = errors.New("the graceful stop took too long: what was not confirmed may be repeated")
+
+// stop hands everything over; done is called when the lease is free. With nil,
+// nothing of ours is owed in memory and nothing is repeated afterwards.
+func (c *core) stop(done func(error)) {
+	if c.handover.step != leading || c.dead {
 		return
 	}
-	c.stopping = true // no attempt, no intake, no expansion any more
-	c.handover = handover{deadline: c.out.boot() + c.Grace, done: done}
+	now := c.out.boot()
+	c.handover = handover{step: draining, until: now + c.Drain, last: now + c.Last, done: done}
 	c.out.log(logInfo, "handing over", "running", c.running, "unsettled", len(c.win))
+	c.handOver()
 }
 
-// handOver goes on with a graceful stop; the tick calls it.
+// handOver goes on with a graceful stop, as far as it can at the moment.
 func (c *core) handOver() {
+	if c.dead || c.handover.step == leading {
+		return
+	}
+	for c.handover.step < releasing && c.handOverStep() {
+		c.handover.step++
+	}
+	if c.handover.step < releasing && c.out.boot() >= c.handover.last {
+		c.out.log(logWarn, "not all could be confirmed: handed over all the same", "writes", len(c.keys), "running", c.running)
+		c.stopping, c.handover.step = true, releasing
+		c.release(errStopUnconfirmed)
+	}
+	if c.handover.step < releasing {
+		c.after(c.Tick/10, c.handOver)
+	}
+}
+
+// handOverStep does what the present step has to do, and tells whether it is over.
+func (c *core) handOverStep() bool {
 	h := &c.handover
+	now := c.out.boot()
 	switch h.step {
-	case 0: // running attempts end, or are cut
-		if c.running > 0 && c.out.boot() < h.deadline {
-			return
+	case draining:
+		if c.opened && c.drags(now) && now < h.until {
+			return false
 		}
-		if c.running > 0 {
-			c.out.log(logWarn, "attempts cut off by the stop: they are tried again later", "running", c.running)
-			for _, id := range sorted(c.subs) {
-				s := c.subs[id]
-				for _, token := range sorted(s.lanes) {
-					if ln := s.lanes[token]; ln.run != nil && !ln.run.burial {
-						// The endpoint may still be at it.
-						wait := s.rec.AttemptTimeout() - (c.out.boot() - ln.run.at)
-						ln.nextWall = c.out.wall().Add(max(wait, 0))
-						c.out.cut(ln.run)
-					}
-				}
-			}
+		c.stopping, h.frozen, h.until = true, now, now+c.Freeze
+	case freezing:
+		if c.opened && c.ending() && now < h.until {
+			return false
 		}
-		h.step++
-	case 1: // every attempt has reported back, every burial is confirmed or known to fail
-		if c.running > 0 || c.applying > 0 || c.burying() {
-			return
+		c.cutRunning()
+		h.until = now + cutGrace
+	case cutting:
+		if c.running > 0 && now < h.until {
+			return false
+		}
+		c.forgetRunning()
+		h.until = now + c.Freeze
+	case burying:
+		if (c.applying > 0 || c.burying()) && now < h.until {
+			return false
 		}
 		if !c.opened {
-			h.step = 3
-			return
+			h.step = flushing // nothing was delivered
+			return false
+		}
+		c.parkCut()
+	case parkingCut:
+		if c.writing() {
+			return false
 		}
 		c.parkAll()
-		h.step++
-	case 2: // what was parked is confirmed; then the readers' positions
+	case parking:
 		if c.writing() {
-			return
+			return false
 		}
-		for _, s := range ordered(c.readers) {
-			if s.mode != going && !s.busy {
-				s.writeMark(nil)
-			}
-		}
-		h.step++
-	case 3: // all confirmed, the last renewal too
+		c.flushReaders()
+	case flushing:
 		if c.writing() || c.renewing {
-			return
+			return false
 		}
-		h.releasing = true
-		h.step++
-		c.out.confirm(func(error) {
-			if c.dead {
-				return
+		c.release(nil)
+	}
+	return true
+}
+
+// drags tells whether something runs for which a stop waits, and notes which
+// subscriptions start nothing meanwhile.
+func (c *core) drags(now time.Duration) bool {
+	h := &c.handover
+	before := h.dragging
+	h.dragging = map[*sub]struct{}{}
+	waits := false
+	for a := c.runs.oldest; a != nil; a = a.newer {
+		s := a.lane.sub
+		if s.dead {
+			continue
+		}
+		old := now-a.at > oldAttempt
+		if s.fast() {
+			waits = waits || old
+			continue
+		}
+		waits = true
+		if old || s.usual == 0 || now+2*s.usual > h.until { // unknown, or it would not end in time
+			h.dragging[s] = struct{}{}
+		}
+	}
+	if waits {
+		for _, s := range ordered(before) {
+			if _, still := h.dragging[s]; !still {
+				s.kick()
 			}
-			c.renew(func() {
-				c.dead = true
-				h.done()
-			})
-		})
+		}
+	}
+	return waits
+}
+
+// held back by a stop that drains.
+func (c *core) holdsBack(s *sub) bool {
+	if c.handover.step != draining {
+		return false
+	}
+	_, held := c.handover.dragging[s]
+	return held
+}
+
+// ending tells whether an attempt runs that may still end in a moment.
+func (c *core) ending() bool {
+	return c.runs.newest != nil && c.runs.newest.at > c.handover.frozen-oldAttempt
+}
+
+func (c *core) cutRunning() {
+	if c.running == 0 {
+		return
+	}
+	c.out.log(logWarn, "attempts cut off by the stop: they are tried again later", "running", c.running)
+	for a := c.runs.oldest; a != nil; a = a.newer {
+		// The endpoint may still be at it.
+		rest := a.Delivery.Subscription.AttemptTimeout() - (c.out.boot() - a.at)
+		a.lane.nextWall = c.out.wall().Add(max(rest, 0))
+		a.lane.cut = true
+		c.out.cut(a)
+	}
+}
+
+// forgetRunning ends what was cut and did not come back: its outcome, if there
+// ever is one, comes too late.
+func (c *core) forgetRunning() {
+	for a := c.runs.oldest; a != nil; a = c.runs.oldest {
+		c.finished(a)
 	}
 }
 
 func (c *core) burying() bool {
 	for _, s := range c.subs {
 		for _, ln := range s.lanes {
-			if _, failing := c.unstored[ln]; ln.run != nil && !(failing && c.out.boot() >= c.handover.deadline) {
+			if _, failing := c.unstored[ln]; ln.run != nil && ln.run.burial && !failing {
 				return true
 			}
 		}
@@ -93,33 +208,103 @@ func (c *core) burying() bool {
 	return false
 }
 
-// parkAll writes down every delivery that is still owed in memory.
-func (c *core) parkAll() {
-	for _, id := range sorted(c.subs) {
-		s := c.subs[id]
-		if s.dead || s.mode != live && s.mode != reading {
-			continue
-		}
-		waiting := 0
-		for _, ln := range s.lanes {
-			if len(ln.q) > 0 && !ln.held {
-				waiting++
+// parkCut writes down what was cut, with the time before which it is not tried.
+func (c *core) parkCut() {
+	for _, s := range c.which(func(s *sub) bool { return len(s.lanes) > 0 && !s.dead && s.mode != unseen }) {
+		for _, token := range sorted(s.lanes) {
+			if ln := s.lanes[token]; ln.cut && len(ln.q) > 0 {
+				ln.hold()
+				ln.write()
 			}
 		}
-		if s.mode == live && waiting > c.Parked {
+	}
+}
+
+// Lanes that a stop writes one by one; where more wait, those with the most
+// waiting lanes read instead: one entry for each subscription.
+const parkedAtStop = 512
+
+// parkAll writes down every delivery that is still owed in memory.
+func (c *core) parkAll() {
+	subs := c.which(func(s *sub) bool { return len(s.lanes) > 0 && !s.dead && (s.mode == live || s.mode == reading) })
+	waiting := map[*sub]int{}
+	all := 0
+	for _, s := range subs {
+		for _, ln := range s.lanes {
+			if s.mode == live && len(ln.q) > 0 && !ln.held {
+				waiting[s]++
+				all++
+			}
+		}
+	}
+	most := c.Parked
+	if all > parkedAtStop {
+		most = min(most, parkedAtStop/len(waiting))
+	}
+	for _, s := range subs {
+		if waiting[s] > most {
 			s.goReading(reasonHandover, nil)
 			continue
 		}
 		for _, token := range sorted(s.lanes) {
-			ln := s.lanes[token]
-			if len(ln.q) == 0 || s.mode == reading && !ln.held && ln.nextWall.IsZero() {
-				continue // what only the reader has in memory is read again
-			}
-			ln.hold()
-			if len(ln.q) > c.Lane && s.mode == live {
-				s.goReading(reasonHandover, nil)
-			}
-			ln.write()
+			s.lanes[token].parkAtStop()
 		}
 	}
+}
+
+func (ln *lane) parkAtStop() {
+	s := ln.sub
+	switch {
+	case len(ln.q) == 0:
+		return
+	case s.mode == reading && !ln.held:
+		return // what only the reader has in memory is read again
+	case ln.held && !ln.unwritten():
+		return
+	}
+	ln.hold()
+	if len(ln.q) > s.core.Lane && s.mode == live {
+		s.goReading(reasonHandover, nil)
+	}
+	ln.write()
+}
+
+// unwritten tells whether the entry of a held lane does not say all that it should.
+func (ln *lane) unwritten() bool {
+	n := min(len(ln.q), ln.sub.core.Lane)
+	for _, it := range ln.q[:n] {
+		if !it.inLedger {
+			return true
+		}
+	}
+	return n < len(ln.q) && ln.sub.mode == live
+}
+
+func (c *core) flushReaders() {
+	for _, s := range ordered(c.readers) {
+		if s.mode == going || s.busy {
+			continue
+		}
+		if s.reader.advance(); s.reader.moved {
+			s.writeMark(nil)
+		}
+	}
+}
+
+// release acknowledges what is settled and frees the lease.
+func (c *core) release(why error) {
+	var free func()
+	free = func() {
+		switch {
+		case c.dead:
+		case c.renewing: // its outcome decides which revision ours must follow
+			c.after(c.Tick/10, free)
+		default:
+			c.renew(func() {
+				c.dead = true
+				c.handover.done(why)
+			})
+		}
+	}
+	c.out.confirm(func(error) { free() })
 }

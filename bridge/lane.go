@@ -34,6 +34,7 @@ type lane struct {
 	lastStatus int
 	lastError  string
 	fault      bool   // the last failure was the endpoint's
+	cut        bool   // its attempt was cut off by a stop
 	redrive    uint64 // dead letter that was put back; such a lane holds just that one
 }
 

@@ -24,7 +24,8 @@ func simLimits() limits {
 	l := defaultLimits()
 	l.Lane, l.Outstanding, l.Lanes, l.Parked, l.Applying = 5, 4, 8, 2, 2
 	l.Lease, l.Margin, l.Keep = 3000*ms, 200*ms, 6000*ms
-	l.Tick, l.Poll, l.Grace, l.Busy = 25*ms, 25*ms, 300*ms, 50*ms
+	l.Tick, l.Poll, l.Busy = 25*ms, 25*ms, 50*ms
+	l.Drain, l.Freeze, l.Last = 700*ms, 200*ms, 2000*ms
 	l.ProbeMin, l.ProbeMax = 300*ms, 2500*ms
 	l.RampRate, l.RampDouble, l.RampTime = 10, 200*ms, 1500*ms
 	return l
@@ -118,7 +119,8 @@ type simWorld struct {
 	lease    LeaseEntry
 	leaseRev uint64
 	leaseIDs map[string]uint64
-	dead     map[simDead]uint64 // -> sequence in the dead-letter stream
+	cut      map[simDead]time.Duration // by a graceful stop -> own deadline of the attempt
+	dead     map[simDead]uint64        // -> sequence in the dead-letter stream
 	filtered map[simDead]bool
 	deadSeq  uint64
 	letters  map[uint64]DeadLetter
@@ -291,6 +293,7 @@ type simTerm struct {
 	seenOps   map[*simOp]bool
 	watching  bool
 	matched   []func()
+	cuts      map[*attempt]time.Duration
 	touched   map[uint64]time.Duration // when a delivery of an event was first seen to be settled
 }
 
@@ -791,6 +794,9 @@ func (t *simTerm) attempt(a *attempt) {
 	if o := t.newestSeen(sub); o != nil && o.rev >= a.lane.sub.applied && (o.kind == "del" || o.value == nil || o.value.Inactive) {
 		w.violate("record", "sub%d: attempt of seq %d starts at %d, though revision %d (%s) was seen", sub, seq, w.now.Milliseconds(), o.rev, o.kind)
 	}
+	if until := w.cut[simDead{sub, gen, seq}]; w.now+50*ms < until && !a.probe {
+		w.violate("cut", "sub%d: seq %d is tried at %d, though the attempt that a stop cut may last until %d", sub, seq, w.now.Milliseconds(), until.Milliseconds())
+	}
 	w.log("   e%d sub%d %s attempt %d (%d)", epoch, sub, a.lane.token, seq, a.Delivery.Attempt)
 	if w.fate(sub, seq) == 7 && !rec.Coalesce { // the filter is evaluated here, no request is sent
 		t.later(w.rnd(0, 3), func() {
@@ -852,6 +858,11 @@ func (t *simTerm) finish(a *attempt, o Outcome) {
 }
 
 func (t *simTerm) cut(a *attempt) {
+	t.w.stats["cut"]++
+	if t.cuts == nil {
+		t.cuts = map[*attempt]time.Duration{}
+	}
+	t.cuts[a] = a.at + a.Delivery.Subscription.AttemptTimeout()
 	t.later(0, func() { t.finish(a, Outcome{Verdict: NotAttempted}) })
 }
 
@@ -1129,7 +1140,7 @@ func (w *simWorld) redrive(t *simTerm) {
 func simulate(seed uint64, mutant string, trace bool) *simWorld {
 	w := &simWorld{r: rand.New(rand.NewPCG(seed, 7)), trace: trace, mutant: mutant,
 		state: [2]map[string][]byte{{}, {}}, writeID: map[string]bool{}, leaseIDs: map[string]uint64{},
-		dead: map[simDead]uint64{}, filtered: map[simDead]bool{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
+		cut: map[simDead]time.Duration{}, dead: map[simDead]uint64{}, filtered: map[simDead]bool{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
 		epochEnd: map[uint64]simEnd{}, flushAt: map[uint64]time.Duration{}, poison: map[[2]int]int{}, stats: map[string]int{}}
 	w.window, w.deliveries = 4+w.r.IntN(13), 3+w.r.IntN(14)
 	subs := 1 + w.r.IntN(4)
@@ -1303,16 +1314,44 @@ func (w *simWorld) mend(s int) {
 	}
 }
 
+// cutOff notes what a stop has cut: nobody may try it before its own deadline.
+func (t *simTerm) cutOff() {
+	w := t.w
+	for _, o := range w.outages {
+		if w.now >= o[0] && w.now < o[1]+500*ms {
+			return // it could not be written down
+		}
+	}
+	for a, deadline := range t.cuts {
+		sub := simSub(a.lane.sub.id)
+		w.cut[simDead{sub, w.genOf(sub, a.Delivery.Generation), int(a.Seq)}] = deadline
+	}
+}
+
 func (w *simWorld) graceful(t *simTerm) {
-	if !t.core.opened || t.core.stopping {
+	if !t.core.opened || t.core.handover.step != leading {
 		return
 	}
 	w.log("GRACEFUL stop node%d", t.n.id)
 	w.stats["graceful"]++
+	if w.r.IntN(4) == 0 { // a crash in any step
+		t.later(w.rnd(0, 1500), func() {
+			w.stats[fmt.Sprint("crash in step ", t.core.handover.step)]++
+			t.n.crash(100 * ms)
+		})
+	}
 	t.later(2500*ms, func() { w.log("   takes too long"); t.n.crash(100 * ms) })
-	t.core.stop(func() {
-		w.stats["handed over"]++
-		w.epochEnd[t.epoch] = simEnd{w.now, "graceful"}
-		t.end("graceful")
+	t.core.stop(func(err error) {
+		how := "graceful"
+		if err != nil {
+			how = "forced"
+			w.stats["handed over by force"]++
+		} else {
+			w.stats["handed over"]++
+			t.cutOff()
+			w.stats["frozen ms"] += int((w.now - t.core.handover.frozen) / ms)
+		}
+		w.epochEnd[t.epoch] = simEnd{w.now, how}
+		t.end(how)
 	})
 }

@@ -64,6 +64,7 @@ type sub struct {
 	pace      *pace // nil: as fast as it goes
 	pacing    bool  // a timer runs until the pace allows the next attempt
 	inFlight  int
+	usual     time.Duration // how long the endpoint takes to answer; 0: unknown
 	held      int
 	failures  int // in a row
 	probes    int

@@ -134,9 +134,9 @@ func (t *term) loop(ctx context.Context) {
 		case <-stop:
 			stop = nil
 			deadline = time.After(t.b.o.ShutdownTimeout)
-			t.post(func() { t.core.stop(func() { t.finish(nil) }) })
+			t.post(func() { t.core.stop(t.finish) })
 		case <-deadline:
-			t.finish(errors.New("the graceful stop took too long: what was not confirmed may be repeated"))
+			t.finish(errStopUnconfirmed)
 		}
 		t.now = t.b.o.Clock.Boot()
 		for _, f := range t.inbox.take() {
