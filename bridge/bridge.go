@@ -2,11 +2,9 @@ package bridge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,10 +15,12 @@ import (
 // Options are the parts that a Bridge is made of. All are required, except
 // where a default is given.
 type Options struct {
-	Feed        func() (Feed, error) // a new feed for each term
-	Source      Source
-	Ledger      Ledger
-	Lease       Lease
+	Feed   func() (Feed, error) // a new feed for each term
+	Source Source
+	Ledger Ledger
+	Lease  Lease
+	// Traces reads what leaders have left on the bus beside the lease.
+	Traces      func(ctx context.Context) (Traces, error)
 	Records     Records
 	DeadLetters DeadLetters
 	Clock       Clock
@@ -70,6 +70,7 @@ type Condition struct {
 	Role    Role
 	Epoch   uint64
 	Reasons []string // why it is not ready; empty if it is
+	Notes   []string // worth knowing, though it is ready
 	Figures Figures
 }
 
@@ -80,6 +81,7 @@ type Bridge struct {
 	limits limits
 	term   atomic.Pointer[term]
 	seen   atomic.Pointer[string] // why a stand-by is not ready; nil: it never saw the lease
+	led    atomic.Int64           // boot time at which a stand-by last saw somebody lead
 	total  struct {
 		sync.Mutex
 		Figures // counts of earlier terms
@@ -90,7 +92,7 @@ type Bridge struct {
 func New(o Options) (*Bridge, error) {
 	for name, missing := range map[string]bool{
 		"Feed": o.Feed == nil, "Source": o.Source == nil, "Ledger": o.Ledger == nil, "Lease": o.Lease == nil,
-		"Records": o.Records == nil, "DeadLetters": o.DeadLetters == nil, "Clock": o.Clock == nil,
+		"Traces": o.Traces == nil, "Records": o.Records == nil, "DeadLetters": o.DeadLetters == nil, "Clock": o.Clock == nil,
 		"Decoder": o.Decoder == nil, "Parse": o.Parse == nil, "Publisher": o.Publisher == nil, "Holder": o.Holder == "",
 	} {
 		if missing {
@@ -125,14 +127,14 @@ func (b *Bridge) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		// A lease that still carries our name after a term of ours has ended
 		// binds nobody: nothing of that term runs any more.
-		e, revision, won, err := b.standBy(ctx, led || b.o.Successor)
+		won, err := b.standBy(ctx, led || b.o.Successor)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return err
 		}
-		t, err := b.newTerm(e, revision, won)
+		t, err := b.newTerm(won)
 		if err != nil {
 			return err
 		}
@@ -145,7 +147,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		case err == nil: // handed over
 			return nil
 		case errors.Is(err, ErrDeposed), errors.Is(err, errLeaseOver):
-			b.o.Logger.Warn("leadership lost: standing by", "epoch", e.Epoch, "reason", err)
+			b.o.Logger.Warn("leadership lost: standing by", "epoch", won.entry.Epoch, "reason", err)
 		case ctx.Err() != nil:
 			return fmt.Errorf("stop: %w", err)
 		default:
@@ -153,141 +155,6 @@ func (b *Bridge) Run(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// standBy waits for the lease and wins it; at once if it carries the name of
-// this replica and succeed says that it is of a former life.
-func (b *Bridge) standBy(ctx context.Context, succeed bool) (e LeaseEntry, revision uint64, won time.Duration, err error) {
-	log := b.o.Logger
-	type sighting struct {
-		value    []byte
-		revision uint64
-	}
-	watchCtx, cancel := context.WithCancel(ctx)
-	sightings := make(chan sighting, 1)
-	watching := make(chan error, 1)
-	go func() {
-		watching <- b.o.Lease.Watch(watchCtx, func(value []byte, revision uint64) {
-			select {
-			case sightings <- sighting{value, revision}:
-			case <-watchCtx.Done():
-			}
-		})
-	}()
-	defer func() {
-		cancel()
-		<-watching //nolint:errcheck // ended by us
-	}()
-
-	s := standby{patience: b.limits.Lease + 2*time.Second}
-	if succeed {
-		s.holder = b.o.Holder
-	}
-	// Held by another is a good state; free, it is good only once we have it.
-	held := func() {
-		if s.known && s.wait(b.o.Clock.Boot()) > 0 {
-			b.ready("")
-		}
-	}
-	observe := func(value []byte, rev uint64) {
-		var entry LeaseEntry
-		if len(value) > 0 {
-			if err := json.Unmarshal(value, &entry); err != nil {
-				log.Error("the lease cannot be read: it is treated as held by somebody", "error", err)
-				entry = LeaseEntry{Holder: "unknown"}
-			}
-		}
-		s.observe(entry, rev, b.o.Clock.Boot())
-	}
-	look := func() error {
-		value, rev, err := b.o.Lease.Get(ctx)
-		if err == nil {
-			observe(value, rev)
-			held()
-		} else if ctx.Err() == nil {
-			b.ready("the lease cannot be read: " + err.Error())
-		}
-		return err
-	}
-	if err := look(); err != nil && ctx.Err() == nil {
-		log.Warn("the lease cannot be read yet", "error", err)
-	}
-	told := false
-	for {
-		wait := s.wait(b.o.Clock.Boot())
-		if s.known && wait == 0 {
-			next := s.entry.succession(b.o.Holder, b.limits.Lease)
-			next, revision, won, err = b.win(ctx, next, s.revision)
-			switch {
-			case err == nil:
-				log.Info("lease won", "epoch", next.Epoch, "floor", next.Floor)
-				return next, revision, won, nil
-			case ctx.Err() != nil:
-				return e, 0, 0, ctx.Err()
-			}
-			if errors.Is(err, ErrDeposed) {
-				log.Debug("lease not won: another was faster")
-			} else {
-				log.Warn("lease not won", "error", err)
-			}
-			if err := look(); err != nil {
-				wait = b.limits.Renew
-			} else if wait = s.wait(b.o.Clock.Boot()); wait == 0 {
-				wait = b.limits.Busy
-			}
-		}
-		if s.known && !told {
-			told = true
-			log.Info("standing by", "leader", s.entry.Holder, "epoch", s.entry.Epoch)
-		}
-		timer := time.NewTimer(max(min(wait, time.Second), time.Millisecond))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return e, 0, 0, ctx.Err()
-		case x := <-sightings:
-			observe(x.value, x.revision)
-			held()
-		case err := <-watching:
-			watching <- nil
-			if ctx.Err() != nil {
-				err = ctx.Err()
-			}
-			timer.Stop()
-			return e, 0, 0, fmt.Errorf("watch the lease: %w", err)
-		case <-timer.C:
-			if wait > time.Second {
-				_ = look() // the watch may be deaf
-			}
-		}
-		timer.Stop()
-	}
-}
-
-// win writes the entry until the answer is definite: an unknown outcome may
-// have made us the leader.
-func (b *Bridge) win(ctx context.Context, e LeaseEntry, expect uint64) (LeaseEntry, uint64, time.Duration, error) {
-	id := fmt.Sprintf("win:%d:%s:%x", e.Epoch, b.o.Holder, rand.Uint64())
-	sent := b.o.Clock.Boot()
-	for {
-		revision, err := b.o.Lease.Put(ctx, encode(e), expect, id)
-		if err != nil && !errors.Is(err, ErrDeposed) {
-			b.ready("the lease cannot be written: " + err.Error())
-		}
-		switch {
-		case err == nil && b.o.Clock.Boot()-sent < b.limits.Lease-b.limits.Margin:
-			return e, revision, sent, nil
-		case err == nil:
-			return e, 0, 0, errLeaseOver
-		case errors.Is(err, ErrDeposed), errors.Is(err, ErrRefused), ctx.Err() != nil, b.o.Clock.Boot()-sent > b.limits.Lease:
-			return e, 0, 0, err
-		}
-		select {
-		case <-ctx.Done():
-			return e, 0, 0, ctx.Err()
-		case <-time.After(b.limits.Busy):
-		}
-	}
 }
 
 func (b *Bridge) ready(reason string) { b.seen.Store(&reason) }
@@ -299,8 +166,15 @@ func (b *Bridge) Condition() Condition {
 		c = *t.condition.Load()
 	} else if r := b.seen.Load(); r == nil {
 		c.Reasons = []string{"the bus has not answered yet"}
-	} else if *r != "" {
-		c.Reasons = []string{*r}
+	} else {
+		if *r != "" {
+			c.Reasons = []string{*r}
+		}
+		if text, tooLong := b.leaderless(); tooLong {
+			c.Reasons = append(c.Reasons, text)
+		} else if text != "" {
+			c.Notes = append(c.Notes, text)
+		}
 	}
 	b.total.Lock()
 	c.Figures = c.Figures.plus(b.total.Figures)

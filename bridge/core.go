@@ -74,6 +74,7 @@ type outside interface {
 	watchRecords()
 	write(w Write, done func(error))
 	lease(e LeaseEntry, expect uint64, id string, done func(revision uint64, err error))
+	readLease(done func(s leaseSight, err error))
 	leaseUntil(t time.Duration) // attempts are cut when the boot clock reaches it
 	sequenceAt(t time.Time, done func(seq, last uint64, err error))
 	latest(key string, done func(Revision, error))
@@ -559,8 +560,13 @@ func (c *core) renew(done func()) {
 				return
 			}
 			switch {
-			case errors.Is(err, ErrDeposed):
-				c.end(fmt.Errorf("renew the lease: %w", err))
+			case errors.Is(err, ErrDeposed): // definite: it may be written again, as another write (R16)
+				c.leaseRefused(err, func(revision uint64) {
+					c.beat++
+					e.Beat = c.beat
+					id, rev, sent = c.nextID(), revision, c.out.boot()
+					send()
+				})
 			case err != nil:
 				c.after(c.Busy, send)
 			default:

@@ -201,10 +201,11 @@ const (
 	AlertDeadLettered = "dead-lettered"
 	AlertRetention    = "retention"
 	AlertExpired      = "expired"
+	AlertState        = "state" // something befell the bridge's own state on the bus
 )
 
 // AlertKinds are all of them.
-var AlertKinds = []string{AlertSuspended, AlertResumed, AlertInvalid, AlertDeadLettered, AlertRetention, AlertExpired}
+var AlertKinds = []string{AlertSuspended, AlertResumed, AlertInvalid, AlertDeadLettered, AlertRetention, AlertExpired, AlertState}
 
 // raise tells the operators. what makes the alert of its kind and subscription
 // the same or another one.

@@ -698,6 +698,14 @@ func (t *simTerm) lease(e LeaseEntry, expect uint64, id string, done func(uint64
 	})
 }
 
+func (t *simTerm) readLease(done func(leaseSight, error)) {
+	var s leaseSight
+	t.request("read lease", func() error {
+		s = leaseSight{entry: t.w.lease, revision: t.w.leaseRev}
+		return nil
+	}, func(err error) { done(s, err) })
+}
+
 func (t *simTerm) leaseUntil(at time.Duration) {
 	t.cutAt = at
 	t.later(at-t.w.now, func() {

@@ -48,7 +48,8 @@ type term struct {
 	counting  counting
 }
 
-func (b *Bridge) newTerm(e LeaseEntry, revision uint64, won time.Duration) (*term, error) {
+func (b *Bridge) newTerm(w won) (*term, error) {
+	e := w.entry
 	feed, err := b.o.Feed()
 	if err != nil {
 		return nil, fmt.Errorf("make the feed: %w", err)
@@ -59,8 +60,8 @@ func (b *Bridge) newTerm(e LeaseEntry, revision uint64, won time.Duration) (*ter
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.now = b.o.Clock.Boot()
 	t.condition.Store(&Condition{Role: RoleTakingOver, Epoch: e.Epoch, Reasons: []string{"taking over"}})
-	t.core = newCore(t, b.limits, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), e.Epoch, b.o.Holder, won, revision, e)
-	t.core.fresh = e.Epoch == 1
+	t.core = newCore(t, b.limits, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), e.Epoch, b.o.Holder, w.at, w.revision, e)
+	t.core.fresh = w.fresh
 	return t, nil
 }
 
@@ -452,6 +453,13 @@ func (t *term) lease(e LeaseEntry, expect uint64, id string, done func(uint64, e
 	t.do(func(ctx context.Context) func() {
 		revision, err := t.b.o.Lease.Put(ctx, encode(e), expect, id)
 		return func() { done(revision, err) }
+	})
+}
+
+func (t *term) readLease(done func(leaseSight, error)) {
+	t.do(func(ctx context.Context) func() {
+		s, err := readLease(ctx, t.b.o.Lease)
+		return func() { done(s, err) }
 	})
 }
 

@@ -161,6 +161,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		Source:      source,
 		Ledger:      store.NewLedger(a.js, a.names),
 		Lease:       a.newLease(a.js),
+		Traces:      func(ctx context.Context) (bridge.Traces, error) { return store.Traces(ctx, a.js, a.names) },
 		Records:     a.records,
 		DeadLetters: letters,
 		Alerts:      alerts,
@@ -364,6 +365,7 @@ func (a *app) readiness() health.Readiness {
 	r := health.Readiness{Role: string(c.Role), Reasons: c.Reasons}
 	r.Reasons = append(r.Reasons, a.busReasons()...)
 	r.Ready = len(r.Reasons) == 0
+	r.Reasons = append(r.Reasons, c.Notes...)
 	if a.file != nil && a.file.Problem() != "" {
 		r.Reasons = append(r.Reasons, a.file.Problem()) // its last good version is in force
 	}

@@ -21,7 +21,7 @@ func (a *app) leaveDeafServers(ctx context.Context) error {
 	if len(a.nc.Servers()) < 2 {
 		return nil
 	}
-	lease := store.NewLease(a.js, a.names, a.log)
+	lease := store.NewLease(a.js, a.names, nil, a.log)
 	tick := time.NewTicker(hearingCheck)
 	defer tick.Stop()
 	heard, left := time.Now(), time.Time{}

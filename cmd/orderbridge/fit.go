@@ -117,5 +117,5 @@ func (l fencedLease) Put(ctx context.Context, value []byte, expect uint64, id st
 }
 
 func (a *app) newLease(js jetstream.JetStream) bridge.Lease {
-	return fencedLease{store.NewLease(js, a.names, a.log), a}
+	return fencedLease{store.NewLease(js, a.names, store.NewMaker(js, storeOptions(a.cfg, a.log)), a.log), a}
 }

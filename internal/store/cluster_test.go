@@ -43,7 +43,7 @@ func TestCluster(t *testing.T) {
 		l = next
 	}
 
-	a, b := NewLease(nodes[0], n, nil), NewLease(nodes[1], n, nil)
+	a, b := NewLease(nodes[0], n, nil, nil), NewLease(nodes[1], n, nil, nil)
 	rev, err := a.Put(ctx, []byte("a"), 0, "a:1")
 	if err != nil {
 		t.Fatal(err)

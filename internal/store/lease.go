@@ -19,6 +19,7 @@ import (
 type Lease struct {
 	js     jetstream.JetStream
 	bucket string
+	make   Maker
 	log    *slog.Logger
 }
 
@@ -26,19 +27,20 @@ var _ bridge.Lease = (*Lease)(nil)
 
 const leaseKey = "leader"
 
-// NewLease uses the bucket of n; Ensure has made it. A nil logger means slog.Default().
-func NewLease(js jetstream.JetStream, n Names, log *slog.Logger) *Lease {
+// NewLease uses the bucket of n; Ensure has made it. If somebody deletes it, it
+// is made again by make when the lease is written. A nil logger means slog.Default().
+func NewLease(js jetstream.JetStream, n Names, make Maker, log *slog.Logger) *Lease {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Lease{js: js, bucket: n.Lease, log: log}
+	return &Lease{js: js, bucket: n.Lease, make: make, log: log}
 }
 
 // Get implements bridge.Lease. An entry that somebody deleted has no value but
-// a revision: the one that Put has to expect.
+// a revision: the one that Put has to expect. In a bucket that is gone there is none.
 func (l *Lease) Get(ctx context.Context) (value []byte, revision uint64, err error) {
 	m, err := l.read(ctx)
-	if errors.Is(err, bridge.ErrNotFound) {
+	if errors.Is(err, bridge.ErrNotFound) || errorCode(err) == codeStreamNotFound {
 		return nil, 0, nil
 	}
 	if err != nil {
@@ -61,14 +63,22 @@ func (l *Lease) Put(ctx context.Context, value []byte, expect uint64, id string)
 		if err == nil {
 			return ack.Sequence, nil
 		}
-		switch errorCode(err) {
-		case codeDuplicateInProcess:
-		case codeBusy, codeWrongLastSequence:
+		switch code := errorCode(err); {
+		case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders), code == codeStreamNotFound:
+			made, merr := l.remake(ctx)
+			if merr != nil {
+				return 0, fmt.Errorf("write lease: %w", merr)
+			}
+			if !made {
+				return 0, fmt.Errorf("write lease: %w", err)
+			}
+		case code == codeDuplicateInProcess:
+		case code == codeBusy, code == codeWrongLastSequence:
 			// A single server judges the expected revision before it looks for
 			// repeats: it may be our own write that stands in the way.
 			m, rerr := l.read(ctx)
 			switch {
-			case errors.Is(rerr, bridge.ErrNotFound):
+			case errors.Is(rerr, bridge.ErrNotFound), errorCode(rerr) == codeStreamNotFound:
 				if expect != 0 {
 					return 0, fmt.Errorf("write lease: %w", bridge.ErrDeposed)
 				}
@@ -89,6 +99,16 @@ func (l *Lease) Put(ctx context.Context, value []byte, expect uint64, id string)
 			return 0, fmt.Errorf("write lease: %w", err)
 		}
 	}
+}
+
+// remake makes the bucket again if it is gone.
+func (l *Lease) remake(ctx context.Context) (bool, error) {
+	_, err := msgget.Info(ctx, l.js, bucketStream(l.bucket))
+	if !errors.Is(err, jetstream.ErrStreamNotFound) || l.make == nil {
+		return false, err
+	}
+	l.log.Warn("the bucket of the lease was deleted: it is made again", "bucket", l.bucket)
+	return true, l.make(ctx, l.bucket)
 }
 
 func (l *Lease) publish(ctx context.Context, value []byte, expect uint64, id string) (*jetstream.PubAck, error) {

@@ -272,7 +272,7 @@ func TestLease(t *testing.T) {
 	js := b.JetStream()
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
-	mine, other := NewLease(js, n, nil), NewLease(b.JetStream(), n, nil)
+	mine, other := NewLease(js, n, nil, nil), NewLease(b.JetStream(), n, nil, nil)
 	if v, rev, err := mine.Get(ctx); v != nil || rev != 0 || err != nil {
 		t.Fatalf("absent: %q, %d, %v", v, rev, err)
 	}
@@ -323,7 +323,7 @@ func TestLeaseContention(t *testing.T) {
 		var wg sync.WaitGroup
 		won := []uint64{}
 		for c := range 8 {
-			l := NewLease(b.JetStream(), n, nil)
+			l := NewLease(b.JetStream(), n, nil, nil)
 			wg.Go(func() {
 				r, err := l.Put(testContext(t), []byte("x"), rev, fmt.Sprintf("%d:%d", round, c))
 				mu.Lock()
@@ -348,7 +348,7 @@ func TestLeaseWatchOverRestart(t *testing.T) {
 	b := testbus.Listen(t)
 	js := testbus.JetStream(t, testbus.Dial(t, b.URL()))
 	n := ensure(t, js, Options{})
-	l := NewLease(js, n, nil)
+	l := NewLease(js, n, nil, nil)
 	rev, err := l.Put(testContext(t), []byte("a"), 0, "1")
 	if err != nil {
 		t.Fatal(err)

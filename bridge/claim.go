@@ -1,0 +1,124 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// R16, terms. Who leads is said by the lease alone, and the lease may be deleted,
+// purged or overwritten by anybody who can write its bucket. So
+//   - the epoch of a new term is above those of the lease, of the feed's durables
+//     and of the fences: what a former term left behind is never above it;
+//   - an absent lease is waited out (standby.go);
+//   - its holder makes it anew while it is his by his own clock: nobody else can
+//     have won it, since stand-bys wait for longer.
+
+// Traces are what terms leave on the bus beside the lease.
+type Traces struct {
+	Epoch uint64 // the highest of the fences and of the feed's durables; 0: none
+	Any   bool   // something of ours is there: a durable, a fence, an entry of a state bucket
+}
+
+// maxEpoch bounds what is believed of an epoch: nobody leads so often.
+const maxEpoch = 1 << 53
+
+// ParseLeaseEntry reads the lease. An error says that a person wrote it, not a bridge.
+func ParseLeaseEntry(value []byte) (LeaseEntry, error) {
+	var e LeaseEntry
+	if err := json.Unmarshal(value, &e); err != nil {
+		return e, fmt.Errorf("not a lease entry: %w", err)
+	}
+	switch {
+	case e.Epoch == 0 || e.Epoch > maxEpoch:
+		return e, fmt.Errorf("lease entry of epoch %d", e.Epoch)
+	case e.Holder == "":
+		return e, errors.New("lease entry without a holder")
+	}
+	for _, x := range e.Settled {
+		if x[0] == 0 || x[1] < x[0] || x[1] == noLimit {
+			return e, fmt.Errorf("lease entry with the interval %d to %d", x[0], x[1])
+		}
+	}
+	return e, nil
+}
+
+// leaseSight is the lease as its bucket's leader knows it.
+type leaseSight struct {
+	entry      LeaseEntry // absent if there is none
+	unreadable error      // somebody has overwritten it with something else
+	revision   uint64     // what a write has to expect
+}
+
+func sight(value []byte, revision uint64) leaseSight {
+	s := leaseSight{revision: revision}
+	if len(value) == 0 {
+		return s
+	}
+	if s.entry, s.unreadable = ParseLeaseEntry(value); s.unreadable != nil {
+		s.entry = LeaseEntry{Holder: "unknown"}
+	}
+	return s
+}
+
+func readLease(ctx context.Context, l Lease) (leaseSight, error) {
+	value, revision, err := l.Get(ctx)
+	if err != nil {
+		return leaseSight{}, err
+	}
+	return sight(value, revision), nil
+}
+
+// deposes tells whether the entry is that of a replica that has won the lease
+// after the given epoch. What is neither that nor ours was made by hand.
+func (s leaseSight) deposes(epoch uint64) bool {
+	return s.unreadable == nil && !s.entry.absent() && s.entry.Epoch > epoch
+}
+
+// leaseRefused is asked when a write of the lease was refused because its
+// revision is another one. again writes it once more, over the revision that is
+// there now: only while the lease is ours by our own clock.
+func (c *core) leaseRefused(cause error, again func(revision uint64)) {
+	c.out.readLease(func(s leaseSight, err error) {
+		switch {
+		case c.dead:
+		case c.out.boot() >= c.leaseEnd:
+			c.end(fmt.Errorf("renew the lease: %w", errLeaseOver))
+		case err != nil:
+			c.complain("the lease was refused and cannot be read", "", "error", err)
+			c.after(c.Busy, func() { c.leaseRefused(cause, again) })
+		case s.deposes(c.epoch):
+			c.end(fmt.Errorf("renew the lease: %w", cause))
+		default:
+			if s.entry.Term != c.term { // else: a former copy of our own landed late
+				c.leaseTampered(s)
+			}
+			again(s.revision)
+		}
+	})
+}
+
+func (c *core) leaseTampered(s leaseSight) {
+	text := "the lease entry was deleted or purged by somebody: it is written again, nothing else is needed"
+	switch {
+	case s.unreadable != nil:
+		text = "the lease entry was overwritten by somebody, " + s.unreadable.Error() + ": it is written again, nothing else is needed"
+	case !s.entry.absent():
+		text = fmt.Sprintf("the lease entry was overwritten by somebody, with epoch %d of %q below our own: it is written again, nothing else is needed", s.entry.Epoch, s.entry.Holder)
+	}
+	c.out.log(logWarn, text, "epoch", c.epoch)
+	c.raiseState(text)
+}
+
+// raiseState tells operators of something that befell the bridge's own state.
+func (c *core) raiseState(text string) {
+	if c.figures.Alerts == nil {
+		c.figures.Alerts = map[string]uint64{}
+	}
+	c.figures.Alerts[AlertState]++
+	c.out.alert(Alert{Kind: AlertState, Subscription: wholeBridge, Text: text, Time: c.out.wall(), ID: AlertState + "." + c.nextID()})
+}
+
+// wholeBridge stands where an alert names a subscription and means all of them.
+const wholeBridge = "-"

@@ -1,0 +1,199 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// vigil is a stand-by at work: it watches the lease and wins it when it may.
+type vigil struct {
+	b         *Bridge
+	s         standby
+	told      bool // who leads
+	unread    bool // that the lease cannot be read
+	sightings chan leaseSight
+}
+
+// won is a lease that was won.
+type won struct {
+	entry    LeaseEntry
+	revision uint64
+	at       time.Duration // boot time: counted from the sending of the write
+	fresh    bool          // nothing of ours was there before
+}
+
+// standBy waits for the lease and wins it; at once if it carries the name of
+// this replica and succeed says that it is of a former life.
+func (b *Bridge) standBy(ctx context.Context, succeed bool) (won, error) {
+	watchCtx, cancel := context.WithCancel(ctx)
+	v := &vigil{b: b, s: standby{patience: b.patience()}, sightings: make(chan leaseSight, 1)}
+	v.s.led = b.o.Clock.Boot()
+	if succeed {
+		v.s.holder = b.o.Holder
+	}
+	watching := make(chan error, 1)
+	go func() {
+		watching <- b.o.Lease.Watch(watchCtx, func(value []byte, revision uint64) {
+			select {
+			case v.sightings <- sight(value, revision):
+			case <-watchCtx.Done():
+			}
+		})
+	}()
+	defer func() {
+		cancel()
+		<-watching //nolint:errcheck // ended by us
+	}()
+
+	if err := v.look(ctx); err != nil && ctx.Err() == nil {
+		b.o.Logger.Warn("the lease cannot be read yet", "error", err)
+	}
+	for {
+		w, wait, err := v.turn(ctx)
+		if err == nil && w.revision > 0 || ctx.Err() != nil {
+			return w, ctx.Err()
+		}
+		timer := time.NewTimer(max(min(wait, time.Second), time.Millisecond))
+		select {
+		case <-ctx.Done():
+		case x := <-v.sightings:
+			v.observe(x)
+		case err := <-watching:
+			watching <- nil
+			timer.Stop()
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			return won{}, fmt.Errorf("watch the lease: %w", err)
+		case <-timer.C:
+			if wait > time.Second {
+				_ = v.look(ctx) // the watch may be deaf
+			}
+		}
+		timer.Stop()
+	}
+}
+
+// patience is how long a stand-by waits for a lease that nobody renews.
+func (b *Bridge) patience() time.Duration { return b.limits.Lease + 2*time.Second }
+
+// turn tries to win the lease if it may be taken; otherwise, and if that fails,
+// it says how long to wait.
+func (v *vigil) turn(ctx context.Context) (w won, wait time.Duration, err error) {
+	log, now := v.b.o.Logger, v.b.o.Clock.Boot()
+	v.s.fresh = false
+	wait = v.s.wait(now)
+	if v.s.known && (wait == 0 || v.s.entry.absent()) {
+		w, err = v.claim(ctx)
+		switch {
+		case err == nil && w.revision > 0:
+			log.Info("lease won", "epoch", w.entry.Epoch, "floor", w.entry.Floor)
+			return w, 0, nil
+		case ctx.Err() != nil, err == nil: // absent, and not ours to take yet
+		case errors.Is(err, ErrDeposed):
+			log.Debug("lease not won: another was faster")
+		default:
+			log.Warn("lease not won", "error", err)
+		}
+		if err != nil {
+			if err := v.look(ctx); err != nil {
+				wait = v.b.limits.Renew
+			} else if wait = v.s.wait(v.b.o.Clock.Boot()); wait == 0 {
+				wait = v.b.limits.Busy
+			}
+		}
+	}
+	if v.s.known && !v.told {
+		v.told = true
+		if v.s.entry.absent() {
+			log.Warn("the lease is absent, though the bridge has worked on this bus before: somebody may have deleted it under a leader. It is taken when nobody has made it anew by then", "wait", wait)
+		} else {
+			log.Info("standing by", "leader", v.s.entry.Holder, "epoch", v.s.entry.Epoch)
+		}
+	}
+	return won{}, wait, err
+}
+
+// claim wins the lease above all epochs that were ever there (R16). It takes an
+// absent one only when its time is up, or nothing of ours is on the bus.
+func (v *vigil) claim(ctx context.Context) (won, error) {
+	traces, err := v.b.o.Traces(ctx)
+	if err != nil {
+		v.b.ready("what former leaders left on the bus cannot be read: " + err.Error())
+		return won{}, fmt.Errorf("read what former leaders left: %w", err)
+	}
+	v.s.fresh = !traces.Any
+	if v.s.wait(v.b.o.Clock.Boot()) > 0 {
+		return won{}, nil
+	}
+	if v.s.entry.Holder == "unknown" {
+		v.s.entry = LeaseEntry{} // nothing of it is carried over
+	}
+	e := v.s.entry
+	e.Epoch = max(e.Epoch, traces.Epoch)
+	w, err := v.b.win(ctx, e.succession(v.b.o.Holder, v.b.limits.Lease), v.s.revision)
+	w.fresh = v.s.fresh && v.s.entry.absent()
+	return w, err
+}
+
+func (v *vigil) observe(x leaseSight) {
+	if x.unreadable != nil && !v.unread {
+		v.b.o.Logger.Error("the lease cannot be read: it is treated as held by somebody", "error", x.unreadable)
+	}
+	v.unread = x.unreadable != nil
+	v.s.observe(x.entry, x.revision, v.b.o.Clock.Boot())
+	v.b.led.Store(int64(v.s.led))
+	// Held by another is a good state; free, it is good only once we have it.
+	if v.s.wait(v.b.o.Clock.Boot()) > 0 {
+		v.b.ready("")
+	}
+}
+
+func (v *vigil) look(ctx context.Context) error {
+	x, err := readLease(ctx, v.b.o.Lease)
+	if err == nil {
+		v.observe(x)
+	} else if ctx.Err() == nil {
+		v.b.ready("the lease cannot be read: " + err.Error())
+	}
+	return err
+}
+
+// win writes the entry until the answer is definite: an unknown outcome may
+// have made us the leader.
+func (b *Bridge) win(ctx context.Context, e LeaseEntry, expect uint64) (won, error) {
+	id := fmt.Sprintf("win:%d:%s:%x", e.Epoch, b.o.Holder, rand.Uint64())
+	sent := b.o.Clock.Boot()
+	for {
+		revision, err := b.o.Lease.Put(ctx, encode(e), expect, id)
+		if err != nil && !errors.Is(err, ErrDeposed) {
+			b.ready("the lease cannot be written: " + err.Error())
+		}
+		switch {
+		case err == nil && b.o.Clock.Boot()-sent < b.limits.Lease-b.limits.Margin:
+			return won{entry: e, revision: revision, at: sent}, nil
+		case err == nil:
+			return won{}, errLeaseOver
+		case errors.Is(err, ErrDeposed), errors.Is(err, ErrRefused), ctx.Err() != nil, b.o.Clock.Boot()-sent > b.limits.Lease:
+			return won{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return won{}, ctx.Err()
+		case <-time.After(b.limits.Busy):
+		}
+	}
+}
+
+// leaderless says of a stand-by since when it has seen nobody lead, and whether
+// that lasts longer than any take-over should.
+func (b *Bridge) leaderless() (text string, tooLong bool) {
+	silent := b.o.Clock.Boot() - time.Duration(b.led.Load())
+	if silent < 3*b.limits.Renew {
+		return "", false
+	}
+	return "nobody leads since " + b.o.Clock.Now().Add(-silent).UTC().Format(time.RFC3339), silent > 2*b.patience()
+}
