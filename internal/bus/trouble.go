@@ -78,7 +78,7 @@ func (o Options) Explain(err error) string {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		return "no answer in time; check " + o.setting("URL")
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return "the connection was closed by the other side"
+		return "the server closes the connection: it restarts, has as many connections as it allows (max_connections), or refuses the client certificate (" + o.setting("CERT") + ")"
 	case errors.Is(err, nats.ErrPermissionViolation):
 		return err.Error() + ": give the user that permission (deploy/nats/accounts.conf)"
 	}

@@ -1,0 +1,57 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+)
+
+// What each kind of credentials is called in the message.
+func TestExplainNamesTheSetting(t *testing.T) {
+	t.Parallel()
+	refused := fmt.Errorf("connect: %w", nats.ErrAuthorization)
+	for name, tt := range map[string]struct {
+		o    Options
+		err  error
+		want string
+	}{
+		"nkey":    {Options{NkeyFile: "/seed"}, refused, "ORDERBRIDGE_NATS_NKEY (/seed)"},
+		"token":   {Options{Token: "hunter2"}, refused, "ORDERBRIDGE_NATS_TOKEN"},
+		"cert":    {Options{Cert: "/none"}, refused, "ORDERBRIDGE_NATS_CERT (/none"},
+		"context": {Options{Context: "prod", User: "u"}, refused, "`nats context show prod`"},
+		"url":     {Options{URL: "nats://a,nats://u:hunter2@b", Creds: "/c"}, refused, "ORDERBRIDGE_NATS_URL"},
+		"revoked": {Options{Creds: "/none"}, nats.ErrAuthRevoked, "revoked: check ORDERBRIDGE_NATS_CREDS (/none, which cannot be read now"},
+		"account": {Options{}, nats.ErrAccountAuthExpired, "the account's JWT has expired"},
+		"tls":     {Options{}, nats.ErrSecureConnRequired, "tls:// in ORDERBRIDGE_NATS_URL"},
+		"no tls":  {Options{}, nats.ErrSecureConnWanted, "offers no TLS"},
+		"full":    {Options{}, nats.ErrMaxAccountConnectionsExceeded, "the account has as many connections"},
+		"other":   {Options{}, errors.New("something else"), "something else"},
+	} {
+		got := tt.o.Explain(tt.err)
+		if !strings.Contains(got, tt.want) || strings.Contains(got, "hunter2") {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
+func TestReconnectDelayIsBounded(t *testing.T) {
+	t.Parallel()
+	for n, most := range map[int]float64{0: 0.375, 1: 0.45, 10: 2.4, 100: 6, 1 << 40: 6} {
+		if got := reconnectDelay(n).Seconds(); got < 0.25 || got > most {
+			t.Errorf("attempt %d: %.2f s, want 0.25 to %.2f", n, got, most)
+		}
+	}
+}
+
+func TestOldVersion(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]bool{"2.10.29": true, "2.9.0": true, "v2.10.0": true, "1.4.1": true,
+		"2.11.0": false, "2.11.0-RC.1": false, "2.15.2": false, "3.0.0": false, "": false, "x.y": false} {
+		if got := OldVersion(version); got != want {
+			t.Errorf("%q: %v", version, got)
+		}
+	}
+}
