@@ -1,0 +1,198 @@
+package http1
+
+// A body in chunks. Here nothing is lenient: what is not exactly as the
+// standard says makes the end of the body a matter of opinion.
+
+// chunkLine: 1 to 15 hex digits, blanks, extensions, CRLF.
+func (p *parser) chunkLine(b []byte) int {
+	line, n, whole, long := p.nextLine(b, maxChunkLine)
+	if long {
+		p.rest("a chunk's line of more than 4 KiB")
+		return n
+	}
+	if !whole {
+		return n
+	}
+	if p.surplus += len(line) + 1; p.surplus > maxSurplus {
+		p.cutShort("chunks that cost more than 16 KiB")
+		return n
+	}
+	size, ok := chunkSize(line)
+	switch {
+	case !ok:
+		p.rest("a chunk's size that is none")
+	case size == 0:
+		p.phase, p.surplus = inTrailer, 0
+	case size > maxBody && p.success():
+		p.cutShort("a body of more than 64 KiB")
+	default:
+		p.phase, p.left = inChunk, size
+	}
+	return n
+}
+
+func chunkSize(line []byte) (size int64, ok bool) {
+	end := len(line) - 1
+	if end < 0 || line[end] != '\r' {
+		return 0, false
+	}
+	line = line[:end]
+	digits := 0
+	for digits < len(line) && unhex(line[digits]) >= 0 {
+		size = size<<4 | int64(unhex(line[digits])&0xf)
+		if digits++; digits > 15 {
+			return 0, false
+		}
+	}
+	if digits == 0 {
+		return 0, false
+	}
+	rest := line[digits:]
+	for len(rest) > 0 && isBlank(rest[0]) {
+		rest = rest[1:]
+	}
+	if len(rest) > 0 && (rest[0] != ';' || !isText(rest)) {
+		return 0, false
+	}
+	return size, true
+}
+
+// chunkEnd is the CRLF after the data of a chunk.
+func (p *parser) chunkEnd(b []byte) int {
+	const crlf = "\r\n"
+	if b[0] != crlf[len(p.line)] {
+		p.line = p.line[:0]
+		p.rest("data beyond the size of its chunk")
+		return 1
+	}
+	if p.line = append(p.line, b[0]); len(p.line) == len(crlf) {
+		p.line, p.phase = p.line[:0], inChunkSize
+		p.surplus += len(crlf)
+	}
+	return 1
+}
+
+// trailerLine skips a field after the last chunk: none of them counts.
+func (p *parser) trailerLine(b []byte) int {
+	line, n, whole, long := p.nextLine(b, maxTrailer-p.surplus)
+	if long {
+		p.cutShort("a trailer of more than 4 KiB")
+		return n
+	}
+	if !whole {
+		return n
+	}
+	p.surplus += len(line) + 1
+	end := len(line) - 1
+	if end < 0 || line[end] != '\r' {
+		p.cutShort("a trailer that is not understood")
+		return n
+	}
+	if line = line[:end]; len(line) == 0 {
+		p.phase = ended
+		return n
+	}
+	name, _, ok := splitField(line)
+	switch {
+	case !ok:
+		p.cutShort("a trailer that is not understood")
+	case is(name, "content-length"), is(name, "transfer-encoding"), is(name, "connection"):
+		p.doubts("a trailer that would frame")
+	}
+	return n
+}
+
+// splitField takes a field apart; ok is false where it is none: folded, without
+// a colon, a name that is no token, a control character in the value.
+func splitField(line []byte) (name, value []byte, ok bool) {
+	colon := 0
+	for colon < len(line) && isToken(line[colon]) {
+		colon++
+	}
+	if colon == 0 || colon == len(line) || line[colon] != ':' {
+		return nil, nil, false
+	}
+	if value = line[colon+1:]; !isText(value) {
+		return nil, nil, false
+	}
+	return line[:colon], trim(value), true
+}
+
+// parseLength reads at most 18 digits, and nothing else.
+func parseLength(value []byte) (n int64, bad bool) {
+	if len(value) == 0 || len(value) > 18 {
+		return 0, true
+	}
+	for _, c := range value {
+		if !isDigit(c) {
+			return 0, true
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, false
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+func unhex(c byte) int {
+	switch {
+	case isDigit(c):
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}
+
+// tokens are the bytes of which names may consist (RFC 9110, 5.6.2).
+var tokens = func() (t [256]bool) {
+	for c := range 256 {
+		t[c] = c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+	}
+	for _, c := range []byte("!#$%&'*+-.^_`|~") {
+		t[c] = true
+	}
+	return t
+}()
+
+func isToken(c byte) bool { return tokens[c] }
+
+// isText: no control character but TAB.
+func isText(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func trim(b []byte) []byte {
+	for len(b) > 0 && isBlank(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && isBlank(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// is compares without case; want is in small letters.
+func is(b []byte, want string) bool {
+	if len(b) != len(want) {
+		return false
+	}
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != want[i] {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,179 @@
+package http1
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Options are what a Client is made from.
+type Options struct {
+	// Dial makes a connection: a *Socket, or a *tls.Conn over one after its
+	// handshake. Others are used once.
+	Dial func(ctx context.Context, key Key) (net.Conn, error)
+	// MaxIdle bounds the connections that are kept open for reuse. Default 4096.
+	MaxIdle int
+	// Notice is told, at most once an hour for an origin, why connections to it
+	// are not used again although nobody asked for their end. nil: nobody.
+	Notice func(key Key, why string)
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+// Answer is what a server answered.
+type Answer struct {
+	Status     int
+	RetryAfter string // of the Retry-After field, "" if there was none
+	Text       []byte // the beginning of the body, if Status is no 2xx
+	Doubt      string // why the connection was not kept, though nobody asked for its end
+	Reused     bool   // on a connection that had carried a request before
+	Repeated   bool   // the request was sent a second time
+}
+
+// RequestError is a request that cannot be sent at all.
+type RequestError struct{ err error }
+
+func (e *RequestError) Error() string { return e.err.Error() }
+func (e *RequestError) Unwrap() error { return e.err }
+
+var requests = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxPooled is the largest request whose buffer is kept.
+const maxPooled = 64 << 10
+
+// Do sends a request and returns its answer: as soon as its status line is
+// whole there is one, whatever follows. An error means that there was none.
+// After the end of ctx the error is its cause.
+//
+// The request is sent a second time, on a new connection, if a connection that
+// had been used before ended without a byte of an answer: its server had closed
+// it at that moment. So a request without an id of its own is not for Do.
+func (c *Client) Do(ctx context.Context, r *Request) (Answer, error) {
+	key, err := r.key()
+	if err != nil {
+		return Answer{}, &RequestError{err}
+	}
+	buffer := requests.Get().(*[]byte)
+	defer func() {
+		if cap(*buffer) <= maxPooled {
+			requests.Put(buffer)
+		}
+	}()
+	msg, err := r.append((*buffer)[:0])
+	if err != nil {
+		return Answer{}, &RequestError{err}
+	}
+	*buffer = msg
+
+	repeated := false
+	if cn := c.checkout(ctx, key); cn != nil {
+		idleFor := cn.idleFor(c.now())
+		a, again, err := c.attempt(ctx, cn, msg, r.Method)
+		a.Reused = true
+		if !again || ctx.Err() != nil {
+			if err != nil && isTimeout(err) {
+				c.dropIdle(key) // the path is dead, or the server: do not try them one by one
+			}
+			return a, err
+		}
+		repeated = true
+		c.learn(key, idleFor)
+	}
+	cn, err := c.dial(ctx, key)
+	if err != nil {
+		return Answer{}, err
+	}
+	a, _, err := c.attempt(ctx, cn, msg, r.Method)
+	a.Repeated = repeated
+	return a, err
+}
+
+func (c *Client) dial(ctx context.Context, key Key) (*conn, error) {
+	raw, err := c.o.Dial(ctx, key)
+	if err != nil {
+		if untilDone(ctx); ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
+	cn := newConn(raw, key, c.now())
+	setDeadline(ctx, cn)
+	return cn, nil
+}
+
+func setDeadline(ctx context.Context, cn *conn) {
+	deadline, _ := ctx.Deadline() // none: the zero time, which takes away the one before
+	_ = cn.SetDeadline(deadline)
+}
+
+var past = time.Unix(1, 0)
+
+// attempt sends on a connection whose deadline is set, and gives it back or
+// closes it. again tells that the connection had ended before the request came.
+func (c *Client) attempt(ctx context.Context, cn *conn, msg []byte, method string) (a Answer, again bool, err error) {
+	stop := func() bool { return true }
+	if ctx.Done() != nil {
+		stop = context.AfterFunc(ctx, func() { _ = cn.SetDeadline(past) })
+	}
+	deadline, _ := ctx.Deadline()
+	p := parser{head: method == http.MethodHead}
+	err = cn.exchange(msg, deadline, &p)
+	uncut := stop() // else its deadline may be changed at any moment
+	if !p.decided() {
+		cn.abort()
+		if untilDone(ctx); ctx.Err() != nil {
+			return Answer{}, false, context.Cause(ctx)
+		}
+		return Answer{}, !p.seen && isEnd(err), err
+	}
+	a = Answer{Status: p.status, RetryAfter: p.retryAfter, Text: p.text, Doubt: p.doubt}
+	switch {
+	case p.reusable() && uncut:
+		c.put(cn, time.Duration(p.keepFor)*time.Second)
+	case p.doubt == "" && uncut:
+		_ = cn.Conn.Close()
+	default:
+		cn.abort()
+		c.distrust(cn.key, p.second)
+		c.notice(cn.key, p.doubt)
+	}
+	// A server's answer to an idle connection may cross our request.
+	return a, p.status == http.StatusRequestTimeout && p.close, nil
+}
+
+// Close closes the idle connections. Requests that run are left to end; their
+// connections are closed then.
+func (c *Client) Close() {
+	c.mu.Lock()
+	if !c.closed {
+		c.closed = true
+		close(c.stop)
+	}
+	all := c.unlistAll(nil)
+	c.mu.Unlock()
+	for _, cn := range all {
+		if cn.own() {
+			_ = cn.Conn.Close()
+		}
+	}
+	c.sweepers.Wait()
+}
+
+// New makes a client.
+func New(o Options) (*Client, error) {
+	if o.Dial == nil {
+		return nil, errors.New("a client needs a way to dial")
+	}
+	if o.MaxIdle == 0 {
+		o.MaxIdle = 4096
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Client{o: o, origins: map[Key]*origin{}, stop: make(chan struct{})}, nil
+}
+
+func (c *Client) now() time.Time { return c.o.Now() }

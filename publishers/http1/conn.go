@@ -1,0 +1,226 @@
+package http1
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// How long is waited for what no longer decides anything.
+const (
+	headPatience = 500 * time.Millisecond // the rest of the head after a 2xx
+	bodyPatience = 100 * time.Millisecond // the body of a 2xx
+	textPatience = time.Second            // the body of another answer, which is for people
+	lastWords    = time.Second            // an answer after the request could not be written
+	writeGrace   = 50 * time.Millisecond  // the end of a write whose answer is there
+)
+
+// oneWrite is the longest request that is written before anything is read. A
+// longer one is written beside the reading: a server may answer and read no more.
+const oneWrite = 64 << 10
+
+// conn is a connection. Each moment one owns it: an attempt, or the list of idle
+// ones with its sweeper.
+type conn struct {
+	net.Conn         // *Socket, or TLS over one
+	sock     *Socket // nil: it cannot be probed, and is used once
+	key      Key
+	born     time.Time
+	since    time.Time     // when it became idle
+	keepFor  time.Duration // how long it may be idle, by the server's hint; 0: none
+
+	mu   sync.Mutex // held while it is probed or changes its owner
+	idle bool       // belongs to the list
+
+	newer, older *conn // in the list of idle ones
+	peeked       [16]byte
+}
+
+func newConn(c net.Conn, key Key, now time.Time) *conn {
+	cn := &conn{Conn: c, key: key, born: now}
+	switch c := c.(type) {
+	case *Socket:
+		cn.sock = c
+	case *tls.Conn:
+		cn.sock, _ = c.NetConn().(*Socket)
+	}
+	if cn.sock != nil && cn.sock.raw == nil {
+		cn.sock = nil
+	}
+	return cn
+}
+
+// abort closes without a word: TLS says no goodbye, which could block.
+func (c *conn) abort() {
+	if t, ok := c.Conn.(*tls.Conn); ok {
+		_ = t.NetConn().Close()
+		return
+	}
+	_ = c.Conn.Close()
+}
+
+// probe looks, without waiting, at what came since the last answer. Alive is
+// one on which nothing came but what TLS itself reads (tickets, new keys).
+// Bytes that nobody asked for are unsolicited: what follows them would be taken
+// for the answer to the next request.
+func (c *conn) probe() (alive, unsolicited bool) {
+	c.sock.probing = true
+	n, err := c.Conn.Read(c.peeked[:])
+	c.sock.probing = false
+	if n > 0 {
+		return false, !isGoodbye(c.peeked[:n])
+	}
+	return errors.Is(err, errNothing), false
+}
+
+// isGoodbye: a 408 is how some servers end an idle connection.
+func isGoodbye(b []byte) bool {
+	const goodbye = "HTTP/1.1 408"
+	return len(b) >= len(goodbye) && string(b[8:len(goodbye)]) == goodbye[8:]
+}
+
+// exchange sends a request and reads its answer into p. The error is that of
+// the connection; it counts only if p is not decided.
+func (c *conn) exchange(msg []byte, deadline time.Time, p *parser) error {
+	var (
+		wrote   error
+		writing chan error
+	)
+	if len(msg) <= oneWrite {
+		if _, wrote = c.Write(msg); wrote != nil {
+			if isTimeout(wrote) {
+				return wrote
+			}
+			// The server may have answered before it closed: 413, say.
+			p.doubts("the request could not be written whole")
+			_ = c.SetReadDeadline(earlier(time.Now().Add(lastWords), deadline))
+		}
+	} else {
+		writing = make(chan error, 1)
+		go func() {
+			_, err := c.Write(msg)
+			writing <- err
+		}()
+	}
+	err := c.read(deadline, p)
+	if writing != nil {
+		wrote = c.joinWriter(writing, p)
+	}
+	if wrote != nil && !isTimeout(wrote) && !errors.Is(wrote, net.ErrClosed) {
+		return wrote // the reason why there was nothing to read
+	}
+	return err
+}
+
+// joinWriter ends the write of a long request whose answer is there, or will not come.
+func (c *conn) joinWriter(writing chan error, p *parser) error {
+	if p.reusable() {
+		grace := time.NewTimer(writeGrace)
+		defer grace.Stop()
+		select {
+		case err := <-writing:
+			if err != nil {
+				p.doubts("the request could not be written whole")
+			}
+			return err
+		case <-grace.C:
+		}
+	}
+	select {
+	case err := <-writing:
+		if err != nil {
+			p.doubts("the request could not be written whole")
+		}
+		return err
+	default:
+	}
+	p.doubts("answered before the request was whole")
+	c.abort()
+	<-writing
+	return nil
+}
+
+var readBuffers = sync.Pool{New: func() any { return new([4 << 10]byte) }}
+
+// read feeds p until the answer is over. From the status line on it waits only
+// for a little more.
+func (c *conn) read(deadline time.Time, p *parser) error {
+	b := readBuffers.Get().(*[4 << 10]byte)
+	defer readBuffers.Put(b)
+	waits := time.Duration(0)
+	for !p.over() {
+		if patience := p.patience(); patience != waits {
+			waits = patience
+			_ = c.SetReadDeadline(earlier(time.Now().Add(patience), deadline))
+		}
+		n, err := c.Read(b[:])
+		if used := p.feed(b[:n]); used < n {
+			p.doubts("bytes after the answer")
+			p.second = bytes.HasPrefix(b[used:n], []byte(protocolName)) && !isGoodbye(b[used:n])
+		}
+		if err == nil {
+			continue
+		}
+		switch {
+		case p.over():
+		case isTimeout(err):
+			if !p.decided() {
+				return err
+			}
+			p.end("an answer that did not end in time")
+		case errors.Is(err, io.EOF):
+			p.end("the connection ended with the answer")
+		default:
+			if !p.decided() {
+				return err
+			}
+			p.end("the connection broke in the answer")
+		}
+	}
+	return p.err
+}
+
+// patience is how long is waited for the next part; 0: as long as the attempt lasts.
+func (p *parser) patience() time.Duration {
+	switch {
+	case !p.decided():
+		return 0
+	case !p.success():
+		return textPatience
+	case p.phase == inHead:
+		return headPatience
+	}
+	return bodyPatience
+}
+
+func earlier(t, deadline time.Time) time.Time {
+	if !deadline.IsZero() && deadline.Before(t) {
+		return deadline
+	}
+	return t
+}
+
+func isTimeout(err error) bool {
+	var netErr net.Error
+	return errors.As(err, &netErr) && netErr.Timeout()
+}
+
+// isEnd reports whether a connection ended as one does that its server had
+// closed while it was idle.
+func isEnd(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// untilDone waits for the end of a context whose deadline has passed by the
+// clock: a connection with the same deadline ends a moment earlier.
+func untilDone(ctx context.Context) {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done()
+	}
+}
