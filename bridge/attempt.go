@@ -118,7 +118,7 @@ func (ln *lane) start(probe bool) {
 	c := s.core
 	it := ln.q[0]
 	a := &attempt{lane: ln, item: it, probe: probe, at: c.out.boot(), Seq: it.seq,
-		Delivery: Delivery{Subscription: s.rec, Event: it.ev, Generation: s.gen, Attempt: ln.attempts + 1, Redrive: ln.redrive > 0}}
+		Delivery: Delivery{Subscription: s.rec, Event: it.ev, Generation: s.gen, Attempt: ln.attempts + 1, Redrive: ln.redrive > 0, Former: c.former(it.seq)}}
 	a.DeadLetter = ln.redrive
 	ln.run = a
 	if s.pace != nil {
@@ -254,6 +254,9 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 		c.superseded(it)
 	}
 	ln.attempts++
+	if ln.redrive > 0 && a.Delivery.Event != nil {
+		ln.known = a.Delivery.ID()
+	}
 	ln.lastStatus, ln.lastError, ln.fault = o.Status, o.Reason, o.EndpointFault
 	schedule := s.rec.RetrySchedule()
 	if o.Verdict == GiveUp || ln.attempts > len(schedule) {
@@ -347,8 +350,9 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 	if d.Key == "" {
 		d.Key = ln.token
 	}
-	if ev != nil {
-		d.DeliveryID = deliveryID(ev, s.id, s.gen)
+	d.former = c.former(it.seq)
+	if d.DeliveryID = ln.known; ev != nil && d.DeliveryID == "" {
+		d.DeliveryID = d.idOf(ev)
 	}
 	var try func()
 	try = func() {

@@ -133,7 +133,8 @@ type core struct {
 	stopping bool
 	handover handover
 
-	inherited seqSet // settled above the floor by predecessors
+	formerIDs *uint64 // LeaseEntry.FormerIDs; nil: not known yet
+	inherited seqSet  // settled above the floor by predecessors
 	cursor    Cursor
 
 	taken        uint64 // the last event taken in
@@ -210,7 +211,7 @@ func newCore(out outside, l limits, rng *rand.Rand, epoch uint64, holder string,
 		unstored: map[*lane]struct{}{}, told: map[string]time.Duration{},
 		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},
 		holding: map[*sub]struct{}{}, deletions: map[*sub]struct{}{},
-		prefix: old.Floor, old: old, term: old.Term,
+		prefix: old.Floor, old: old, term: old.Term, formerIDs: old.FormerIDs,
 	}
 	c.inherited.load(old.Settled)
 	if old.Cursor != nil {
@@ -431,8 +432,12 @@ func (c *core) startFeed() {
 	if c.opened || c.dead || c.stopping || !c.caughtUp {
 		return
 	}
-	if !c.counted {
+	switch {
+	case !c.counted:
 		c.countGap()
+		return
+	case c.formerIDs == nil:
+		c.askFormerIDs()
 		return
 	}
 	if c.applying > 0 || len(c.applyQ) > 0 {
@@ -508,10 +513,10 @@ func (c *core) leaseEntry() LeaseEntry {
 	c.beat++
 	if !c.opened {
 		e := c.old
-		e.Epoch, e.Holder, e.Beat, e.Length = c.epoch, c.holder, c.beat, c.Lease.String()
+		e.Epoch, e.Holder, e.Beat, e.Length, e.FormerIDs = c.epoch, c.holder, c.beat, c.Lease.String(), c.formerIDs
 		return e
 	}
-	e := LeaseEntry{Epoch: c.epoch, Holder: c.holder, Term: c.term, Beat: c.beat, Leading: true, Floor: c.prefix, Length: c.Lease.String()}
+	e := LeaseEntry{Epoch: c.epoch, Holder: c.holder, Term: c.term, Beat: c.beat, Leading: true, Floor: c.prefix, Length: c.Lease.String(), FormerIDs: c.formerIDs}
 	settled := seqSet{spans: append([]Span(nil), c.inherited.spans...)}
 	settled.cut(c.prefix + 1)
 	for _, w := range c.win {

@@ -1,22 +1,15 @@
 package bridge
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 )
-
-const maxEventID = 512 // bytes; longer event ids are replaced by their hash
 
 // DefaultSubjectLayout is the layout of the subjects that we recommend.
 const DefaultSubjectLayout = "orders.{tenant}.{eventType}.{orderId}"
@@ -33,8 +26,8 @@ var (
 // Decoder makes an Event of a Message. It never fails: what an event does not
 // tell stays empty. The first value found wins:
 //
-//	ID             header Nats-Msg-Id; header ce-id; `id` of a structured CloudEvent;
-//	               <stream>-<creation of the stream, Unix seconds>-<sequence>
+//	ID             <stream>-<sequence>-<time of the message, Unix nanoseconds>
+//	PublisherID    header Nats-Msg-Id; header ce-id; `id` of a structured CloudEvent
 //	Type           header ce-type; `type` of a structured CloudEvent; TypePaths; subject
 //	OrderID        header ce-orderid; `orderid` of a structured CloudEvent; OrderIDPaths;
 //	               `uuid`, then `id`, of an order summary; subject
@@ -52,7 +45,7 @@ var (
 // `orderType`, `state` and `stateStarted` (contract A10). Of a member that comes
 // twice the last one counts, of a repeated header the first. The values of ce-
 // headers are percent-decoded, as the CloudEvents bindings have it. Numbers are
-// ids by their literal text. An event id that is longer than 512 bytes, or holds
+// ids by their literal text. A PublisherID that is longer than 512 bytes, or holds
 // control characters or bytes that are no UTF-8, is replaced by sha256- and its
 // hash; every other id stays as it is.
 //
@@ -60,7 +53,7 @@ var (
 // many goroutines.
 type Decoder struct {
 	Stream  string    // name of the source stream
-	Created time.Time // when the source stream was created
+	Created time.Time // when the source stream was created: part of the ids of former builds
 
 	// Dotted paths into the payload; nil means the defaults, an empty list none.
 	OrderIDPaths, LegacyOrderIDPaths, TypePaths, TenantPaths []string
@@ -70,10 +63,10 @@ type Decoder struct {
 	// DefaultSubjectLayout, "-" none.
 	SubjectLayout string
 
-	once     sync.Once
-	paths    *pathNode
-	layout   []string
-	idPrefix string
+	once   sync.Once
+	paths  *pathNode
+	layout []string
+	former string
 }
 
 // field is one of the things that a payload or a subject tells.
@@ -158,7 +151,7 @@ func (d *Decoder) init() {
 	d.paths.add(d.LegacyOrderIDPaths, DefaultLegacyOrderIDPaths, fieldLegacyOrderID)
 	d.paths.add(d.TypePaths, DefaultTypePaths, fieldType)
 	d.paths.add(d.TenantPaths, DefaultTenantPaths, fieldTenant)
-	d.idPrefix = fmt.Sprintf("%s-%d-", d.Stream, d.Created.Unix())
+	d.former = fmt.Sprintf("%s-%d-", d.Stream, d.Created.Unix())
 	switch d.SubjectLayout {
 	case "":
 		d.layout = strings.Split(DefaultSubjectLayout, ".")
@@ -173,17 +166,11 @@ func (d *Decoder) Decode(m *Message) *Event {
 	d.once.Do(d.init)
 	e := &Event{Message: *m}
 	e.Not = m.notEvent()
-	eventID, body := d.readPayload(m)
+	bodyID, body := d.readPayload(m)
 	subject := d.readSubject(m.Subject)
 
-	e.ID = first(exactHeader(m.Header, "Nats-Msg-Id"), ceHeader(m.Header, "ce-id"), eventID)
-	switch {
-	case e.ID == "":
-		e.ID = d.idPrefix + strconv.FormatUint(m.Seq, 10)
-	case !isPlainEventID(e.ID):
-		sum := sha256.Sum256([]byte(e.ID))
-		e.ID = "sha256-" + hex.EncodeToString(sum[:])
-	}
+	e.ID, e.former = eventID(d.Stream, m.Seq, m.Time), d.former
+	e.PublisherID = publisherID(first(exactHeader(m.Header, "Nats-Msg-Id"), ceHeader(m.Header, "ce-id"), bodyID))
 	e.Type = first(ceHeader(m.Header, "ce-type"), body[fieldType], subject[fieldType])
 	e.OrderID = first(ceHeader(m.Header, "ce-orderid"), body[fieldOrderID], subject[fieldOrderID])
 	e.LegacyOrderID = first(ceHeader(m.Header, "ce-legacyorderid"), body[fieldLegacyOrderID], subject[fieldLegacyOrderID])
@@ -200,10 +187,6 @@ func first(values ...string) string {
 		}
 	}
 	return ""
-}
-
-func isPlainEventID(id string) bool {
-	return len(id) <= maxEventID && utf8.ValidString(id) && strings.IndexFunc(id, unicode.IsControl) < 0
 }
 
 // told holds what a part of the message tells, by field; "" for nothing.
@@ -227,7 +210,7 @@ func (d *Decoder) readSubject(subject string) told {
 	return t
 }
 
-func (d *Decoder) readPayload(m *Message) (eventID string, t told) {
+func (d *Decoder) readPayload(m *Message) (id string, t told) {
 	if !beginsObject(m.Data) || !validJSON(m.Data) {
 		return "", t
 	}

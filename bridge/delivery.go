@@ -1,9 +1,6 @@
 package bridge
 
-import (
-	"context"
-	"strconv"
-)
+import "context"
 
 // Delivery is one event for one subscription, about to be attempted.
 type Delivery struct {
@@ -13,16 +10,24 @@ type Delivery struct {
 	Attempt      int    // 1 for the first
 	Redrive      bool   // put back by an operator: outside the order of its lane
 	Test         bool   // a sample that somebody asked for: no event of the bus
+	Former       bool   // keeps the id that a former build gave it (ids.go)
+	Known        string // of a redrive: the id that the dead letter tells, "" if it may not be used again
 }
 
 // ID is the same for every attempt of the delivery and another one for every
-// other subscription (R11): event id, subscription and generation.
+// other delivery (R11, ids.go).
 func (d *Delivery) ID() string {
-	return deliveryID(d.Event, d.Subscription.ID, d.Generation)
-}
-
-func deliveryID(ev *Event, subscription string, generation uint64) string {
-	return ev.ID + "." + subscription + "." + strconv.FormatUint(generation, 10)
+	switch {
+	case d.Known != "":
+		return d.Known
+	case d.Test:
+		return "test-" + deliveryID(d.Event.ID, d.Subscription.ID, d.Generation)
+	case d.Former:
+		if id := d.Event.formerID(d.Subscription.ID, d.Generation); id != "" {
+			return id
+		}
+	}
+	return deliveryID(d.Event.ID, d.Subscription.ID, d.Generation)
 }
 
 type deliveryKey struct{}

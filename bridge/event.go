@@ -18,12 +18,15 @@ type Message struct {
 // (Decoder says from where). It is immutable.
 type Event struct {
 	Message
-	ID            string // event id (R11): stable over redelivery, never a business field
+	ID            string // event id (R11, ids.go): what the server stored, nothing that a publisher says
+	PublisherID   string // what the publisher calls the event, at most 512 bytes; "" if the event tells none
 	Type          string // e.g. "OrderAccepted"; "" if the event tells none
 	OrderID       string // "" if the event tells none
 	LegacyOrderID string // "" if the event tells none
 	Tenant        string // "" if the event tells none
 	Not           string // what the message is that is no event (noevent.go): it matches nothing; "" for an event
+
+	former string // begins the id that former builds gave an event without one of its publisher
 }
 
 // Size is what the event weighs in memory, in bytes, headers included.

@@ -192,7 +192,8 @@ func (t *term) fetch(ctx context.Context, a *attempt) (*Event, error) {
 		case err != nil:
 			return nil, &AttemptError{Fault: FaultSource, Reason: "the dead letter cannot be read now: " + err.Error(), Err: err}
 		case letter.Event != nil:
-			return letter.Event, nil
+			a.Delivery.Known = letter.knownID()
+			return t.b.o.Decoder.redriven(&letter), nil
 		}
 	}
 	m, err := t.b.o.Source.Get(ctx, a.Seq)

@@ -35,6 +35,7 @@ type lane struct {
 	lastError  string
 	fault      bool   // the last failure was the endpoint's
 	cut        bool   // its attempt was cut off by a stop
+	known      string // id of a redriven delivery, once it was attempted
 	redrive    uint64 // dead letter that was put back; such a lane holds just that one
 }
 

@@ -147,6 +147,8 @@ type DeadLetter struct {
 	Time         time.Time `json:"time"`          // when given up
 	Event        *Event    `json:"-"`             // nil if it could not be read: then only the reference is kept
 	ID           string    `json:"-"`             // Nats-Msg-Id of the store operation
+
+	former bool // the delivery keeps the id of a former build
 }
 
 // DeadLetters keeps what was given up.

@@ -689,6 +689,9 @@ func (r *recordReader) headers(field string, v gjson.Result) {
 			r.fail(at, "must be ASCII, without spaces at its ends")
 		default:
 			headers[canonical] = value
+			if canonical == "X-Event-Id" { // was free in former builds
+				r.warn(at, "is set by the bridge for each event whose publisher gave it an id; remove it")
+			}
 			if looksSecret(canonical) || IsReference(value) {
 				r.isSecret(at, value)
 			}

@@ -57,6 +57,9 @@ func (e LeaseEntry) leads() bool {
 // succession is the entry with which the lease is won: the next epoch, all else
 // carried over unchanged (R3).
 func (e LeaseEntry) succession(holder string, length time.Duration) LeaseEntry {
+	if e.Epoch == 0 { // no former build has left anything here
+		e.FormerIDs = new(uint64)
+	}
 	e.Epoch++
 	e.Holder, e.Free, e.Leading, e.Length = holder, false, false, length.String()
 	e.Term, e.Beat = rand.Text(), 0

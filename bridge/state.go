@@ -132,6 +132,10 @@ type LeaseEntry struct {
 	Leading bool   `json:"leading,omitempty"` // the take-over is done
 
 	Length string `json:"length"` // how long the lease holds, for people and stand-bys
+
+	// Deliveries of events up to here carry the ids of builds before R11 (ids.go);
+	// absent: such a build has written this, or nobody has led yet.
+	FormerIDs *uint64 `json:"formerIDs,omitempty"`
 }
 
 // Cursor names the one event that was expanded in part at a hand-over: done for

@@ -519,11 +519,12 @@ func (t *term) bury(d DeadLetter, done func(error)) {
 		if d.Event == nil { // gone from memory; it may still be on the bus
 			if m, err := t.b.o.Source.Get(ctx, d.Sequence); err == nil {
 				d.Event = t.b.o.Decoder.Decode(m)
-				d.DeliveryID = deliveryID(d.Event, d.Subscription, d.Generation)
+				d.DeliveryID = d.idOf(d.Event)
 			} else if !errors.Is(err, ErrNotFound) {
 				return func() { done(err) }
 			}
 		}
+		d.Stream = t.b.o.Decoder.Stream
 		err := t.b.o.DeadLetters.Store(ctx, d)
 		return func() { done(err) }
 	})

@@ -54,7 +54,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 	// The same request: the receiver's work is part of what is measured.
 	headers := [][2]string{
-		{"User-Agent", "orderbridge/test"}, {"Content-Type", "application/json"}, {"Webhook-Id", "e-1.erp.1"}, {"Idempotency-Key", "e-1.erp.1"},
+		{"User-Agent", "orderbridge/test"}, {"Content-Type", "application/json"}, {"Webhook-Id", "wsirmic63uprt6n7g4jomvniexzlkm5x"}, {"Idempotency-Key", "wsirmic63uprt6n7g4jomvniexzlkm5x"},
 		{"Webhook-Timestamp", "1772366400"}, {"X-Attempt", "1"}, {"X-Order-Id", "4711"}, {"X-Event-Type", "OrderAccepted"},
 	}
 	b.Run("client", func(b *testing.B) {

@@ -137,6 +137,7 @@ type letter struct {
 
 type letterEvent struct {
 	ID            string              `json:"id"`
+	PublisherID   string              `json:"publisherId,omitempty"`
 	Type          string              `json:"type,omitempty"`
 	OrderID       string              `json:"orderId,omitempty"`
 	LegacyOrderID string              `json:"legacyOrderId,omitempty"`
@@ -178,7 +179,7 @@ func beginning(s string) string { return s[:min(len(s), 1<<10)] }
 
 func letterOf(e *bridge.Event) *letterEvent {
 	l := &letterEvent{
-		ID: e.ID, Type: e.Type, OrderID: e.OrderID, LegacyOrderID: e.LegacyOrderID, Tenant: e.Tenant,
+		ID: e.ID, PublisherID: e.PublisherID, Type: e.Type, OrderID: e.OrderID, LegacyOrderID: e.LegacyOrderID, Tenant: e.Tenant,
 		Subject: e.Subject, Sequence: e.Seq, Time: e.Time, Headers: e.Header,
 	}
 	if utf8.Valid(e.Data) {
@@ -234,7 +235,7 @@ func ParseDeadLetter(data []byte) (bridge.DeadLetter, error) {
 	if e := l.Event; e != nil {
 		d.Event = &bridge.Event{
 			Message: bridge.Message{Seq: e.Sequence, Time: e.Time, Subject: e.Subject, Header: e.Headers, Data: e.DataBase64},
-			ID:      e.ID, Type: e.Type, OrderID: e.OrderID, LegacyOrderID: e.LegacyOrderID, Tenant: e.Tenant,
+			ID:      e.ID, PublisherID: e.PublisherID, Type: e.Type, OrderID: e.OrderID, LegacyOrderID: e.LegacyOrderID, Tenant: e.Tenant,
 		}
 		if e.Data != nil {
 			d.Event.Data = []byte(*e.Data)
@@ -247,7 +248,7 @@ func ParseDeadLetter(data []byte) (bridge.DeadLetter, error) {
 func (l *letter) texts() []*string {
 	out := []*string{&l.Key, &l.Reason, &l.DeliveryID}
 	if e := l.Event; e != nil {
-		out = append(out, &e.ID, &e.Type, &e.OrderID, &e.LegacyOrderID, &e.Tenant, &e.Subject)
+		out = append(out, &e.ID, &e.PublisherID, &e.Type, &e.OrderID, &e.LegacyOrderID, &e.Tenant, &e.Subject)
 	}
 	return out
 }

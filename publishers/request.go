@@ -217,8 +217,8 @@ func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time)
 	}
 
 	// One allocation for all values of one header each.
-	values := make([]string, 0, 13)
-	r.header = make(http.Header, 13+len(e.static))
+	values := make([]string, 0, 16)
+	r.header = make(http.Header, 16+len(e.static))
 	set := func(name, value string) {
 		values = append(values, value)
 		r.header[name] = values[len(values)-1 : len(values) : len(values)]
@@ -239,6 +239,9 @@ func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time)
 		e.signer.sign(set, id, timestamp, r.body)
 	}
 	set("X-Attempt", strconv.Itoa(d.Attempt))
+	if v := headerValue(d.Event.PublisherID); v != "" && len(v) <= maxHeaderValue {
+		set("X-Event-Id", v)
+	}
 	if v := headerValue(d.Event.OrderID); v != "" && len(v) <= maxHeaderValue {
 		set("X-Order-Id", v)
 	}

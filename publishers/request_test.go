@@ -64,9 +64,9 @@ func TestRenderGolden(t *testing.T) {
 		want: `POST /orders
 Host: erp.example.com
 Content-Type: application/json
-Idempotency-Key: e-1.erp.7
+Idempotency-Key: fcxfy3q6esvf5cgrjk6ar52oug5slutx
 User-Agent: orderbridge/test
-Webhook-Id: e-1.erp.7
+Webhook-Id: fcxfy3q6esvf5cgrjk6ar52oug5slutx
 Webhook-Timestamp: 1772366400
 X-Attempt: 3
 X-Event-Type: OrderAccepted
@@ -80,9 +80,9 @@ X-Order-Id: 4711
 		event: accepted,
 		want: `GET /orders/4711
 Host: erp.example.com
-Idempotency-Key: e-1.erp.7
+Idempotency-Key: fcxfy3q6esvf5cgrjk6ar52oug5slutx
 User-Agent: orderbridge/test
-Webhook-Id: e-1.erp.7
+Webhook-Id: fcxfy3q6esvf5cgrjk6ar52oug5slutx
 Webhook-Timestamp: 1772366400
 X-Attempt: 3
 X-Event-Type: OrderAccepted
@@ -105,21 +105,22 @@ X-Order-Id: 4711
 				"Nats-Msg-Id":          {"e 1"},
 				"Nats-Expected-Stream": {"X"},
 			}},
-			ID: "e 1", Type: "Order<Accepted>", OrderID: "a\r\nX-Evil: 1", LegacyOrderID: "ä/ö&b",
+			ID: "e 1", PublisherID: "e 1", Type: "Order<Accepted>", OrderID: "a\r\nX-Evil: 1", LegacyOrderID: "ä/ö&b",
 		},
 		delivery: bridge.Delivery{Redrive: true},
 		want: `PUT /a?x=%C3%A4%2F%C3%B6%26b&key=k%26y
 Host: erp.example.com:8443
 Authorization: Basic YWxhZGRpbjpvcGVuc2VzYW1l
 Content-Type: application/json
-Idempotency-Key: e%201.erp.7
+Idempotency-Key: glyvvymdsuri2upddtghh6y3te7dqwbm
 Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
 Tracestate: a=b
 User-Agent: orderbridge/test
-Webhook-Id: e%201.erp.7
+Webhook-Id: glyvvymdsuri2upddtghh6y3te7dqwbm
 Webhook-Timestamp: 1772366400
 X-Api: abc
 X-Attempt: 3
+X-Event-Id: e%201
 X-Event-Type: Order<Accepted>
 X-Order-Id: a%0D%0AX-Evil:%201
 X-Redrive: true
@@ -432,7 +433,7 @@ func TestContractX2SameIDForEachAttempt(t *testing.T) {
 				ids = append(ids, r.header.Get("Webhook-Id"), r.header.Get("Idempotency-Key"))
 			}
 			for _, id := range ids {
-				if id != ids[0] || id == "" || len(id) > maxHeaderValue {
+				if id != ids[0] || len(id) != 32 || strings.Contains(id, ".") {
 					t.Errorf("subscription %s: ids %q", sub, ids)
 				}
 			}

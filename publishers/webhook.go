@@ -145,6 +145,7 @@ func (w *Webhook) resolve(topic string, m *message.Message) (*bridge.Delivery, e
 	return &bridge.Delivery{Subscription: s, Attempt: 1, Event: &bridge.Event{
 		Message:       bridge.Message{Header: header, Data: m.Payload},
 		ID:            m.UUID,
+		PublisherID:   m.UUID,
 		Type:          m.Metadata.Get("eventType"),
 		OrderID:       m.Metadata.Get("orderId"),
 		LegacyOrderID: m.Metadata.Get("legacyOrderId"),

@@ -140,7 +140,7 @@ func TestContractD7PostArrivesAsRendered(t *testing.T) {
 		t.Errorf("content length %d, transfer encoding %v", r.ContentLength, r.TransferEncoding)
 	}
 	for name, want := range map[string]string{
-		"User-Agent": "orderbridge/test", "Content-Type": "application/json", "Webhook-Id": "e-1.erp.1", "Idempotency-Key": "e-1.erp.1",
+		"User-Agent": "orderbridge/test", "Content-Type": "application/json", "Webhook-Id": "wsirmic63uprt6n7g4jomvniexzlkm5x", "Idempotency-Key": "wsirmic63uprt6n7g4jomvniexzlkm5x",
 		"X-Order-Id": "a/b%20%C3%BC", "X-Event-Type": "OrderAccepted", "X-Attempt": "1", "X-Redrive": "", "Accept-Encoding": "",
 	} {
 		if got := r.Header.Get(name); got != want {
@@ -743,7 +743,7 @@ func TestUsedAlone(t *testing.T) {
 	if err := w.Publish("erp", m); err != nil {
 		t.Fatal(err)
 	}
-	if r := <-requests; r.URL.Path != "/4711" || r.Header.Get("Webhook-Id") != "u-1.erp.0" {
+	if r := <-requests; r.URL.Path != "/4711" || r.Header.Get("Webhook-Id") != "sltyk34hldyjdag7vdax2an2i6cbjph4" {
 		t.Errorf("got %s %v", r.URL, r.Header)
 	}
 	if err := w.Publish("crm", m); !errors.Is(err, unknown) {

@@ -215,9 +215,11 @@ func describe(r *journal.Request, q *http.Request, body []byte) {
 	r.ID = q.Header.Get("Webhook-Id")
 	r.Attempt, _ = strconv.Atoi(q.Header.Get("X-Attempt"))
 	r.Redrive = q.Header.Get("X-Redrive") != ""
-	// A delivery id begins with the id of the event: all that a GET or a
-	// notification tells.
-	r.Event, _, _ = strings.Cut(r.ID, ".")
+	// The publisher's id is all that a GET or a notification tells of its event;
+	// former builds had it in the delivery id.
+	if r.Event = q.Header.Get("X-Event-Id"); r.Event == "" {
+		r.Event, _, _ = strings.Cut(r.ID, ".")
+	}
 	type change struct {
 		OrderID string `json:"orderId"`
 		N       int    `json:"n"`

@@ -265,11 +265,15 @@ func (w *world) letters(ctx context.Context, j *journal.Journal) error {
 			Subscription, DeliveryID, Reason string
 			Generation, Sequence             uint64
 			Time                             time.Time
+			Event                            struct{ PublisherID string }
 		}
 		if err := json.Unmarshal(m.Data(), &l); err != nil {
 			return fmt.Errorf("read a dead letter: %w", err)
 		}
-		event, _, _ := strings.Cut(l.DeliveryID, ".")
+		event := l.Event.PublisherID
+		if event == "" { // of a former build
+			event, _, _ = strings.Cut(l.DeliveryID, ".")
+		}
 		j.Letters = append(j.Letters, journal.Letter{Time: l.Time, Subscription: l.Subscription, Generation: generations[l.Generation],
 			Event: event, ID: l.DeliveryID, Reason: l.Reason})
 		return nil

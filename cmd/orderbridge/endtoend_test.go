@@ -44,7 +44,7 @@ func TestDeliversByGetPostAndPut(t *testing.T) {
 			t.Errorf("%s %s %q, want %s %s %q", h.method, h.uri, h.body, tt.method, tt.uri, tt.body)
 		}
 		id := h.header.Get("Webhook-Id")
-		if ids[id] || !strings.HasPrefix(id, "e%201.") || h.header.Get("Idempotency-Key") != id {
+		if ids[id] || len(id) != 32 || strings.Contains(id, ".") || h.header.Get("X-Event-Id") != "e%201" || h.header.Get("Idempotency-Key") != id {
 			t.Errorf("id is %q, Idempotency-Key %q", id, h.header.Get("Idempotency-Key"))
 		}
 		ids[id] = true

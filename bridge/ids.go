@@ -1,0 +1,140 @@
+package bridge
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// R11, identity. What an event is called comes from what the server stored:
+// the stream's name, the sequence, the message's time. No publisher can choose
+// it, a stream that is restored from a backup keeps it, and one that is made
+// anew has others.
+//
+// A delivery's id is a hash of that, of the subscription and of its generation:
+// 32 characters of a-z and 2-7. It holds no dot, so that a signature over
+// <id>.<time>.<body> can be read in one way only, and two changes that were
+// published under one id of their publisher are two deliveries. What the
+// publisher called the event travels beside it (X-Event-Id).
+//
+// Builds before that named a delivery <publisher's id>.<subscription>.<generation>.
+// So that all attempts of a delivery carry one id, those of events which lay in
+// the stream when the first newer build took over keep that name: the lease
+// says up to which sequence (LeaseEntry.FormerIDs). A name whose first part holds
+// a dot could be read in another way and is not used again.
+
+const maxPublisherID = 512 // bytes; longer ids of publishers are replaced by their hash
+
+// eventID names a message of a stream.
+func eventID(stream string, seq uint64, at time.Time) string {
+	var nanos int64
+	if !at.IsZero() {
+		nanos = at.UnixNano()
+	}
+	b := make([]byte, 0, len(stream)+42)
+	b = append(append(b, stream...), '-')
+	b = append(strconv.AppendUint(b, seq, 10), '-')
+	return string(strconv.AppendInt(b, nanos, 10))
+}
+
+// deliveryIDLength is that of every delivery id, in characters.
+const deliveryIDLength = 32
+
+func deliveryID(event, subscription string, generation uint64) string {
+	b := make([]byte, 0, 256)
+	b = append(b, "orderbridge delivery\n"...)
+	for _, part := range [...]string{event, subscription} {
+		b = binary.AppendUvarint(b, uint64(len(part)))
+		b = append(b, part...)
+	}
+	b = binary.AppendUvarint(b, generation)
+	sum := sha256.Sum256(b)
+	return laneEncoding.EncodeToString(sum[:20])
+}
+
+func isDeliveryID(id string) bool {
+	return len(id) == deliveryIDLength && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz234567") == ""
+}
+
+// publisherID is what a publisher calls an event, in a form that is bounded and
+// can be shown: itself, or a hash.
+func publisherID(id string) string {
+	if len(id) <= maxPublisherID && utf8.ValidString(id) && strings.IndexFunc(id, unicode.IsControl) < 0 {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "sha256-" + hex.EncodeToString(sum[:])
+}
+
+// formerID is the name that builds before R11 gave a delivery; "" if it may not
+// be used any more.
+func (e *Event) formerID(subscription string, generation uint64) string {
+	id := e.PublisherID
+	if id == "" {
+		id = e.former + strconv.FormatUint(e.Seq, 10)
+	}
+	if strings.Contains(id, ".") {
+		return ""
+	}
+	return id + "." + subscription + "." + strconv.FormatUint(generation, 10)
+}
+
+// knownID is the id under which the receiver knows a dead letter, if it is one
+// that may be used again.
+func (d *DeadLetter) knownID() string {
+	if isDeliveryID(d.DeliveryID) {
+		return d.DeliveryID
+	}
+	event, ok := strings.CutSuffix(d.DeliveryID, "."+d.Subscription+"."+strconv.FormatUint(d.Generation, 10))
+	if ok && event != "" && len(event) <= maxPublisherID && !strings.Contains(event, ".") {
+		return d.DeliveryID
+	}
+	return ""
+}
+
+// idOf is the id of the delivery of that event which the letter speaks of.
+func (d *DeadLetter) idOf(ev *Event) string {
+	if d.former {
+		if id := ev.formerID(d.Subscription, d.Generation); id != "" {
+			return id
+		}
+	}
+	return deliveryID(ev.ID, d.Subscription, d.Generation)
+}
+
+// former tells whether the deliveries of the event keep the ids of a former build.
+func (c *core) former(seq uint64) bool { return c.formerIDs != nil && seq <= *c.formerIDs }
+
+// askFormerIDs finds out, where a former build led before, which events it may
+// have sent.
+func (c *core) askFormerIDs() {
+	c.out.sequenceAt(time.Time{}, func(_, last uint64, err error) {
+		switch {
+		case c.dead || c.stopping:
+			return
+		case err != nil:
+			c.retry("ask for the end of the stream", err, c.askFormerIDs)
+			return
+		}
+		c.formerIDs = &last
+		c.out.log(logInfo, "deliveries of the events that a former build may have sent keep the ids of that build", "up_to", last)
+		c.startFeed()
+	})
+}
+
+// redriven is the event of a dead letter under the name that it has now: a
+// former build may have written the letter.
+func (d *Decoder) redriven(letter *DeadLetter) *Event {
+	e, fresh := *letter.Event, d.Decode(&letter.Event.Message)
+	stream := letter.Stream
+	if stream == "" {
+		stream = d.Stream
+	}
+	e.ID, e.PublisherID, e.former, e.Not = eventID(stream, e.Seq, e.Time), fresh.PublisherID, fresh.former, fresh.Not
+	return &e
+}
