@@ -89,15 +89,15 @@ func nearest(name string, known []string) string {
 		name = string(r[:64])
 	}
 	return slices.MinFunc(known, func(a, b string) int {
-		if d := edits(name, a) - edits(name, b); d != 0 {
+		if d := Edits(name, a) - Edits(name, b); d != 0 {
 			return d
 		}
 		return strings.Compare(a, b)
 	})
 }
 
-// edits is the Levenshtein distance, letter case apart.
-func edits(a, b string) int {
+// Edits is the Levenshtein distance, letter case apart.
+func Edits(a, b string) int {
 	x, y := []rune(strings.ToLower(a)), []rune(strings.ToLower(b))
 	row := make([]int, len(y)+1)
 	for j := range row {

@@ -55,6 +55,7 @@ type app struct {
 	bridge  atomic.Pointer[bridge.Bridge]
 	waits   atomic.Pointer[string] // what the start waits for
 	unfit   atomic.Pointer[string] // why the bus is too old, nil if it is not
+	parseAs func(id string, record []byte) (*bridge.Subscription, bridge.Problems)
 }
 
 // serve runs the program until ctx ends; then it hands over and returns nil.
@@ -99,6 +100,7 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Run(ctx) })
 	g.Go(func() error { return a.takeCommands(ctx, b) })
+	g.Go(func() error { return a.judgeRecords(ctx, a.parseAs) })
 	if a.file != nil {
 		g.Go(func() error { return a.file.Run(ctx, a.records) })
 	}
@@ -153,6 +155,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 	}
 	holder, successor := a.holder()
 	parse := a.parse(info.Config.Subjects)
+	a.parseAs = parse
 	b, err := bridge.New(bridge.Options{
 		Feed: func() (bridge.Feed, error) {
 			return subscribers.NewFeed(subscribers.Options{JetStream: a.js, Stream: a.names.Stream, DurablePrefix: a.names.DurablePrefix,

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,6 +30,8 @@ type session struct {
 	nc    *nats.Conn
 	js    jetstream.JetStream
 	names store.Names
+
+	denials *denials
 }
 
 // onBus runs a command with a connection to the bus.
@@ -40,17 +41,20 @@ func onBus(run func(ctx context.Context, cmd *cobra.Command, s *session, args []
 		if err != nil {
 			return err
 		}
-		s, err := connect(cmd.Context(), cfg, log)
+		ctx, cancel := context.WithCancelCause(cmd.Context())
+		defer cancel(nil)
+		s, err := connect(ctx, cfg, log, &denials{user: userOf(cfg), end: cancel})
 		if err != nil {
-			return err
+			return lacking(ctx, err)
 		}
 		defer s.nc.Close()
-		return run(cmd.Context(), cmd, s, args)
+		return lacking(ctx, run(ctx, cmd, s, args))
 	}
 }
 
-func connect(ctx context.Context, cfg *config.Config, log *slog.Logger) (*session, error) {
+func connect(ctx context.Context, cfg *config.Config, log *slog.Logger, d *denials) (*session, error) {
 	o := busOptions(cfg, log)
+	o.Denied = d.hear
 	o.Once = true
 	if o.URL == "" {
 		if cfg.NATS.Listen == "" {
@@ -75,7 +79,7 @@ func connect(ctx context.Context, cfg *config.Config, log *slog.Logger) (*sessio
 		nc.Close()
 		return nil, err
 	}
-	return &session{cfg: cfg, log: log, nc: nc, js: js, names: storeOptions(cfg, log).Names()}, nil
+	return &session{cfg: cfg, log: log, nc: nc, js: js, names: storeOptions(cfg, log).Names(), denials: d}, nil
 }
 
 func busOptions(cfg *config.Config, log *slog.Logger) bus.Options {
@@ -130,38 +134,6 @@ func (s *session) noBucket(name string) error {
 // catalog is the state of the bridge, all of it.
 func (s *session) catalog() *store.Catalog {
 	return store.NewCatalog(s.js, s.names, publishers.ParseDeadLetter)
-}
-
-// each calls fn for each present entry under the keys (none: all), as of now.
-func each(ctx context.Context, kv jetstream.KeyValue, fn func(jetstream.KeyValueEntry) error, keys ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if len(keys) == 0 {
-		keys = []string{">"}
-	}
-	w, err := kv.WatchFiltered(ctx, keys, jetstream.IgnoreDeletes())
-	if err != nil {
-		return fmt.Errorf("read bucket %q: %w", kv.Bucket(), explain(err))
-	}
-	defer w.Stop()
-	for {
-		select {
-		case entry, open := <-w.Updates():
-			switch {
-			case !open:
-				return fmt.Errorf("read bucket %q: the connection was lost; try again", kv.Bucket())
-			case entry == nil:
-				return nil
-			case strings.HasPrefix(entry.Key(), "=fence."):
-				continue
-			}
-			if err := fn(entry); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return fmt.Errorf("read bucket %q: %w", kv.Bucket(), explain(ctx.Err()))
-		}
-	}
 }
 
 // explain adds what to do to errors whose text alone helps nobody.

@@ -104,6 +104,9 @@ func newDeadLettersList() *cobra.Command {
 				return err
 			}
 			list, err := s.letters(ctx, subscription, limit)
+			if err == nil && len(list) == 0 && subscription != "" {
+				err = s.mustKnow(ctx, subscription)
+			}
 			if err != nil {
 				return err
 			}
@@ -235,7 +238,11 @@ lanes. Exit code 1 if one of them was refused; the reason is printed.`,
 // chosen reads the dead letters that were selected.
 func (s *session) chosen(ctx context.Context, sel selection, sequences []uint64) ([]store.Letter, error) {
 	if sel.all || sel.subscription != "" {
-		return s.letters(ctx, sel.subscription, 0)
+		letters, err := s.letters(ctx, sel.subscription, 0)
+		if err == nil && len(letters) == 0 && sel.subscription != "" {
+			err = s.mustKnow(ctx, sel.subscription)
+		}
+		return letters, err
 	}
 	letters := make([]store.Letter, 0, len(sequences))
 	for _, n := range slices.Compact(sequences) {
@@ -301,7 +308,11 @@ func (s *session) purge(ctx context.Context, sel selection, sequences []uint64) 
 		if err != nil {
 			return 0, fmt.Errorf("purged stream %q, but how many are left is not known: %w", s.names.DeadLetters, explain(err))
 		}
-		return int(before - min(before, info.State.Msgs)), nil
+		removed := int(before - min(before, info.State.Msgs))
+		if removed == 0 && sel.subscription != "" {
+			err = s.mustKnow(ctx, sel.subscription)
+		}
+		return removed, err
 	}
 	for i, n := range sequences {
 		if _, err := s.letterAt(ctx, n); err != nil {

@@ -37,12 +37,17 @@ the sequence from which it owes and the reason.`,
 			if err != nil {
 				return err
 			}
-			if format == "json" {
-				return printJSON(cmd, debts)
+			if len(debts) == 0 && len(args) == 1 {
+				if err := s.mustKnow(ctx, args[0]); err != nil {
+					return err
+				}
 			}
-			if len(debts) == 0 {
+			if len(debts) == 0 && format != "json" {
 				fmt.Fprintln(cmd.ErrOrStderr(), "nothing is owed")
 				return nil
+			}
+			if format == "json" {
+				return printJSON(cmd, debts)
 			}
 			t := newTable("SUBSCRIPTION", "ORDER", "EVENTS", "ATTEMPTS", "NEXT", "STATUS", "REASON")
 			for _, d := range debts {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -57,6 +58,7 @@ func TestMain(m *testing.M) {
 //	expand FILE                replace variables in a file
 //	endpoint NAME STATUS       set a variable to the URL of an endpoint that answers so
 //	received METHOD PATH       wait for a request to an endpoint
+//	says SUBSCRIPTION STATE    wait until the bridge says so
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -80,6 +82,7 @@ func TestScripts(t *testing.T) {
 			"endpoint":   endpoint,
 			"expand":     expand,
 			"received":   received,
+			"says":       says,
 			"ready": func(ts *testscript.TestScript, _ bool, _ []string) {
 				answerHealth(ts, health.Readiness{Ready: true, Role: health.RoleLeader})
 			},
@@ -232,6 +235,23 @@ func received(ts *testscript.TestScript, _ bool, args []string) {
 	case <-time.After(20 * time.Second):
 		ts.Fatalf("the endpoint got nothing, want %q", want)
 	}
+}
+
+func says(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	bucket, err := busOf(ts).JetStream().KeyValue(ctx, "subscription_status")
+	ts.Check(err)
+	w, err := bucket.Watch(ctx, args[0])
+	ts.Check(err)
+	defer w.Stop() //nolint:errcheck // the test ends
+	for e := range w.Updates() {
+		var status bridge.Status
+		if e != nil && json.Unmarshal(e.Value(), &status) == nil && string(status.State) == args[1] {
+			return
+		}
+	}
+	ts.Fatalf("the bridge never said that %s is %s", args[0], args[1])
 }
 
 func answerHealth(ts *testscript.TestScript, r health.Readiness) {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/store"
 )
 
 func newSubscriptions() *cobra.Command {
@@ -46,7 +47,7 @@ func (s *session) record(ctx context.Context, id string) (jetstream.KeyValueEntr
 	defer cancel()
 	entry, err := kv.Get(ctx, id)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, nil, fmt.Errorf("there is no subscription %q; `orderbridge subscriptions list` shows those there are", id)
+		return nil, nil, s.unknown(ctx, id)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read subscription %q: %w", id, explain(err))
@@ -59,7 +60,7 @@ func (s *session) record(ctx context.Context, id string) (jetstream.KeyValueEntr
 func (s *session) statuses(ctx context.Context) (map[string]bridge.Status, error) {
 	open, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	kv, err := s.js.KeyValue(open, s.names.Status)
+	_, err := s.js.KeyValue(open, s.names.Status)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return nil, nil
 	}
@@ -67,10 +68,10 @@ func (s *session) statuses(ctx context.Context) (map[string]bridge.Status, error
 		return nil, fmt.Errorf("open bucket %q: %w", s.names.Status, explain(err))
 	}
 	all := map[string]bridge.Status{}
-	err = each(ctx, kv, func(entry jetstream.KeyValueEntry) error {
+	err = s.list(ctx, s.names.Status, func(entry store.Entry) error {
 		var status bridge.Status
-		if json.Unmarshal(entry.Value(), &status) == nil {
-			all[entry.Key()] = status
+		if json.Unmarshal(entry.Value, &status) == nil {
+			all[entry.Key] = status
 		}
 		return nil
 	})
@@ -132,18 +133,14 @@ func newSubscriptionsList() *cobra.Command {
 }
 
 func (s *session) glances(ctx context.Context) ([]glance, error) {
-	kv, err := s.records(ctx)
-	if err != nil {
-		return nil, err
-	}
 	statuses, err := s.statuses(ctx)
 	if err != nil {
 		return nil, err
 	}
 	list := []glance{}
-	err = each(ctx, kv, func(entry jetstream.KeyValueEntry) error {
-		g := glanceAt(entry.Value())
-		g.ID, g.Revision = entry.Key(), entry.Revision()
+	err = s.list(ctx, s.names.Subscriptions, func(entry store.Entry) error {
+		g := glanceAt(entry.Value)
+		g.ID, g.Revision = entry.Key, entry.Revision
 		status, ok := statuses[g.ID]
 		switch {
 		case ok && status.Revision >= g.Revision:

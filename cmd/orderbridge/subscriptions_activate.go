@@ -3,17 +3,21 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 	"github.com/tidwall/gjson"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/store"
 )
 
 func newSubscriptionsActivate(active bool) *cobra.Command {
 	use, status, short, long := "activate", "active", "Resume the deliveries of a subscription",
-		"What was owed when it was deactivated is delivered; what was published meanwhile is not."
+		"What was owed when it was deactivated is delivered; what was published meanwhile is not.\nOne that its receiver has suspended (410 Gone) resumes; nothing of it is lost."
 	if !active {
 		use, status, short, long = "deactivate", "deactivated", "Stop the deliveries of a subscription, keep its record",
 			"What is owed stays owed, and is delivered once it is activated again."
@@ -37,8 +41,15 @@ if somebody else changes the record at the same time, nothing is written.`,
 				return fmt.Errorf("subscription %q: %w", id, err)
 			}
 			if bytes.Equal(record, entry.Value()) {
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: is %s already (revision %d)\n", id, status, entry.Revision())
-				return err
+				resumes, but, err := s.standing(ctx, id, active)
+				if err != nil {
+					return err
+				}
+				if !resumes {
+					_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: is %s already (revision %d)%s\n", id, status, entry.Revision(), but)
+					return err
+				}
+				// The same bytes again: a new revision takes back that the receiver has suspended it.
 			}
 			update, cancel := context.WithTimeout(ctx, callTimeout)
 			defer cancel()
@@ -53,6 +64,35 @@ if somebody else changes the record at the same time, nothing is written.`,
 			return s.verdict(ctx, cmd, id, revision)
 		}),
 	}
+}
+
+// standing tells what the bridge says of a subscription whose record has the
+// wanted status already: whether storing it again resumes it (its receiver has
+// answered 410), else why it may not deliver all the same.
+func (s *session) standing(ctx context.Context, id string, active bool) (resumes bool, but string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	entry, err := store.ReadEntry(ctx, s.js, s.names.Status, id)
+	if errors.Is(err, bridge.ErrNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, "", nil
+	}
+	if err != nil {
+		return false, "", fmt.Errorf("status of %q: %w", id, explain(err))
+	}
+	var status bridge.Status
+	if !active || json.Unmarshal(entry.Value, &status) != nil {
+		return false, "", nil
+	}
+	switch status.State {
+	case bridge.StateSuspended:
+		if status.Suspended {
+			return true, "", nil
+		}
+		return false, printable(", but suspended: " + status.Reason + "; its endpoint is probed, and deliveries go on as soon as it answers"), nil
+	case bridge.StateInvalid:
+		return false, printable(", but invalid: " + reasonOf(status)), nil
+	}
+	return false, "", nil
 }
 
 // withStatus sets the member status of a record and leaves all other bytes

@@ -30,10 +30,11 @@ func newSubscriptionsPut() *cobra.Command {
 	return &cobra.Command{
 		Use:   "put ID FILE|-",
 		Short: "Store a record and tell what the bridge makes of it",
-		Long: `Check a record as the bridge does, store it, wait for the bridge's verdict (up to
-2 s) and print it. A record with an error is not stored. Exit code 1 if it was
-not stored or if the bridge finds it invalid; 0 if the bridge says nothing, since
-the record is stored and will be seen.`,
+		Long: `Ask the bridge what it makes of a record, store it, wait for the bridge's verdict
+(up to 2 s) and print it. A record with an error is not stored. If no bridge runs
+the record is checked here: what only the settings of this command forbid is a
+warning then. Exit code 1 if it was not stored or if the bridge finds it invalid;
+0 if the bridge says nothing, since the record is stored and will be seen.`,
 		Example: `  orderbridge subscriptions put acme acme.json
   echo '{"targetURL":"https://erp.example.com/orders"}' | orderbridge subscriptions put acme -`,
 		Args: args(2, 2, "an id and a file, or - for stdin"),
@@ -46,7 +47,10 @@ the record is stored and will be seen.`,
 			if err != nil {
 				return err
 			}
-			_, problems := bridge.ParseSubscription(id, record, recordPolicy(s.cfg))
+			problems, err := s.judge(ctx, id, record)
+			if err != nil {
+				return err
+			}
 			if problems.Err() != nil {
 				printProblems(cmd, path, problems)
 				return fmt.Errorf("subscription %q was not stored", id)
@@ -60,7 +64,7 @@ the record is stored and will be seen.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: stored as revision %d\n", id, revision)
-			return s.verdict(ctx, cmd, id, revision)
+			return s.verdict(ctx, cmd, id, revision, problems...)
 		}),
 	}
 }
@@ -95,13 +99,15 @@ func printProblems(cmd *cobra.Command, where string, problems bridge.Problems) {
 	}
 }
 
-// verdict waits for the bridge to speak of a revision and prints what it says.
-func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, revision uint64) error {
+// verdict waits for the bridge to speak of a revision and prints what it says;
+// unsaid is what was found before, in case that it says nothing.
+func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, revision uint64, unsaid ...bridge.Problem) error {
 	status, err := s.awaitStatus(ctx, id, revision)
 	if err != nil {
 		return err
 	}
 	if status == nil {
+		printProblems(cmd, id, unsaid)
 		fmt.Fprintln(cmd.ErrOrStderr(), "the bridge has said nothing of it yet; is `orderbridge serve` running? It will see the record when it starts")
 		return nil
 	}
@@ -134,7 +140,7 @@ func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (
 		case err == nil && json.Unmarshal(entry.Value, &status) == nil && status.Revision >= revision:
 			return &status, nil
 		case ctx.Err() != nil:
-			return nil, nil
+			return nil, lack(ctx)
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			return nil, nil // no bridge has ever run
 		case err != nil && !errors.Is(err, bridge.ErrNotFound):
@@ -143,7 +149,7 @@ func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, nil
+			return nil, lack(ctx)
 		}
 	}
 }

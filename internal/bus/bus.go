@@ -41,8 +41,9 @@ type Options struct {
 	Logger *slog.Logger
 	Once   bool // the first failure to connect is the answer: for commands
 
-	Context string // the context of natscli that this comes from, for messages
-	Link    *Link  // tells how the connection stands; may be nil
+	Denied  func(error) // hears each permission that the server refuses; may be nil
+	Context string      // the context of natscli that this comes from, for messages
+	Link    *Link       // tells how the connection stands; may be nil
 }
 
 const (
@@ -52,7 +53,7 @@ const (
 	// maxReconnectWait is for credentials that stay refused and servers that
 	// stay away.
 	maxReconnectWait = 4 * time.Second
-	pingInterval   = 5 * time.Second
+	pingInterval     = 5 * time.Second
 )
 
 // Connect waits until the bus is reached, with a log line while it is not, or
@@ -149,6 +150,10 @@ func (o Options) handlers(link *Link, log *slog.Logger) []nats.Option {
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrConnectionClosed) {
+				return
+			}
+			if o.Denied != nil && errors.Is(err, nats.ErrPermissionViolation) {
+				o.Denied(err)
 				return
 			}
 			link.failed(err)
