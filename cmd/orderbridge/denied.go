@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -41,7 +42,7 @@ type denials struct {
 
 	mu        sync.Mutex
 	end       context.CancelCauseFunc // of the command
-	tolerated []tolerance
+	tolerated []*tolerance
 }
 
 // tolerance is a permission without which a command knows another way.
@@ -59,7 +60,7 @@ func (d *denials) hear(err error) {
 	no := &denial{subject: m[2], subscribe: m[1] == "Subscription", user: d.user}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, t := range d.tolerated {
+	for _, t := range slices.Backward(d.tolerated) { // the newest: what a former one was about may still be refused
 		if strings.Contains(no.subject, t.part) {
 			t.end(no)
 			return
@@ -74,7 +75,7 @@ func (d *denials) without(ctx context.Context, part string, run func(context.Con
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	d.mu.Lock()
-	d.tolerated = append(d.tolerated, tolerance{part, cancel})
+	d.tolerated = append(d.tolerated, &tolerance{part, cancel})
 	d.mu.Unlock()
 	return lacking(ctx, run(ctx))
 }

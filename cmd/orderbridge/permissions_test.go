@@ -164,11 +164,17 @@ func TestPermissions(t *testing.T) {
 		{"publisher", `{"orderId":"o2","eventType":"OrderChanged","n":1}`, "published 1", []string{"publish", "-"}},
 		{"manager", record(good), "third: active", []string{"subscriptions", "put", "third", "-"}},
 		{"manager", "", `"targetURL"`, []string{"subscriptions", "get", "third"}},
+		{"manager", "", "third", []string{"subscriptions", "list"}},
+		{"manager", "", "third: deactivated", []string{"subscriptions", "deactivate", "third"}},
+		{"manager", "", "third: ", []string{"subscriptions", "activate", "third"}},
 		{"manager", "", "", []string{"subscriptions", "delete", "third"}},
 		{"operator", "", "acme", []string{"subscriptions", "list"}},
 		{"operator", "", "", []string{"owed", "list"}},
 		{"operator", "", "bad", []string{"dead-letters", "list"}},
 		{"operator", "", "", []string{"dead-letters", "redrive", "1"}},
+		{"operator", "", "removed 1", []string{"dead-letters", "purge", "2"}},
+		{"operator", "", "acme: deactivated", []string{"subscriptions", "deactivate", "acme"}},
+		{"operator", "", "acme: ", []string{"subscriptions", "activate", "acme"}},
 	} {
 		out, ok := "", false
 		deadline := time.Now().Add(20 * time.Second)
@@ -181,6 +187,26 @@ func TestPermissions(t *testing.T) {
 		}
 	}
 	await(t, 20*time.Second, "the second event arrives", func() bool { return good.delivered() >= 2 })
+	// What they may not do is told at once, and by its name.
+	for _, c := range []struct {
+		user, want string
+		args       []string
+	}{
+		{"publisher", `may not publish to "$JS.API.STREAM.INFO.KV_subscription_status"`, []string{"subscriptions", "list"}},
+		{"publisher", `may not publish to "`, []string{"dead-letters", "list"}},
+		{"manager", `may not publish to "$JS.API.STREAM.INFO.KV_owed"`, []string{"owed", "list"}},
+		{"manager", `may not publish to "orders"`, []string{"publish", "-"}},
+		{"operator", `may not publish to "orders"`, []string{"publish", "-"}},
+	} {
+		begun := time.Now()
+		out, ok := bus.run(t, c.user, `{"orderId":"o3"}`, c.args...)
+		if ok || !strings.Contains(out, c.want) || !strings.Contains(out, "ORDERBRIDGE_NATS_CERT") {
+			t.Errorf("%s: %s: %s", c.user, strings.Join(c.args, " "), out)
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("%s: %s took %s", c.user, strings.Join(c.args, " "), took)
+		}
+	}
 	api := bearer(t, p, operator)
 	id := api.call("POST", webhooks, record(bad, `"retry":{"schedule":[]}`, `"subjects":["orders.dead"]`)).is(t, 200).json(t)["id"].(string)
 	if _, err := publisher.PublishMsg(ctx, &nats.Msg{Subject: "orders.dead", Data: []byte(`{"orderId":"d2"}`)}); err != nil {
@@ -219,7 +245,7 @@ func TestPermissions(t *testing.T) {
 		{"orders.acme.OrderAccepted.1", []string{"publisher"}},
 		{"orders", []string{"publisher"}},
 		{"other.subject", nil},
-		{"$KV.subscriptions.x", []string{"manager", "bridge"}},
+		{"$KV.subscriptions.x", []string{"manager", "operator", "bridge"}},
 		{"$KV.subscriptions.x.y", nil},
 		{"$KV.subscription_status.x", []string{"bridge"}},
 		{"$KV.owed.x", []string{"bridge"}},
@@ -228,6 +254,7 @@ func TestPermissions(t *testing.T) {
 		{"dead-letters.acme.o1", []string{"bridge"}},
 		{"alerts.suspended.acme", []string{"bridge"}},
 		{"orderbridge.cmd.redrive", []string{"operator", "bridge"}},
+		{"orderbridge.cmd.judge", []string{"manager", "operator", "bridge"}},
 		{"_INBOX_bridge.x", nil}, {"_INBOX_manager.x", nil}, {"_INBOX.x", nil},
 		{"$JS.API.INFO", []string{"operator", "bridge"}},
 		{"$JS.API.STREAM.NAMES", []string{"operator", "bridge"}},
@@ -243,7 +270,7 @@ func TestPermissions(t *testing.T) {
 		{"$JS.API.STREAM.PURGE.DEAD_LETTERS", []string{"operator"}},
 		{"$JS.API.STREAM.MSG.DELETE.ORDERS", nil},
 		{"$JS.API.STREAM.MSG.DELETE.KV_owed", nil},
-		{"$JS.API.STREAM.MSG.DELETE.DEAD_LETTERS", []string{"bridge"}},
+		{"$JS.API.STREAM.MSG.DELETE.DEAD_LETTERS", []string{"operator", "bridge"}},
 		{"$JS.API.STREAM.SNAPSHOT.ORDERS", nil},
 		{"$JS.API.STREAM.RESTORE.ORDERS", nil},
 		{"$JS.API.STREAM.LEADER.STEPDOWN.ORDERS", nil},
