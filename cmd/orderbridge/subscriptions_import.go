@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"orderbridge/bridge"
 	"orderbridge/internal/automation"
 	"orderbridge/internal/store"
 )
@@ -38,6 +39,13 @@ bad or the bridge finds the record invalid.`,
 			}
 			o := automationOptions(s.cfg, webhook, args[0], id)
 			o.Logger = s.log
+			o.Judge = func(record []byte) bridge.Problems {
+				problems, err := s.judge(ctx, id, record)
+				if err != nil {
+					return bridge.Problems{{Message: err.Error()}}
+				}
+				return problems
+			}
 			file, err := automation.Open(o)
 			if err != nil {
 				return err

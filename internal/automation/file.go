@@ -31,6 +31,8 @@ type Options struct {
 	// Check tells why a record cannot be used now, e.g. because a file of it is
 	// missing. nil: always.
 	Check func(*bridge.Subscription) bridge.Problems
+	// Judge says what is wrong with a record, instead of Policy and Check. nil: those do.
+	Judge func(record []byte) bridge.Problems
 	// Changed is called by Run when Problem has changed. nil: nobody asks.
 	Changed func()
 	Logger  *slog.Logger // default slog.Default()

@@ -41,7 +41,8 @@ type record struct {
 	Description       string            `json:"description"`
 	Labels            map[string]string `json:"labels,omitempty"`
 
-	keyIsTrust bool // B11: sslKeyFile stands in trustFile
+	keyIsTrust    bool // B11: sslKeyFile stands in trustFile
+	trustsUnasked bool // B8: no ssl key is given
 }
 
 type recordTLS struct {
@@ -121,6 +122,7 @@ func (r *record) makeTLS(s *section, o Options) (*recordTLS, bridge.Problems) {
 	key, trust := file("sslKeyFile", s.sslKeyFile), file("sslTrustFile", s.sslTrustFile)
 	t := &recordTLS{TrustFile: trust, KeyPassword: value(s.sslKeyPassword)}
 	given := s.useSslTrustAll != nil || s.useSslClientCert != nil || s.sslTrustFile != nil || s.sslKeyFile != nil || s.sslKeyPassword != nil
+	r.trustsUnasked = !given
 	t.TrustAll = !given || s.useSslTrustAll != nil && *s.useSslTrustAll
 	switch {
 	case s.useSslClientCert != nil && *s.useSslClientCert:
@@ -177,7 +179,7 @@ func plain(s string) string { return strings.Trim(strconv.Quote(s), `"`) }
 // check holds the record against the operator's policy and the files that it
 // names; problems speak of the section.
 func (r *record) check(o Options) bridge.Problems {
-	s, problems := bridge.ParseSubscription(o.ID, r.json(), o.Policy)
+	s, problems := r.judge(o)
 	if s != nil && o.Check != nil {
 		for _, p := range o.Check(s) {
 			p.Warning = false // a file that cannot be used is refused
@@ -194,11 +196,32 @@ func (r *record) check(o Options) bridge.Problems {
 			p.Field = sectionName + "." + name
 		}
 		p.Message = members.Replace(p.Message)
+		if p.Field == sectionName+".useSslTrustAll" && !p.Warning {
+			p.Message = r.untrusted()
+		}
 		if !slices.ContainsFunc(out, func(q bridge.Problem) bool { return q.Field == p.Field }) {
 			out = append(out, p)
 		}
 	}
 	return out
+}
+
+// judge is what is wrong with the record; the subscription is nil where another
+// judges than the policy.
+func (r *record) judge(o Options) (*bridge.Subscription, bridge.Problems) {
+	if o.Judge != nil {
+		return nil, o.Judge(r.json())
+	}
+	return bridge.ParseSubscription(o.ID, r.json(), o.Policy)
+}
+
+// untrusted tells that the operator does not permit B8, and what to do.
+func (r *record) untrusted() string {
+	const remedy = "set it to false, so that certificates are verified, or let the operator permit it with ORDERBRIDGE_ALLOW_TRUST_ALL=true"
+	if r.trustsUnasked {
+		return "is not given, nor is any other ssl key: then every certificate would be accepted, as it always was; " + remedy
+	}
+	return "is true; " + remedy
 }
 
 // members names the keys of the section in the messages of others.

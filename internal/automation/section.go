@@ -89,7 +89,11 @@ func set(name string, target any, value json.RawMessage) bridge.Problems {
 		want = "a string"
 	}
 	if got != want {
-		return fail(name, "must be %s, is %s", want, got)
+		example := "true or false, without quotes"
+		if want == "a string" {
+			example = "it in quotes"
+		}
+		return fail(name, "must be %s, is %s; write %s", want, got, example)
 	}
 	if err := json.Unmarshal(value, target); err != nil {
 		return fail(name, "cannot be read")
