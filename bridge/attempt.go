@@ -15,6 +15,7 @@ type attempt struct {
 	at         time.Duration
 	Delivery   Delivery // Event is nil if it must be read by sequence
 	Seq        uint64
+	known, top Ref    // its message, and the highest one that was known (R15)
 	DeadLetter uint64 // not 0: the event is read from this dead letter
 	token      any    // of whoever runs it
 
@@ -117,7 +118,7 @@ func (ln *lane) start(probe bool) {
 	s := ln.sub
 	c := s.core
 	it := ln.q[0]
-	a := &attempt{lane: ln, item: it, probe: probe, at: c.out.boot(), Seq: it.seq,
+	a := &attempt{lane: ln, item: it, probe: probe, at: c.out.boot(), Seq: it.seq, known: it.ref(), top: c.top,
 		Delivery: Delivery{Subscription: s.rec, Event: it.ev, Generation: s.gen, Attempt: ln.attempts + 1, Redrive: ln.redrive > 0, Former: c.former(it.seq)}}
 	a.DeadLetter = ln.redrive
 	ln.run = a
@@ -139,8 +140,16 @@ func (c *core) ended(a *attempt, o Outcome, ev *Event) {
 	if c.dead || a.ended {
 		return
 	}
+	if o.Doubt { // R15: the event is not what the ledger speaks of; is the stream still the same?
+		o.Doubt = false
+		c.lookBack(func() { c.ended(a, o, ev) })
+		return
+	}
 	c.finished(a)
 	ln, it := a.lane, a.item
+	if ev != nil && it.stamp == 0 && ev.Seq == it.seq && ln.redrive == 0 {
+		it.stamp = ev.Ref().Time
+	}
 	s := ln.sub
 	if s.dead {
 		return
@@ -301,7 +310,7 @@ func (ln *lane) remove(it *item) {
 		s.settleItem(it)
 		it.gone = true
 	} else {
-		s.settledSeq(it.seq)
+		s.settledSeq(it.ref())
 	}
 	ln.attempts, ln.next, ln.nextWall, ln.lastStatus, ln.lastError, ln.fault, ln.cut = 0, 0, time.Time{}, 0, "", false, false
 	if ln.held {
@@ -346,7 +355,7 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 		ev = it.ev
 	}
 	d := DeadLetter{Subscription: s.id, Generation: s.gen, Lane: ln.token, Key: ln.key, Reason: o.Reason, Attempts: ln.attempts,
-		LastStatus: o.Status, Sequence: it.seq, Time: c.out.wall(), Event: ev, ID: c.nextID()}
+		LastStatus: o.Status, Sequence: it.seq, Time: c.out.wall(), Event: ev, ID: c.nextID(), message: it.ref(), top: c.top}
 	if d.Key == "" {
 		d.Key = ln.token
 	}
@@ -377,6 +386,11 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 			c.figures.Dead++
 			c.out.log(logWarn, "dead letter", "subscription_id", s.id, "sequence", it.seq, "order", d.Key, "attempts", d.Attempts, "status", d.LastStatus, "reason", d.Reason)
 			s.probes = 0
+			if o.Gone {
+				s.expired++
+				c.figures.Removed++
+				s.changed()
+			}
 			c.raise(AlertDeadLettered, s, d.Reason, fmt.Sprintf("%d-%s", d.Sequence, d.ID))
 			ln.remove(it)
 			s.offer(ln)

@@ -69,8 +69,9 @@ const (
 type Condition struct {
 	Role    Role
 	Epoch   uint64
-	Reasons []string // why it is not ready; empty if it is
-	Notes   []string // worth knowing, though it is ready
+	Reasons []string       // why it is not ready; empty if it is
+	Notes   []string       // worth knowing, though it is ready
+	Changes []StreamChange // of the source stream, that no operator has acknowledged (R15)
 	Figures Figures
 }
 
@@ -146,6 +147,8 @@ func (b *Bridge) Run(ctx context.Context) error {
 		switch {
 		case err == nil: // handed over
 			return nil
+		case errors.Is(err, errStreamChanged):
+			b.o.Logger.Warn("taking over anew", "epoch", won.entry.Epoch, "reason", err)
 		case errors.Is(err, ErrDeposed), errors.Is(err, errLeaseOver):
 			b.o.Logger.Warn("leadership lost: standing by", "epoch", won.entry.Epoch, "reason", err)
 		case ctx.Err() != nil:
@@ -195,6 +198,9 @@ func (f Figures) plus(g Figures) Figures {
 	f.Taken += g.Taken
 	f.Missed += g.Missed
 	f.NotEvents += g.NotEvents
+	f.Changes += g.Changes
+	f.Vanished += g.Vanished
+	f.Removed += g.Removed
 	f.Matched += g.Matched
 	f.Filtered += g.Filtered
 	f.Delivered += g.Delivered

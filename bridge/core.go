@@ -38,6 +38,7 @@ type limits struct {
 	ProbeMin   time.Duration
 	ProbeMax   time.Duration
 	Guard      time.Duration // between looks at the limits of the stream
+	Check      time.Duration // between looks at which stream it is (R15)
 	RampRate   float64       // of the slow start, attempts a second
 	RampDouble time.Duration // until the rate doubles
 	RampTime   time.Duration // until full speed
@@ -52,7 +53,7 @@ func defaultLimits() limits {
 		Park: time.Second, Overlap: 2 * time.Second, Keep: 24 * time.Hour,
 		Tick: 100 * time.Millisecond, Poll: 100 * time.Millisecond, Drain: 18 * time.Second, Freeze: 750 * time.Millisecond, Last: 19500 * time.Millisecond,
 		Busy: 100 * time.Millisecond, ProbeMin: 5 * time.Second, ProbeMax: 5 * time.Minute, Failures: 5,
-		Guard: 10 * time.Second, RampRate: 10, RampDouble: 5 * time.Second, RampTime: time.Minute,
+		Guard: 10 * time.Second, Check: 3 * time.Second, RampRate: 10, RampDouble: 5 * time.Second, RampTime: time.Minute,
 	}
 }
 
@@ -65,9 +66,12 @@ type outside interface {
 	wall() time.Time
 	after(d time.Duration, fn func())
 
-	openFeed(epoch, floor uint64, fresh bool, done func(position uint64, err error))
-	startFeed()            // R9: the last step; events may come from now on
-	settle(w *windowEvent) // nothing of it is owed in memory any more
+	survey(e *LeaseEntry, done func(Survey, error))             // R15, at a take-over
+	openFeed(epoch uint64, at Ref, done func(Ref, error))       // R1; answers the message at the position, if it is there
+	look(top, floor Ref, done func(Look, error))                // R15
+	judge(entries [][]Ref, done func(highest []int, err error)) // R15: of each entry, the last message that is there; -1: none
+	startFeed()                                                 // R9: the last step; events may come from now on
+	settle(w *windowEvent)                                      // nothing of it is owed in memory any more
 	confirm(done func(error))
 	fence(epoch uint64, done func(error))
 	load(done func(*loaded, error))
@@ -76,9 +80,9 @@ type outside interface {
 	lease(e LeaseEntry, expect uint64, id string, done func(revision uint64, err error))
 	readLease(done func(s leaseSight, err error))
 	leaseUntil(t time.Duration) // attempts are cut when the boot clock reaches it
-	sequenceAt(t time.Time, done func(seq, last uint64, err error))
+	sequenceAt(t time.Time, done func(seq uint64, last Ref, err error))
 	latest(key string, done func(Revision, error))
-	read(key string, from uint64, filters []string, max, maxBytes int, done func(evs []*Event, through uint64, err error))
+	read(key string, from uint64, filters []string, max, maxBytes int, done func(evs []*Event, r Reading, err error))
 	forget(key string)
 	attempt(a *attempt)
 	cut(a *attempt)
@@ -137,6 +141,16 @@ type core struct {
 	inherited seqSet  // settled above the floor by predecessors
 	cursor    Cursor
 
+	stream      StreamState // as the term knows it
+	top         Ref         // the highest message known (R15)
+	floorRef    Ref         // the message at prefix
+	checkpoints []Checkpoint
+	changes     []StreamChange // not yet acknowledged by an operator
+	placed      placement
+	told15      bool     // a change of the stream was met: to be said once the term leads
+	lookQ       []func() // wait for the answer to a look that is asked after them
+	looking     bool
+
 	taken        uint64 // the last event taken in
 	prefix       uint64 // everything up to here is settled
 	floorDurable uint64
@@ -165,11 +179,14 @@ type core struct {
 	unstored map[*lane]struct{}       // whose dead letter is refused or not confirmed
 	told     map[string]time.Duration // complaints, and when they were last said aloud
 
-	missing  bool   // the records' bucket
-	counted  bool   // what expired before this term is known
-	guarding bool   // the limits of the stream are being asked for
-	expiring uint64 // the stream is about to drop everything up to here
 	invalid  invalidTold
+	missing  bool          // the records' bucket
+	counted  bool          // what expired before this term is known
+	guarding bool          // the limits of the stream are being asked for
+	counting uint64        // holes in the feed's numbers below it are counted already
+	untold   uint64        // events missed and not yet told
+	missedAt time.Duration // when they were last told
+	expiring uint64        // the stream is about to drop everything up to here
 	figures  Figures
 	passed   map[string]bool // kinds of messages that are no events, told
 }
@@ -178,6 +195,9 @@ type core struct {
 type Figures struct {
 	Missed                                                                         uint64 // events that the stream dropped before they could be matched
 	NotEvents                                                                      uint64 // messages of the stream that are no events (noevent.go); Taken counts them too
+	Changes                                                                        uint64 // of the source stream (R15)
+	Vanished                                                                       uint64 // events, at most, that were owed and vanished with the former stream
+	Removed                                                                        uint64 // deliveries whose event was removed from the stream while it was owed
 	Taken, Matched, Filtered, Delivered, Failed, Retried, Dead, Superseded, Parked uint64
 	Alerts                                                                         map[string]uint64 // by kind
 	Unsettled, Owed, Held, Reading, Suspended, Subscriptions, Running              int
@@ -211,9 +231,10 @@ func newCore(out outside, l limits, rng *rand.Rand, epoch uint64, holder string,
 		unstored: map[*lane]struct{}{}, told: map[string]time.Duration{},
 		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},
 		holding: map[*sub]struct{}{}, deletions: map[*sub]struct{}{},
-		prefix: old.Floor, old: old, term: old.Term, formerIDs: old.FormerIDs,
+		prefix: old.Floor, old: old, term: old.Term, formerIDs: old.FormerIDs, checkpoints: old.Checkpoints, changes: old.Changes,
 	}
 	c.inherited.load(old.Settled)
+	c.inherited.learn(old.Known)
 	if old.Cursor != nil {
 		c.cursor = *old.Cursor
 	}
@@ -226,6 +247,7 @@ func (c *core) start() {
 	c.after(c.Renew, c.renewLoop)
 	c.after(c.Tick, c.tick)
 	c.after(c.Guard, c.guardRetention)
+	c.after(c.Check, c.checkStream)
 	c.open()
 }
 
@@ -279,18 +301,63 @@ func (c *core) position() uint64 {
 
 // ---- take-over, R9
 
+// open fixes the position and makes the durable there, between two looks at
+// which stream it is (R1, R15).
 func (c *core) open() {
-	c.out.openFeed(c.epoch, c.prefix, c.fresh, func(pos uint64, err error) {
+	c.out.survey(&c.old, func(s Survey, err error) {
 		if c.dead {
 			return
 		}
 		if err != nil {
-			c.retry("open the feed", err, c.open)
+			c.streamMissing(err)
+			c.retry("look at the stream", err, c.open)
 			return
 		}
-		c.taken, c.prefix = pos, pos
-		c.inherited.cut(pos + 1)
-		if c.cursor.Seq <= pos {
+		p := place(&c.old, &s, c.fresh)
+		c.out.openFeed(c.epoch, p.at, func(at Ref, err error) {
+			if c.dead {
+				return
+			}
+			if err != nil {
+				c.retry("open the feed", err, c.open)
+				return
+			}
+			p.at = at
+			c.begin(p, s.Stream)
+		})
+	})
+}
+
+func (c *core) begin(p placement, st StreamState) {
+	c.stream, c.placed, c.top, c.floorRef = st, p, p.top, p.at
+	c.know(p.at)
+	c.out.look(c.top, c.floorRef, func(l Look, err error) {
+		switch {
+		case c.dead:
+			return
+		case err != nil:
+			c.retry("look at the stream", err, func() { c.begin(p, st) })
+			return
+		}
+		if why := c.differs(l, c.top, c.floorRef); why != "" {
+			c.complain("the stream changes while it is taken over", "begin", "reason", why)
+			c.after(c.Busy, c.open)
+			return
+		}
+		if p.changed != "" {
+			c.out.log(logError, "the source stream has changed: nothing of it is passed over, what was settled may be repeated under the same ids",
+				"stream", st.Name, "reason", p.changed, "position", p.at.Seq, "floor", c.old.Floor, "known", c.old.Top.Seq, "last", st.Last)
+			c.inherited.top(p.common)
+			if c.formerIDs != nil && *c.formerIDs > p.common {
+				c.formerIDs = &p.common
+			}
+			if c.cursor.Seq > p.common {
+				c.cursor = Cursor{}
+			}
+		}
+		c.taken, c.prefix = p.at.Seq, p.at.Seq
+		c.inherited.cut(c.taken + 1)
+		if c.cursor.Seq <= c.taken {
 			c.cursor = Cursor{}
 		}
 		c.fence()
@@ -319,8 +386,10 @@ func (c *core) load() {
 			c.retry("read the state", err, c.load)
 			return
 		}
-		c.rebuild(l)
-		c.out.watchRecords()
+		c.relocate(l, func() {
+			c.rebuild(l)
+			c.out.watchRecords()
+		})
 	})
 }
 
@@ -344,6 +413,7 @@ func (c *core) rebuild(l *loaded) {
 			s.mode = unseen
 		}
 		c.subs[id] = s
+		s.anchorTime = st.AnchorTime
 		if m, ok := l.marks[id]; ok {
 			switch {
 			case m.Generation != s.gen:
@@ -360,10 +430,17 @@ func (c *core) rebuild(l *loaded) {
 					r.until = *m.Until
 				}
 				r.done.load(m.Done)
+				r.done.learn(m.Known)
+				for _, x := range m.Known {
+					if x.Seq == m.From-1 {
+						r.before = x
+					}
+				}
+				s.untilTime = m.UntilTime
 				if m.Live > 0 { // a predecessor was live again, with leftovers: the feed's part is settled as far as the lease says
 					r.done.add(m.Live, c.prefix)
 					for _, x := range c.inherited.spans {
-						r.done.add(max(x.From, m.Live), x.To)
+						r.done.addAt(max(x.From, m.Live), x.To, x.At)
 					}
 					if c.cursor.Seq >= m.Live && id < c.cursor.ID {
 						r.done.add(c.cursor.Seq, c.cursor.Seq)
@@ -445,6 +522,7 @@ func (c *core) startFeed() {
 		return
 	}
 	c.opened = true
+	c.tell()
 	c.out.log(logInfo, "leading", "epoch", c.epoch, "position", c.taken, "subscriptions", len(c.subs))
 	c.out.startFeed()
 	for _, s := range c.which(func(s *sub) bool { return len(s.lanes) > 0 || s.mode == reading }) {
@@ -511,20 +589,23 @@ func (c *core) renewLoop() {
 
 func (c *core) leaseEntry() LeaseEntry {
 	c.beat++
-	if !c.opened {
+	if !c.opened { // nothing that it says may change before all is taken over (R3, R15)
 		e := c.old
 		e.Epoch, e.Holder, e.Beat, e.Length, e.FormerIDs = c.epoch, c.holder, c.beat, c.Lease.String(), c.formerIDs
 		return e
 	}
-	e := LeaseEntry{Epoch: c.epoch, Holder: c.holder, Term: c.term, Beat: c.beat, Leading: true, Floor: c.prefix, Length: c.Lease.String(), FormerIDs: c.formerIDs}
+	c.checkpoints = checkpointed(c.checkpoints, c.floorRef, c.out.wall())
+	e := LeaseEntry{Epoch: c.epoch, Holder: c.holder, Term: c.term, Beat: c.beat, Leading: true, Floor: c.prefix, Length: c.Lease.String(), FormerIDs: c.formerIDs,
+		Stream: &StreamName{c.stream.Name, c.stream.Created}, Top: c.top, Checkpoints: c.checkpoints, Changes: c.changes}
 	settled := seqSet{spans: append([]Span(nil), c.inherited.spans...)}
 	settled.cut(c.prefix + 1)
 	for _, w := range c.win {
 		if w.settled {
-			settled.add(w.seq(), w.seq())
+			settled.addRef(w.ev.Ref())
 		}
 	}
 	e.Settled = settled.list()
+	e.Known = refs(append(settled.ends(), c.floorRef)...)
 	if c.cursor.Seq > c.prefix {
 		cur := c.cursor
 		e.Cursor = &cur

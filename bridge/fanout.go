@@ -196,10 +196,10 @@ func (t *term) fetch(ctx context.Context, a *attempt) (*Event, error) {
 			return t.b.o.Decoder.redriven(&letter), nil
 		}
 	}
-	m, err := t.b.o.Source.Get(ctx, a.Seq)
+	m, err := t.get(ctx, a.known, a.top)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return nil, &AttemptError{Fault: FaultExpired, Reason: "the event is gone from the stream", Err: err}
+		return nil, &AttemptError{Fault: FaultExpired, Reason: reasonRemoved, Err: err}
 	case err != nil:
 		return nil, &AttemptError{Fault: FaultSource, Reason: "the event cannot be read now: " + err.Error(), Err: err}
 	}

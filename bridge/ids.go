@@ -113,7 +113,8 @@ func (c *core) former(seq uint64) bool { return c.formerIDs != nil && seq <= *c.
 // askFormerIDs finds out, where a former build led before, which events it may
 // have sent.
 func (c *core) askFormerIDs() {
-	c.out.sequenceAt(time.Time{}, func(_, last uint64, err error) {
+	c.out.sequenceAt(time.Time{}, func(_ uint64, end Ref, err error) {
+		last := end.Seq
 		switch {
 		case c.dead || c.stopping:
 			return

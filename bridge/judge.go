@@ -52,6 +52,8 @@ type Outcome struct {
 	Reason        string        // one line for people, "" when delivered
 	RetryAfter    time.Duration // wait at least that long, with 429 and 503; 0 if nothing was asked
 	EndpointFault bool          // the failure speaks of the endpoint, not of this event: it counts for the breaker
+	Doubt         bool          // the event is not in the stream as the ledger speaks of it: the core looks whether it is the same stream (R15)
+	Gone          bool          // the event was removed from the stream while it was owed
 }
 
 // Judge says what the result of an attempt means; nothing else in the program
@@ -79,8 +81,10 @@ func Judge(err error, perOrderURL bool) Outcome {
 	switch a.Fault {
 	case FaultStatus:
 		judgeStatus(&o, a.RetryAfter, perOrderURL)
-	case FaultRender, FaultExpired:
+	case FaultRender:
 		o.Verdict = GiveUp
+	case FaultExpired:
+		o.Verdict, o.Doubt, o.Gone = GiveUp, true, true
 	case FaultSource:
 		o.Verdict = NotAttempted
 	case FaultTransport, FaultConfig:

@@ -46,7 +46,7 @@ func TestJudgeEveryFault(t *testing.T) {
 		{"transport", fault(FaultTransport), Outcome{Verdict: Retry, Reason: "r", EndpointFault: true}},
 		{"config", fault(FaultConfig), Outcome{Verdict: Retry, Reason: "r", EndpointFault: true}},
 		{"render", fault(FaultRender), Outcome{Verdict: GiveUp, Reason: "r"}},
-		{"expired", fault(FaultExpired), Outcome{Verdict: GiveUp, Reason: "r"}},
+		{"expired", fault(FaultExpired), Outcome{Verdict: GiveUp, Reason: "r", Doubt: true, Gone: true}},
 		{"source", fault(FaultSource), Outcome{Verdict: NotAttempted, Reason: "r"}},
 		{"a fault of later days", fault(99), Outcome{Verdict: Retry, Reason: "r", EndpointFault: true}},
 		{"cut", &AttemptError{Fault: FaultTransport, Reason: "r", Err: ErrCut}, Outcome{Verdict: NotAttempted, Reason: "r"}},

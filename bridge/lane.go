@@ -1,10 +1,14 @@
 package bridge
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // item is one delivery in memory: what a subscription owes for one event.
 type item struct {
 	seq      uint64
+	stamp    int64  // the time of its message (R15), Unix nanoseconds; 0: not known
 	ev       *Event // nil: read by sequence when it is attempted
 	sub      *sub
 	lane     *lane        // nil: only a debt, while the subscription goes to reading
@@ -14,6 +18,8 @@ type item struct {
 	gone     bool         // no longer in its lane
 	at       time.Duration
 }
+
+func (it *item) ref() Ref { return Ref{it.seq, it.stamp} }
 
 // lane is what waits for one another: the deliveries of one subscription and
 // one order key, oldest first. A lane is open (memory only) or held (an entry
@@ -145,7 +151,7 @@ func (ln *lane) adopt(old, it *item) {
 	if it.reader {
 		switch {
 		case old.inLedger:
-			s.reader.done.add(it.seq, it.seq)
+			s.reader.done.addRef(it.ref())
 		case !old.reader:
 			old.reader = true
 			s.reader.outstanding++
@@ -204,7 +210,7 @@ func (s *sub) settleItem(it *item) {
 			s.core.readBytes -= it.ev.Size()
 		}
 	}
-	s.settledSeq(it.seq)
+	s.settledSeq(it.ref())
 }
 
 // ---- the entry in the ledger
@@ -250,7 +256,7 @@ func (ln *lane) write() {
 		// The feed has yet to come to what a predecessor had put here: a
 		// successor must know that it is settled.
 		c.drained = append(c.drained, ln)
-		c.put(BucketOwed, ln.ledgerKey(), &LaneEntry{Generation: s.gen, Key: ln.key, UpTo: upTo}, nil)
+		c.put(BucketOwed, ln.ledgerKey(), &LaneEntry{Generation: s.gen, Key: ln.key, UpTo: upTo, Known: refs(c.top)}, nil)
 		return
 	}
 	if len(ln.q) == 0 {
@@ -270,10 +276,12 @@ func (ln *lane) write() {
 	items := make([]*item, 0, n)
 	for i, it := range ln.q[:n] {
 		e.Seqs[i] = it.seq
+		e.Known = append(e.Known, it.ref())
 		if !it.inLedger {
 			items = append(items, it)
 		}
 	}
+	e.Known = refs(e.Known...)
 	c.put(BucketOwed, ln.ledgerKey(), e, func(confirmed any) {
 		got, _ := confirmed.(*LaneEntry)
 		if got == nil || s.dead {
@@ -311,10 +319,14 @@ func (s *sub) loadLane(token string, e LaneEntry) {
 	ln.next = c.out.boot() + e.Head.Next.Sub(c.out.wall())
 	ln.hold()
 	for _, q := range e.Seqs {
-		ln.q = append(ln.q, &item{seq: q, sub: s, lane: ln, inLedger: true, at: c.out.boot()})
+		it := &item{seq: q, sub: s, lane: ln, inLedger: true, at: c.out.boot()}
+		if i, ok := slices.BinarySearchFunc(e.Known, it.ref(), compareRefs); ok {
+			it.stamp = e.Known[i].Time
+		}
+		ln.q = append(ln.q, it)
 		if ln.redrive == 0 {
 			if s.mode == reading && q >= s.reader.from {
-				s.reader.done.add(q, q)
+				s.reader.done.addRef(it.ref())
 			}
 		}
 	}

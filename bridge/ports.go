@@ -72,13 +72,13 @@ type Lease interface {
 // settled; the feed acknowledges the settled prefix on the bus (R1-R3).
 type Feed interface {
 	message.Subscriber
-	// Open makes the durable of a new epoch, deletes the older ones and returns
-	// the position: the feed begins at position+1. The position is the higher
-	// of floor and the floor of the newest durable of the newest older epoch;
-	// with neither, the end of the stream if fresh says that nothing of ours was
-	// ever there (first start of all), else before its first message (R16).
-	// Subscribe may be called only after it.
-	Open(ctx context.Context, epoch, floor uint64, fresh bool) (position uint64, err error)
+	// Floor returns what the newest durable of the newest older epoch has
+	// confirmed, or one of this epoch that an earlier call made, and whether
+	// there is one. ErrDeposed if there is one of a newer epoch.
+	Floor(ctx context.Context, epoch uint64) (floor uint64, found bool, err error)
+	// Open makes the durable of a new epoch, which begins after the message at,
+	// and deletes the older ones. Subscribe may be called only after it.
+	Open(ctx context.Context, epoch uint64, at Ref) error
 	// Confirm acknowledges the settled prefix with a confirmed request.
 	Confirm(ctx context.Context) error
 }
@@ -90,21 +90,32 @@ type Source interface {
 	Get(ctx context.Context, seq uint64) (*Message, error)
 	// Read returns, in order, up to max messages (at most maxBytes of data, but
 	// at least one) with sequence >= from whose subject matches one of the
-	// filters (none: all), and the sequence through which the stream has now
-	// been read: no other matching message lies in [from, through]. through =
-	// from-1 says that nothing new is there. key tells the readers apart, so
-	// that an implementation can keep its place between calls; Forget drops it.
-	Read(ctx context.Context, key string, from uint64, filters []string, max, maxBytes int) (msgs []*Message, through uint64, err error)
+	// filters (none: all), and how far the stream has now been read. key tells
+	// the readers apart, so that an implementation can keep its place between
+	// calls; Forget drops it.
+	Read(ctx context.Context, key string, from uint64, filters []string, max, maxBytes int) ([]*Message, Reading, error)
 	Forget(key string)
 	// SequenceAt returns the first sequence stamped at or after t (last+1 if
-	// there is none) and the stream's last sequence.
-	SequenceAt(ctx context.Context, t time.Time) (seq, last uint64, err error)
+	// there is none; the first there is if t is zero) and the stream's last message.
+	SequenceAt(ctx context.Context, t time.Time) (seq uint64, last Ref, err error)
 	// Retention says how near the stream is to dropping its oldest messages: for
 	// each fraction, up to which sequence messages have gone that part of the way
 	// to the stream's limits (age, number, bytes; the nearest counts; 0: none has).
 	Retention(ctx context.Context, fractions []float64) (Retention, error)
-	// Bounds returns the first and the last sequence of the stream.
-	Bounds(ctx context.Context) (first, last uint64, err error)
+	// State says what the stream is; ErrNoStream if it does not exist.
+	State(ctx context.Context) (StreamState, error)
+	// Stamp reads the time of a message (Unix nanoseconds); ErrNotFound if the
+	// stream holds none under that sequence.
+	Stamp(ctx context.Context, seq uint64) (int64, error)
+	// Reset forgets what is remembered of the stream: it may be another one.
+	Reset()
+}
+
+// Reading is how far a reader has come.
+type Reading struct {
+	Through uint64 // no other matching message lies between where it began and here; one less than that: nothing new is there
+	Known   Ref    // a message at or above Through, if one is known
+	Sure    bool   // it goes on where it was: the stream need not be looked at (R15)
 }
 
 // Revision is one revision of a record, as its writer left it.
@@ -136,19 +147,23 @@ type Records interface {
 type DeadLetter struct {
 	Subscription string    `json:"subscription"`
 	Generation   uint64    `json:"generation"`
-	Lane         string    `json:"lane"`          // lane token, part of the subject
-	Key          string    `json:"key,omitempty"` // plain order key
-	Reason       string    `json:"reason"`        // one line
-	Attempts     int       `json:"attempts"`      // made
-	LastStatus   int       `json:"lastStatus"`    // HTTP status of the last attempt, 0 if none
-	DeliveryID   string    `json:"deliveryId"`    // as the receiver saw it
-	Stream       string    `json:"stream"`        // source stream
-	Sequence     uint64    `json:"sequence"`      // in the source stream
-	Time         time.Time `json:"time"`          // when given up
-	Event        *Event    `json:"-"`             // nil if it could not be read: then only the reference is kept
-	ID           string    `json:"-"`             // Nats-Msg-Id of the store operation
+	Lane         string    `json:"lane"`                 // lane token, part of the subject
+	Key          string    `json:"key,omitempty"`        // plain order key
+	Reason       string    `json:"reason"`               // one line
+	Attempts     int       `json:"attempts"`             // made
+	LastStatus   int       `json:"lastStatus"`           // HTTP status of the last attempt, 0 if none
+	DeliveryID   string    `json:"deliveryId"`           // as the receiver saw it
+	Stream       string    `json:"stream"`               // source stream
+	Sequence     uint64    `json:"sequence"`             // in the source stream
+	Time         time.Time `json:"time"`                 // when given up
+	Through      uint64    `json:"through,omitempty"`    // it stands for all events of the subscription from Sequence to here
+	Vanished     bool      `json:"vanished,omitempty"`   // the event was not in the stream any more (R15)
+	MessageTime  time.Time `json:"messageTime,omitzero"` // of the event in the source stream
+	Event        *Event    `json:"-"`                    // nil if it could not be read: then only the reference is kept
+	ID           string    `json:"-"`                    // Nats-Msg-Id of the store operation
 
-	former bool // the delivery keeps the id of a former build
+	former       bool // the delivery keeps the id of a former build
+	message, top Ref  // of the event, and the highest one known
 }
 
 // DeadLetters keeps what was given up.

@@ -21,6 +21,9 @@ func (c *core) redrive(d DeadLetter, sequence uint64, done func(error)) {
 	case s.gen != d.Generation:
 		done(fmt.Errorf("dead letter %d is of generation %d of subscription %q, which is at generation %d now: it was deleted and put again for another endpoint", sequence, d.Generation, s.id, s.gen))
 		return
+	case d.Event == nil && d.Vanished:
+		done(fmt.Errorf("dead letter %d cannot be put back: its event vanished from the source stream", sequence))
+		return
 	case s.held >= c.Lanes:
 		done(fmt.Errorf("subscription %q has %d lanes in the ledger already: try again when it has caught up", s.id, s.held))
 		return
@@ -32,7 +35,7 @@ func (c *core) redrive(d DeadLetter, sequence uint64, done func(error)) {
 	}
 	ln := s.lane(token, d.Key)
 	ln.redrive = sequence
-	ln.q = []*item{{seq: d.Sequence, sub: s, lane: ln, at: c.out.boot()}}
+	ln.q = []*item{{seq: d.Sequence, stamp: d.stamp(), sub: s, lane: ln, at: c.out.boot()}}
 	ln.hold()
 	e := &LaneEntry{Generation: s.gen, Key: ln.key, Seqs: []uint64{d.Sequence}, Redrive: sequence}
 	c.put(BucketOwed, ln.ledgerKey(), e, func(any) {
@@ -46,3 +49,7 @@ func (c *core) redrive(d DeadLetter, sequence uint64, done func(error)) {
 }
 
 func redriveToken(sequence uint64) string { return laneMark + "r" + strconv.FormatUint(sequence, 10) }
+
+// vanishedToken stands for all lanes of a subscription: events that it had not
+// read when they vanished (R15).
+func vanishedToken(from uint64) string { return laneMark + "v" + strconv.FormatUint(from, 10) }

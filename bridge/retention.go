@@ -37,10 +37,12 @@ func (c *core) guardRetention() {
 			c.out.log(logWarn, "the stream's limits cannot be compared with what is owed", "error", err)
 			return
 		}
-		c.expiring = r.Beyond[expiringStep]
-		for _, s := range c.which(func(s *sub) bool { return s.reader != nil || len(s.lanes) > 0 || s.warned > 0 }) {
-			s.guard(r)
-		}
+		c.lookBack(func() {
+			c.expiring = r.Beyond[expiringStep]
+			for _, s := range c.which(func(s *sub) bool { return s.reader != nil || len(s.lanes) > 0 || s.warned > 0 }) {
+				s.guard(r)
+			}
+		})
 	})
 }
 
@@ -55,24 +57,45 @@ func (c *core) countGap() {
 			c.retry("ask for the limits of the stream", err, c.countGap)
 			return
 		}
-		c.counted = true
-		c.expiring = r.Beyond[expiringStep]
-		var missed uint64
-		if r.First > c.taken+1 {
-			missed = r.First - c.taken - 1
-			c.out.log(logError, "the stream dropped events before they could be matched", "events", missed, "first", r.First, "position", c.taken)
-			c.figures.Missed += missed
-		}
-		for _, id := range sorted(c.subs) {
-			s := c.subs[id]
-			s.countExpired(r.First)
-			if missed > 0 && s.mode == live && s.active && s.liveFrom < r.First {
-				s.expired += missed
-				s.changed()
-			}
-		}
-		c.startFeed()
+		c.lookBack(func() { c.hasGap(r) })
 	})
+}
+
+func (c *core) hasGap(r Retention) {
+	c.counted = true
+	c.expiring = r.Beyond[expiringStep]
+	var missed uint64
+	if r.First > c.taken+1 {
+		missed = r.First - c.taken - 1
+		c.missed(missed, r.First-1)
+		c.counting = r.First
+	}
+	for _, id := range sorted(c.subs) {
+		s := c.subs[id]
+		s.countExpired(r.First)
+		if missed > 0 && s.mode == live && s.active && s.liveFrom < r.First {
+			s.expired += missed
+			s.changed()
+		}
+	}
+	c.startFeed()
+}
+
+// missed tells of events that the stream lost before the feed came to them:
+// nobody can say whom they concerned. Where a stream keeps a few messages for
+// each subject that is normal, so it is said once in a while, with the count.
+func (c *core) missed(n, upTo uint64) {
+	c.figures.Missed += n
+	c.untold += n
+	now := c.out.boot()
+	if c.missedAt > 0 && now-c.missedAt < c.Guard {
+		return
+	}
+	c.missedAt = max(now, 1)
+	text := fmt.Sprintf("the stream dropped %d events before they could be matched, up to sequence %d (a limit, a purge, or removed by hand)", c.untold, upTo)
+	c.out.log(logError, text, "position", c.taken)
+	c.raiseAll(AlertMissed, text, fmt.Sprint(upTo))
+	c.untold = 0
 }
 
 // lowestOwed is the oldest sequence that the subscription owes; noLimit if none.
@@ -202,18 +225,28 @@ const (
 	AlertRetention    = "retention"
 	AlertExpired      = "expired"
 	AlertState        = "state" // something befell the bridge's own state on the bus
+
+	AlertStreamChanged = "stream-changed" // of the bridge, not of a subscription
+	AlertMissed        = "missed"         // likewise
 )
 
 // AlertKinds are all of them.
-var AlertKinds = []string{AlertSuspended, AlertResumed, AlertInvalid, AlertDeadLettered, AlertRetention, AlertExpired, AlertState}
+var AlertKinds = []string{AlertSuspended, AlertResumed, AlertInvalid, AlertDeadLettered, AlertRetention, AlertExpired, AlertState, AlertStreamChanged, AlertMissed}
 
 // raise tells the operators. what makes the alert of its kind and subscription
 // the same or another one.
 func (c *core) raise(kind string, s *sub, text, what string) {
+	c.raiseFor(kind, s.id, s.gen, text, what)
+}
+
+// raiseAll tells what concerns the bridge as a whole.
+func (c *core) raiseAll(kind, text, what string) { c.raiseFor(kind, wholeBridge, 0, text, what) }
+
+func (c *core) raiseFor(kind, id string, gen uint64, text, what string) {
 	if c.figures.Alerts == nil {
 		c.figures.Alerts = map[string]uint64{}
 	}
 	c.figures.Alerts[kind]++
-	c.out.alert(Alert{Kind: kind, Subscription: s.id, Generation: s.gen, Text: text, Time: c.out.wall(),
-		ID: fmt.Sprintf("%s.%s.%d.%s", kind, s.id, s.gen, what)})
+	c.out.alert(Alert{Kind: kind, Subscription: id, Generation: gen, Text: text, Time: c.out.wall(),
+		ID: fmt.Sprintf("%s.%s.%d.%s", kind, id, gen, what)})
 }

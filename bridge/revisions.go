@@ -145,17 +145,29 @@ func (s *sub) done() {
 
 // ask asks the stream for the sequence at a time, until it answers.
 func (s *sub) ask(t time.Time, then func(seq, last uint64)) {
-	c := s.core
+	s.core.ask("subscription "+s.id, t, func(seq, last uint64) {
+		if !s.dead {
+			then(seq, last)
+		}
+	})
+}
+
+// ask asks for whom the stream for the sequence at a time. The answer counts
+// once the stream was the same after it (R15).
+func (c *core) ask(whom string, t time.Time, then func(seq, last uint64)) {
 	var try func()
 	try = func() {
-		c.out.sequenceAt(t, func(seq, last uint64, err error) {
+		c.out.sequenceAt(t, func(seq uint64, last Ref, err error) {
 			switch {
-			case c.dead || s.dead:
+			case c.dead:
 			case err != nil:
-				c.complain("record waits: the stream does not answer", s.id, "subscription_id", s.id, "error", err)
+				c.complain("record waits: the stream does not answer", whom, "for", whom, "error", err)
 				c.after(c.Busy, try)
 			default:
-				then(seq, last)
+				c.lookBack(func() {
+					c.know(last)
+					then(seq, last.Seq)
+				})
 			}
 		})
 	}
@@ -183,11 +195,12 @@ func (s *sub) anchorAt(r revision) {
 		s.rec, s.problems, s.valid, s.active = r.rec, r.problems, true, true
 		s.deletedAt = time.Time{}
 		s.liveFrom = anchor
+		s.anchorTime = at
 		switch {
 		case r.rec.Inactive:
 			s.active = false
 			s.readFrom(anchor, reasonDeactivated)
-			s.reader.until = anchor - 1
+			s.reader.until, s.untilTime = anchor-1, at
 			s.writeMark(func() { s.enterReading(); s.finish(r) })
 		case anchor <= c.position():
 			c.directory.Put(s.rec)
@@ -261,6 +274,7 @@ func (s *sub) deactivate(r revision, deleted bool) {
 		} else {
 			until = max(until, s.reader.at)
 		}
+		s.untilTime = r.Time.Add(c.Overlap)
 		if s.mode == reading {
 			c.directory.Remove(s.id)
 			s.reader.until = min(s.reader.until, until)
@@ -285,10 +299,11 @@ func (s *sub) activate(r revision) {
 		if r.rec.Inactive { // put again after a deletion, but deactivated
 			s.core.out.log(logInfo, "put again as deactivated", "subscription_id", s.id)
 			if rd == nil {
+				s.untilTime = r.Time.Add(-c.Overlap)
 				s.goReadingUntil(reasonDeactivated, seq-1, func() { s.finish(r) })
 				return
 			}
-			rd.until = max(rd.at, seq-1)
+			rd.until, s.untilTime = max(rd.at, seq-1), r.Time.Add(-c.Overlap)
 			s.writeMark(func() { s.finish(r) })
 			return
 		}

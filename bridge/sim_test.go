@@ -54,6 +54,8 @@ func (p *simQueue) Pop() any          { o := *p; x := o[len(o)-1]; *p = o[:len(o
 type simEvent struct {
 	seq, order, typ int
 	t, stamp        time.Duration // true time, the stream's time
+	uid             int           // of all events that ever were
+	gone            bool          // removed from the stream
 }
 
 // simOp is one revision of a record.
@@ -109,6 +111,8 @@ type simWorld struct {
 	mutant string // a rule that is switched off on purpose
 
 	orders   []simEvent
+	created  time.Duration // when the stream was made
+	all      []simEvent    // that ever were published, by uid
 	skew     time.Duration
 	ops      [][]*simOp
 	kvRev    uint64
@@ -181,7 +185,7 @@ func (w *simWorld) seqAt(t time.Duration) int {
 
 func (w *simWorld) event(seq int) *Event {
 	e := w.orders[seq-1]
-	return &Event{Message: Message{Seq: uint64(seq), Subject: fmt.Sprintf("orders.t%d", e.typ), Time: simEpoch.Add(e.stamp)},
+	return &Event{Message: Message{Seq: uint64(seq), Subject: fmt.Sprintf("orders.t%d", e.typ), Time: time.Unix(0, w.ref(seq).Time)},
 		ID: fmt.Sprint(seq), Type: fmt.Sprintf("t%d", e.typ), OrderID: fmt.Sprintf("o%d", e.order)}
 }
 
@@ -241,7 +245,8 @@ func (n *simNode) tick() {
 			}
 		}
 		w.lease = e
-		n.standby.observe(e, w.leaseRev, w.now)
+		e.none = e.Epoch == 1
+		n.standby.observe(w.lease, w.leaseRev, w.now)
 		if w.p(0.02) { // the answer is lost: nobody leads until the lease passes
 			return
 		}
@@ -416,26 +421,15 @@ func (t *simTerm) over(cause error) {
 	t.end("lease")
 }
 
-func (t *simTerm) openFeed(epoch, floor uint64, fresh bool, done func(uint64, error)) {
-	fl := int(floor)
+func (t *simTerm) openFeed(_ uint64, at Ref, done func(Ref, error)) {
 	t.reopenAt(func() int {
-		w := t.w
-		var newest *simConsumer
-		for _, c := range w.cons {
-			if c.epoch < epoch && (newest == nil || c.epoch > newest.epoch || c.epoch == newest.epoch && c.n > newest.n) {
-				newest = c
-			}
+		if !at.known() {
+			at = t.w.ref(int(at.Seq))
 		}
-		if newest != nil {
-			return max(fl, newest.floor)
-		}
-		if fl == 0 && fresh {
-			return len(w.orders)
-		}
-		return fl
+		return int(at.Seq)
 	}, func() {
 		t.intake.Opened(uint64(t.cons.floor))
-		done(uint64(t.cons.floor), nil)
+		done(at, nil)
 	})
 }
 
@@ -686,6 +680,7 @@ func (t *simTerm) lease(e LeaseEntry, expect uint64, id string, done func(uint64
 		got = w.leaseRev
 		w.leaseIDs[id] = got
 		w.lease = e
+		w.lease.none = false
 		if e.Free {
 			w.log("=== e%d releases the lease: %+v", t.epoch, e)
 		}
@@ -733,18 +728,19 @@ func sortedAttempts(m map[*attempt]*simRun) []*attempt {
 	return list
 }
 
-func (t *simTerm) sequenceAt(at time.Time, done func(uint64, uint64, error)) {
+func (t *simTerm) sequenceAt(at time.Time, done func(uint64, Ref, error)) {
 	w := t.w
-	var seq, last int
+	var seq int
+	var last Ref
 	t.request("sequence at", func() error {
 		if at.IsZero() {
 			seq = 1
 		} else {
 			seq = w.seqAt(at.Sub(simEpoch))
 		}
-		last = len(w.orders)
+		last = w.ref(len(w.orders))
 		return nil
-	}, func(err error) { done(uint64(seq), uint64(last), err) })
+	}, func(err error) { done(uint64(seq), last, err) })
 }
 
 func (t *simTerm) latest(key string, done func(Revision, error)) {
@@ -757,10 +753,11 @@ func (t *simTerm) latest(key string, done func(Revision, error)) {
 	}, func(err error) { done(r, err) })
 }
 
-func (t *simTerm) read(_ string, from uint64, filters []string, most, _ int, done func([]*Event, uint64, error)) {
+func (t *simTerm) read(_ string, from uint64, filters []string, most, _ int, done func([]*Event, Reading, error)) {
 	w := t.w
 	var evs []*Event
 	through := from - 1
+	var got Reading
 	t.request("read", func() error {
 		for q := int(from); q <= len(w.orders) && len(evs) < most; q++ {
 			if ev := w.event(q); len(filters) == 0 || SubjectMatches(filters[0], ev.Subject) {
@@ -771,8 +768,9 @@ func (t *simTerm) read(_ string, from uint64, filters []string, most, _ int, don
 		if n := len(evs); n > 0 && w.r.IntN(2) == 0 {
 			through = evs[n-1].Seq
 		}
+		got = Reading{Through: through, Known: w.ref(int(through))}
 		return nil
-	}, func(err error) { done(evs, through, err) })
+	}, func(err error) { done(evs, got, err) })
 }
 
 func (t *simTerm) attempt(a *attempt) {
@@ -1191,9 +1189,7 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 			k = w.r.IntN(10)
 		}
 		for ; k > 0; k-- {
-			e := simEvent{len(w.orders) + 1, w.r.IntN(simOrders), w.r.IntN(2), w.now, w.now + w.skew}
-			w.orders = append(w.orders, e)
-			w.log("ORDERS %d order%d typ%d", e.seq, e.order, e.typ)
+			w.publish()
 		}
 		w.at(w.rnd(1, 2*gap), publish)
 	}

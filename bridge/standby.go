@@ -60,6 +60,7 @@ func (e LeaseEntry) succession(holder string, length time.Duration) LeaseEntry {
 	if e.Epoch == 0 { // no former build has left anything here
 		e.FormerIDs = new(uint64)
 	}
+	e.none = e.absent()
 	e.Epoch++
 	e.Holder, e.Free, e.Leading, e.Length = holder, false, false, length.String()
 	e.Term, e.Beat = rand.Text(), 0

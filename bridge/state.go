@@ -20,6 +20,7 @@ type LaneEntry struct {
 	Head       Head     `json:"head"`
 	UpTo       uint64   `json:"upTo,omitempty"`    // drained: settled up to here, kept until the floor of the lease has passed it
 	Redrive    uint64   `json:"redrive,omitempty"` // sequence in the dead-letter stream: put back by an operator
+	Known      []Ref    `json:"known,omitempty"`   // messages that the sequences speak of (R15)
 }
 
 // Head is what is known of the oldest delivery of a held lane.
@@ -56,11 +57,13 @@ func ParseLaneEntry(value []byte) (LaneEntry, error) {
 // `<subscription>`; or, with Live, from where it owes to the feed again.
 type Mark struct {
 	Generation uint64      `json:"generation"`
-	From       uint64      `json:"from,omitempty"`   // everything below is settled
-	Done       [][2]uint64 `json:"done,omitempty"`   // settled, above From
-	Until      *uint64     `json:"until,omitempty"`  // owes nothing above
-	Reason     string      `json:"reason,omitempty"` // why it reads
-	Live       uint64      `json:"live,omitempty"`   // back to live: owes nothing below
+	From       uint64      `json:"from,omitempty"`     // everything below is settled
+	Done       [][2]uint64 `json:"done,omitempty"`     // settled, above From
+	Until      *uint64     `json:"until,omitempty"`    // owes nothing above
+	Reason     string      `json:"reason,omitempty"`   // why it reads
+	Live       uint64      `json:"live,omitempty"`     // back to live: owes nothing below
+	UntilTime  time.Time   `json:"untilTime,omitzero"` // owes nothing stamped later: what Until was made of
+	Known      []Ref       `json:"known,omitempty"`    // messages that the numbers speak of (R15)
 }
 
 // ParseMark reads a mark as it stands in the ledger.
@@ -115,7 +118,9 @@ type Status struct {
 	Valid      bool       `json:"valid"`
 	Suspended  bool       `json:"suspendedByReceiver,omitempty"` // 410
 	DeletedAt  *time.Time `json:"deletedAt,omitempty"`
-	Anchor     uint64     `json:"anchor"` // first sequence it hears; 0: never was valid
+	Anchor     uint64     `json:"anchor"`              // first sequence it hears; 0: never was valid
+	AnchorTime time.Time  `json:"anchorTime,omitzero"` // hears nothing stamped earlier: what Anchor was made of
+	Known      []Ref      `json:"known,omitempty"`     // a message that the anchor speaks of (R15)
 }
 
 // LeaseEntry says who leads and how far the feed is settled (R3, R10).
@@ -136,6 +141,15 @@ type LeaseEntry struct {
 	// Deliveries of events up to here carry the ids of builds before R11 (ids.go);
 	// absent: such a build has written this, or nobody has led yet.
 	FormerIDs *uint64 `json:"formerIDs,omitempty"`
+	// R15: which stream the numbers above speak of.
+	Stream      *StreamName    `json:"stream,omitempty"`
+	Top         Ref            `json:"top,omitzero"`          // the highest message known
+	Known       []Ref          `json:"known,omitempty"`       // the messages at the floor and at the ends of Settled
+	Checkpoints []Checkpoint   `json:"checkpoints,omitempty"` // former floors, oldest first
+	Changes     []StreamChange `json:"changes,omitempty"`     // that no operator has acknowledged yet
+	Exact       bool           `json:"exact,omitempty"`       // an operator has set the floor: the durable's does not count
+
+	none bool // there was no entry
 }
 
 // Cursor names the one event that was expanded in part at a hand-over: done for

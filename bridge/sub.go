@@ -57,6 +57,8 @@ type sub struct {
 	revs      []revision // seen, not yet applied
 	deletedAt time.Time
 
+	anchorTime, untilTime time.Time // R15: what liveFrom, as anchor, and reader.until were made of
+
 	lanes     map[string]*lane
 	loadedMax map[string]uint64
 	ready     []*lane
@@ -94,6 +96,7 @@ type reader struct {
 	at          uint64 // read up to here
 	until       uint64 // owes nothing above; noLimit if there is no end
 	done        seqSet // settled, from `from` on
+	before      Ref    // the message at from - 1, if it is known (R15)
 	outstanding int    // read, neither settled nor confirmed in the ledger
 	reason      string
 	moved       bool // since the last flush
@@ -132,7 +135,11 @@ func (s *sub) startReading(from uint64, reason string) *reader {
 // advance moves from over what is settled.
 func (r *reader) advance() {
 	if r.from <= r.at && r.done.has(r.from) {
-		r.from = min(r.done.end(r.from), r.at) + 1
+		end := min(r.done.end(r.from), r.at)
+		if ref := r.done.atEnd(end); ref.known() {
+			r.before = ref
+		}
+		r.from = end + 1
 		r.done.cut(r.from)
 		r.moved = true
 	}
@@ -149,10 +156,15 @@ func (s *sub) mark() *Mark {
 	}
 	if r.until != noLimit {
 		u := r.until
-		m.Until = &u
+		m.Until, m.UntilTime = &u, s.untilTime
 	}
+	ends := r.done.ends()
+	m.Known = refs(append(ends[max(0, len(ends)-maxEnds):], r.before, s.core.top)...)
 	return m
 }
+
+// maxEnds bounds the messages that a mark tells.
+const maxEnds = 128
 
 // writeMark stores the position. A {live} mark that it replaces is as good as
 // confirmed: the new one pays the same debt (R7).
@@ -175,14 +187,14 @@ func (s *sub) writeMark(then func()) {
 // has read is not settled yet (R7).
 func (s *sub) leftovers() bool { return s.mode == live && s.reader != nil }
 
-// settledSeq takes note of a settled sequence where the mark has to say it.
-func (s *sub) settledSeq(seq uint64) {
+// settledSeq takes note of a settled message where the mark has to say it.
+func (s *sub) settledSeq(m Ref) {
 	r := s.reader
-	if r == nil || seq < r.from || s.leftovers() && seq > r.at {
+	if r == nil || m.Seq < r.from || s.leftovers() && m.Seq > r.at {
 		return
 	}
-	r.settledAhead(seq)
-	r.done.add(seq, seq)
+	r.settledAhead(m.Seq)
+	r.done.addRef(m)
 	r.moved = true
 }
 
@@ -232,18 +244,18 @@ func (s *sub) goReadingUntil(reason string, until uint64, then func()) {
 	delete(c.liveMarks, s)
 	for _, w := range c.win {
 		if w.seq() >= from && !s.owes(w) && (old == nil || w.seq() > old.at) {
-			r.done.add(w.seq(), w.seq())
+			r.done.addRef(w.ev.Ref())
 		}
 	}
 	if old != nil {
 		for _, x := range old.done.spans {
-			r.done.add(max(x.From, from), x.To)
+			r.done.addAt(max(x.From, from), x.To, x.At)
 		}
 		r.done.add(max(old.at+1, from), c.prefix) // by the feed, since then
 	}
 	if s.fromLoad {
 		for _, x := range c.inherited.spans {
-			r.done.add(max(x.From, from), x.To)
+			r.done.addAt(max(x.From, from), x.To, x.At)
 		}
 		if c.cursor.Seq >= from && s.id < c.cursor.ID {
 			r.done.add(c.cursor.Seq, c.cursor.Seq)
@@ -294,7 +306,7 @@ func (s *sub) enterReading() {
 			if it.inLedger || ln.run != nil && ln.run.item == it {
 				keep = append(keep, it)
 				if it.inLedger && it.seq >= r.from {
-					r.done.add(it.seq, it.seq)
+					r.done.addRef(it.ref())
 				}
 			} else {
 				it.gone = true
@@ -384,16 +396,32 @@ func (s *sub) pumpReader() {
 	r.pulling = true
 	round := r.round
 	rec := s.rec
-	c.out.read(s.id, r.at+1, rec.Subjects, room, c.ReadBytes, func(evs []*Event, through uint64, err error) {
-		if c.dead || s.dead || s.reader != r || r.round != round {
-			return
-		}
-		r.pulling = false
-		if err != nil {
+	c.out.read(s.id, r.at+1, rec.Subjects, room, c.ReadBytes, func(evs []*Event, got Reading, err error) {
+		stale := func() bool { return c.dead || s.dead || s.reader != r || r.round != round }
+		switch {
+		case stale():
+		case err != nil:
+			r.pulling = false
 			c.complain("reader waits", s.id, "subscription_id", s.id, "error", err)
 			r.empty, r.again = true, c.out.boot()+max(c.Poll, c.Busy)
-			return
+		case got.Sure:
+			s.hasRead(evs, got)
+		default: // R15
+			c.lookBack(func() {
+				if !stale() {
+					s.hasRead(evs, got)
+				}
+			})
 		}
+	})
+}
+
+// hasRead takes in what the reader has read.
+func (s *sub) hasRead(evs []*Event, got Reading) {
+	c, r := s.core, s.reader
+	r.pulling = false
+	c.know(got.Known)
+	{
 		before := r.at
 		for _, ev := range evs {
 			if ev.Seq <= r.at {
@@ -402,23 +430,25 @@ func (s *sub) pumpReader() {
 			if ev.Seq > r.until {
 				break
 			}
+			c.know(ev.Ref())
 			r.done.add(r.at+1, ev.Seq-1)
 			r.at = ev.Seq
 			if r.done.has(ev.Seq) {
 				continue
 			}
 			if !s.rec.MatchesEvent(ev) {
-				r.done.add(ev.Seq, ev.Seq)
+				r.done.addRef(ev.Ref())
 				continue
 			}
 			s.matchedByReader(ev.Seq)
-			s.enqueue(&item{seq: ev.Seq, ev: ev, sub: s, reader: true, at: c.out.boot()})
+			s.enqueue(&item{seq: ev.Seq, stamp: ev.Ref().Time, ev: ev, sub: s, reader: true, at: c.out.boot()})
 			if ev.Seq <= c.expiring {
 				s.laneOf(ev).rescue()
 			}
 		}
-		if end := min(through, r.until); end > r.at {
+		if end := min(got.Through, r.until); end > r.at {
 			r.done.add(r.at+1, end)
+			r.done.learn([]Ref{got.Known})
 			r.at = end
 		}
 		r.moved = r.moved || r.at > before
@@ -426,9 +456,9 @@ func (s *sub) pumpReader() {
 		if r.empty {
 			r.again = c.out.boot() + c.Poll
 		}
-		s.pumpReader()
-		s.pump()
-	})
+	}
+	s.pumpReader()
+	s.pump()
 }
 
 // restartReader forgets what was read ahead under a record that has changed.
@@ -486,7 +516,7 @@ func (s *sub) writeLive() {
 	c := s.core
 	mark := s.liveFrom
 	s.liveMark = mark
-	c.put(BucketOwed, s.id, &Mark{Generation: s.gen, Live: mark}, func(any) {
+	c.put(BucketOwed, s.id, &Mark{Generation: s.gen, Live: mark, Known: refs(c.top)}, func(any) {
 		if s.dead {
 			return
 		}
@@ -635,7 +665,7 @@ func (s *sub) verdict() (State, string) {
 func (s *sub) statusEntry(revision uint64, bucket int64) *Status {
 	state, reason := s.verdict()
 	st := Status{State: state, Revision: revision, Reason: reason, Since: s.told.since,
-		Generation: s.gen, Bucket: bucket, Active: s.active, Valid: s.valid, Suspended: s.suspended, Anchor: s.anchor()}
+		Generation: s.gen, Bucket: bucket, Active: s.active, Valid: s.valid, Suspended: s.suspended, Anchor: s.anchor(), AnchorTime: s.anchorTime, Known: refs(s.core.top)}
 	if s.valid && s.rec != nil {
 		st.Hears = s.rec.Describe()
 	}

@@ -175,7 +175,10 @@ func (t *term) publishCondition() {
 	o := t.counting.at(time.Now(), c.owes)
 	f.Unsettled, f.Owed, f.Suspended, f.Subscriptions = o.events, o.deliveries, o.suspended, o.subscriptions
 	f.Running, f.Reading = c.running, len(c.readers)
-	cond := &Condition{Role: RoleTakingOver, Epoch: c.epoch, Figures: f}
+	cond := &Condition{Role: RoleTakingOver, Epoch: c.epoch, Figures: f, Changes: c.changes}
+	for _, x := range c.changes {
+		cond.Notes = append(cond.Notes, x.String()+"; `orderbridge stream adopt` acknowledges it")
+	}
 	if c.opened {
 		cond.Role = RoleLeader
 	} else {
@@ -318,13 +321,6 @@ func (t *term) call(timeout time.Duration) (context.Context, context.CancelFunc)
 	}
 }
 
-func (t *term) openFeed(epoch, floor uint64, fresh bool, done func(uint64, error)) {
-	t.do(func(ctx context.Context) func() {
-		pos, err := t.feed.Open(ctx, epoch, floor, fresh)
-		return func() { done(pos, err) }
-	})
-}
-
 func (t *term) startFeed() {
 	events, err := t.feed.Subscribe(t.ctx, "")
 	if err != nil {
@@ -336,7 +332,7 @@ func (t *term) startFeed() {
 		defer t.tasks.Done()
 		t.fan.take(events)
 		if t.ctx.Err() == nil {
-			t.post(func() { t.over(fmt.Errorf("the feed ended: %w", ErrDeposed)) })
+			t.post(func() { t.core.lookBack(func() { t.over(fmt.Errorf("the feed ended: %w", ErrDeposed)) }) })
 		}
 	}()
 }
@@ -465,12 +461,8 @@ func (t *term) readLease(done func(leaseSight, error)) {
 
 func (t *term) leaseUntil(until time.Duration) { t.guard.extend(until) }
 
-func (t *term) sequenceAt(at time.Time, done func(seq, last uint64, err error)) {
+func (t *term) sequenceAt(at time.Time, done func(seq uint64, last Ref, err error)) {
 	t.do(func(ctx context.Context) func() {
-		if at.IsZero() {
-			first, last, err := t.b.o.Source.Bounds(ctx)
-			return func() { done(max(first, 1), last, err) }
-		}
 		seq, last, err := t.b.o.Source.SequenceAt(ctx, at)
 		return func() { done(seq, last, err) }
 	})
@@ -483,7 +475,7 @@ func (t *term) latest(key string, done func(Revision, error)) {
 	})
 }
 
-func (t *term) read(key string, from uint64, filters []string, most, maxBytes int, done func([]*Event, uint64, error)) {
+func (t *term) read(key string, from uint64, filters []string, most, maxBytes int, done func([]*Event, Reading, error)) {
 	t.tasks.Add(1)
 	go func() {
 		defer t.tasks.Done()
@@ -495,12 +487,12 @@ func (t *term) read(key string, from uint64, filters []string, most, maxBytes in
 		}
 		ctx, cancel := t.call(callTimeout)
 		defer cancel()
-		msgs, through, err := t.b.o.Source.Read(ctx, key, from, filters, most, maxBytes)
+		msgs, got, err := t.b.o.Source.Read(ctx, key, from, filters, most, maxBytes)
 		evs := make([]*Event, len(msgs))
 		for i, m := range msgs {
 			evs[i] = t.b.o.Decoder.Decode(m)
 		}
-		t.post(func() { done(evs, through, err) })
+		t.post(func() { done(evs, got, err) })
 	}()
 }
 
@@ -516,8 +508,11 @@ func (t *term) cut(a *attempt) {
 
 func (t *term) bury(d DeadLetter, done func(error)) {
 	t.do(func(ctx context.Context) func() {
-		if d.Event == nil { // gone from memory; it may still be on the bus
-			if m, err := t.b.o.Source.Get(ctx, d.Sequence); err == nil {
+		if d.message.known() {
+			d.MessageTime = time.Unix(0, d.message.Time).UTC()
+		}
+		if d.Event == nil && !d.Vanished { // gone from memory; it may still be on the bus
+			if m, err := t.get(ctx, Ref{d.Sequence, d.message.Time}, d.top); err == nil {
 				d.Event = t.b.o.Decoder.Decode(m)
 				d.DeliveryID = d.idOf(d.Event)
 			} else if !errors.Is(err, ErrNotFound) {

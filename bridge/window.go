@@ -30,7 +30,11 @@ func (c *core) expandNext() {
 }
 
 func (c *core) takeIn(w *windowEvent) {
+	if from := max(c.taken+1, c.counting); w.seq() > from {
+		c.missed(w.seq()-from, w.seq()-1)
+	}
 	c.taken = w.seq()
+	c.know(w.ev.Ref())
 	c.figures.Taken++
 	if w.ev.Not != "" {
 		c.passOver(w.ev)
@@ -76,7 +80,7 @@ func (c *core) expand(w *windowEvent) bool {
 			continue
 		}
 		c.figures.Matched++
-		it := &item{seq: w.seq(), ev: w.ev, win: w, sub: s, at: now}
+		it := &item{seq: w.seq(), stamp: w.ev.Ref().Time, ev: w.ev, win: w, sub: s, at: now}
 		w.items = append(w.items, it)
 		w.debts++
 		c.owed++
@@ -131,7 +135,7 @@ func (c *core) settled(w *windowEvent) {
 	w.items, w.token = nil, nil
 	i := 0
 	for i < len(c.win) && c.win[i].settled {
-		c.prefix = c.win[i].seq()
+		c.prefix, c.floorRef = c.win[i].seq(), c.win[i].ev.Ref()
 		c.win[i] = nil
 		i++
 	}

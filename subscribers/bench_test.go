@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 
+	"orderbridge/bridge"
 	"orderbridge/internal/testbus"
 )
 
@@ -30,7 +31,7 @@ func BenchmarkFeed(b *testing.B) {
 	js := testbus.Start(b).JetStream()
 	makeStream(b, js)
 	f := newTestFeed(b, js, Options{})
-	if _, err := f.Open(testContext(b), 1, 0, true); err != nil {
+	if err := f.Open(testContext(b), 1, bridge.Ref{}); err != nil {
 		b.Fatal(err)
 	}
 	publishMany(b, js, 1, b.N, 500)

@@ -117,29 +117,27 @@ func (d *durables) make(ctx context.Context, g durable, position uint64, older [
 	return c, nil
 }
 
-// open makes the first durable of an epoch and returns where it begins (see
-// bridge.Feed). startAt decides the very first position of all.
-func (d *durables) open(ctx context.Context, epoch, floor uint64, startAt func(first, last uint64) uint64) (durable, jetstream.Consumer, uint64, error) {
-	found, err := d.list(ctx)
-	if err != nil {
+// newest finds where the durables of older epochs, or an earlier call of this
+// one, have come to, and the next durable of the epoch.
+func (d *durables) newest(ctx context.Context, epoch uint64) (next durable, found []durable, floor uint64, err error) {
+	if found, err = d.list(ctx); err != nil {
 		return durable{}, nil, 0, err
 	}
-	g := durable{epoch: epoch, n: 1}
+	next = durable{epoch: epoch, n: 1}
 	var newest durable // of the older epochs
 	for _, o := range found {
 		switch {
 		case o.epoch > epoch:
 			return durable{}, nil, 0, fmt.Errorf("consumer %q is of a newer epoch than %d: %w", d.name(o), epoch, bridge.ErrDeposed)
 		case o.epoch == epoch:
-			g.n = max(g.n, o.n+1)
+			next.n = max(next.n, o.n+1)
 		case o.after(newest):
 			newest = o
 		}
 	}
-	position := floor
 	// The own one is of an earlier call, whose answer was lost: it may have
 	// deleted the older ones.
-	for _, o := range []durable{newest, {epoch, g.n - 1}} {
+	for _, o := range []durable{newest, {epoch, next.n - 1}} {
 		if o.n == 0 {
 			continue
 		}
@@ -147,48 +145,39 @@ func (d *durables) open(ctx context.Context, epoch, floor uint64, startAt func(f
 		if err != nil {
 			return durable{}, nil, 0, err
 		}
-		position = max(position, f)
+		floor = max(floor, f)
+	}
+	return next, found, floor, nil
+}
+
+// open makes the first durable of an epoch, which begins at position+1.
+func (d *durables) open(ctx context.Context, epoch, position uint64) (durable, jetstream.Consumer, error) {
+	g, found, _, err := d.newest(ctx, epoch)
+	if err != nil {
+		return durable{}, nil, err
 	}
 	info, err := msgget.Info(ctx, d.js, d.stream)
 	if err != nil {
-		return durable{}, nil, 0, err
+		return durable{}, nil, err
 	}
-	state := info.State
 	d.created = info.Created
-	if position > state.LastSeq {
-		return durable{}, nil, 0, fmt.Errorf("%w: %q ends at sequence %d, the bridge has settled up to %d; to begin at its end, stop all replicas, delete the consumers %s* of the stream and the key leader of the lease bucket",
-			errMadeAnew, d.stream, state.LastSeq, position, d.prefix)
-	}
-	if position == 0 && len(found) == 0 {
-		position = startAt(state.FirstSeq, state.LastSeq)
-	} else if state.FirstSeq > position+1 {
-		d.log.Warn("events have expired before the feed has seen them",
-			"stream", d.stream, "position", position, "first", state.FirstSeq, "missing", state.FirstSeq-position-1)
+	if first := info.State.FirstSeq; position > 0 && first > position+1 {
+		d.log.Warn("events have expired before the feed has seen them", "stream", d.stream, "position", position, "first", first, "missing", first-position-1)
 	}
 	c, err := d.make(ctx, g, position, found)
-	if err != nil {
-		return durable{}, nil, 0, err
-	}
-	return g, c, position, nil
+	return g, c, err
 }
 
-// reopen makes the next durable of the same epoch; taken is the last event taken in.
-func (d *durables) reopen(ctx context.Context, last durable, position, taken uint64) (durable, jetstream.Consumer, error) {
+// reopen makes the next durable of the same epoch; taken is the last event
+// taken in. Before and after it is made the stream must still be the one that
+// holds that event (R15).
+func (d *durables) reopen(ctx context.Context, last durable, position uint64, taken bridge.Ref) (durable, jetstream.Consumer, error) {
 	found, err := d.list(ctx)
 	if err != nil {
 		return durable{}, nil, err
 	}
-	info, err := msgget.Info(ctx, d.js, d.stream)
-	if err != nil {
+	if err := d.unchanged(ctx, taken); err != nil {
 		return durable{}, nil, err
-	}
-	if !info.Created.Equal(d.created) {
-		return durable{}, nil, fmt.Errorf("%w: it is of %s", errMadeAnew, info.Created)
-	} else if info.State.LastSeq < taken {
-		return durable{}, nil, fmt.Errorf("%w: it ends at sequence %d, event %d has been taken in", errMadeAnew, info.State.LastSeq, taken)
-	} else if info.State.FirstSeq > taken+1 {
-		d.log.Warn("events have expired before the feed has seen them",
-			"stream", d.stream, "position", taken, "first", info.State.FirstSeq, "missing", info.State.FirstSeq-taken-1)
 	}
 	g := durable{last.epoch, last.n + 1}
 	for _, o := range found {
@@ -200,5 +189,33 @@ func (d *durables) reopen(ctx context.Context, last durable, position, taken uin
 		}
 	}
 	c, err := d.make(ctx, g, position, found)
+	if err == nil {
+		err = d.unchanged(ctx, taken)
+	}
 	return g, c, err
+}
+
+// unchanged is an error of errMadeAnew if the stream is another one.
+func (d *durables) unchanged(ctx context.Context, taken bridge.Ref) error {
+	info, err := msgget.Info(ctx, d.js, d.stream)
+	switch {
+	case err != nil:
+		return err
+	case !info.Created.Equal(d.created):
+		return fmt.Errorf("%w: it is of %s", errMadeAnew, info.Created)
+	case info.State.LastSeq < taken.Seq && !msgget.Settled(info):
+		return fmt.Errorf("%w: it seems to end before event %d", msgget.ErrNoLeader, taken.Seq)
+	case info.State.LastSeq < taken.Seq:
+		return fmt.Errorf("%w: it ends at sequence %d, event %d has been taken in", errMadeAnew, info.State.LastSeq, taken.Seq)
+	case taken.Time == 0 || taken.Seq < info.State.FirstSeq:
+		return nil
+	}
+	m, err := msgget.BySeq(ctx, d.js, d.stream, taken.Seq)
+	if errors.Is(err, bridge.ErrNotFound) {
+		return nil // merely gone
+	}
+	if err == nil && m.Ref() != taken {
+		err = fmt.Errorf("%w: event %d is another one now", errMadeAnew, taken.Seq)
+	}
+	return err
 }

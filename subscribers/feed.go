@@ -62,7 +62,8 @@ type feed struct {
 	gen      durable
 	cons     jetstream.Consumer
 	takenAt  time.Time
-	ring     []entry // window: [head, tail), those in [head, sent) are out
+	taken    bridge.Ref // the last event taken in, or the one at the position
+	ring     []entry    // window: [head, tail), those in [head, sent) are out
 	head     uint64
 	sent     uint64
 	tail     uint64
@@ -95,7 +96,7 @@ type doubt struct {
 	err error
 }
 
-func newFeed(o Options, d *durables, g durable, cons jetstream.Consumer, position uint64, standalone bool) *feed {
+func newFeed(o Options, d *durables, g durable, cons jetstream.Consumer, at bridge.Ref, standalone bool) *feed {
 	size := 1
 	for size < o.Window {
 		size *= 2
@@ -103,10 +104,10 @@ func newFeed(o Options, d *durables, g durable, cons jetstream.Consumer, positio
 	f := &feed{
 		o: o, d: d, nc: o.JetStream.Conn(), log: d.log, standalone: standalone,
 		done: make(chan struct{}), doubt: make(chan doubt, 1),
-		gen: g, cons: cons, ring: make([]entry, size), takenAt: time.Now(),
+		gen: g, cons: cons, ring: make([]entry, size), takenAt: time.Now(), taken: at,
 	}
 	f.room.L, f.unsent.L, f.unacked.L = &f.mu, &f.mu, &f.mu
-	f.intake.Opened(position)
+	f.intake.Opened(at.Seq)
 	return f
 }
 
@@ -247,7 +248,7 @@ func (f *feed) reopen(ctx context.Context, cause error, reconnected <-chan nats.
 	wait := reopenFirst
 	for {
 		f.mu.Lock()
-		prefix, taken := f.intake.Prefix(), f.intake.Taken()
+		prefix, taken := f.intake.Prefix(), f.taken
 		f.mu.Unlock()
 		octx, cancel := context.WithTimeout(ctx, 2*apiTimeout)
 		lost := make(chan bool)
@@ -327,6 +328,7 @@ func (f *feed) take(gen durable, m jetstream.Msg) {
 		if h := m.Headers(); len(h) > 0 {
 			src.Header = h
 		}
+		f.taken = src.Ref()
 		*f.at(f.tail) = entry{src: src, size: size, handle: m.Reply(), gen: gen}
 		f.tail++
 		f.bytes += size

@@ -103,12 +103,22 @@ func (j *JetStream) durables(stream string) *durables {
 	return &durables{js: j.o.JetStream, stream: stream, prefix: j.o.DurablePrefix, window: j.o.Window, replicas: j.o.Replicas, log: j.log}
 }
 
+// Floor implements bridge.Feed.
+func (j *JetStream) Floor(ctx context.Context, epoch uint64) (floor uint64, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 4*apiTimeout)
+	defer cancel()
+	_, list, floor, err := j.durables(j.o.Stream).newest(ctx, epoch)
+	if err != nil {
+		return 0, false, fmt.Errorf("position of the feed: %w", err)
+	}
+	return floor, len(list) > 0, nil
+}
+
 // Open implements bridge.Feed. It ends an earlier epoch's subscription of this
-// process. ErrDeposed if there is a durable of a newer epoch. A stream that
-// ends before the position was made anew: an error, nothing is taken in.
-func (j *JetStream) Open(ctx context.Context, epoch, floor uint64, fresh bool) (position uint64, err error) {
+// process. ErrDeposed if there is a durable of a newer epoch.
+func (j *JetStream) Open(ctx context.Context, epoch uint64, at bridge.Ref) error {
 	if j.standalone {
-		return 0, errors.New("open feed: made for stand-alone use, Subscribe opens it")
+		return errors.New("open feed: made for stand-alone use, Subscribe opens it")
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*apiTimeout)
 	defer cancel()
@@ -118,26 +128,24 @@ func (j *JetStream) Open(ctx context.Context, epoch, floor uint64, fresh bool) (
 	closed := j.closed
 	j.mu.Unlock()
 	if closed {
-		return 0, errors.New("open feed: closed")
+		return errors.New("open feed: closed")
 	}
 	if old != nil {
 		old.close()
 	}
-	d := j.durables(j.o.Stream)
-	g, cons, position, err := d.open(ctx, epoch, floor, func(first, last uint64) uint64 {
-		if fresh {
-			return last
-		}
-		return max(first, 1) - 1
-	})
-	if err != nil {
-		return 0, fmt.Errorf("open feed: %w", err)
+	if j.o.Recent != nil {
+		j.o.Recent.reset() // it may be another stream
 	}
-	f := newFeed(j.o, d, g, cons, position, false)
+	d := j.durables(j.o.Stream)
+	g, cons, err := d.open(ctx, epoch, at.Seq)
+	if err != nil {
+		return fmt.Errorf("open feed: %w", err)
+	}
+	f := newFeed(j.o, d, g, cons, at, false)
 	j.mu.Lock()
 	j.feed = f
 	j.mu.Unlock()
-	return position, nil
+	return nil
 }
 
 // Subscribe implements message.Subscriber. The feed is subscribed once after
@@ -187,14 +195,20 @@ func (j *JetStream) subscribeAlone(ctx context.Context, topic string) (<-chan *m
 	octx, cancel := context.WithTimeout(ctx, 4*apiTimeout)
 	defer cancel()
 	for {
-		g, cons, position, err := d.open(octx, uint64(time.Now().UnixNano()), 0, func(first, _ uint64) uint64 { return max(first, 1) - 1 })
+		epoch := uint64(time.Now().UnixNano())
+		_, _, position, err := d.newest(octx, epoch)
+		var g durable
+		var cons jetstream.Consumer
+		if err == nil {
+			g, cons, err = d.open(octx, epoch, position)
+		}
 		if octx.Err() == nil && (errors.Is(err, bridge.ErrDeposed) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerExists)) {
 			continue // another one took over in the same moment
 		}
 		if err != nil {
 			return nil, fmt.Errorf("subscribe to %q: %w", topic, err)
 		}
-		f := newFeed(j.o, d, g, cons, position, true)
+		f := newFeed(j.o, d, g, cons, bridge.Ref{Seq: position}, true)
 		j.mu.Lock()
 		closed := j.closed
 		if !closed {

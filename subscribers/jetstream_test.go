@@ -31,21 +31,35 @@ func newTestFeed(t testing.TB, js jetstream.JetStream, o Options) *JetStream {
 
 func open(t testing.TB, f *JetStream, epoch, floor, want uint64) <-chan *message.Message {
 	t.Helper()
-	pos, err := f.Open(testContext(t), epoch, floor, true)
+	ctx := testContext(t)
+	durable, found, err := f.Floor(ctx, epoch)
 	if err != nil {
 		t.Fatal(err)
+	}
+	pos := max(durable, floor)
+	if !found && floor == 0 { // the first start ever
+		s, err := js(f).Stream(ctx, "ORDERS")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pos = s.CachedInfo().State.LastSeq
 	}
 	if pos != want {
 		t.Fatalf("epoch %d opens at %d, want %d", epoch, pos, want)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	if err := f.Open(ctx, epoch, bridge.Ref{Seq: pos}); err != nil {
+		t.Fatal(err)
+	}
+	run, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	msgs, err := f.Subscribe(ctx, "")
+	msgs, err := f.Subscribe(run, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return msgs
 }
+
+func js(f *JetStream) jetstream.JetStream { return f.o.JetStream }
 
 func next(t testing.TB, msgs <-chan *message.Message) *message.Message {
 	t.Helper()
@@ -197,7 +211,7 @@ func TestFeedTakeOver(t *testing.T) {
 		}
 	}
 	eventuallyFloor(t, js, "orderbridge-2-1", 8)
-	if _, err := old.Open(testContext(t), 1, 0, true); !errors.Is(err, bridge.ErrDeposed) {
+	if err := old.Open(testContext(t), 1, bridge.Ref{}); !errors.Is(err, bridge.ErrDeposed) {
 		t.Errorf("an older epoch opens: %v", err)
 	}
 	// A floor above the durable's wins, and a fresh durable keeps where it began.
@@ -253,7 +267,7 @@ func TestFeedStop(t *testing.T) {
 	js := testbus.Start(t).JetStream()
 	makeStream(t, js)
 	f := newTestFeed(t, js, Options{})
-	if _, err := f.Open(testContext(t), 1, 0, true); err != nil {
+	if err := f.Open(testContext(t), 1, bridge.Ref{}); err != nil {
 		t.Fatal(err)
 	}
 	publishMany(t, js, 1, 10, 0)
@@ -494,9 +508,9 @@ func TestFeedStreamMadeAnew(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the feed does not end")
 	}
-	if _, err := f.Open(testContext(t), 2, 20, true); err == nil || !strings.Contains(err.Error(), "made anew") {
-		t.Errorf("opens: %v", err)
-	}
+	msgs = open(t, f, 2, 0, 10) // in the new one
+	publishMany(t, js, 11, 12, 0)
+	nextSeq(t, msgs, 11)
 }
 
 // On a replicated stream: a fresh durable reports no floor, and acknowledgements

@@ -47,6 +47,14 @@ func (r *Recent) add(prev uint64, m *bridge.Message) {
 	}
 }
 
+// reset forgets all.
+func (r *Recent) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.ring)
+	r.ring, r.head, r.bytes, r.low = r.ring[:0], 0, 0, 0
+}
+
 func (r *Recent) get(seq uint64) *bridge.Message {
 	r.mu.Lock()
 	defer r.mu.Unlock()

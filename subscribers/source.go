@@ -102,7 +102,7 @@ type reader struct {
 }
 
 // Read implements bridge.Source. Calls with the same key wait for one another.
-func (s *Source) Read(ctx context.Context, key string, from uint64, filters []string, max, maxBytes int) ([]*bridge.Message, uint64, error) {
+func (s *Source) Read(ctx context.Context, key string, from uint64, filters []string, max, maxBytes int) ([]*bridge.Message, bridge.Reading, error) {
 	if from == 0 {
 		from = 1
 	}
@@ -112,67 +112,70 @@ func (s *Source) Read(ctx context.Context, key string, from uint64, filters []st
 	filters = widest(filters)
 	if s.o.Recent != nil {
 		if msgs, through, ok := s.o.Recent.read(from, filters, max, maxBytes); ok {
-			return msgs, through, nil
+			return msgs, bridge.Reading{Through: through, Sure: true}, nil
 		}
 	}
 	r := s.reader(key)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	msgs, through, err := s.read(ctx, r, from, filters, max, maxBytes)
+	msgs, got, err := s.read(ctx, r, from, filters, max, maxBytes)
 	if err != nil {
 		s.drop(r)
-		return nil, from - 1, fmt.Errorf("read events from %d on: %w", from, err)
+		return nil, bridge.Reading{Through: from - 1}, fmt.Errorf("read events from %d on: %w", from, err)
 	}
-	return msgs, through, nil
+	return msgs, got, nil
 }
 
-func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []string, max, maxBytes int) ([]*bridge.Message, uint64, error) {
+func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []string, max, maxBytes int) ([]*bridge.Message, bridge.Reading, error) {
+	old := r.name // a consumer that goes on reads the stream that it was made in
 	if r.name != "" && (from < r.next || !slices.Equal(filters, r.filters)) {
 		s.drop(r)
 	}
 	if r.name == "" {
 		// Most readers are at the end of the stream most of the time: they need no consumer.
-		if through, err := s.nothingSince(ctx, from, filters); err != nil || through >= from {
-			return nil, through, err
+		if got, err := s.nothingSince(ctx, from, filters); err != nil || got.Through >= from {
+			return nil, got, err
 		}
 		if err := s.open(ctx, r, from, filters); err != nil {
-			return nil, 0, err
+			return nil, bridge.Reading{}, err
 		}
 	}
 	msgs, err := s.pull(ctx, r, from, max, maxBytes)
 	if err != nil && len(msgs) == 0 {
-		return nil, 0, err
+		return nil, bridge.Reading{}, err
 	}
+	sure := r.name == old
 	if err != nil {
 		s.log.Debug("reader starts anew", "stream", s.o.Stream, "error", err)
 		s.drop(r)
 	}
 	if len(msgs) > 0 {
-		through := msgs[len(msgs)-1].Seq
-		r.next = through + 1
-		return msgs, through, nil
+		last := msgs[len(msgs)-1].Ref()
+		r.next = last.Seq + 1
+		return msgs, bridge.Reading{Through: last.Seq, Known: last, Sure: sure}, nil
 	}
-	through, err := s.nothingSince(ctx, from, filters)
+	got, err := s.nothingSince(ctx, from, filters)
 	if err != nil {
-		return nil, 0, err
+		return nil, got, err
 	}
-	if through >= from {
-		r.next = through + 1
+	if got.Through >= from {
+		r.next = got.Through + 1
 	}
-	return nil, through, nil
+	return nil, got, nil
 }
 
 // nothingSince asks the leader whether a matching message lies at or above
 // from. If certainly none does it returns the stream's last sequence, else
 // from-1. The last sequence is taken first: what is stored after it is not
 // spoken of.
-func (s *Source) nothingSince(ctx context.Context, from uint64, filters []string) (through uint64, err error) {
+func (s *Source) nothingSince(ctx context.Context, from uint64, filters []string) (bridge.Reading, error) {
+	nothing := bridge.Reading{Through: from - 1, Sure: true}
 	v, err := s.bounds.get(ctx)
 	if err != nil {
-		return 0, err
+		return bridge.Reading{}, err
 	}
 	if v.last < from || !v.settled {
-		return from - 1, nil
+		return nothing, nil
 	}
 	if len(filters) == 0 {
 		filters = []string{">"}
@@ -181,12 +184,12 @@ func (s *Source) nothingSince(ctx context.Context, from uint64, filters []string
 		switch m, err := msgget.Last(ctx, s.o.JetStream, s.o.Stream, f); {
 		case errors.Is(err, bridge.ErrNotFound):
 		case err != nil:
-			return 0, err
+			return bridge.Reading{}, err
 		case m.Seq >= from:
-			return from - 1, nil
+			return nothing, nil
 		}
 	}
-	return v.last, nil
+	return bridge.Reading{Through: v.last, Known: v.lastRef()}, nil
 }
 
 func (s *Source) open(ctx context.Context, r *reader, from uint64, filters []string) error {
@@ -299,30 +302,52 @@ func (s *Source) drop(r *reader) {
 	r.name = ""
 }
 
-// Created is when the stream was made: with it a sequence names an event for
-// ever (R11), also after the stream has been deleted and made anew.
-func (s *Source) Created(ctx context.Context) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	st, err := s.o.JetStream.Stream(ctx, s.o.Stream)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("stream %q: %w", s.o.Stream, err)
-	}
-	return st.CachedInfo().Created, nil
+// State implements bridge.Source.
+func (s *Source) State(ctx context.Context) (bridge.StreamState, error) {
+	v, err := s.bounds.get(ctx)
+	return v.state, err
 }
 
-// Bounds implements bridge.Source.
-func (s *Source) Bounds(ctx context.Context) (first, last uint64, err error) {
-	v, err := s.bounds.get(ctx)
-	return v.first, v.last, err
+// Stamp implements bridge.Source.
+func (s *Source) Stamp(ctx context.Context, seq uint64) (int64, error) {
+	m, err := msgget.BySeq(ctx, s.o.JetStream, s.o.Stream, seq)
+	if err != nil {
+		return 0, fmt.Errorf("time of event %d: %w", seq, err)
+	}
+	return m.Ref().Time, nil
+}
+
+// Reset implements bridge.Source.
+func (s *Source) Reset() {
+	s.smu.Lock()
+	s.samples = nil
+	s.smu.Unlock()
+	if s.o.Recent != nil {
+		s.o.Recent.reset()
+	}
+	s.mu.Lock()
+	old := s.readers
+	s.readers = map[string]*reader{}
+	s.mu.Unlock()
+	for _, r := range old {
+		go s.release(r)
+	}
 }
 
 func (s *Source) info(ctx context.Context) (view, error) {
 	info, err := msgget.Info(ctx, s.o.JetStream, s.o.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = fmt.Errorf("%w: %w", bridge.ErrNoStream, err)
+	}
 	if err != nil {
 		return view{}, err
 	}
-	return view{info.State.FirstSeq, info.State.LastSeq, msgget.Settled(info)}, nil
+	st := bridge.StreamState{Name: info.Config.Name, Created: info.Created, First: info.State.FirstSeq, Last: info.State.LastSeq,
+		Retention: info.Config.Retention.String(), Deleted: info.State.NumDeleted, Settled: msgget.Settled(info)}
+	if info.State.Msgs > 0 { // of an empty stream they speak of what is gone
+		st.FirstTime, st.LastTime = info.State.FirstTime.UnixNano(), info.State.LastTime.UnixNano()
+	}
+	return view{st.First, st.Last, st.Settled, st}, nil
 }
 
 // sample is what a message has told about the times of the stream.
@@ -333,10 +358,13 @@ type sample struct {
 
 // SequenceAt implements bridge.Source: a binary search over the messages, whose
 // steps are remembered, so that calls for nearly equal times need none.
-func (s *Source) SequenceAt(ctx context.Context, t time.Time) (seq, last uint64, err error) {
+func (s *Source) SequenceAt(ctx context.Context, t time.Time) (seq uint64, end bridge.Ref, err error) {
 	v, err := s.bounds.get(ctx)
 	if err != nil {
-		return 0, 0, err
+		return 0, end, err
+	}
+	if t.IsZero() {
+		return max(v.first, 1), v.lastRef(), nil
 	}
 	first, last := v.first, v.last
 	// All messages below low are stamped before t; found is the lowest known
@@ -360,7 +388,7 @@ func (s *Source) SequenceAt(ctx context.Context, t time.Time) (seq, last uint64,
 			continue
 		}
 		if err != nil {
-			return 0, 0, fmt.Errorf("sequence at %s: %w", t.UTC().Format(time.RFC3339Nano), err)
+			return 0, end, fmt.Errorf("sequence at %s: %w", t.UTC().Format(time.RFC3339Nano), err)
 		}
 		s.remember(sample{m.Seq, m.Time})
 		switch {
@@ -371,7 +399,7 @@ func (s *Source) SequenceAt(ctx context.Context, t time.Time) (seq, last uint64,
 			found = min(found, m.Seq)
 		}
 	}
-	return found, last, nil
+	return found, v.lastRef(), nil
 }
 
 func (s *Source) narrow(t time.Time, low, high, found *uint64) {
@@ -413,7 +441,10 @@ type bounds struct {
 type view struct {
 	first, last uint64
 	settled     bool // no former leader can answer: what is not found is not there
+	state       bridge.StreamState
 }
+
+func (v view) lastRef() bridge.Ref { return bridge.Ref{Seq: v.last, Time: v.state.LastTime} }
 
 type boundsCall struct {
 	done chan struct{}

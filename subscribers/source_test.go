@@ -112,7 +112,8 @@ func readAll(t *testing.T, s *Source, key string, from, last uint64, filters []s
 	t.Helper()
 	var got []uint64
 	for range 10000 {
-		msgs, through, err := s.Read(testContext(t), key, from, filters, max, maxBytes)
+		msgs, reading, err := s.Read(testContext(t), key, from, filters, max, maxBytes)
+		through := reading.Through
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,8 +144,8 @@ func TestSourceRead(t *testing.T) {
 	stream := makeStream(t, js)
 	ctx := testContext(t)
 	s := NewSource(SourceOptions{JetStream: js, Stream: "ORDERS"})
-	if msgs, through, err := s.Read(ctx, "k", 1, nil, 10, 1<<20); len(msgs) != 0 || through != 0 || err != nil {
-		t.Fatalf("empty stream: %v, %d, %v", msgs, through, err)
+	if msgs, through, err := s.Read(ctx, "k", 1, nil, 10, 1<<20); len(msgs) != 0 || through.Through != 0 || err != nil {
+		t.Fatalf("empty stream: %v, %d, %v", msgs, through.Through, err)
 	}
 	var all, a []uint64
 	for i := range 300 {
@@ -176,12 +177,12 @@ func TestSourceRead(t *testing.T) {
 	if got := readAll(t, s, "one", 1, 300, nil, 100, 10); !slices.Equal(got, all) {
 		t.Errorf("at least one: %v", got)
 	}
-	if _, through, err := s.Read(ctx, "a", 301, []string{"orders.a"}, 7, 1<<20); through != 300 || err != nil {
-		t.Errorf("at the end: %d, %v", through, err)
+	if _, through, err := s.Read(ctx, "a", 301, []string{"orders.a"}, 7, 1<<20); through.Through != 300 || err != nil {
+		t.Errorf("at the end: %d, %v", through.Through, err)
 	}
 	next := publish(t, js, "orders.b", "")
-	if msgs, through, err := s.Read(ctx, "a", 301, []string{"orders.a"}, 7, 1<<20); through != next || len(msgs) != 0 || err != nil {
-		t.Errorf("what does not match is read past: %v, %d, %v", msgs, through, err)
+	if msgs, through, err := s.Read(ctx, "a", 301, []string{"orders.a"}, 7, 1<<20); through.Through != next || len(msgs) != 0 || err != nil {
+		t.Errorf("what does not match is read past: %v, %d, %v", msgs, through.Through, err)
 	}
 	// A consumer that has gone in between, and a jump back.
 	if got := readAll(t, s, "back", 200, 301, nil, 1000, 1<<20); got[0] != 200 {
@@ -232,7 +233,7 @@ func TestSourceSequenceAt(t *testing.T) {
 	stream := makeStream(t, js)
 	ctx := testContext(t)
 	s := NewSource(SourceOptions{JetStream: js, Stream: "ORDERS"})
-	if seq, last, err := s.SequenceAt(ctx, time.Now()); seq != 1 || last != 0 || err != nil {
+	if seq, last, err := s.SequenceAt(ctx, time.Now()); seq != 1 || last.Seq != 0 || err != nil {
 		t.Fatalf("empty stream: %d, %d, %v", seq, last, err)
 	}
 	const n = 300
@@ -261,7 +262,7 @@ func TestSourceSequenceAt(t *testing.T) {
 		m := times[rnd.IntN(len(times))]
 		at := m.time.Add(time.Duration(rnd.IntN(3)-1) * time.Nanosecond)
 		seq, last, err := s.SequenceAt(ctx, at)
-		if err != nil || last != n || seq != want(at) {
+		if err != nil || last.Seq != n || seq != want(at) {
 			t.Fatalf("at %s: %d, %d, %v; want %d", at, seq, last, err, want(at))
 		}
 	}
@@ -274,7 +275,7 @@ func TestSourceSequenceAt(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 64 {
 		wg.Go(func() {
-			if seq, last, err := s.SequenceAt(ctx, times[10].time); seq != times[10].seq || last != n || err != nil {
+			if seq, last, err := s.SequenceAt(ctx, times[10].time); seq != times[10].seq || last.Seq != n || err != nil {
 				t.Error(seq, last, err)
 			}
 		})

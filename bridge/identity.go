@@ -1,0 +1,246 @@
+package bridge
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// R15. A sequence names a message only within one stream. A stream that was
+// deleted and made anew, restored from a backup, or that has lost its tail
+// gives the same sequences to other messages. So a message is named by sequence
+// and time, and whatever the leader keeps on the bus tells, beside its numbers,
+// messages at or above them (`known`). A number speaks of the present stream if
+// a message that its entry tells, at or above it, is there: streams only lose
+// and gain at their ends, so all below that message is the same too, or gone.
+//
+// The stream is *changed* when it ends below `top`, the highest message that is
+// known, or when top's or the floor's sequence carries another time. A message
+// that is merely gone (a limit, a purge) is no change. Checked at take-over,
+// after each durable was made, and every few seconds; what was looked up in the
+// stream counts only if top was the same in an answer that came after.
+
+// Ref names a message for good.
+type Ref struct {
+	Seq  uint64
+	Time int64 // the server's time stamp, Unix nanoseconds; 0: not known
+}
+
+// Ref names the message.
+func (m *Message) Ref() Ref {
+	r := Ref{Seq: m.Seq}
+	if !m.Time.IsZero() {
+		r.Time = m.Time.UnixNano()
+	}
+	return r
+}
+
+func (r Ref) known() bool { return r.Seq > 0 && r.Time != 0 }
+
+// MarshalJSON makes [sequence, nanoseconds] of it.
+func (r Ref) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, "[%d,%d]", r.Seq, r.Time), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON made.
+func (r *Ref) UnmarshalJSON(b []byte) error {
+	var pair [2]json.Number
+	if err := json.Unmarshal(b, &pair); err != nil {
+		return fmt.Errorf("not a message: %w", err)
+	}
+	if _, err := fmt.Sscan(string(pair[0])+" "+string(pair[1]), &r.Seq, &r.Time); err != nil {
+		return fmt.Errorf("not a message: %w", err)
+	}
+	return nil
+}
+
+// refs are messages in the order of the stream, each once, those that are not
+// known left out.
+func refs(list ...Ref) []Ref {
+	list = slices.DeleteFunc(list, func(r Ref) bool { return !r.known() })
+	slices.SortFunc(list, compareRefs)
+	return slices.CompactFunc(list, func(a, b Ref) bool { return a.Seq == b.Seq })
+}
+
+func compareRefs(a, b Ref) int {
+	switch {
+	case a.Seq < b.Seq:
+		return -1
+	case a.Seq > b.Seq:
+		return 1
+	}
+	return 0
+}
+
+// Standing is what the stream holds under a message's sequence.
+type Standing uint8
+
+// The standings of a message.
+const (
+	Same   Standing = iota // that very message
+	Absent                 // none: it was removed
+	Other                  // another message, or the stream ends below it
+)
+
+// StreamState is what the leader of the source stream says of it.
+type StreamState struct {
+	Name        string
+	Created     time.Time
+	First, Last uint64
+	FirstTime   int64  // of the message at First, Unix nanoseconds; 0: not known
+	LastTime    int64  // of the message at Last, Unix nanoseconds; 0: not known
+	Retention   string // "limits", "interest", "workqueue"
+	Deleted     int    // messages missing between First and Last
+	Settled     bool   // no former leader can be left: what is not found is not there
+}
+
+// ErrNoStream: there is no source stream at present.
+var ErrNoStream = errors.New("the stream does not exist")
+
+// errUnsettled: a former leader may have said it.
+var errUnsettled = errors.New("the stream's leader was elected a few seconds ago: what it lacks may be there")
+
+// Look is an answer about the stream that came after what it is to confirm.
+type Look struct {
+	Stream     StreamState
+	Top, Floor Standing
+}
+
+// judge tells how a message stands; stamp asks the stream's leader for the time
+// of a message.
+func (st *StreamState) judge(r Ref, stamp func(seq uint64) (int64, error)) (Standing, error) {
+	switch {
+	case r.Seq == 0 || r.Seq < st.First && r.Seq <= st.Last:
+		if r.Seq == 0 {
+			return Same, nil
+		}
+		return Absent, nil
+	case r.Seq > st.Last:
+		if !st.Settled {
+			return Other, errUnsettled
+		}
+		return Other, nil
+	case !r.known():
+		return Absent, nil
+	}
+	t, err := stamp(r.Seq)
+	switch {
+	case errors.Is(err, ErrNotFound) && !st.Settled:
+		return Absent, errUnsettled
+	case errors.Is(err, ErrNotFound):
+		return Absent, nil
+	case err != nil:
+		return Absent, err
+	case t != r.Time:
+		return Other, nil
+	}
+	return Same, nil
+}
+
+// highest is the index of the last message of one entry that is still there, -1
+// if none is. All before it are then the same, or gone.
+func highest(list []Ref, judge func(Ref) (Standing, error)) (int, error) {
+	lo, hi := -1, len(list)-1
+	for lo < hi {
+		mid := lo + (hi-lo+1)/2
+		i := mid
+		standing := Absent
+		for ; i <= hi && standing == Absent; i++ {
+			var err error
+			if standing, err = judge(list[i]); err != nil {
+				return -1, err
+			}
+		}
+		if standing == Same {
+			lo = i - 1
+		} else {
+			hi = mid - 1
+		}
+	}
+	return lo, nil
+}
+
+// ---- the checks of a term
+
+var errStreamChanged = errors.New("the source stream has changed")
+
+// know takes note of a message that was taken in, read or looked up.
+func (c *core) know(r Ref) {
+	if r.known() && r.Seq > c.top.Seq {
+		c.top = r
+	}
+}
+
+// lookBack runs then once the stream was the same in an answer that came after
+// now. What it says otherwise ends the term.
+func (c *core) lookBack(then func()) {
+	c.lookQ = append(c.lookQ, then)
+	c.lookNow()
+}
+
+func (c *core) lookNow() {
+	if c.looking || len(c.lookQ) == 0 || c.dead {
+		return
+	}
+	c.looking = true
+	batch := c.lookQ
+	c.lookQ = nil
+	top, floor := c.top, c.floorRef
+	c.out.look(top, floor, func(l Look, err error) {
+		c.looking = false
+		switch {
+		case c.dead:
+			return
+		case err != nil:
+			c.lookQ = append(batch, c.lookQ...)
+			c.streamMissing(err)
+			c.after(c.Busy, c.lookNow)
+			return
+		}
+		if why := c.differs(l, top, floor); why != "" {
+			c.end(fmt.Errorf("%w: %s", errStreamChanged, why))
+			return
+		}
+		c.streamSeen(l.Stream)
+		for _, f := range batch {
+			if c.dead {
+				return
+			}
+			f()
+		}
+		c.lookNow()
+	})
+}
+
+// checkStream looks every few seconds.
+func (c *core) checkStream() {
+	c.after(c.Check, c.checkStream)
+	if c.opened && len(c.lookQ) == 0 && !c.looking {
+		c.lookBack(func() {})
+	}
+}
+
+// differs says why the stream is not the one that the term knows; "" if it is.
+func (c *core) differs(l Look, top, floor Ref) string {
+	switch {
+	case !l.Stream.Created.Equal(c.stream.Created):
+		return fmt.Sprintf("it was made anew or restored at %s", l.Stream.Created.UTC().Format(time.RFC3339))
+	case l.Top == Other && top.Seq > l.Stream.Last:
+		return fmt.Sprintf("it ends at sequence %d, message %d was known", l.Stream.Last, top.Seq)
+	case l.Top == Other:
+		return fmt.Sprintf("sequence %d is another message now", top.Seq)
+	case l.Floor == Other:
+		return fmt.Sprintf("sequence %d is another message now", floor.Seq)
+	}
+	return ""
+}
+
+// streamSeen gets what the stream's leader says of it, every few seconds.
+func (c *core) streamSeen(st StreamState) { c.stream = st }
+
+// streamMissing gets why the stream did not answer a look.
+func (c *core) streamMissing(err error) {
+	c.complain("the stream does not answer", "look", "error", err)
+}

@@ -1,0 +1,155 @@
+package bridge
+
+import (
+	"fmt"
+	"math/bits"
+	"time"
+)
+
+// Where the feed begins at a take-over (R1, R15). In the stream that the lease
+// names: at the higher of its floor and the durable's, which counts up to `top`
+// only, since it carries no time. In a changed stream: at the floor if its
+// message, or a later one, is there; else at the newest message still there of
+// which the lease knows that all below it is settled: settled intervals and
+// checkpoints tell such messages; else at the stream's first message. Nothing
+// is passed over; what was settled above that position is repeated, under the
+// same ids. (Never "the first message later than the floor's": a server's clock
+// that steps back makes that lose.)
+
+// StreamName is which stream a lease entry speaks of. It is told, and decides
+// only where no message can.
+type StreamName struct {
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+}
+
+// Checkpoint is a former floor.
+type Checkpoint struct {
+	Ref  Ref       `json:"message"`
+	Time time.Time `json:"since"` // when it was the floor
+}
+
+// checkpointAges: one checkpoint for each power of two of age in seconds, the
+// last is 12 days old.
+const checkpointAges = 21
+
+// checkpointed adds the floor and keeps the oldest of each age, of the last the newest.
+func checkpointed(list []Checkpoint, floor Ref, now time.Time) []Checkpoint {
+	if n := len(list); floor.known() && (n == 0 || list[n-1].Ref != floor) {
+		list = append(list, Checkpoint{floor, now})
+	}
+	kept := make([]Checkpoint, 0, checkpointAges+2)
+	last := -1
+	for i, c := range list { // oldest first
+		age := min(bits.Len64(uint64(max(now.Sub(c.Time)/time.Second, 0))), checkpointAges)
+		switch {
+		case age == last && age == checkpointAges:
+			kept = kept[:len(kept)-1]
+		case age == last && i < len(list)-1:
+			continue
+		}
+		last = age
+		kept = append(kept, c)
+	}
+	return kept
+}
+
+// refs are the messages that the entry tells, in the order of the stream.
+func (e *LeaseEntry) refs() []Ref {
+	list := append([]Ref{e.Top}, e.Known...)
+	for _, c := range e.Checkpoints {
+		list = append(list, c.Ref)
+	}
+	return refs(list...)
+}
+
+// floorRef is the message at the floor; without a time if the entry does not tell it.
+func (e *LeaseEntry) floorRef() Ref {
+	for _, r := range e.Known {
+		if r.Seq == e.Floor {
+			return r
+		}
+	}
+	return Ref{Seq: e.Floor}
+}
+
+// Survey is what the stream says of a lease entry at a take-over.
+type Survey struct {
+	Stream       StreamState
+	Durable      bool   // there is a durable of an earlier epoch
+	DurableFloor uint64 // what the newest one has confirmed
+	Top, Floor   Standing
+	Highest      int // index in LeaseEntry.refs of the last message that is there, -1: none
+}
+
+// placement is where a term begins.
+type placement struct {
+	at      Ref    // the feed begins after it; its time may be unknown
+	top     Ref    // highest message known in the present stream
+	common  uint64 // numbers of the lease up to here speak of the present stream
+	changed string // why the stream is another one; "" if it is not
+}
+
+// place decides it; fresh: nothing of ours was ever there.
+func place(e *LeaseEntry, s *Survey, fresh bool) placement {
+	last := s.Stream.Last
+	durable := min(s.DurableFloor, last)
+	switch {
+	case e.none && !s.Durable && fresh:
+		return placement{at: Ref{last, s.Stream.LastTime}, common: noLimit} // first start ever: at the end
+	case e.none && !s.Durable:
+		return placement{common: noLimit} // R16
+	case e.none:
+		return placement{at: Ref{Seq: durable}, common: noLimit}
+	}
+	known := e.refs()
+	p := placement{at: e.floorRef(), top: e.Top}
+	if s.Highest >= 0 {
+		p.common = known[s.Highest].Seq
+	}
+	if p.changed = e.changedIn(s); p.changed == "" {
+		if p.common = noLimit; e.Top.known() {
+			p.common, durable = e.Top.Seq, min(durable, e.Top.Seq)
+		}
+		if durable > p.at.Seq && !e.Exact {
+			p.at = Ref{Seq: durable}
+		}
+		return p
+	}
+	p.top = Ref{}
+	if s.Highest >= 0 {
+		p.top = known[s.Highest]
+	}
+	if p.common < p.at.Seq {
+		p.at = p.top
+	}
+	if first := s.Stream.First; first > p.at.Seq+1 {
+		p.at = Ref{Seq: first - 1} // what lies below is gone
+	}
+	return p
+}
+
+// changedIn says why the stream is not the one that the entry speaks of, "" if it is.
+func (e *LeaseEntry) changedIn(s *Survey) string {
+	last := s.Stream.Last
+	remade := e.Stream != nil && !e.Stream.Created.Equal(s.Stream.Created)
+	switch {
+	case e.Top.Seq > last:
+		return fmt.Sprintf("it ends at sequence %d, message %d was known", last, e.Top.Seq)
+	case e.Top.known() && s.Top == Other:
+		return fmt.Sprintf("sequence %d is another message now", e.Top.Seq)
+	case e.floorRef().known() && s.Floor == Other:
+		return fmt.Sprintf("sequence %d is another message now", e.Floor)
+	case e.Top.known():
+		if s.Top == Absent && remade {
+			return "it was made anew, and no message is there that was known"
+		}
+		return ""
+	// An entry of a build that did not tell messages, or nothing was ever known.
+	case max(e.Floor, s.DurableFloor) > last:
+		return fmt.Sprintf("it ends at sequence %d, events up to %d were settled", last, max(e.Floor, s.DurableFloor))
+	case remade, e.Floor > 0 && !s.Durable:
+		return "it was made anew: no consumer of the bridge is there"
+	}
+	return ""
+}

@@ -1,0 +1,143 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// What a term asks the stream for the core, to know whether it is still the
+// same one (R15, identity.go).
+
+// reasonRemoved is that of the dead letter of an event that somebody removed.
+const reasonRemoved = "gone: the event was removed from the source stream while it was owed (a limit, a purge, or by hand)"
+
+var errOtherMessage = fmt.Errorf("another message has its sequence: %w", ErrNotFound)
+
+// get reads a message of the source stream and makes sure that it is the one
+// that is meant: by its time, or where that is not known by a message that is.
+// ErrNotFound if it is not there.
+func (t *term) get(ctx context.Context, want, top Ref) (*Message, error) {
+	m, err := t.b.o.Source.Get(ctx, want.Seq)
+	switch {
+	case err != nil:
+		return nil, err
+	case want.known() && m.Ref() != want:
+		return nil, errOtherMessage
+	case want.known() || !top.known():
+		return m, nil
+	}
+	at, err := t.b.o.Source.Stamp(ctx, top.Seq)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
+	if err == nil && at != top.Time {
+		return nil, errOtherMessage
+	}
+	return m, nil
+}
+
+// stamp is the time of a redriven letter's event, 0 if it is not known.
+func (d *DeadLetter) stamp() int64 {
+	if d.MessageTime.IsZero() {
+		return 0
+	}
+	return d.MessageTime.UnixNano()
+}
+
+func (t *term) look(top, floor Ref, done func(Look, error)) {
+	t.do(func(ctx context.Context) func() {
+		l, err := t.lookNow(ctx, top, floor)
+		return func() { done(l, err) }
+	})
+}
+
+func (t *term) lookNow(ctx context.Context, top, floor Ref) (l Look, err error) {
+	if l.Stream, err = t.b.o.Source.State(ctx); err != nil {
+		return l, err
+	}
+	stamp := func(seq uint64) (int64, error) { return t.b.o.Source.Stamp(ctx, seq) }
+	if floor != top {
+		if l.Floor, err = l.Stream.judge(floor, stamp); err != nil {
+			return l, err
+		}
+	}
+	l.Top, err = l.Stream.judge(top, stamp)
+	return l, err
+}
+
+func (t *term) survey(e *LeaseEntry, done func(Survey, error)) {
+	t.do(func(ctx context.Context) func() {
+		s, err := t.surveyNow(ctx, e)
+		return func() { done(s, err) }
+	})
+}
+
+func (t *term) surveyNow(ctx context.Context, e *LeaseEntry) (s Survey, err error) {
+	t.b.o.Source.Reset()
+	if s.DurableFloor, s.Durable, err = t.feed.Floor(ctx, e.Epoch); err != nil {
+		return s, err
+	}
+	l, err := t.lookNow(ctx, e.Top, e.floorRef())
+	if err != nil {
+		return s, err
+	}
+	s.Stream, s.Top, s.Floor = l.Stream, l.Top, l.Floor
+	s.Highest, err = highest(e.refs(), t.judged(ctx, &s.Stream))
+	return s, err
+}
+
+// judged judges messages, each sequence asked for once.
+func (t *term) judged(ctx context.Context, st *StreamState) func(Ref) (Standing, error) {
+	type answer struct {
+		time int64
+		err  error
+	}
+	known := map[uint64]answer{}
+	return func(r Ref) (Standing, error) {
+		return st.judge(r, func(seq uint64) (int64, error) {
+			a, ok := known[seq]
+			if !ok {
+				a.time, a.err = t.b.o.Source.Stamp(ctx, seq)
+				if a.err == nil || errors.Is(a.err, ErrNotFound) {
+					known[seq] = a
+				}
+			}
+			return a.time, a.err
+		})
+	}
+}
+
+// judgeTimeout bounds the comparison of a whole ledger with the stream.
+const judgeTimeout = 2 * time.Minute
+
+func (t *term) judge(entries [][]Ref, done func([]int, error)) {
+	t.tasks.Add(1)
+	go func() {
+		defer t.tasks.Done()
+		ctx, cancel := t.call(judgeTimeout)
+		defer cancel()
+		found := make([]int, len(entries))
+		st, err := t.b.o.Source.State(ctx)
+		judge := t.judged(ctx, &st)
+		for i := 0; i < len(entries) && err == nil; i++ {
+			found[i], err = highest(entries[i], judge)
+		}
+		t.post(func() { done(found, err) })
+	}()
+}
+
+func (t *term) openFeed(epoch uint64, at Ref, done func(Ref, error)) {
+	t.do(func(ctx context.Context) func() {
+		if at.Seq > 0 && !at.known() {
+			stamp, err := t.b.o.Source.Stamp(ctx, at.Seq)
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return func() { done(at, err) }
+			}
+			at.Time = stamp
+		}
+		err := t.feed.Open(ctx, epoch, at)
+		return func() { done(at, err) }
+	})
+}
