@@ -73,7 +73,7 @@ func runScale(ctx context.Context, s scaleSettings, ready func(any) error) (err 
 			return subscribers.NewFeed(subscribers.Options{JetStream: js, Stream: names.Stream, DurablePrefix: names.DurablePrefix, Recent: recent, Logger: log})
 		},
 		Source:      subscribers.NewSource(subscribers.SourceOptions{JetStream: js, Stream: names.Stream, Recent: recent, Logger: log}),
-		Ledger:      &madeLedger{store.NewLedger(js, names), made},
+		Ledger:      &madeLedger{store.NewLedger(js, names, nil), made},
 		Lease:       store.NewLease(js, names, nil, log),
 		Traces:      func(ctx context.Context) (bridge.Traces, error) { return store.Traces(ctx, js, names) },
 		Records:     made,

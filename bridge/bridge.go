@@ -149,7 +149,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errStreamChanged):
 			b.o.Logger.Warn("taking over anew", "epoch", won.entry.Epoch, "reason", err)
-		case errors.Is(err, ErrDeposed), errors.Is(err, errLeaseOver):
+		case errors.Is(err, ErrDeposed), errors.Is(err, errLeaseOver), errors.Is(err, errStateGone):
 			b.o.Logger.Warn("leadership lost: standing by", "epoch", won.entry.Epoch, "reason", err)
 		case ctx.Err() != nil:
 			return fmt.Errorf("stop: %w", err)

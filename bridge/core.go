@@ -39,6 +39,7 @@ type limits struct {
 	ProbeMax   time.Duration
 	Guard      time.Duration // between looks at the limits of the stream
 	Check      time.Duration // between looks at which stream it is (R15)
+	Watch      time.Duration // between looks at the state buckets
 	RampRate   float64       // of the slow start, attempts a second
 	RampDouble time.Duration // until the rate doubles
 	RampTime   time.Duration // until full speed
@@ -53,7 +54,7 @@ func defaultLimits() limits {
 		Park: time.Second, Overlap: 2 * time.Second, Keep: 24 * time.Hour,
 		Tick: 100 * time.Millisecond, Poll: 100 * time.Millisecond, Drain: 18 * time.Second, Freeze: 750 * time.Millisecond, Last: 19500 * time.Millisecond,
 		Busy: 100 * time.Millisecond, ProbeMin: 5 * time.Second, ProbeMax: 5 * time.Minute, Failures: 5,
-		Guard: 10 * time.Second, Check: 3 * time.Second, RampRate: 10, RampDouble: 5 * time.Second, RampTime: time.Minute,
+		Watch: 2 * time.Second, Guard: 10 * time.Second, Check: 3 * time.Second, RampRate: 10, RampDouble: 5 * time.Second, RampTime: time.Minute,
 	}
 }
 
@@ -73,7 +74,9 @@ type outside interface {
 	startFeed()                                                 // R9: the last step; events may come from now on
 	settle(w *windowEvent)                                      // nothing of it is owed in memory any more
 	confirm(done func(error))
-	fence(epoch uint64, done func(error))
+	fence(b Bucket, epoch uint64, term string, done func(Made, error))
+	seal(b Bucket, done func(error))
+	checkBucket(b Bucket, done func(error))
 	load(done func(*loaded, error))
 	watchRecords()
 	write(w Write, done func(error))
@@ -179,6 +182,7 @@ type core struct {
 	unstored map[*lane]struct{}       // whose dead letter is refused or not confirmed
 	told     map[string]time.Duration // complaints, and when they were last said aloud
 
+	buckets  [2]bucketState
 	invalid  invalidTold
 	missing  bool          // the records' bucket
 	counted  bool          // what expired before this term is known
@@ -364,32 +368,39 @@ func (c *core) begin(p placement, st StreamState) {
 	})
 }
 
-func (c *core) fence() {
-	c.out.fence(c.epoch, func(err error) {
-		if c.dead {
-			return
+func (c *core) fence() { c.fenceFrom(BucketStatus) }
+
+func (c *core) fenceFrom(b Bucket) {
+	c.out.fence(b, c.epoch, c.term, func(made Made, err error) {
+		switch {
+		case c.dead:
+		case err != nil:
+			c.retry("write the fences", err, func() { c.fenceFrom(b) })
+		default:
+			c.found(b, made)
+			if b == BucketStatus {
+				c.fenceFrom(BucketOwed)
+				return
+			}
+			c.load()
 		}
-		if err != nil {
-			c.retry("write the fences", err, c.fence)
-			return
-		}
-		c.load()
 	})
 }
 
 func (c *core) load() {
 	c.out.load(func(l *loaded, err error) {
-		if c.dead {
-			return
-		}
-		if err != nil {
+		switch {
+		case c.dead:
+		case errors.Is(err, ErrLost):
+			c.end(fmt.Errorf("read the state: %w: %w", errStateGone, err))
+		case err != nil:
 			c.retry("read the state", err, c.load)
-			return
+		default:
+			c.relocate(l, func() {
+				c.rebuild(l)
+				c.out.watchRecords()
+			})
 		}
-		c.relocate(l, func() {
-			c.rebuild(l)
-			c.out.watchRecords()
-		})
 	})
 }
 
@@ -447,13 +458,7 @@ func (c *core) rebuild(l *loaded) {
 					}
 					// It reads from here on, so the floor must say nothing of it
 					// any more: confirmed before the feed opens.
-					s.busy = true
-					c.applying++
-					s.writeMark(func() {
-						s.done()
-						c.applySoon(s)
-						s.kick()
-					})
+					s.confirmBeforeOpen()
 				}
 			}
 		}
@@ -465,7 +470,9 @@ func (c *core) rebuild(l *loaded) {
 			}
 			s.loadLane(token, e)
 		}
+		c.standsStill(s)
 	}
+	c.tellLost(l)
 	for _, id := range sorted(l.lanes) {
 		if c.subs[id] == nil { // dropped while its entries were being removed
 			for _, token := range sorted(l.lanes[id]) {
@@ -522,6 +529,7 @@ func (c *core) startFeed() {
 		return
 	}
 	c.opened = true
+	c.sealAll()
 	c.tell()
 	c.out.log(logInfo, "leading", "epoch", c.epoch, "position", c.taken, "subscriptions", len(c.subs))
 	c.out.startFeed()
@@ -597,6 +605,7 @@ func (c *core) leaseEntry() LeaseEntry {
 	c.checkpoints = checkpointed(c.checkpoints, c.floorRef, c.out.wall())
 	e := LeaseEntry{Epoch: c.epoch, Holder: c.holder, Term: c.term, Beat: c.beat, Leading: true, Floor: c.prefix, Length: c.Lease.String(), FormerIDs: c.formerIDs,
 		Stream: &StreamName{c.stream.Name, c.stream.Created}, Top: c.top, Checkpoints: c.checkpoints, Changes: c.changes}
+	c.tellState(&e)
 	settled := seqSet{spans: append([]Span(nil), c.inherited.spans...)}
 	settled.cut(c.prefix + 1)
 	for _, w := range c.win {

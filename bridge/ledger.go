@@ -67,13 +67,27 @@ func (c *core) send(k *keyWriter) {
 	unknown := false
 	var try func()
 	try = func() {
+		if c.awaitFence(k.bucket, try) {
+			return
+		}
+		round := c.buckets[k.bucket].round
 		c.out.write(w, func(err error) {
 			if c.dead {
 				return
 			}
 			switch {
+			case err == nil && round != c.buckets[k.bucket].round:
+				try() // confirmed by a bucket that is gone
+			case errors.Is(err, ErrLost):
+				unknown = true
+				c.bucketLost(k.bucket)
+				c.after(c.Busy, try)
 			case err == nil:
 				k.busy = false
+				if !k.wanted {
+					then = append(then, k.then...)
+					k.then = nil
+				}
 				k.since = c.out.boot()
 				for _, f := range then {
 					f(value)

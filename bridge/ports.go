@@ -17,6 +17,12 @@ var (
 	// ErrRefused: certainly not written, and a later copy of it cannot land
 	// either: the bucket is full, the value too large.
 	ErrRefused = errors.New("refused by the server")
+	// ErrLost: the state bucket is gone, was made anew or was purged: not by a
+	// leader. It takes no write until it is fenced again (R16).
+	ErrLost = errors.New("the bucket was deleted or purged by somebody")
+	// ErrMeddled: somebody else than the leader has written to a state bucket, or
+	// removed entries of it.
+	ErrMeddled = errors.New("somebody has changed entries of the bucket")
 	// ErrNotFound: the leader of the stream says that there is no such thing.
 	ErrNotFound = errors.New("not found")
 )
@@ -29,27 +35,45 @@ const (
 	BucketOwed                 // owed: keys <subscription> (mark) and <subscription>.<lane>
 )
 
+// String is the name of the bucket without prefix.
+func (b Bucket) String() string { return [...]string{"subscription_status", "owed"}[b] }
+
+// Made tells a state bucket from another of the same name, and whether it is
+// complete.
+type Made struct {
+	Created  int64 // Unix nanoseconds
+	Unfenced bool  // a fence was absent
+	Sealed   bool
+}
+
 // Write is one write to a state bucket, checked by the server against the
 // writer's fence (R4). It is repeated with the same ID until the answer is definite.
 type Write struct {
 	Bucket Bucket
 	Key    string
 	Value  []byte // nil removes the key (a KV-Operation marker)
-	ID     string // Nats-Msg-Id: <epoch>:<counter>
+	ID     string // Nats-Msg-Id: <term>:<epoch>:<counter>, the term a random text
 }
 
 // Ledger is the state on the bus that only the leader writes.
 type Ledger interface {
-	// Fence writes the epoch to every fence key of every state bucket and
-	// remembers their sequences for Write. Until then nothing may be written.
-	// ErrDeposed if a fence holds a newer epoch.
-	Fence(ctx context.Context, epoch uint64) error
+	// Fence makes the bucket if it is gone, writes the epoch to every fence key
+	// of it and remembers their sequences for Write. Until then nothing may be
+	// written. It says which bucket it was. ErrDeposed if a fence holds a newer
+	// epoch, or the same one of another term.
+	Fence(ctx context.Context, b Bucket, epoch uint64, term string) (Made, error)
+	// Seal notes in the bucket that it holds all that it should: a purge takes
+	// the note away with the rest.
+	Seal(ctx context.Context, b Bucket) error
+	// Check tells whether the bucket is still the one that was fenced: ErrLost,
+	// ErrMeddled, nil, or any other error: unknown.
+	Check(ctx context.Context, b Bucket) error
 	// Load calls fn for each present key of the bucket, fences left out, as of
 	// this leader's own fence: nothing older is missing, nothing of a deposed
 	// writer can follow.
 	Load(ctx context.Context, b Bucket, fn func(key string, value []byte) error) error
 	// Write returns nil when the server confirmed it (or says that it has it
-	// already), ErrDeposed, ErrRefused, or any other error: unknown.
+	// already), ErrDeposed, ErrRefused, ErrLost, or any other error: unknown.
 	Write(ctx context.Context, w Write) error
 }
 

@@ -110,7 +110,7 @@ func (w *simWorld) idle() string {
 		_, active, valid, deleted, _ := w.current(s)
 		sb := c.subs[simID(s)]
 		owed := ""
-		for key := range w.state[BucketOwed] {
+		for key := range w.buckets[BucketOwed].state {
 			if key == simID(s) || strings.HasPrefix(key, simID(s)+".") {
 				owed = key
 			}
@@ -125,7 +125,7 @@ func (w *simWorld) idle() string {
 			return fmt.Sprintf("sub%d: record not applied", s)
 		}
 		var st Status
-		simDecode(w.state[BucketStatus][simID(s)], &st)
+		simDecode(w.buckets[BucketStatus].state[simID(s)], &st)
 		if state, _ := sb.verdict(); st.State != state || st.Revision != sb.applied {
 			return fmt.Sprintf("sub%d: status %s of revision %d, is %s of %d", s, st.State, st.Revision, state, sb.applied)
 		}
@@ -136,7 +136,7 @@ func (w *simWorld) idle() string {
 			return fmt.Sprintf("sub%d not live: mode %d %+v breaker %v", s, sb.mode, sb.reader, sb.breaker)
 		}
 		if owed != "" {
-			return fmt.Sprintf("sub%d is live, but %s = %s stays", s, owed, w.state[BucketOwed][owed])
+			return fmt.Sprintf("sub%d is live, but %s = %s stays", s, owed, w.buckets[BucketOwed].state[owed])
 		}
 		if len(sb.lanes) > 0 || sb.inFlight != 0 || sb.held != 0 {
 			return fmt.Sprintf("sub%d: %d lanes, %d in flight, %d held", s, len(sb.lanes), sb.inFlight, sb.held)

@@ -116,9 +116,7 @@ type simWorld struct {
 	skew     time.Duration
 	ops      [][]*simOp
 	kvRev    uint64
-	state    [2]map[string][]byte
-	fence    [2]uint64
-	writeID  map[string]bool
+	buckets  [2]*simBucket
 	cons     []*simConsumer
 	lease    LeaseEntry
 	leaseRev uint64
@@ -299,6 +297,7 @@ type simTerm struct {
 	watching  bool
 	matched   []func()
 	cuts      map[*attempt]time.Duration
+	fences    [2]int                   // as the term knows them
 	touched   map[uint64]time.Duration // when a delivery of an event was first seen to be settled
 }
 
@@ -590,29 +589,23 @@ func (t *simTerm) ack(done func(error)) {
 
 func (t *simTerm) confirm(done func(error)) { t.ack(done) }
 
-func (t *simTerm) fence(epoch uint64, done func(error)) {
-	t.request("fences", func() error {
-		for b := range t.w.fence {
-			if t.w.fence[b] > epoch {
-				return ErrDeposed
-			}
-			t.w.fence[b] = epoch
-		}
-		return nil
-	}, done)
-}
-
 func (t *simTerm) load(done func(*loaded, error)) {
 	w := t.w
 	w.release(0.5)
+	made := [2]int64{w.buckets[0].created, w.buckets[1].created}
 	l := &loaded{status: map[string]Status{}, marks: map[string]Mark{}, lanes: map[string]map[string]LaneEntry{}}
 	t.request("load", func() error {
-		for key, v := range w.state[BucketStatus] {
+		for b, x := range w.buckets {
+			if x.gone || x.created != made[b] || x.fence != t.fences[b] {
+				return ErrLost
+			}
+		}
+		for key, v := range w.buckets[BucketStatus].state {
 			var s Status
 			simDecode(v, &s)
 			l.status[key] = s
 		}
-		for key, v := range w.state[BucketOwed] {
+		for key, v := range w.buckets[BucketOwed].state {
 			if id, token, ok := strings.Cut(key, "."); ok {
 				var e LaneEntry
 				simDecode(v, &e)
@@ -634,34 +627,6 @@ func simDecode(b []byte, v any) {
 	if err := json.Unmarshal(b, v); err != nil {
 		panic(err)
 	}
-}
-
-func (t *simTerm) write(x Write, done func(error)) {
-	w := t.w
-	if w.mutant == "NewWriteIDs" {
-		x.ID += fmt.Sprint(w.n)
-	}
-	t.request(fmt.Sprintf("%s = %s", x.Key, x.Value), func() error {
-		lane := x.Bucket == BucketOwed && strings.Contains(x.Key, ".") && x.Value != nil
-		if w.writeID[x.ID] {
-			return nil
-		}
-		if w.now < w.ledgerDown && x.Bucket == BucketOwed || w.now < w.ledgerFull && lane {
-			return ErrRefused
-		}
-		if w.fence[x.Bucket] != t.epoch && w.mutant != "NoFence" {
-			w.stats["fenced"]++
-			return ErrDeposed
-		}
-		w.writeID[x.ID] = true
-		if x.Value == nil {
-			delete(w.state[x.Bucket], x.Key)
-		} else {
-			w.state[x.Bucket][x.Key] = x.Value
-		}
-		w.log("   e%d %s = %s", t.epoch, x.Key, x.Value)
-		return nil
-	}, done)
 }
 
 func (t *simTerm) lease(e LeaseEntry, expect uint64, id string, done func(uint64, error)) {
@@ -1145,7 +1110,7 @@ func (w *simWorld) redrive(t *simTerm) {
 
 func simulate(seed uint64, mutant string, trace bool) *simWorld {
 	w := &simWorld{r: rand.New(rand.NewPCG(seed, 7)), trace: trace, mutant: mutant,
-		state: [2]map[string][]byte{{}, {}}, writeID: map[string]bool{}, leaseIDs: map[string]uint64{},
+		buckets: [2]*simBucket{newSimBucket(1), newSimBucket(1)}, leaseIDs: map[string]uint64{},
 		cut: map[simDead]time.Duration{}, dead: map[simDead]uint64{}, filtered: map[simDead]bool{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
 		epochEnd: map[uint64]simEnd{}, flushAt: map[uint64]time.Duration{}, poison: map[[2]int]int{}, stats: map[string]int{}}
 	w.window, w.deliveries = 4+w.r.IntN(13), 3+w.r.IntN(14)

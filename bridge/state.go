@@ -136,6 +136,9 @@ type LeaseEntry struct {
 	Beat    uint64 `json:"beat,omitempty"`    // counts the writes of the term: no two revisions are equal
 	Leading bool   `json:"leading,omitempty"` // the take-over is done
 
+	Buckets *Buckets `json:"buckets,omitempty"`
+	Applied *Applied `json:"applied,omitempty"`
+
 	Length string `json:"length"` // how long the lease holds, for people and stand-bys
 
 	// Deliveries of events up to here carry the ids of builds before R11 (ids.go);

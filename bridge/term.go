@@ -196,6 +196,7 @@ func (t *term) publishCondition() {
 			break
 		}
 	}
+	cond.Reasons = append(cond.Reasons, c.stateReasons()...)
 	if n := len(c.unstored); n > 0 {
 		cond.Reasons = append(cond.Reasons, fmt.Sprintf("dead letters cannot be stored: %d orders wait for it", n))
 	}
@@ -350,9 +351,23 @@ func (t *term) confirm(done func(error)) {
 	})
 }
 
-func (t *term) fence(epoch uint64, done func(error)) {
+func (t *term) fence(b Bucket, epoch uint64, term string, done func(Made, error)) {
 	t.do(func(ctx context.Context) func() {
-		err := t.b.o.Ledger.Fence(ctx, epoch)
+		made, err := t.b.o.Ledger.Fence(ctx, b, epoch, term)
+		return func() { done(made, err) }
+	})
+}
+
+func (t *term) seal(b Bucket, done func(error)) {
+	t.do(func(ctx context.Context) func() {
+		err := t.b.o.Ledger.Seal(ctx, b)
+		return func() { done(err) }
+	})
+}
+
+func (t *term) checkBucket(b Bucket, done func(error)) {
+	t.do(func(ctx context.Context) func() {
+		err := t.b.o.Ledger.Check(ctx, b)
 		return func() { done(err) }
 	})
 }

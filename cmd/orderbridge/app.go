@@ -162,7 +162,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 				Window: a.cfg.Window, Recent: recent, Logger: a.log})
 		},
 		Source:      source,
-		Ledger:      store.NewLedger(a.js, a.names),
+		Ledger:      store.NewLedger(a.js, a.names, store.NewMaker(a.js, storeOptions(a.cfg, a.log))),
 		Lease:       a.newLease(a.js),
 		Traces:      func(ctx context.Context) (bridge.Traces, error) { return store.Traces(ctx, a.js, a.names) },
 		Records:     a.records,

@@ -56,7 +56,7 @@ func purgeStream(names ...string) meddling {
 func anew(bucket string) meddling {
 	return func(t *testing.T, js jetstream.JetStream) {
 		t.Helper()
-		dropStream("KV_" + bucket)(t, js)
+		dropStream("KV_"+bucket)(t, js)
 		if _, err := js.CreateKeyValue(within(t, 10*time.Second), jetstream.KeyValueConfig{Bucket: bucket}); err != nil {
 			t.Logf("bucket %s: the bridge was faster: %v", bucket, err)
 		}

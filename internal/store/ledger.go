@@ -17,10 +17,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/errgroup"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/msgget"
 )
 
 const (
@@ -55,6 +53,7 @@ const (
 // Ledger implements bridge.Ledger on the two state buckets (R4).
 type Ledger struct {
 	js      jetstream.JetStream
+	make    Maker
 	buckets [2]*stateBucket
 }
 
@@ -69,6 +68,11 @@ type stateBucket struct {
 	present   map[string]struct{} // keys that hold a value, or may
 	used, max int64               // bytes, as of checked plus what was written since
 	checked   time.Time
+	created   int64
+	epoch     uint64 // of the own fences
+	term      string
+	sealed    bool
+	writes    ownWrites
 
 	ttl atomic.Bool // markers may carry a TTL
 }
@@ -79,87 +83,22 @@ type fence struct {
 	seq  uint64 // 0: not written by us; guarded by turn
 }
 
-// NewLedger uses the buckets of n; Ensure has made them.
-func NewLedger(js jetstream.JetStream, n Names) *Ledger {
-	l := &Ledger{js: js}
+// NewLedger uses the buckets of n; Ensure has made them. One that somebody
+// deletes is made again by make when it is fenced.
+func NewLedger(js jetstream.JetStream, n Names, make Maker) *Ledger {
+	l := &Ledger{js: js, make: make}
 	for b, name := range map[bridge.Bucket]string{bridge.BucketStatus: n.Status, bridge.BucketOwed: n.Owed} {
-		s := &stateBucket{name: name, present: map[string]struct{}{}}
-		for i := range s.fences {
-			s.fences[i].turn = make(chan struct{}, 1)
-		}
-		l.buckets[b] = s
+		l.buckets[b] = newStateBucket(name)
 	}
 	return l
 }
 
-// Fence writes the epoch to every fence key, each by compare-and-set on its own
-// last revision, so that an older epoch can never come out above a newer one.
-// It may be repeated with the same epoch.
-func (l *Ledger) Fence(ctx context.Context, epoch uint64) error {
-	for _, b := range l.buckets {
-		if err := l.measure(ctx, b); err != nil {
-			return err
-		}
+func newStateBucket(name string) *stateBucket {
+	s := &stateBucket{name: name, present: map[string]struct{}{}}
+	for i := range s.fences {
+		s.fences[i].turn = make(chan struct{}, 1)
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	for _, b := range l.buckets {
-		for i := range b.fences {
-			g.Go(func() error {
-				f := &b.fences[i]
-				if err := f.take(ctx); err != nil {
-					return err
-				}
-				defer f.release()
-				seq, err := l.fence(ctx, b.name, fenceKey(i), epoch)
-				if err != nil {
-					return fmt.Errorf("fence %d of bucket %q: %w", i, b.name, err)
-				}
-				f.seq = seq
-				return nil
-			})
-		}
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	for _, b := range l.buckets {
-		b.last = 0
-		for i := range b.fences {
-			b.last = max(b.last, b.fences[i].seq)
-		}
-	}
-	return nil
-}
-
-func (l *Ledger) fence(ctx context.Context, bucket, key string, epoch uint64) (uint64, error) {
-	value := []byte(strconv.FormatUint(epoch, 10))
-	for {
-		var rev uint64
-		switch m, err := msgget.Last(ctx, l.js, bucketStream(bucket), bucketSubject(bucket, key)); {
-		case errors.Is(err, bridge.ErrNotFound):
-		case err != nil:
-			return 0, err
-		default:
-			rev = m.Seq
-			held, err := strconv.ParseUint(string(m.Data), 10, 64)
-			if err == nil && held > epoch {
-				return 0, bridge.ErrDeposed
-			}
-			if err == nil && held == epoch {
-				return rev, nil // an earlier call of ours, whose answer was lost
-			}
-		}
-		ack, err := l.js.Publish(ctx, writeSubject(l.js, bucket, key), value, jetstream.WithExpectLastSequencePerSubject(rev))
-		if err == nil {
-			return ack.Sequence, nil
-		}
-		if code := errorCode(err); code != codeWrongLastSequence && code != codeBusy {
-			return 0, err
-		}
-		if err := pause(ctx); err != nil {
-			return 0, err
-		}
-	}
+	return s
 }
 
 // Load reads the bucket through the highest of the own fences: a consumer on a
@@ -171,6 +110,9 @@ func (l *Ledger) Load(ctx context.Context, b bridge.Bucket, fn func(key string, 
 	}
 	entries, err := l.read(ctx, s)
 	if err != nil {
+		if lost := l.Check(ctx, b); errors.Is(lost, bridge.ErrLost) {
+			err = lost
+		}
 		return fmt.Errorf("load bucket %q: %w", s.name, err)
 	}
 	s.mu.Lock()
@@ -245,17 +187,23 @@ func (l *Ledger) Write(ctx context.Context, w bridge.Write) error {
 		return err
 	}
 	for {
-		err := l.publish(ctx, s, w, f.seq, fenceKey(i))
+		s.sending(w.ID)
+		seq, err := l.publish(ctx, s, w, f.seq, fenceKey(i))
+		s.answered(w.ID, seq, err == nil || refused(err))
 		switch code := errorCode(err); {
 		case err == nil:
 			s.written(w)
 			return nil
+		case noStream(err):
+			return fmt.Errorf("write key %q of bucket %q: %w", w.Key, s.name, l.gone(ctx, s, err))
 		case code == codeBusy || code == codeDuplicateInProcess:
 			if err := pause(ctx); err != nil {
 				return err
 			}
 		case code == codeWrongLastSequence:
-			return fmt.Errorf("write key %q of bucket %q: %w", w.Key, s.name, bridge.ErrDeposed)
+			if err := l.judge(ctx, s, i, f); err != nil {
+				return fmt.Errorf("write key %q of bucket %q: %w", w.Key, s.name, err)
+			}
 		case refused(err):
 			s.refused(w, added)
 			return fmt.Errorf("write key %q of bucket %q: %w: %w", w.Key, s.name, bridge.ErrRefused, err)
@@ -265,7 +213,7 @@ func (l *Ledger) Write(ctx context.Context, w bridge.Write) error {
 	}
 }
 
-func (l *Ledger) publish(ctx context.Context, s *stateBucket, w bridge.Write, fenceSeq uint64, fence string) error {
+func (l *Ledger) publish(ctx context.Context, s *stateBucket, w bridge.Write, fenceSeq uint64, fence string) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	m := &nats.Msg{Subject: writeSubject(l.js, s.name, w.Key), Data: w.Value, Header: nats.Header{}}
@@ -275,9 +223,12 @@ func (l *Ledger) publish(ctx context.Context, s *stateBucket, w bridge.Write, fe
 			m.Header.Set("Nats-TTL", markerTTL)
 		}
 	}
-	_, err := l.js.PublishMsg(ctx, m, jetstream.WithMsgID(w.ID),
+	ack, err := l.js.PublishMsg(ctx, m, jetstream.WithMsgID(w.ID),
 		jetstream.WithExpectLastSequenceForSubject(fenceSeq, bucketSubject(s.name, fence)))
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
 }
 
 // admit keeps the last tenth of the bucket free of new lane entries. It tells

@@ -104,11 +104,20 @@ func TestEnsureFindings(t *testing.T) {
 
 func newLedger(t *testing.T, js jetstream.JetStream, n Names, epoch uint64) *Ledger {
 	t.Helper()
-	l := NewLedger(js, n)
-	if err := l.Fence(testContext(t), epoch); err != nil {
+	l := NewLedger(js, n, nil)
+	if err := fenceBoth(testContext(t), l, epoch); err != nil {
 		t.Fatal(err)
 	}
 	return l
+}
+
+func fenceBoth(ctx context.Context, l *Ledger, epoch uint64) error {
+	for _, b := range []bridge.Bucket{bridge.BucketStatus, bridge.BucketOwed} {
+		if _, err := l.Fence(ctx, b, epoch, fmt.Sprintf("term%d", epoch)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func load(t *testing.T, l *Ledger, b bridge.Bucket) map[string]string {
@@ -157,7 +166,7 @@ func TestLedgerWriteAndLoad(t *testing.T) {
 	if err := l.Write(ctx, bridge.Write{Bucket: bridge.BucketOwed, Key: "s8.lane", ID: "1:902"}); !errors.Is(err, bridge.ErrDeposed) {
 		t.Errorf("removal by a deposed writer: %v", err)
 	}
-	if err := l.Fence(ctx, 1); !errors.Is(err, bridge.ErrDeposed) {
+	if err := fenceBoth(ctx, l, 1); !errors.Is(err, bridge.ErrDeposed) {
 		t.Errorf("an older epoch fences: %v", err)
 	}
 	if got := load(t, newLedger(t, js, n, 3), bridge.BucketOwed); got["s8.lane"] != "v" {
@@ -168,7 +177,7 @@ func TestLedgerWriteAndLoad(t *testing.T) {
 func TestLedgerNeedsFence(t *testing.T) {
 	t.Parallel()
 	js := testbus.Start(t).JetStream()
-	l := NewLedger(js, ensure(t, js, Options{}))
+	l := NewLedger(js, ensure(t, js, Options{}), nil)
 	if err := l.Write(testContext(t), bridge.Write{Bucket: bridge.BucketOwed, Key: "s", Value: []byte("v"), ID: "1:1"}); err == nil {
 		t.Error("written without a fence")
 	}
@@ -183,14 +192,14 @@ func TestLedgerFenceRace(t *testing.T) {
 	b := testbus.Start(t)
 	n := ensure(t, b.JetStream(), Options{})
 	for round := range uint64(10) {
-		older, newer := NewLedger(b.JetStream(), n), NewLedger(b.JetStream(), n)
+		older, newer := NewLedger(b.JetStream(), n, nil), NewLedger(b.JetStream(), n, nil)
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := older.Fence(testContext(t), 2*round+1); err != nil && !errors.Is(err, bridge.ErrDeposed) {
+			if err := fenceBoth(testContext(t), older, 2*round+1); err != nil && !errors.Is(err, bridge.ErrDeposed) {
 				t.Error(err)
 			}
 		})
-		if err := newer.Fence(testContext(t), 2*round+2); err != nil {
+		if err := fenceBoth(testContext(t), newer, 2*round+2); err != nil {
 			t.Fatal(err)
 		}
 		wg.Wait()

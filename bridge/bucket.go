@@ -1,0 +1,356 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// R16, state buckets. A bucket that somebody deletes, makes anew or purges under
+// a leader deposes nobody: it is made, fenced and filled again with all that the
+// leader has in memory, at once. Only when every entry is confirmed is the bucket
+// sealed, and named by its creation in the lease: so a successor knows whether
+// what it finds is all that was there, or what somebody has left of it.
+
+// Buckets names, by their creation, the state buckets that hold all that they
+// should; 0: it does not at present.
+type Buckets struct {
+	Status int64 `json:"status"`
+	Owed   int64 `json:"owed"`
+}
+
+func (n *Buckets) of(b Bucket) int64 {
+	switch {
+	case n == nil:
+		return 0
+	case b == BucketStatus:
+		return n.Status
+	}
+	return n.Owed
+}
+
+// bucketState is what the leader knows of one state bucket.
+type bucketState struct {
+	made    Made
+	named   int64 // in the lease
+	lost    bool  // at the take-over: what is there is not all that was there
+	fencing bool  // gone while we lead: it is being made and fenced
+	filling *filling
+	round   int // how often it was fenced: what an earlier bucket confirmed does not count
+	held    []func()
+	checked bool // a check is under way
+	again   time.Duration
+}
+
+// errStateGone ends a term whose take-over has met a bucket that vanished under it.
+var errStateGone = errors.New("a state bucket vanished during the take-over")
+
+// tellState adds to a lease entry what it says of the bridge's own state.
+func (c *core) tellState(e *LeaseEntry) {
+	e.Buckets = &Buckets{Status: c.buckets[BucketStatus].named, Owed: c.buckets[BucketOwed].named}
+}
+
+// found judges, at the take-over, whether a bucket is the one that the
+// predecessor filled. The first build named and sealed none: then the fences
+// say whether it was purged.
+func (c *core) found(b Bucket, made Made) {
+	x := &c.buckets[b]
+	x.made = made
+	switch named := c.old.Buckets.of(b); {
+	case c.old.Buckets == nil:
+		x.lost = made.Unfenced && !c.fresh
+	case named != made.Created || !made.Sealed:
+		x.lost = true
+	default:
+		x.named = named
+	}
+}
+
+// sealAll names the buckets once the take-over is done: all that the rules ask
+// for is confirmed by then.
+func (c *core) sealAll() {
+	for b := range c.buckets {
+		if c.buckets[b].named == 0 {
+			c.seal(Bucket(b))
+		}
+	}
+	c.after(c.Watch, c.checkBuckets)
+}
+
+func (c *core) seal(b Bucket) {
+	x := &c.buckets[b]
+	round := x.round
+	c.out.seal(b, func(err error) {
+		switch {
+		case c.dead || x.round != round || x.fencing:
+		case errors.Is(err, ErrDeposed):
+			c.end(fmt.Errorf("seal bucket %s: %w", b, err))
+		case errors.Is(err, ErrLost):
+			c.bucketLost(b)
+		case err != nil:
+			c.complain("a state bucket cannot be sealed yet", b.String(), "bucket", b.String(), "error", err)
+			c.after(c.Busy, func() {
+				if x.round == round && !x.fencing {
+					c.seal(b)
+				}
+			})
+		default:
+			x.named, x.lost = x.made.Created, false
+		}
+	})
+}
+
+// checkBuckets looks whether the buckets are still there though nothing is written.
+func (c *core) checkBuckets() {
+	c.after(c.Watch, c.checkBuckets)
+	for b := range c.buckets {
+		c.checkBucket(Bucket(b))
+	}
+}
+
+func (c *core) checkBucket(b Bucket) {
+	x := &c.buckets[b]
+	if x.checked || x.fencing {
+		return
+	}
+	x.checked = true
+	round := x.round
+	c.out.checkBucket(b, func(err error) {
+		x.checked = false
+		switch {
+		case c.dead || x.round != round || x.fencing:
+		case errors.Is(err, ErrLost):
+			c.bucketLost(b)
+		case errors.Is(err, ErrMeddled) && x.filling == nil && c.out.boot() >= x.again:
+			x.again = c.out.boot() + 15*c.Watch
+			text := fmt.Sprintf("somebody has changed or removed entries of the bucket %s: all of it is written again, as the leader knows it", b)
+			c.out.log(logWarn, text, "bucket", b.String())
+			c.raiseState(text)
+			c.fill(b, func() {})
+		}
+	})
+}
+
+// bucketLost begins again with a bucket that is gone or another one.
+func (c *core) bucketLost(b Bucket) {
+	x := &c.buckets[b]
+	switch {
+	case c.dead || x.fencing:
+		return
+	case !c.opened:
+		c.end(fmt.Errorf("bucket %s: %w", b, errStateGone))
+		return
+	}
+	text := fmt.Sprintf("the bucket %s was deleted, made anew or purged by somebody while the bridge runs: it is made and filled again from memory, nothing is lost as long as the leader lives", b)
+	c.out.log(logWarn, text, "bucket", b.String())
+	c.raiseState(text)
+	x.fencing, x.named, x.filling = true, 0, nil
+	c.refence(b)
+}
+
+func (c *core) refence(b Bucket) {
+	x := &c.buckets[b]
+	c.out.fence(b, c.epoch, c.term, func(made Made, err error) {
+		switch {
+		case c.dead:
+		case errors.Is(err, ErrDeposed):
+			c.end(fmt.Errorf("fence bucket %s: %w", b, err))
+		case err != nil:
+			c.complain("a state bucket cannot be made again yet", b.String(), "bucket", b.String(), "error", err)
+			c.after(c.Busy, func() { c.refence(b) })
+		default:
+			x.made, x.fencing = made, false
+			x.round++
+			held := x.held
+			x.held = nil
+			for _, again := range held {
+				again()
+			}
+			c.fill(b, func() {
+				c.out.log(logInfo, "the bucket holds everything again", "bucket", b.String())
+				c.seal(b)
+			})
+		}
+	})
+}
+
+// awaitFence holds a write back while its bucket is made again.
+func (c *core) awaitFence(b Bucket, again func()) bool {
+	x := &c.buckets[b]
+	if x.fencing {
+		x.held = append(x.held, again)
+	}
+	return x.fencing
+}
+
+// mending tells whether a bucket lacks what it should hold.
+func (c *core) mending() bool {
+	return slices.ContainsFunc(c.buckets[:], func(x bucketState) bool { return x.fencing || x.filling != nil })
+}
+
+// ---- all that the leader has in memory
+
+// filling writes every entry of a bucket, a bounded number at a time.
+type filling struct {
+	c    *core
+	b    Bucket
+	subs []*sub
+	out  int // not confirmed
+	then func()
+}
+
+func (c *core) fill(b Bucket, then func()) {
+	f := &filling{c: c, b: b, then: then}
+	f.subs = c.which(func(s *sub) bool {
+		return b == BucketStatus || s.reader != nil || s.liveMark > 0 || len(s.lanes) > 0
+	})
+	c.buckets[b].filling = f
+	f.more()
+}
+
+func (f *filling) more() {
+	x := &f.c.buckets[f.b]
+	for x.filling == f && len(f.subs) > 0 && f.out < f.c.Applying {
+		s := f.subs[0]
+		f.subs = f.subs[1:]
+		if s.dead {
+			continue
+		}
+		f.out++ // held until all of the subscription is asked for
+		if f.b == BucketStatus {
+			s.rewriteStatus(f)
+		} else {
+			s.rewriteDebts(f)
+		}
+		f.out--
+	}
+	if x.filling == f && len(f.subs) == 0 && f.out == 0 {
+		x.filling = nil
+		f.then()
+	}
+}
+
+// await goes on when what is wanted under the key is confirmed.
+func (f *filling) await(key string) {
+	k := f.c.keys[key]
+	if k == nil {
+		return
+	}
+	f.out++
+	k.then = append(k.then, func(any) {
+		f.out--
+		f.more()
+	})
+}
+
+// rewriteStatus: one that is being applied writes its status at the end, after
+// its mark (R12).
+func (s *sub) rewriteStatus(f *filling) {
+	key := writerKey(BucketStatus, s.id)
+	if s.applied > 0 && !s.busy && f.c.keys[key] == nil {
+		f.c.put(BucketStatus, s.id, s.statusEntry(s.applied, s.bucket), nil)
+	}
+	f.await(key)
+}
+
+func (s *sub) rewriteDebts(f *filling) {
+	c := f.c
+	switch {
+	case c.keys[s.id] != nil || s.mode == going: // on its way
+	case s.reader != nil:
+		s.writeMark(nil)
+	case s.liveMark > 0:
+		c.put(BucketOwed, s.id, &Mark{Generation: s.gen, Live: s.liveMark}, nil)
+	}
+	f.await(s.id)
+	for _, token := range sorted(s.lanes) {
+		ln := s.lanes[token]
+		if ln == nil || !ln.held {
+			continue
+		}
+		key := ln.ledgerKey()
+		switch {
+		case c.keys[key] != nil: // on its way
+		case len(ln.q) == 0:
+			c.put(BucketOwed, key, &LaneEntry{Generation: s.gen, Key: ln.key, UpTo: s.loadedMax[token]}, nil)
+		default:
+			ln.write()
+		}
+		f.await(key)
+	}
+}
+
+// stateReasons are why a leader is not ready.
+func (c *core) stateReasons() (reasons []string) {
+	for b := range c.buckets {
+		if x := &c.buckets[b]; x.fencing || x.filling != nil && x.named == 0 {
+			reasons = append(reasons, fmt.Sprintf("the bucket %s was deleted, made anew or purged: it is being made and filled again", Bucket(b)))
+		}
+	}
+	return reasons
+}
+
+// ---- what a take-over finds
+
+// standsStill gives a subscription that is deactivated, deleted or invalid and
+// whose mark is lost a new one: it owes nothing up to the position and, unless it
+// is only invalid, nothing above. Without one it would be taken for live.
+func (c *core) standsStill(s *sub) {
+	if s.mode != live || s.active && s.valid {
+		return
+	}
+	reason := reasonDeactivated
+	switch {
+	case !s.deletedAt.IsZero():
+		reason = reasonDeleted
+	case s.active:
+		reason = reasonInvalid
+	}
+	position := c.position()
+	r := s.startReading(max(position+1, s.liveFrom), reason)
+	s.mode, s.fromLoad, s.liveMark = reading, false, 0
+	delete(c.liveMarks, s)
+	if !s.active {
+		r.until = r.from - 1
+	}
+	s.confirmBeforeOpen()
+}
+
+// confirmBeforeOpen writes the mark; the feed opens only when it is confirmed.
+func (s *sub) confirmBeforeOpen() {
+	c := s.core
+	s.busy = true
+	c.applying++
+	s.writeMark(func() {
+		s.done()
+		c.applySoon(s)
+		s.kick()
+	})
+}
+
+// tellLost says what the buckets have lost while nobody led.
+func (c *core) tellLost(l *loaded) {
+	if c.buckets[BucketStatus].lost && (len(l.marks) > 0 || len(l.lanes) > 0 || c.old.Applied != nil) {
+		text := "the bucket " + BucketStatus.String() + " was deleted or purged while no bridge ran: the records are taken as their history and the lease tell them"
+		c.out.log(logWarn, text)
+		c.raiseState(text)
+	}
+	if !c.buckets[BucketOwed].lost || len(l.status) == 0 {
+		return
+	}
+	var owed []string
+	for _, id := range sorted(l.status) {
+		switch l.status[id].State {
+		case StateRetrying, StateReading, StateSuspended:
+			owed = append(owed, id)
+		}
+	}
+	text := fmt.Sprintf("the bucket %s was deleted or purged while no bridge ran: what only it told is lost, that is the orders that waited in it and how far subscriptions had read; %d subscriptions were retrying, reading or suspended", BucketOwed, len(owed))
+	if n := min(len(owed), 20); n > 0 {
+		text += fmt.Sprintf(" (%s)", strings.Join(owed[:n], ", "))
+	}
+	c.out.log(logError, text)
+	c.raiseState(text)
+}

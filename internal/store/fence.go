@@ -1,0 +1,307 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
+)
+
+// A state bucket is fenced by its leader: each of 64 keys holds the epoch, in a
+// header the term, and each write expects the sequence of one of them. One more
+// key, the seal, says that the bucket holds all that it should: it is written
+// last, so that a bucket that was purged or made anew and not yet filled again
+// lacks it (R16).
+
+const (
+	sealKey    = fencePrefix + "complete"
+	termHeader = "Orderbridge-Term"
+)
+
+// Fence writes the epoch to every fence key, each by compare-and-set on its own
+// last revision, so that an older epoch can never come out above a newer one.
+// It may be repeated with the same epoch and term.
+func (l *Ledger) Fence(ctx context.Context, b bridge.Bucket, epoch uint64, term string) (bridge.Made, error) {
+	s := l.buckets[b]
+	made, err := l.fenceAll(ctx, s, epoch, term)
+	if err != nil {
+		return made, fmt.Errorf("fence bucket %q: %w", s.name, err)
+	}
+	return made, nil
+}
+
+func (l *Ledger) fenceAll(ctx context.Context, s *stateBucket, epoch uint64, term string) (made bridge.Made, err error) {
+	info, err := l.bucketThere(ctx, s)
+	if err != nil {
+		return made, err
+	}
+	made.Created = info.Created.UnixNano()
+	switch _, err := l.last(ctx, s, sealKey); {
+	case err == nil:
+		made.Sealed = true
+	case !errors.Is(err, bridge.ErrNotFound):
+		return made, err
+	}
+	if err := l.measure(ctx, s); err != nil {
+		return made, err
+	}
+	var unfenced [fences]bool
+	var last [fences]uint64
+	g, gctx := errgroup.WithContext(ctx)
+	for i := range s.fences {
+		g.Go(func() (err error) {
+			f := &s.fences[i]
+			if err := f.take(gctx); err != nil {
+				return err
+			}
+			defer f.release()
+			last[i], unfenced[i], err = l.fence(gctx, s, fenceKey(i), epoch, term)
+			if err != nil {
+				return fmt.Errorf("fence %d: %w", i, err)
+			}
+			f.seq = last[i]
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return made, err
+	}
+	after, err := msgget.Info(ctx, l.js, bucketStream(s.name))
+	if err != nil {
+		return made, err
+	}
+	if after.Created.UnixNano() != made.Created {
+		return made, errMadeAnew // once more
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = 0
+	for i := range last {
+		s.last = max(s.last, last[i])
+		made.Unfenced = made.Unfenced || unfenced[i]
+	}
+	s.created, s.epoch, s.term, s.sealed = made.Created, epoch, term, made.Sealed
+	s.writes.begin(max(s.last, after.State.LastSeq))
+	clear(s.present) // Load or the writes that follow say what is there
+	return made, nil
+}
+
+// bucketThere makes the bucket if it is gone.
+func (l *Ledger) bucketThere(ctx context.Context, s *stateBucket) (*jetstream.StreamInfo, error) {
+	info, err := msgget.Info(ctx, l.js, bucketStream(s.name))
+	if errors.Is(err, jetstream.ErrStreamNotFound) && l.make != nil {
+		if err := l.make(ctx, s.name); err != nil {
+			return nil, err
+		}
+		info, err = msgget.Info(ctx, l.js, bucketStream(s.name))
+	}
+	return info, err
+}
+
+func (l *Ledger) last(ctx context.Context, s *stateBucket, key string) (*bridge.Message, error) {
+	return msgget.Last(ctx, l.js, bucketStream(s.name), bucketSubject(s.name, key))
+}
+
+// fence writes one fence key and returns its sequence, and whether it was absent.
+func (l *Ledger) fence(ctx context.Context, s *stateBucket, key string, epoch uint64, term string) (seq uint64, absent bool, err error) {
+	m := &nats.Msg{Subject: bucketSubject(s.name, key), Data: []byte(strconv.FormatUint(epoch, 10)), Header: nats.Header{termHeader: {term}}}
+	for {
+		var rev uint64
+		switch was, err := l.last(ctx, s, key); {
+		case errors.Is(err, bridge.ErrNotFound):
+			absent = true
+		case err != nil:
+			return 0, false, err
+		default:
+			rev = was.Seq
+			switch own, newer := ownFence(was, epoch, term); {
+			case newer:
+				return 0, false, bridge.ErrDeposed
+			case own:
+				return rev, absent, nil // an earlier call of ours, whose answer was lost
+			}
+		}
+		ack, err := l.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(rev))
+		if err == nil {
+			return ack.Sequence, absent, nil
+		}
+		if code := errorCode(err); code != codeWrongLastSequence && code != codeBusy {
+			return 0, false, err
+		}
+		if err := pause(ctx); err != nil {
+			return 0, false, err
+		}
+	}
+}
+
+// ownFence tells whether a fence is our own, or of another leader that came
+// after us. One that cannot be read was written by a person, and counts for nothing.
+func ownFence(m *bridge.Message, epoch uint64, term string) (own, newer bool) {
+	held, err := strconv.ParseUint(string(m.Data), 10, 64)
+	if err != nil || held > maxTracedEpoch || isMarker(m.Header) {
+		return false, false
+	}
+	own = held == epoch && nats.Header(m.Header).Get(termHeader) == term
+	return own, held > epoch || held == epoch && !own
+}
+
+// judge says why a write was refused whose fence has another sequence than we
+// know; nil: by our own fence, whose new sequence is known now.
+func (l *Ledger) judge(ctx context.Context, s *stateBucket, i int, f *fence) error {
+	m, err := l.last(ctx, s, fenceKey(i))
+	switch {
+	case errors.Is(err, bridge.ErrNotFound), errorCode(err) == codeStreamNotFound:
+		return bridge.ErrLost
+	case err != nil:
+		return err
+	}
+	s.mu.Lock()
+	epoch, term := s.epoch, s.term
+	s.mu.Unlock()
+	switch own, newer := ownFence(m, epoch, term); {
+	case newer:
+		return bridge.ErrDeposed
+	case !own: // an older one: somebody has put back a bucket of former days
+		return bridge.ErrLost
+	}
+	f.seq = m.Seq
+	return pause(ctx)
+}
+
+// noStream: nobody has taken the write, so there may be no bucket any more.
+func noStream(err error) bool {
+	return errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) || errorCode(err) == codeStreamNotFound
+}
+
+// gone tells a bucket that was deleted from one that has no leader just now.
+func (l *Ledger) gone(ctx context.Context, s *stateBucket, cause error) error {
+	if _, err := msgget.Info(ctx, l.js, bucketStream(s.name)); errors.Is(err, jetstream.ErrStreamNotFound) {
+		return bridge.ErrLost
+	}
+	return cause
+}
+
+// Seal implements bridge.Ledger.
+func (l *Ledger) Seal(ctx context.Context, b bridge.Bucket) error {
+	s := l.buckets[b]
+	f := &s.fences[0]
+	if err := f.take(ctx); err != nil {
+		return err
+	}
+	defer f.release()
+	s.mu.Lock()
+	term := s.term
+	s.mu.Unlock()
+	s.sending(sealKey)
+	seq, err := l.publish(ctx, s, bridge.Write{Key: sealKey, Value: []byte(term), ID: term + ":seal:" + strconv.FormatUint(s.last, 10)}, f.seq, fenceKey(0))
+	s.answered(sealKey, seq, err == nil)
+	switch {
+	case err == nil:
+		s.mu.Lock()
+		s.sealed = true
+		s.mu.Unlock()
+		return nil
+	case noStream(err):
+		err = l.gone(ctx, s, err)
+	case errorCode(err) == codeWrongLastSequence:
+		if err = l.judge(ctx, s, 0, f); err == nil {
+			err = errors.New("refused by the own fence: once more")
+		}
+	}
+	return fmt.Errorf("seal bucket %q: %w", s.name, err)
+}
+
+// Check implements bridge.Ledger.
+func (l *Ledger) Check(ctx context.Context, b bridge.Bucket) error {
+	s := l.buckets[b]
+	s.mu.Lock()
+	created, key, quiet := s.created, fenceKey(0), s.writes.quiet()
+	if s.sealed {
+		key = sealKey
+	}
+	s.mu.Unlock()
+	info, err := msgget.Info(ctx, l.js, bucketStream(s.name))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = bridge.ErrLost
+	}
+	if err == nil && info.Created.UnixNano() != created {
+		err = bridge.ErrLost
+	}
+	if err == nil {
+		if _, err = l.last(ctx, s, key); errors.Is(err, bridge.ErrNotFound) {
+			err = bridge.ErrLost
+		}
+	}
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		keys := len(s.present) + fences
+		if s.sealed {
+			keys++
+		}
+		if s.writes.foreign(quiet, info.State.LastSeq) || s.writes.quiet() == quiet && quiet != 0 && info.State.NumSubjects < uint64(keys) {
+			err = bridge.ErrMeddled
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("bucket %q: %w", s.name, err)
+	}
+	return nil
+}
+
+// ownWrites knows how far the leader's own writes have brought a bucket, so that
+// those of somebody else show. Guarded by the bucket's mutex.
+type ownWrites struct {
+	top    uint64              // highest sequence of a write of ours
+	under  int                 // under way
+	sent   uint64              // so far
+	unsure map[string]struct{} // ids of writes whose outcome is not known
+}
+
+func (o *ownWrites) begin(top uint64) { *o = ownWrites{top: top, under: o.under, sent: o.sent + 1} }
+
+// quiet is a number that stays the same as long as nothing is written; 0: something is.
+func (o *ownWrites) quiet() uint64 {
+	if o.under > 0 || len(o.unsure) > 0 {
+		return 0
+	}
+	return o.sent + 1
+}
+
+// foreign tells whether the last sequence of a bucket, asked for since quiet had
+// the given value, is none of ours. It is told once.
+func (o *ownWrites) foreign(quiet, last uint64) bool {
+	if quiet == 0 || o.quiet() != quiet || last <= o.top {
+		return false
+	}
+	o.top = last
+	return true
+}
+
+func (s *stateBucket) sending(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writes.under++
+	s.writes.sent++
+	if s.writes.unsure == nil {
+		s.writes.unsure = map[string]struct{}{}
+	}
+	s.writes.unsure[id] = struct{}{}
+}
+
+func (s *stateBucket) answered(id string, seq uint64, definite bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writes.under--
+	s.writes.top = max(s.writes.top, seq)
+	if definite {
+		delete(s.writes.unsure, id)
+	}
+}
