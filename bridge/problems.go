@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"hash/fnv"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -81,19 +80,6 @@ func quote(s string) string {
 		}
 	}
 	return strconv.Quote(s)
-}
-
-// nearest returns the known name with the fewest edits to name.
-func nearest(name string, known []string) string {
-	if r := []rune(name); len(r) > 64 {
-		name = string(r[:64])
-	}
-	return slices.MinFunc(known, func(a, b string) int {
-		if d := Edits(name, a) - Edits(name, b); d != 0 {
-			return d
-		}
-		return strings.Compare(a, b)
-	})
 }
 
 // Edits is the Levenshtein distance, letter case apart.

@@ -291,8 +291,7 @@ func (r *recordReader) object(prefix string, v gjson.Result, members map[string]
 		read, known := members[name]
 		switch {
 		case !known:
-			r.fail(prefix+strings.Trim(quote(name), `"`), "is unknown; the nearest known member is %s",
-				quote(prefix+nearest(name, slices.Sorted(maps.Keys(members)))))
+			r.fail(prefix+strings.Trim(quote(name), `"`), "is unknown; %s", meant(prefix, name, slices.Sorted(maps.Keys(members))))
 		case slices.Contains(seen, name):
 			r.fail(field, "is given more than once; keep one")
 		case v.Type == gjson.Null:
@@ -327,7 +326,7 @@ func (r *recordReader) is(field string, v gjson.Result, want string) bool {
 	if kind == want {
 		return true
 	}
-	r.fail(field, "must be %s, is %s", want, kind)
+	r.fail(field, "must be %s, is %s%s", want, kind, asIn(field, v, want))
 	return false
 }
 

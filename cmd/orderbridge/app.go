@@ -154,7 +154,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		return nil, err
 	}
 	holder, successor := a.holder()
-	parse := a.parse(info.Config.Subjects)
+	parse := a.parse(info.Config)
 	a.parseAs = parse
 	b, err := bridge.New(bridge.Options{
 		Feed: func() (bridge.Feed, error) {
@@ -286,13 +286,15 @@ func (a *app) newWebhook() (*publishers.Webhook, error) {
 }
 
 // parse reads records under the operator's policy and warns of subjects that
-// the stream does not carry, and of secrets and files that are not there.
-func (a *app) parse(subjects []string) func(string, []byte) (*bridge.Subscription, bridge.Problems) {
+// the stream does not carry, of schedules that last longer than it keeps events,
+// and of secrets and files that are not there.
+func (a *app) parse(source jetstream.StreamConfig) func(string, []byte) (*bridge.Subscription, bridge.Problems) {
 	policy := recordPolicy(a.cfg)
 	return func(id string, data []byte) (*bridge.Subscription, bridge.Problems) {
 		s, problems := bridge.ParseSubscription(id, data, policy)
 		if s != nil {
-			problems = append(problems, s.CheckSubjects(a.names.Stream, subjects)...)
+			problems = append(problems, s.CheckSubjects(a.names.Stream, source.Subjects)...)
+			problems = append(problems, s.CheckMaxAge(a.names.Stream, source.MaxAge)...)
 			problems = append(problems, a.webhook.Check(s)...)
 			problems = append(problems, a.fileProblem(id)...)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
+	"orderbridge/bridge"
 	"orderbridge/config"
 	"orderbridge/internal/bus"
 	"orderbridge/internal/store"
@@ -109,6 +110,7 @@ func storeOptions(cfg *config.Config, log *slog.Logger) store.Options {
 		Subjects:      cfg.Subjects,
 		Subscriptions: cfg.SubscriptionsBucket,
 		Replicas:      cfg.Replicas,
+		RetrySpan:     bridge.DefaultRetrySpan(),
 		Logger:        log,
 	}
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
 	"orderbridge/internal/testbus"
@@ -71,4 +74,30 @@ func TestStartFromThatComesTooLate(t *testing.T) {
 	says("gone", false, record(e))
 	says("new", false, record(e, `"startFrom":"new"`))
 	says("all", true, record(e, `"startFrom":"all"`))
+}
+
+// A stream that keeps events for less time than the schedule lasts is told at
+// the start, and to each record that it concerns.
+func TestMaxAgeBelowTheRetrySchedule(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	ctx := within(t, 20*time.Second)
+	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders", "orders.>"}, MaxAge: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	e := receive(t, nil)
+	p := serving(t, bus.URL())
+	p.said(10*time.Second, `level=WARN msg="it keeps events for 1h[^\n]*the default retry schedule takes 30h21m`)
+	warned := func(s bridge.Status) bool {
+		return slices.ContainsFunc(s.Warnings, func(w bridge.Problem) bool {
+			return w.Field == "retry.schedule" && strings.Contains(w.Message, "the stream ORDERS keeps events for 1h only")
+		})
+	}
+	if s, _ := verdict(t, js, "long", put(t, js, "long", record(e)), bridge.StateActive); !warned(s) {
+		t.Errorf("warnings are %v", s.Warnings)
+	}
+	if s, _ := verdict(t, js, "short", put(t, js, "short", record(e, `"retry":{"schedule":["PT1M"]}`)), bridge.StateActive); warned(s) {
+		t.Errorf("warnings are %v", s.Warnings)
+	}
 }

@@ -190,7 +190,7 @@ func checkSource(info *jetstream.StreamInfo, o Options) []Finding {
 			strings.ToLower(c.Retention.String()), c.Name, c.Name, c.Name)
 	}
 	if c.MaxAge > 0 && o.RetrySpan > 0 && c.MaxAge < o.RetrySpan {
-		say(Warning, "it keeps events for %s, the default retry schedule takes %s: an endpoint that is down for longer loses what expires. Run `nats stream edit %s --max-age 7d`", c.MaxAge, o.RetrySpan, c.Name)
+		say(Warning, "it keeps events for %s, the default retry schedule takes %s: what an endpoint that is down for longer is still owed becomes dead letters. Run `nats stream edit %s --max-age 7d`", c.MaxAge, o.RetrySpan, c.Name)
 	}
 	if c.MaxMsgsPerSubject > 0 {
 		say(Warning, "it keeps only %d messages of each subject: older changes of an order vanish unseen while they wait. Run `nats stream edit %s --max-msgs-per-subject=-1`", c.MaxMsgsPerSubject, c.Name)
