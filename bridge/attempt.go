@@ -10,6 +10,9 @@ type attempt struct {
 	lane       *lane
 	item       *item
 	probe      bool
+	free       bool          // a probe before its time
+	nextProbe  time.Duration // of such a one: when the next is due
+	again      bool          // an earlier one of this delivery has failed
 	burial     bool
 	ended      bool
 	at         time.Duration
@@ -27,11 +30,11 @@ func (s *sub) offer(ln *lane) {
 	if s.dead || ln.ready || ln.run != nil || len(ln.q) == 0 {
 		return
 	}
-	if ln.next > s.core.out.boot() && !(s.breaker && s.probing()) {
+	if ln.next > s.core.out.boot() && !(s.failing() && s.probing()) {
 		return // its timer offers it again
 	}
 	ln.ready = true
-	s.ready = append(s.ready, ln)
+	s.ready.add(ln)
 	s.pump()
 }
 
@@ -49,14 +52,12 @@ func (s *sub) kick() {
 // pump starts attempts for ready lanes.
 func (s *sub) pump() {
 	c := s.core
-	for len(s.ready) > 0 && s.open() && s.inFlight < s.maxInFlight() && s.mayStart() {
+	for s.ready.any(s) && s.open() && s.inFlight < s.maxInFlight() && s.mayStart() {
 		if c.running >= c.MaxRunning {
 			c.blocked[s] = struct{}{}
 			return
 		}
-		ln := s.ready[0]
-		s.ready[0] = nil
-		s.ready = s.ready[1:]
+		ln := s.ready.take(s)
 		ln.ready = false
 		if len(ln.q) == 0 || ln.run != nil || s.lanes[ln.token] != ln {
 			continue
@@ -65,17 +66,11 @@ func (s *sub) pump() {
 			c.blocked[s] = struct{}{}
 			continue
 		}
-		probe := s.breaker
+		probe := s.failing()
 		if !probe && ln.next > c.out.boot() {
 			continue
 		}
-		if probe {
-			s.probeAt = noTime // until this one has ended
-		}
 		ln.start(probe)
-	}
-	if len(s.ready) == 0 {
-		s.ready = nil
 	}
 }
 
@@ -99,8 +94,8 @@ func (s *sub) open() bool {
 	if s.notBefore > now {
 		return false // its timer kicks it
 	}
-	if s.breaker {
-		return s.probing()
+	if s.failing() {
+		return s.probing() || s.freely()
 	}
 	return true
 }
@@ -108,7 +103,7 @@ func (s *sub) open() bool {
 func (s *sub) probing() bool { return s.probeAt <= s.core.out.boot() }
 
 func (s *sub) maxInFlight() int {
-	if s.breaker {
+	if s.failing() {
 		return s.inFlight + 1 // a probe goes beside what still runs
 	}
 	return s.rec.MaxInFlight
@@ -118,14 +113,20 @@ func (ln *lane) start(probe bool) {
 	s := ln.sub
 	c := s.core
 	it := ln.q[0]
-	a := &attempt{lane: ln, item: it, probe: probe, at: c.out.boot(), Seq: it.seq, known: it.ref(), top: c.top,
+	a := &attempt{lane: ln, item: it, at: c.out.boot(), Seq: it.seq, known: it.ref(), top: c.top,
 		Delivery: Delivery{Subscription: s.rec, Event: it.ev, Generation: s.gen, Attempt: ln.attempts + 1, Redrive: ln.redrive > 0, Former: c.former(it.seq)}}
 	a.DeadLetter = ln.redrive
 	ln.run = a
+	if probe {
+		s.beginProbe(a)
+	}
 	if s.pace != nil {
 		s.pace.started(c.out.boot())
 	}
 	s.inFlight++
+	if a.again = ln.suspect(); a.again {
+		s.retrying++
+	}
 	c.running++
 	c.runs.add(a)
 	if ln.attempts > 0 {
@@ -181,6 +182,9 @@ func (c *core) finished(a *attempt) {
 	a.ended = true
 	c.runs.remove(a)
 	a.lane.sub.inFlight--
+	if a.again {
+		a.lane.sub.retrying--
+	}
 	c.running--
 	a.lane.run = nil
 }
@@ -192,9 +196,10 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 	switch o.Verdict {
 	case Delivered:
 		c.figures.Delivered++
-		s.failures, s.probes = 0, 0
+		s.health().success(now)
+		ln.own, ln.failedAt = false, 0
 		ln.remove(it)
-		if s.breaker {
+		if s.failing() {
 			s.closeBreaker()
 		}
 		return
@@ -205,7 +210,7 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 			s.pace.unstarted(a.at)
 		}
 		ln.remove(it)
-		if a.probe && s.breaker {
+		if a.probe && s.failing() {
 			s.probeIn(0)
 		}
 		return
@@ -221,8 +226,7 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 	}
 	c.figures.Failed++
 	if a.probe {
-		s.probes++
-		s.probeIn(min(c.ProbeMin<<min(s.probes, 16), c.ProbeMax))
+		s.probeFailed(a)
 	}
 	if it.gone { // superseded, or no longer the lane's while it ran
 		return
@@ -230,11 +234,8 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 	if o.RetryAfter > 0 {
 		s.waitUntil(now + o.RetryAfter)
 	}
-	if o.EndpointFault {
-		s.failures++
-		if s.failures >= c.Failures && !s.breaker {
-			s.openBreaker(o.Reason)
-		}
+	if o.EndpointFault && s.blamed(a, o, ev) {
+		s.openBreaker(o.Reason)
 	}
 	if o.Verdict == SuspendedByReceiver && !s.suspended {
 		s.suspended = true
@@ -385,7 +386,7 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 			ln.run = nil
 			c.figures.Dead++
 			c.out.log(logWarn, "dead letter", "subscription_id", s.id, "sequence", it.seq, "order", d.Key, "attempts", d.Attempts, "status", d.LastStatus, "reason", d.Reason)
-			s.probes = 0
+			s.health().probes = 0
 			if o.Gone {
 				s.expired++
 				c.figures.Removed++

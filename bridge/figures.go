@@ -70,7 +70,7 @@ func (c *core) readersOwe() (n int, oldest uint64, suspended int) {
 	position := c.position()
 	for s := range c.readers {
 		r := s.reader
-		if s.breaker || s.suspended {
+		if s.failing() || s.suspended {
 			suspended++
 		}
 		if r == nil {

@@ -51,6 +51,7 @@ type Outcome struct {
 	Status        int           // HTTP status, 0 if there was no answer
 	Reason        string        // one line for people, "" when delivered
 	RetryAfter    time.Duration // wait at least that long, with 429 and 503; 0 if nothing was asked
+	Unreachable   bool          // and of the endpoint only: no request of whatever event could get through
 	EndpointFault bool          // the failure speaks of the endpoint, not of this event: it counts for the breaker
 	Doubt         bool          // the event is not in the stream as the ledger speaks of it: the core looks whether it is the same stream (R15)
 	Gone          bool          // the event was removed from the stream while it was owed
@@ -77,7 +78,7 @@ func Judge(err error, perOrderURL bool) Outcome {
 		}
 		return Outcome{Verdict: Retry, Reason: err.Error(), EndpointFault: errors.Is(err, context.DeadlineExceeded)}
 	}
-	o := Outcome{Verdict: Retry, Status: a.Status, Reason: a.Reason}
+	o := Outcome{Verdict: Retry, Status: a.Status, Reason: a.Reason, Unreachable: a.Unreachable}
 	switch a.Fault {
 	case FaultStatus:
 		judgeStatus(&o, a.RetryAfter, perOrderURL)

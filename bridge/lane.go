@@ -39,7 +39,9 @@ type lane struct {
 	nextWall   time.Time
 	lastStatus int
 	lastError  string
-	fault      bool   // the last failure was the endpoint's
+	fault      bool // the last failure was the endpoint's
+	own        bool // its trouble is its own: others got through meanwhile
+	failedAt   time.Duration
 	cut        bool   // its attempt was cut off by a stop
 	known      string // id of a redriven delivery, once it was attempted
 	redrive    uint64 // dead letter that was put back; such a lane holds just that one

@@ -47,8 +47,8 @@ func TestMutants(t *testing.T) {
 		{"R12 what was published while deactivated is delivered", "revisions.go", "rd.done.add(rd.until+1, max(seq, 1)-1)", ""},
 		{"R13 anchored when seen, not when put", "revisions.go", "	s.ask(at, func(anchor, last uint64) {", "	s.ask(at, func(anchor, last uint64) {\n\t\tanchor = last + 1"},
 		{"R14 the entry goes before the dead letter is stored", "attempt.go", "	ln.run = a\n	if ev == nil || ev.Seq != it.seq {", "	ln.run = nil\n	ln.remove(it)\n	_ = a\n	if ev == nil || ev.Seq != it.seq {"},
-		{"R14 a breaker with nothing to probe stays open", "sub.go", "if s.breaker && r.empty && r.at", "if false && r.empty && r.at"},
-		{"a probe that was filtered is the last", "attempt.go", "if a.probe && s.breaker {", "if false {"},
+		{"R14 a breaker with nothing to probe stays open", "sub.go", "if s.failing() && r.empty && r.at", "if false && r.empty && r.at"},
+		{"a probe that was filtered is the last", "attempt.go", "if a.probe && s.failing() {", "if false {"},
 	} {
 		t.Run(m.rule, func(t *testing.T) {
 			t.Parallel()

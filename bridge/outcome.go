@@ -20,8 +20,11 @@ type AttemptError struct {
 	Fault      Fault
 	Status     int           // HTTP status, for FaultStatus
 	RetryAfter time.Duration // what the endpoint asked for with 429 or 503; 0 if nothing
-	Reason     string        // one line for people, at most 1 KiB
-	Err        error         // the cause, may be nil
+	// Unreachable says that no request of whatever event could get through: no
+	// connection, no token.
+	Unreachable bool
+	Reason      string // one line for people, at most 1 KiB
+	Err         error  // the cause, may be nil
 }
 
 func (e *AttemptError) Error() string { return e.Reason }

@@ -17,7 +17,7 @@ type pace struct {
 
 // ramp is a slow start: a rate that doubles step by step, and then ends.
 type ramp struct {
-	rate   float64 // attempts a second at first
+	rate   float64 // attempts a second at first; set by begin
 	double time.Duration
 	length time.Duration // full speed after it
 
@@ -100,8 +100,8 @@ func (p *pace) setLimit(l *RateLimit) {
 	}
 }
 
-func (r *ramp) begin(now time.Duration) {
-	r.on, r.since, r.filled, r.tokens = true, now, now, 1
+func (r *ramp) begin(now time.Duration, rate float64) {
+	r.on, r.rate, r.since, r.filled, r.tokens = true, rate, now, now, 1
 }
 
 // present is the rate now, in attempts a second.

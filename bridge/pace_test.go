@@ -90,9 +90,9 @@ func TestChangedLimitCountsWhatHasStarted(t *testing.T) {
 func TestSlowStart(t *testing.T) {
 	t.Parallel()
 	l := defaultLimits()
-	p := pace{ramp: ramp{rate: l.RampRate, double: l.RampDouble, length: l.RampTime}}
+	p := pace{ramp: ramp{double: l.RampDouble, length: l.RampTime}}
 	begin := 5 * time.Second
-	p.ramp.begin(begin)
+	p.ramp.begin(begin, l.RampRate)
 	perSecond := map[int]int{}
 	for now := begin; now < begin+time.Minute; {
 		if wait := p.wait(now); wait > 0 {

@@ -27,7 +27,7 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 				s.startsAt(rec)
 			}
 			s.rec = rec
-			s.paced(false)
+			s.paced()
 			if s.mode != unseen && s.active && s.valid {
 				c.directory.Put(rec)
 			}
@@ -126,7 +126,7 @@ func (s *sub) finish(r revision) {
 		if len(s.revs) == 0 {
 			s.revs = nil
 		}
-		s.paced(false)
+		s.paced()
 		s.done()
 		if s.mode == joining && s.deletedAt.IsZero() {
 			s.mode = live
@@ -374,7 +374,7 @@ func (s *sub) discard() {
 	delete(c.liveMarks, s)
 	delete(c.dirty, s)
 	delete(c.blocked, s)
-	s.lanes, s.ready = nil, nil
+	s.lanes, s.ready = nil, readyLanes{}
 }
 
 // forget drops a record that was deleted before it ever was valid.

@@ -133,7 +133,7 @@ func (w *simWorld) idle() string {
 			continue
 		}
 		if sb.mode != live {
-			return fmt.Sprintf("sub%d not live: mode %d %+v breaker %v", s, sb.mode, sb.reader, sb.breaker)
+			return fmt.Sprintf("sub%d not live: mode %d %+v breaker %v", s, sb.mode, sb.reader, sb.failing())
 		}
 		if owed != "" {
 			return fmt.Sprintf("sub%d is live, but %s = %s stays", s, owed, w.buckets[BucketOwed].state[owed])

@@ -26,6 +26,7 @@ func simLimits() limits {
 	l.Lease, l.Margin, l.Keep = 3000*ms, 200*ms, 6000*ms
 	l.Tick, l.Poll, l.Busy = 25*ms, 25*ms, 50*ms
 	l.Drain, l.Freeze, l.Last = 700*ms, 200*ms, 2000*ms
+	l.Failures = 2 // there are few orders
 	l.ProbeMin, l.ProbeMax = 300*ms, 2500*ms
 	l.RampRate, l.RampDouble, l.RampTime = 10, 200*ms, 1500*ms
 	return l

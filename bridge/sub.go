@@ -38,16 +38,16 @@ const noTime = time.Duration(math.MaxInt64)
 // sub is the state of one subscription of one generation. There may be a
 // million of them: what only some need stands behind pointers.
 type sub struct {
-	core                              *core
-	id                                string
-	gen                               uint64
-	rec                               *Subscription // the applied record; nil if it is not in the bucket
-	mode                              mode
-	active, valid, suspended, breaker bool
-	fromLoad                          bool // live since before this term: the inherited intervals speak of it
-	dead                              bool // replaced by a newer generation
-	busy                              bool // a revision is being applied
-	queued                            bool // in core.applyQ
+	core                     *core
+	id                       string
+	gen                      uint64
+	rec                      *Subscription // the applied record; nil if it is not in the bucket
+	mode                     mode
+	active, valid, suspended bool
+	fromLoad                 bool // live since before this term: the inherited intervals speak of it
+	dead                     bool // replaced by a newer generation
+	busy                     bool // a revision is being applied
+	queued                   bool // in core.applyQ
 
 	liveFrom  uint64 // owes nothing below (anchor, or after the last reading)
 	liveMark  uint64 // a mark {live} stands in the ledger
@@ -61,15 +61,15 @@ type sub struct {
 
 	lanes     map[string]*lane
 	loadedMax map[string]uint64
-	ready     []*lane
+	ready     readyLanes
+	breaker   *breaker // nil: nothing was attempted yet
 	reader    *reader
 	pace      *pace // nil: as fast as it goes
 	pacing    bool  // a timer runs until the pace allows the next attempt
 	inFlight  int
 	usual     time.Duration // how long the endpoint takes to answer; 0: unknown
+	retrying  int           // of them, deliveries that have failed before
 	held      int
-	failures  int // in a row
-	probes    int
 	probeAt   time.Duration
 	notBefore time.Duration
 	reason    string // of the breaker or the receiver
@@ -381,13 +381,12 @@ func (s *sub) pumpReader() {
 	if r.empty && now < r.again {
 		return
 	}
-	if s.breaker && r.empty && r.at >= c.position() && r.outstanding == 0 && s.owesNothing() {
+	if s.failing() && r.empty && r.at >= c.position() && r.outstanding == 0 && s.owesNothing() {
 		c.out.log(logInfo, "breaker half open: nothing is owed that could probe", "subscription_id", s.id)
-		s.closeBreaker()
-		s.failures = c.Failures - 1
+		s.halfOpen()
 	}
 	room := c.Outstanding - r.outstanding
-	if s.breaker && !rescuing {
+	if s.failing() && !rescuing {
 		room = min(room, c.Failures-r.outstanding)
 	}
 	if room <= 0 || r.outstanding > 0 && c.readBytes >= c.ReadTotal || s.held >= c.Lanes || r.at >= r.until {
@@ -484,7 +483,7 @@ func (s *sub) owesNothing() bool {
 func (s *sub) backToLive() bool {
 	c := s.core
 	r := s.reader
-	if s.breaker || r.at < c.position() || r.at+1 < s.liveFrom || r.until != noLimit || s.busy || len(s.revs) > 0 || r.done.max() > r.at {
+	if s.failing() || r.at < c.position() || r.at+1 < s.liveFrom || r.until != noLimit || s.busy || len(s.revs) > 0 || r.done.max() > r.at {
 		return false
 	}
 	c.out.log(logInfo, "subscription is live again", "subscription_id", s.id, "position", r.at, "unsettled", r.outstanding)
@@ -555,43 +554,7 @@ func (c *core) floorMoved() {
 	}
 }
 
-// ---- breaker and waiting
-
-func (s *sub) openBreaker(reason string) {
-	s.breaker = true
-	s.reason = reason
-	s.probeIn(s.core.ProbeMin)
-	s.changed()
-	s.core.raise(AlertSuspended, s, reason, s.core.nextID())
-	s.core.out.log(logWarn, "suspended: the endpoint fails; probed from time to time, nothing is lost", "subscription_id", s.id, "failures", s.failures, "reason", reason)
-	s.goReading(reasonSuspended, nil)
-	s.shed()
-}
-
-func (s *sub) closeBreaker() {
-	s.breaker = false
-	s.reason = ""
-	s.changed()
-	s.core.raise(AlertResumed, s, "the endpoint answers", s.core.nextID())
-	s.core.out.log(logInfo, "resumed: the endpoint answers", "subscription_id", s.id)
-	s.paced(true)
-	for _, token := range sorted(s.lanes) { // what waited for its time need not wait any longer
-		if ln := s.lanes[token]; ln.fault && ln.next > s.core.out.boot() {
-			ln.next = s.core.out.boot()
-		}
-	}
-	s.kick()
-}
-
-func (s *sub) probeIn(d time.Duration) {
-	c := s.core
-	s.probeAt = c.out.boot() + d
-	c.after(d, func() {
-		if s.breaker && s.probing() {
-			s.kick()
-		}
-	})
-}
+// ---- waiting
 
 // waitUntil: the endpoint asked for a pause of the whole subscription.
 func (s *sub) waitUntil(t time.Duration) {
@@ -602,23 +565,31 @@ func (s *sub) waitUntil(t time.Duration) {
 	s.core.after(t-s.core.out.boot(), s.kick)
 }
 
-// paced makes the pace follow the record and, after an endpoint has come back,
-// begin slowly.
-func (s *sub) paced(slowStart bool) {
-	c := s.core
+// paced makes the pace follow the record.
+func (s *sub) paced() {
 	var limit *RateLimit
 	if s.rec != nil && s.rec.More != nil {
 		limit = s.rec.More.RateLimit
 	}
-	if s.pace == nil && (slowStart || limit != nil) {
-		s.pace = &pace{limit: limit, ramp: ramp{rate: c.RampRate, double: c.RampDouble, length: c.RampTime}}
+	if s.pace == nil && limit != nil {
+		s.pace = s.newPace()
 	}
 	if s.pace != nil {
 		s.pace.setLimit(limit)
-		if slowStart {
-			s.pace.ramp.begin(c.out.boot())
-		}
 	}
+}
+
+func (s *sub) newPace() *pace {
+	return &pace{ramp: ramp{double: s.core.RampDouble, length: s.core.RampTime}}
+}
+
+// slowStart lets the endpoint begin at a rate and go faster step by step.
+func (s *sub) slowStart(since time.Duration, rate float64) {
+	if s.pace == nil {
+		s.pace = s.newPace()
+		s.paced()
+	}
+	s.pace.ramp.begin(since, rate)
 }
 
 // mayStart asks the pace; if it says no, the subscription is asked again in time.
@@ -652,7 +623,7 @@ func (s *sub) verdict() (State, string) {
 		return StateDeactivated, ""
 	case s.suspended:
 		return StateSuspended, s.reason
-	case s.breaker:
+	case s.failing():
 		return StateSuspended, s.reason
 	case s.mode == reading || s.mode == going:
 		return StateReading, s.reader.reason

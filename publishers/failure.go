@@ -36,10 +36,11 @@ func requestFailure(err error, e *endpoint, host string, timeout, connect time.D
 		return failure
 	case token.reason != "":
 		// Without its cause: that holds what the server sent, as it sent it.
-		return &bridge.AttemptError{Fault: bridge.FaultTransport, Reason: oneLine(e.redact(token.Error()), maxReason)}
+		return &bridge.AttemptError{Fault: bridge.FaultTransport, Reason: oneLine(e.redact(token.Error()), maxReason), Unreachable: true}
 	}
 	failure := transportFailure(token.err, token.host, timeout, connect)
 	failure.Reason, failure.Err = oneLine(e.redact("token server "+token.host+": "+failure.Reason), maxReason), err
+	failure.Unreachable = true
 	return failure
 }
 
@@ -95,7 +96,8 @@ func transportFailure(err error, host string, timeout, connect time.Duration) *b
 	default:
 		reason = "no valid answer from " + host + ": " + err.Error()
 	}
-	return &bridge.AttemptError{Fault: fault, Reason: oneLine(reason, maxReason), Err: err}
+	return &bridge.AttemptError{Fault: fault, Reason: oneLine(reason, maxReason), Err: err,
+		Unreachable: isStep || dns != nil || policy != nil || errors.Is(err, syscall.ECONNREFUSED)}
 }
 
 func isTimeout(err error) bool {
