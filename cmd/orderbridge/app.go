@@ -53,8 +53,9 @@ type app struct {
 	file    *automation.File // nil: none is configured
 	api     atomic.Pointer[api.API]
 	bridge  atomic.Pointer[bridge.Bridge]
-	waits   atomic.Pointer[string] // what the start waits for
-	unfit   atomic.Pointer[string] // why the bus is too old, nil if it is not
+	waits   atomic.Pointer[string]          // what the start waits for
+	inside  atomic.Pointer[embedded.Server] // server, for /readyz
+	unfit   atomic.Pointer[string]          // why the bus is too old, nil if it is not
 	parseAs func(id string, record []byte) (*bridge.Subscription, bridge.Problems)
 }
 
@@ -199,10 +200,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 func (a *app) connect(ctx context.Context) (err error) {
 	o := busOptions(a.cfg, a.log)
 	if o.URL == "" {
-		a.waiting("starting the embedded server")
-		a.server, err = embedded.Start(embedded.Options{Dir: a.cfg.DataDir, Listen: a.cfg.NATS.Listen,
-			Sync: a.cfg.EmbeddedSync == config.SyncAlways, Logger: a.log})
-		if err != nil {
+		if a.server, err = a.startEmbedded(ctx); err != nil {
 			return err
 		}
 		o.InProcess = a.server
@@ -227,7 +225,7 @@ const ensureTime = time.Minute
 func (a *app) ensure(ctx context.Context) error {
 	a.waiting("checking the streams and buckets")
 	begun := time.Now()
-	names, findings, err := store.Ensure(ctx, a.js, storeOptions(a.cfg, a.log))
+	names, findings, err := store.Ensure(ctx, a.js, a.storeOptions())
 	for err != nil && time.Since(begun) < ensureTime {
 		a.log.Warn("the bus cannot make or check the streams and buckets yet", "error", err)
 		a.waiting("the bus cannot make or check the streams and buckets yet: " + err.Error())
@@ -236,7 +234,7 @@ func (a *app) ensure(ctx context.Context) error {
 			return ctx.Err()
 		case <-time.After(time.Second):
 		}
-		names, findings, err = store.Ensure(ctx, a.js, storeOptions(a.cfg, a.log))
+		names, findings, err = store.Ensure(ctx, a.js, a.storeOptions())
 	}
 	if err != nil {
 		return explain(err)

@@ -144,7 +144,7 @@ func explain(err error) error {
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return errors.New("JetStream is not enabled on that server or account; start it with -js, or choose another with ORDERBRIDGE_NATS_URL")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
-		return fmt.Errorf("no answer in time: %w; the server is busy, or the user lacks a permission", err)
+		return fmt.Errorf("no answer in time: %w; the server is busy, its disk is full, or the user lacks a permission", err)
 	}
 	return err
 }

@@ -27,6 +27,9 @@ func (a *app) untilClosed(ctx context.Context) error {
 // busReasons are what keeps the bridge from its bus.
 func (a *app) busReasons() []string {
 	var reasons []string
+	if s := a.inside.Load(); s != nil && s.Problem() != "" {
+		reasons = append(reasons, s.Problem())
+	}
 	if problem := a.link.Problem(); problem != "" {
 		reasons = append(reasons, "the bus is not connected: "+problem)
 	}

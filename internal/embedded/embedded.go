@@ -29,9 +29,17 @@ type Options struct {
 
 // Server is a running embedded server. It is a nats.InProcessConnProvider.
 type Server struct {
-	s    *server.Server
-	lock *os.File
-	stop sync.Once
+	options Options
+	log     *slog.Logger
+	lock    *os.File
+	stop    sync.Once
+	quit    chan struct{} // ends watch
+	watched chan struct{} // watch has ended
+
+	mu      sync.Mutex
+	s       *server.Server
+	port    int    // where it listens, over restarts
+	problem string // see Problem
 }
 
 var _ nats.InProcessConnProvider = (*Server)(nil)
@@ -39,7 +47,8 @@ var _ nats.InProcessConnProvider = (*Server)(nil)
 const startTimeout = 20 * time.Second
 
 // Start locks the directory, starts the server on it and waits until it accepts
-// connections. A directory that another process holds is an error that names it.
+// connections. A directory that another process holds is an error that names
+// it, one on a full disk a *NoRoomError.
 func Start(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -48,23 +57,45 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkRoom(o.Dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	e := &Server{options: o, log: o.Logger, lock: lock, quit: make(chan struct{}), watched: make(chan struct{})}
+	if err := e.run(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	go e.watch()
+	return e, nil
+}
+
+// run starts the server itself, also another time on the same port.
+func (e *Server) run() error {
+	o := e.options
 	opts := &server.Options{
-		ServerName: "orderbridge",
-		JetStream:  true,
-		StoreDir:   o.Dir,
-		SyncAlways: o.Sync,
-		NoSigs:     true,
-		NoLog:      true,
-		DontListen: o.Listen == "",
+		ServerName:        "orderbridge",
+		JetStream:         true,
+		StoreDir:          o.Dir,
+		JetStreamMaxStore: maxStore(o.Dir),
+		SyncAlways:        o.Sync,
+		NoSigs:            true,
+		NoLog:             true,
+		DontListen:        o.Listen == "",
 	}
 	if o.Listen != "" {
+		var err error
 		if opts.Host, opts.Port, err = splitListen(o.Listen); err != nil {
-			return nil, errors.Join(err, lock.Close())
+			return err
+		}
+		if e.port != 0 {
+			opts.Port = e.port
+		}
+		if err := checkAddress(o.Listen, opts.Host, opts.Port); err != nil {
+			return err
 		}
 	}
 	s, err := server.NewServer(opts)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("embedded server: %w", err), lock.Close())
+		return fmt.Errorf("embedded server: %w", err)
 	}
 	log := &logger{log: o.Logger.With("component", "embedded")}
 	s.SetLoggerV2(log, false, false, false)
@@ -72,9 +103,31 @@ func Start(o Options) (*Server, error) {
 	if err := ready(s, log); err != nil {
 		s.Shutdown()
 		s.WaitForShutdown()
-		return nil, errors.Join(fmt.Errorf("embedded server on %q: %w", o.Dir, err), lock.Close())
+		if full := checkRoom(o.Dir); full != nil {
+			return full
+		}
+		return fmt.Errorf("embedded server on %q: %w; ORDERBRIDGE_DATA_DIR is where it keeps its data", o.Dir, err)
 	}
-	return &Server{s: s, lock: lock}, nil
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.s = s
+	if a, ok := s.Addr().(*net.TCPAddr); ok {
+		e.port = a.Port
+	}
+	return nil
+}
+
+// checkAddress tells why nobody can listen there, before the server says it in
+// words that name no setting.
+func checkAddress(listen, host string, port int) error {
+	if port == server.RANDOM_PORT {
+		port = 0
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port))) //nolint:noctx // it only binds
+	if err != nil {
+		return fmt.Errorf("the embedded NATS server cannot listen on %q: %w; set ORDERBRIDGE_NATS_LISTEN to a free address, or to nothing for connections from inside only", listen, err)
+	}
+	return l.Close()
 }
 
 // ready waits until the server accepts connections, or has said why it never will.
@@ -91,22 +144,32 @@ func ready(s *server.Server, log *logger) error {
 }
 
 // InProcessConn opens a connection without a socket.
-func (s *Server) InProcessConn() (net.Conn, error) { return s.s.InProcessConn() }
+func (e *Server) InProcessConn() (net.Conn, error) { return e.server().InProcessConn() }
+
+func (e *Server) server() *server.Server {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.s
+}
 
 // URL is where clients outside the process connect; "" without Listen.
-func (s *Server) URL() string {
-	if s.s.Addr() == nil {
+func (e *Server) URL() string {
+	s := e.server()
+	if s.Addr() == nil {
 		return ""
 	}
-	return s.s.ClientURL()
+	return s.ClientURL()
 }
 
 // Stop ends the server, waits for it and releases the directory. It may be called twice.
-func (s *Server) Stop() {
-	s.stop.Do(func() {
-		s.s.Shutdown()
-		s.s.WaitForShutdown()
-		s.lock.Close() // ends the flock
+func (e *Server) Stop() {
+	e.stop.Do(func() {
+		close(e.quit)
+		<-e.watched
+		s := e.server()
+		s.Shutdown()
+		s.WaitForShutdown()
+		e.lock.Close() // ends the flock
 	})
 }
 
@@ -115,20 +178,25 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, errors.New("embedded server: no data directory given")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, unusable(err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "orderbridge.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, unusable(err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("data directory %q is in use by another process: stop it or choose another directory", dir)
+			return nil, fmt.Errorf("data directory %q is in use by another process: stop it, or set ORDERBRIDGE_DATA_DIR to another directory", dir)
 		}
 		return nil, fmt.Errorf("lock data directory %q: %w", dir, err)
 	}
 	return f, nil
+}
+
+// unusable names the setting of a directory that nothing can be written to.
+func unusable(err error) error {
+	return fmt.Errorf("the data directory cannot be used: %w; set ORDERBRIDGE_DATA_DIR to a directory that this user may write to, or ORDERBRIDGE_NATS_URL to use a NATS server of your own", err)
 }
 
 func splitListen(addr string) (host string, port int, err error) {

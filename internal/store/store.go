@@ -27,6 +27,7 @@ type Options struct {
 	Subscriptions string   // bucket of the records, "subscriptions"
 	Replicas      int      // of what is made; 0: 3 where the server is clustered, else 1
 	OwedBytes     int64    // size of the ledger, bytes; 0: 64 MiB
+	Storage       int64    // what all streams together may take, bytes; 0: enough
 	// RetrySpan is the sum of the default retry schedule: what the source
 	// stream must at least keep.
 	RetrySpan time.Duration
@@ -150,6 +151,10 @@ func (e *ensurer) stream(ctx context.Context, subject string, cfg jetstream.Stre
 	if err != nil {
 		return nil, fmt.Errorf("make %s (stream %q, %d replicas): %w", subject, cfg.Name, e.replicas, err)
 	}
+	if cfg.MaxBytes > 0 && e.sizes() != sizesFor(0, e.o.OwedBytes) {
+		e.say(Note, subject, "made, %d replicas, %d MiB: smaller than usual, since all streams together may take only %d MiB", e.replicas, cfg.MaxBytes>>20, e.o.Storage>>20)
+		return nil, nil
+	}
 	e.say(Note, subject, "made, %d replicas", e.replicas)
 	return nil, nil
 }
@@ -212,6 +217,8 @@ func checkSource(info *jetstream.StreamInfo, o Options) []Finding {
 	}
 	return found
 }
+
+func (e *ensurer) sizes() sizes { return sizesFor(e.o.Storage, e.o.OwedBytes) }
 
 func bucketConfig(name, description string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
@@ -291,11 +298,7 @@ func (e *ensurer) status(ctx context.Context) error {
 }
 
 func (e *ensurer) owed(ctx context.Context) error {
-	size := e.o.OwedBytes
-	if size <= 0 {
-		size = defaultOwedBytes
-	}
-	return e.state(ctx, e.n.Owed, "orderbridge: what is owed", size)
+	return e.state(ctx, e.n.Owed, "orderbridge: what is owed", e.sizes().owed)
 }
 
 func (e *ensurer) lease(ctx context.Context) error {
@@ -305,14 +308,14 @@ func (e *ensurer) lease(ctx context.Context) error {
 func (e *ensurer) deadLetters(ctx context.Context) error {
 	return e.ours(ctx, jetstream.StreamConfig{
 		Name: e.n.DeadLetters, Description: "orderbridge: deliveries that were given up",
-		Subjects: []string{e.n.DeadLetterSubject + ".>"}, MaxAge: deadLetterAge, MaxBytes: deadLetterBytes, AllowDirect: true,
+		Subjects: []string{e.n.DeadLetterSubject + ".>"}, MaxAge: deadLetterAge, MaxBytes: e.sizes().deadLetters, AllowDirect: true,
 	})
 }
 
 func (e *ensurer) alerts(ctx context.Context) error {
 	return e.ours(ctx, jetstream.StreamConfig{
 		Name: e.n.Alerts, Description: "orderbridge: what operators want to be told",
-		Subjects: []string{e.n.AlertSubject + ".>"}, MaxAge: alertAge, MaxBytes: alertBytes,
+		Subjects: []string{e.n.AlertSubject + ".>"}, MaxAge: alertAge, MaxBytes: e.sizes().alerts,
 	})
 }
 
