@@ -169,7 +169,7 @@ type counting struct {
 func (k *counting) at(now time.Time, count func() owing) owing {
 	if !now.Before(k.next) {
 		k.last = count()
-		k.next = now.Add(max(250*time.Millisecond, 50*time.Since(now)))
+		k.next = now.Add(max(200*time.Millisecond, 50*time.Since(now)))
 	}
 	return k.last
 }

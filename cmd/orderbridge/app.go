@@ -102,6 +102,7 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	g.Go(func() error { return b.Run(ctx) })
 	g.Go(func() error { return a.takeCommands(ctx, b) })
 	g.Go(func() error { return a.judgeRecords(ctx, a.parseAs) })
+	g.Go(func() error { return a.sayWhatIsNext(ctx, b) })
 	if a.file != nil {
 		g.Go(func() error { return a.file.Run(ctx, a.records) })
 	}

@@ -101,3 +101,21 @@ func TestMaxAgeBelowTheRetrySchedule(t *testing.T) {
 		t.Errorf("warnings are %v", s.Warnings)
 	}
 }
+
+// Who starts the program for the first time is told what to type next.
+func TestNothingIsSubscribedYet(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := launch(t, "ORDERBRIDGE_DATA_DIR="+dir, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0")
+	p.said(30*time.Second, `msg="nothing is subscribed yet[^\n]*orderbridge subscriptions put --help`)
+	js := jetStream(t, p.said(10*time.Second, `url=(nats://\S+)`))
+	subscribe(t, js, "first", record(receive(t, nil)))
+	p.stop()
+	p = launch(t, "ORDERBRIDGE_DATA_DIR="+dir, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0")
+	p.said(30*time.Second, `msg=leading[^\n]* subscriptions=1`)
+	await(t, 10*time.Second, "the figures", func() bool { return p.figure(t, "subscriptions") == 1 })
+	p.stop()
+	if strings.Contains(p.log.String(), "nothing is subscribed") {
+		t.Error("it says that nothing is subscribed")
+	}
+}
