@@ -196,6 +196,7 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 	switch o.Verdict {
 	case Delivered:
 		c.figures.Delivered++
+		s.unproven = false
 		s.health().success(now)
 		ln.own, ln.failedAt = false, 0
 		ln.remove(it)
@@ -355,10 +356,13 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 	if ev == nil || ev.Seq != it.seq {
 		ev = it.ev
 	}
-	d := DeadLetter{Subscription: s.id, Generation: s.gen, Lane: ln.token, Key: ln.key, Reason: o.Reason, Attempts: ln.attempts,
+	d := DeadLetter{Subscription: s.id, Generation: s.gen, Lane: ln.token, Key: ln.key, Order: ln.order, Reason: o.Reason, Attempts: ln.attempts,
 		LastStatus: o.Status, Sequence: it.seq, Time: c.out.wall(), Event: ev, ID: c.nextID(), message: it.ref(), top: c.top}
 	if d.Key == "" {
 		d.Key = ln.token
+	}
+	if ev != nil {
+		d.Order = ev.order()
 	}
 	d.former = c.former(it.seq)
 	if d.DeliveryID = ln.known; ev != nil && d.DeliveryID == "" {
@@ -385,7 +389,7 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 			}
 			ln.run = nil
 			c.figures.Dead++
-			c.out.log(logWarn, "dead letter", "subscription_id", s.id, "sequence", it.seq, "order", d.Key, "attempts", d.Attempts, "status", d.LastStatus, "reason", d.Reason)
+			c.out.log(logWarn, "dead letter", "subscription_id", s.id, "sequence", it.seq, "order_id", d.Order, "attempts", d.Attempts, "status", d.LastStatus, "reason", d.Reason)
 			s.health().probes = 0
 			if o.Gone {
 				s.expired++

@@ -52,6 +52,7 @@ type run struct {
 	a       *attempt
 	cancel  context.CancelFunc
 	outcome *Outcome // only the handler's goroutine touches it
+	status  int      // of a success, likewise
 }
 
 func runOf(ctx context.Context) *run {
@@ -68,12 +69,23 @@ func Report(ctx context.Context, o Outcome) {
 	}
 }
 
+// Answered tells the fan-out with which status the endpoint took the delivery.
+func Answered(ctx context.Context, status int) {
+	if r := runOf(ctx); r != nil {
+		r.status = status
+	}
+}
+
 // Reported is what was reported, Delivered if nothing was.
 func Reported(ctx context.Context) Outcome {
-	if r := runOf(ctx); r != nil && r.outcome != nil {
+	switch r := runOf(ctx); {
+	case r == nil:
+		return Outcome{Verdict: Delivered}
+	case r.outcome != nil:
 		return *r.outcome
+	default:
+		return Outcome{Verdict: Delivered, Status: r.status}
 	}
-	return Outcome{Verdict: Delivered}
 }
 
 // Settle is the middleware through which deliveries come back to the core.

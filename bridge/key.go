@@ -15,6 +15,8 @@ const (
 	laneMark = "="
 )
 
+const hashLength = 26 // characters of a hashed token, behind laneMark
+
 var laneEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 // Key tells the lane of the event: events of one subscription with the same
@@ -69,7 +71,7 @@ func hashToken(parts ...string) string {
 		b = append(b, p...)
 	}
 	sum := sha256.Sum256(b)
-	return laneMark + laneEncoding.EncodeToString(sum[:])[:26]
+	return laneMark + laneEncoding.EncodeToString(sum[:])[:hashLength]
 }
 
 // isSafeID reports whether s is [A-Za-z0-9_-]{1,64}: what may stand in a KV

@@ -28,6 +28,7 @@ type lane struct {
 	sub        *sub
 	token      string
 	key        string // plain
+	order      string // plain order id, "" if the lane is not that of one order
 	q          []*item
 	held       bool
 	ready      bool // waits in sub.ready
@@ -49,7 +50,11 @@ type lane struct {
 
 func (s *sub) laneOf(ev *Event) *lane {
 	token, key := ev.Key(s.rec.Ordering)
-	return s.lane(token, key)
+	ln := s.lane(token, key)
+	if s.rec.Ordering != OrderingStrict {
+		ln.order = ev.order()
+	}
+	return ln
 }
 
 func (s *sub) lane(token, key string) *lane {
@@ -258,7 +263,7 @@ func (ln *lane) write() {
 		// The feed has yet to come to what a predecessor had put here: a
 		// successor must know that it is settled.
 		c.drained = append(c.drained, ln)
-		c.put(BucketOwed, ln.ledgerKey(), &LaneEntry{Generation: s.gen, Key: ln.key, UpTo: upTo, Known: refs(c.top)}, nil)
+		c.put(BucketOwed, ln.ledgerKey(), &LaneEntry{Generation: s.gen, Key: ln.key, Order: ln.order, UpTo: upTo, Known: refs(c.top)}, nil)
 		return
 	}
 	if len(ln.q) == 0 {
@@ -271,7 +276,7 @@ func (ln *lane) write() {
 		})
 		return
 	}
-	e := &LaneEntry{Generation: s.gen, Key: ln.key, Redrive: ln.redrive,
+	e := &LaneEntry{Generation: s.gen, Key: ln.key, Order: ln.order, Redrive: ln.redrive,
 		Head: Head{Attempts: ln.attempts, Next: ln.nextWall, LastStatus: ln.lastStatus, LastError: ln.lastError}}
 	n := min(len(ln.q), c.Lane)
 	e.Seqs = make([]uint64, n)
@@ -316,6 +321,9 @@ func (s *sub) loadLane(token string, e LaneEntry) {
 	}
 	ln := s.lane(token, e.Key)
 	ln.key = e.Key
+	if ln.order = e.Order; ln.order == "" {
+		ln.order = OrderOf(token, e.Key)
+	}
 	ln.redrive = e.Redrive
 	ln.attempts, ln.nextWall, ln.lastStatus, ln.lastError = e.Head.Attempts, e.Head.Next, e.Head.LastStatus, e.Head.LastError
 	ln.next = c.out.boot() + e.Head.Next.Sub(c.out.wall())

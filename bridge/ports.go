@@ -173,6 +173,7 @@ type DeadLetter struct {
 	Generation   uint64    `json:"generation"`
 	Lane         string    `json:"lane"`                 // lane token, part of the subject
 	Key          string    `json:"key,omitempty"`        // plain order key
+	Order        string    `json:"order,omitempty"`      // plain order id
 	Reason       string    `json:"reason"`               // one line
 	Attempts     int       `json:"attempts"`             // made
 	LastStatus   int       `json:"lastStatus"`           // HTTP status of the last attempt, 0 if none

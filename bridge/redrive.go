@@ -35,9 +35,12 @@ func (c *core) redrive(d DeadLetter, sequence uint64, done func(error)) {
 	}
 	ln := s.lane(token, d.Key)
 	ln.redrive = sequence
+	if ln.order = d.Order; ln.order == "" {
+		ln.order = OrderOf(d.Lane, d.Key)
+	}
 	ln.q = []*item{{seq: d.Sequence, stamp: d.stamp(), sub: s, lane: ln, at: c.out.boot()}}
 	ln.hold()
-	e := &LaneEntry{Generation: s.gen, Key: ln.key, Seqs: []uint64{d.Sequence}, Redrive: sequence}
+	e := &LaneEntry{Generation: s.gen, Key: ln.key, Order: ln.order, Seqs: []uint64{d.Sequence}, Redrive: sequence}
 	c.put(BucketOwed, ln.ledgerKey(), e, func(any) {
 		if s.dead || len(ln.q) == 0 {
 			return

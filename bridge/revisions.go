@@ -122,6 +122,7 @@ func (s *sub) finish(r revision) {
 			return
 		}
 		s.applied, s.bucket = r.Revision.Revision, r.Bucket
+		s.unproven = s.active && s.valid
 		s.revs = s.revs[1:]
 		if len(s.revs) == 0 {
 			s.revs = nil

@@ -15,8 +15,9 @@ import (
 // references to the events that wait in it, oldest first.
 type LaneEntry struct {
 	Generation uint64   `json:"generation"`
-	Key        string   `json:"key,omitempty"` // the plain order key
-	Seqs       []uint64 `json:"seqs"`          // sequences in the source stream, at most 256
+	Key        string   `json:"key,omitempty"`   // the plain order key, where the lane's token is another one
+	Order      string   `json:"order,omitempty"` // the plain order id
+	Seqs       []uint64 `json:"seqs"`            // sequences in the source stream, at most 256
 	Head       Head     `json:"head"`
 	UpTo       uint64   `json:"upTo,omitempty"`    // drained: settled up to here, kept until the floor of the lease has passed it
 	Redrive    uint64   `json:"redrive,omitempty"` // sequence in the dead-letter stream: put back by an operator

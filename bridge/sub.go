@@ -47,6 +47,7 @@ type sub struct {
 	fromLoad                 bool // live since before this term: the inherited intervals speak of it
 	dead                     bool // replaced by a newer generation
 	busy                     bool // a revision is being applied
+	unproven                 bool // nothing was delivered since the record was put in this term
 	queued                   bool // in core.applyQ
 
 	liveFrom  uint64 // owes nothing below (anchor, or after the last reading)

@@ -203,35 +203,6 @@ func (t *term) publishCondition() {
 	t.condition.Store(cond)
 }
 
-// ended is how an attempt comes back to the core.
-func (t *term) ended(a *attempt, o Outcome, ev *Event) {
-	if t.finished || a.ended {
-		return
-	}
-	ran := t.now - a.at
-	repeated := o.Reason == a.lane.lastError
-	t.core.ended(a, o, ev)
-	level := slog.LevelDebug
-	if o.Verdict != Delivered && o.Verdict != Filtered && !repeated {
-		level = slog.LevelInfo
-	}
-	if !t.logger.Enabled(t.ctx, level) {
-		return
-	}
-	args := []any{"subscription_id", a.lane.sub.id, "order_id", a.lane.token, "sequence", a.Seq, "attempt", a.Delivery.Attempt,
-		"outcome", o.Verdict.String(), "status", o.Status, "duration_ms", ran.Milliseconds()}
-	if ev != nil {
-		args = append(args, "event_id", ev.ID)
-	}
-	if o.Verdict == Retry {
-		args = append(args, "retry_in_ms", max(a.lane.next-t.now, 0).Milliseconds())
-	}
-	if o.Reason != "" {
-		args = append(args, "reason", o.Reason)
-	}
-	t.logger.Log(t.ctx, level, "attempt", args...)
-}
-
 // ---- inputs
 
 // inbox is what waits for the core: a queue that is taken as a whole.
@@ -529,7 +500,7 @@ func (t *term) bury(d DeadLetter, done func(error)) {
 		if d.Event == nil && !d.Vanished { // gone from memory; it may still be on the bus
 			if m, err := t.get(ctx, Ref{d.Sequence, d.message.Time}, d.top); err == nil {
 				d.Event = t.b.o.Decoder.Decode(m)
-				d.DeliveryID = d.idOf(d.Event)
+				d.DeliveryID, d.Order = d.idOf(d.Event), d.Event.order()
 			} else if !errors.Is(err, ErrNotFound) {
 				return func() { done(err) }
 			}

@@ -2,6 +2,7 @@ package publishers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -171,7 +172,9 @@ func marshalLetter(d bridge.DeadLetter, limit int) ([]byte, error) {
 		return b, err
 	}
 	// Ids of the size of an event: what is left of them is for people only.
-	l.Key, l.DeliveryID, l.Reason = beginning(l.Key), beginning(l.DeliveryID), beginning(l.Reason)
+	for _, s := range l.texts() {
+		*s = beginning(*s)
+	}
 	return l.marshal()
 }
 
@@ -241,12 +244,17 @@ func ParseDeadLetter(data []byte) (bridge.DeadLetter, error) {
 			d.Event.Data = []byte(*e.Data)
 		}
 	}
+	if d.Order == "" { // of a former build
+		if d.Order = bridge.OrderOf(d.Lane, d.Key); d.Event != nil {
+			d.Order = cmp.Or(d.Event.OrderID, d.Event.LegacyOrderID)
+		}
+	}
 	return d, nil
 }
 
 // texts are the texts of a letter that come from outside, headers apart.
 func (l *letter) texts() []*string {
-	out := []*string{&l.Key, &l.Reason, &l.DeliveryID}
+	out := []*string{&l.Key, &l.Order, &l.Reason, &l.DeliveryID}
 	if e := l.Event; e != nil {
 		out = append(out, &e.ID, &e.PublisherID, &e.Type, &e.OrderID, &e.LegacyOrderID, &e.Tenant, &e.Subject)
 	}

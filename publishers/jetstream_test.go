@@ -145,7 +145,7 @@ func TestDeadLettersKeepTheEventByteForByte(t *testing.T) {
 	}
 	letter := func(e *bridge.Event) bridge.DeadLetter {
 		return bridge.DeadLetter{
-			Subscription: "erp", Generation: 1<<53 + 1, Lane: "4711", Key: "acme/4711", Reason: `500: "no" <html>`, Attempts: 9, LastStatus: 500,
+			Subscription: "erp", Generation: 1<<53 + 1, Lane: "4711", Key: "acme/4711", Order: "4711", Reason: `500: "no" <html>`, Attempts: 9, LastStatus: 500,
 			DeliveryID: "e-1.erp.7", Stream: "ORDERS", Sequence: 42, Time: noon, Event: e,
 		}
 	}
@@ -168,7 +168,7 @@ func TestDeadLettersKeepTheEventByteForByte(t *testing.T) {
 	} {
 		want := letter(tc.e)
 		if tc.e == odd {
-			want.Key = "acme/\xff\x00ä"
+			want.Key, want.Order = "acme/\xff\x00ä", "\xff\x00ä"
 		}
 		want.ID = fmt.Sprintf("letter-%d", i)
 		for range 2 { // a repeat is stored once

@@ -192,6 +192,7 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 		return requestFailure(err, e, r.url.Host, timeout, connect)
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+		bridge.Answered(ctx, resp.StatusCode)
 		drain(resp.Body)
 		return nil
 	}

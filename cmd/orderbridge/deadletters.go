@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -119,7 +120,7 @@ func newDeadLettersList() *cobra.Command {
 			}
 			t := newTable("SEQUENCE", "SUBSCRIPTION", "ORDER", "TIME", "ATTEMPTS", "STATUS", "REASON")
 			for _, l := range list {
-				t.row(strconv.FormatUint(l.Sequence, 10), l.Subscription, l.Key, l.Time.UTC().Format(time.RFC3339),
+				t.row(strconv.FormatUint(l.Sequence, 10), l.Subscription, cmp.Or(l.Order, "-"), l.Time.UTC().Format(time.RFC3339),
 					strconv.Itoa(l.Attempts), strconv.Itoa(l.LastStatus), l.Reason)
 			}
 			return t.print(cmd)

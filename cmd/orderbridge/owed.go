@@ -89,7 +89,7 @@ func cells(d store.Debt, now time.Time) []string {
 	if d.Lane.Head.LastStatus != 0 {
 		status = strconv.Itoa(d.Lane.Head.LastStatus)
 	}
-	order := d.Lane.Key
+	order := d.Lane.Order
 	if order == "" {
 		order = "-"
 	}

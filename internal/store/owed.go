@@ -45,8 +45,8 @@ func (c *Catalog) Owed(ctx context.Context, scope Scope, subscription, after str
 			return nil
 		}
 		d, err := debtOf(e)
-		if err != nil || d.Reads != nil && d.Reads.Live != 0 {
-			return err // a mark with Live only says from where on the subscription is live again
+		if err != nil || d.Reads != nil && d.Reads.Live != 0 || d.Lane != nil && len(d.Lane.Seqs) == 0 {
+			return err // a mark with Live only says from where on the subscription is live again, a lane without events that it is settled
 		}
 		own, err := o.hold(ctx, d.Subscription, d.generation())
 		if own {
@@ -59,7 +59,7 @@ func (c *Catalog) Owed(ctx context.Context, scope Scope, subscription, after str
 }
 
 func debtOf(e Entry) (Debt, error) {
-	id, _, isLane := strings.Cut(e.Key, ".")
+	id, token, isLane := strings.Cut(e.Key, ".")
 	d := Debt{Subscription: id, Key: e.Key}
 	var into any
 	if isLane {
@@ -72,5 +72,19 @@ func debtOf(e Entry) (Debt, error) {
 	if err := json.Unmarshal(e.Value, into); err != nil {
 		return d, fmt.Errorf("entry %q of the ledger: %w", e.Key, err)
 	}
+	if isLane {
+		d.Lane.Order = orderOf(d.Lane.Order, token, d.Lane.Key)
+		if d.Lane.Key == "" {
+			d.Lane.Key = token
+		}
+	}
 	return d, nil
+}
+
+// orderOf is the plain order id; entries of former builds do not tell it.
+func orderOf(told, token, key string) string {
+	if told != "" {
+		return told
+	}
+	return bridge.OrderOf(token, key)
 }

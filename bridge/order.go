@@ -1,0 +1,63 @@
+package bridge
+
+import "strings"
+
+// What people are shown of an order is its plain id, not the token of its lane.
+
+// order is the id by which the event's order is known: its order id, else its
+// legacy order id; "" if the event tells neither.
+func (e *Event) order() string {
+	if e.OrderID != "" {
+		return e.OrderID
+	}
+	return e.LegacyOrderID
+}
+
+// order is that which an attempt speaks of.
+func (a *attempt) order() string {
+	if a.Delivery.Event != nil {
+		return a.Delivery.Event.order()
+	}
+	return a.lane.order
+}
+
+// OrderOf is the plain order id of a lane, given its token and its plain key as
+// they stand in the ledger or in a dead letter of a build that told no order; ""
+// if the lane is not that of one order. See Event.Key.
+func OrderOf(token, key string) string {
+	switch {
+	case !strings.HasPrefix(token, laneMark): // safe ids hold no =
+		return token[strings.Index(token, "=")+1:]
+	case strings.HasPrefix(token, laneMark+"l="):
+		return token[strings.LastIndex(token, "=")+1:]
+	case key == "" || key == token:
+		return ""
+	case len(token) != len(laneMark)+hashLength: // of a redriven letter: its own lane is not told
+		return strings.TrimPrefix(key[strings.Index(key, "=")+1:], "legacy ")
+	}
+	if id, ok := unhash(token, "", key); ok {
+		return id
+	}
+	if plain, ok := strings.CutPrefix(key, "legacy "); ok {
+		if id, ok := unhash(token, "l", plain); ok {
+			return id
+		}
+	}
+	return key
+}
+
+// unhash finds out which part of a hashed key is the tenant, by trying.
+func unhash(token, kind, key string) (id string, ok bool) {
+	if len(key) > 1<<10 {
+		return "", false
+	}
+	if hashToken(kind, "", key) == token {
+		return key, true
+	}
+	for i := range len(key) {
+		if key[i] == '=' && hashToken(kind, key[:i], key[i+1:]) == token {
+			return key[i+1:], true
+		}
+	}
+	return "", false
+}
