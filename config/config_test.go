@@ -276,7 +276,6 @@ func TestServersKeepTheirHosts(t *testing.T) {
 func TestUnknownVariablesNameTheNearest(t *testing.T) {
 	t.Parallel()
 	for entry, want := range map[string]string{
-		"ORDERBRIDGE_NATS_ULR=x":      "ORDERBRIDGE_NATS_URL",
 		"ORDERBRIDGE_LOGLEVEL=debug":  "ORDERBRIDGE_LOG_LEVEL",
 		"ORDERBRIDGE_HTTP_ADDR=:80":   "ORDERBRIDGE_HTTP_LISTEN",
 		"ORDERBRIDGE_ALLOW_HTTPS=1":   "ORDERBRIDGE_ALLOW_HTTP",
@@ -297,12 +296,47 @@ func TestUnknownVariablesNameTheNearest(t *testing.T) {
 		"ORDERBRIDGE_METRICS_SERVICE_HOST=10.0.0.1":              "",
 		"ORDERBRIDGE_METRICS_PORT_9090_TCP=tcp://10.0.0.1:19090": "",
 	} {
-		got := unknown([]string{entry})
+		got, problems := unknown([]string{entry})
+		if len(problems) > 0 {
+			t.Errorf("%s: %v", entry, problems)
+		}
 		switch {
 		case want == "" && len(got) != 0:
 			t.Errorf("%s: got %q, want no warning", entry, got)
 		case want != "" && (len(got) != 1 || !strings.HasSuffix(got[0], " "+want)):
 			t.Errorf("%s: got %q, want %s named", entry, got, want)
+		}
+	}
+}
+
+func TestNearMissesOfDecisiveVariablesAreProblems(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"ORDERBRIDGE_NATS_ULR":            "ORDERBRIDGE_NATS_URL",
+		"ORDERBRIDGE_NATS_URI":            "ORDERBRIDGE_NATS_URL",
+		"ORDERBRIDGE_NATSURL":             "ORDERBRIDGE_NATS_URL",
+		"ORDERBRIDGE_URL":                 "ORDERBRIDGE_NATS_URL",
+		"ORDERBRIGE_NATS_URL":             "ORDERBRIDGE_NATS_URL",
+		"ORDER_BRIDGE_NATS_URL":           "ORDERBRIDGE_NATS_URL",
+		"orderbridge_nats_url":            "ORDERBRIDGE_NATS_URL",
+		"ORDERBRIDGE_NATS_SERVERS":        "ORDERBRIDGE_NATS_URL",
+		"ORDERBRIDGE_NATS_CREDENTIALS":    "ORDERBRIDGE_NATS_URL",
+		"ORDERBRIDGE_CREDS":               "ORDERBRIDGE_NATS_CREDS",
+		"ORDERBRIDGE_NATS_PASWORD":        "ORDERBRIDGE_NATS_PASSWORD",
+		"ORDERBRIDGE_STREEM":              "ORDERBRIDGE_STREAM",
+		"ORDERBRIDGE_PREFX":               "ORDERBRIDGE_PREFIX",
+		"ORDERBRIDGE_DATADIR":             "ORDERBRIDGE_DATA_DIR",
+		"ORDERBRIDGE_JETSTREAM_DOMIAN":    "ORDERBRIDGE_JETSTREAM_DOMAIN",
+		"ORDERBRIDGE_SUBSCRIPTION_BUCKET": "ORDERBRIDGE_SUBSCRIPTIONS_BUCKET",
+	} {
+		warnings, problems := unknown([]string{name + "=hunter2"})
+		if len(warnings) != 0 || len(problems) != 1 || !strings.Contains(problems[0].Error(), name+" is no setting; ") || !strings.Contains(problems[0].Error(), want) || strings.Contains(problems[0].Error(), "hunter2") {
+			t.Errorf("%s: got %q, %v, want %s named", name, warnings, problems, want)
+		}
+	}
+	for _, other := range []string{"NATS_URL=x", "NATS_CONTEXT=x", "ORDERBRIDGE_NATS_SERVICE_HOST=10.0.0.1", "ORDERBRIDGE_NATS_PORT=tcp://10.0.0.1:4222", "ORDERBRIDGE_NATS_PORT_4222_TCP=tcp://10.0.0.1:4222"} {
+		if warnings, problems := unknown([]string{other}); len(warnings)+len(problems) > 0 {
+			t.Errorf("%s: got %q, %v", other, warnings, problems)
 		}
 	}
 }

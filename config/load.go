@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,7 +28,8 @@ func Load() (cfg *Config, warnings []string, err error) {
 		}
 	}
 	found, check := cfg.check(problems)
-	return cfg, append(unknown(os.Environ()), found...), errors.Join(append(problems, check...)...)
+	warnings, mistyped := unknown(os.Environ())
+	return cfg, append(warnings, found...), errors.Join(slices.Concat(problems, check, mistyped)...)
 }
 
 // Variable is one row of the table of settings.
@@ -159,60 +159,3 @@ var seed = regexp.MustCompile(`S[A-Z][A-Z2-7]{20,}|-----BEGIN|^eyJ`)
 // looksSecret tells a secret that was given where the path of its file was
 // meant.
 func looksSecret(path string) bool { return seed.MatchString(path) }
-
-// unknown warns of variables that look as if they were meant for us.
-func unknown(environ []string) []string {
-	known := variables(new(Config))
-	var warnings []string
-	for _, entry := range environ {
-		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, Prefix+"_") || strings.HasPrefix(name, Prefix+"_SECRET_") || fromKubernetes(name, value) ||
-			slices.ContainsFunc(known, func(v variable) bool { return v.name == name }) {
-			continue
-		}
-		nearest := slices.MinFunc(known, func(a, b variable) int {
-			return cmp.Compare(unlikeness(name, a.name), unlikeness(name, b.name))
-		})
-		warnings = append(warnings, fmt.Sprintf("%s is no setting and has no effect; the nearest one is %s", name, nearest.name))
-	}
-	slices.Sort(warnings)
-	return warnings
-}
-
-var service = regexp.MustCompile(`^` + Prefix + `(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
-
-// fromKubernetes tells the variables that Kubernetes gives to each container
-// for a service named orderbridge or orderbridge-something.
-func fromKubernetes(name, value string) bool {
-	return service.MatchString(name) || name == Prefix+"_PORT" ||
-		strings.HasSuffix(name, "_PORT") && strings.Contains(value, "://")
-}
-
-// unlikeness counts edits; what begins alike is alike.
-func unlikeness(a, b string) int {
-	alike := 0
-	for alike < min(len(a), len(b)) && a[alike] == b[alike] {
-		alike++
-	}
-	return distance(a, b) - alike
-}
-
-// distance counts the edits that lead from a to b (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
-}
