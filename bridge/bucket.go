@@ -49,6 +49,7 @@ var errStateGone = errors.New("a state bucket vanished during the take-over")
 
 // tellState adds to a lease entry what it says of the bridge's own state.
 func (c *core) tellState(e *LeaseEntry) {
+	e.Applied = c.appliedSoFar()
 	e.Buckets = &Buckets{Status: c.buckets[BucketStatus].named, Owed: c.buckets[BucketOwed].named}
 }
 
@@ -296,10 +297,11 @@ func (c *core) stateReasons() (reasons []string) {
 
 // standsStill gives a subscription that is deactivated, deleted or invalid and
 // whose mark is lost a new one: it owes nothing up to the position and, unless it
-// is only invalid, nothing above. Without one it would be taken for live.
-func (c *core) standsStill(s *sub) {
+// is only invalid, nothing above. Without one it would be taken for live. The mark
+// is to be written.
+func (c *core) standsStill(s *sub) bool {
 	if s.mode != live || s.active && s.valid {
-		return
+		return false
 	}
 	reason := reasonDeactivated
 	switch {
@@ -315,7 +317,7 @@ func (c *core) standsStill(s *sub) {
 	if !s.active {
 		r.until = r.from - 1
 	}
-	s.confirmBeforeOpen()
+	return true
 }
 
 // confirmBeforeOpen writes the mark; the feed opens only when it is confirmed.

@@ -183,6 +183,9 @@ type core struct {
 	told     map[string]time.Duration // complaints, and when they were last said aloud
 
 	buckets  [2]bucketState
+	orphans  *loaded           // of the ledger: of records that have no status
+	seen     Applied           // the newest revision of the records that was seen
+	behind   map[*sub]struct{} // with revisions that are not applied, and some without
 	invalid  invalidTold
 	missing  bool          // the records' bucket
 	counted  bool          // what expired before this term is known
@@ -233,7 +236,7 @@ func newCore(out outside, l limits, rng *rand.Rand, epoch uint64, holder string,
 		limits: l, out: out, rng: rng, epoch: epoch, holder: holder, leaseRev: rev, lastFlush: won,
 		directory: NewDirectory(), subs: map[string]*sub{}, keys: map[string]*keyWriter{},
 		unstored: map[*lane]struct{}{}, told: map[string]time.Duration{},
-		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},
+		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, behind: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},
 		holding: map[*sub]struct{}{}, deletions: map[*sub]struct{}{},
 		prefix: old.Floor, old: old, term: old.Term, formerIDs: old.FormerIDs, checkpoints: old.Checkpoints, changes: old.Changes,
 	}
@@ -425,68 +428,82 @@ func (c *core) rebuild(l *loaded) {
 		}
 		c.subs[id] = s
 		s.anchorTime = st.AnchorTime
-		if m, ok := l.marks[id]; ok {
-			switch {
-			case m.Generation != s.gen:
-				c.put(BucketOwed, id, nil, nil)
-			case m.Live > 0 && m.From == 0:
-				s.liveFrom = max(s.liveFrom, m.Live)
-				s.liveMark = m.Live
-				c.liveMarks[s] = struct{}{}
-			default:
-				r := s.startReading(m.From, m.Reason)
-				r.uncounted = true
-				s.mode, s.fromLoad = reading, false
-				if m.Until != nil {
-					r.until = *m.Until
-				}
-				r.done.load(m.Done)
-				r.done.learn(m.Known)
-				for _, x := range m.Known {
-					if x.Seq == m.From-1 {
-						r.before = x
-					}
-				}
-				s.untilTime = m.UntilTime
-				if m.Live > 0 { // a predecessor was live again, with leftovers: the feed's part is settled as far as the lease says
-					r.done.add(m.Live, c.prefix)
-					for _, x := range c.inherited.spans {
-						r.done.addAt(max(x.From, m.Live), x.To, x.At)
-					}
-					if c.cursor.Seq >= m.Live && id < c.cursor.ID {
-						r.done.add(c.cursor.Seq, c.cursor.Seq)
-					}
-					// It reads from here on, so the floor must say nothing of it
-					// any more: confirmed before the feed opens.
-					s.confirmBeforeOpen()
-				}
-			}
+		if c.adopt(s, l) {
+			s.confirmBeforeOpen()
 		}
-		for _, token := range sorted(l.lanes[id]) {
-			e := l.lanes[id][token]
-			if e.Generation != s.gen {
-				c.put(BucketOwed, laneKey(id, token), nil, nil)
-				continue
-			}
-			s.loadLane(token, e)
-		}
-		c.standsStill(s)
 	}
 	c.tellLost(l)
-	for _, id := range sorted(l.lanes) {
-		if c.subs[id] == nil { // dropped while its entries were being removed
-			for _, token := range sorted(l.lanes[id]) {
-				c.put(BucketOwed, laneKey(id, token), nil, nil)
-			}
-		}
-	}
-	for _, id := range sorted(l.marks) {
+	c.orphans = &loaded{marks: map[string]Mark{}, lanes: map[string]map[string]LaneEntry{}}
+	for id, m := range l.marks {
 		if c.subs[id] == nil {
-			// A mark is written before the first status entry (R12): the record
-			// is applied again and writes it anew.
-			c.put(BucketOwed, id, nil, nil)
+			c.orphans.marks[id] = m
 		}
 	}
+	for id, lanes := range l.lanes {
+		if c.subs[id] == nil {
+			c.orphans.lanes[id] = lanes
+		}
+	}
+}
+
+// adopt takes over what the ledger holds of a subscription. It tells whether its
+// mark must be written anew, confirmed before the feed opens.
+func (c *core) adopt(s *sub, l *loaded) (confirm bool) {
+	id := s.id
+	if m, ok := l.marks[id]; ok {
+		switch {
+		case m.Generation != s.gen:
+			c.put(BucketOwed, id, nil, nil)
+		case m.Live > 0 && m.From == 0:
+			s.liveFrom = max(s.liveFrom, m.Live)
+			s.liveMark = m.Live
+			c.liveMarks[s] = struct{}{}
+		default:
+			confirm = s.adoptMark(m)
+		}
+	}
+	for _, token := range sorted(l.lanes[id]) {
+		e := l.lanes[id][token]
+		if e.Generation != s.gen {
+			c.put(BucketOwed, laneKey(id, token), nil, nil)
+			continue
+		}
+		s.loadLane(token, e)
+	}
+	return c.standsStill(s) || confirm
+}
+
+// adoptMark goes on with the reading of a predecessor.
+func (s *sub) adoptMark(m Mark) (confirm bool) {
+	c := s.core
+	r := s.startReading(m.From, m.Reason)
+	r.uncounted = true
+	s.mode, s.fromLoad = reading, false
+	if m.Until != nil {
+		r.until = *m.Until
+	}
+	r.done.load(m.Done)
+	r.done.learn(m.Known)
+	for _, x := range m.Known {
+		if x.Seq == m.From-1 {
+			r.before = x
+		}
+	}
+	s.untilTime = m.UntilTime
+	if m.Live == 0 {
+		return false
+	}
+	// A predecessor was live again, with leftovers: the feed's part is settled as
+	// far as the lease says. It reads from here on, so the floor must say nothing
+	// of it any more: confirmed before the feed opens.
+	r.done.add(m.Live, c.prefix)
+	for _, x := range c.inherited.spans {
+		r.done.addAt(max(x.From, m.Live), x.To, x.At)
+	}
+	if c.cursor.Seq >= m.Live && s.id < c.cursor.ID {
+		r.done.add(c.cursor.Seq, c.cursor.Seq)
+	}
+	return true
 }
 
 // recordsCaughtUp is called once all revisions that the bucket holds were seen.
@@ -495,6 +512,7 @@ func (c *core) recordsCaughtUp() {
 		return
 	}
 	c.caughtUp = true
+	c.recollect()
 	for _, id := range sorted(c.subs) {
 		s := c.subs[id]
 		if n := len(s.revs); s.mode == unseen && s.applied == 0 && n > 0 && s.revs[n-1].Deleted && c.out.wall().Sub(s.revs[n-1].Time) > c.Keep {

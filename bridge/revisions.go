@@ -13,6 +13,10 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 	if c.dead {
 		return
 	}
+	if c.recall(r, rec, problems) {
+		c.noteSeen(c.subs[r.Key], r)
+		return
+	}
 	s := c.subs[r.Key]
 	if s == nil {
 		if r.Deleted && c.caughtUp {
@@ -21,6 +25,7 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 		s = c.newSub(r.Key, r.Revision)
 		c.subs[r.Key] = s
 	}
+	defer c.noteSeen(s, r)
 	if s.bucket == r.Bucket && r.Revision <= s.applied {
 		if rec != nil { // history: the last valid value is what an invalid or deleted one is compared with
 			if r.Revision > s.gen {
@@ -76,7 +81,7 @@ func (c *core) applyMore() {
 		s := c.applyQ[0]
 		c.applyQ = c.applyQ[1:]
 		s.queued = false
-		if s.dead || s.busy || len(s.revs) == 0 {
+		if s.dead || s.busy || len(s.revs) == 0 && s.recalled == nil {
 			continue
 		}
 		s.apply()
@@ -92,6 +97,10 @@ func (s *sub) apply() {
 	c := s.core
 	s.busy = true
 	c.applying++
+	if s.recalled != nil {
+		s.restore()
+		return
+	}
 	r := s.revs[0]
 	switch {
 	case r.Deleted && s.mode == unseen:
@@ -179,18 +188,8 @@ func (c *core) ask(whom string, t time.Time, then func(seq, last uint64)) {
 func (s *sub) anchorAt(r revision) {
 	c := s.core
 	at := r.Time.Add(-c.Overlap)
-	startFrom := ""
 	if r.rec.More != nil {
-		startFrom = r.rec.More.StartFrom
-	}
-	switch startFrom {
-	case "", "new":
-	case "all":
-		at = time.Time{}
-	default:
-		if t, err := time.Parse(time.RFC3339, startFrom); err == nil {
-			at = t
-		}
+		at = anchorTime(at, r.rec.More.StartFrom)
 	}
 	s.ask(at, func(anchor, last uint64) {
 		s.rec, s.problems, s.valid, s.active = r.rec, r.problems, true, true
@@ -262,7 +261,7 @@ func (s *sub) deactivate(r revision, deleted bool) {
 		if deleted {
 			s.deletedAt = r.Time
 			if r.Purged {
-				s.rec = nil // R12: after a purge nothing is continued
+				s.purged = true // R12: after a purge nothing is continued
 			}
 			c.expireDebts(s)
 		} else {
@@ -321,7 +320,7 @@ func (s *sub) activate(r revision) {
 
 // continues tells whether a put after a deletion speaks of the same partner.
 func (s *sub) continues(r revision) bool {
-	return s.rec != nil && r.rec != nil && s.rec.Tenant == r.rec.Tenant && s.rec.Origin() == r.rec.Origin()
+	return s.rec != nil && !s.purged && r.rec != nil && s.rec.Tenant == r.rec.Tenant && s.rec.Origin() == r.rec.Origin()
 }
 
 // replace begins a new generation: debts and lanes of the old one are dropped.

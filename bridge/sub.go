@@ -41,7 +41,9 @@ type sub struct {
 	core                     *core
 	id                       string
 	gen                      uint64
-	rec                      *Subscription // the applied record; nil if it is not in the bucket
+	rec                      *Subscription // the applied record, or the last valid one before it; nil if it is not in the bucket
+	purged                   bool          // deleted for good: a put after it is another partner's
+	recalled                 *recalled     // status lost, being restored from the history
 	mode                     mode
 	active, valid, suspended bool
 	fromLoad                 bool // live since before this term: the inherited intervals speak of it
