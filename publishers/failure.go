@@ -21,6 +21,7 @@ import (
 	"unicode/utf8"
 
 	"orderbridge/bridge"
+	"orderbridge/publishers/http1"
 )
 
 const maxReason = 1 << 10
@@ -51,6 +52,7 @@ func transportFailure(err error, host string, timeout, connect time.Duration) *b
 	var (
 		reason   string
 		policy   *policyError
+		unsent   *http1.RequestError
 		dns      *net.DNSError
 		step     *connectError
 		op       *net.OpError
@@ -63,6 +65,8 @@ func transportFailure(err error, host string, timeout, connect time.Duration) *b
 	switch {
 	case errors.As(err, &policy):
 		fault, reason = bridge.FaultConfig, "not allowed by policy: "+policy.Error()
+	case errors.As(err, &unsent):
+		fault, reason = bridge.FaultConfig, "the request cannot be sent: "+unsent.Error()
 	case errors.As(err, &dns) && dns.IsNotFound:
 		reason = "DNS: no such host " + strconv.Quote(dns.Name)
 	case errors.As(err, &dns) && dns.IsTimeout:
@@ -105,21 +109,21 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout()
 }
 
-// statusFailure is an answer that is no success. body is what was read of it.
-func statusFailure(resp *http.Response, body []byte, e *endpoint, now time.Time) *bridge.AttemptError {
-	reason := strconv.Itoa(resp.StatusCode)
-	if text := http.StatusText(resp.StatusCode); text != "" {
+// statusFailure is an answer that is no success.
+func statusFailure(a answer, e *endpoint, now time.Time) *bridge.AttemptError {
+	reason := strconv.Itoa(a.status)
+	if text := http.StatusText(a.status); text != "" {
 		reason += " " + text
 	}
-	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
+	if a.status >= 300 && a.status < 400 {
 		reason += " (redirects are not followed)"
 	}
-	if text := oneLine(e.redact(string(body)), maxReason); text != "" {
+	if text := oneLine(e.redact(string(a.text)), maxReason); text != "" {
 		reason += ": " + text
 	}
-	failure := &bridge.AttemptError{Fault: bridge.FaultStatus, Status: resp.StatusCode, Reason: oneLine(reason, maxReason)}
-	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
-		failure.RetryAfter = bridge.ParseRetryAfter(resp.Header.Get("Retry-After"), now)
+	failure := &bridge.AttemptError{Fault: bridge.FaultStatus, Status: a.status, Reason: oneLine(reason, maxReason)}
+	if a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable {
+		failure.RetryAfter = bridge.ParseRetryAfter(a.retryAfter, now)
 	}
 	return failure
 }

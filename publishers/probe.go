@@ -33,13 +33,11 @@ func (w *Webhook) Probe(ctx context.Context, target string) error {
 	bounded, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	r := request{method: http.MethodHead, url: u, header: http.Header{"User-Agent": w.userAgent}}
-	resp, err := w.standard.transport.RoundTrip(r.http(bounded))
-	if err != nil {
+	if _, err := w.standard.send(bounded, r, ""); err != nil {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return cutOff(ctx)
 		}
 		return transportFailure(err, u.Host, probeTimeout, bridge.DefaultConnectTimeout)
 	}
-	_ = resp.Body.Close()
 	return nil
 }

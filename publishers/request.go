@@ -35,6 +35,7 @@ type endpoint struct {
 	token   *tokenSource  // nil: no token is needed
 	sources *sources      // the files that it was made from; nil: none
 	pool    *pool         // the connections
+	tenant  string        // shares idle connections with its own only
 	secrets []string      // what must never come back in an error text
 	checked atomic.Int64  // when the files of sources were last looked at, Unix nanoseconds
 }

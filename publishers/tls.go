@@ -5,11 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
-	"net/http"
-	"runtime"
 	"slices"
-	"sync"
-	"weak"
 
 	"orderbridge/bridge"
 )
@@ -119,52 +115,4 @@ func (s *tlsSettings) apply(config *tls.Config) {
 	// Some servers (IIS, Apache for a path) ask for it only once they have seen
 	// the request; in TLS 1.2 they do so by a second handshake.
 	config.Renegotiation = tls.RenegotiateOnceAsClient
-}
-
-// pool is the connections of one TLS setting. Endpoints hold it; when the last
-// of them is gone it goes, and its idle connections with it.
-type pool struct{ transport *http.Transport }
-
-// pools finds the pool of a TLS setting.
-type pools struct {
-	make func(*tlsSettings) *http.Transport
-
-	mu  sync.Mutex
-	all map[[sha256.Size]byte]pooled
-}
-
-type pooled struct {
-	pool      weak.Pointer[pool]
-	transport *http.Transport
-}
-
-func (p *pools) get(s *tlsSettings) *pool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if known := p.all[s.digest].pool.Value(); known != nil {
-		return known
-	}
-	fresh := &pool{p.make(s)}
-	if p.all == nil {
-		p.all = map[[sha256.Size]byte]pooled{}
-	}
-	p.all[s.digest] = pooled{weak.Make(fresh), fresh.transport}
-	digest, transport := s.digest, fresh.transport
-	runtime.AddCleanup(fresh, func(t *http.Transport) {
-		t.CloseIdleConnections()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.all[digest].transport == t {
-			delete(p.all, digest)
-		}
-	}, transport)
-	return fresh
-}
-
-func (p *pools) closeIdle() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, known := range p.all {
-		known.transport.CloseIdleConnections()
-	}
 }

@@ -30,11 +30,8 @@ type dialer struct {
 	tls       *tls.Config
 }
 
-// newTransport returns the connections of one TLS setting, nil: the default. It
-// keeps many idle connections for each host, because a new one costs more than
-// the request. It looks at no environment variable and, used by RoundTrip,
-// follows no redirect.
-func newTransport(o Options, settings *tlsSettings) *http.Transport {
+// newDialer makes the dialer of one TLS setting, nil: the default.
+func newDialer(o Options, settings *tlsSettings) *dialer {
 	d := &dialer{
 		control:   o.DialControl,
 		resolver:  o.Resolver,
@@ -44,7 +41,6 @@ func newTransport(o Options, settings *tlsSettings) *http.Transport {
 		tls: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			RootCAs:            o.TrustRoots,
-			NextProtos:         []string{"h2", "http/1.1"},
 			ClientSessionCache: tls.NewLRUClientSessionCache(1024),
 		},
 	}
@@ -52,13 +48,33 @@ func newTransport(o Options, settings *tlsSettings) *http.Transport {
 		settings.apply(d.tls)
 		d.dev = d.dev && settings.roots == nil && !settings.trustAll
 	}
+	return d
+}
+
+// newTransport is net/http on a dialer, of both versions or of HTTP/1.1 alone.
+// It keeps many idle connections for each host, because a new one costs more
+// than the request. It looks at no environment variable and, used by RoundTrip,
+// follows no redirect.
+func newTransport(o Options, d *dialer, both bool) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
+	protocols.SetHTTP2(both)
+	var offered []string // none: what speaks HTTP/1.1 takes it for granted
+	if both {
+		offered = []string{"h2", "http/1.1"}
+	}
+	config := d.tls.Clone()
+	config.NextProtos = offered
 	return &http.Transport{
-		DialContext:            d.dialPlain,
-		DialTLSContext:         d.dialTLS,
-		TLSClientConfig:        d.tls,
+		DialContext: d.dialPlain,
+		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := d.dialTLS(ctx, network, addr, offered)
+			if err != nil {
+				return nil, err
+			}
+			return conn, nil
+		},
+		TLSClientConfig:        config,
 		Protocols:              protocols,
 		DisableCompression:     true,
 		MaxIdleConns:           o.MaxIdleConns,
@@ -101,7 +117,7 @@ func (d *dialer) dialPlain(ctx context.Context, network, addr string) (net.Conn,
 	return d.dial(ctx, network, addr, !d.allowHTTP)
 }
 
-func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
+func (d *dialer) dialTLS(ctx context.Context, network, addr string, offered []string) (*tls.Conn, error) {
 	ctx, cancel := withConnectTimeout(ctx)
 	defer cancel()
 	conn, err := d.dial(ctx, network, addr, false)
@@ -109,6 +125,14 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 		return nil, err
 	}
 	config := d.tls.Clone()
+	config.NextProtos = offered
+	return d.handshake(ctx, conn, addr, config)
+}
+
+// handshake makes TLS of a connection, which it closes if that fails. The
+// config is the connection's own.
+func (d *dialer) handshake(ctx context.Context, conn net.Conn, addr string, config *tls.Config) (*tls.Conn, error) {
+	var err error
 	if config.ServerName, _, err = net.SplitHostPort(addr); err != nil {
 		config.ServerName = addr
 	}

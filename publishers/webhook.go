@@ -1,12 +1,11 @@
 package publishers
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -47,6 +46,12 @@ type Options struct {
 	// Proxy is the host:port of an HTTP proxy through which all connections go
 	// (CONNECT); "": none. No environment variable is looked at.
 	Proxy string
+	// NetHTTP has net/http send everything, HTTP/1.1 too, as it was before there
+	// was a client of our own: a way back.
+	NetHTTP bool
+	// Logger is told of endpoints whose connections cannot be used again. nil:
+	// nobody is.
+	Logger *slog.Logger
 	// MaxIdleConns bounds the connections that are kept open for reuse, over
 	// all hosts, for each TLS setting; each takes a file descriptor. Default 4096.
 	MaxIdleConns int
@@ -88,10 +93,13 @@ func NewWebhook(o Options) (*Webhook, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	return &Webhook{
 		options:   o,
-		standard:  &pool{newTransport(o, nil)},
-		pools:     pools{make: func(s *tlsSettings) *http.Transport { return newTransport(o, s) }},
+		standard:  &pool{newConnections(o, nil)},
+		pools:     pools{make: func(s *tlsSettings) *connections { return newConnections(o, s) }},
 		userAgent: []string{"orderbridge/" + o.Version},
 	}, nil
 }
@@ -125,7 +133,7 @@ func (w *Webhook) Publish(topic string, messages ...*message.Message) error {
 // themselves. What is published afterwards is not attempted (bridge.ErrCut).
 func (w *Webhook) Close() error {
 	w.closed.Store(true)
-	w.standard.transport.CloseIdleConnections()
+	w.standard.closeIdle()
 	w.pools.closeIdle()
 	return nil
 }
@@ -183,7 +191,7 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 	if connect != bridge.DefaultConnectTimeout {
 		attemptCtx = context.WithValue(attemptCtx, connectTimeout{}, connect)
 	}
-	resp, err := e.send(attemptCtx, r)
+	a, err := e.send(attemptCtx, r)
 	if err != nil {
 		if ctx.Err() != nil && (errors.Is(context.Cause(ctx), bridge.ErrCut) || errors.Is(ctx.Err(), context.Canceled)) {
 			return cutOff(ctx)
@@ -191,54 +199,44 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 		e.failed()
 		return requestFailure(err, e, r.url.Host, timeout, connect)
 	}
-	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
-		bridge.Answered(ctx, resp.StatusCode)
-		drain(resp.Body)
+	if a.success() {
+		bridge.Answered(ctx, a.status)
 		return nil
 	}
-	var body []byte
-	if resp.StatusCode >= 300 { // a 1xx here has taken the connection over: it has no body
-		body = readSome(resp.Body)
-	} else {
-		_ = resp.Body.Close()
-	}
 	e.failed()
-	return statusFailure(resp, body, e, w.options.Now())
+	return statusFailure(a, e, w.options.Now())
 }
 
 // send makes the request, with a token where the record needs one. A token that
 // the endpoint refuses is fetched anew, once.
-func (e *endpoint) send(ctx context.Context, r request) (*http.Response, error) {
+func (e *endpoint) send(ctx context.Context, r request) (answer, error) {
 	if e.token == nil {
 		return e.roundTrip(ctx, r, "")
 	}
 	token, err := e.token.get(ctx, "")
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
-	resp, err := e.roundTrip(ctx, r, token)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
-		return resp, err
+	a, err := e.roundTrip(ctx, r, token)
+	if err != nil || a.status != http.StatusUnauthorized {
+		return a, err
 	}
 	fresh, err := e.token.get(ctx, token)
-	if err == nil && fresh == token {
-		return resp, nil
-	}
-	drain(resp.Body)
 	if err != nil {
-		return nil, err
+		return answer{}, err
+	}
+	if fresh == token {
+		return a, nil
 	}
 	return e.roundTrip(ctx, r, fresh)
 }
 
-// roundTrip is used instead of a Client: no redirects, no cookies, no copy of
-// the request.
-func (e *endpoint) roundTrip(ctx context.Context, r request, token string) (*http.Response, error) {
+func (e *endpoint) roundTrip(ctx context.Context, r request, token string) (answer, error) {
 	if token != "" {
 		r.header = maps.Clone(r.header) // the former request may still read its own
 		r.header["Authorization"] = []string{"Bearer " + token}
 	}
-	return e.pool.transport.RoundTrip(r.http(ctx))
+	return e.pool.send(ctx, r, e.tenant)
 }
 
 // compiled is what is kept of a revision of a record that was made from files:
@@ -306,7 +304,7 @@ func (w *Webhook) compile(s *bridge.Subscription) (*endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.pool = w.standard
+	e.pool, e.tenant = w.standard, s.Tenant
 	if s.More == nil {
 		return e, nil
 	}
@@ -377,45 +375,4 @@ func refersOutside(more *bridge.SubscriptionMore) bool {
 // cutOff is the error of an attempt whose context we cancelled ourselves.
 func cutOff(ctx context.Context) error {
 	return fmt.Errorf("attempt not made or cut off: %w", context.Cause(ctx))
-}
-
-// blank is copied for each request: that is the one way to make a request with
-// a context and no second copy.
-var blank = &http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
-
-func (r *request) http(ctx context.Context) *http.Request {
-	req := blank.WithContext(ctx)
-	req.Method, req.URL, req.Host, req.Header = r.method, r.url, r.url.Host, r.header
-	if r.body == nil {
-		return req
-	}
-	if len(r.body) == 0 {
-		req.Body, req.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
-		return req
-	}
-	// A bytes.Reader is what net/http knows not to block: it then sends head and
-	// body in one write. GetBody lets it repeat a request that met a connection
-	// which the server was closing at that moment, unanswered.
-	body := r.body
-	req.ContentLength = int64(len(body))
-	req.Body = io.NopCloser(bytes.NewReader(body))
-	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	return req
-}
-
-// drain reads what is left of a small body, so that the connection can be
-// used again. A large one costs the connection instead.
-func drain(body io.ReadCloser) {
-	if body == http.NoBody {
-		return
-	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(body, maxResponseBody+1))
-	_ = body.Close()
-}
-
-// readSome drains the body and returns its beginning.
-func readSome(body io.ReadCloser) []byte {
-	beginning, _ := io.ReadAll(io.LimitReader(body, 4<<10))
-	drain(body)
-	return beginning
 }

@@ -2,7 +2,6 @@ package http1
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -163,17 +162,14 @@ func (c *Client) Close() {
 }
 
 // New makes a client.
-func New(o Options) (*Client, error) {
-	if o.Dial == nil {
-		return nil, errors.New("a client needs a way to dial")
-	}
+func New(o Options) *Client {
 	if o.MaxIdle == 0 {
 		o.MaxIdle = 4096
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Client{o: o, origins: map[Key]*origin{}, stop: make(chan struct{})}, nil
+	return &Client{o: o, origins: map[Key]*origin{}, stop: make(chan struct{})}
 }
 
 func (c *Client) now() time.Time { return c.o.Now() }

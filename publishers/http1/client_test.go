@@ -137,10 +137,7 @@ func newClient(t testing.TB, change ...func(*Options)) *Client {
 	for _, f := range change {
 		f(&o)
 	}
-	c, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := New(o)
 	t.Cleanup(c.Close)
 	return c
 }
@@ -513,6 +510,9 @@ func TestDeadlines(t *testing.T) {
 		case "/quiet":
 			_, _ = io.WriteString(p, "HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
 			_, _ = io.Copy(io.Discard, p)
+		case "/rest":
+			_, _ = io.WriteString(p, "HTTP/1.1 200 OK\r\n\r\n")
+			_, _ = io.Copy(io.Discard, p)
 		case "/503":
 			_, _ = io.WriteString(p, "HTTP/1.1 503 X\r\nRetry-After: 5\r\nContent-Length: 9999\r\n\r\nsorry")
 			_, _ = io.Copy(io.Discard, p)
@@ -537,7 +537,7 @@ func TestDeadlines(t *testing.T) {
 			t.Errorf("%s, cut: %v", path, err)
 		}
 	}
-	for path, want := range map[string]time.Duration{"/head": headPatience, "/body": bodyPatience, "/chunks": bodyPatience, "/quiet": bodyPatience, "/503": textPatience} {
+	for path, want := range map[string]time.Duration{"/head": headPatience, "/body": bodyPatience, "/chunks": bodyPatience, "/quiet": bodyPatience, "/rest": restPatience, "/503": textPatience} {
 		began := time.Now()
 		a, err := newClient(t).Do(shortly(t), s.post(path, "x"))
 		if err != nil || a.Status != 200 && (a.Status != 503 || a.RetryAfter != "5" || string(a.Text) != "sorry") {

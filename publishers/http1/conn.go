@@ -15,7 +15,8 @@ import (
 // How long is waited for what no longer decides anything.
 const (
 	headPatience = 500 * time.Millisecond // the rest of the head after a 2xx
-	bodyPatience = 100 * time.Millisecond // the body of a 2xx
+	bodyPatience = 300 * time.Millisecond // the body of a 2xx, so that the connection can be used again
+	restPatience = 50 * time.Millisecond  // the body of a 2xx where it cannot: to part in peace
 	textPatience = time.Second            // the body of another answer, which is for people
 	lastWords    = time.Second            // an answer after the request could not be written
 	writeGrace   = 50 * time.Millisecond  // the end of a write whose answer is there
@@ -112,7 +113,7 @@ func (c *conn) exchange(msg []byte, deadline time.Time, p *parser) error {
 	if writing != nil {
 		wrote = c.joinWriter(writing, p)
 	}
-	if wrote != nil && !isTimeout(wrote) && !errors.Is(wrote, net.ErrClosed) {
+	if wrote != nil && !isTimeout(wrote) && (isEnd(err) || isTimeout(err)) {
 		return wrote // the reason why there was nothing to read
 	}
 	return err
@@ -160,10 +161,7 @@ func (c *conn) read(deadline time.Time, p *parser) error {
 			_ = c.SetReadDeadline(earlier(time.Now().Add(patience), deadline))
 		}
 		n, err := c.Read(b[:])
-		if used := p.feed(b[:n]); used < n {
-			p.doubts("bytes after the answer")
-			p.second = bytes.HasPrefix(b[used:n], []byte(protocolName)) && !isGoodbye(b[used:n])
-		}
+		p.take(b[:n])
 		if err == nil {
 			continue
 		}
@@ -173,6 +171,7 @@ func (c *conn) read(deadline time.Time, p *parser) error {
 			if !p.decided() {
 				return err
 			}
+			c.readNow(b[:], p)
 			p.end("an answer that did not end in time")
 		case errors.Is(err, io.EOF):
 			p.end("the connection ended with the answer")
@@ -186,6 +185,30 @@ func (c *conn) read(deadline time.Time, p *parser) error {
 	return p.err
 }
 
+// take feeds what was read; after the end of the answer there must be nothing.
+func (p *parser) take(b []byte) {
+	if used := p.feed(b); used < len(b) {
+		p.doubts("bytes after the answer")
+		p.second = bytes.HasPrefix(b[used:], []byte(protocolName)) && !isGoodbye(b[used:])
+	}
+}
+
+// readNow reads what has come, and waits for nothing: on a busy machine the time
+// may be over before what is there was looked at.
+func (c *conn) readNow(b []byte, p *parser) {
+	if c.sock == nil {
+		return
+	}
+	c.sock.probing = true
+	defer func() { c.sock.probing = false }()
+	for !p.over() {
+		n, err := c.Conn.Read(b)
+		if p.take(b[:n]); err != nil {
+			return
+		}
+	}
+}
+
 // patience is how long is waited for the next part; 0: as long as the attempt lasts.
 func (p *parser) patience() time.Duration {
 	switch {
@@ -195,6 +218,8 @@ func (p *parser) patience() time.Duration {
 		return textPatience
 	case p.phase == inHead:
 		return headPatience
+	case p.doubt != "" || p.close:
+		return restPatience
 	}
 	return bodyPatience
 }

@@ -19,7 +19,6 @@ type Request struct {
 	Header map[string][]string // names in their canonical form
 	Body   []byte              // nil: none; POST and PUT then have an empty one
 	Tenant string              // whose idle connections may be used
-	NoALPN bool                // for servers that demand HTTP/1.1 and do not offer it
 }
 
 // Key is what requests must have in common to share connections.
@@ -27,24 +26,29 @@ type Key struct {
 	Tenant string
 	Scheme string // http or https
 	Addr   string // host:port, as it is dialed
-	NoALPN bool
 }
 
 func (r *Request) key() (Key, error) {
-	host, err := httpguts.PunycodeHostPort(r.URL.Hostname())
+	addr, err := Addr(r.URL)
+	return Key{r.Tenant, r.URL.Scheme, addr}, err
+}
+
+// Addr is the host:port that is dialed for a URL.
+func Addr(u *url.URL) (string, error) {
+	host, err := httpguts.PunycodeHostPort(u.Hostname())
 	if err != nil || host == "" {
-		return Key{}, fmt.Errorf("host %q cannot be asked", r.URL.Host)
+		return "", fmt.Errorf("host %q cannot be asked", u.Host)
 	}
-	port := r.URL.Port()
+	port := u.Port()
 	switch {
-	case r.URL.Scheme != "http" && r.URL.Scheme != "https":
-		return Key{}, fmt.Errorf("scheme %q is neither https nor http", r.URL.Scheme)
-	case port == "" && r.URL.Scheme == "https":
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", fmt.Errorf("scheme %q is neither https nor http", u.Scheme)
+	case port == "" && u.Scheme == "https":
 		port = "443"
 	case port == "":
 		port = "80"
 	}
-	return Key{r.Tenant, r.URL.Scheme, net.JoinHostPort(host, port), r.NoALPN}, nil
+	return net.JoinHostPort(host, port), nil
 }
 
 // ours are the fields that the client writes itself, or that would change what
