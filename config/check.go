@@ -78,6 +78,9 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	if c.DataDir == "" {
 		k.wrong("DATA_DIR", "is empty", "give a directory")
 	}
+	if c.HTTPClient != ClientOwn && c.HTTPClient != ClientNetHTTP {
+		k.wrong("HTTP_CLIENT", "is no client", "use own or net/http")
+	}
 	if c.EmbeddedSync != SyncAlways && c.EmbeddedSync != SyncInterval {
 		k.wrong("EMBEDDED_SYNC", "is no way to sync", "use always or interval")
 	}

@@ -15,6 +15,12 @@ const (
 	SyncInterval = "interval"
 )
 
+// Values of HTTPClient.
+const (
+	ClientOwn     = "own"
+	ClientNetHTTP = "net/http"
+)
+
 // Config is one consistent set of settings. The name of a variable is Prefix,
 // the path of the field and the field's words, as in ORDERBRIDGE_NATS_URL. The
 // fields carry no envconfig tag on purpose: with one, envconfig would also take
@@ -49,6 +55,7 @@ type Config struct {
 
 	EgressAllow    CIDRs   `split_words:"true" desc:"private networks to which deliveries may go, CIDRs separated by commas"`
 	EgressProxy    Servers `split_words:"true" desc:"http://host:port of a proxy for all deliveries; it resolves their names, so only addresses written in a URL are held against EGRESS_ALLOW"`
+	HTTPClient     string  `split_words:"true" default:"own" desc:"own: deliveries over HTTP/1.1, where the status line decides; net/http: over HTTP/2 where the endpoint offers it, by Go's client, which takes some successes for failures"`
 	AllowHTTP      bool    `split_words:"true" default:"false" desc:"true: records may name http:// endpoints"`
 	AllowTrustAll  bool    `split_words:"true" default:"false" desc:"true: records may switch off the verification of certificates"`
 	SecretsDir     string  `split_words:"true" desc:"directory of the files that records may name; a tenant's lie in its subdirectory of that name"`

@@ -41,7 +41,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := &Config{
 		NATS:    NATS{Listen: "127.0.0.1:4222"},
-		DataDir: "./data", EmbeddedSync: "always",
+		DataDir: "./data", EmbeddedSync: "always", HTTPClient: "own",
 		Stream: "ORDERS", Subjects: List{"orders", "orders.>"}, SubscriptionsBucket: "subscriptions",
 		SubjectLayout: bridge.DefaultSubjectLayout, OrderIDPaths: bridge.DefaultOrderIDPaths, LegacyOrderIDPaths: bridge.DefaultLegacyOrderIDPaths,
 		EventTypePaths: bridge.DefaultTypePaths, TenantPaths: bridge.DefaultTenantPaths,
@@ -59,7 +59,7 @@ func TestNames(t *testing.T) {
 	want := strings.Fields(`NATS_URL NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY NATS_HANDSHAKE_FIRST NATS_INBOX NATS_LISTEN JETSTREAM_DOMAIN JETSTREAM_API_PREFIX
 		DATA_DIR EMBEDDED_SYNC STREAM SUBJECTS SUBSCRIPTIONS_BUCKET PREFIX REPLICAS
 		SUBJECT_LAYOUT ORDER_ID_PATHS LEGACY_ORDER_ID_PATHS EVENT_TYPE_PATHS TENANT_PATHS HTTP_LISTEN API_TOKENS API_TOKENS_FILE API_HOSTS TENANT_SUBJECTS
-		EGRESS_ALLOW EGRESS_PROXY ALLOW_HTTP ALLOW_TRUST_ALL SECRETS_DIR SEALING_KEY_FILE TRUST_ROOTS DEV WEBHOOK_FILE WEBHOOK_ID WINDOW MAX_EVENT_BYTES LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
+		EGRESS_ALLOW EGRESS_PROXY HTTP_CLIENT ALLOW_HTTP ALLOW_TRUST_ALL SECRETS_DIR SEALING_KEY_FILE TRUST_ROOTS DEV WEBHOOK_FILE WEBHOOK_ID WINDOW MAX_EVENT_BYTES LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
 	var got []string
 	for _, v := range Table() {
 		got = append(got, strings.TrimPrefix(v.Name, Prefix+"_"))
@@ -175,6 +175,7 @@ func TestBadValuesNameVariableValueAndRemedy(t *testing.T) {
 		{"prefix", "PREFIX=a..b", `ORDERBRIDGE_PREFIX="a..b" cannot begin a name; use at most 32 letters, digits, -, _ and single dots, as in acme-`},
 		{"inbox", "NATS_INBOX=_INBOX_bridge.", `ORDERBRIDGE_NATS_INBOX="_INBOX_bridge." cannot begin a subject; write it as _INBOX_bridge, without a dot at its end`},
 		{"replicas", "REPLICAS=7", `ORDERBRIDGE_REPLICAS="7" is out of range; give 0 to 5`},
+		{"client", "HTTP_CLIENT=curl", `ORDERBRIDGE_HTTP_CLIENT="curl" is no client; use own or net/http`},
 		{"sync", "EMBEDDED_SYNC=1s", `ORDERBRIDGE_EMBEDDED_SYNC="1s" is no way to sync; use always or interval`},
 		{"event size", "MAX_EVENT_BYTES=5", `ORDERBRIDGE_MAX_EVENT_BYTES="5" is out of range; give 1024 to 67108864`},
 		{"user alone", "NATS_URL=nats://n NATS_USER=me", `ORDERBRIDGE_NATS_USER="me" is set, but ORDERBRIDGE_NATS_PASSWORD is not; set both or none`},

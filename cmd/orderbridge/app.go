@@ -265,6 +265,8 @@ func (a *app) newWebhook() (*publishers.Webhook, error) {
 		AllowHTTP:     a.cfg.AllowHTTP,
 		AllowTrustAll: a.cfg.AllowTrustAll,
 		Dev:           a.cfg.Dev,
+		NetHTTP:       a.cfg.HTTPClient == config.ClientNetHTTP,
+		Logger:        a.log,
 		Proxy:         strings.TrimSuffix(strings.TrimPrefix(a.cfg.EgressProxy.Reveal(), "http://"), "/"),
 		DialControl:   egressPolicy(a.cfg).Control,
 		Secrets:       secrets.New(secrets.Options{Dir: a.cfg.SecretsDir, IdentityFile: a.cfg.SealingKeyFile}),
