@@ -274,6 +274,11 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 		ln.bury(ln.q[0], o, ev)
 		return
 	}
+	if c.losing != "" && ln.redrive == 0 {
+		o.Reason = reasonLosing + "; " + o.Reason
+		ln.bury(ln.q[0], o, ev)
+		return
+	}
 	wait := schedule[ln.attempts-1]
 	wait += time.Duration((c.rng.Float64()*2 - 1) * 0.1 * float64(wait))
 	wait = max(wait, o.RetryAfter)

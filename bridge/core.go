@@ -91,6 +91,7 @@ type outside interface {
 	cut(a *attempt)
 	bury(d DeadLetter, done func(error))
 	unbury(seq uint64, done func(error))
+	holdBack(from uint64) // the feed acknowledges nothing from there on
 	retention(fractions []float64, done func(Retention, error))
 	alert(a Alert)
 	over(cause error) // the term ends; nothing may be asked any more
@@ -194,6 +195,8 @@ type core struct {
 	untold   uint64        // events missed and not yet told
 	missedAt time.Duration // when they were last told
 	expiring uint64        // the stream is about to drop everything up to here
+	losing   string        // why it deletes what is owed; "": it does not
+	stuck    string        // what the take-over waits for
 	figures  Figures
 	passed   map[string]bool // kinds of messages that are no events, told
 }
@@ -274,6 +277,7 @@ func (c *core) retry(what string, err error, fn func()) {
 		return
 	}
 	c.complain("take-over waits", what, "step", what, "error", err)
+	c.stuck = fmt.Sprintf("%s: %v", what, err)
 	c.after(c.Busy, fn)
 }
 
@@ -374,6 +378,7 @@ func (c *core) begin(p placement, st StreamState) {
 func (c *core) fence() { c.fenceFrom(BucketStatus) }
 
 func (c *core) fenceFrom(b Bucket) {
+	c.stuck = ""
 	c.out.fence(b, c.epoch, c.term, func(made Made, err error) {
 		switch {
 		case c.dead:
@@ -391,6 +396,7 @@ func (c *core) fenceFrom(b Bucket) {
 }
 
 func (c *core) load() {
+	c.stuck = ""
 	c.out.load(func(l *loaded, err error) {
 		switch {
 		case c.dead:
@@ -401,6 +407,7 @@ func (c *core) load() {
 		default:
 			c.relocate(l, func() {
 				c.rebuild(l)
+				c.stuck = "the subscription records are not read yet"
 				c.out.watchRecords()
 			})
 		}
@@ -513,6 +520,7 @@ func (c *core) recordsCaughtUp() {
 	}
 	c.caughtUp = true
 	c.recollect()
+	c.stuck = ""
 	for _, id := range sorted(c.subs) {
 		s := c.subs[id]
 		if n := len(s.revs); s.mode == unseen && s.applied == 0 && n > 0 && s.revs[n-1].Deleted && c.out.wall().Sub(s.revs[n-1].Time) > c.Keep {

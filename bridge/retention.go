@@ -38,7 +38,7 @@ func (c *core) guardRetention() {
 			return
 		}
 		c.lookBack(func() {
-			c.expiring = r.Beyond[expiringStep]
+			c.expiring = c.endangered(r.Beyond[expiringStep])
 			for _, s := range c.which(func(s *sub) bool { return s.reader != nil || len(s.lanes) > 0 || s.warned > 0 }) {
 				s.guard(r)
 			}
@@ -63,7 +63,7 @@ func (c *core) countGap() {
 
 func (c *core) hasGap(r Retention) {
 	c.counted = true
-	c.expiring = r.Beyond[expiringStep]
+	c.expiring = c.endangered(r.Beyond[expiringStep])
 	var missed uint64
 	if r.First > c.taken+1 {
 		missed = r.First - c.taken - 1
@@ -200,7 +200,11 @@ func (ln *lane) rescue() bool {
 	if len(ln.q) == 0 || ln.run != nil || ln.redrive > 0 || ln.q[0].seq > c.expiring || c.stopping || ln.sub.mode == going {
 		return false
 	}
-	ln.bury(ln.q[0], Outcome{Reason: reasonExpiring, Status: ln.lastStatus}, nil)
+	reason := reasonExpiring
+	if c.losing != "" {
+		reason = reasonLosing
+	}
+	ln.bury(ln.q[0], Outcome{Reason: reason, Status: ln.lastStatus}, nil)
 	return true
 }
 
@@ -225,13 +229,14 @@ const (
 	AlertRetention    = "retention"
 	AlertExpired      = "expired"
 	AlertState        = "state" // something befell the bridge's own state on the bus
+	AlertBus          = "bus"   // a stream or bucket was changed, is gone or does not fit
 
 	AlertStreamChanged = "stream-changed" // of the bridge, not of a subscription
 	AlertMissed        = "missed"         // likewise
 )
 
 // AlertKinds are all of them.
-var AlertKinds = []string{AlertSuspended, AlertResumed, AlertInvalid, AlertDeadLettered, AlertRetention, AlertExpired, AlertState, AlertStreamChanged, AlertMissed}
+var AlertKinds = []string{AlertSuspended, AlertResumed, AlertInvalid, AlertDeadLettered, AlertRetention, AlertExpired, AlertState, AlertBus, AlertStreamChanged, AlertMissed}
 
 // raise tells the operators. what makes the alert of its kind and subscription
 // the same or another one.

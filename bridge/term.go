@@ -170,6 +170,7 @@ func (t *term) finish(cause error) {
 
 func (t *term) publishCondition() {
 	c := t.core
+	t.window()
 	f := c.figures
 	f.Alerts = maps.Clone(f.Alerts)
 	o := t.counting.at(time.Now(), c.owes)
@@ -182,7 +183,7 @@ func (t *term) publishCondition() {
 	if c.opened {
 		cond.Role = RoleLeader
 	} else {
-		cond.Reasons = append(cond.Reasons, "taking over")
+		cond.Reasons = append(cond.Reasons, c.takingOver())
 	}
 	if c.missing {
 		cond.Reasons = append(cond.Reasons, "the bucket of the subscription records is missing: the last ones stay in force")
@@ -516,6 +517,20 @@ func (t *term) unbury(seq uint64, done func(error)) {
 		err := t.b.o.DeadLetters.Remove(ctx, seq)
 		return func() { done(err) }
 	})
+}
+
+// holdBack and Window are what a feed may do beside its port.
+func (t *term) holdBack(from uint64) {
+	if f, ok := t.feed.(interface{ HoldBack(from uint64) }); ok {
+		f.HoldBack(from)
+	}
+}
+
+// window follows the feed's: a server may allow fewer unsettled events than were asked for.
+func (t *term) window() {
+	if f, ok := t.feed.(interface{ Window() int }); ok {
+		t.core.Window = min(t.b.limits.Window, max(1, f.Window()))
+	}
 }
 
 func (t *term) retention(fractions []float64, done func(Retention, error)) {

@@ -23,8 +23,10 @@ type durables struct {
 	prefix   string
 	window   int
 	replicas int
+	metadata map[string]string
 	log      *slog.Logger
 	created  time.Time // of the stream, since open
+	told     int       // the smaller window that the log has told of
 }
 
 // errMadeAnew: the sequences that the bridge knows mean nothing in this stream,
@@ -95,12 +97,12 @@ func (d *durables) floor(ctx context.Context, g durable) (uint64, error) {
 
 // make creates a durable that begins at position+1 and deletes all older ones.
 func (d *durables) make(ctx context.Context, g durable, position uint64, older []durable) (jetstream.Consumer, error) {
-	c, err := d.js.CreateConsumer(ctx, d.stream, jetstream.ConsumerConfig{
+	c, err := d.create(ctx, jetstream.ConsumerConfig{
 		Durable: d.name(g), Description: "orderbridge: the feed",
 		AckPolicy: jetstream.AckAllPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: d.window,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: position + 1,
-		Replicas: d.replicas,
-	})
+		Replicas: d.replicas, Metadata: d.metadata,
+	}, g, older)
 	if err != nil {
 		return nil, fmt.Errorf("make consumer %q: %w", d.name(g), err)
 	}

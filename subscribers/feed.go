@@ -72,6 +72,7 @@ type feed struct {
 	handled  uint64 // its stream sequence
 	acked    uint64 // stream sequence acknowledged on the present durable
 	pending  int    // settled since the last acknowledgement
+	hold     uint64 // nothing is acknowledged from there on; 0: no bound
 	ackTimer *time.Timer
 	again    *message.Message // refused, to be sent once more
 }
@@ -188,7 +189,7 @@ func (f *feed) watch(ctx context.Context) {
 
 func (f *feed) consume(gen durable, cons jetstream.Consumer) (jetstream.ConsumeContext, error) {
 	return cons.Consume(func(m jetstream.Msg) { f.take(gen, m) },
-		jetstream.PullMaxBytes(max(pullBytes, 2*int(f.nc.MaxPayload()))),
+		pullLimit(cons.CachedInfo(), max(pullBytes, 2*int(f.nc.MaxPayload()))),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { f.suspect(gen, err) }))
 }
@@ -216,11 +217,9 @@ func (f *feed) checkIdle(ctx context.Context, gen durable, cons jetstream.Consum
 	f.mu.Lock()
 	consumed, idle := f.intake.Consumed(), !f.waiting && time.Since(f.takenAt) > time.Second
 	f.mu.Unlock()
-	if !idle {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
+	made := cons.CachedInfo()
 	info, err := cons.Info(ctx)
 	if err != nil {
 		if errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -228,9 +227,13 @@ func (f *feed) checkIdle(ctx context.Context, gen durable, cons jetstream.Consum
 		}
 		return nil // the connection's own signs decide
 	}
+	if why := difference(made, info); why != "" {
+		f.log.Warn("the consumer of the feed is made anew, since it is not as it was made", "stream", f.d.stream, "consumer", f.d.name(gen), "cause", why)
+		return fmt.Errorf("consumer %q is not as it was made: %s", f.d.name(gen), why)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.gen == gen && f.intake.Consumed() == consumed && info.Delivered.Consumer > consumed {
+	if idle && f.gen == gen && f.intake.Consumed() == consumed && info.Delivered.Consumer > consumed {
 		return fmt.Errorf("the server has delivered %d messages, %d came", info.Delivered.Consumer, consumed)
 	}
 	return nil
@@ -308,7 +311,7 @@ func (f *feed) take(gen durable, m jetstream.Msg) {
 	defer f.mu.Unlock()
 	size := sizeOf(m)
 	for f.gen == gen && !f.stopped && f.tail > f.head && f.intake.Taken() < meta.Sequence.Stream &&
-		(f.tail-f.head >= uint64(f.o.Window) || f.bytes+size > f.o.WindowBytes) {
+		(f.tail-f.head >= uint64(f.window()) || f.bytes+size > f.o.WindowBytes) {
 		f.waiting = true
 		f.room.Wait()
 		f.waiting = false
@@ -539,7 +542,7 @@ func (f *feed) pop(n int) {
 func (f *feed) advanced(n int) {
 	f.pending += n
 	switch {
-	case f.pending >= min(ackEvery, max(1, f.o.Window/4)):
+	case f.pending >= min(ackEvery, max(1, f.window()/4)):
 		f.acknowledge()
 	case f.ackTimer == nil:
 		f.ackTimer = time.AfterFunc(ackAfter, func() {
@@ -554,7 +557,7 @@ func (f *feed) advanced(n int) {
 // acknowledge sends the newest handle of the settled prefix; nobody waits for it.
 func (f *feed) acknowledge() {
 	f.pending = 0
-	if f.handle == "" || f.acked >= f.handled {
+	if f.handle == "" || f.acked >= f.handled || f.holds() {
 		return
 	}
 	if f.nc.Publish(f.handle, ackBody) == nil {
@@ -567,6 +570,9 @@ func (f *feed) acknowledge() {
 func (f *feed) confirm(ctx context.Context) error {
 	f.mu.Lock()
 	handle, seq, gen := f.handle, f.handled, f.gen
+	if f.holds() {
+		handle = ""
+	}
 	f.pending = 0
 	f.mu.Unlock()
 	if handle == "" {

@@ -18,12 +18,13 @@ import (
 type Options struct {
 	JetStream     jetstream.JetStream
 	Stream        string
-	DurablePrefix string       // names of the durables; "": "orderbridge-"
-	Window        int          // unsettled events; 0: 4,096
-	WindowBytes   int          // and their size in bytes; 0: 64 MB
-	Replicas      int          // of the durables; 0: those of the stream
-	Recent        *Recent      // filled for a Source; may be nil
-	Logger        *slog.Logger // nil: slog.Default()
+	DurablePrefix string            // names of the durables; "": "orderbridge-"
+	Window        int               // unsettled events; 0: 4,096
+	WindowBytes   int               // and their size in bytes; 0: 64 MB
+	Replicas      int               // of the durables; 0: those of the stream
+	Metadata      map[string]string // of the durables: what others may want to know of the bridge
+	Recent        *Recent           // filled for a Source; may be nil
+	Logger        *slog.Logger      // nil: slog.Default()
 
 	idleCheck time.Duration
 }
@@ -49,6 +50,7 @@ type JetStream struct {
 
 	mu     sync.Mutex
 	closed bool
+	hold   uint64  // nothing is acknowledged from there on; 0: no bound
 	feed   *feed   // the opened one; not in stand-alone use
 	feeds  []*feed // stand-alone: all that were subscribed
 }
@@ -100,7 +102,7 @@ func newJetStream(o Options, standalone bool) (*JetStream, error) {
 }
 
 func (j *JetStream) durables(stream string) *durables {
-	return &durables{js: j.o.JetStream, stream: stream, prefix: j.o.DurablePrefix, window: j.o.Window, replicas: j.o.Replicas, log: j.log}
+	return &durables{js: j.o.JetStream, stream: stream, prefix: j.o.DurablePrefix, window: j.o.Window, replicas: j.o.Replicas, metadata: j.o.Metadata, log: j.log}
 }
 
 // Floor implements bridge.Feed.
@@ -143,6 +145,7 @@ func (j *JetStream) Open(ctx context.Context, epoch uint64, at bridge.Ref) error
 	}
 	f := newFeed(j.o, d, g, cons, at, false)
 	j.mu.Lock()
+	f.hold = j.hold
 	j.feed = f
 	j.mu.Unlock()
 	return nil

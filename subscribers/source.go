@@ -47,6 +47,7 @@ type Source struct {
 	uses    uint64
 
 	bounds bounds
+	few    sync.Once // says that there are too few consumers
 
 	smu     sync.Mutex
 	samples []sample // ascending by sequence
@@ -99,6 +100,7 @@ type reader struct {
 	filters  []string
 	next     uint64 // all below has been read
 	consumed uint64 // last consumer sequence
+	batch    int    // messages that may be asked for at once; 0: any number
 }
 
 // Read implements bridge.Source. Calls with the same key wait for one another.
@@ -136,7 +138,13 @@ func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []str
 		if got, err := s.nothingSince(ctx, from, filters); err != nil || got.Through >= from {
 			return nil, got, err
 		}
-		if err := s.open(ctx, r, from, filters); err != nil {
+		switch err := s.open(ctx, r, from, filters); {
+		case errorCode(err) == codeMaximumConsumers:
+			s.few.Do(func() {
+				s.log.Warn("subscriptions that read for themselves read message by message, which is slower: the stream or its account allows no further consumer (max_consumers)", "stream", s.o.Stream)
+			})
+			return s.readOneByOne(ctx, from, filters, max, maxBytes)
+		case err != nil:
 			return nil, bridge.Reading{}, err
 		}
 	}
@@ -204,6 +212,7 @@ func (s *Source) open(ctx context.Context, r *reader, from uint64, filters []str
 		return err
 	}
 	r.name, r.filters, r.next, r.consumed = cons.CachedInfo().Name, filters, from, 0
+	r.batch = cons.CachedInfo().Config.MaxRequestBatch
 	return nil
 }
 
@@ -225,6 +234,9 @@ func (s *Source) pull(ctx context.Context, r *reader, from uint64, max, maxBytes
 			msgs = append(msgs, sourceMessage(m, meta))
 		}
 		return nil
+	}
+	if r.batch > 0 {
+		max = min(max, r.batch)
 	}
 	req := pullRequest{Batch: max, MaxBytes: maxBytes, NoWait: true}
 	err := pull(ctx, s.o.JetStream, s.o.Stream, r.name, req, take)

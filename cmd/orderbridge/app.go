@@ -53,10 +53,11 @@ type app struct {
 	file    *automation.File // nil: none is configured
 	api     atomic.Pointer[api.API]
 	bridge  atomic.Pointer[bridge.Bridge]
-	waits   atomic.Pointer[string]          // what the start waits for
 	inside  atomic.Pointer[embedded.Server] // server, for /readyz
-	unfit   atomic.Pointer[string]          // why the bus is too old, nil if it is not
 	parseAs func(id string, record []byte) (*bridge.Subscription, bridge.Problems)
+	unfit   atomic.Pointer[string]   // why the bus is too old, nil if it is not
+	waits   atomic.Pointer[[]string] // what the start waits for
+	sight   atomic.Pointer[sight]    // what is wrong with the streams and buckets
 }
 
 // serve runs the program until ctx ends; then it hands over and returns nil.
@@ -106,6 +107,7 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	if a.file != nil {
 		g.Go(func() error { return a.file.Run(ctx, a.records) })
 	}
+	g.Go(func() error { return a.watchAssets(ctx, b) })
 	g.Go(func() error { return a.leaveDeafServers(ctx) })
 	g.Go(func() error { return a.watchFit(ctx) })
 	g.Go(func() error { return a.untilClosed(ctx) })
@@ -161,7 +163,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 	b, err := bridge.New(bridge.Options{
 		Feed: func() (bridge.Feed, error) {
 			return subscribers.NewFeed(subscribers.Options{JetStream: a.js, Stream: a.names.Stream, DurablePrefix: a.names.DurablePrefix,
-				Window: a.cfg.Window, Recent: recent, Logger: a.log})
+				Window: a.cfg.Window, Metadata: store.DurableMetadata(a.names), Recent: recent, Logger: a.log})
 		},
 		Source:      source,
 		Ledger:      store.NewLedger(a.js, a.names, store.NewMaker(a.js, storeOptions(a.cfg, a.log))),
@@ -216,47 +218,6 @@ func (a *app) connect(ctx context.Context) (err error) {
 	}
 	a.js, err = bus.JetStream(a.nc, o, callTimeout)
 	return err
-}
-
-// ensureTime is how long a cluster may take to elect its leaders.
-const ensureTime = time.Minute
-
-// ensure makes and checks streams and buckets; a bus that cannot answer yet is
-// asked again.
-func (a *app) ensure(ctx context.Context) error {
-	a.waiting("checking the streams and buckets")
-	begun := time.Now()
-	names, findings, err := store.Ensure(ctx, a.js, a.storeOptions())
-	for err != nil && time.Since(begun) < ensureTime {
-		a.log.Warn("the bus cannot make or check the streams and buckets yet", "error", err)
-		a.waiting("the bus cannot make or check the streams and buckets yet: " + err.Error())
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
-		}
-		names, findings, err = store.Ensure(ctx, a.js, a.storeOptions())
-	}
-	if err != nil {
-		return explain(err)
-	}
-	a.names = names
-	bad := 0
-	for _, f := range findings {
-		switch f.Severity {
-		case store.Error:
-			bad++
-			a.log.Error(f.Text, "what", f.Subject)
-		case store.Warning:
-			a.log.Warn(f.Text, "what", f.Subject)
-		default:
-			a.log.Info(f.Text, "what", f.Subject)
-		}
-	}
-	if bad > 0 {
-		return fmt.Errorf("%s of the bus %s not fit; the log says what to do", count(bad, "stream or bucket"), map[bool]string{true: "does", false: "do"}[bad == 1])
-	}
-	return nil
 }
 
 func (a *app) newWebhook() (*publishers.Webhook, error) {
@@ -357,25 +318,6 @@ func (a *app) takeCommands(ctx context.Context, b *bridge.Bridge) error {
 		a.log.Debug("unsubscribe from commands", "error", err)
 	}
 	return nil
-}
-
-func (a *app) waiting(what string) { a.waits.Store(&what) }
-
-// readiness is the body of /readyz.
-func (a *app) readiness() health.Readiness {
-	b := a.bridge.Load()
-	if b == nil {
-		return health.Readiness{Role: health.RoleStandby, Reasons: append([]string{*a.waits.Load()}, a.busReasons()...)}
-	}
-	c := b.Condition()
-	r := health.Readiness{Role: string(c.Role), Reasons: c.Reasons}
-	r.Reasons = append(r.Reasons, a.busReasons()...)
-	r.Ready = len(r.Reasons) == 0
-	r.Reasons = append(r.Reasons, c.Notes...)
-	if a.file != nil && a.file.Problem() != "" {
-		r.Reasons = append(r.Reasons, a.file.Problem()) // its last good version is in force
-	}
-	return r
 }
 
 // close stops what run has started, in reverse order.

@@ -24,14 +24,16 @@ type follower struct {
 	key    string // key or ">"
 	log    *slog.Logger
 
-	each     func(msg jetstream.Msg, seq uint64, t time.Time, created int64) // a message may come twice
-	caughtUp func()                                                          // once, when all that was there has been read
-	missing  func(bool)                                                      // the bucket is gone, is there (again)
+	each     func(m *bridge.Message, created int64) // a message may come twice
+	caughtUp func()                                 // once, when all that was there has been read
+	missing  func(bool)                             // the bucket is gone, is there (again)
 
 	created int64  // of the bucket that is being read, Unix nanoseconds
 	seen    uint64 // all up to here has been read
 	state   presence
 	caught  bool
+	told    time.Time // that it cannot be read
+	few     bool      // told that it is read one by one
 }
 
 type presence int
@@ -56,7 +58,7 @@ func (f *follower) run(ctx context.Context) error {
 			return fmt.Errorf("watch bucket %q: %w", f.bucket, nats.ErrConnectionClosed)
 		}
 		if err := f.session(ctx, status); err != nil && ctx.Err() == nil {
-			f.log.Debug("bucket not readable now", "bucket", f.bucket, "error", err)
+			f.complain(err)
 			select {
 			case <-ctx.Done():
 			case <-status:
@@ -95,7 +97,7 @@ func (f *follower) check(ctx context.Context) (last uint64, err error) {
 	}
 	// The last sequence may have no message (any more): what is still to be
 	// read ends at the last message that matches.
-	m, err := msgget.Last(ctx, f.js, bucketStream(f.bucket), bucketSubject(f.bucket, f.key))
+	m, err := msgget.Last(ctx, f.js, bucketStream(f.bucket), storedSubject(f.key))
 	switch {
 	case err != nil && !errors.Is(err, bridge.ErrNotFound):
 		return 0, err
@@ -125,6 +127,9 @@ func (f *follower) session(ctx context.Context, status <-chan nats.Status) error
 	f.catchUp(target)
 	created := f.created
 	cons, err := f.consumer(ctx)
+	if errorCode(err) == codeMaximumConsumers {
+		return f.poll(ctx, status)
+	}
 	if err != nil {
 		return err
 	}
@@ -146,7 +151,7 @@ func (f *follower) session(ctx context.Context, status <-chan nats.Status) error
 		case msgs <- m:
 		case <-done:
 		}
-	}, jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(10*time.Second),
+	}, jetstream.PullMaxMessages(batch(cons.CachedInfo(), 500)), jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(10*time.Second),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			select {
 			case doubt <- err:
@@ -177,7 +182,7 @@ func (f *follower) session(ctx context.Context, status <-chan nats.Status) error
 			if delivered++; meta.Sequence.Consumer != delivered {
 				return fmt.Errorf("message %d of the consumer came where %d was due", meta.Sequence.Consumer, delivered)
 			}
-			f.each(m, meta.Sequence.Stream, meta.Timestamp, created)
+			f.each(&bridge.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Subject: m.Subject(), Header: m.Headers(), Data: m.Data()}, created)
 			f.seen = max(f.seen, meta.Sequence.Stream)
 			f.catchUp(target)
 			behind = false
@@ -204,7 +209,7 @@ func (f *follower) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	cfg := jetstream.ConsumerConfig{
-		FilterSubjects: []string{bucketSubject(f.bucket, f.key)},
+		FilterSubjects: []string{storedSubject(f.key)},
 		DeliverPolicy:  jetstream.DeliverAllPolicy,
 		AckPolicy:      jetstream.AckNonePolicy,
 		MemoryStorage:  true, Replicas: 1, InactiveThreshold: 30 * time.Second,
@@ -223,4 +228,72 @@ func (f *follower) drop(cons jetstream.Consumer) {
 	ctx, cancel := context.WithTimeout(context.Background(), followInterval)
 	defer cancel()
 	_ = f.js.DeleteConsumer(ctx, bucketStream(f.bucket), cons.CachedInfo().Name)
+}
+
+// complainAfter is how often it is said aloud that a bucket cannot be read.
+const complainAfter = 10 * time.Second
+
+func (f *follower) complain(err error) {
+	level := slog.LevelDebug
+	if now := time.Now(); f.js.Conn().IsConnected() && !f.caught && now.Sub(f.told) >= complainAfter {
+		if !f.told.IsZero() {
+			level = slog.LevelWarn
+		}
+		f.told = now
+	}
+	f.log.Log(context.Background(), level, "bucket not readable now", "bucket", f.bucket, "error", err)
+}
+
+// poll reads without a consumer, where the stream or its account allows no
+// further one: what a check has found is read one by one.
+func (f *follower) poll(ctx context.Context, status <-chan nats.Status) error {
+	if !f.few {
+		f.few = true
+		f.log.Warn("the bucket is asked every two seconds and read entry by entry, since it or its account allows no further consumer (max_consumers)", "bucket", f.bucket)
+	}
+	tick := time.NewTicker(followInterval)
+	defer tick.Stop()
+	for {
+		target, err := f.check(ctx)
+		if err != nil {
+			return err
+		}
+		for f.seen < target {
+			m, err := msgget.Next(ctx, f.js, bucketStream(f.bucket), f.seen+1, storedSubject(f.key))
+			switch {
+			case errors.Is(err, bridge.ErrNotFound):
+				f.seen = target
+				continue
+			case err != nil:
+				return err
+			}
+			f.each(m, f.created)
+			f.seen = m.Seq
+		}
+		f.catchUp(target)
+		select {
+		case <-ctx.Done():
+			return nil
+		case s := <-status:
+			return fmt.Errorf("connection %s", s)
+		case <-tick.C:
+		}
+	}
+}
+
+// batch is how many messages may be asked for at once.
+func batch(info *jetstream.ConsumerInfo, want int) int {
+	if most := info.Config.MaxRequestBatch; most > 0 {
+		return min(want, most)
+	}
+	return want
+}
+
+// pullBytes asks for so many bytes at once, and for no more messages than may
+// be asked for.
+func pullBytes(info *jetstream.ConsumerInfo, bytes int) jetstream.PullMessagesOpt {
+	if most := info.Config.MaxRequestBatch; most > 0 {
+		return jetstream.PullMaxMessagesWithBytesLimit(most, bytes)
+	}
+	return jetstream.PullMaxBytes(bytes)
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -127,12 +126,12 @@ func (l *Lease) Watch(ctx context.Context, fn func(value []byte, revision uint64
 				l.log.Warn("lease bucket is missing", "bucket", l.bucket)
 			}
 		},
-		each: func(m jetstream.Msg, seq uint64, _ time.Time, _ int64) {
-			if isMarker(m.Headers()) {
-				fn(nil, seq)
+		each: func(m *bridge.Message, _ int64) {
+			if isMarker(m.Header) {
+				fn(nil, m.Seq)
 				return
 			}
-			fn(bytes.Clone(m.Data()), seq)
+			fn(bytes.Clone(m.Data), m.Seq)
 		},
 	}
 	return f.run(ctx)

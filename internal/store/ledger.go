@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
 )
 
 const (
@@ -133,10 +134,14 @@ func (l *Ledger) read(ctx context.Context, s *stateBucket) (map[string][]byte, e
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	cons, err := l.js.OrderedConsumer(ctx, bucketStream(s.name), jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
+	if errorCode(err) == codeMaximumConsumers {
+		return l.readOneByOne(ctx, s)
+	}
 	if err != nil {
 		return nil, err
 	}
-	it, err := cons.Messages(jetstream.PullMaxMessages(1000), jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(5*time.Second))
+	defer l.giveBack(s, cons)
+	it, err := cons.Messages(jetstream.PullMaxMessages(batch(cons.CachedInfo(), 1000)), jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(5*time.Second))
 	if err != nil {
 		return nil, err
 	}
@@ -164,6 +169,36 @@ func (l *Ledger) read(ctx context.Context, s *stateBucket) (map[string][]byte, e
 			return entries, nil
 		}
 	}
+}
+
+// readOneByOne reads where the bucket or its account allows no further consumer.
+func (l *Ledger) readOneByOne(ctx context.Context, s *stateBucket) (map[string][]byte, error) {
+	entries := map[string][]byte{}
+	for next := uint64(1); ; {
+		m, err := msgget.Next(ctx, l.js, bucketStream(s.name), next, ">")
+		if errors.Is(err, bridge.ErrNotFound) && next > s.last {
+			return entries, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		next = m.Seq + 1
+		switch key := keyOf(m.Subject); {
+		case strings.HasPrefix(key, fencePrefix):
+		case isMarker(m.Header):
+			delete(entries, key)
+		default:
+			entries[key] = m.Data
+		}
+	}
+}
+
+// giveBack deletes a consumer that is no longer needed; else it would count
+// for some minutes against what the account allows.
+func (l *Ledger) giveBack(s *stateBucket, cons jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.Background(), followInterval)
+	defer cancel()
+	_ = l.js.DeleteConsumer(ctx, bucketStream(s.name), cons.CachedInfo().Name) // it would end by itself
 }
 
 // Write sends the write, checked against the own fence, until the answer is

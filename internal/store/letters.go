@@ -104,7 +104,7 @@ func (r *letterReader) read(ctx context.Context, low, high uint64, most int) ([]
 	if info.NumPending == 0 {
 		return nil, nil
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxBytes(letterPull))
+	messages, err := consumer.Messages(pullBytes(info, letterPull))
 	if err != nil {
 		return nil, err
 	}

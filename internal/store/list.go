@@ -23,14 +23,13 @@ func Keys(ctx context.Context, js jetstream.JetStream, bucket string) ([]string,
 	if err != nil {
 		return nil, fmt.Errorf("bucket %q: %w", bucket, err)
 	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(bucketSubject(bucket, ">")))
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(storedSubject(">")))
 	if err != nil {
 		return nil, fmt.Errorf("list bucket %q: %w", bucket, err)
 	}
-	prefix := bucketSubject(bucket, "")
 	var keys []string
 	for subject := range info.State.Subjects {
-		if key, ok := strings.CutPrefix(subject, prefix); ok && !strings.HasPrefix(key, fencePrefix) {
+		if key := keyOf(subject); !strings.HasPrefix(key, fencePrefix) {
 			keys = append(keys, key)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -16,15 +17,15 @@ type Maker func(ctx context.Context, bucket string) error
 func NewMaker(js jetstream.JetStream, o Options) Maker {
 	return func(ctx context.Context, bucket string) error {
 		e := ensurer{js: js, o: o, n: o.Names()}
-		steps := map[string]func(context.Context) error{e.n.Status: e.status, e.n.Owed: e.owed, e.n.Lease: e.lease}
-		step := steps[bucket]
-		if step == nil {
+		assets := e.assets()
+		i := slices.IndexFunc(assets, func(a asset) bool { return a.config.Name == bucketStream(bucket) })
+		if i < 0 || !slices.Contains(e.n.Buckets(), bucket) {
 			return fmt.Errorf("bucket %q is none of the bridge's state", bucket)
 		}
-		if err := e.account(ctx); err != nil {
+		if err := e.ask(ctx); err != nil {
 			return err
 		}
-		if err := step(ctx); err != nil {
+		if err := e.ensure(ctx, assets[i]); err != nil {
 			return err
 		}
 		for _, f := range e.found {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -42,8 +41,8 @@ func (r *Records) Watch(ctx context.Context, fn func(bridge.Revision), caughtUp 
 	f := follower{
 		js: r.js, bucket: r.bucket, key: ">", log: r.log,
 		caughtUp: caughtUp, missing: missing,
-		each: func(m jetstream.Msg, seq uint64, t time.Time, created int64) {
-			if rev, ok := r.revision(m.Subject(), m.Headers(), m.Data(), seq, t, created); ok {
+		each: func(m *bridge.Message, created int64) {
+			if rev, ok := r.revision(m.Subject, m.Header, m.Data, m.Seq, m.Time, created); ok {
 				fn(rev)
 			}
 		},
@@ -59,7 +58,7 @@ func (r *Records) Latest(ctx context.Context, key string) (bridge.Revision, erro
 	if err != nil {
 		return bridge.Revision{}, err
 	}
-	m, err := msgget.Last(ctx, r.js, bucketStream(r.bucket), bucketSubject(r.bucket, key))
+	m, err := msgget.Last(ctx, r.js, bucketStream(r.bucket), storedSubject(key))
 	if err != nil {
 		return bridge.Revision{}, fmt.Errorf("read subscription %q: %w", key, err)
 	}
@@ -110,7 +109,7 @@ func (r *Records) created(ctx context.Context) (int64, error) {
 // revision is false for what is not a change of a record.
 func (r *Records) revision(subject string, h nats.Header, data []byte, seq uint64, t time.Time, created int64) (bridge.Revision, bool) {
 	rev := bridge.Revision{
-		Key:      strings.TrimPrefix(subject, bucketSubject(r.bucket, "")),
+		Key:      keyOf(subject),
 		Revision: seq, Bucket: created, Time: t,
 	}
 	switch op, reason := h.Get("KV-Operation"), h.Get("Nats-Marker-Reason"); {

@@ -24,7 +24,7 @@ type Entry struct {
 
 // ReadEntry reads one entry of a bucket from the stream's leader; ErrNotFound if absent.
 func ReadEntry(ctx context.Context, js jetstream.JetStream, bucket, key string) (Entry, error) {
-	m, err := msgget.Last(ctx, js, bucketStream(bucket), bucketSubject(bucket, key))
+	m, err := msgget.Last(ctx, js, bucketStream(bucket), storedSubject(key))
 	if err == nil && isMarker(m.Header) {
 		err = bridge.ErrNotFound
 	}

@@ -1,0 +1,246 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A Look at what is on the bus, every few seconds while the bridge runs: others
+// edit, delete and restore streams, and servers are replaced by empty ones.
+//
+// What is absent is made anew where that helps: the bridge's own streams and
+// buckets at once. The stream of the events and the bucket of the records are
+// the user's: an empty one in their place would be in the way of a restore, and
+// would take the records out of force. They are made only when everything else
+// of the bridge's is gone or new as well, which is what an empty server looks
+// like: there a bridge starts as it does for the first time.
+
+// Watch looks again and again, and remembers what it saw.
+type Watch struct {
+	js   jetstream.JetStream
+	o    Options
+	seen map[string]jetstream.StreamInfo // at the last look, by stream
+	gone map[string]time.Time            // absent since
+	made map[string]time.Time            // creation, when all were there for the last time
+
+	beside []Finding // other bridges, as of looked
+	looked time.Time
+}
+
+// NewWatch looks at what Ensure has made under the same options.
+func NewWatch(js jetstream.JetStream, o Options) *Watch {
+	return &Watch{js: js, o: o, seen: map[string]jetstream.StreamInfo{}, gone: map[string]time.Time{}}
+}
+
+// Sight is what a look has found.
+type Sight struct {
+	Standing []Finding // what is wrong now: errors, what is absent, and as warnings what works and is hardly meant
+	News     []Finding // what has changed or been made since the last look; to be told once
+	Losing   string    // why the source stream deletes what is owed; "" if it does not
+}
+
+// Look reads the configuration of all streams and buckets, tells what does not
+// fit or has changed, and makes what is absent and may be made. The error says
+// that the bus could not be asked.
+func (w *Watch) Look(ctx context.Context) (Sight, error) {
+	e := ensurer{js: w.js, o: w.o, n: w.o.Names()}
+	assets := e.assets()
+	var sight Sight
+	var absent []asset
+	infos := map[string]jetstream.StreamInfo{}
+	for _, a := range assets {
+		info, err := w.info(ctx, a.config.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			absent = append(absent, a)
+			continue
+		}
+		if err != nil {
+			return sight, fmt.Errorf("read %s: %w", a.what, err)
+		}
+		infos[a.config.Name] = *info
+		sight.Standing = append(sight.Standing, errorsOf(a.check(info))...)
+		if old, ok := w.seen[a.config.Name]; ok {
+			sight.News = append(sight.News, changes(a, &old, info)...)
+		}
+		if a.config.Name == e.n.Stream {
+			sight.Losing = Losing(info.Config)
+		}
+	}
+	w.note(assets, infos)
+	if _, there := infos[e.n.Stream]; there && time.Since(w.looked) >= lookBeside {
+		beside, err := w.rivals(ctx, e.n)
+		if err != nil {
+			return sight, fmt.Errorf("look for other bridges: %w", err)
+		}
+		w.beside, w.looked = beside, time.Now()
+	}
+	sight.Standing = append(sight.Standing, w.beside...)
+	if len(absent) > 0 {
+		if err := w.mend(ctx, &e, absent, infos, &sight); err != nil {
+			return sight, err
+		}
+	}
+	return sight, nil
+}
+
+func (w *Watch) info(ctx context.Context, stream string) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	s, err := w.js.Stream(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
+	return s.CachedInfo(), nil
+}
+
+func (w *Watch) note(assets []asset, infos map[string]jetstream.StreamInfo) {
+	for _, a := range assets {
+		info, there := infos[a.config.Name]
+		switch since := w.gone[a.config.Name]; {
+		case there:
+			w.seen[a.config.Name] = info
+			delete(w.gone, a.config.Name)
+		case since.IsZero():
+			w.gone[a.config.Name] = time.Now()
+		}
+	}
+	if len(infos) == len(assets) || w.made == nil {
+		w.made = map[string]time.Time{}
+		for name, info := range infos {
+			w.made[name] = info.Created
+		}
+	}
+}
+
+// patience is how long a stream must be absent before an empty server is
+// believed in: one that has just started may not have found all of its streams.
+const patience = 3 * time.Second
+
+// mend makes what is absent and may be made, and says what is not.
+func (w *Watch) mend(ctx context.Context, e *ensurer, absent []asset, infos map[string]jetstream.StreamInfo, sight *Sight) error {
+	empty := w.empty(e.assets(), infos)
+	asked := false
+	for _, a := range absent {
+		since := time.Since(w.gone[a.config.Name])
+		if a.users && !(empty && since >= patience) {
+			sight.Standing = append(sight.Standing, Finding{Error, a.what, w.lacks(a)})
+			continue
+		}
+		if a.optional && w.seen[a.config.Name].Created.IsZero() {
+			continue // it could not be made at the start either
+		}
+		if !asked {
+			if err := e.ask(ctx); err != nil {
+				return err
+			}
+			asked = true
+		}
+		if _, err := e.stream(ctx, a); err != nil {
+			sight.Standing = append(sight.Standing, Finding{Error, a.what, "it is gone and cannot be made anew: " + err.Error()})
+			continue
+		}
+		what := "it was gone and has been made anew: what it held is lost, but for what the bridge still knew"
+		if a.users {
+			what = "an empty server has taken the place of the former one: it has been made as at a first start"
+		}
+		sight.News = append(sight.News, Finding{Warning, a.what, what})
+	}
+	for _, f := range e.found {
+		if f.Severity != Note {
+			sight.News = append(sight.News, f)
+		}
+	}
+	return nil
+}
+
+func (w *Watch) lacks(a asset) string {
+	name := strings.TrimPrefix(a.what, "stream ")
+	if a.config.Name == name {
+		return fmt.Sprintf("it is gone: nothing is delivered, and publishers are refused. Restore it, or make it anew: `nats stream add %s --subjects '%s' --retention limits --max-age 7d --storage file`. A restart of the bridge makes it as well", name, strings.Join(a.config.Subjects, ","))
+	}
+	name = strings.TrimPrefix(a.what, "bucket ")
+	return fmt.Sprintf("it is gone: the last records stay in force, none can be changed. Restore it, or make it anew and put the records again: `nats kv add %s --history %d`. A restart of the bridge makes it as well", name, subscriptionsKeep)
+}
+
+// empty tells whether nothing is left of what was there when all was there.
+func (w *Watch) empty(assets []asset, infos map[string]jetstream.StreamInfo) bool {
+	for _, a := range assets {
+		if info, there := infos[a.config.Name]; there && info.Created.Equal(w.made[a.config.Name]) {
+			return false
+		}
+	}
+	return true
+}
+
+func errorsOf(found []Finding) []Finding {
+	var bad []Finding
+	for _, f := range found {
+		if f.Severity == Error {
+			bad = append(bad, f)
+		}
+	}
+	return bad
+}
+
+// changes says what somebody has changed of a stream, as far as it matters.
+func changes(a asset, old, now *jetstream.StreamInfo) []Finding {
+	k := checker{what: a.what}
+	if !old.Created.Equal(now.Created) {
+		k.say(Warning, "it was made anew or restored at %s", now.Created.UTC().Format(time.RFC3339))
+	}
+	was := map[string]bool{}
+	for _, f := range a.check(old) {
+		was[f.Text] = true
+	}
+	for _, f := range a.check(now) {
+		if !was[f.Text] {
+			k.say(f.Severity, "%s", f.Text)
+		}
+	}
+	o, n := old.Config, now.Config
+	shrunk(&k, "age (max_age)", int64(o.MaxAge), int64(n.MaxAge), func(v int64) string { return time.Duration(v).String() })
+	shrunk(&k, "number of messages (max_msgs)", o.MaxMsgs, n.MaxMsgs, nil)
+	shrunk(&k, "size (max_bytes)", o.MaxBytes, n.MaxBytes, nil)
+	shrunk(&k, "size of a message (max_msg_size)", int64(o.MaxMsgSize), int64(n.MaxMsgSize), nil)
+	if o.Discard != n.Discard {
+		k.say(Warning, "what happens when it is full has changed from discard %s to %s", o.Discard, n.Discard)
+	}
+	for _, s := range o.Subjects {
+		if !covered(n.Subjects, s) {
+			k.say(Warning, "it no longer hears %s: what is published there is not stored, and publishers are refused. If that was not meant: `nats stream edit %s --subjects '%s'`", s, n.Name, strings.Join(o.Subjects, ","))
+		}
+	}
+	if (o.Mirror == nil) != (n.Mirror == nil) {
+		k.say(Warning, "it is %s mirror now", map[bool]string{true: "no longer a", false: "a"}[n.Mirror == nil])
+	}
+	return k.found
+}
+
+// shrunk says that a limit has become smaller; what lay beyond it is gone.
+func shrunk(k *checker, limit string, was, is int64, show func(int64) string) {
+	if is <= 0 || was > 0 && is >= was {
+		return
+	}
+	if show == nil {
+		show = func(v int64) string { return fmt.Sprint(v) }
+	}
+	before := "no limit"
+	if was > 0 {
+		before = show(was)
+	}
+	k.say(Warning, "its limit of %s has shrunk from %s to %s: what lies beyond it is deleted, delivered or not", limit, before, show(is))
+}
+
+func covered(filters []string, subject string) bool {
+	for _, f := range filters {
+		if f == subject || f == ">" {
+			return true
+		}
+	}
+	return false
+}
