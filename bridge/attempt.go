@@ -142,7 +142,10 @@ func (c *core) ended(a *attempt, o Outcome, ev *Event) {
 		return
 	}
 	if o.Doubt { // R15: the event is not what the ledger speaks of; is the stream still the same?
-		o.Doubt = false
+		if o.Doubt = false; c.leaving {
+			c.ended(a, Outcome{Verdict: NotAttempted, Reason: o.Reason}, nil)
+			return
+		}
 		c.lookBack(func() { c.ended(a, o, ev) })
 		return
 	}

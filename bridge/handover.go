@@ -89,6 +89,9 @@ func (c *core) handOverStep() bool {
 			return false
 		}
 		c.stopping, h.frozen, h.until = true, now, now+c.Freeze
+		if c.leaving {
+			h.until = now + leaveFreeze
+		}
 	case freezing:
 		if c.opened && c.ending() && now < h.until {
 			return false
@@ -305,6 +308,10 @@ func (c *core) release(why error) {
 				c.handover.done(why)
 			})
 		}
+	}
+	if c.leaving { // the consumer may be gone
+		free()
+		return
 	}
 	c.out.confirm(func(error) { free() })
 }

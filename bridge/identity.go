@@ -200,7 +200,7 @@ func (c *core) lookNow() {
 			return
 		}
 		if why := c.differs(l, top, floor); why != "" {
-			c.end(fmt.Errorf("%w: %s", errStreamChanged, why))
+			c.leave(why)
 			return
 		}
 		c.streamSeen(l.Stream)

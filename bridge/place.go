@@ -107,7 +107,14 @@ func place(e *LeaseEntry, s *Survey, fresh bool) placement {
 	if s.Highest >= 0 {
 		p.common = known[s.Highest].Seq
 	}
-	if p.changed = e.changedIn(s); p.changed == "" {
+	if p.changed = e.changedIn(s); p.changed != "" && e.Stream != nil {
+		if e.Stream.Created.Equal(s.Stream.Created) {
+			p.changed = "it has lost its end: " + p.changed
+		} else {
+			p.changed = "it was made anew or restored from a backup: " + p.changed
+		}
+	}
+	if p.changed == "" {
 		if p.common = noLimit; e.Top.known() {
 			p.common, durable = e.Top.Seq, min(durable, e.Top.Seq)
 		}
@@ -142,14 +149,14 @@ func (e *LeaseEntry) changedIn(s *Survey) string {
 		return fmt.Sprintf("sequence %d is another message now", e.Floor)
 	case e.Top.known():
 		if s.Top == Absent && remade {
-			return "it was made anew, and no message is there that was known"
+			return "no message is there that was known"
 		}
 		return ""
 	// An entry of a build that did not tell messages, or nothing was ever known.
 	case max(e.Floor, s.DurableFloor) > last:
 		return fmt.Sprintf("it ends at sequence %d, events up to %d were settled", last, max(e.Floor, s.DurableFloor))
 	case remade, e.Floor > 0 && !s.Durable:
-		return "it was made anew: no consumer of the bridge is there"
+		return "no consumer of the bridge is there"
 	}
 	return ""
 }

@@ -3,7 +3,7 @@ package bridge
 // take is the input of the feed: the next event in stream order, matched
 // against the directory as of version. token comes back with settle.
 func (c *core) take(ev *Event, matches []*Subscription, version uint64, token any) {
-	if c.dead || c.stopping {
+	if c.dead || c.stopping || c.leaving {
 		return
 	}
 	c.pending = append(c.pending, &windowEvent{ev: ev, matches: matches, version: version, token: token})

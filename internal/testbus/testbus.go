@@ -98,6 +98,14 @@ func (b *Bus) Restart() {
 	b.start()
 }
 
+// RestartAfter is Restart, with something done to the stopped server's store.
+func (b *Bus) RestartAfter(change func(dir string)) {
+	b.t.Helper()
+	b.Stop()
+	change(b.dir)
+	b.start()
+}
+
 // URL of a listening bus.
 func (b *Bus) URL() string { return b.s.ClientURL() }
 
