@@ -192,6 +192,7 @@ type core struct {
 	missing  bool          // the records' bucket
 	counted  bool          // what expired before this term is known
 	guarding bool          // the limits of the stream are being asked for
+	first    uint64        // of the stream
 	counting uint64        // holes in the feed's numbers below it are counted already
 	untold   uint64        // events missed and not yet told
 	missedAt time.Duration // when they were last told

@@ -38,7 +38,7 @@ func (c *core) guardRetention() {
 			return
 		}
 		c.lookBack(func() {
-			c.expiring = c.endangered(r.Beyond[expiringStep])
+			c.expiring, c.first = c.endangered(r.Beyond[expiringStep]), r.First
 			for _, s := range c.which(func(s *sub) bool { return s.reader != nil || len(s.lanes) > 0 || s.warned > 0 }) {
 				s.guard(r)
 			}
@@ -63,7 +63,7 @@ func (c *core) countGap() {
 
 func (c *core) hasGap(r Retention) {
 	c.counted = true
-	c.expiring = c.endangered(r.Beyond[expiringStep])
+	c.expiring, c.first = c.endangered(r.Beyond[expiringStep]), r.First
 	var missed uint64
 	if r.First > c.taken+1 {
 		missed = r.First - c.taken - 1
@@ -200,11 +200,14 @@ func (ln *lane) rescue() bool {
 	if len(ln.q) == 0 || ln.run != nil || ln.redrive > 0 || ln.q[0].seq > c.expiring || c.stopping || ln.sub.mode == going {
 		return false
 	}
-	reason := reasonExpiring
-	if c.losing != "" {
-		reason = reasonLosing
+	o := Outcome{Reason: reasonExpiring, Status: ln.lastStatus}
+	switch {
+	case ln.q[0].seq < c.first:
+		o.Reason, o.Gone = reasonRemoved, true
+	case c.losing != "":
+		o.Reason = reasonLosing
 	}
-	ln.bury(ln.q[0], Outcome{Reason: reason, Status: ln.lastStatus}, nil)
+	ln.bury(ln.q[0], o, nil)
 	return true
 }
 
