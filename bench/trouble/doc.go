@@ -9,6 +9,10 @@
 //	   writes to the bus meanwhile, and whether all arrive in order afterwards
 //	d  500 endpoints that are down and heal at once: when each has caught up
 //	e  10,000 records put at once under traffic: whether each hears from its put on
+//	f  an endpoint that answers 500 to half of its orders: latency and throughput of the others
+//	g  the same with 3 orders of 60
+//	h  an endpoint that fails one request in five: whether all arrives, and how the backlog stands
+//	i  a planned stop beside 300 subscriptions that hang, with a stand-by: the longest time without a delivery
 //
 // It prints figures and judges none but by the contract: what arrives, and in
 // which order. The exit code is 1 if something is missing or out of order.

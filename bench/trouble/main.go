@@ -37,7 +37,7 @@ func main() {
 		return
 	}
 	s := settings{}
-	flag.StringVar(&s.only, "only", "abcde", "what to measure")
+	flag.StringVar(&s.only, "only", "abcdefghi", "what to measure")
 	flag.StringVar(&s.bridge, "bridge", "", "a built orderbridge (default: build it)")
 	flag.Float64Var(&s.part, "part", 1, "of the numbers of events and records, for a quick look")
 	flag.Parse()
@@ -71,7 +71,8 @@ func run(ctx context.Context, s settings) error {
 	for _, part := range []struct {
 		letter  string
 		measure func(context.Context, *site) error
-	}{{"a", isolation}, {"b", healing}, {"c", outage}, {"d", many}, {"e", records}} {
+	}{{"a", isolation}, {"b", healing}, {"c", outage}, {"d", many}, {"e", records},
+		{"f", poisoned(60, func(o int) bool { return o%2 == 0 })}, {"g", poisoned(60, func(o int) bool { return o%20 == 0 })}, {"h", random}, {"i", stopping}} {
 		if !strings.Contains(s.only, part.letter) {
 			continue
 		}

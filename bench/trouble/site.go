@@ -36,6 +36,7 @@ type site struct {
 	ca     *testcert.CA
 	bridge *exec.Cmd
 	ended  chan struct{}
+	env    []string
 
 	endpoints []*endpoint
 }
@@ -67,23 +68,16 @@ func newSite(ctx context.Context, s settings, dir string) (*site, error) {
 		return w, err
 	}
 	defer out.Close()
-	w.bridge = exec.Command(s.bridge, "serve") //nolint:gosec,noctx // the program that is measured; close ends it
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "ORDERBRIDGE_") {
-			w.bridge.Env = append(w.bridge.Env, v)
+			w.env = append(w.env, v)
 		}
 	}
-	w.bridge.Env = append(w.bridge.Env, "ORDERBRIDGE_NATS_URL="+w.bus.URL(0), "ORDERBRIDGE_HTTP_LISTEN=127.0.0.1:0", "ORDERBRIDGE_TRUST_ROOTS="+roots,
+	w.env = append(w.env, "ORDERBRIDGE_NATS_URL="+w.bus.URL(0), "ORDERBRIDGE_HTTP_LISTEN=127.0.0.1:0", "ORDERBRIDGE_TRUST_ROOTS="+roots,
 		"ORDERBRIDGE_EGRESS_ALLOW=127.0.0.0/8", "ORDERBRIDGE_LOG_LEVEL=warn")
-	w.bridge.Dir, w.bridge.Stdout, w.bridge.Stderr = dir, out, out
-	if err := w.bridge.Start(); err != nil {
-		return w, fmt.Errorf("start orderbridge: %w", err)
+	if w.bridge, w.ended, err = w.launch(out); err != nil {
+		return w, err
 	}
-	w.ended = make(chan struct{})
-	go func() {
-		_ = w.bridge.Wait() // close looks at the exit code
-		close(w.ended)
-	}()
 	return w, w.until(ctx, time.Minute, "the bridge leads", func() bool {
 		kv, err := w.js.KeyValue(ctx, "lease")
 		if err != nil {
@@ -92,6 +86,57 @@ func newSite(ctx context.Context, s settings, dir string) (*site, error) {
 		_, err = kv.Get(ctx, "leader")
 		return err == nil
 	})
+}
+
+// launch starts a bridge; ended is closed when it has ended.
+func (w *site) launch(out *os.File) (cmd *exec.Cmd, ended chan struct{}, err error) {
+	cmd = exec.Command(w.settings.bridge, "serve") //nolint:gosec,noctx // the program that is measured; close ends it
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = w.env, w.dir, out, out
+	if err := cmd.Start(); err != nil {
+		return nil, nil, fmt.Errorf("start orderbridge: %w", err)
+	}
+	ended = make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // close looks at the exit code
+		close(ended)
+	}()
+	return cmd, ended, nil
+}
+
+// bridgeProcess is a bridge beside the first one.
+type bridgeProcess struct {
+	cmd   *exec.Cmd
+	ended chan struct{}
+}
+
+// second starts a bridge that stands by.
+func (w *site) second() (*bridgeProcess, error) {
+	out, err := os.Create(filepath.Join(w.dir, "second.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	cmd, ended, err := w.launch(out)
+	return &bridgeProcess{cmd, ended}, err
+}
+
+// stopFirst ends the first bridge by SIGTERM; the second is the site's from then on.
+func (w *site) stopFirst(ctx context.Context, second *bridgeProcess) (took time.Duration, err error) {
+	first, ended := w.bridge, w.ended
+	w.bridge, w.ended = second.cmd, second.ended
+	start := time.Now()
+	_ = first.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		_ = first.Process.Kill()
+		<-ended
+		return 0, context.Cause(ctx)
+	}
+	if !first.ProcessState.Success() {
+		return 0, fmt.Errorf("the first bridge ended with: %s", first.ProcessState)
+	}
+	return time.Since(start), nil
 }
 
 func (w *site) close() (err error) {
@@ -311,6 +356,7 @@ type endpoint struct {
 
 	mu       sync.Mutex
 	reply    func(w http.ResponseWriter, gone <-chan struct{}) bool // false: it did not succeed
+	well     func(order string) bool                                // nil, or which orders it takes; others get a 500
 	got      []arrival
 	requests []time.Time
 }
@@ -388,12 +434,22 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	e.requests = append(e.requests, at)
 	reply := e.reply
+	if e.well != nil && !e.well(event.OrderID) {
+		reply = answer(http.StatusInternalServerError)
+	}
 	e.mu.Unlock()
 	if reply(w, r.Context().Done()) {
 		e.mu.Lock()
 		e.got = append(e.got, arrival{at, r.URL.Path, event.OrderID, event.N, at.Sub(time.Unix(0, event.Sent))})
 		e.mu.Unlock()
 	}
+}
+
+// judge lets the endpoint refuse some orders; well is asked under its lock.
+func (e *endpoint) judge(well func(order string) bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.well = well
 }
 
 // arrived is what has succeeded since the nth success.
