@@ -41,10 +41,16 @@ settings: { EGRESS_ALLOW: "10.1.0.0/16", LOG_LEVEL: debug }
 secretEnv: [{ name: ORDERBRIDGE_SECRET_ACME, secretName: acme, key: password }]
 trustRoots: { configMap: roots }
 api: { tokensSecret: tokens, hosts: [bridge.example.com] }
+secretFiles: [{ secretName: partner-files }, { secretName: acme-files, tenant: acme, keys: [client.pem, client-key.pem] }]
+sealingKeySecret: sealing
+automationFile: { secretName: automation }
+extraVolumes: [{ name: contexts, secret: { secretName: contexts } }]
+extraVolumeMounts: [{ name: contexts, mountPath: /run/contexts, readOnly: true }]
 networkPolicy:
   metricsFrom: [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: monitoring } } }]
   natsTo: [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: nats } } }]
   endpointPorts: [443, 8443]
+  dnsPorts: [53, 5353]
   extraEgress: [{ ports: [{ port: 443 }], to: [{ ipBlock: { cidr: 10.1.0.0/16 } }] }]
 serviceMonitor: { enabled: true, labels: { release: prometheus } }
 podAnnotations: { a: b }
@@ -242,10 +248,120 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		`{ nats: { url: "nats://n" }, secretEnv: [{ name: X, secretName: a, key: b }] }`:      "name",
 		`{ nats: { url: "nats://n" }, image: { repository: x, digest: "sha256:short" } }`:     "digest",
 		`{ nats: { url: "nats://n" }, networkPolicy: { endpointPorts: ["443"] } }`:            "endpointPorts",
+		`{ nats: { url: "nats://n" }, secretFiles: [{ secretName: a, tenant: acme }] }`:       "keys",
+		`{ nats: { url: "nats://n" }, automationFile: { secretName: a, configMap: b } }`:      "automationFile",
+		`{ nats: { url: "nats://n" }, networkPolicy: { endpointPort: [443] } }`:               "endpointPort",
 		`{ nats: { url: "nats://n" }, secretEnv: [{ name: ORDERBRIDGE_NATS_TOKEN, key: b }]}`: "secretName",
 	} {
 		if _, err := render(values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want an error that names %s", values, err, want)
+		}
+	}
+}
+
+// What the program is told to read is mounted where it looks.
+func TestMountedFiles(t *testing.T) {
+	pod := decode(t, mustRender(t, everything)).deployment.Spec.Template.Spec
+	env := map[string]string{}
+	for _, e := range pod.Containers[0].Env {
+		env[e.Name] = e.Value
+	}
+	at := map[string]string{}
+	for _, m := range pod.Containers[0].VolumeMounts {
+		at[m.Name] = m.MountPath
+	}
+	for name, want := range map[string]string{
+		"ORDERBRIDGE_SECRETS_DIR":      at["records"],
+		"ORDERBRIDGE_SEALING_KEY_FILE": at["sealing"] + "/sealing.key",
+		"ORDERBRIDGE_WEBHOOK_FILE":     at["automation"] + "/automation.json",
+		"ORDERBRIDGE_API_TOKENS_FILE":  at["api"] + "/tokens",
+		"ORDERBRIDGE_TRUST_ROOTS":      at["roots"] + "/ca.crt",
+	} {
+		if env[name] != want || !strings.HasPrefix(want, "/run/") {
+			t.Errorf("%s is %q, mounted is %q", name, env[name], want)
+		}
+	}
+	var paths []string
+	for _, v := range pod.Volumes {
+		if v.Name != "records" {
+			continue
+		}
+		for _, s := range v.Projected.Sources {
+			paths = append(paths, s.Secret.Name)
+			for _, i := range s.Secret.Items {
+				paths = append(paths, i.Key+" at "+i.Path)
+			}
+		}
+	}
+	if want := []string{"partner-files", "acme-files", "client.pem at acme/client.pem", "client-key.pem at acme/client-key.pem"}; !slices.Equal(paths, want) {
+		t.Errorf("secret files are %q, want %q", paths, want)
+	}
+	for _, e := range decode(t, mustRender(t, readFile(t, "../kubernetes/values.yaml"))).deployment.Spec.Template.Spec.Containers[0].Env {
+		if slices.Contains([]string{"ORDERBRIDGE_SECRETS_DIR", "ORDERBRIDGE_SEALING_KEY_FILE", "ORDERBRIDGE_WEBHOOK_FILE"}, e.Name) {
+			t.Errorf("%s is set though nothing is mounted", e.Name)
+		}
+	}
+}
+
+// The network policy lets the pods reach names, the bus and endpoints.
+func TestNetworkPolicyOpensWhatIsNeeded(t *testing.T) {
+	describe := func(values string) (rules []string) {
+		for _, r := range decode(t, mustRender(t, values)).network.Spec.Egress {
+			var ports, to []string
+			for _, p := range r.Ports {
+				text := "any"
+				if p.Port != nil {
+					text = p.Port.String()
+				}
+				if p.Protocol != nil {
+					text += "/" + string(*p.Protocol)
+				}
+				ports = append(ports, text)
+			}
+			for _, peer := range r.To {
+				if peer.IPBlock != nil {
+					to = append(to, peer.IPBlock.CIDR)
+				}
+			}
+			rules = append(rules, strings.Join(ports, " ")+" -> "+strings.Join(to, " "))
+		}
+		return rules
+	}
+	for values, want := range map[string][]string{
+		`nats: { url: "nats://n" }`: {"53/UDP 53/TCP -> ", "4222 -> ", "any/TCP -> 0.0.0.0/0 2000::/3"},
+		`{ nats: { url: "tls://a:4443,tls://b:4443, tls://c" }, settings: { EGRESS_ALLOW: "10.1.0.0/16, 10.2.3.4" } }`: {
+			"53/UDP 53/TCP -> ", "4443 4222 -> ", "any/TCP -> 0.0.0.0/0 2000::/3 10.1.0.0/16 10.2.3.4/32"},
+		`{ nats: { url: "nats://n" }, networkPolicy: { dnsPorts: [53, 5353], natsPorts: [4333], endpointPorts: [443, 8443], endpointTo: [203.0.113.0/24] } }`: {
+			"53/UDP 53/TCP 5353/UDP 5353/TCP -> ", "4333 -> ", "443 8443 -> 203.0.113.0/24"},
+	} {
+		if got := describe(values); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", values, got, want)
+		}
+	}
+}
+
+// The notes are right for whoever installs with the least values, and read well.
+func TestNotes(t *testing.T) {
+	chart, err := loader.Load(chartDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given, err := chartutil.ReadValues([]byte(`{ nats: { url: "nats://n" }, settings: { EGRESS_PROXY: "http://proxy:3128" } }`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := chartutil.ToRenderValues(chart, given, chartutil.ReleaseOptions{Name: "orderbridge", Namespace: namespace, IsInstall: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := engine.Engine{Strict: true}.Render(chart, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes := files["orderbridge/templates/NOTES.txt"]
+	for _, want := range []string{"subscription_status acme --raw", "make image VERSION=" + chart.Metadata.AppVersion, "api.tokensSecret", "networkPolicy.extraEgress"} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("the notes lack %q:\n%s", want, notes)
 		}
 	}
 }
