@@ -50,10 +50,7 @@ func TestWorksWithinLimits(t *testing.T) {
 			}
 			js := jetStream(t, url)
 			if tt.stream != nil {
-				tt.stream.Name, tt.stream.Subjects = "ORDERS", []string{"orders", "orders.>"}
-				if _, err := js.CreateStream(within(t, 10*time.Second), *tt.stream); err != nil {
-					t.Fatal(err)
-				}
+				stream(t, js, *tt.stream)
 			}
 			down := receive(t, always(http.StatusInternalServerError))
 			up := receive(t, nil)
@@ -77,5 +74,84 @@ func TestWorksWithinLimits(t *testing.T) {
 				t.Errorf("the healthy endpoint got %d requests", n)
 			}
 		})
+	}
+}
+
+// What stands in the way of everything is named with its setting, in /readyz
+// and in the log, and is waited out.
+func TestNamesTheLimitAndWaits(t *testing.T) {
+	t.Parallel()
+	const enough = "max_mem: 1G, max_file: 4G"
+	for _, tt := range []struct {
+		name, config, mended string
+		prepare              func(t *testing.T, js jetstream.JetStream)
+		mend                 func(t *testing.T, js jetstream.JetStream)
+		says                 string
+	}{
+		{name: "five streams", config: account(enough + ", max_streams: 5"), mended: account(enough), says: "allows 5 streams and has 5, the bridge needs 7 of its own (ORDERS, KV_subscriptions, KV_subscription_status, KV_owed, KV_lease, DEAD_LETTERS, ALERTS): raise max_streams"},
+		{name: "no room", config: account("max_mem: 0, max_file: 2M"), mended: account(enough), says: "raise max_storage"},
+		{name: "duplicate window", config: `jetstream { limits { duplicate_window: "5s" } }`, says: "raise duplicate_window in the limits of its jetstream block"},
+		{name: "all consumers taken", config: account(enough + ", max_consumers: 1"), prepare: func(t *testing.T, js jetstream.JetStream) {
+			stream(t, js, jetstream.StreamConfig{})
+			if _, err := js.CreateConsumer(within(t, 10*time.Second), "ORDERS", jetstream.ConsumerConfig{Durable: "audit", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
+				t.Fatal(err)
+			}
+		}, mend: func(t *testing.T, js jetstream.JetStream) {
+			if err := js.DeleteConsumer(within(t, 10*time.Second), "ORDERS", "audit"); err != nil {
+				t.Fatal(err)
+			}
+		}, says: "(max_consumers): delete those that nobody needs"},
+		{name: "state bucket that is a mirror", prepare: func(t *testing.T, js jetstream.JetStream) {
+			stream(t, js, jetstream.StreamConfig{})
+			if _, err := js.CreateStream(within(t, 10*time.Second), jetstream.StreamConfig{Name: "KV_owed", Mirror: &jetstream.StreamSource{Name: "ORDERS"}}); err != nil {
+				t.Fatal(err)
+			}
+		}, mend: func(t *testing.T, js jetstream.JetStream) {
+			if err := js.DeleteStream(within(t, 10*time.Second), "KV_owed"); err != nil {
+				t.Fatal(err)
+			}
+		}, says: `bucket owed: it is a mirror of "ORDERS", which takes no writes`},
+		{name: "work queue", prepare: func(t *testing.T, js jetstream.JetStream) {
+			stream(t, js, jetstream.StreamConfig{Retention: jetstream.WorkQueuePolicy})
+		}, mend: func(t *testing.T, js jetstream.JetStream) {
+			if err := js.DeleteStream(within(t, 10*time.Second), "ORDERS"); err != nil {
+				t.Fatal(err)
+			}
+		}, says: "stream ORDERS: its retention is workqueue"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			bus := testbus.Configure(t, tt.config)
+			url := bus.URL()
+			if strings.HasPrefix(tt.config, "accounts") {
+				url = as(url)
+			}
+			js := jetStream(t, url)
+			if tt.prepare != nil {
+				tt.prepare(t, js)
+			}
+			p := launch(t, "ORDERBRIDGE_NATS_URL="+url)
+			p.said(20*time.Second, `level=(WARN|ERROR) `)
+			p.complains(tt.says)
+			switch {
+			case tt.mend != nil:
+				tt.mend(t, js)
+			case tt.mended != "":
+				bus.Change(tt.mended)
+			default:
+				return
+			}
+			p.leads()
+			p.stop()
+		})
+	}
+}
+
+// stream makes ORDERS.
+func stream(t *testing.T, js jetstream.JetStream, c jetstream.StreamConfig) {
+	t.Helper()
+	c.Name, c.Subjects = "ORDERS", []string{"orders", "orders.>"}
+	if _, err := js.CreateStream(within(t, 10*time.Second), c); err != nil {
+		t.Fatal(err)
 	}
 }
