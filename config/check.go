@@ -188,6 +188,15 @@ func (k *checker) credentials(n NATS) {
 	if n.HandshakeFirst {
 		given = append(given, "NATS_HANDSHAKE_FIRST")
 	}
+	if n.Context != "" {
+		if n.URL != "" {
+			given = append(given, "NATS_URL")
+		}
+		if len(given) > 0 {
+			k.wrong("NATS_CONTEXT", fmt.Sprintf("is set beside %s_%s", Prefix, given[0]), "choose one: a context says all of how to connect")
+		}
+		return
+	}
 	if n.URL == "" && len(given) > 0 && !k.bad[Prefix+"_NATS_URL"] {
 		k.wrong(given[0], "is set, but the embedded server asks for nothing", "set ORDERBRIDGE_NATS_URL to use your own server, or unset it")
 	}

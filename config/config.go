@@ -77,6 +77,7 @@ type Config struct {
 // NATS is how the bus is reached, or offered when URL is empty.
 type NATS struct {
 	URL      Servers       `desc:"servers, separated by commas; empty: the embedded server"`
+	Context  string        `desc:"context of the program nats that says how to connect, instead of the other variables: its name, or the absolute path of its file"`
 	Creds    string        `redact:"path" desc:"credentials file (JWT and seed)"`
 	NKey     string        `redact:"path" desc:"file that holds an nkey seed"`
 	User     string        `desc:"user name"`
@@ -89,4 +90,9 @@ type NATS struct {
 	HandshakeFirst bool   `split_words:"true" default:"false" desc:"true: TLS begins at once, before the server has said anything, as a server with handshake_first wants it"`
 	Inbox          string `desc:"prefix of the subjects on which answers come, as in _INBOX_bridge; empty: _INBOX, which users of one account share"`
 	Listen         string `default:"127.0.0.1:4222" desc:"address of the embedded server; empty: in-process only"`
+
+	// Only a context gives these.
+	SocksProxy bridge.Secret `ignored:"true"`
+	UserJWT    bridge.Secret `ignored:"true"`
+	UserSeed   bridge.Secret `ignored:"true"`
 }

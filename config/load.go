@@ -85,6 +85,9 @@ func fields(prefix string, s reflect.Value) []variable {
 	var vs []variable
 	for i := range s.NumField() {
 		field := s.Type().Field(i)
+		if field.Tag.Get("ignored") == "true" {
+			continue
+		}
 		if field.Type == reflect.TypeFor[NATS]() {
 			vs = append(vs, fields(prefix+"_"+strings.ToUpper(field.Name), s.Field(i))...)
 			continue

@@ -34,6 +34,7 @@ Exit codes: 0 good, 1 failed, 2 wrong usage (a flag, an argument or a variable).
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.PersistentFlags().String(contextFlag, "", "context of the program nats that says how to connect (ORDERBRIDGE_NATS_CONTEXT)")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see `%s --help`", err, cmd.CommandPath())
 	})
@@ -102,6 +103,9 @@ func settings(cmd *cobra.Command) (*config.Config, *slog.Logger, error) {
 	}
 	if err != nil {
 		return nil, nil, badSettings(err)
+	}
+	if err := applyContext(cmd, cfg); err != nil {
+		return nil, nil, err
 	}
 	return cfg, log, nil
 }

@@ -27,11 +27,14 @@ type Options struct {
 	User     string
 	Password bridge.Secret
 	Token    bridge.Secret
+	UserJWT  bridge.Secret // with UserSeed
+	UserSeed bridge.Secret
 	CA       string // path of a PEM file: trusted roots
 	Cert     string // path of a PEM file: client certificate, with Key
 	Key      string // path of a PEM file
 
-	HandshakeFirst bool // TLS begins before the server has said anything
+	SocksProxy     bridge.Secret // socks5://host:port, it may hold a password
+	HandshakeFirst bool          // TLS begins before the server has said anything
 
 	Domain    string // of JetStream; "": the server's own
 	APIPrefix string // of the JetStream API's subjects; "": $JS.API

@@ -1,12 +1,17 @@
 package bus
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/net/proxy"
 )
 
 // credentials are how one logs in. Credentials file, certificates and keys are
@@ -31,6 +36,16 @@ func (o Options) credentials() ([]nats.Option, error) {
 	}
 	if o.Token != "" {
 		opts = append(opts, nats.Token(o.Token.Reveal()))
+	}
+	if o.UserJWT != "" {
+		opts = append(opts, nats.UserJWTAndSeed(o.UserJWT.Reveal(), o.UserSeed.Reveal()))
+	}
+	if o.SocksProxy != "" {
+		dialer, err := socks(o.SocksProxy.Reveal())
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, nats.SetCustomDialer(dialer))
 	}
 	if o.HandshakeFirst {
 		opts = append(opts, nats.TLSHandshakeFirst())
@@ -82,4 +97,29 @@ func (o Options) roots() (*x509.CertPool, error) {
 		return nil, fmt.Errorf("NATS CA file %q: no PEM certificate in it", o.CA)
 	}
 	return pool, nil
+}
+
+// socksDialer connects through a SOCKS proxy.
+type socksDialer struct{ proxy.ContextDialer }
+
+func (d socksDialer) Dial(network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+func socks(text string) (nats.CustomDialer, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("the SOCKS proxy is no URL; write it as socks5://host:port") // without the value: it may hold a password
+	}
+	d, err := proxy.FromURL(u, &net.Dialer{Timeout: connectTimeout})
+	if err != nil {
+		return nil, fmt.Errorf("use the SOCKS proxy at %s: %w", u.Host, err)
+	}
+	dialer, ok := d.(proxy.ContextDialer)
+	if !ok {
+		return nil, fmt.Errorf("the SOCKS proxy at %s: %s cannot be used", u.Host, u.Scheme)
+	}
+	return socksDialer{dialer}, nil
 }
