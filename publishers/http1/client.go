@@ -32,6 +32,18 @@ type Answer struct {
 	Repeated   bool   // the request was sent a second time
 }
 
+// Stats are what a client has done so far.
+type Stats struct {
+	Dialed   uint64 // connections made
+	Reused   uint64 // requests on a connection that had carried one before
+	Repeated uint64 // of these, sent again on a new one
+}
+
+// Stats tells what the client has done.
+func (c *Client) Stats() Stats {
+	return Stats{c.dialed.Load(), c.reused.Load(), c.repeated.Load()}
+}
+
 // RequestError is a request that cannot be sent at all.
 type RequestError struct{ err error }
 
@@ -72,6 +84,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (Answer, error) {
 		idleFor := cn.idleFor(c.now())
 		a, again, err := c.attempt(ctx, cn, msg, r.Method)
 		a.Reused = true
+		c.reused.Add(1)
 		if !again || ctx.Err() != nil {
 			if err != nil && isTimeout(err) {
 				c.dropIdle(key) // the path is dead, or the server: do not try them one by one
@@ -79,6 +92,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (Answer, error) {
 			return a, err
 		}
 		repeated = true
+		c.repeated.Add(1)
 		c.learn(key, idleFor)
 	}
 	cn, err := c.dial(ctx, key)
@@ -98,6 +112,7 @@ func (c *Client) dial(ctx context.Context, key Key) (*conn, error) {
 		}
 		return nil, err
 	}
+	c.dialed.Add(1)
 	cn := newConn(raw, key, c.now())
 	setDeadline(ctx, cn)
 	return cn, nil

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,8 @@ type Client struct {
 	idle           int
 	sweeping       bool
 	closed         bool
+
+	dialed, reused, repeated atomic.Uint64
 
 	stop     chan struct{} // closed by Close
 	sweepers sync.WaitGroup
