@@ -3,7 +3,6 @@ package bridge
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -41,10 +40,11 @@ var (
 //
 // A structured CloudEvent is a JSON object with a content type of
 // application/cloudevents+json or a member `specversion`; the paths are looked
-// for in its `data`, and then beside it. An order summary is an object with
+// for in its `data` (or data_base64), and then beside it. The payload may begin
+// with a byte order mark and be compressed (body.go). An order summary is an object with
 // `orderType`, `state` and `stateStarted` (contract A10). Of a member that comes
 // twice the last one counts, of a repeated header the first. The values of ce-
-// headers are percent-decoded, as the CloudEvents bindings have it. Numbers are
+// headers are percent-decoded, as the CloudEvents bindings have it (CloudEventValue). Numbers are
 // ids by their literal text. A PublisherID that is longer than 512 bytes, or holds
 // control characters or bytes that are no UTF-8, is replaced by sha256- and its
 // hash; every other id stays as it is.
@@ -125,6 +125,20 @@ func (n *pathNode) child(name string) *pathNode {
 		}
 	}
 	return nil
+}
+
+// lead is where a member of that name leads: a name that holds dots goes as many
+// steps, so that the path order.id finds {"order.id": …} as well.
+func (n *pathNode) lead(name string) *pathNode {
+	if c := n.child(name); c != nil || strings.IndexByte(name, '.') < 0 {
+		return c
+	}
+	for step := range strings.SplitSeq(name, ".") {
+		if n = n.child(step); n == nil {
+			return nil
+		}
+	}
+	return n
 }
 
 func (n *pathNode) add(paths, defaults []string, f field) {
@@ -211,12 +225,18 @@ func (d *Decoder) readSubject(subject string) told {
 }
 
 func (d *Decoder) readPayload(m *Message) (id string, t told) {
-	if !beginsObject(m.Data) || !validJSON(m.Data) {
+	body, err := m.Body()
+	if err != nil || !beginsObject(body) || !validJSON(body) {
 		return "", t
 	}
-	top := d.readObject(gjson.ParseBytes(m.Data))
+	top := d.readObject(gjson.ParseBytes(body))
 	if !top.cloudEvent && !isCloudEventType(anyCaseHeader(m.Header, "content-type")) {
 		return "", top.values
+	}
+	if !top.data.Exists() && top.base64 != "" {
+		if data := decodeBase64(top.base64); beginsObject(data) && validJSON(data) {
+			top.data = gjson.ParseBytes(data)
+		}
 	}
 	inner := d.readObject(top.data)
 	for f := range fields {
@@ -267,6 +287,7 @@ type object struct {
 	ranks      [fields]int // of the path that told the value, from 1
 	attributes told        // as a structured CloudEvent
 	id, uuid   string
+	base64     string       // data of a structured CloudEvent that is no JSON, or not told so
 	data       gjson.Result // as a structured CloudEvent
 	cloudEvent bool         // has specversion
 	summary    [3]bool      // which of the members that only an order summary has
@@ -288,6 +309,8 @@ func (d *Decoder) readObject(v gjson.Result) object {
 			o.cloudEvent = v.Type == gjson.String
 		case "data":
 			o.data = v
+		case "data_base64":
+			o.base64 = v.Str
 		case "type":
 			o.attributes[fieldType] = idText(v)
 		case "orderid":
@@ -303,7 +326,7 @@ func (d *Decoder) readObject(v gjson.Result) object {
 		case "stateStarted":
 			o.summary[2] = true
 		}
-		if n := d.paths.child(k.Str); n != nil {
+		if n := d.paths.lead(k.Str); n != nil {
 			o.follow(n, v)
 		}
 		return true
@@ -328,7 +351,7 @@ func (o *object) follow(n *pathNode, v gjson.Result) {
 		return
 	}
 	v.ForEach(func(k, v gjson.Result) bool {
-		if c := n.child(k.Str); c != nil {
+		if c := n.lead(k.Str); c != nil {
 			o.follow(c, v)
 		}
 		return true
@@ -370,12 +393,5 @@ func anyCaseHeader(h map[string][]string, name string) string {
 }
 
 func ceHeader(h map[string][]string, name string) string {
-	v := anyCaseHeader(h, name)
-	if strings.IndexByte(v, '%') < 0 {
-		return v
-	}
-	if decoded, err := url.PathUnescape(v); err == nil {
-		return decoded
-	}
-	return v
+	return CloudEventValue(anyCaseHeader(h, name))
 }

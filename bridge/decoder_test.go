@@ -3,7 +3,9 @@ package bridge
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"os"
@@ -63,7 +65,21 @@ func TestDecode(t *testing.T) {
 		{"escaped name", "orders", nil, `{"order\u0049d":"1"}`, ids{ID: defaultID, OrderID: "1"}},
 		{"twice: the last", "orders", nil, `{"orderId":"1","orderId":"2","order":{"id":"3"}}`, ids{ID: defaultID, OrderID: "2"}},
 		{"long order ids stay", "orders", nil, `{"orderId":"` + strings.Repeat("y", 2000) + `"}`, ids{ID: defaultID, OrderID: strings.Repeat("y", 2000)}},
-		{"a dotted name is no path", "orders", nil, `{"order.id":"1"}`, ids{ID: defaultID}},
+		{"a dotted name", "orders", nil, `{"order.id":"1"}`, ids{ID: defaultID, OrderID: "1"}},
+		{"a name that only begins like a path", "orders", nil, `{"order.no":"1","order.id.x":"2","order.":"3",".":"4"}`, ids{ID: defaultID}},
+		{"byte order mark", "orders", nil, "\xef\xbb\xbf" + `{"orderId":"1","eventType":"T"}`, ids{ID: defaultID, Type: "T", OrderID: "1"}},
+		{"UTF-16", "orders", nil, "\xff\xfe{\x00\"\x00", ids{ID: defaultID}},
+		{"gzip", "orders", header("Content-Encoding", "gzip"), gzipped(`{"orderId":"1"}`), ids{ID: defaultID, OrderID: "1"}},
+		{"gzip by another name", "orders", header("content-encoding", "identity, X-GZIP"), gzipped("\xef\xbb\xbf" + `{"orderId":"1"}`), ids{ID: defaultID, OrderID: "1"}},
+		{"gzip that is none", "orders", header("Content-Encoding", "gzip"), `{"orderId":"1"}`, ids{ID: defaultID}},
+		{"gzip, cut off", "orders", header("Content-Encoding", "gzip"), gzipped(`{"orderId":"1"}`)[:20], ids{ID: defaultID}},
+		{"gzip that holds a megabyte", "orders", header("Content-Encoding", "gzip"), gzipped(`{"orderId":"1","x":"` + strings.Repeat("a", 1<<20) + `"}`), ids{ID: defaultID}},
+		{"an encoding that we do not know", "orders", header("Content-Encoding", "br"), `{"orderId":"1"}`, ids{ID: defaultID}},
+		{"identity", "orders", header("Content-Encoding", "identity"), `{"orderId":"1"}`, ids{ID: defaultID, OrderID: "1"}},
+		{"ce- headers that are no UTF-8", "orders", header("ce-orderid", "a%FFb", "ce-type", "T\xff"), ``, ids{ID: defaultID, Type: "T%FF", OrderID: "a%FFb"}},
+		{"structured, base64", "orders", nil, `{"specversion":"1.0","id":"e","type":"T","data_base64":"` + base64.StdEncoding.EncodeToString([]byte(`{"orderId":"1"}`)) + `"}`, ids{ID: "e", Type: "T", OrderID: "1"}},
+		{"structured, base64 of something else", "orders", nil, `{"specversion":"1.0","id":"e","type":"T","data_base64":"AAEC"}`, ids{ID: "e", Type: "T"}},
+		{"batch", "orders", header("Content-Type", "application/cloudevents-batch+json"), `[{"specversion":"1.0","id":"e","type":"T","orderid":"1"}]`, ids{ID: defaultID}},
 
 		{"A10 summary", "orders", nil, `{"uuid":"u","id":"i","type":"ORDER_MODIFIED",` + summary + `}`, ids{ID: defaultID, Type: "ORDER_MODIFIED", OrderID: "u"}},
 		{"A10 summary with id", "orders", nil, `{"id":22,` + summary + `}`, ids{ID: defaultID, OrderID: "22"}},
@@ -109,6 +125,14 @@ func TestDecode(t *testing.T) {
 			t.Errorf("%s: the message was changed", c.name)
 		}
 	}
+}
+
+func gzipped(s string) string {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write([]byte(s))
+	z.Close()
+	return b.String()
 }
 
 func hashOf(s string) string {

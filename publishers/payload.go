@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sort"
 	"strings"
 	"time"
@@ -19,6 +20,8 @@ const (
 	typeJSON       = "application/json"
 	typeBinary     = "application/octet-stream"
 	typeCloudEvent = "application/cloudevents+json"
+
+	typeCloudEventBatch = "application/cloudevents-batch+json"
 )
 
 // renderBody makes the body of a POST or PUT and its content type. The error
@@ -49,7 +52,8 @@ func contentTypeOf(e *bridge.Event) string {
 			return v
 		}
 	}
-	if looksLikeJSON(e.Data) {
+	body, err := e.Body()
+	if err == nil && looksLikeJSON(body) {
 		return typeJSON
 	}
 	return typeBinary
@@ -75,9 +79,9 @@ func looksLikeJSON(data []byte) bool {
 func notification(e *bridge.Event) ([]byte, error) {
 	switch {
 	case e.OrderID == "":
-		return nil, errors.New("the event has no orderId, which payload notification needs")
+		return nil, missing(e, "orderId", "payload notification")
 	case e.Type == "":
-		return nil, errors.New("the event has no event type, which payload notification needs")
+		return nil, missing(e, "event type", "payload notification")
 	}
 	b := make([]byte, 0, len(e.OrderID)+len(e.Type)+32)
 	b = append(b, `{"orderId":`...)
@@ -87,6 +91,15 @@ func notification(e *bridge.Event) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
+// missing is why an event that lacks an id cannot be sent: it has none, or its
+// data cannot be read.
+func missing(e *bridge.Event, what, user string) error {
+	if problem := e.BodyProblem(); problem != "" && len(e.Data) > 0 {
+		return fmt.Errorf("the %s, which %s needs, cannot be read from the event: %s", what, user, problem)
+	}
+	return fmt.Errorf("the event has no %s, which %s needs", what, user)
+}
+
 // Where an event does not say these itself.
 const (
 	defaultSource = "/orderbridge"
@@ -94,16 +107,23 @@ const (
 )
 
 // cloudEvent is the event as a structured CloudEvent 1.0 in JSON. One that came
-// as such is passed on byte for byte; one in binary mode keeps all its
-// attributes; for any other id, source (/orderbridge), type, subject (the order
-// id) and time are made from the event. Data is embedded if it is JSON, else it
-// stands in data_base64.
+// as such is passed on byte for byte (decompressed, without a byte order mark);
+// one in binary mode keeps all its attributes; for any other id, source
+// (/orderbridge), type, subject (the order id) and time are made from the event.
+// Data is embedded if it is JSON, else it stands in data_base64; what cannot be
+// decompressed stands there as it came, and contentencoding names its encoding.
 func cloudEvent(e *bridge.Event) ([]byte, error) {
-	if named := mediaType(eventHeader(e, "Content-Type")) == typeCloudEvent; named || isStructured(e.Data) {
-		if named && !json.Valid(e.Data) {
-			return nil, errors.New("the event says that it is a structured CloudEvent, but is not JSON")
+	data, unreadable := e.Body()
+	switch named := mediaType(eventHeader(e, "Content-Type")); {
+	case named == typeCloudEvent:
+		if problem := e.BodyProblem(); problem != "" {
+			return nil, errors.New("the event says that it is a structured CloudEvent, but " + problem)
 		}
-		return e.Data, nil
+		return data, nil
+	case named == typeCloudEventBatch:
+		return nil, errors.New("the event is a batch of CloudEvents, which payload cloudevent cannot send: publish each as a message of its own")
+	case unreadable == nil && isStructured(data):
+		return data, nil
 	}
 	attributes := binaryAttributes(e)
 	if attributes["specversion"] == "" {
@@ -129,12 +149,17 @@ func cloudEvent(e *bridge.Event) ([]byte, error) {
 		}
 	}
 
+	if unreadable != nil {
+		data = e.Data
+		attributes["contentencoding"] = e.ContentEncoding()
+	}
+
 	names := make([]string, 0, len(attributes))
 	for name := range attributes {
 		names = append(names, name)
 	}
 	sort.Slice(names, func(i, j int) bool { return attributeOrder(names[i]) < attributeOrder(names[j]) })
-	b := append(make([]byte, 0, len(e.Data)+512), '{')
+	b := append(make([]byte, 0, len(data)+512), '{')
 	for i, name := range names {
 		if i > 0 {
 			b = append(b, ',')
@@ -144,13 +169,13 @@ func cloudEvent(e *bridge.Event) ([]byte, error) {
 		b = appendJSONString(b, attributes[name])
 	}
 	switch {
-	case len(e.Data) == 0:
-	case isJSONType(attributes["datacontenttype"]) && json.Valid(e.Data) && utf8.Valid(e.Data):
+	case len(data) == 0:
+	case unreadable == nil && isJSONType(attributes["datacontenttype"]) && json.Valid(data) && utf8.Valid(data):
 		b = append(b, `,"data":`...)
-		b = append(b, bytes.TrimSpace(e.Data)...)
+		b = append(b, bytes.TrimSpace(data)...)
 	default:
 		b = append(b, `,"data_base64":"`...)
-		b = base64.StdEncoding.AppendEncode(b, e.Data)
+		b = base64.StdEncoding.AppendEncode(b, data)
 		b = append(b, '"')
 	}
 	return append(b, '}'), nil
@@ -179,7 +204,7 @@ func binaryAttributes(e *bridge.Event) map[string]string {
 			continue
 		}
 		if name := strings.ToLower(k[3:]); attributeName(name) {
-			attributes[name] = percentDecode(v[0])
+			attributes[name] = bridge.CloudEventValue(v[0])
 		}
 	}
 	if v := eventHeader(e, "Content-Type"); v != "" && attributes["datacontenttype"] == "" && len(attributes) > 0 {
@@ -207,40 +232,6 @@ func attributeOrder(name string) string {
 		}
 	}
 	return "~" + name
-}
-
-// percentDecode undoes the encoding of CloudEvents headers; what is not well
-// encoded is taken as it stands.
-func percentDecode(s string) string {
-	if !strings.Contains(s, "%") {
-		return s
-	}
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' {
-			b = append(b, s[i])
-			continue
-		}
-		if i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]) {
-			return s
-		}
-		b = append(b, unhex(s[i+1])<<4|unhex(s[i+2]))
-		i += 2
-	}
-	if !utf8.Valid(b) {
-		return s
-	}
-	return string(b)
-}
-
-func unhex(c byte) byte {
-	switch {
-	case c >= 'a':
-		return c - 'a' + 10
-	case c >= 'A':
-		return c - 'A' + 10
-	}
-	return c - '0'
 }
 
 func mediaType(contentType string) string {

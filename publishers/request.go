@@ -230,6 +230,11 @@ func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time)
 	if contentType != "" {
 		set("Content-Type", contentType)
 	}
+	if e.payload == "event" && r.body != nil {
+		if encoding := d.Event.ContentEncoding(); encoding != "" && len(encoding) <= 64 && validFieldValue(encoding) {
+			set("Content-Encoding", encoding)
+		}
+	}
 	r.header["User-Agent"] = userAgent
 	id := deliveryHeader(d.ID())
 	set("Webhook-Id", id)

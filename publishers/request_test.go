@@ -1,6 +1,8 @@
 package publishers
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"net/http"
 	"sort"
@@ -289,6 +291,9 @@ func TestContractD6MissingIDIsNeverEmpty(t *testing.T) {
 	}{
 		{"https://h/{orderId}", bridge.Event{}, "the event has no orderId, which the target URL needs"},
 		{"https://h/?o={orderId}", bridge.Event{LegacyOrderID: "l"}, "the event has no orderId, which the target URL needs"},
+		{"https://h/{orderId}", bridge.Event{Message: bridge.Message{Data: []byte(`[{"orderId":"1"}]`)}},
+			"the orderId, which the target URL needs, cannot be read from the event: it is a JSON array, not an object: publish each event as a message of its own"},
+		{"https://h/{orderId}", bridge.Event{Message: bridge.Message{Data: []byte(`{"x":1}`)}}, "the event has no orderId, which the target URL needs"},
 		{"https://h/{legacyOrderId}", bridge.Event{OrderID: "o"}, "the event has no legacyOrderId, which the target URL needs"},
 		{"https://h/{orderId}/{legacyOrderId}", bridge.Event{OrderID: "o"}, "the event has no legacyOrderId, which the target URL needs"},
 		{"https://h/{orderId}", bridge.Event{OrderID: "."}, "the event's orderId is ., which cannot stand in a path"},
@@ -354,6 +359,42 @@ func TestContractA10D7D8BytesUnchanged(t *testing.T) {
 	}
 }
 
+func gzipped(s string) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write([]byte(s))
+	z.Close()
+	return b.Bytes()
+}
+
+// Encoded data goes out as it is, with the header that says so, and only where
+// the event itself is the body.
+func TestContentEncodingGoesWithTheData(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ payload, encoding, want, contentType string }{
+		{"event", "gzip", "gzip", "application/json"},
+		{"event", "Br", "br", "application/octet-stream"},
+		{"event", "identity", "", "application/octet-stream"},
+		{"event", "gzip\r\nX-Evil: 1", "", "application/octet-stream"},
+		{"cloudevent", "gzip", "", "application/cloudevents+json"},
+		{"notification", "gzip", "", "application/json"},
+	} {
+		data := gzipped(`{"orderId":"1"}`)
+		e := &bridge.Event{OrderID: "1", Type: "T", Message: bridge.Message{Data: data, Header: map[string][]string{"content-encoding": {tt.encoding}}}}
+		r, err := renderFor(t, &bridge.Subscription{ID: "s", TargetURL: "https://h/", Payload: tt.payload}, e)
+		if err != nil {
+			t.Errorf("%s, %s: %v", tt.payload, tt.encoding, err)
+			continue
+		}
+		if got := r.header.Get("Content-Encoding"); got != tt.want || r.header.Get("Content-Type") != tt.contentType {
+			t.Errorf("%s, %s: Content-Encoding %q, Content-Type %q", tt.payload, tt.encoding, got, r.header.Get("Content-Type"))
+		}
+		if tt.payload == "event" && !bytes.Equal(r.body, data) {
+			t.Errorf("%s: the bytes were changed", tt.encoding)
+		}
+	}
+}
+
 func TestCloudEvent(t *testing.T) {
 	t.Parallel()
 	s := &bridge.Subscription{ID: "s", TargetURL: "https://h/", Payload: "cloudevent"}
@@ -393,6 +434,30 @@ func TestCloudEvent(t *testing.T) {
 		"structured mode, by its content type",
 		bridge.Event{ID: "e", Message: bridge.Message{Data: []byte(structured), Header: map[string][]string{"Content-Type": {"application/cloudevents+json; charset=utf-8"}}}},
 		structured,
+	}, {
+		"structured mode, with a byte order mark and compressed",
+		bridge.Event{ID: "e", Message: bridge.Message{Data: gzipped("\xef\xbb\xbf" + structured), Header: map[string][]string{"Content-Encoding": {"gzip"}}}},
+		structured,
+	}, {
+		"compressed",
+		bridge.Event{ID: "e", Type: "T", Message: bridge.Message{Data: gzipped(`{"a":1}`), Header: map[string][]string{"Content-Encoding": {"gzip"}}}},
+		`{"specversion":"1.0","id":"e","source":"/orderbridge","type":"T","datacontenttype":"application/json","data":{"a":1}}`,
+	}, {
+		"compressed in a way that we do not know",
+		bridge.Event{ID: "e", Type: "T", Message: bridge.Message{Data: []byte{0, 1, 0xff}, Header: map[string][]string{"Content-Encoding": {"br"}, "Content-Type": {"application/json"}}}},
+		`{"specversion":"1.0","id":"e","source":"/orderbridge","type":"T","datacontenttype":"application/json","contentencoding":"br","data_base64":"AAH/"}`,
+	}, {
+		"a byte order mark",
+		bridge.Event{ID: "e", Type: "T", Message: bridge.Message{Data: []byte("\xef\xbb\xbf{\"a\":1}")}},
+		`{"specversion":"1.0","id":"e","source":"/orderbridge","type":"T","datacontenttype":"application/json","data":{"a":1}}`,
+	}, {
+		"headers that are no UTF-8",
+		bridge.Event{ID: "e", Message: bridge.Message{Header: map[string][]string{"ce-specversion": {"1.0"}, "ce-id": {"a%FF"}, "ce-source": {"/\xfe"}, "ce-type": {"T"}}}},
+		`{"specversion":"1.0","id":"a%FF","source":"/%FE","type":"T"}`,
+	}, {
+		"a batch",
+		bridge.Event{ID: "e", Message: bridge.Message{Data: []byte("[" + structured + "]"), Header: map[string][]string{"Content-Type": {"application/cloudevents-batch+json"}}}},
+		"",
 	}, {
 		"structured mode, by its content",
 		bridge.Event{ID: "e", Message: bridge.Message{Data: []byte(structured)}},
@@ -458,7 +523,7 @@ func FuzzHeaderValue(f *testing.F) {
 			}
 		}
 		if utf8.ValidString(s) {
-			if back := percentDecode(v); back != s {
+			if back := bridge.CloudEventValue(v); back != s {
 				t.Errorf("%q came back as %q", s, back)
 			}
 		}

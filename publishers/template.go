@@ -175,7 +175,7 @@ func (t *template) render(e *bridge.Event) (*url.URL, error) {
 		id := p.id.of(e)
 		switch {
 		case id == "":
-			return nil, errors.New("the event has no " + p.id.String() + ", which the target URL needs")
+			return nil, missing(e, p.id.String(), "the target URL")
 		case p.inPath && (id == "." || id == ".."):
 			// Every receiver and proxy would take it for a step in the path,
 			// encoded or not.

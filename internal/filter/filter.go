@@ -28,7 +28,11 @@ const (
 
 // environment is what every expression is checked against.
 var environment = sync.OnceValues(func() (*cel.Env, error) {
-	return cel.NewEnv(
+	options, err := library()
+	if err != nil {
+		return nil, err
+	}
+	return cel.NewCustomEnv(append(options,
 		cel.Variable("event", cel.DynType),
 		cel.Variable("headers", cel.MapType(cel.StringType, cel.StringType)),
 		cel.Variable("subject", cel.StringType),
@@ -40,7 +44,7 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.ExpressionNodeLimit(maxNodes),
 		cel.RegexProgramSizeLimit(maxRegex),
 		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
-	)
+	)...)
 })
 
 // Filter checks and evaluates expressions. It keeps what it has compiled, each
@@ -189,7 +193,7 @@ func render(reason string) error {
 
 func variables(e *bridge.Event) map[string]any {
 	return map[string]any{
-		"event":   func() ref.Val { return parse(e.Data) }, // once, and only if it is asked for
+		"event":   func() ref.Val { return parse(e) }, // once, and only if it is asked for
 		"headers": func() any { return first(e.Header) },
 		"subject": e.Subject,
 	}
