@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -143,7 +144,7 @@ func (c *core) recollect() {
 	n := 0
 	for _, s := range c.which(func(s *sub) bool { return s.recalled != nil }) {
 		x := s.recalled
-		expired := !s.deletedAt.IsZero() && c.out.wall().Sub(s.deletedAt) > c.Keep
+		expired := len(s.revs) == 0 && !s.deletedAt.IsZero() && c.out.wall().Sub(s.deletedAt) > c.Keep
 		switch {
 		case x.gone || expired:
 			s.recalled, s.gen = nil, 0
@@ -176,7 +177,7 @@ func (s *sub) restore() {
 	x := s.recalled
 	s.ask(anchorTime(x.born.Time.Add(-c.Overlap), x.from), func(anchor, _ uint64) {
 		s.recalled = nil
-		if e := c.orphans.generation(s.id); e > s.gen || e > 0 && !x.renewed {
+		if e := c.orphans.generation(s.id); (e > s.gen || e > 0 && !x.renewed) && !s.begins(e) {
 			s.gen = e // the creation is not kept in the history any more
 		}
 		s.mode, s.fromLoad, s.liveFrom, s.anchorTime = live, true, anchor, x.born.Time.Add(-c.Overlap)
@@ -206,6 +207,13 @@ func (s *sub) restore() {
 			then()
 		}
 	})
+}
+
+// begins tells whether a revision that is still to be applied begins that
+// generation: the predecessor had applied it after its last renewal. It is
+// applied again, and the entries of the first time go.
+func (s *sub) begins(generation uint64) bool {
+	return slices.ContainsFunc(s.revs, func(r revision) bool { return r.Bucket == s.bucket && r.Revision.Revision == generation })
 }
 
 // anchorTime is the time from which a record hears events (R13).

@@ -2,22 +2,21 @@ package bridge
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
 // simBucket is a state bucket of the simulated bus.
 type simBucket struct {
-	state     map[string][]byte
-	ids       map[string]bool // of writes that have landed
-	created   int64
-	gone      bool
-	fence     int // its number; 0: absent
-	epoch     uint64
-	term      string
-	sealed    bool
-	lostAt    time.Duration // when it was last deleted or purged
-	unrewrote bool
+	state   map[string][]byte
+	ids     map[string]bool // of writes that have landed
+	created int64
+	gone    bool
+	fence   int // its number; 0: absent
+	epoch   uint64
+	term    string
+	sealed  bool
 }
 
 func newSimBucket(created int64) *simBucket {
@@ -34,6 +33,9 @@ func (t *simTerm) fence(b Bucket, epoch uint64, term string, done func(Made, err
 			created := x.created + 1
 			x = newSimBucket(created)
 			w.buckets[b] = x
+		}
+		if w.mutant == "OldIDs" && x.epoch == epoch {
+			x.term = term // as the first build took it: an earlier call of ours
 		}
 		if x.epoch > epoch || x.epoch == epoch && x.term != term {
 			return ErrDeposed
@@ -75,6 +77,9 @@ func (t *simTerm) seal(b Bucket, done func(error)) {
 			return err
 		}
 		t.w.buckets[b].sealed = true
+		if b == BucketOwed {
+			t.w.complete(t.epoch)
+		}
 		return nil
 	}, done)
 }
@@ -91,8 +96,11 @@ func (t *simTerm) checkBucket(b Bucket, done func(error)) {
 
 func (t *simTerm) write(x Write, done func(error)) {
 	w := t.w
-	if w.mutant == "NewWriteIDs" {
+	switch w.mutant {
+	case "NewWriteIDs":
 		x.ID += fmt.Sprint(w.n)
+	case "OldIDs":
+		_, x.ID, _ = strings.Cut(x.ID, ":")
 	}
 	expect := t.fences[x.Bucket] // as it was known when this copy was sent
 	t.request(fmt.Sprintf("%s = %s", x.Key, x.Value), func() error {
@@ -116,4 +124,105 @@ func (t *simTerm) write(x Write, done func(error)) {
 		w.log("   e%d %s = %s", t.epoch, x.Key, x.Value)
 		return nil
 	}, done)
+}
+
+// ---- what somebody does to the bridge's own state
+
+// simLoss is a debts bucket that was deleted or purged.
+type simLoss struct {
+	at, until time.Duration // until it was complete again
+	epoch     uint64        // who led then; 0: nobody
+	covered   bool          // filled again by the same leader, from memory
+}
+
+// traces are what terms leave beside the lease.
+func (w *simWorld) traces() (t Traces) {
+	for _, c := range w.cons {
+		if !c.gone {
+			t.Any, t.Epoch = true, max(t.Epoch, c.epoch)
+		}
+	}
+	for _, b := range w.buckets {
+		if !b.gone {
+			t.Any, t.Epoch = t.Any || b.fence > 0 || len(b.state) > 0, max(t.Epoch, b.epoch)
+		}
+	}
+	return t
+}
+
+func (w *simWorld) meddle() {
+	k := w.r.IntN(8)
+	if only, ok := map[string]int{"OnlyLease": 0, "OnlyLeaseBucket": 1, "OnlyOwed": 2, "OnlyOwedPurged": 3, "OnlyStatus": 4, "OnlyStatusPurged": 5}[w.only]; ok {
+		k = only
+	}
+	w.stats["meddled"]++
+	switch k {
+	case 0, 6, 7:
+		w.log("LEASE deleted")
+		if k == 7 && !slices.ContainsFunc(w.nodes, func(n *simNode) bool { return n.term != nil }) {
+			w.log("DURABLES deleted") // and nobody leads: what an old remedy said
+			for _, c := range w.cons {
+				c.gone = true
+			}
+			w.cons = nil
+		}
+		w.stats["lease deleted"]++
+		w.lease, w.leaseRev = LeaseEntry{}, w.leaseRev+1
+	case 1:
+		w.log("BUCKET of the lease deleted")
+		w.stats["lease deleted"]++
+		w.lease, w.leaseRev, w.leaseIDs = LeaseEntry{}, 0, map[string]uint64{}
+	case 2:
+		w.dropBucket(BucketOwed, false)
+	case 3:
+		w.dropBucket(BucketOwed, true)
+	case 4:
+		w.dropBucket(BucketStatus, false)
+	case 5:
+		w.dropBucket(BucketStatus, true)
+	}
+}
+
+func (w *simWorld) dropBucket(b Bucket, purge bool) {
+	w.log("BUCKET %s deleted (purged %v)", b, purge)
+	w.stats["bucket "+b.String()]++
+	x := w.buckets[b]
+	x.state, x.fence, x.epoch, x.term, x.sealed = map[string][]byte{}, 0, 0, "", false
+	if !purge {
+		x.gone = true
+		x.ids = map[string]bool{}
+	}
+	if b != BucketOwed {
+		return
+	}
+	l := &simLoss{at: w.now}
+	for _, n := range w.nodes {
+		if n.term != nil && n.term.core.opened && n.paused <= w.now && w.now < n.term.cutAt {
+			l.epoch = n.term.epoch
+		}
+	}
+	w.owedLost = append(w.owedLost, l)
+}
+
+// complete notes that a leader has sealed the debts.
+func (w *simWorld) complete(epoch uint64) {
+	for _, l := range w.owedLost {
+		if l.until == 0 {
+			l.until, l.covered = w.now, l.epoch == epoch
+			if l.covered {
+				w.stats["filled again"]++
+			}
+		}
+	}
+}
+
+// forgiven: only a deleted debts bucket told of it, and no leader lived to write it again.
+func (w *simWorld) forgiven(published time.Duration) bool {
+	for _, l := range w.owedLost {
+		if !l.covered && (l.until == 0 || published <= l.until) {
+			w.stats["forgiven"]++
+			return true
+		}
+	}
+	return false
 }

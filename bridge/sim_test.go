@@ -118,6 +118,11 @@ type simWorld struct {
 	ops      [][]*simOp
 	kvRev    uint64
 	buckets  [2]*simBucket
+	owedLost []*simLoss
+	bothLost time.Duration    // lease and statuses were lost while nobody led
+	shown    [3]time.Duration // when the last revision is visible: to each node, and at all
+	leads    uint64           // the epoch that was won last
+	only     string           // what alone is done to the bridge's state
 	cons     []*simConsumer
 	lease    LeaseEntry
 	leaseRev uint64
@@ -214,6 +219,8 @@ func (n *simNode) tick() {
 	if !n.standby.known {
 		return
 	}
+	traces := w.traces()
+	n.standby.fresh = !traces.Any || w.mutant == "AbsentIsFree"
 	patience := n.standby.patience
 	n.standby.patience = time.Duration(float64(patience) * n.drift)
 	wait := n.standby.wait(w.now)
@@ -223,6 +230,11 @@ func (n *simNode) tick() {
 	}
 	n.trying = true
 	rev, old := n.standby.revision, n.standby.entry
+	fresh := n.standby.fresh && old.absent()
+	before := old.Epoch
+	if w.mutant != "OldIDs" {
+		old.Epoch = max(old.Epoch, traces.Epoch)
+	}
 	t0 := w.now
 	w.at(w.rnd(1, 30), func() {
 		n.trying = false
@@ -235,34 +247,37 @@ func (n *simNode) tick() {
 		if w.mutant == "WinDropsIntervals" {
 			e.Settled, e.Cursor = nil, nil
 		}
-		if w.epochEnd[old.Epoch].how == "" && old.Epoch > 0 {
-			w.epochEnd[old.Epoch] = simEnd{w.now, "lease"}
+		before = max(before, w.leads)
+		if w.epochEnd[before].how == "" && before > 0 {
+			w.epochEnd[before] = simEnd{w.now, "lease"}
 			for _, x := range w.nodes {
-				if x.term != nil && x.term.epoch == old.Epoch && x.paused > w.now {
-					w.epochEnd[old.Epoch] = simEnd{x.pausedAt, "pause"}
+				if x.term != nil && x.term.epoch == before && x.paused > w.now {
+					w.epochEnd[before] = simEnd{x.pausedAt, "pause"}
 				}
 			}
 		}
-		w.lease = e
-		e.none = e.Epoch == 1
+		if e.Applied == nil && traces.Any && !w.buckets[BucketStatus].sealed {
+			w.bothLost = w.now
+		}
+		w.lease, w.leads = e, e.Epoch
 		n.standby.observe(w.lease, w.leaseRev, w.now)
 		if w.p(0.02) { // the answer is lost: nobody leads until the lease passes
 			return
 		}
 		w.log("=== node%d wins epoch %d (floor %d, settled %v, cursor %v)", n.id, e.Epoch, e.Floor, e.Settled, e.Cursor)
 		w.stats["takeovers"]++
-		n.lead(e, t0)
+		n.lead(e, t0, fresh)
 		w.release(0.3)
 	})
 }
 
-func (n *simNode) lead(e LeaseEntry, t0 time.Duration) {
+func (n *simNode) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
 	w := n.w
 	t := &simTerm{w: w, n: n, epoch: e.Epoch}
 	l := simLimits()
 	l.Window, l.Deliveries = w.window, w.deliveries
 	t.core = newCore(t, l, rand.New(rand.NewPCG(uint64(w.r.Int64()), 1)), e.Epoch, e.Holder, t0, w.leaseRev, e)
-	t.core.fresh = e.Epoch == 1
+	t.core.fresh = fresh || w.mutant == "StartAtEnd"
 	n.term = t
 	t.core.start()
 }
@@ -362,7 +377,7 @@ func (t *simTerm) request(what string, apply func() error, done func(error)) {
 	case w.p(w.late):
 		w.log("   e%d delayed: %s", t.epoch, what)
 		w.lateRequest(func() {
-			if w.lease.Epoch != t.epoch {
+			if w.leads != t.epoch {
 				w.log("   late e%d %s", t.epoch, what)
 				w.stats["late"]++
 			}
@@ -789,7 +804,7 @@ func (t *simTerm) attempt(a *attempt) {
 		o := w.answer(sub, seq)
 		if o.Verdict == Delivered {
 			g := &simGot{t: w.now, sub: sub, gen: gen, target: simTarget(rec), order: w.orders[seq-1].order, seq: seq, epoch: epoch,
-				redrive: a.DeadLetter > 0, stray: run.ended || w.lease.Epoch != epoch}
+				redrive: a.DeadLetter > 0, stray: run.ended || w.leads != epoch}
 			run.got = g
 			w.got = append(w.got, g)
 			if g.redrive {
@@ -1069,18 +1084,15 @@ func (w *simWorld) addOp(s int, kind string) {
 	if w.p(0.1) {
 		d = w.rnd(60, 1500)
 	}
-	o.visible = w.now + d
-	if k := len(w.ops[s]) - 2; k >= 0 {
-		o.visible = max(o.visible, w.ops[s][k].visible)
-	}
+	// Revisions come in the order of the bucket, whatever the key.
+	o.visible = max(w.now+d, w.shown[2])
+	w.shown[2] = o.visible
 	for i := range o.lag {
 		if w.lagging && w.p(0.3) {
 			o.lag[i] = w.rnd(0, 900)
 		}
-		if k := len(w.ops[s]) - 2; k >= 0 {
-			before := w.ops[s][k]
-			o.lag[i] = max(o.lag[i], before.visible+before.lag[i]-o.visible)
-		}
+		w.shown[i] = max(w.shown[i], o.visible+o.lag[i])
+		o.lag[i] = w.shown[i] - o.visible
 		w.at(o.visible+o.lag[i]-w.now+ms, func() {
 			if t := w.nodes[i].term; t != nil {
 				t.later(0, t.recordsChanged)
@@ -1111,11 +1123,14 @@ func (w *simWorld) redrive(t *simTerm) {
 
 // ---- one run
 
+var lastW *simWorld
+
 func simulate(seed uint64, mutant string, trace bool) *simWorld {
 	w := &simWorld{r: rand.New(rand.NewPCG(seed, 7)), trace: trace, mutant: mutant,
 		buckets: [2]*simBucket{newSimBucket(1), newSimBucket(1)}, leaseIDs: map[string]uint64{},
 		cut: map[simDead]time.Duration{}, dead: map[simDead]uint64{}, filtered: map[simDead]bool{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
 		epochEnd: map[uint64]simEnd{}, flushAt: map[uint64]time.Duration{}, poison: map[[2]int]int{}, stats: map[string]int{}}
+	lastW = w
 	w.window, w.deliveries = 4+w.r.IntN(13), 3+w.r.IntN(14)
 	subs := 1 + w.r.IntN(4)
 	end := w.rnd(6000, 20000)
@@ -1144,7 +1159,6 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 		w.nodes = append(w.nodes, n)
 		w.at(time.Duration(i*37)*ms, n.tick)
 	}
-	w.lease.Free = true
 
 	burst := w.r.IntN(3) == 0
 	var publish func()
@@ -1220,6 +1234,16 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 	}
 	if w.r.IntN(5) != 0 {
 		w.at(w.rnd(300, 5000), fault)
+	}
+	var meddle func()
+	meddle = func() {
+		if w.now <= end {
+			w.meddle()
+			w.at(w.rnd(500, 9000), meddle)
+		}
+	}
+	if seed%4 < 2 {
+		w.at(w.rnd(300, 9000), meddle)
 	}
 	outage := func(until *time.Duration, what string) {
 		if w.r.IntN(4) == 0 {

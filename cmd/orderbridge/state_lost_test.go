@@ -2,12 +2,14 @@ package main
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"orderbridge/bridge"
 	"orderbridge/internal/testbus"
 )
 
@@ -112,6 +114,140 @@ func TestLeaseMeddledWithInMidFlow(t *testing.T) {
 			p.leads()
 			f.arrives(t, e)
 			recent(t, f.check(t, e), crash)
+			p.stop()
+		})
+	}
+}
+
+// held answers 503 for one order in four until it is released.
+func held(release <-chan struct{}) func(h *hit) int {
+	return func(h *hit) int {
+		if strings.Contains("o0 o4", h.order) {
+			select {
+			case <-release:
+			default:
+				if h.n == 20 {
+					return http.StatusServiceUnavailable
+				}
+			}
+		}
+		return http.StatusOK
+	}
+}
+
+// slowRetries are 40 attempts, each half a second (or the given time) after the last.
+var slowRetries, slowerRetries = retries("PT0.5S"), retries("PT3S")
+
+func retries(wait string) string {
+	return `"retry":{"schedule":["` + strings.Join(slices.Repeat([]string{wait}, 40), `","`) + `"]}`
+}
+
+// R16: a state bucket that somebody deletes, makes anew or purges in mid-flow is
+// filled again within seconds: what it told of held orders and of a subscription
+// that reads is not lost when the process is killed after that.
+func TestStateBucketMeddledWithInMidFlow(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		meddle meddling
+		say    string
+	}{
+		"owed deleted":   {dropStream("KV_owed"), "the bucket owed was deleted"},
+		"owed anew":      {anew("owed"), "the bucket owed was deleted"},
+		"owed purged":    {purgeStream("KV_owed"), "the bucket owed was deleted"},
+		"status deleted": {dropStream("KV_subscription_status"), "the bucket subscription_status was deleted"},
+		"status purged":  {purgeStream("KV_subscription_status"), "the bucket subscription_status was deleted"},
+		"all deleted":    {dropStream("KV_owed", "KV_subscription_status", "KV_lease"), "the bucket owed was deleted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bus := testbus.Listen(t)
+			js := jetStream(t, bus.URL())
+			release := make(chan struct{})
+			e, down := receive(t, held(release)), receive(t, always(http.StatusServiceUnavailable))
+			p := serving(t, bus.URL())
+			subscribe(t, js, "s", record(e, slowRetries))
+			subscribe(t, js, "down", record(down, slowerRetries))
+			f := publishFlow(t, js, 100, 8)
+			await(t, 30*time.Second, "orders are held", func() bool {
+				return len(owedKeys(t, js)) >= 3 && e.delivered() > 250
+			})
+			tt.meddle(t, js)
+			began := time.Now()
+			p.said(20*time.Second, tt.say)
+			p.said(20*time.Second, "the bucket holds everything again")
+			if took := time.Since(began); took > 8*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			p.leads()
+			at := e.delivered()
+			await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+50 })
+			crash := time.Now()
+			p.kill()
+			close(release)
+			p = launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
+			p.leads()
+			f.arrives(t, e)
+			recent(t, f.check(t, e), crash)
+			down.answer(nil)
+			n := f.end()
+			await(t, 60*time.Second, "the one that was down has all", func() bool { return down.delivered() >= n })
+			f.check(t, down)
+			p.stop()
+		})
+	}
+}
+
+// R16: what a status loses while no bridge runs is taken from the records'
+// history: nothing is sent again, nothing that is owed is lost.
+func TestStatusLostWhileStopped(t *testing.T) {
+	t.Parallel()
+	for name, meddle := range map[string]meddling{
+		"deleted": dropStream("KV_subscription_status"),
+		"purged":  purgeStream("KV_subscription_status"),
+		"one removed": func(t *testing.T, js jetstream.JetStream) {
+			kv, err := js.KeyValue(within(t, 10*time.Second), "subscription_status")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := kv.Purge(within(t, 10*time.Second), "s"); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bus := testbus.Listen(t)
+			js := jetStream(t, bus.URL())
+			release := make(chan struct{})
+			e, off := receive(t, held(release)), receive(t, nil)
+			p := serving(t, bus.URL())
+			subscribe(t, js, "s", record(e, slowRetries))
+			subscribe(t, js, "off", record(off))
+			put(t, js, "bad", `{"targetURL":"nowhere"}`)
+			f := publishFlow(t, js, 100, 8)
+			await(t, 30*time.Second, "orders are held", func() bool { return len(owedKeys(t, js)) >= 2 && e.delivered() > 250 })
+			verdict(t, js, "off", put(t, js, "off", record(off, `"status":"deactivated"`)), bridge.StateDeactivated)
+			quiet := off.count()
+			p.stop()
+			came := e.delivered()
+			meddle(t, js)
+			close(release)
+			p = launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
+			p.leads()
+			p.said(10*time.Second, "had no status")
+			await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > came+50 })
+			f.arrives(t, e)
+			for _, r := range f.check(t, e) {
+				t.Errorf("%s %d came again", r.again.order, r.again.n)
+			}
+			if off.count() != quiet {
+				t.Errorf("the deactivated one got %d more", off.count()-quiet)
+			}
+			verdict(t, js, "s", 0, bridge.StateActive)
+			if name != "one removed" {
+				verdict(t, js, "off", 0, bridge.StateDeactivated)
+				verdict(t, js, "bad", 0, bridge.StateInvalid)
+			}
 			p.stop()
 		})
 	}
