@@ -193,6 +193,9 @@ func (w *simWorld) dropBucket(b Bucket, purge bool) {
 		x.ids = map[string]bool{}
 	}
 	if b != BucketOwed {
+		if w.lease.Applied == nil {
+			w.bothLost = w.now
+		}
 		return
 	}
 	l := &simLoss{at: w.now}

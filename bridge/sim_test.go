@@ -119,7 +119,7 @@ type simWorld struct {
 	kvRev    uint64
 	buckets  [2]*simBucket
 	owedLost []*simLoss
-	bothLost time.Duration    // lease and statuses were lost while nobody led
+	bothLost time.Duration    // the lease and the statuses, or the durables, were lost while nobody led
 	shown    [3]time.Duration // when the last revision is visible: to each node, and at all
 	leads    uint64           // the epoch that was won last
 	only     string           // what alone is done to the bridge's state
@@ -256,7 +256,7 @@ func (n *simNode) tick() {
 				}
 			}
 		}
-		if e.Applied == nil && traces.Any && !w.buckets[BucketStatus].sealed {
+		if e.Applied == nil && traces.Any && (!w.buckets[BucketStatus].sealed || len(w.cons) == 0) {
 			w.bothLost = w.now
 		}
 		w.lease, w.leads = e, e.Epoch
@@ -1123,14 +1123,11 @@ func (w *simWorld) redrive(t *simTerm) {
 
 // ---- one run
 
-var lastW *simWorld
-
 func simulate(seed uint64, mutant string, trace bool) *simWorld {
 	w := &simWorld{r: rand.New(rand.NewPCG(seed, 7)), trace: trace, mutant: mutant,
 		buckets: [2]*simBucket{newSimBucket(1), newSimBucket(1)}, leaseIDs: map[string]uint64{},
 		cut: map[simDead]time.Duration{}, dead: map[simDead]uint64{}, filtered: map[simDead]bool{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
 		epochEnd: map[uint64]simEnd{}, flushAt: map[uint64]time.Duration{}, poison: map[[2]int]int{}, stats: map[string]int{}}
-	lastW = w
 	w.window, w.deliveries = 4+w.r.IntN(13), 3+w.r.IntN(14)
 	subs := 1 + w.r.IntN(4)
 	end := w.rnd(6000, 20000)
