@@ -59,6 +59,8 @@ Secrets never come back.`)
   "examples": [{"id": "0b5f7c54-6f6c-4a52-8a2e-0a4c1f9b6d3e", "createdAt": "2026-03-01T12:00:00Z", "updatedAt": "2026-03-01T12:00:00Z",
     "targetURL": "https://example.com/notify", "auth": {"type": "basic", "username": "USERNAME"}, "status": "active"}]
 }`
+	subscriptionExample = tree{"targetURL": "https://example.com/notify", "eventTypes": []any{"OrderAccepted", "OrderSigned"},
+		"auth": tree{"type": "basic", "username": "USERNAME", "password": "PASSWORD"}}
 	listenerSchema = `{
   "type": "object", "required": ["http_client"],
   "properties": {"http_client": {"type": "string", "description": "The URL to invoke when an active order is modified."}},
@@ -104,6 +106,10 @@ func (a *API) describe(generated *huma.OpenAPI) error {
 		}
 		delete(schema, "$schema")
 		delete(schema, "$id")
+		declareRequired(schema)
+		if name == "Subscription" {
+			schema["examples"] = []any{subscriptionExample}
+		}
 		schemas[name] = schema
 	}
 	for path, item := range doc["paths"].(tree) {
@@ -158,18 +164,21 @@ func ref(name string) tree { return tree{"$ref": "#/components/schemas/" + name}
 type docsOperation struct {
 	ID, Method, Path, Summary, Description string
 	Parameters                             []docsParameter
+	Request                                *docsBody
+	Answers                                []docsBody
 }
 
 type docsParameter struct{ Name, In, About string }
 
 // render makes the page of the operations; nothing on it comes from elsewhere.
 func (a *API) render(doc tree) error {
-	t, err := template.New("docs").Parse(docsPage)
+	t, err := template.New("docs").Funcs(template.FuncMap{"code": codeIn}).Parse(docsPage)
 	if err != nil {
 		return err
 	}
 	groups := map[string][]docsOperation{}
 	paths := doc["paths"].(tree)
+	known := schemas(doc["components"].(tree)["schemas"].(tree))
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
 		for _, method := range []string{"get", "post", "put", "delete"} {
 			op, ok := paths[path].(tree)[method].(tree)
@@ -184,6 +193,7 @@ func (a *API) render(doc tree) error {
 				description, _ := p["description"].(string)
 				o.Parameters = append(o.Parameters, docsParameter{p["name"].(string), p["in"].(string), description})
 			}
+			o.Request, o.Answers = known.operationBodies(op)
 			tag := op["tags"].([]any)[0].(string)
 			groups[tag] = append(groups[tag], o)
 		}
@@ -197,11 +207,15 @@ func (a *API) render(doc tree) error {
 		Version, About string
 		Style          template.CSS
 		Groups         []group
+		Schemas        []docsSchema
 	}
 	page.Version, page.About, page.Style = a.o.Version, about, template.CSS(docsStyle) //nolint:gosec // our own file
 	for _, tag := range tags {
 		name := tag.(tree)["name"].(string)
 		page.Groups = append(page.Groups, group{name, tag.(tree)["description"].(string), groups[name]})
+	}
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		page.Schemas = append(page.Schemas, known.members(name))
 	}
 	if err := t.Execute(&b, page); err != nil {
 		return err
