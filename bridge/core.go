@@ -440,6 +440,7 @@ func (c *core) rebuild(l *loaded) {
 		if c.adopt(s, l) {
 			s.confirmBeforeOpen()
 		}
+		s.resumePace(&st)
 	}
 	c.tellLost(l)
 	c.orphans = &loaded{marks: map[string]Mark{}, lanes: map[string]map[string]LaneEntry{}}
@@ -561,6 +562,7 @@ func (c *core) startFeed() {
 	c.tell()
 	c.out.log(logInfo, "leading", "epoch", c.epoch, "position", c.taken, "subscriptions", len(c.subs))
 	c.out.startFeed()
+	c.suspendResumed()
 	for _, s := range c.which(func(s *sub) bool { return len(s.lanes) > 0 || s.mode == reading }) {
 		s.kick()
 	}

@@ -118,6 +118,7 @@ func (c *core) handOverStep() bool {
 			return false
 		}
 		c.parkAll()
+		c.tellPace()
 	case parking:
 		if c.writing() {
 			return false

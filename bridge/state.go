@@ -122,6 +122,7 @@ type Status struct {
 	Anchor     uint64     `json:"anchor"`              // first sequence it hears; 0: never was valid
 	AnchorTime time.Time  `json:"anchorTime,omitzero"` // hears nothing stamped earlier: what Anchor was made of
 	Known      []Ref      `json:"known,omitempty"`     // a message that the anchor speaks of (R15)
+	Pace       *Pace      `json:"pace,omitempty"`      // what its endpoint was found to bear
 }
 
 // LeaseEntry says who leads and how far the feed is settled (R3, R10).

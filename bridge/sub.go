@@ -91,6 +91,9 @@ type announced struct {
 	expired uint64
 	since   time.Time
 	said    uint64 // Problems.digest of the errors and warnings
+
+	notBefore time.Duration // of the pace
+	failing   bool
 }
 
 // reader is what a subscription that reads remembers.
@@ -306,7 +309,7 @@ func (s *sub) enterReading() {
 			if !it.inLedger {
 				r.ahead++
 			}
-			if it.inLedger || ln.run != nil && ln.run.item == it {
+			if it.inLedger || ln.run != nil && ln.run.item == it || ln.cut && it == ln.q[0] {
 				keep = append(keep, it)
 				if it.inLedger && it.seq >= r.from {
 					r.done.addRef(it.ref())
@@ -565,6 +568,7 @@ func (s *sub) waitUntil(t time.Duration) {
 		return
 	}
 	s.notBefore = t
+	s.changed()
 	s.core.after(t-s.core.out.boot(), s.kick)
 }
 
@@ -661,7 +665,8 @@ func (s *sub) statusEntry(revision uint64, bucket int64) *Status {
 	if s.warned > 0 {
 		st.Warnings = append(st.Warnings, Problem{Message: s.retentionText(s.warned), Warning: true})
 	}
-	s.told = announced{st.State, st.Reason, s.warned, s.expired, st.Since, s.remarks().digest()}
+	s.told = announced{state: st.State, reason: st.Reason, warned: s.warned, expired: s.expired, since: st.Since, said: s.remarks().digest()}
+	st.Pace = s.paceEntry()
 	return &st
 }
 
@@ -681,7 +686,7 @@ func (c *core) flushStatus(s *sub) {
 	if s.busy || len(s.revs) > 0 || s.queued {
 		return // the revision's own status entry will say it
 	}
-	if state, reason := s.verdict(); state == s.told.state && reason == s.told.reason && s.warned == s.told.warned && s.expired == s.told.expired && s.remarks().digest() == s.told.said {
+	if state, reason := s.verdict(); state == s.told.state && reason == s.told.reason && s.warned == s.told.warned && s.expired == s.told.expired && s.remarks().digest() == s.told.said && !s.paceMoved() {
 		return
 	}
 	if k := c.keys[writerKey(BucketStatus, s.id)]; k != nil {
