@@ -57,7 +57,9 @@ func (e LeaseEntry) leads() bool {
 // succession is the entry with which the lease is won: the next epoch, all else
 // carried over unchanged (R3).
 func (e LeaseEntry) succession(holder string, length time.Duration) LeaseEntry {
-	if e.Epoch == 0 { // no former build has left anything here
+	if e.absent() {
+		// Nothing was here before, or the entry was lost: then what a crash repeats
+		// was most likely sent by this build, under its ids.
 		e.FormerIDs = new(uint64)
 	}
 	e.none = e.absent()
