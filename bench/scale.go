@@ -163,6 +163,11 @@ func (m *madeRecords) Watch(ctx context.Context, fn func(bridge.Revision), caugh
 	return ctx.Err()
 }
 
+// Census implements bridge.Records.
+func (m *madeRecords) Census(_ context.Context, was bridge.Census) (bridge.Census, *bridge.Listing, error) {
+	return was, nil, nil
+}
+
 // Latest implements bridge.Records.
 func (m *madeRecords) Latest(context.Context, string) (bridge.Revision, error) {
 	return bridge.Revision{}, bridge.ErrNotFound

@@ -78,7 +78,7 @@ func (s *sub) pump() {
 // can change it, it is seen to that the subscription is asked again.
 func (s *sub) open() bool {
 	c := s.core
-	if s.busy || len(s.revs) > 0 || s.dead || s.rec == nil || !s.active || !s.valid || s.suspended || s.mode != live && s.mode != reading {
+	if s.busy || len(s.revs) > 0 || s.dead || s.rec == nil || s.gone || !s.active || !s.valid || s.suspended || s.mode != live && s.mode != reading {
 		return false // kicked when that changes
 	}
 	if c.holdsBack(s) {

@@ -530,9 +530,8 @@ func (c *core) recordsCaughtUp() {
 			delete(c.subs, id) // its debts were dropped long ago
 			continue
 		}
-		if s.rec == nil && s.mode != unseen && len(s.revs) == 0 {
-			c.out.log(logWarn, "record is not in the bucket: its debts are kept, nothing is sent until it is put again or deleted", "subscription_id", id)
-			s.changed()
+		if s.vanished() {
+			s.vanishBeforeOpen()
 		}
 		c.applySoon(s)
 	}

@@ -108,7 +108,7 @@ func (c *core) recall(r Revision, rec *Subscription, problems Problems) bool {
 	case r.Revision <= s.applied:
 		return true
 	}
-	s.applied, s.bucket, s.problems = r.Revision, r.Bucket, problems
+	s.applied, s.lastSeen, s.bucket, s.problems = r.Revision, r.Revision, r.Bucket, problems
 	if x.gone && !r.Deleted {
 		s.gen, x.gone = r.Revision, false
 	}
@@ -133,7 +133,7 @@ func (c *core) recall(r Revision, rec *Subscription, problems Problems) bool {
 				x.from = rec.More.StartFrom
 			}
 		}
-		s.rec, s.purged, s.valid, s.active, s.deletedAt = rec, false, true, !rec.Inactive, time.Time{}
+		s.rec, s.gone, s.purged, s.valid, s.active, s.deletedAt = rec, false, false, true, !rec.Inactive, time.Time{}
 	}
 	return true
 }

@@ -163,6 +163,10 @@ type Records interface {
 	// there (again). It returns only when ctx ends, or with an error if it
 	// cannot go on.
 	Watch(ctx context.Context, fn func(Revision), caughtUp func(), missing func(bool)) error
+	// Census counts what the bucket holds. Where less is there than the former
+	// count (the zero value: none) and what came since make, or another bucket,
+	// it returns as well which records are there.
+	Census(ctx context.Context, was Census) (now Census, present *Listing, err error)
 	// Latest reads the newest revision of a key from the stream's leader; ErrNotFound if none.
 	Latest(ctx context.Context, key string) (Revision, error)
 }

@@ -27,11 +27,12 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 	}
 	defer c.noteSeen(s, r)
 	if s.bucket == r.Bucket && r.Revision <= s.applied {
+		s.lastSeen = max(s.lastSeen, r.Revision)
 		if rec != nil { // history: the last valid value is what an invalid or deleted one is compared with
 			if r.Revision > s.gen {
 				s.startsAt(rec)
 			}
-			s.rec = rec
+			s.holdsRecord(rec)
 			s.paced()
 			if s.mode != unseen && s.active && s.valid {
 				c.directory.Put(rec)
@@ -192,7 +193,8 @@ func (s *sub) anchorAt(r revision) {
 		at = anchorTime(at, r.rec.More.StartFrom)
 	}
 	s.ask(at, func(anchor, last uint64) {
-		s.rec, s.problems, s.valid, s.active = r.rec, r.problems, true, true
+		s.holdsRecord(r.rec)
+		s.problems, s.valid, s.active = r.problems, true, true
 		s.deletedAt = time.Time{}
 		s.liveFrom = anchor
 		s.anchorTime = at
@@ -222,7 +224,8 @@ func (s *sub) readFrom(anchor uint64, reason string) {
 func (s *sub) update(r revision) {
 	c := s.core
 	s.startsAt(r.rec)
-	s.rec, s.problems = r.rec, r.problems
+	s.holdsRecord(r.rec)
+	s.problems = r.problems
 	wasValid := s.valid
 	s.valid, s.suspended = true, false
 	if s.active {
@@ -238,7 +241,7 @@ func (s *sub) update(r revision) {
 // before, it reads, frozen, so that nothing it should have heard is lost.
 func (s *sub) invalidate(r revision) {
 	s.problems = r.problems
-	s.valid = false
+	s.valid, s.gone = false, false
 	s.tellInvalid(r)
 	s.core.raise(AlertInvalid, s, r.problems.Errors().Error(), fmt.Sprint(r.Revision.Revision))
 	if s.mode == unseen {
@@ -266,7 +269,8 @@ func (s *sub) deactivate(r revision, deleted bool) {
 			c.expireDebts(s)
 		} else {
 			s.startsAt(r.rec)
-			s.rec, s.problems, s.valid = r.rec, r.problems, true
+			s.holdsRecord(r.rec)
+			s.problems, s.valid = r.problems, true
 		}
 		until := max(min(last, seq-1), s.liveFrom-1)
 		if s.mode != reading {
@@ -289,7 +293,8 @@ func (s *sub) activate(r revision) {
 	c := s.core
 	s.ask(r.Time.Add(-c.Overlap), func(seq, last uint64) {
 		s.startsAt(r.rec)
-		s.rec, s.problems, s.valid = r.rec, r.problems, true
+		s.holdsRecord(r.rec)
+		s.problems, s.valid = r.problems, true
 		s.suspended, s.deletedAt = false, time.Time{}
 		rd := s.reader
 		if rd != nil && rd.until != noLimit {
@@ -320,7 +325,7 @@ func (s *sub) activate(r revision) {
 
 // continues tells whether a put after a deletion speaks of the same partner.
 func (s *sub) continues(r revision) bool {
-	return s.rec != nil && !s.purged && r.rec != nil && s.rec.Tenant == r.rec.Tenant && s.rec.Origin() == r.rec.Origin()
+	return s.rec != nil && !s.purged && !s.gone && r.rec != nil && s.rec.Tenant == r.rec.Tenant && s.rec.Origin() == r.rec.Origin()
 }
 
 // replace begins a new generation: debts and lanes of the old one are dropped.

@@ -43,6 +43,8 @@ type sub struct {
 	gen                      uint64
 	rec                      *Subscription // the applied record, or the last valid one before it; nil if it is not in the bucket
 	purged                   bool          // deleted for good: a put after it is another partner's
+	gone                     bool          // not in the bucket, though nobody has deleted it
+	lastSeen                 uint64        // at a take-over: the newest of its applied revisions that the bucket holds
 	recalled                 *recalled     // status lost, being restored from the history
 	mode                     mode
 	active, valid, suspended bool
@@ -338,7 +340,7 @@ func (s *sub) enterReading() {
 			}
 		}
 	}
-	if !s.active || !s.valid {
+	if !s.active || !s.valid || s.gone {
 		c.directory.Remove(s.id)
 	}
 	s.changed()
@@ -369,7 +371,7 @@ func (s *sub) pumpReader() {
 		s.settleLeftovers()
 		return
 	}
-	if s.mode != reading || r == nil || s.dead || s.rec == nil || c.stopping || !c.opened || c.dead {
+	if s.mode != reading || r == nil || s.dead || s.rec == nil || s.gone || c.stopping || !c.opened || c.dead {
 		return
 	}
 	rescuing := r.at < min(c.expiring, r.until) // reads on whatever its state, for the dead letters
@@ -624,8 +626,8 @@ func (s *sub) verdict() (State, string) {
 		return StateDeleted, "what is owed is kept for a day; put the record again to go on"
 	case !s.valid:
 		return StateInvalid, s.problems.Errors().Error()
-	case s.rec == nil:
-		return StateInvalid, "the record is not in the bucket: put it again, or delete it"
+	case s.rec == nil || s.gone:
+		return StateInvalid, s.missing()
 	case !s.active:
 		return StateDeactivated, ""
 	case s.suspended:

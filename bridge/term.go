@@ -404,6 +404,7 @@ func (t *term) watchRecords() {
 	t.tasks.Add(1)
 	go func() {
 		defer t.tasks.Done()
+		census := t.firstCensus()
 		err := t.b.o.Records.Watch(t.ctx, func(r Revision) {
 			var rec *Subscription
 			var problems Problems
@@ -416,6 +417,7 @@ func (t *term) watchRecords() {
 			t.post(func() { t.core.record(r, rec, problems) })
 		}, func() {
 			t.post(t.core.recordsCaughtUp)
+			t.tasks.Go(func() { t.watchPresence(census) })
 		}, func(missing bool) {
 			t.post(func() { t.core.bucketMissing(missing) })
 		})

@@ -1,0 +1,157 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// A record that is not in its bucket any more though nobody has deleted it (its
+// TTL ran out, the bucket was purged or made anew, a limit removed it) is no
+// deletion (R12). It is a state: its subscription stands still from the moment
+// that it is seen, whether the bridge was running or is starting; what it owes
+// and what is published meanwhile waits, and comes when the record is put again.
+// The last known record stays in memory for what runs.
+
+// Census is how many messages a bucket of records held at one time.
+type Census struct {
+	Bucket   int64  // creation, Unix nanoseconds
+	Last     uint64 // sequence
+	Messages uint64
+}
+
+// Listing is which records a bucket holds: the newest revision of each, markers
+// of deletions included.
+type Listing struct {
+	Bucket  int64
+	Through uint64 // as of this sequence
+	Newest  map[string]uint64
+}
+
+// reasonNotInBucket is what a person is told of it.
+const reasonNotInBucket = "the record is not in the bucket: put it again, or delete it; what it owes and what is published meanwhile is kept"
+
+// listed compares the records in force with those that the bucket holds. It is
+// false if it has to be asked again, because records are just being applied.
+func (c *core) listed(l *Listing) (all bool) {
+	all = true
+	for _, s := range c.which(func(s *sub) bool { return s.absent(l) }) {
+		if s.busy || len(s.revs) > 0 || s.queued || !c.opened {
+			all = false
+			continue
+		}
+		s.vanish()
+	}
+	return all
+}
+
+func (s *sub) absent(l *Listing) bool {
+	if s.gone || s.rec == nil || s.dead || s.mode == unseen || !s.deletedAt.IsZero() {
+		return false
+	}
+	newest, there := l.Newest[s.id]
+	if s.bucket != l.Bucket {
+		return !there
+	}
+	return s.applied <= l.Through && newest < s.applied
+}
+
+// vanish makes the subscription stand still. Events that the feed brings are
+// still matched until its mark is confirmed.
+func (s *sub) vanish() {
+	s.goneNow()
+	s.shed()
+	s.goReading(reasonNotInBucket, nil)
+}
+
+// vanished tells of a record that a take-over does not find in the bucket, of
+// which it finds only former revisions, or that was good and is not any more (the
+// operator's policy is another one): then it waits for a better day in the same way.
+func (s *sub) vanished() bool {
+	return s.mode != unseen && s.deletedAt.IsZero() && len(s.revs) == 0 && s.recalled == nil && (s.lastSeen < s.applied || s.rec == nil && s.valid)
+}
+
+// missing is what a person is told of such a record.
+func (s *sub) missing() string {
+	if errs := s.problems.Errors(); len(errs) > 0 && s.lastSeen == s.applied {
+		return errs.Error()
+	}
+	return reasonNotInBucket
+}
+
+// vanishBeforeOpen is vanish at a take-over: the mark is confirmed before the
+// feed opens, since without a record nothing is matched.
+func (s *sub) vanishBeforeOpen() {
+	c := s.core
+	s.goneNow()
+	if s.busy || s.mode != live {
+		return
+	}
+	s.busy = true
+	c.applying++
+	s.goReading(reasonNotInBucket, func() {
+		s.done()
+		c.applySoon(s)
+	})
+}
+
+func (s *sub) goneNow() {
+	s.gone = true
+	s.restartReader()
+	s.changed()
+	s.core.out.log(logWarn, "nothing is sent for a record that is not there any more", "subscription_id", s.id, "reason", s.missing())
+	s.core.raise(AlertInvalid, s, s.missing(), fmt.Sprintf("gone-%d", s.applied))
+}
+
+// holdsRecord notes the record that is in force.
+func (s *sub) holdsRecord(rec *Subscription) { s.rec, s.gone = rec, false }
+
+// censusInterval is how often the bucket is asked whether messages have gone.
+const censusInterval = 3 * time.Second
+
+// watchPresence asks it as long as the term lasts. A listing of many records
+// takes its time: the next one waits twenty times as long.
+func (t *term) watchPresence(was Census) {
+	wait := censusInterval
+	for {
+		select {
+		case <-t.ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		ctx, cancel := t.call(loadTimeout)
+		began := time.Now()
+		now, l, err := t.b.o.Records.Census(ctx, was)
+		cancel()
+		wait = max(censusInterval, 20*time.Since(began))
+		if err != nil {
+			t.logger.Debug("the records cannot be counted", "error", err)
+			wait = censusInterval
+			continue
+		}
+		was = now
+		if l == nil {
+			continue
+		}
+		again := make(chan bool, 1)
+		t.post(func() { again <- !t.core.listed(l) })
+		select {
+		case <-t.ctx.Done():
+			return
+		case x := <-again:
+			if x {
+				was.Messages++ // as if one had gone
+			}
+		}
+	}
+}
+
+func (t *term) firstCensus() Census {
+	ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+	defer cancel()
+	c, _, err := t.b.o.Records.Census(ctx, Census{})
+	if err != nil {
+		t.logger.Debug("the records cannot be counted", "error", err)
+	}
+	return c
+}
