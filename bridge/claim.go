@@ -19,6 +19,8 @@ import (
 type Traces struct {
 	Epoch uint64 // the highest of the fences and of the feed's durables; 0: none
 	Any   bool   // something of ours is there: a durable, a fence, an entry of a state bucket
+
+	PresentIDs bool // a build that names deliveries as this one does (ids.go) made the feed's durable
 }
 
 // maxEpoch bounds what is believed of an epoch: nobody leads so often.

@@ -134,6 +134,9 @@ func (v *vigil) claim(ctx context.Context) (won, error) {
 	}
 	e := v.s.entry
 	e.Epoch = max(e.Epoch, traces.Epoch)
+	if e.FormerIDs == nil && traces.PresentIDs {
+		e.FormerIDs = new(uint64) // somebody wrote the entry by hand: no former build did
+	}
 	w, err := v.b.win(ctx, e.succession(v.b.o.Holder, v.b.limits.Lease), v.s.revision)
 	w.fresh = v.s.fresh && v.s.entry.absent()
 	return w, err

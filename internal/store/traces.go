@@ -25,7 +25,8 @@ const (
 // anything at all (R16). A stream or bucket that is not there holds nothing.
 func Traces(ctx context.Context, js jetstream.JetStream, n Names) (bridge.Traces, error) {
 	var t bridge.Traces
-	epochs, err := durableEpochs(ctx, js, n)
+	epochs, present, err := durableEpochs(ctx, js, n)
+	t.PresentIDs = present
 	if err != nil {
 		return t, err
 	}
@@ -52,13 +53,15 @@ func Traces(ctx context.Context, js jetstream.JetStream, n Names) (bridge.Traces
 }
 
 // durableEpochs are the epochs in the names of the feed's durables: <prefix><epoch>-<n>.
-func durableEpochs(ctx context.Context, js jetstream.JetStream, n Names) (epochs []uint64, err error) {
+// present tells whether a build that names deliveries as this one does made one
+// of them: such builds tell something of themselves in its metadata.
+func durableEpochs(ctx context.Context, js jetstream.JetStream, n Names) (epochs []uint64, present bool, err error) {
 	s, err := js.Stream(ctx, n.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, nil
+		return nil, false, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("stream %q: %w", n.Stream, err)
+		return nil, false, fmt.Errorf("stream %q: %w", n.Stream, err)
 	}
 	names := s.ConsumerNames(ctx)
 	for name := range names.Name() {
@@ -66,12 +69,17 @@ func durableEpochs(ctx context.Context, js jetstream.JetStream, n Names) (epochs
 		number, _, _ := strings.Cut(rest, "-")
 		if epoch, err := strconv.ParseUint(number, 10, 64); ours && err == nil && epoch <= maxTracedEpoch {
 			epochs = append(epochs, epoch)
+			c, err := s.Consumer(ctx, name)
+			if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+				return nil, false, fmt.Errorf("consumer %q of stream %q: %w", name, n.Stream, err)
+			}
+			present = present || err == nil && c.CachedInfo().Config.Metadata[metaRecords] != ""
 		}
 	}
 	if err := names.Err(); err != nil {
-		return nil, fmt.Errorf("consumers of stream %q: %w", n.Stream, err)
+		return nil, false, fmt.Errorf("consumers of stream %q: %w", n.Stream, err)
 	}
-	return epochs, nil
+	return epochs, present, nil
 }
 
 // maxTracedEpoch bounds what is believed of a name or a fence that somebody made by hand.
