@@ -123,7 +123,7 @@ func storeOptions(cfg *config.Config, log *slog.Logger) store.Options {
 func (s *session) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	kv, err := s.js.KeyValue(ctx, name)
+	kv, err := store.OpenBucket(ctx, s.js, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return nil, s.noBucket(name)
 	}

@@ -231,10 +231,16 @@ func (p *program) complains(text string) {
 // its exit code.
 func command(t testing.TB, bus string, stdin string, args ...string) (string, int) {
 	t.Helper()
+	return commandWith(t, []string{"ORDERBRIDGE_NATS_URL=" + bus}, stdin, args...)
+}
+
+// commandWith is command with settings of its own.
+func commandWith(t testing.TB, env []string, stdin string, args ...string) (string, int) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "orderbridge", args...)
-	cmd.Env = environment(t, "ORDERBRIDGE_NATS_URL="+bus)
+	cmd.Env = environment(t, env...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {

@@ -191,7 +191,7 @@ func changed(err error) error {
 func (c *Catalog) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	kv, err := c.js.KeyValue(ctx, name)
+	kv, err := OpenBucket(ctx, c.js, name)
 	if err != nil {
 		return nil, fmt.Errorf("bucket %q: %w", name, err)
 	}

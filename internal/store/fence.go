@@ -111,7 +111,7 @@ func (l *Ledger) last(ctx context.Context, s *stateBucket, key string) (*bridge.
 
 // fence writes one fence key and returns its sequence, and whether it was absent.
 func (l *Ledger) fence(ctx context.Context, s *stateBucket, key string, epoch uint64, term string) (seq uint64, absent bool, err error) {
-	m := &nats.Msg{Subject: bucketSubject(s.name, key), Data: []byte(strconv.FormatUint(epoch, 10)), Header: nats.Header{termHeader: {term}}}
+	m := &nats.Msg{Subject: writeSubject(l.js, s.name, key), Data: []byte(strconv.FormatUint(epoch, 10)), Header: nats.Header{termHeader: {term}}}
 	for {
 		var rev uint64
 		switch was, err := l.last(ctx, s, key); {

@@ -79,7 +79,7 @@ func (r *Records) Latest(ctx context.Context, key string) (bridge.Revision, erro
 // Put stores a value if the newest revision of the key still is expect (0:
 // there is none); bridge.ErrDeposed if not.
 func (r *Records) Put(ctx context.Context, key string, value []byte, expect uint64) (revision uint64, err error) {
-	kv, err := r.js.KeyValue(ctx, r.bucket)
+	kv, err := OpenBucket(ctx, r.js, r.bucket)
 	if err != nil {
 		return 0, fmt.Errorf("open bucket %q: %w", r.bucket, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ func ReadEntry(ctx context.Context, js jetstream.JetStream, bucket, key string) 
 // what `subscriptions list` and `owed list` show. A replica that lags may
 // answer; ErrNotFound if there is no such bucket.
 func ListEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn func(Entry) error, keys ...string) error {
-	kv, err := js.KeyValue(ctx, bucket)
+	kv, err := OpenBucket(ctx, js, bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return fmt.Errorf("bucket %q: %w", bucket, bridge.ErrNotFound)
 	}
@@ -50,6 +51,15 @@ func ListEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn 
 	defer cancel()
 	if len(keys) == 0 {
 		keys = []string{">"}
+	}
+	if msgget.APIPrefix(js) != jetstream.DefaultAPIPrefix {
+		// Behind a prefix lies another account: what its server pushes does not come here.
+		return ReadEntries(ctx, js, kv.Bucket(), func(e Entry) error {
+			if !slices.ContainsFunc(keys, func(k string) bool { return bridge.SubjectMatches(k, e.Key) }) {
+				return nil
+			}
+			return fn(e)
+		})
 	}
 	w, err := kv.WatchFiltered(ctx, keys, jetstream.IgnoreDeletes())
 	if err != nil {
