@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -361,6 +362,7 @@ func (c *core) begin(p placement, st StreamState) {
 			c.out.log(logError, "the source stream has changed: nothing of it is passed over, what was settled may be repeated under the same ids",
 				"stream", st.Name, "reason", p.changed, "position", p.at.Seq, "floor", c.old.Floor, "known", c.old.Top.Seq, "last", st.Last)
 			c.inherited.top(p.common)
+			c.checkpoints = slices.DeleteFunc(slices.Clone(c.checkpoints), func(x Checkpoint) bool { return x.Ref.Seq > p.common })
 			if c.formerIDs != nil && *c.formerIDs > p.common {
 				c.formerIDs = &p.common
 			}
@@ -559,6 +561,7 @@ func (c *core) startFeed() {
 	c.opened = true
 	c.sealAll()
 	c.tell()
+	c.renew(nil) // from now on the lease says which stream it speaks of
 	c.out.log(logInfo, "leading", "epoch", c.epoch, "position", c.taken, "subscriptions", len(c.subs))
 	c.out.startFeed()
 	c.suspendResumed()

@@ -140,26 +140,26 @@ func (st *StreamState) judge(r Ref, stamp func(seq uint64) (int64, error)) (Stan
 }
 
 // highest is the index of the last message of one entry that is still there, -1
-// if none is. All before it are then the same, or gone.
-func highest(list []Ref, judge func(Ref) (Standing, error)) (int, error) {
+// if none is. All before it are then the same, or gone. other: the sequence of
+// a later one is another message's.
+func highest(list []Ref, judge func(Ref) (Standing, error)) (lo int, other bool, err error) {
 	lo, hi := -1, len(list)-1
 	for lo < hi {
 		mid := lo + (hi-lo+1)/2
 		i := mid
 		standing := Absent
 		for ; i <= hi && standing == Absent; i++ {
-			var err error
 			if standing, err = judge(list[i]); err != nil {
-				return -1, err
+				return -1, false, err
 			}
 		}
 		if standing == Same {
 			lo = i - 1
 		} else {
-			hi = mid - 1
+			hi, other = mid-1, other || standing == Other
 		}
 	}
-	return lo, nil
+	return lo, other, nil
 }
 
 // ---- the checks of a term

@@ -15,8 +15,8 @@ import (
 // confirmed dead letters. All that moved is confirmed before a lease entry
 // names the new stream: a successor would find "no change" and skip by the old
 // numbers. Only then is the state taken over as if nothing had happened.
-// Statuses are not written: their anchors are judged at each take-over as long
-// as they lie ahead of the feed.
+// Statuses are not written, there may be a million: their anchors are judged,
+// each by itself, at each take-over as long as they lie ahead of the feed.
 
 // StreamChange is what an operator is told of a changed stream, until he has
 // acknowledged it.
@@ -53,7 +53,7 @@ func (c *core) claims(l *loaded) (list []*claim) {
 	p := &c.placed
 	doubtful := func(cl *claim) {
 		cl.known = refs(cl.known...)
-		if cl.highest > p.common && (p.changed != "" || len(cl.known) > 0) {
+		if (cl.highest > p.common || cl.status) && (p.changed != "" || len(cl.known) > 0) {
 			list = append(list, cl)
 		}
 	}
@@ -111,16 +111,15 @@ func (c *core) relocate(l *loaded, then func()) {
 		c.lookBack(func() {
 			for i, cl := range claims {
 				cl.valid, cl.ref = c.placed.common, c.placed.top
+				if cl.status { // it may be of a stream before the one that the lease names
+					cl.valid, cl.ref = c.placed.at.Seq, c.placed.at
+				}
 				if h := highest[i]; h >= 0 && cl.known[h].Seq >= cl.valid {
 					cl.valid, cl.ref = cl.known[h].Seq, cl.known[h]
 				}
 			}
 			moved := slices.DeleteFunc(claims, func(cl *claim) bool { return cl.highest <= cl.valid })
-			if len(moved) == 0 && c.placed.changed == "" {
-				then()
-				return
-			}
-			m := &moving{c: c, l: l, claims: moved, then: then, n: 1}
+			m := &moving{c: c, l: l, claims: moved, then: then, n: 1, lowest: map[string]uint64{}}
 			m.anchors(func() { m.untils(m.write) })
 		})
 	})
@@ -132,30 +131,38 @@ type moving struct {
 	l      *loaded
 	claims []*claim
 	then   func()
-	n      int // confirmations that are awaited
+	n      int               // confirmations that are awaited
+	lowest map[string]uint64 // by subscription: nothing below was published after its record was put
 	burialQ
 	change StreamChange
 }
 
 // anchors moves the anchors, one after another; what it asks about the stream
-// must be answered first.
+// must be answered first. Marks, too, do not move below what the record's put
+// allows.
 func (m *moving) anchors(then func()) {
 	var next func(i int)
 	next = func(i int) {
 		for ; i < len(m.claims); i++ {
 			cl := m.claims[i]
-			if !cl.status {
+			if cl.token != "" {
 				continue
 			}
 			s := m.l.status[cl.id]
-			s.Anchor = min(s.Anchor, cl.valid+1)
-			m.l.status[cl.id] = s
-			if s.AnchorTime.IsZero() || s.AnchorTime.UnixNano() <= max(m.c.stream.FirstTime, cl.ref.Time) {
+			moved := func() {
+				if cl.status {
+					s.Anchor = max(min(s.Anchor, cl.valid+1), m.lowest[cl.id])
+					m.l.status[cl.id] = s
+				}
+			}
+			_, asked := m.lowest[cl.id]
+			if asked || s.AnchorTime.IsZero() || s.AnchorTime.UnixNano() <= max(m.c.stream.FirstTime, cl.ref.Time) {
+				moved()
 				continue
 			}
 			m.c.ask("anchor of "+cl.id, s.AnchorTime, func(seq, _ uint64) {
-				s.Anchor = max(s.Anchor, seq)
-				m.l.status[cl.id] = s
+				m.lowest[cl.id] = seq
+				moved()
 				next(i + 1)
 			})
 			return
@@ -206,7 +213,7 @@ func (m *moving) write() {
 	c, p := m.c, &m.c.placed
 	m.change = StreamChange{Time: c.out.wall(), Reason: p.changed, Created: c.stream.Created, Floor: c.old.Floor, Known: c.old.Top.Seq, Position: p.at.Seq, Last: c.stream.Last}
 	if p.changed == "" {
-		m.change.Reason = "it lost its end, which had been read but not settled"
+		m.change.Reason = "the ledger speaks of messages that are not there"
 	}
 	if from := max(p.common, c.old.Floor) + 1; p.changed != "" && c.old.Top.Seq >= from {
 		settled := seqSet{}
@@ -233,6 +240,10 @@ func (m *moving) confirmed() {
 		return
 	}
 	c := m.c
+	if c.placed.changed == "" && !slices.ContainsFunc(m.claims, func(cl *claim) bool { return !cl.status }) {
+		m.then() // at most anchors that were told before
+		return
+	}
 	c.changes = append(slices.Clone(c.changes), m.change)
 	c.changes = c.changes[max(0, len(c.changes)-maxChanges):]
 	c.figures.Changes++
@@ -258,12 +269,12 @@ func (m *moving) mark(cl *claim) {
 		}
 		done.learn(cl.known)
 		done.top(cl.valid)
-		mark.From = max(min(mark.From, cl.valid+1), 1)
+		mark.From = max(min(mark.From, cl.valid+1), m.lowest[cl.id], 1)
 		mark.Done = done.list()
 		mark.Known = refs(append(done.ends(), cl.ref, c.top)...)
 	}
 	if mark.Live > 0 {
-		mark.Live = max(min(mark.Live, cl.valid+1), 1)
+		mark.Live = max(min(mark.Live, cl.valid+1), m.lowest[cl.id], 1)
 		mark.Known = refs(append(mark.Known, cl.ref)...)
 		mark.Known = slices.DeleteFunc(mark.Known, func(r Ref) bool { return r.Seq > max(cl.valid, c.top.Seq) })
 	}

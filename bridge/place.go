@@ -79,7 +79,8 @@ type Survey struct {
 	Durable      bool   // there is a durable of an earlier epoch
 	DurableFloor uint64 // what the newest one has confirmed
 	Top, Floor   Standing
-	Highest      int // index in LeaseEntry.refs of the last message that is there, -1: none
+	Highest      int  // index in LeaseEntry.refs of the last message that is there, -1: none
+	Other        bool // a later one's sequence is another message's
 }
 
 // placement is where a term begins.
@@ -96,11 +97,11 @@ func place(e *LeaseEntry, s *Survey, fresh bool) placement {
 	durable := min(s.DurableFloor, last)
 	switch {
 	case e.none && !s.Durable && fresh:
-		return placement{at: Ref{last, s.Stream.LastTime}, common: noLimit} // first start ever: at the end
+		return placement{at: Ref{last, s.Stream.LastTime}} // first start ever: at the end
 	case e.none && !s.Durable:
-		return placement{common: noLimit} // R16
+		return placement{} // R16
 	case e.none:
-		return placement{at: Ref{Seq: durable}, common: noLimit}
+		return placement{at: Ref{Seq: durable}}
 	}
 	known := e.refs()
 	p := placement{at: e.floorRef(), top: e.Top}
@@ -115,7 +116,7 @@ func place(e *LeaseEntry, s *Survey, fresh bool) placement {
 		}
 	}
 	if p.changed == "" {
-		if p.common = noLimit; e.Top.known() {
+		if p.common = 0; e.Top.known() { // otherwise each entry speaks for itself
 			p.common, durable = e.Top.Seq, min(durable, e.Top.Seq)
 		}
 		if durable > p.at.Seq && !e.Exact {
@@ -147,6 +148,8 @@ func (e *LeaseEntry) changedIn(s *Survey) string {
 		return fmt.Sprintf("sequence %d is another message now", e.Top.Seq)
 	case e.floorRef().known() && s.Floor == Other:
 		return fmt.Sprintf("sequence %d is another message now", e.Floor)
+	case s.Other:
+		return "sequences of messages that were known are others' now"
 	case e.Top.known():
 		if s.Top == Absent && remade {
 			return "no message is there that was known"

@@ -89,7 +89,7 @@ func (w *simWorld) idle() string {
 		return "no leader"
 	}
 	c := t.core
-	if int(c.taken) != len(w.orders) || len(c.win) != 0 || len(c.pending) != 0 {
+	if int(c.taken) < w.lastThere() || int(c.taken) > len(w.orders) || len(c.win) != 0 || len(c.pending) != 0 {
 		return fmt.Sprintf("feed at %d of %d, window %d", c.taken, len(w.orders), len(c.win))
 	}
 	atRest := true // one that stands still may keep the event of its last attempt
@@ -218,6 +218,11 @@ func (w *simWorld) checkRepeat(p, j *simGot) {
 	if p.t < w.bothLost && w.bothLost <= j.t || w.forgiven(p.t) {
 		return
 	}
+	for _, at := range w.changes { // R15: what was settled between checkpoint and cut is repeated
+		if at > p.t-2000*ms && at < j.t {
+			return
+		}
+	}
 	if p.epoch == j.epoch {
 		w.violate("repeat", "sub%d gen%d seq %d sent again at %d in the same epoch %d, success known at %d", p.sub, p.gen, p.seq, j.t.Milliseconds(), j.epoch, p.known.Milliseconds())
 		return
@@ -290,7 +295,7 @@ func (w *simWorld) checkGeneration(s, g int) {
 		if j.sub != s || j.gen != g || j.redrive {
 			continue
 		}
-		e := w.orders[j.seq-1]
+		e := w.all[j.seq-1]
 		if w.filtered[simDead{s, g, j.seq}] {
 			w.violate("spurious", "sub%d gen%d got seq %d, which its filter rejects", s, g, j.seq)
 			return
@@ -299,7 +304,7 @@ func (w *simWorld) checkGeneration(s, g int) {
 		for _, v := range active {
 			ok = ok || e.t >= v.since-overlap && e.t <= v.end+overlap
 		}
-		if !ok && w.forgiven(e.t) {
+		if !ok && (w.forgiven(e.t) || w.resurfaced(e, j.t)) {
 			continue
 		}
 		if !ok || o.typ != 0 && e.typ != o.typ-1 {
@@ -318,6 +323,9 @@ func (w *simWorld) checkGeneration(s, g int) {
 		if w.dead[simDead{s, g, j.seq}] > 0 {
 			continue
 		}
+		if lastSeq[k] > j.seq && w.resurfaced(e, j.t) {
+			continue
+		}
 		if lastSeq[k] > j.seq && !(o.coalesce && j.epoch != lastEpoch[k]) && !w.forgiven(e.t) && w.bothLost == 0 {
 			w.violate("order", "sub%d gen%d key%d: first success of %d after %d (t=%d)", s, g, k, j.seq, lastSeq[k], j.t.Milliseconds())
 			return
@@ -329,6 +337,9 @@ func (w *simWorld) checkGeneration(s, g int) {
 	if o.coalesce && g == len(h)-1 {
 		for k := range newest {
 			if newest[k] != final[k] && w.dead[simDead{s, g, final[k]}] == 0 {
+				if w.resurfaced(w.all[final[k]-1], 1<<60) {
+					continue
+				}
 				w.violate("order", "coalesce: sub%d gen%d key%d ends with %d, newest sent is %d", s, g, k, final[k], newest[k])
 				return
 			}
@@ -343,12 +354,16 @@ func (w *simWorld) checkGeneration(s, g int) {
 		}
 	}
 	best := map[int]int{}
-	for _, e := range w.orders {
-		if seen[e.seq] || w.dead[simDead{s, g, e.seq}] > 0 {
-			best[orderKey(e.order)] = e.seq
+	for _, e := range w.all {
+		if seen[e.uid] || w.dead[simDead{s, g, e.uid}] > 0 {
+			best[orderKey(e.order)] = e.uid
 		}
 	}
-	for _, e := range w.orders {
+	for _, e := range w.orders { // what vanished cannot be delivered any more
+		if e.gone {
+			continue
+		}
+		e.seq = e.uid
 		must := o.typ == 0 || e.typ == o.typ-1
 		in := false
 		for _, v := range active {

@@ -111,32 +111,35 @@ type simWorld struct {
 	lines  []string
 	mutant string // a rule that is switched off on purpose
 
-	orders   []simEvent
-	created  time.Duration // when the stream was made
-	all      []simEvent    // that ever were published, by uid
-	skew     time.Duration
-	ops      [][]*simOp
-	kvRev    uint64
-	buckets  [2]*simBucket
-	owedLost []*simLoss
-	bothLost time.Duration    // the lease and the statuses, or the durables, were lost while nobody led
-	shown    [3]time.Duration // when the last revision is visible: to each node, and at all
-	leads    uint64           // the epoch that was won last
-	only     string           // what alone is done to the bridge's state
-	cons     []*simConsumer
-	lease    LeaseEntry
-	leaseRev uint64
-	leaseIDs map[string]uint64
-	cut      map[simDead]time.Duration // by a graceful stop -> own deadline of the attempt
-	dead     map[simDead]uint64        // -> sequence in the dead-letter stream
-	filtered map[simDead]bool
-	deadSeq  uint64
-	letters  map[uint64]DeadLetter
-	redriven map[uint64]string
-	nodes    []*simNode
-	got      []*simGot
-	pool     []*simPooled
-	pooled   bool
+	orders    []simEvent
+	created   time.Duration   // when the stream was made
+	changes   []time.Duration // when it became another one
+	changing  bool
+	letterUID map[uint64]int
+	all       []simEvent // that ever were published, by uid
+	skew      time.Duration
+	ops       [][]*simOp
+	kvRev     uint64
+	buckets   [2]*simBucket
+	owedLost  []*simLoss
+	bothLost  time.Duration    // the lease and the statuses, or the durables, were lost while nobody led
+	shown     [3]time.Duration // when the last revision is visible: to each node, and at all
+	leads     uint64           // the epoch that was won last
+	only      string           // what alone is done to the bridge's state
+	cons      []*simConsumer
+	lease     LeaseEntry
+	leaseRev  uint64
+	leaseIDs  map[string]uint64
+	cut       map[simDead]time.Duration // by a graceful stop -> own deadline of the attempt
+	dead      map[simDead]uint64        // -> sequence in the dead-letter stream
+	filtered  map[simDead]bool
+	deadSeq   uint64
+	letters   map[uint64]DeadLetter
+	redriven  map[uint64]string
+	nodes     []*simNode
+	got       []*simGot
+	pool      []*simPooled
+	pooled    bool
 
 	epochEnd               map[uint64]simEnd
 	flushAt                map[uint64]time.Duration
@@ -190,7 +193,7 @@ func (w *simWorld) seqAt(t time.Duration) int {
 func (w *simWorld) event(seq int) *Event {
 	e := w.orders[seq-1]
 	return &Event{Message: Message{Seq: uint64(seq), Subject: fmt.Sprintf("orders.t%d", e.typ), Time: time.Unix(0, w.ref(seq).Time)},
-		ID: fmt.Sprint(seq), Type: fmt.Sprintf("t%d", e.typ), OrderID: fmt.Sprintf("o%d", e.order)}
+		ID: fmt.Sprint(e.uid), Type: fmt.Sprintf("t%d", e.typ), OrderID: fmt.Sprintf("o%d", e.order)}
 }
 
 // ---- replicas
@@ -275,7 +278,7 @@ func (n *simNode) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
 	w := n.w
 	t := &simTerm{w: w, n: n, epoch: e.Epoch}
 	l := simLimits()
-	l.Window, l.Deliveries = w.window, w.deliveries
+	l.Window, l.Deliveries, l.Check = w.window, w.deliveries, 700*ms
 	t.core = newCore(t, l, rand.New(rand.NewPCG(uint64(w.r.Int64()), 1)), e.Epoch, e.Holder, t0, w.leaseRev, e)
 	t.core.fresh = fresh || w.mutant == "StartAtEnd"
 	n.term = t
@@ -301,11 +304,14 @@ type simTerm struct {
 	cutAt     time.Duration
 	running   map[*attempt]*simRun
 	intake    Intake
+	taken     Ref           // the last event of the feed
+	created   time.Duration // of the stream, when the feed was opened
 	cons      *simConsumer
 	consN     uint64
 	inflight  int
 	lastArr   time.Duration
 	feeding   bool
+	lost      bool // the connection, before the feed was started
 	startedAt time.Duration
 	reopening bool
 	offline   time.Duration
@@ -443,7 +449,9 @@ func (t *simTerm) openFeed(_ uint64, at Ref, done func(Ref, error)) {
 		}
 		return int(at.Seq)
 	}, func() {
+		t.intake = Intake{}
 		t.intake.Opened(uint64(t.cons.floor))
+		t.taken, t.created = at, t.w.created
 		done(at, nil)
 	})
 }
@@ -483,11 +491,23 @@ func (t *simTerm) reopen() {
 	t.w.stats["reopened"]++
 	t.cons = nil
 	p := int(t.intake.Prefix())
-	t.reopenAt(func() int { return p }, func() { t.intake.Opened(uint64(p)) })
+	t.sameStream(func() {
+		t.reopenAt(func() int { return p }, func() {
+			c := t.cons
+			t.cons, t.reopening = nil, true
+			t.sameStream(func() {
+				t.cons, t.reopening, t.inflight = c, false, 0
+				t.intake.Opened(uint64(p))
+			})
+		})
+	})
 }
 
 func (t *simTerm) startFeed() {
 	t.feeding, t.startedAt = true, t.w.now
+	if t.lost {
+		t.reopen()
+	}
 	t.w.release(0.3)
 	t.pull()
 }
@@ -537,9 +557,13 @@ func (t *simTerm) pull() {
 	room := w.window - t.intake.Open() - t.inflight
 	at := w.now
 	for i := 0; i < room && c.next <= len(w.orders); i++ {
-		c.dseq++
-		d, q := c.dseq, c.next
+		q := c.next
 		c.next++
+		if w.orders[q-1].gone {
+			continue
+		}
+		c.dseq++
+		d, ev := c.dseq, w.event(q)
 		t.inflight++
 		lost := 0.004
 		if w.mutant == "NoIdleCheck" {
@@ -561,7 +585,7 @@ func (t *simTerm) pull() {
 				w.log("   e%d gap at consumer sequence %d", t.epoch, d)
 				t.reopen()
 			case Deliver:
-				ev := w.event(q)
+				t.taken = ev.Ref()
 				matches, version := t.core.directory.Match(ev, nil)
 				t.matched = append(t.matched, func() { t.core.take(ev, matches, version, nil) })
 				if w.p(0.3) { // matched, then it waits while the directory changes
@@ -741,10 +765,13 @@ func (t *simTerm) read(_ string, from uint64, filters []string, most, _ int, don
 	var got Reading
 	t.request("read", func() error {
 		for q := int(from); q <= len(w.orders) && len(evs) < most; q++ {
+			through = uint64(q)
+			if w.orders[q-1].gone {
+				continue
+			}
 			if ev := w.event(q); len(filters) == 0 || SubjectMatches(filters[0], ev.Subject) {
 				evs = append(evs, ev)
 			}
-			through = uint64(q)
 		}
 		if n := len(evs); n > 0 && w.r.IntN(2) == 0 {
 			through = evs[n-1].Seq
@@ -760,7 +787,7 @@ func (t *simTerm) attempt(a *attempt) {
 	gen := w.genOf(sub, a.Delivery.Generation)
 	rec := a.Delivery.Subscription
 	epoch := t.epoch
-	seq := int(a.Seq)
+	seq, missing := w.uidOf(a)
 	there, back := w.rnd(1, 60), w.rnd(1, 60)
 	if w.p(w.slow) {
 		there = w.rnd(100, int(w.timeout/ms)-100)
@@ -774,6 +801,10 @@ func (t *simTerm) attempt(a *attempt) {
 		t.running = map[*attempt]*simRun{}
 	}
 	t.running[a] = run
+	if missing != nil {
+		t.later(w.rnd(1, 8), func() { t.finish(a, *missing) })
+		return
+	}
 	if w.now >= t.cutAt { // R10: the publisher looks at its clock last of all
 		t.later(0, func() { t.finish(a, Outcome{Verdict: NotAttempted}) })
 		return
@@ -781,7 +812,7 @@ func (t *simTerm) attempt(a *attempt) {
 	if o := t.newestSeen(sub); o != nil && o.rev >= a.lane.sub.applied && (o.kind == "del" || o.value == nil || o.value.Inactive) {
 		w.violate("record", "sub%d: attempt of seq %d starts at %d, though revision %d (%s) was seen", sub, seq, w.now.Milliseconds(), o.rev, o.kind)
 	}
-	if until := w.cut[simDead{sub, gen, seq}]; w.now+50*ms < until && !a.probe {
+	if until := w.cut[simDead{sub, gen, seq}]; w.now+50*ms < until && !a.probe && !w.resurfaced(w.all[seq-1], w.now) {
 		w.violate("cut", "sub%d: seq %d is tried at %d, though the attempt that a stop cut may last until %d", sub, seq, w.now.Milliseconds(), until.Milliseconds())
 	}
 	w.log("   e%d sub%d %s attempt %d (%d)", epoch, sub, a.lane.token, seq, a.Delivery.Attempt)
@@ -803,7 +834,7 @@ func (t *simTerm) attempt(a *attempt) {
 	w.at(there, func() {
 		o := w.answer(sub, seq)
 		if o.Verdict == Delivered {
-			g := &simGot{t: w.now, sub: sub, gen: gen, target: simTarget(rec), order: w.orders[seq-1].order, seq: seq, epoch: epoch,
+			g := &simGot{t: w.now, sub: sub, gen: gen, target: simTarget(rec), order: w.all[seq-1].order, seq: seq, epoch: epoch,
 				redrive: a.DeadLetter > 0, stray: run.ended || w.leads != epoch}
 			run.got = g
 			w.got = append(w.got, g)
@@ -857,9 +888,11 @@ func (t *simTerm) bury(d DeadLetter, done func(error)) {
 	w := t.w
 	t.request(fmt.Sprintf("dead letter %s %d", d.Subscription, d.Sequence), func() error {
 		sub := simSub(d.Subscription)
-		k := simDead{sub, w.genOf(sub, d.Generation), int(d.Sequence)}
 		w.deadSeq++
-		w.dead[k] = w.deadSeq
+		if uid := w.uidOfLetter(&d); uid > 0 {
+			w.dead[simDead{sub, w.genOf(sub, d.Generation), uid}] = w.deadSeq
+			w.letterUID[w.deadSeq] = uid
+		}
 		w.letters[w.deadSeq] = d
 		return nil
 	}, done)
@@ -948,6 +981,10 @@ func (t *simTerm) connectionLost(d time.Duration) {
 	w.log("CONNECTION lost for %v", d)
 	t.offline = w.now + d
 	t.inflight = 0
+	if !t.feeding {
+		t.lost = true // noticed when the feed starts
+		return
+	}
 	if t.cons != nil {
 		t.cons = nil
 		t.reopening = true
@@ -1051,7 +1088,7 @@ func (w *simWorld) operate(s int) {
 func (w *simWorld) addOp(s int, kind string) {
 	gen, _, _, _, _ := w.current(s)
 	w.kvRev++
-	o := &simOp{kind: kind, t: w.now, pos: len(w.orders) + 1, gen: gen, rev: w.kvRev}
+	o := &simOp{kind: kind, t: w.now, pos: len(w.all) + 1, gen: gen, rev: w.kvRev}
 	if kind == "put" {
 		o.gen = len(w.ops[s])
 		o.target = s*1000 + o.gen
@@ -1251,12 +1288,22 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 			})
 		}
 	}
+	w.letterUID = map[uint64]int{}
+	if w.changing = seed%4 > 1; w.changing { // the others lose the bridge's own state
+		for range 1 + w.r.IntN(3) {
+			w.at(w.rnd(500, int(end/ms)), func() { w.change() })
+		}
+	}
 	outage(&w.ledgerDown, "down")
 	outage(&w.ledgerFull, "full")
 	w.at(end+ms, func() {
 		w.quiet = true
 		w.ledgerDown, w.ledgerFull, w.flaky, w.slow = 0, 0, 0, 0
 		w.log("---- quiet")
+		if w.changing { // after a purge the feed, too, must have something to come to
+			w.publish()
+			w.publish()
+		}
 		for s := range w.down {
 			w.down[s] = 0
 			w.at(500*ms, func() { w.mend(s) })
@@ -1317,7 +1364,9 @@ func (t *simTerm) cutOff() {
 	}
 	for a, deadline := range t.cuts {
 		sub := simSub(a.lane.sub.id)
-		w.cut[simDead{sub, w.genOf(sub, a.Delivery.Generation), int(a.Seq)}] = deadline
+		if uid, missing := w.uidOf(a); missing == nil {
+			w.cut[simDead{sub, w.genOf(sub, a.Delivery.Generation), uid}] = deadline
+		}
 	}
 }
 

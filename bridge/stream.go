@@ -84,7 +84,7 @@ func (t *term) surveyNow(ctx context.Context, e *LeaseEntry) (s Survey, err erro
 		return s, err
 	}
 	s.Stream, s.Top, s.Floor = l.Stream, l.Top, l.Floor
-	s.Highest, err = highest(e.refs(), t.judged(ctx, &s.Stream))
+	s.Highest, s.Other, err = highest(e.refs(), t.judged(ctx, &s.Stream))
 	return s, err
 }
 
@@ -122,7 +122,7 @@ func (t *term) judge(entries [][]Ref, done func([]int, error)) {
 		st, err := t.b.o.Source.State(ctx)
 		judge := t.judged(ctx, &st)
 		for i := 0; i < len(entries) && err == nil; i++ {
-			found[i], err = highest(entries[i], judge)
+			found[i], _, err = highest(entries[i], judge)
 		}
 		t.post(func() { done(found, err) })
 	}()
