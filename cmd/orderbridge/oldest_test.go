@@ -116,3 +116,32 @@ func TestClusterWithAServerThatIsTooOld(t *testing.T) {
 	p.complains(tooOld)
 	p.said(40*time.Second, "leadership lost")
 }
+
+// Behind a leaf without JetStream it is the hub that counts, not the leaf.
+func TestServerThatIsTooOldBehindALeaf(t *testing.T) {
+	t.Parallel()
+	old, oldest := natstools.Find(t, natstools.TooOld), natstools.Find(t, natstools.Oldest)
+	for name, tt := range map[string]struct {
+		hub, leaf string
+		refused   bool
+	}{"old leaf": {oldest, old, false}, "old hub": {old, oldest, true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			door := freeAddress(t)
+			hub := runServer(t, tt.hub, freeAddress(t), `jetstream { store_dir: "{dir}", domain: hub }
+leafnodes { listen: "`+door+`" }`)
+			leaf := runServer(t, tt.leaf, freeAddress(t), `leafnodes { remotes: [{ url: "nats-leaf://`+door+`" }] }`)
+			p := launch(t, "ORDERBRIDGE_NATS_URL="+leaf.url(), "ORDERBRIDGE_JETSTREAM_DOMAIN=hub")
+			if tt.refused {
+				p.complains("JetStream is served by a NATS server of a version before 2.11")
+				p.complains(tooOld)
+				return
+			}
+			p.leads()
+			e := receive(t, nil)
+			subscribe(t, jetStream(t, hub.url()), "s", record(e))
+			publishOne(t, jetStream(t, hub.url()), "a", 1)
+			e.came(t, 1)
+		})
+	}
+}
