@@ -1,9 +1,6 @@
 package bridge
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // attempt is one HTTP request of a delivery, or the burial of a dead letter.
 type attempt struct {
@@ -196,6 +193,9 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 	ln, it := a.lane, a.item
 	s := ln.sub
 	now := c.out.boot()
+	if o.Verdict == Delivered || o.Verdict == Filtered || o.Status > 0 {
+		s.filterTold()
+	}
 	switch o.Verdict {
 	case Delivered:
 		c.figures.Delivered++
@@ -397,14 +397,17 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 			}
 			ln.run = nil
 			c.figures.Dead++
-			c.out.log(logWarn, "dead letter", "subscription_id", s.id, "sequence", it.seq, "order_id", d.Order, "attempts", d.Attempts, "status", d.LastStatus, "reason", d.Reason)
+			level := logWarn
+			if s.buried(d.Reason, d.LastStatus) > letterLines { // told with their count
+				level = logDebug
+			}
+			c.out.log(level, "dead letter", "subscription_id", s.id, "sequence", it.seq, "order_id", d.Order, "attempts", d.Attempts, "status", d.LastStatus, "reason", d.Reason)
 			s.health().probes = 0
 			if o.Gone {
 				s.expired++
 				c.figures.Removed++
 				s.changed()
 			}
-			c.raise(AlertDeadLettered, s, d.Reason, fmt.Sprintf("%d-%s", d.Sequence, d.ID))
 			ln.remove(it)
 			s.offer(ln)
 			ln.drop()

@@ -7,10 +7,11 @@ import "time"
 
 // remarks are the problems that the status entry names.
 func (s *sub) remarks() Problems {
+	remarks := append(s.problems[:len(s.problems):len(s.problems)], s.letterRemarks()...)
 	if !s.lateStart {
-		return s.problems
+		return remarks
 	}
-	return append(s.problems[:len(s.problems):len(s.problems)], Problem{Field: "startFrom", Warning: true,
+	return append(remarks, Problem{Field: "startFrom", Warning: true,
 		Message: "has no effect any more: a subscription that is there goes on from where it is; to begin anew put the record under another id, or purge this one first (`nats kv purge`), which drops what it is owed"})
 }
 

@@ -220,7 +220,10 @@ type Alert struct {
 	Generation   uint64    `json:"generation"`
 	Text         string    `json:"text"`
 	Time         time.Time `json:"time"`
-	ID           string    `json:"-"` // the same for the same thing: repeats are dropped
+	Count        uint64    `json:"count,omitempty"` // of dead letters: how many there are of the kind
+	Since        time.Time `json:"since,omitzero"`  // of the first of them
+	Over         bool      `json:"over,omitempty"`  // it has ended
+	ID           string    `json:"-"`               // the same for the same thing: repeats are dropped
 }
 
 // The kinds of alerts.
@@ -251,10 +254,14 @@ func (c *core) raise(kind string, s *sub, text, what string) {
 func (c *core) raiseAll(kind, text, what string) { c.raiseFor(kind, wholeBridge, 0, text, what) }
 
 func (c *core) raiseFor(kind, id string, gen uint64, text, what string) {
+	c.raiseAlert(Alert{Kind: kind, Subscription: id, Generation: gen, Text: text}, what)
+}
+
+func (c *core) raiseAlert(a Alert, what string) {
 	if c.figures.Alerts == nil {
 		c.figures.Alerts = map[string]uint64{}
 	}
-	c.figures.Alerts[kind]++
-	c.out.alert(Alert{Kind: kind, Subscription: id, Generation: gen, Text: text, Time: c.out.wall(),
-		ID: fmt.Sprintf("%s.%s.%d.%s", kind, id, gen, what)})
+	c.figures.Alerts[a.Kind]++
+	a.Time, a.ID = c.out.wall(), fmt.Sprintf("%s.%s.%d.%s", a.Kind, a.Subscription, a.Generation, what)
+	c.out.alert(a)
 }

@@ -127,6 +127,7 @@ func (s *sub) apply() {
 // written and confirmed, then the next one's turn comes.
 func (s *sub) finish(r revision) {
 	c := s.core
+	s.revised()
 	c.put(BucketStatus, s.id, s.statusEntry(r.Revision.Revision, r.Bucket), func(any) {
 		if s.dead || !s.busy {
 			return

@@ -82,6 +82,7 @@ type sub struct {
 	warned    int       // step of the retention guard that was last told
 	lateStart bool      // startFrom was changed after the first revision
 	expired   uint64    // events that the stream dropped before they could be delivered
+	letters   *letters  // nil: none lately
 	told      announced // what the status entry says
 }
 
@@ -637,9 +638,9 @@ func (s *sub) verdict() (State, string) {
 	case s.mode == reading || s.mode == going:
 		return StateReading, s.reader.reason
 	case s.held > 0:
-		return StateRetrying, ""
+		return StateRetrying, s.letterReason()
 	}
-	return StateActive, ""
+	return StateActive, s.letterReason()
 }
 
 func (s *sub) statusEntry(revision uint64, bucket int64) *Status {
