@@ -18,8 +18,8 @@ import (
 	"orderbridge/bridge"
 )
 
-// BenchmarkPublish sends 500 B over TLS on 64 connections: through a Webhook,
-// and with nothing but an http.Client. The receiver is in the same process and
+// BenchmarkPublish sends 500 B over TLS on 64 connections: through a Webhook with
+// either client, and with nothing but an http.Client. The receiver is in the same process and
 // takes its share of the time. Run it with -count, and compare medians.
 func BenchmarkPublish(b *testing.B) {
 	var requests atomic.Int64
@@ -75,8 +75,9 @@ func BenchmarkPublish(b *testing.B) {
 			return resp.Body.Close()
 		})
 	})
-	b.Run("webhook", func(b *testing.B) {
-		w := newWebhook(b)
+	webhook := func(b *testing.B, netHTTP bool) {
+		b.Helper()
+		w := newWebhook(b, func(o *Options) { o.NetHTTP = netHTTP })
 		d := delivery(server.URL)
 		d.Event.Data = body
 		ctx := bridge.WithDelivery(context.Background(), d)
@@ -85,7 +86,9 @@ func BenchmarkPublish(b *testing.B) {
 			m.SetContext(ctx)
 			return w.Publish("erp", m)
 		})
-	})
+	}
+	b.Run("webhook", func(b *testing.B) { webhook(b, false) })
+	b.Run("webhook by net/http", func(b *testing.B) { webhook(b, true) })
 }
 
 // cpuTime of this process: steadier than the wall clock where others work too.

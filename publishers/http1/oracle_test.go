@@ -1,0 +1,113 @@
+package http1
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// chaos answers a request with its id, in one of the ways in which servers of
+// all kinds do, or breaks in some way.
+func chaos(p *peer, id string) (again bool) {
+	text := "HTTP/1.1 400 X\r\nContent-Length: " + strconv.Itoa(len(id)) + "\r\n"
+	say := func(s string) bool { _, err := io.WriteString(p, s); return err == nil }
+	switch rand.N(16) {
+	case 0: // answers in pieces
+		whole := text + "\r\n" + id
+		cut := rand.N(len(whole))
+		return say(whole[:cut]) && say(whole[cut:])
+	case 1:
+		return say(fmt.Sprintf("HTTP/1.1 400 X\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(id), id))
+	case 2:
+		return say("HTTP/1.1 100 Continue\r\n\r\n" + text + "\r\n" + id)
+	case 3: // and more, at once
+		return say(text + "\r\n" + id + injected)
+	case 4:
+		say(text + "Connection: close\r\n\r\n" + id)
+		return false
+	case 5: // closes without a word
+		say(text + "\r\n" + id)
+		return false
+	case 6:
+		say(text + "\r\n" + id)
+		p.reset()
+		return false
+	case 7: // never asked
+		return false
+	case 8:
+		p.reset()
+		return false
+	case 9:
+		say("HTTP/1.1 400 X\r\n\r\n" + id)
+		return false
+	case 10:
+		say("HTTP/1.1 400 X\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" + id)
+		return false
+	case 11:
+		say("HTTP/1.1 408 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+		return false
+	case 12:
+		say("HTTP/1.")
+		return false
+	}
+	return say(text + "\r\n" + id)
+}
+
+// TestEachGetsItsOwnAnswer is the oracle of desynchronisation: many requests at
+// once to a server that breaks in every way, some of them cut; an answer that
+// comes is that of the request, and in the end nothing is left open.
+func TestEachGetsItsOwnAnswer(t *testing.T) {
+	t.Parallel()
+	for _, l := range layers {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			sent := map[string]int{}
+			s := listen(t, l, func(p *peer, r *http.Request, _ []byte) bool {
+				id := r.Header.Get("Webhook-Id")
+				mu.Lock()
+				sent[id]++
+				mu.Unlock()
+				return chaos(p, id)
+			})
+			c := newClient(t)
+			c.o.Now = func() time.Time { return time.Now().Add(time.Duration(rand.N(20)) * time.Minute) } // so that distrust ends
+			var group sync.WaitGroup
+			for worker := range 8 {
+				group.Go(func() {
+					for i := range 150 {
+						id := fmt.Sprintf("%d-%d-%s", worker, i, strings.Repeat("x", rand.N(200)))
+						ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+						if i%10 == 0 {
+							time.AfterFunc(rand.N(2*time.Millisecond), cancel)
+						}
+						a, err := c.Do(ctx, s.post("/", id))
+						cancel()
+						if err == nil && a.Status == 400 && len(a.Text) > 0 && !strings.HasPrefix(id, string(a.Text)) || a.Status == 277 {
+							t.Errorf("%s got %d %q", id, a.Status, a.Text)
+						}
+					}
+				})
+			}
+			group.Wait()
+			c.Close()
+			if n := c.idleNow(); n != 0 {
+				t.Errorf("%d idle connections after Close", n)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for id, n := range sent {
+				if n > 2 {
+					t.Errorf("%s was sent %d times", id, n)
+				}
+			}
+		})
+	}
+}
