@@ -106,8 +106,14 @@ func (c *core) seal(b Bucket) {
 // checkBuckets looks whether the buckets are still there though nothing is written.
 func (c *core) checkBuckets() {
 	c.after(c.Watch, c.checkBuckets)
+	c.checkAll()
+}
+
+func (c *core) checkAll() {
 	for b := range c.buckets {
-		c.checkBucket(Bucket(b))
+		if c.opened {
+			c.checkBucket(Bucket(b))
+		}
 	}
 }
 
@@ -186,9 +192,9 @@ func (c *core) awaitFence(b Bucket, again func()) bool {
 	return x.fencing
 }
 
-// mending tells whether a bucket lacks what it should hold.
+// mending tells whether a bucket lacks what it should hold, or may.
 func (c *core) mending() bool {
-	return slices.ContainsFunc(c.buckets[:], func(x bucketState) bool { return x.fencing || x.filling != nil })
+	return slices.ContainsFunc(c.buckets[:], func(x bucketState) bool { return x.fencing || x.filling != nil || x.checked })
 }
 
 // ---- all that the leader has in memory

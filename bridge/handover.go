@@ -58,6 +58,7 @@ func (c *core) stop(done func(error)) {
 	now := c.out.boot()
 	c.handover = handover{step: draining, until: now + c.Drain, last: now + c.Last, done: done}
 	c.out.log(logInfo, "handing over", "running", c.running, "unsettled", len(c.win))
+	c.checkAll() // a bucket that somebody deleted a moment ago is filled before nobody knows any more what was in it
 	c.handOver()
 }
 
@@ -125,7 +126,7 @@ func (c *core) handOverStep() bool {
 		}
 		c.flushReaders()
 	case flushing:
-		if c.writing() || c.renewing {
+		if c.writing() || c.renewing || c.mending() {
 			return false
 		}
 		c.release(nil)

@@ -38,6 +38,7 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 				c.directory.Put(rec)
 			}
 		}
+		s.purged = r.Purged || s.purged && rec == nil
 		s.problems = problems
 		s.changed()
 		return
@@ -394,6 +395,7 @@ func (s *sub) forget(r revision) {
 		s.applied, s.bucket = r.Revision.Revision, r.Bucket
 		s.done()
 		if len(s.revs) > 0 {
+			s.gen = s.revs[0].Revision.Revision // what comes begins it
 			c.applySoon(s)
 			return
 		}

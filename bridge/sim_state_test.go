@@ -229,3 +229,48 @@ func (w *simWorld) forgiven(published time.Duration) bool {
 	}
 	return false
 }
+
+// vanish removes a record without a trace: a TTL, a purge, a limit.
+func (w *simWorld) vanish(s int) {
+	// What vanishes before it was applied was never there for anybody.
+	if n := len(w.ops[s]); n == 0 || !w.applied(s, w.ops[s][n-1].rev) {
+		return
+	}
+	w.log("KV sub%d vanishes", s)
+	w.stats["vanished"]++
+	for _, o := range w.ops[s] {
+		o.gone = true
+	}
+	w.unknown[s] = true
+	for _, n := range w.nodes {
+		if t := n.term; t != nil {
+			t.later(w.rnd(50, 3000), t.census)
+		}
+	}
+}
+
+func (w *simWorld) applied(s int, rev uint64) bool {
+	return slices.ContainsFunc(w.nodes, func(n *simNode) bool {
+		if n.term == nil || !n.term.core.opened {
+			return false
+		}
+		x := n.term.core.subs[simID(s)]
+		return x != nil && x.applied == rev && !x.busy
+	})
+}
+
+// census compares the records in force with the bucket, until all are compared.
+func (t *simTerm) census() {
+	w := t.w
+	l := &Listing{Bucket: 1, Through: w.kvRev, Newest: map[string]uint64{}}
+	for s, ops := range w.ops {
+		for _, o := range ops {
+			if !o.gone {
+				l.Newest[simID(s)] = o.rev
+			}
+		}
+	}
+	if !t.core.listed(l) {
+		t.later(w.rnd(50, 1000), t.census)
+	}
+}

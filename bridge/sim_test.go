@@ -71,6 +71,8 @@ type simOp struct {
 	ordering Ordering
 	typ      int
 	value    *Subscription
+	purged   bool // a deletion for good
+	gone     bool // no longer in the bucket, without a trace
 	visible  time.Duration
 	lag      [2]time.Duration
 }
@@ -122,6 +124,7 @@ type simWorld struct {
 	kvRev     uint64
 	buckets   [2]*simBucket
 	owedLost  []*simLoss
+	unknown   []bool // what the record said before it was deleted is not in the bucket
 	bothLost  time.Duration    // the lease and the statuses, or the durables, were lost while nobody led
 	shown     [3]time.Duration // when the last revision is visible: to each node, and at all
 	leads     uint64           // the epoch that was won last
@@ -753,6 +756,9 @@ func (t *simTerm) latest(key string, done func(Revision, error)) {
 	var r Revision
 	t.request("latest", func() error {
 		ops := w.ops[simSub(key)]
+		if ops[len(ops)-1].gone {
+			return ErrNotFound
+		}
 		r = w.revision(key, ops[len(ops)-1])
 		return nil
 	}, func(err error) { done(r, err) })
@@ -935,7 +941,7 @@ func (t *simTerm) recordsChanged() {
 	}
 	for s := range w.ops {
 		for _, o := range w.ops[s] {
-			if !t.seenOps[o] && o.visible+o.lag[t.n.id] <= w.now {
+			if !t.seenOps[o] && !o.gone && o.visible+o.lag[t.n.id] <= w.now {
 				t.seenOps[o] = true
 				r := w.revision(simID(s), o)
 				var problems Problems
@@ -949,7 +955,7 @@ func (t *simTerm) recordsChanged() {
 }
 
 func (w *simWorld) revision(key string, o *simOp) Revision {
-	return Revision{Key: key, Revision: o.rev, Bucket: 1, Time: simEpoch.Add(o.t), Deleted: o.kind == "del"}
+	return Revision{Key: key, Revision: o.rev, Bucket: 1, Time: simEpoch.Add(o.t), Deleted: o.kind == "del", Purged: o.purged}
 }
 
 func simID(s int) string { return fmt.Sprintf("sub%d", s) }
@@ -1071,7 +1077,7 @@ func (w *simWorld) operate(s int) {
 	pick := func(kinds ...string) { w.addOp(s, kinds[w.r.IntN(len(kinds))]) }
 	switch {
 	case deleted:
-		if w.now-at < simLimits().Keep/2 && w.r.IntN(2) == 0 {
+		if w.now-at < simLimits().Keep/2 && w.r.IntN(2) == 0 && !w.unknown[s] {
 			w.addOp(s, "undel")
 		} else {
 			w.addOp(s, "put")
@@ -1101,6 +1107,13 @@ func (w *simWorld) addOp(s int, kind string) {
 		o.target, o.coalesce, o.ordering, o.typ = g.target, g.coalesce, g.ordering, g.typ
 	}
 	w.ops[s] = append(w.ops[s], o)
+	o.purged = kind == "del" && w.r.IntN(3) == 0
+	w.unknown[s] = o.purged || kind == "del" && w.unknown[s]
+	if o.purged {
+		for _, x := range w.ops[s][:len(w.ops[s])-1] {
+			x.gone = true
+		}
+	}
 	_, active, valid, deleted, _ := w.current(s)
 	if valid && !deleted {
 		o.value = &Subscription{ID: simID(s), TargetURL: fmt.Sprintf("https://t%d.example/", o.target), Method: "GET", Payload: "event",
@@ -1268,6 +1281,17 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 	}
 	if w.r.IntN(5) != 0 {
 		w.at(w.rnd(300, 5000), fault)
+	}
+	w.unknown = make([]bool, subs)
+	var vanish func()
+	vanish = func() {
+		if w.now <= end {
+			w.vanish(w.r.IntN(subs))
+			w.at(w.rnd(500, 9000), vanish)
+		}
+	}
+	if seed%4 == 2 {
+		w.at(w.rnd(300, 9000), vanish)
 	}
 	var meddle func()
 	meddle = func() {

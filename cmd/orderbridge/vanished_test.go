@@ -122,7 +122,7 @@ func TestRecordVanishedWithoutMarker(t *testing.T) {
 			}
 		}
 	}
-	for name, marker := range map[string]time.Duration{"purge of the bucket": -1, "TTL": 0, "TTL with marker": time.Minute} {
+	for name, marker := range map[string]time.Duration{"purge of the bucket": -1, "TTL": 0, "TTL with marker": time.Second} {
 		for restarted, stop := range map[string]string{"running": "", "stopped": "stop", "seen, then restarted": "restart"} {
 			t.Run(name+"/"+restarted, func(t *testing.T) {
 				t.Parallel()
