@@ -28,6 +28,7 @@ type limits struct {
 	Renew      time.Duration // lease renewals, position flushes
 	Stale      time.Duration // unconfirmed for so long: no attempt (R3)
 	Park       time.Duration // R5
+	ParkSoon   time.Duration // the same where an endpoint leaves an attempt without an answer
 	Overlap    time.Duration // clock difference allowed between publisher and operator (R12, R13)
 	Keep       time.Duration // debts of a deleted record
 	Tick       time.Duration
@@ -52,7 +53,7 @@ func defaultLimits() limits {
 		Window: 4096, Deliveries: 8192, Lane: 256, Lanes: 1024, Outstanding: 256,
 		ReadBytes: 1 << 20, ReadTotal: 48 << 20, Parked: 64, Applying: 512, MaxRunning: 8192,
 		Lease: 10 * time.Second, Margin: time.Second, Renew: time.Second, Stale: 2 * time.Second,
-		Park: time.Second, Overlap: 2 * time.Second, Keep: 24 * time.Hour,
+		Park: time.Second, ParkSoon: 300 * time.Millisecond, Overlap: 2 * time.Second, Keep: 24 * time.Hour,
 		Tick: 100 * time.Millisecond, Poll: 100 * time.Millisecond, Drain: 18 * time.Second, Freeze: 750 * time.Millisecond, Last: 19500 * time.Millisecond,
 		Busy: 100 * time.Millisecond, ProbeMin: 5 * time.Second, ProbeMax: 5 * time.Minute, Failures: 5,
 		Watch: 2 * time.Second, Guard: 10 * time.Second, Check: 3 * time.Second, RampRate: 10, RampDouble: 5 * time.Second, RampTime: time.Minute,
@@ -132,6 +133,7 @@ type core struct {
 	holder    string
 	leaseRev  uint64
 	leaseEnd  time.Duration
+	renewSent time.Duration // when the last renewal was sent
 	lastFlush time.Duration // when the last confirmed renewal was sent
 	renewing  bool
 	counter   uint64
@@ -579,6 +581,7 @@ func (c *core) tick() {
 		return
 	}
 	c.parkOld()
+	c.renewSoon()
 	if c.canSend() && len(c.blocked) > 0 {
 		again := c.blocked
 		c.blocked = map[*sub]struct{}{}
@@ -679,6 +682,7 @@ func (c *core) renew(done func()) {
 		}
 	}
 	id, rev := c.nextID(), c.leaseRev
+	c.renewSent = c.out.boot()
 	sent := c.out.boot() // of the first copy: a stand-by counts from when that one lands
 	var send func()
 	send = func() {

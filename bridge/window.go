@@ -145,45 +145,5 @@ func (c *core) settled(w *windowEvent) {
 	}
 }
 
-// parkOld is R5: no slow endpoint holds the window.
-func (c *core) parkOld() {
-	if c.stopping {
-		return
-	}
-	now := c.out.boot()
-	crowded := len(c.win)*2 > c.Window || c.winBytes*2 > windowBytes
-	var lanes []*lane
-	parked := map[*sub]int{}
-	for _, w := range c.win {
-		if now-w.at <= c.Park {
-			break
-		}
-		if w.settled || !crowded && !w.touched {
-			continue
-		}
-		for _, it := range w.items {
-			if it.win == nil || it.lane == nil || it.sub.mode != live || it.lane.held || it.lane.marked || now-it.at <= c.Park {
-				continue
-			}
-			it.lane.marked = true
-			parked[it.sub]++
-			lanes = append(lanes, it.lane)
-		}
-	}
-	for _, ln := range lanes {
-		ln.marked = false
-		switch s := ln.sub; {
-		case s.mode != live:
-		case parked[s] > c.Parked:
-			s.goReading(reasonSlow, nil)
-		default:
-			c.figures.Parked++
-			ln.park()
-		}
-	}
-	// What an expansion waits for may be settled by now.
-	c.expandNext()
-}
-
 // windowBytes bounds the events that the feed has in memory.
 const windowBytes = 64 << 20

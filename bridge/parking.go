@@ -1,0 +1,94 @@
+package bridge
+
+import "time"
+
+// Parking (R5): no slow endpoint holds the window, and none keeps what others
+// have delivered from being settled. A delivery that is older than a second is
+// written to the ledger, no attempt counted, when the window is more than half
+// full or another delivery of its event is settled already: what is settled of
+// an event counts for nothing before all of it is, and a crash would repeat it.
+// Where an endpoint has left an attempt without an answer for longer than it
+// usually takes, or may not be asked now, that happens sooner.
+
+// parkAnyway is when an endpoint that usually needs long is waited for no more.
+const parkAnyway = 600 * time.Millisecond
+
+func (c *core) parkOld() {
+	now := c.out.boot()
+	if c.stopping || len(c.win) == 0 || now-c.win[0].at <= c.ParkSoon {
+		c.expandNext()
+		return
+	}
+	crowded := len(c.win)*2 > c.Window || c.winBytes*2 > windowBytes
+	stalled := c.stalled(now)
+	var lanes []*lane
+	parked := map[*sub]int{}
+	for _, w := range c.win {
+		if now-w.at <= c.ParkSoon {
+			break
+		}
+		if w.settled || !crowded && !w.touched {
+			continue
+		}
+		for _, it := range w.items {
+			if it.win == nil || it.lane == nil || it.sub.mode != live || it.lane.held || it.lane.marked || now-it.at <= c.parkAfter(it, w, stalled, now) {
+				continue
+			}
+			it.lane.marked = true
+			parked[it.sub]++
+			lanes = append(lanes, it.lane)
+		}
+	}
+	for _, ln := range lanes {
+		ln.marked = false
+		switch s := ln.sub; {
+		case s.mode != live:
+		case parked[s] > c.Parked:
+			s.goReading(reasonSlow, nil)
+		default:
+			c.figures.Parked++
+			ln.park()
+		}
+	}
+	// What an expansion waits for may be settled by now.
+	c.expandNext()
+}
+
+// parkAfter is how old a delivery may become.
+func (c *core) parkAfter(it *item, w *windowEvent, stalled map[*sub]struct{}, now time.Duration) time.Duration {
+	if _, ok := stalled[it.sub]; w.touched && (ok || it.sub.notBefore > now || it.sub.pacing) {
+		return c.ParkSoon
+	}
+	return c.Park
+}
+
+// stalled are the subscriptions with an attempt that has no answer for longer
+// than usual.
+func (c *core) stalled(now time.Duration) map[*sub]struct{} {
+	some := map[*sub]struct{}{}
+	for a := c.runs.oldest; a != nil && now-a.at > c.ParkSoon; a = a.newer {
+		if s := a.lane.sub; now-a.at > s.patience() {
+			some[s] = struct{}{}
+		}
+	}
+	return some
+}
+
+// patience is how long an answer of the endpoint is waited for until what waits
+// with it is written down.
+func (s *sub) patience() time.Duration {
+	if s.usual == 0 || s.usual > parkAnyway {
+		return s.core.ParkSoon
+	}
+	return min(max(2*s.usual, s.core.ParkSoon), parkAnyway)
+}
+
+// renewSoon lets the lease tell what is settled above an event that holds the
+// floor, twice as often as it must be renewed.
+func (c *core) renewSoon() {
+	now := c.out.boot()
+	if !c.opened || c.handover.step == releasing || len(c.win) == 0 || now-c.win[0].at <= c.ParkSoon || now-c.renewSent < c.Renew/2 {
+		return
+	}
+	c.renew(nil)
+}
