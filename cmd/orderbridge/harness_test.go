@@ -264,6 +264,7 @@ type receiver struct {
 	mu    sync.Mutex
 	hits  []*hit
 	reply func(h *hit) int // a status, hang or reset; may block
+	after string           // Retry-After of each answer that is no success
 }
 
 // hit is one request as it came; status and ended are set when it is answered.
@@ -358,6 +359,9 @@ func (e *receiver) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	e.mu.Lock()
 	h.status, h.ended = status, time.Now()
+	if e.after != "" && status >= 300 {
+		w.Header().Set("Retry-After", e.after)
+	}
 	e.mu.Unlock()
 	if status < 0 {
 		panic(http.ErrAbortHandler)
