@@ -94,6 +94,9 @@ func checkJSON(data []byte) error {
 			before := data[:min(int(syntax.Offset), len(data))]
 			line := bytes.Count(before, []byte("\n")) + 1
 			column := len(before) - bytes.LastIndexByte(before, '\n') - 1
+			if int(syntax.Offset) >= len(bytes.TrimRight(data, " \t\r\n")) && strings.HasPrefix(syntax.Error(), "unexpected end") {
+				return errors.New("the record is not JSON: it ends too early; is a } or a quote missing?")
+			}
 			return fmt.Errorf("the record is not JSON: line %d, column %d: %w", line, column, syntax)
 		}
 		return errors.New("the record is not JSON")
@@ -385,6 +388,12 @@ func (r *recordReader) oneOf(field string, v gjson.Result, words ...string) stri
 	}
 	if i := slices.Index(words, v.Str); i >= 0 {
 		return words[i]
+	}
+	for _, word := range words {
+		if strings.EqualFold(word, strings.TrimSpace(v.Str)) {
+			r.fail(field, "is %s; it must be one of %s: write %s", quote(v.Str), strings.Join(words, ", "), quote(word))
+			return ""
+		}
 	}
 	r.fail(field, "is %s; it must be one of %s", quote(v.Str), strings.Join(words, ", "))
 	return ""

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -70,6 +71,8 @@ func connect(ctx context.Context, cfg *config.Config, log *slog.Logger, d *denia
 	defer cancel()
 	nc, err := bus.Connect(ctx, o)
 	switch {
+	case cfg.NATS.URL == "" && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, nats.ErrNoServers)):
+		return nil, fmt.Errorf("connect to NATS at %s: nobody listens there; is `orderbridge serve` running? (ORDERBRIDGE_NATS_URL is empty, so its embedded server is asked)", o.URL)
 	case err != nil && cfg.NATS.URL == "":
 		return nil, fmt.Errorf("%w; is `orderbridge serve` running? (ORDERBRIDGE_NATS_URL is empty, so its embedded server is asked)", err)
 	case err != nil:

@@ -99,6 +99,12 @@ func newDeadLettersList() *cobra.Command {
 		Example: `  orderbridge dead-letters list
   orderbridge dead-letters list acme --limit 0 -o json`,
 		Args: args(0, 1, "one subscription at most"),
+		PreRunE: func(*cobra.Command, []string) error {
+			if limit < 0 {
+				return usagef("--limit: %d is less than nothing; 0 lists all", limit)
+			}
+			return nil
+		},
 		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
 			subscription, err := optionalID(args)
 			if err != nil {

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -42,7 +44,8 @@ interrupted run can be repeated.`,
 		Example: `  orderbridge publish order.json
   orderbridge publish --subject orders.acme.OrderAccepted.4711 --id 8f14e45f order.json
   generate-orders | orderbridge publish --id may-import -`,
-		Args: args(0, 1, "one file at most, or - for stdin"),
+		Args:    args(0, 1, "one file at most, or - for stdin"),
+		PreRunE: func(*cobra.Command, []string) error { return checkSubject(subject) },
 		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
 			path := "-"
 			if len(args) == 1 {
@@ -54,7 +57,7 @@ interrupted run can be repeated.`,
 			}
 			events, err := splitEvents(data)
 			if err != nil {
-				return fmt.Errorf("%s: %w; nothing was published", path, err)
+				return fmt.Errorf("%s: %w; nothing was published", named(path), err)
 			}
 			result, err := s.publish(ctx, cmd, subject, id, events)
 			if err != nil {
@@ -75,6 +78,24 @@ interrupted run can be repeated.`,
 	cmd.Flags().StringVar(&id, "id", "", "id of the event, by which the bus drops repeats")
 	format.register(cmd, "text", "json")
 	return cmd
+}
+
+// checkSubject refuses what no event can be published to.
+func checkSubject(subject string) error {
+	tokens := strings.Split(subject, ".")
+	bad := strings.ContainsAny(subject, " \t\r\n") || slices.Contains(tokens, "") || slices.Contains(tokens, "*") || slices.Contains(tokens, ">")
+	if bad {
+		return usagef("--subject: %q is no subject to publish to; it has no spaces, wildcards or empty parts, as in orders.acme.OrderAccepted.4711", subject)
+	}
+	return nil
+}
+
+// named is how messages call an input.
+func named(path string) string {
+	if path == "-" {
+		return "stdin"
+	}
+	return path
 }
 
 // splitEvents finds the events of an input and makes sure that all are JSON.

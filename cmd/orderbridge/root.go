@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"orderbridge/config"
 	"orderbridge/internal/telemetry"
@@ -36,7 +38,7 @@ Exit codes: 0 good, 1 failed, 2 wrong usage (a flag, an argument or a variable).
 	}
 	root.PersistentFlags().String(contextFlag, "", "context of the program nats that says how to connect (ORDERBRIDGE_NATS_CONTEXT)")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w; see `%s --help`", err, cmd.CommandPath())
+		return usagef("%w; see `%s --help`", plainFlagError(err), cmd.CommandPath())
 	})
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "use", Title: "Use:"}, &cobra.Group{ID: "help", Title: "Help:"})
 	root.SetHelpCommandGroupID("help")
@@ -51,7 +53,34 @@ Exit codes: 0 good, 1 failed, 2 wrong usage (a flag, an argument or a variable).
 			root.AddCommand(c)
 		}
 	}
+	suggest(root)
 	return root
+}
+
+// plainFlagError says what a wrong number is without the words of strconv.
+func plainFlagError(err error) error {
+	var wrong *pflag.InvalidValueError
+	var number *strconv.NumError
+	if errors.As(err, &wrong) && errors.As(err, &number) {
+		return fmt.Errorf("--%s: %q is no whole number", wrong.GetFlag().Name, wrong.GetValue())
+	}
+	return err
+}
+
+// otherVerbs are what other programs call our commands.
+var otherVerbs = map[string][]string{
+	"put": {"create", "add", "set", "new", "update", "apply"}, "get": {"show", "describe", "cat", "view"}, "delete": {"remove", "del", "unsubscribe"},
+	"activate": {"resume", "enable", "start", "unpause"}, "deactivate": {"pause", "disable", "stop", "suspend"}, "validate": {"check", "lint", "verify"},
+	"redrive": {"retry", "requeue", "replay", "resend"}, "purge": {"delete", "remove", "rm", "clear"}, "show": {"get", "view", "cat", "describe"},
+	"subscriptions": {"subscribe", "records", "webhooks", "webhook"}, "publish": {"pub", "send"}, "serve": {"start", "run"},
+	"healthcheck": {"health", "ready", "status"}, "owed": {"debts", "ledger", "pending"}, "config": {"settings", "env"}, "secrets": {"secret"},
+}
+
+func suggest(cmd *cobra.Command) {
+	cmd.SuggestFor = otherVerbs[cmd.Name()]
+	for _, c := range cmd.Commands() {
+		suggest(c)
+	}
 }
 
 // newGroup is a command that only holds others.

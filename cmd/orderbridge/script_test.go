@@ -59,6 +59,7 @@ func TestMain(m *testing.M) {
 //	endpoint NAME STATUS       set a variable to the URL of an endpoint that answers so
 //	received METHOD PATH       wait for a request to an endpoint
 //	says SUBSCRIPTION STATE    wait until the bridge says so
+//	leads                      wait until the bridge leads
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -83,6 +84,7 @@ func TestScripts(t *testing.T) {
 			"expand":     expand,
 			"received":   received,
 			"says":       says,
+			"leads":      leads,
 			"ready": func(ts *testscript.TestScript, _ bool, _ []string) {
 				answerHealth(ts, health.Readiness{Ready: true, Role: health.RoleLeader})
 			},
@@ -234,6 +236,16 @@ func received(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	case <-time.After(20 * time.Second):
 		ts.Fatalf("the endpoint got nothing, want %q", want)
+	}
+}
+
+func leads(ts *testscript.TestScript, _ bool, _ []string) {
+	deadline := time.Now().Add(30 * time.Second)
+	for ts.Exec("orderbridge", "healthcheck") != nil || !strings.Contains(ts.ReadFile("stdout"), `"role":"leader"`) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("never leads")
+		}
+		<-time.After(50 * time.Millisecond)
 	}
 }
 

@@ -112,8 +112,14 @@ the usual one, and with http:// before it for a plain connection.`,
 
 // sealedFor checks what a value is sealed for.
 func sealedFor(id, host string) (bridge.SecretUse, error) {
+	if id == "" {
+		return bridge.SecretUse{}, usagef("--subscription is required: the id of the subscription that may use the value")
+	}
 	if err := checkID(id); err != nil {
 		return bridge.SecretUse{}, usagef("--subscription: %w", err)
+	}
+	if host == "" {
+		return bridge.SecretUse{}, usagef("--host is required: where the value may be sent, as in erp.example.com")
 	}
 	if !strings.Contains(host, "://") {
 		host = "https://" + host
