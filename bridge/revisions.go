@@ -243,7 +243,7 @@ func (s *sub) update(r revision) {
 // before, it reads, frozen, so that nothing it should have heard is lost.
 func (s *sub) invalidate(r revision) {
 	s.problems = r.problems
-	s.valid, s.gone = false, false
+	s.valid = false
 	s.tellInvalid(r)
 	s.core.raise(AlertInvalid, s, r.problems.Errors().Error(), fmt.Sprint(r.Revision.Revision))
 	if s.mode == unseen {
@@ -338,6 +338,7 @@ func (s *sub) replace(r revision) {
 	n.applied, n.bucket, n.revs = s.applied, s.bucket, s.revs
 	s.discard()
 	c.subs[n.id] = n
+	c.behind[n] = struct{}{}
 	c.put(BucketOwed, n.id, nil, nil)
 	n.busy = true
 	n.anchorAt(r)

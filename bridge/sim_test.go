@@ -124,7 +124,7 @@ type simWorld struct {
 	kvRev     uint64
 	buckets   [2]*simBucket
 	owedLost  []*simLoss
-	unknown   []bool // what the record said before it was deleted is not in the bucket
+	unknown   []bool           // what the record said before it was deleted is not in the bucket
 	bothLost  time.Duration    // the lease and the statuses, or the durables, were lost while nobody led
 	shown     [3]time.Duration // when the last revision is visible: to each node, and at all
 	leads     uint64           // the epoch that was won last
@@ -1108,7 +1108,6 @@ func (w *simWorld) addOp(s int, kind string) {
 	}
 	w.ops[s] = append(w.ops[s], o)
 	o.purged = kind == "del" && w.r.IntN(3) == 0
-	w.unknown[s] = o.purged || kind == "del" && w.unknown[s]
 	if o.purged {
 		for _, x := range w.ops[s][:len(w.ops[s])-1] {
 			x.gone = true
@@ -1129,6 +1128,7 @@ func (w *simWorld) addOp(s int, kind string) {
 			}
 		}
 	}
+	w.unknown[s] = o.purged || o.value == nil && w.unknown[s]
 	w.log("KV sub%d rev%d %s target%d coalesce=%v ordering=%d typ%d pos=%d", s, o.rev, kind, o.target, o.coalesce, o.ordering, o.typ, o.pos)
 	d := w.rnd(1, 60)
 	if w.p(0.1) {
