@@ -13,8 +13,8 @@ import (
 	"orderbridge/internal/testbus"
 )
 
-// alertsOf are the alerts of a kind for a subscription, in order.
-func alertsOf(t testing.TB, js jetstream.JetStream, kind, subscription string) (alerts []bridge.Alert) {
+// alertsTold are the alerts of a kind for a subscription, in order.
+func alertsTold(t testing.TB, js jetstream.JetStream, kind, subscription string) (alerts []bridge.Alert) {
 	t.Helper()
 	stream, err := js.Stream(within(t, 10*time.Second), "ALERTS")
 	if err != nil {
@@ -79,7 +79,7 @@ func TestDeadLettersAreToldOnceWithTheirCount(t *testing.T) {
 	if out, _ := command(t, bus.URL(), "", "subscriptions", "list"); !strings.Contains(out, want) {
 		t.Errorf("subscriptions list:\n%s", out)
 	}
-	alerts := alertsOf(t, js, bridge.AlertDeadLettered, "s")
+	alerts := alertsTold(t, js, bridge.AlertDeadLettered, "s")
 	if len(alerts) == 0 || len(alerts) > 2 || alerts[0].Count != 1 || alerts[0].Text != "the filter cannot be told for 1 event, which became a dead letter: no such key: total" {
 		t.Errorf("%d alerts for %d dead letters: %+v", len(alerts), events, alerts)
 	}
@@ -96,7 +96,7 @@ func TestDeadLettersAreToldOnceWithTheirCount(t *testing.T) {
 		t.Errorf("after the filter was mended: %+v", status)
 	}
 	await(t, 20*time.Second, "the end is told, with the count", func() bool {
-		alerts = alertsOf(t, js, bridge.AlertDeadLettered, "s")
+		alerts = alertsTold(t, js, bridge.AlertDeadLettered, "s")
 		last := alerts[len(alerts)-1]
 		return last.Over && last.Count == events && last.Text == "no more: "+want
 	})
