@@ -48,6 +48,13 @@ func TestMutants(t *testing.T) {
 		{"R13 anchored when seen, not when put", "revisions.go", "	s.ask(at, func(anchor, last uint64) {", "	s.ask(at, func(anchor, last uint64) {\n\t\tanchor = last + 1"},
 		{"R14 the entry goes before the dead letter is stored", "attempt.go", "	ln.run = a\n	if ev == nil || ev.Seq != it.seq {", "	ln.run = nil\n	ln.remove(it)\n	_ = a\n	if ev == nil || ev.Seq != it.seq {"},
 		{"R14 a breaker with nothing to probe stays open", "sub.go", "if s.failing() && r.empty && r.at", "if false && r.empty && r.at"},
+		{"R16 a record without status is a new one", "history.go", "if c.caughtUp || c.old.Applied.until(r.Key, r.Bucket) < r.Revision {", "if true {"},
+		{"R16 what is not applied is told as applied", "history.go", "a.But[s.id] = only", "_ = only"},
+		{"R16 entries of records without status stay", "history.go", "		c.put(BucketOwed, id, nil, nil)\n		delete(l.marks, id)", "		delete(l.marks, id)"},
+		{"R16 a bucket that was deleted is not filled again", "bucket.go", "	f.subs = c.which(", "	f.subs = nil\n	_ = c.which("},
+		{"R16 what a bucket that is gone has confirmed counts", "ledger.go", "case err == nil && round != c.buckets[k.bucket].round:", "case false:"},
+		{"R16 deactivated without a mark is live", "bucket.go", "if s.mode != live || s.active && s.valid {", "if true {"},
+		{"R16 a record that vanished is not waited for", "vanish.go", "	s.goReading(reasonNotInBucket, nil)\n}", "	s.core.directory.Remove(s.id)\n}"},
 		{"a probe that was filtered is the last", "attempt.go", "if a.probe && s.failing() {", "if false {"},
 	} {
 		t.Run(m.rule, func(t *testing.T) {
