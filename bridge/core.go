@@ -563,6 +563,7 @@ func (c *core) startFeed() {
 	c.opened = true
 	c.sealAll()
 	c.tell()
+	c.adoptEarly()
 	c.renew(nil) // from now on the lease says which stream it speaks of
 	c.out.log(logInfo, "leading", "epoch", c.epoch, "position", c.taken, "subscriptions", len(c.subs))
 	c.out.startFeed()

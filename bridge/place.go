@@ -119,7 +119,7 @@ func place(e *LeaseEntry, s *Survey, fresh bool) placement {
 		if p.common = 0; e.Top.known() { // otherwise each entry speaks for itself
 			p.common, durable = e.Top.Seq, min(durable, e.Top.Seq)
 		}
-		if durable > p.at.Seq && !e.Exact {
+		if durable > p.at.Seq {
 			p.at = Ref{Seq: durable}
 		}
 		return p

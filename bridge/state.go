@@ -152,7 +152,7 @@ type LeaseEntry struct {
 	Known       []Ref          `json:"known,omitempty"`       // the messages at the floor and at the ends of Settled
 	Checkpoints []Checkpoint   `json:"checkpoints,omitempty"` // former floors, oldest first
 	Changes     []StreamChange `json:"changes,omitempty"`     // that no operator has acknowledged yet
-	Exact       bool           `json:"exact,omitempty"`       // an operator has set the floor: the durable's does not count
+	Adopt       *Adoption      `json:"adopt,omitempty"`       // what an operator has decided while nobody led
 
 	none bool // there was no entry
 }

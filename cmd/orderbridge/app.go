@@ -313,6 +313,11 @@ func (a *app) takeCommands(ctx context.Context, b *bridge.Bridge) error {
 	if err != nil {
 		return fmt.Errorf("subscribe to commands: %w", err)
 	}
+	streams, err := a.nc.Subscribe(a.names.Commands+".stream", func(m *nats.Msg) { a.answerStream(ctx, b, m) })
+	if err != nil {
+		return fmt.Errorf("subscribe to commands: %w", err)
+	}
+	defer streams.Unsubscribe() //nolint:errcheck // the connection ends with the program
 	<-ctx.Done()
 	if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		a.log.Debug("unsubscribe from commands", "error", err)

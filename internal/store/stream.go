@@ -1,0 +1,92 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
+)
+
+// StreamRequest and StreamAnswer are what an operator's command and the leader
+// exchange on <Names.Commands>.stream, as JSON.
+type StreamRequest struct {
+	Adopt bool         `json:"adopt,omitempty"` // else only a report
+	Begin bridge.Begin `json:"begin"`
+}
+
+// StreamAnswer is the leader's answer.
+type StreamAnswer struct {
+	Report  bridge.StreamReport `json:"report"`
+	Adopted *bridge.Adoption    `json:"adopted,omitempty"`
+	Reason  string              `json:"reason,omitempty"` // why it was refused
+}
+
+const adoptTimeout = 15 * time.Second
+
+// AskStream asks the leader. ErrNoLeader if nobody answers; a *RefusedError if
+// it does not want to.
+func (c *Catalog) AskStream(ctx context.Context, r StreamRequest) (StreamAnswer, error) {
+	var answer StreamAnswer
+	body, err := json.Marshal(r)
+	if err != nil {
+		return answer, err
+	}
+	timeout := apiTimeout
+	if r.Adopt {
+		timeout = adoptTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	msg, err := c.js.Conn().RequestWithContext(ctx, c.names.Commands+".stream", body)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return answer, ErrNoLeader
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return answer, fmt.Errorf("%w that answers within %s", ErrNoLeader, timeout)
+	case err != nil:
+		return answer, fmt.Errorf("ask the leader: %w", err)
+	}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		return answer, fmt.Errorf("the leader's answer cannot be read: %w", err)
+	}
+	if answer.Reason != "" {
+		return answer, &RefusedError{answer.Reason}
+	}
+	return answer, nil
+}
+
+// LeaseValue is the lease as it stands; nil if there is none.
+func (c *Catalog) LeaseValue(ctx context.Context) (value []byte, revision uint64, err error) {
+	m, err := msgget.Last(ctx, c.js, bucketStream(c.names.Lease), bucketSubject(c.names.Lease, leaseKey))
+	if errors.Is(err, bridge.ErrNotFound) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read lease: %w", err)
+	}
+	if isMarker(m.Header) {
+		return nil, m.Seq, nil
+	}
+	return m.Data, m.Seq, nil
+}
+
+func noMaker(_ context.Context, bucket string) error {
+	return fmt.Errorf("bucket %q: %w", bucket, bridge.ErrNotFound)
+}
+
+// AdoptLater writes a decision into a lease that nobody holds. bridge.ErrDeposed
+// if it has changed since.
+func (c *Catalog) AdoptLater(ctx context.Context, value []byte, revision uint64, a bridge.Adoption) error {
+	value, err := bridge.AdoptLater(value, a)
+	if err != nil {
+		return err
+	}
+	_, err = NewLease(c.js, c.names, noMaker, nil).Put(ctx, value, revision, "adopt:"+nats.NewInbox())
+	return err
+}
