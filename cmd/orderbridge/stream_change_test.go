@@ -16,6 +16,7 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/internal/health"
+	"orderbridge/internal/natstools"
 	"orderbridge/internal/testbus"
 )
 
@@ -393,7 +394,7 @@ func TestStreamRestoredFromABackup(t *testing.T) {
 func natsProgram(t testing.TB, url string, args ...string) string {
 	t.Helper()
 	ctx := within(t, 60*time.Second)
-	out, err := exec.CommandContext(ctx, "nats", append([]string{"--server", url}, args...)...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, natstools.Find(t, natstools.CLI), append([]string{"--server", url}, args...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("nats %v: %v\n%s", args, err, out)
 	}
