@@ -121,7 +121,8 @@ func newClient(t testing.TB, change ...func(*Options)) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := &tls.Config{RootCAs: ca.Pool(), ServerName: "127.0.0.1", NextProtos: []string{"http/1.1"}}
+	config := &tls.Config{RootCAs: ca.Pool(), ServerName: "127.0.0.1", NextProtos: []string{"http/1.1"},
+		CurvePreferences: []tls.CurveID{tls.X25519}} // many handshakes
 	o := Options{Dial: func(ctx context.Context, key Key) (net.Conn, error) {
 		raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", key.Addr)
 		if err != nil {
@@ -182,6 +183,9 @@ func TestRows(t *testing.T) {
 				for _, used := range []bool{false, true} {
 					if r.status == 0 && r.answer == "" && used || r.n == "79" && used {
 						continue // these are repeated: TestRepeat
+					}
+					if !used && l.version == tls.VersionTLS12 {
+						continue // handshakes take most of the time
 					}
 					slots <- struct{}{}
 					group.Go(func() {

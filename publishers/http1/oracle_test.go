@@ -82,7 +82,7 @@ func TestEachGetsItsOwnAnswer(t *testing.T) {
 			var group sync.WaitGroup
 			for worker := range 8 {
 				group.Go(func() {
-					for i := range 150 {
+					for i := range 80 {
 						id := fmt.Sprintf("%d-%d-%s", worker, i, strings.Repeat("x", rand.N(200)))
 						ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 						if i%10 == 0 {
