@@ -143,7 +143,7 @@ func (c *conn) joinWriter(writing chan error, p *parser) error {
 	}
 	p.doubts("answered before the request was whole")
 	c.abort()
-	_ = <-writing // it was cut
+	<-writing //nolint:errcheck // it was cut
 	return nil
 }
 
