@@ -93,6 +93,7 @@ type outside interface {
 	cut(a *attempt)
 	bury(d DeadLetter, done func(error))
 	unbury(seq uint64, done func(error))
+	keep(from uint64)     // the stream is to keep what lies from there on; noLimit: nothing
 	holdBack(from uint64) // the feed acknowledges nothing from there on
 	retention(fractions []float64, done func(Retention, error))
 	alert(a Alert)
@@ -200,6 +201,7 @@ type core struct {
 	untold   uint64        // events missed and not yet told
 	missedAt time.Duration // when they were last told
 	expiring uint64        // the stream is about to drop everything up to here
+	kept     bool          // a consumer keeps what is owed
 	losing   string        // why it deletes what is owed; "": it does not
 	stuck    string        // what the take-over waits for
 	figures  Figures
@@ -620,6 +622,7 @@ func (c *core) renewLoop() {
 		return
 	}
 	c.renew(nil)
+	c.keepSoon()
 	if !c.opened {
 		return
 	}

@@ -27,6 +27,7 @@ func (c *core) guardRetention() {
 	if !c.opened || c.stopping || c.guarding {
 		return
 	}
+	c.keep()
 	c.guarding = true
 	c.out.retention(retentionSteps, func(r Retention, err error) {
 		c.guarding = false

@@ -919,6 +919,8 @@ func (t *simTerm) alert(a Alert) { t.w.stats["alert "+a.Kind]++ }
 
 func (t *simTerm) holdBack(uint64) {}
 
+func (t *simTerm) keep(uint64) {}
+
 func (t *simTerm) retention(fractions []float64, done func(Retention, error)) {
 	t.later(t.w.rnd(1, 8), func() { done(Retention{Beyond: make([]uint64, len(fractions))}, nil) })
 }

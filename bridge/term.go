@@ -521,6 +521,24 @@ func (t *term) unbury(seq uint64, done func(error)) {
 	})
 }
 
+func (t *term) keep(from uint64) {
+	f, ok := t.feed.(interface {
+		Keep(ctx context.Context, from uint64) error
+	})
+	if !ok {
+		return
+	}
+	t.do(func(ctx context.Context) func() {
+		err := f.Keep(ctx, from)
+		return func() {
+			if err != nil {
+				t.core.kept = false // tried again in a second
+				t.core.out.log(logDebug, "what is owed is kept by the stream's limits only", "error", err)
+			}
+		}
+	})
+}
+
 // holdBack and Window are what a feed may do beside its port.
 func (t *term) holdBack(from uint64) {
 	if f, ok := t.feed.(interface{ HoldBack(from uint64) }); ok {

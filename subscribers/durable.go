@@ -25,8 +25,9 @@ type durables struct {
 	replicas int
 	metadata map[string]string
 	log      *slog.Logger
-	created  time.Time // of the stream, since open
-	told     int       // the smaller window that the log has told of
+	created  time.Time                   // of the stream, since open
+	spare    func(context.Context) error // gives up what the feed can do without
+	told     int                         // the smaller window that the log has told of
 }
 
 // errMadeAnew: the sequences that the bridge knows mean nothing in this stream,

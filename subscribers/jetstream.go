@@ -48,6 +48,11 @@ type JetStream struct {
 	log        *slog.Logger
 	standalone bool
 
+	keeping   sync.Mutex
+	keepFrom  uint64 // where the consumer stands that keeps what is owed; 0: there is none
+	keepKnown bool   // no other one of former leaders is left
+	keepNone  bool   // there is no room for it
+
 	mu     sync.Mutex
 	closed bool
 	hold   uint64  // nothing is acknowledged from there on; 0: no bound
@@ -102,7 +107,11 @@ func newJetStream(o Options, standalone bool) (*JetStream, error) {
 }
 
 func (j *JetStream) durables(stream string) *durables {
-	return &durables{js: j.o.JetStream, stream: stream, prefix: j.o.DurablePrefix, window: j.o.Window, replicas: j.o.Replicas, metadata: j.o.Metadata, log: j.log}
+	d := &durables{js: j.o.JetStream, stream: stream, prefix: j.o.DurablePrefix, window: j.o.Window, replicas: j.o.Replicas, metadata: j.o.Metadata, log: j.log}
+	if !j.standalone {
+		d.spare = j.keepNot
+	}
+	return d
 }
 
 // Floor implements bridge.Feed.

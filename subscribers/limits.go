@@ -27,7 +27,7 @@ const (
 // consumer, the older ones go first: the position is fixed by then. Where so
 // many unacknowledged events are not allowed, the window is smaller.
 func (d *durables) create(ctx context.Context, c jetstream.ConsumerConfig, g durable, older []durable) (jetstream.Consumer, error) {
-	asked := c.MaxAckPending
+	asked, spared := c.MaxAckPending, d.spare == nil
 	for {
 		cons, err := d.js.CreateConsumer(ctx, d.stream, c)
 		switch code := errorCode(err); {
@@ -39,14 +39,19 @@ func (d *durables) create(ctx context.Context, c jetstream.ConsumerConfig, g dur
 			}
 			return cons, nil
 		case code == codeMaximumConsumers:
+			if d.spare != nil {
+				if err := d.spare(ctx); err != nil {
+					return nil, err
+				}
+			}
 			deleted, derr := d.deleteOlder(ctx, g, older)
 			if derr != nil {
 				return nil, derr
 			}
-			if deleted == 0 {
+			if deleted == 0 && spared {
 				return nil, fmt.Errorf("%w: other consumers than the feed's take all that stream %q or its account allows (max_consumers): delete those that nobody needs (`nats consumer ls %s`), raise max_consumers of the account, or make a stream with more that sources from it", err, d.stream, d.stream)
 			}
-			older = nil
+			older, spared = nil, true
 		case code == codeMaxAckPending && c.MaxAckPending > 1:
 			c.MaxAckPending /= 2
 		case code == codeNoResources || code == codeNoPeers:

@@ -68,7 +68,7 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 	up := receive(t, nil)
 	p := serving(t, bus.URL())
 	subscribe(t, js, "down", record(down))
-	subscribe(t, js, "stuck", record(stuck, `"maxInFlight":4`))
+	subscribe(t, js, "stuck", record(stuck, `"maxInFlight":4,"timeout":"PT3S"`))
 	subscribe(t, js, "up", record(up))
 	const before, after = 300, 100
 	for n := range before {
@@ -76,6 +76,7 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 	}
 	await(t, 20*time.Second, "the healthy endpoint got all", func() bool { return up.delivered() == before })
 	acknowledged(t, js, before)
+	await(t, 10*time.Second, "what is owed is kept", func() bool { return len(keepers(t, js)) == 1 })
 
 	edit(t, js, "ORDERS", func(c *jetstream.StreamConfig) { c.Retention = jetstream.InterestPolicy })
 	p.complainsSoon("stream ORDERS: its retention is interest")
@@ -84,25 +85,17 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 	}
 	await(t, 20*time.Second, "the healthy endpoint gets what comes", func() bool { return up.delivered() == before+after })
 	await(t, 10*time.Second, "an alert", func() bool { return alerted(t, js, bridge.AlertBus, "retention is interest") })
-	accounted := func(id string) (n int) {
-		var st bridge.Status
-		if err := json.Unmarshal(entry(t, js, "subscription_status", id), &st); err != nil {
-			t.Fatal(err)
-		}
-		out, _ := command(t, bus.URL(), "", "dead-letters", "list", id, "-o", "json", "--limit", "1000")
-		var letters []struct{ Reason string }
-		if err := json.Unmarshal([]byte(out), &letters); err != nil {
-			t.Fatalf("%v in %s", err, out)
-		}
-		return len(letters) + int(st.Expired)
-	}
 	for _, id := range []string{"down", "stuck"} {
-		last := 0
-		await(t, 60*time.Second, "everything that "+id+" is owed is told of", func() bool {
-			last = accounted(id)
-			return last >= before+after
-		})
-		t.Logf("%s: %d told of", id, last)
+		await(t, 60*time.Second, "everything that "+id+" is owed is among the dead letters", func() bool { return len(wholeLetters(t, js, id)) == before+after })
+		for seq, whole := range wholeLetters(t, js, id) {
+			if !whole {
+				t.Errorf("%s: the dead letter of event %d holds no event", id, seq)
+			}
+		}
+		var st bridge.Status
+		if err := json.Unmarshal(entry(t, js, "subscription_status", id), &st); err != nil || st.Expired != 0 {
+			t.Errorf("%s: %d events are said to be lost, %v", id, st.Expired, err)
+		}
 	}
 
 	edit(t, js, "ORDERS", func(c *jetstream.StreamConfig) { c.Retention = jetstream.LimitsPolicy })
@@ -110,6 +103,48 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 	came := up.delivered()
 	publishOne(t, js, "q", 1)
 	await(t, 10*time.Second, "it goes on", func() bool { return up.delivered() == came+1 })
+	await(t, 30*time.Second, "nothing is kept any more", func() bool { return len(keepers(t, js)) == 0 || len(owedKeys(t, js)) > 0 })
+}
+
+// keepers are the consumers that keep what is owed.
+func keepers(t testing.TB, js jetstream.JetStream) (names []string) {
+	t.Helper()
+	s, err := js.Stream(within(t, 10*time.Second), "ORDERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range s.ConsumerNames(within(t, 10*time.Second)).Name() {
+		if strings.HasPrefix(name, "orderbridge-keep-") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// wholeLetters are the sequences of a subscription's dead letters, and whether they
+// hold the event.
+func wholeLetters(t testing.TB, js jetstream.JetStream, id string) map[uint64]bool {
+	t.Helper()
+	s, err := js.Stream(within(t, 10*time.Second), "DEAD_LETTERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[uint64]bool{}
+	for seq := uint64(1); seq <= s.CachedInfo().State.LastSeq; seq++ {
+		m, err := s.GetMsg(within(t, 10*time.Second), seq)
+		if err != nil || !strings.HasPrefix(m.Subject, "dead-letters."+id+".") {
+			continue
+		}
+		var l struct {
+			Sequence uint64
+			Event    *struct{ Data *string }
+		}
+		if err := json.Unmarshal(m.Data, &l); err != nil {
+			t.Fatal(err)
+		}
+		found[l.Sequence] = l.Event != nil && l.Event.Data != nil
+	}
+	return found
 }
 
 // A bridge that starts where the retention is wrong stays up, so that the
