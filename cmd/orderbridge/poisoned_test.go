@@ -15,8 +15,8 @@ import (
 
 const patientRetries = `"retry":{"schedule":["PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S"]}`
 
-// alertsOf counts the alerts of a kind about a subscription.
-func alertsOf(t *testing.T, js jetstream.JetStream, kind, id string) uint64 {
+// timesAlerted counts the alerts of a kind about a subscription.
+func timesAlerted(t *testing.T, js jetstream.JetStream, kind, id string) uint64 {
 	t.Helper()
 	stream, err := js.Stream(within(t, 10*time.Second), "ALERTS")
 	if err != nil {
@@ -94,7 +94,7 @@ func TestPoisonedOrders(t *testing.T) {
 			if got := successes(e, func(order string) bool { return bad[order] }); got != 0 {
 				t.Errorf("%d events of poisoned orders got through", got)
 			}
-			if n := alertsOf(t, js, bridge.AlertSuspended, "s"); n != 0 {
+			if n := timesAlerted(t, js, bridge.AlertSuspended, "s"); n != 0 {
 				t.Errorf("suspended %d times, though %d of %d orders were healthy", n, well/changes, orders)
 			}
 			e.answer(nil)
@@ -131,7 +131,7 @@ func TestEndpointThatFailsNowAndThen(t *testing.T) {
 	for _, r := range f.check(t, e) {
 		t.Errorf("%s %d came again", r.again.order, r.again.n)
 	}
-	if n := alertsOf(t, js, bridge.AlertSuspended, "s"); n != 0 {
+	if n := timesAlerted(t, js, bridge.AlertSuspended, "s"); n != 0 {
 		t.Errorf("suspended %d times", n)
 	}
 }
