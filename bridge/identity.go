@@ -233,12 +233,18 @@ func (c *core) differs(l Look, top, floor Ref) string {
 		return fmt.Sprintf("sequence %d is another message now", top.Seq)
 	case l.Floor == Other:
 		return fmt.Sprintf("sequence %d is another message now", floor.Seq)
+	case l.Stream.Last < c.stream.Last && l.Stream.Settled:
+		return fmt.Sprintf("it ends at sequence %d, it had ended at %d", l.Stream.Last, c.stream.Last)
 	}
 	return ""
 }
 
 // streamSeen gets what the stream's leader says of it, every few seconds.
-func (c *core) streamSeen(st StreamState) { c.stream = st }
+// Its end was told before top was looked at, so it counts as known.
+func (c *core) streamSeen(st StreamState) {
+	c.stream = st
+	c.know(Ref{st.Last, st.LastTime})
+}
 
 // streamMissing gets why the stream did not answer a look.
 func (c *core) streamMissing(err error) {
