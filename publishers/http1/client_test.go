@@ -74,9 +74,9 @@ func listen(t testing.TB, l layer, serve func(p *peer, r *http.Request, body []b
 			s.accepted.Add(1)
 			group.Go(func() {
 				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 				p := &peer{Conn: conn, r: bufio.NewReader(conn)}
 				for {
+					_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 					r, err := http.ReadRequest(p.r)
 					if err != nil {
 						return
