@@ -52,7 +52,7 @@ func TestMutants(t *testing.T) {
 		{"R16 what is not applied is told as applied", "history.go", "a.But[s.id] = only", "_ = only"},
 		{"R16 entries of records without status stay", "history.go", "		c.put(BucketOwed, id, nil, nil)\n		delete(l.marks, id)", "		delete(l.marks, id)"},
 		{"R16 a bucket that was deleted is not filled again", "bucket.go", "	f.subs = c.which(", "	f.subs = nil\n	_ = c.which("},
-		{"R16 what a bucket that is gone has confirmed counts", "ledger.go", "case err == nil && round != c.buckets[k.bucket].round:", "case false:"},
+		{"R16 what a bucket that is gone has confirmed counts", "ledger.go", "case err == nil && round != c.buckets[k.bucket].round:", "case err == nil && round < 0:"},
 		{"R16 deactivated without a mark is live", "bucket.go", "if s.mode != live || s.active && s.valid {", "if true {"},
 		{"R16 a record that vanished is not waited for", "vanish.go", "	s.goReading(reasonNotInBucket, nil)\n}", "	s.core.directory.Remove(s.id)\n}"},
 		{"a probe that was filtered is the last", "attempt.go", "if a.probe && s.failing() {", "if false {"},

@@ -46,6 +46,7 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 	if n := len(s.revs); n > 0 && s.revs[n-1].Bucket == r.Bucket && r.Revision <= s.revs[n-1].Revision.Revision {
 		return
 	}
+	s.lastSeen = r.Revision
 	s.revs = append(s.revs, revision{r, rec, problems, c.position()})
 	if c.opened && (r.Deleted || rec != nil && rec.Inactive) && s.active {
 		s.goReading(reasonDeactivated, nil) // what comes by the feed from now on must not join its lanes

@@ -44,7 +44,7 @@ type sub struct {
 	rec                      *Subscription // the applied record, or the last valid one before it; nil if it is not in the bucket
 	purged                   bool          // deleted for good: a put after it is another partner's
 	gone                     bool          // not in the bucket, though nobody has deleted it
-	lastSeen                 uint64        // at a take-over: the newest of its applied revisions that the bucket holds
+	lastSeen                 uint64        // the newest revision that the bucket was seen to hold in this term
 	recalled                 *recalled     // status lost, being restored from the history
 	mode                     mode
 	active, valid, suspended bool
