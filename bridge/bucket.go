@@ -146,6 +146,9 @@ func (c *core) bucketLost(b Bucket) {
 	switch {
 	case c.dead || x.fencing:
 		return
+	case c.out.boot() >= c.leaseEnd: // another one may lead: an empty bucket is not ours to fill
+		c.end(errLeaseOver)
+		return
 	case !c.opened:
 		c.end(fmt.Errorf("bucket %s: %w", b, errStateGone))
 		return
@@ -159,9 +162,15 @@ func (c *core) bucketLost(b Bucket) {
 
 func (c *core) refence(b Bucket) {
 	x := &c.buckets[b]
+	if c.out.boot() >= c.leaseEnd-c.Margin {
+		c.end(errLeaseOver)
+		return
+	}
 	c.out.fence(b, c.epoch, c.term, func(made Made, err error) {
 		switch {
 		case c.dead:
+		case c.out.boot() >= c.leaseEnd:
+			c.end(errLeaseOver)
 		case errors.Is(err, ErrDeposed):
 			c.end(fmt.Errorf("fence bucket %s: %w", b, err))
 		case err != nil:

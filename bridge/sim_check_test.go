@@ -162,7 +162,7 @@ func (w *simWorld) check() {
 		sub := simSub(d.Subscription)
 		gen, active, _, deleted, _ := w.current(sub)
 		if how == "owed" && active && !deleted && w.genOf(sub, d.Generation) == gen && !w.wasDropped(sub) {
-			if len(w.owedLost) > 0 && w.forgiven(0) {
+			if w.bothLost > 0 || w.forgiven(0) {
 				continue
 			}
 			w.violate("redrive", "dead letter %d vanished, never sent", seq)

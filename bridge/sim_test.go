@@ -818,7 +818,7 @@ func (t *simTerm) attempt(a *attempt) {
 	if o := t.newestSeen(sub); o != nil && o.rev >= a.lane.sub.applied && (o.kind == "del" || o.value == nil || o.value.Inactive) {
 		w.violate("record", "sub%d: attempt of seq %d starts at %d, though revision %d (%s) was seen", sub, seq, w.now.Milliseconds(), o.rev, o.kind)
 	}
-	if until := w.cut[simDead{sub, gen, seq}]; w.now+50*ms < until && !a.probe && !w.resurfaced(w.all[seq-1], w.now) {
+	if until := w.cut[simDead{sub, gen, seq}]; w.now+50*ms < until && !a.probe && !w.resurfaced(w.all[seq-1], w.now) && w.bothLost == 0 && !w.forgiven(0) {
 		w.violate("cut", "sub%d: seq %d is tried at %d, though the attempt that a stop cut may last until %d", sub, seq, w.now.Milliseconds(), until.Milliseconds())
 	}
 	w.log("   e%d sub%d %s attempt %d (%d)", epoch, sub, a.lane.token, seq, a.Delivery.Attempt)
