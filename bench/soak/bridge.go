@@ -35,7 +35,7 @@ var (
 )
 
 func startBridge(ctx context.Context, path, dir string) (*bridge, error) {
-	b := &bridge{cmd: exec.Command(path, "serve"), dir: dir, ended: make(chan struct{})} //nolint:gosec,noctx // the program that is measured; stop ends it
+	b := &bridge{cmd: exec.Command(path, "serve"), dir: dir, ended: make(chan struct{})} //nolint:noctx // the program that is measured; stop ends it
 	out, err := os.Create(filepath.Join(dir, "bridge.log"))
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ const (
 	restartMost  = 2 * time.Minute
 )
 
-// NoRoomError: the disk of the data directory is full.
+// NoRoomError says that the disk of the data directory is full.
 type NoRoomError struct {
 	Dir            string
 	Free, Capacity int64 // bytes
