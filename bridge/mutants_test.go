@@ -55,6 +55,17 @@ func TestMutants(t *testing.T) {
 		{"R16 what a bucket that is gone has confirmed counts", "ledger.go", "case err == nil && round != c.buckets[k.bucket].round:", "case err == nil && round < 0:"},
 		{"R16 deactivated without a mark is live", "bucket.go", "if s.mode != live || s.active && s.valid {", "if true {"},
 		{"R16 a record that vanished is not waited for", "vanish.go", "	s.goReading(reasonNotInBucket, nil)\n}", "	s.core.directory.Remove(s.id)\n}"},
+		{"R15 what was looked up counts at once", "identity.go", "func (c *core) lookBack(then func()) {\n", "func (c *core) lookBack(then func()) {\n\tif true {\n\t\tthen()\n\t\treturn\n\t}\n"},
+		{"R15 a changed stream is taken for the same", "place.go", "if p.changed = e.changedIn(s); p.changed != \"\"", "if p.changed = \"\"; p.changed != \"\""},
+		{"R15 only the floor is compared", "place.go", "case e.Top.Seq > last:", "case e.floorRef().known() && s.Floor != Other:\n\t\treturn \"\"\n\tcase e.Top.Seq > last:"},
+		{"R15 nothing is moved", "moving.go", "if len(claims) == 0 && c.placed.changed == \"\" {", "if true {"},
+		{"R15 what is moved is not written", "moving.go", "c.put(BucketOwed, cl.id, &mark, func(any) { m.confirmed() })", "m.confirmed()"},
+		{"R15 the highest of a loaded lane may have vanished", "moving.go", "e.UpTo = min(e.UpTo, cl.valid)", "e.UpTo = max(e.UpTo, cl.highest)"},
+		{"R15 a durable's floor counts above top", "place.go", "p.common, durable = e.Top.Seq, min(durable, e.Top.Seq)", "p.common = e.Top.Seq"},
+		{"R15 former floors of the former stream stay", "core.go", "return x.Ref.Seq > p.common })", "return false })"},
+		{"R15 settled intervals of the former stream stay", "core.go", "			c.inherited.top(p.common)\n", ""},
+		{"R15 anchors of the former stream stay", "moving.go", "if s := l.status[id]; s.Anchor > p.at.Seq+1 {", "if s := l.status[id]; false {"},
+		{"R15 a vanished event of a lane is sent by its number", "moving.go", "return q > cl.valid })\n\tif kept", "return false })\n\tif kept"},
 		{"a probe that was filtered is the last", "attempt.go", "if a.probe && s.failing() {", "if false {"},
 	} {
 		t.Run(m.rule, func(t *testing.T) {
