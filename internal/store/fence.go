@@ -235,8 +235,11 @@ func (l *Ledger) Check(ctx context.Context, b bridge.Bucket) error {
 		err = bridge.ErrLost
 	}
 	if err == nil {
-		if _, err = l.last(ctx, s, key); errors.Is(err, bridge.ErrNotFound) {
+		switch _, err = l.last(ctx, s, key); {
+		case errors.Is(err, bridge.ErrNotFound) && msgget.Settled(info):
 			err = bridge.ErrLost
+		case errors.Is(err, bridge.ErrNotFound):
+			err = msgget.ErrNoLeader // for certain: a former one may have answered
 		}
 	}
 	if err == nil {
