@@ -252,7 +252,7 @@ func (d *demo) tryNext() {
   curl -s %s/metrics | grep orderbridge_
 With the nats command line (the bucket is %q, the verdict shows in %q):
   nats -s %s kv put %s mine '{"targetURL":"%s/mine/{orderId}","method":"PUT"}'
-  nats -s %s kv get %s mine
+  nats -s %s kv get %s mine --raw
 `, bold(d.cmd, "It stays up"), environment, self, self, self, d.app.httpURL(), d.app.httpURL(),
 		d.app.names.Subscriptions, d.app.names.Status,
 		d.app.server.URL(), d.app.names.Subscriptions, d.receiver.url, d.app.server.URL(), d.app.names.Status)

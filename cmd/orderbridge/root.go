@@ -26,7 +26,7 @@ Without a command it serves. All settings are environment variables that begin
 with ORDERBRIDGE_; ` + "`orderbridge config`" + ` shows them.
 
 Exit codes: 0 good, 1 failed, 2 wrong usage (a flag, an argument or a variable).`,
-		Example: `  orderbridge demo                                   see it work, in 15 seconds
+		Example: `  orderbridge demo                                   see it work, in seconds
   orderbridge                                        serve, with an embedded NATS server
   ORDERBRIDGE_NATS_URL=nats://nats:4222 orderbridge  serve, with your own
   orderbridge subscriptions put acme acme.json       subscribe an endpoint
