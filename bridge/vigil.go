@@ -31,6 +31,7 @@ func (b *Bridge) standBy(ctx context.Context, succeed bool) (won, error) {
 	watchCtx, cancel := context.WithCancel(ctx)
 	v := &vigil{b: b, s: standby{patience: b.patience()}, sightings: make(chan leaseSight, 1)}
 	v.s.led = b.o.Clock.Boot()
+	b.led.Store(int64(v.s.led))
 	if succeed {
 		v.s.holder = b.o.Holder
 	}
