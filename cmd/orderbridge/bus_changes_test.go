@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
@@ -123,7 +124,11 @@ func TestRetentionEditedWhileOrdersWait(t *testing.T) {
 	for n := range orders * changes {
 		publishOne(t, js, fmt.Sprintf("o%d", n%orders), n/orders+1)
 	}
-	acknowledged(t, js, orders*changes)
+	const large = 100 // so that the bridge no longer has the others in memory
+	for n := range large {
+		publishMsg(t, js, &nats.Msg{Subject: "orders.acme.OrderChanged.large", Data: fmt.Appendf(nil, `{"orderId":"l%d","note":%q}`, n, strings.Repeat("x", 100<<10))})
+	}
+	acknowledged(t, js, orders*changes+large)
 	await(t, 10*time.Second, "what is owed is kept", func() bool { return len(keepers(t, js)) == 1 })
 	edit(t, js, "ORDERS", func(c *jetstream.StreamConfig) { c.Retention = jetstream.InterestPolicy })
 	p.complainsSoon("its retention is interest")
