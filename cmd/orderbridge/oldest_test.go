@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -144,4 +145,26 @@ leafnodes { listen: "`+door+`" }`)
 			e.came(t, 1)
 		})
 	}
+}
+
+// A server that is drained for its replacement (lame duck) takes nobody along.
+func TestLameDuckServer(t *testing.T) {
+	t.Parallel()
+	oldest := natstools.Find(t, natstools.Oldest)
+	servers := runCluster(t, oldest, oldest, oldest)
+	p := launch(t, "ORDERBRIDGE_NATS_URL="+servers[0].url()) // the others it learns of
+	p.leads()
+	js := jetStream(t, servers[1].url()+","+servers[2].url())
+	e := receive(t, shaky)
+	subscribe(t, js, "s", record(e, quickRetries))
+	f := publishFlow(t, js, 50, 8)
+	e.came(t, 100)
+	_ = servers[0].cmd.Process.Signal(syscall.SIGUSR2)
+	p.said(60*time.Second, "bus reconnected")
+	p.leads()
+	at := e.delivered()
+	await(t, 30*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+	f.arrives(t, e)
+	f.check(t, e)
+	p.stop()
 }

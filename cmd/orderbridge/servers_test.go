@@ -100,6 +100,8 @@ func runCluster(t testing.TB, programs ...string) []*natsServer {
 	var servers []*natsServer
 	for i, program := range programs {
 		servers = append(servers, runServer(t, program, addresses[i], fmt.Sprintf(`server_name: n%d
+lame_duck_duration: "30s"
+lame_duck_grace_period: "1s"
 jetstream { store_dir: "{dir}" }
 cluster { name: old, listen: %q, routes: ["nats://%s"] }`, i, routes[i], strings.Join(routes, `","nats://`))))
 	}
