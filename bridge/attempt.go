@@ -201,7 +201,7 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 		c.figures.Delivered++
 		s.unproven = false
 		s.health().success(now)
-		ln.own, ln.failedAt = false, 0
+		ln.own, ln.hopeless, ln.failedAt = false, false, 0
 		ln.remove(it)
 		if s.failing() {
 			s.closeBreaker()
@@ -237,6 +237,9 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 	}
 	if o.RetryAfter > 0 {
 		s.waitUntil(now + o.RetryAfter)
+	}
+	if !a.again {
+		s.health().missed(now)
 	}
 	if o.EndpointFault && s.blamed(a, o, ev) {
 		s.openBreaker(o.Reason)
@@ -282,12 +285,17 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 		ln.bury(ln.q[0], o, ev)
 		return
 	}
+	if why := ln.crowdedOut(); why != "" {
+		o.Reason = why + ": " + o.Reason
+		ln.bury(ln.q[0], o, ev)
+		return
+	}
 	wait := schedule[ln.attempts-1]
 	wait += time.Duration((c.rng.Float64()*2 - 1) * 0.1 * float64(wait))
 	wait = max(wait, o.RetryAfter)
 	ln.next, ln.nextWall = now+wait, c.out.wall().Add(wait)
 	ln.hold()
-	if s.held > c.Lanes || len(ln.q) > c.Lane {
+	if s.lanesFull() || len(ln.q) > c.Lane {
 		s.goReading(reasonBacklog, nil)
 	}
 	ln.write()

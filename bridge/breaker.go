@@ -34,6 +34,7 @@ type breaker struct {
 	former    float64       // successes a second when the outage began
 
 	flow   float64       // successes, each fading with flowTime
+	misses float64       // failed first attempts, likewise
 	flowAt time.Duration // when flow was right
 
 	recent []uint32 // what attempts came to, as a ring: 0 a success, else the order that failed
@@ -52,8 +53,9 @@ const (
 
 // success takes note of a delivery.
 func (b *breaker) success(now time.Duration) {
-	b.flow = b.fade(now) + 1
-	b.flowAt, b.succeeded = now, now
+	b.decay(now)
+	b.flow++
+	b.succeeded = now
 	b.half = false
 	if len(b.recent) > 0 { // what came before the first failure tells nothing more
 		b.record(0)
@@ -135,27 +137,18 @@ func (b *breaker) needed(least int) int {
 	return min(max(least, int(math.Ceil(math.Log(breakerChance)/math.Log(p)))), breakerMost)
 }
 
-// mostly tells whether at least that part of what is remembered succeeded.
-func (b *breaker) mostly(part float64) bool {
-	successes := 0
-	b.back(func(what uint32) bool {
-		if what == 0 {
-			successes++
-		}
-		return true
-	})
-	return float64(successes) >= part*float64(len(b.recent))
-}
-
-func (b *breaker) fade(now time.Duration) float64 {
-	return b.flow * math.Exp(-(now-b.flowAt).Seconds()/flowTime.Seconds())
+// decay lets what was counted fade until now.
+func (b *breaker) decay(now time.Duration) {
+	k := math.Exp(-(now - b.flowAt).Seconds() / flowTime.Seconds())
+	b.flow, b.misses, b.flowAt = b.flow*k, b.misses*k, now
 }
 
 // opens begins an outage, or goes on with the last one.
 func (b *breaker) opens(now time.Duration, least int) {
 	if b.closed == 0 || now-b.closed > outageSettles {
 		b.since, b.probes = now, 0
-		b.former = b.fade(now) / flowTime.Seconds()
+		b.decay(now)
+		b.former = b.flow / flowTime.Seconds()
 	}
 	b.open, b.half, b.free = true, false, 0
 	if _, orders := b.inARow(); orders < least {

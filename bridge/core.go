@@ -15,7 +15,9 @@ type limits struct {
 	Window      int // W: unsettled events of the feed; the feed holds it, the core only judges by it
 	Deliveries  int // D: unsettled deliveries in memory
 	Lane        int // references in one held lane
-	Lanes       int // held lanes of one subscription
+	Lanes       int // held lanes of one subscription, whatever the others hold
+	LanesMost   int // held lanes of one subscription
+	HeldMost    int // held lanes of all; beyond it a subscription has no more than Lanes
 	Outstanding int // deliveries that a reading subscription has in memory
 	ReadBytes   int // of one read
 	ReadTotal   int // of all readers together
@@ -50,7 +52,7 @@ type limits struct {
 
 func defaultLimits() limits {
 	return limits{
-		Window: 4096, Deliveries: 8192, Lane: 256, Lanes: 1024, Outstanding: 256,
+		Window: 4096, Deliveries: 8192, Lane: 256, Lanes: 1024, LanesMost: 16384, HeldMost: 65536, Outstanding: 256,
 		ReadBytes: 1 << 20, ReadTotal: 48 << 20, Parked: 64, Applying: 512, MaxRunning: 8192,
 		Lease: 10 * time.Second, Margin: time.Second, Renew: time.Second, Stale: 2 * time.Second,
 		Park: time.Second, ParkSoon: 300 * time.Millisecond, Overlap: 2 * time.Second, Keep: 24 * time.Hour,

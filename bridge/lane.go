@@ -41,6 +41,7 @@ type lane struct {
 	lastStatus int
 	lastError  string
 	fault      bool // the last failure was the endpoint's
+	hopeless   bool // it holds up its subscription: what fails is a dead letter at once
 	own        bool // its trouble is its own: others got through meanwhile
 	failedAt   time.Duration
 	cut        bool   // its attempt was cut off by a stop

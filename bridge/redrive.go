@@ -24,7 +24,7 @@ func (c *core) redrive(d DeadLetter, sequence uint64, done func(error)) {
 	case d.Event == nil && d.Vanished:
 		done(fmt.Errorf("dead letter %d cannot be put back: its event vanished from the source stream", sequence))
 		return
-	case s.held >= c.Lanes:
+	case s.lanesFull():
 		done(fmt.Errorf("subscription %q has %d lanes in the ledger already: try again when it has caught up", s.id, s.held))
 		return
 	}

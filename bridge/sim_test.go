@@ -26,6 +26,7 @@ func simLimits() limits {
 	l.Lease, l.Margin, l.Keep = 3000*ms, 200*ms, 6000*ms
 	l.Tick, l.Poll, l.Busy = 25*ms, 25*ms, 50*ms
 	l.Drain, l.Freeze, l.Last = 700*ms, 200*ms, 2000*ms
+	l.LanesMost, l.HeldMost = 8, 8
 	l.Failures = 2 // there are few orders
 	l.ProbeMin, l.ProbeMax = 300*ms, 2500*ms
 	l.RampRate, l.RampDouble, l.RampTime = 10, 200*ms, 1500*ms
@@ -156,6 +157,7 @@ type simWorld struct {
 	pauses                 []time.Duration
 	window, deliveries     int
 	lagging                bool
+	crowded                bool // hardly any lane may be held
 	bad                    []string
 	stats                  map[string]int
 }
@@ -281,6 +283,9 @@ func (n *simNode) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
 	w := n.w
 	t := &simTerm{w: w, n: n, epoch: e.Epoch}
 	l := simLimits()
+	if w.crowded {
+		l.Lanes, l.LanesMost, l.HeldMost = 1, 1, 1
+	}
 	l.Window, l.Deliveries, l.Check = w.window, w.deliveries, 700*ms
 	t.core = newCore(t, l, rand.New(rand.NewPCG(uint64(w.r.Int64()), 1)), e.Epoch, e.Holder, t0, w.leaseRev, e)
 	t.core.fresh = fresh || w.mutant == "StartAtEnd"
@@ -1200,6 +1205,7 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 		w.late = max(w.late, 0.04)
 	}
 	w.lagging = seed%5 < 2
+	w.crowded = seed%7 == 3
 	w.ops = make([][]*simOp, subs)
 	w.down = make([]time.Duration, subs)
 	gap := 20 + w.r.IntN(380)

@@ -398,7 +398,7 @@ func (s *sub) pumpReader() {
 	if s.failing() && !rescuing {
 		room = min(room, c.Failures-r.outstanding)
 	}
-	if room <= 0 || r.outstanding > 0 && c.readBytes >= c.ReadTotal || s.held >= c.Lanes || r.at >= r.until {
+	if room <= 0 || r.outstanding > 0 && c.readBytes >= c.ReadTotal || s.lanesFull() && !s.servesOthers() || r.at >= r.until {
 		return
 	}
 	r.pulling = true
