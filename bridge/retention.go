@@ -185,6 +185,31 @@ func (s *sub) countExpired(first uint64) {
 	s.core.raise(AlertExpired, s, text, fmt.Sprint(end))
 }
 
+// holes counts what a reader of all subjects does not find between where it is
+// and a sequence: somebody removed it. One that catches up from its anchor was
+// never owed what is missing there. Said once for each reading.
+func (s *sub) holes(to uint64) {
+	c, r := s.core, s.reader
+	if to <= r.at || len(s.rec.Subjects) > 0 || r.reason == reasonNew {
+		return
+	}
+	lost := to - r.at - r.done.size(r.at+1, to)
+	if lost == 0 {
+		return
+	}
+	s.expired += lost
+	c.figures.Removed += lost
+	s.changed()
+	text := fmt.Sprintf("up to %d events that were owed had been removed from the stream before they were read, up to sequence %d; the status counts what follows", lost, to)
+	if r.holes {
+		c.out.log(logDebug, text, "subscription_id", s.id)
+		return
+	}
+	r.holes = true
+	c.out.log(logError, text, "subscription_id", s.id)
+	c.raise(AlertExpired, s, text, fmt.Sprint("holes-", to))
+}
+
 // rescue copies what is about to be dropped to the dead letters.
 func (s *sub) rescue() {
 	for _, token := range sorted(s.lanes) {

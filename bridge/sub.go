@@ -109,6 +109,7 @@ type reader struct {
 	outstanding int    // read, neither settled nor confirmed in the ledger
 	reason      string
 	moved       bool // since the last flush
+	holes       bool // in the stream, told
 	pulling     bool
 	round       int  // answers of earlier rounds are stale
 	empty       bool // the last read found nothing new
@@ -439,6 +440,7 @@ func (s *sub) hasRead(evs []*Event, got Reading) {
 				break
 			}
 			c.know(ev.Ref())
+			s.holes(ev.Seq - 1)
 			r.done.add(r.at+1, ev.Seq-1)
 			r.at = ev.Seq
 			if r.done.has(ev.Seq) {
@@ -455,6 +457,7 @@ func (s *sub) hasRead(evs []*Event, got Reading) {
 			}
 		}
 		if end := min(got.Through, r.until); end > r.at {
+			s.holes(end)
 			r.done.add(r.at+1, end)
 			r.done.learn([]Ref{got.Known})
 			r.at = end

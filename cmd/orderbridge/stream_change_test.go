@@ -532,3 +532,34 @@ func TestStreamMadeAnewBeneathReplicas(t *testing.T) {
 	inOrder(t, e)
 	toldChange(t, other, js, "made anew")
 }
+
+// The same for a subscription that has still to read.
+func TestRemovedBeforeItWasRead(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, always(http.StatusServiceUnavailable))
+	p := serving(t, bus.URL())
+	subscribe(t, js, "s", record(e, `"ordering":"none"`, quickRetries))
+	publishSome(t, js, someOrders, 1, 10)
+	verdict(t, js, "s", 0, bridge.StateSuspended)
+	publishSome(t, js, someOrders, 11, 200)
+	s, err := js.Stream(within(t, 5*time.Second), "ORDERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	acknowledged(t, js, 600)
+	p.stop() // what is in memory it would deliver all the same
+	for seq := uint64(551); seq <= 560; seq++ {
+		if err := s.DeleteMsg(within(t, 5*time.Second), seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.answer(nil)
+	serving(t, bus.URL())
+	gets(t, e, someOrders, 195, 200)
+	await(t, 20*time.Second, "the status counts them", func() bool {
+		st, _ := verdict(t, js, "s", 0, bridge.StateActive, bridge.StateReading, bridge.StateRetrying, bridge.StateSuspended)
+		return st.Expired == 10
+	})
+}
