@@ -32,7 +32,7 @@ const exact = 1 << 53 // from here on a double holds nothing behind the point
 
 // number is the value of a number's literal text.
 func number(s string) any {
-	if strings.IndexAny(s, ".eE") < 0 {
+	if !strings.ContainsAny(s, ".eE") {
 		if i, err := strconv.ParseInt(s, 10, 64); err == nil {
 			return i
 		}
@@ -100,11 +100,11 @@ func library() ([]cel.EnvOption, error) {
 			options = append(options, mixedOverloads(f.Name())...)
 		}
 		options = append(options, decls.SingletonBinaryBinding(functions.BinaryOp(o.bind), traitsOf(o.trait)...))
-		ours1, err := decls.NewFunction(f.Name(), options...)
+		own, err := decls.NewFunction(f.Name(), options...)
 		if err != nil {
 			return nil, err
 		}
-		ours = append(ours, ours1)
+		ours = append(ours, own)
 	}
 	return []cel.EnvOption{cel.StdLib(cel.StdLibSubset(subset)), cel.FunctionDecls(ours...)}, nil
 }
@@ -241,7 +241,7 @@ func unsigned(v ref.Val) (types.Uint, bool) {
 		return u, true
 	}
 	i, ok := whole(v)
-	return types.Uint(i), ok && i >= 0 //nolint:gosec // not below zero
+	return types.Uint(i), ok && i >= 0
 }
 
 // whole is the number as an int, if it is one.
