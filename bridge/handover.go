@@ -287,7 +287,7 @@ func (ln *lane) unwritten() bool {
 
 func (c *core) flushReaders() {
 	for _, s := range ordered(c.readers) {
-		if s.mode == going || s.busy {
+		if s.mode == going {
 			continue
 		}
 		if s.reader.advance(); s.reader.moved {
