@@ -160,6 +160,7 @@ type core struct {
 	told15      bool     // a change of the stream was met: to be said once the term leads
 	lookQ       []func() // wait for the answer to a look that is asked after them
 	looking     bool
+	lookedAt    time.Duration
 	leaving     bool // the stream has changed: the term ends (leaving.go)
 
 	taken        uint64 // the last event taken in

@@ -127,9 +127,7 @@ func (st *StreamState) judge(r Ref, stamp func(seq uint64) (int64, error)) (Stan
 	}
 	t, err := stamp(r.Seq)
 	switch {
-	case errors.Is(err, ErrNotFound) && !st.Settled:
-		return Absent, errUnsettled
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ErrNotFound): // a former leader may have said it: that proves nothing, and changes nothing
 		return Absent, nil
 	case err != nil:
 		return Absent, err
@@ -180,11 +178,23 @@ func (c *core) lookBack(then func()) {
 	c.lookNow()
 }
 
+// lookGap bounds how often the stream is looked at for all who wait for it.
+const lookGap = 20 * time.Millisecond
+
 func (c *core) lookNow() {
 	if c.looking || len(c.lookQ) == 0 || c.dead {
 		return
 	}
 	c.looking = true
+	if wait := c.lookedAt + lookGap - c.out.boot(); wait > 0 && c.lookedAt > 0 {
+		c.after(wait, c.look)
+		return
+	}
+	c.look()
+}
+
+func (c *core) look() {
+	c.lookedAt = c.out.boot()
 	batch := c.lookQ
 	c.lookQ = nil
 	top, floor := c.top, c.floorRef
