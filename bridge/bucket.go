@@ -265,7 +265,16 @@ func (f *filling) await(key string) {
 // its mark (R12).
 func (s *sub) rewriteStatus(f *filling) {
 	key := writerKey(BucketStatus, s.id)
-	if s.applied > 0 && !s.busy && f.c.keys[key] == nil {
+	switch {
+	case f.c.keys[key] != nil: // on its way
+	case s.busy:
+		f.out++
+		f.c.after(f.c.Tick, func() {
+			f.out--
+			f.subs = append(f.subs, s)
+			f.more()
+		})
+	case s.applied > 0:
 		f.c.put(BucketStatus, s.id, s.statusEntry(s.applied, s.bucket), nil)
 	}
 	f.await(key)
