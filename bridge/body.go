@@ -136,13 +136,16 @@ func wide(body []byte) string {
 	}
 	switch {
 	case bytes.HasPrefix(body, []byte{0xff, 0xfe, 0, 0}), bytes.HasPrefix(body, []byte{0, 0, 0xfe, 0xff}),
-		len(body) >= 4 && (body[0] == 0 && body[1] == 0 || body[1] == 0 && body[2] == 0):
+		len(body) >= 4 && (body[0] == 0 && body[1] == 0 && body[2] == 0 && begins(body[3]) || begins(body[0]) && body[1] == 0 && body[2] == 0 && body[3] == 0):
 		return "UTF-32"
-	case body[0] == 0xff && body[1] == 0xfe, body[0] == 0xfe && body[1] == 0xff, body[0] == 0, body[1] == 0:
+	case body[0] == 0xff && body[1] == 0xfe, body[0] == 0xfe && body[1] == 0xff, body[0] == 0 && begins(body[1]), begins(body[0]) && body[1] == 0:
 		return "UTF-16"
 	}
 	return ""
 }
+
+// begins tells whether JSON may begin with that character.
+func begins(c byte) bool { return strings.IndexByte("{[\"-0123456789tfn \t\r\n", c) >= 0 }
 
 // notNumbers are what some programs write where JSON has no number.
 var notNumbers = []string{"NaN", "Infinity", "-Infinity", "inf", "-inf", "nan", "undefined", "None", "True", "False"}

@@ -31,6 +31,8 @@ func TestBodyProblem(t *testing.T) {
 		{"", "\x00{\x00}", "it is UTF-16, but JSON is UTF-8"},
 		{"", "{\x00}\x00", "it is UTF-16, but JSON is UTF-8"},
 		{"", "\xff\xfe\x00\x00{\x00\x00\x00", "it is UTF-32, but JSON is UTF-8"},
+		{"", "{\x00\x00\x00}\x00\x00\x00", "it is UTF-32, but JSON is UTF-8"},
+		{"", "\x00\x01\x02", `it is not JSON: invalid character '\x00' looking for beginning of value at byte 1`},
 		{"", "<order/>", `it is not JSON: invalid character '<' looking for beginning of value at byte 1`},
 		{"gzip", gzipped(`{"a":1}`), ""},
 		{"gzip", gzipped(`[1]`), "it is a JSON array, not an object: publish each event as a message of its own"},
