@@ -99,6 +99,7 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	a.bridge.Store(b)
 	a.log.Info("orderbridge is up", "version", telemetry.Version().Version, "http", a.health.Addr().String(), "stream", a.names.Stream, "subscriptions", a.names.Subscriptions)
 
+	watch := a.firstLook(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Run(ctx) })
 	g.Go(func() error { return a.takeCommands(ctx, b) })
@@ -107,7 +108,7 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	if a.file != nil {
 		g.Go(func() error { return a.file.Run(ctx, a.records) })
 	}
-	g.Go(func() error { return a.watchAssets(ctx, b) })
+	g.Go(func() error { return a.watchAssets(ctx, b, watch) })
 	g.Go(func() error { return a.leaveDeafServers(ctx) })
 	g.Go(func() error { return a.watchFit(ctx) })
 	g.Go(func() error { return a.untilClosed(ctx) })

@@ -87,9 +87,19 @@ type sight struct {
 	warnings []string // what it works in spite of
 }
 
-// watchAssets looks at the streams and buckets while the program runs.
-func (a *app) watchAssets(ctx context.Context, b *bridge.Bridge) error {
+// firstLook is what later ones are held against, before anything runs.
+func (a *app) firstLook(ctx context.Context) *store.Watch {
+	ctx, cancel := context.WithTimeout(ctx, lookAgain)
+	defer cancel()
 	w := store.NewWatch(a.js, a.storeOptions())
+	if _, err := w.Look(ctx); err != nil {
+		a.log.Debug("the streams and buckets cannot be looked at", "error", err)
+	}
+	return w
+}
+
+// watchAssets looks at the streams and buckets while the program runs.
+func (a *app) watchAssets(ctx context.Context, b *bridge.Bridge, w *store.Watch) error {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	answered, told := time.Now(), []store.Finding(nil)

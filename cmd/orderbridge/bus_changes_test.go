@@ -260,9 +260,6 @@ func TestChangesOfTheBusAreTold(t *testing.T) {
 			bus := testbus.Listen(t)
 			js := jetStream(t, bus.URL())
 			p := serving(t, bus.URL())
-			p.said(10*time.Second, "level=INFO msg=leading")
-			await(t, 10*time.Second, "the first look", func() bool { _, status := p.readyz(); return status == http.StatusOK })
-			<-time.After(lookAgain) // it tells what has changed since
 			edit(t, js, tt.stream, tt.change)
 			await(t, 10*time.Second, "an alert", func() bool { return alerted(t, js, bridge.AlertBus, tt.says) })
 			if !tt.ready {

@@ -46,7 +46,7 @@ func allowanceOf(info *jetstream.AccountInfo, replicas int) allowance {
 	}
 	a := allowance{free: noBound, perStream: noBound, sizes: tier.Limits.MaxBytesRequired, has: tier.Streams}
 	if most := tier.Limits.MaxStore; most > 0 {
-		a.free = max(0, most-int64(min(max(tier.Store, tier.ReservedStore), math.MaxInt64))) / max(copies, 1) //nolint:gosec // bounded above
+		a.free = max(0, most-int64(min(max(tier.Store, tier.ReservedStore), math.MaxInt64))) / max(copies, 1)
 	}
 	if most := tier.Limits.StoreMaxStreamBytes; most > 0 {
 		a.perStream = most
