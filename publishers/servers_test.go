@@ -39,6 +39,18 @@ func serve(t *testing.T, program string, arguments func(f serverFiles) []string)
 	if err != nil {
 		t.Skipf("%s is not installed", program)
 	}
+	for range 3 { // another test may have taken the port
+		if addr := tryServe(t, path, arguments); addr != "" {
+			return addr
+		}
+	}
+	t.Fatalf("%s does not start", program)
+	return ""
+}
+
+// tryServe is serve, or "" if the server has ended.
+func tryServe(t *testing.T, path string, arguments func(f serverFiles) []string) string {
+	t.Helper()
 	// The servers change their user; a directory of t.TempDir is closed to others.
 	dir, err := os.MkdirTemp("", "orderbridge-test-")
 	ok(t, err)
@@ -67,7 +79,7 @@ func serve(t *testing.T, program string, arguments func(f serverFiles) []string)
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		<-ended
 		if mu.Lock(); t.Failed() {
-			t.Logf("%s said:\n%s", program, log.String())
+			t.Logf("%s said:\n%s", path, log.String())
 		}
 		mu.Unlock()
 	})
@@ -79,11 +91,11 @@ func serve(t *testing.T, program string, arguments func(f serverFiles) []string)
 		}
 		select {
 		case <-ended:
-			t.Fatalf("%s has ended", program)
+			return ""
 		default:
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s does not listen", program)
+			t.Fatalf("%s does not listen", path)
 		}
 	}
 }
