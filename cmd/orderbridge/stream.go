@@ -32,9 +32,10 @@ acknowledged it.`
 func newStreamStatus() *cobra.Command {
 	format := output("table")
 	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Say what the bridge knows of the stream, and whether it has changed",
-		Args:  noArgs,
+		Use:     "status",
+		Short:   "Say what the bridge knows of the stream, and whether it has changed",
+		Example: "  orderbridge stream status\n  orderbridge stream status -o json",
+		Args:    noArgs,
 		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
 			r, _, err := s.streamReport(ctx)
 			if err != nil {
