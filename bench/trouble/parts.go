@@ -148,6 +148,9 @@ func healing(ctx context.Context, w *site) error {
 	if err := w.reach(ctx, 60*time.Second, 1, "suspended"); err != nil {
 		return err
 	}
+	if err := w.wait(ctx, 20*time.Second); err != nil { // after a shorter outage it would go on as before
+		return err
+	}
 	down := e.asked()
 	e.now(answer(http.StatusOK))
 	healed := time.Now()

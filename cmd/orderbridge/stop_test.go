@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/internal/testbus"
 )
@@ -97,6 +100,56 @@ func TestStopBesideHangingEndpoints(t *testing.T) {
 	if len(cut) > 0 {
 		t.Errorf("%d deliveries that were cut never came again", len(cut))
 	}
+}
+
+// A stop whose ledger takes nothing cannot write down what is owed. It frees the
+// lease all the same, in time, so that the stand-by need not wait for its end;
+// nothing is lost.
+func TestStopWithALedgerThatRefuses(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	good, bad := receive(t, nil), receive(t, always(http.StatusServiceUnavailable))
+	env := []string{"ORDERBRIDGE_NATS_URL=" + bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=4s"}
+	p := launch(t, env...)
+	p.leads()
+	second := launch(t, env...)
+	second.said(20*time.Second, "standing by")
+	subscribe(t, js, "good", record(good))
+	subscribe(t, js, "bad", record(bad, quickRetries))
+	room := func(open bool) {
+		ctx := within(t, 10*time.Second)
+		s, err := js.Stream(ctx, "KV_owed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := s.CachedInfo().Config
+		cfg.Discard, cfg.MaxBytes = jetstream.DiscardNew, 64<<20
+		if !open {
+			cfg.MaxBytes = max(1, int64(s.CachedInfo().State.Bytes))
+		}
+		if _, err := js.UpdateStream(ctx, cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	room(false)
+	for i := range 5 {
+		publishOne(t, js, fmt.Sprint("o", i), 1)
+	}
+	p.complains("the ledger takes no writes")
+	good.came(t, 5)
+	p.signal(syscall.SIGTERM)
+	p.said(10*time.Second, "handed over all the same")
+	if code := p.exit(10 * time.Second); code == exitGood {
+		t.Error("exit code 0, though not all could be written down")
+	}
+	// What a stand-by would have to wait for is the end of the lease, 12 s.
+	second.said(6*time.Second, "lease won")
+	room(true)
+	bad.answer(nil)
+	last := publishOne(t, js, "o5", 1)
+	acknowledged(t, js, last)
+	await(t, 40*time.Second, "all is delivered", func() bool { return good.delivered() == 6 && bad.delivered() == 6 })
 }
 
 // R5: what a healthy endpoint got is soon settled, though another one leaves the
