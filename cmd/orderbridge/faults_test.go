@@ -137,7 +137,7 @@ func TestWhatCannotBeWrittenIsNotSettled(t *testing.T) {
 		letters uint64
 	}{
 		{"ledger full", quickRetries, fill("KV_owed"), "the ledger takes no writes", "the ledger refuses an entry", false, 0},
-		{"ledger forbidden", quickRetries, forbid("$KV.owed.>"), "the ledger takes no writes", `Permissions Violation for Publish to \\"\$KV.owed`, false, 0},
+		{"ledger forbidden", slowRetries, forbid("$KV.owed.>"), "the ledger takes no writes", `Permissions Violation for Publish to \\"\$KV.owed`, false, 0},
 		{"dead letters full", none, fill("DEAD_LETTERS"), "dead letters", "dead letter could not be stored", false, 1},
 		{"dead letters forbidden", none, forbid("dead-letters.>"), "dead letters", "dead letter could not be stored", false, 1},
 		{"lease forbidden", quickRetries, forbid("$KV.lease.>"), "the lease cannot be", `Permissions Violation for Publish to \\"\$KV.lease`, true, 0},
