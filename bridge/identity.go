@@ -96,7 +96,7 @@ type StreamState struct {
 	Settled     bool   // no former leader can be left: what is not found is not there
 }
 
-// ErrNoStream: there is no source stream at present.
+// ErrNoStream says that there is no source stream at present.
 var ErrNoStream = errors.New("the stream does not exist")
 
 // errUnsettled: a former leader may have said it.
