@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,7 +163,7 @@ func (w *simWorld) check() {
 		sub := simSub(d.Subscription)
 		gen, active, _, deleted, _ := w.current(sub)
 		if how == "owed" && active && !deleted && w.genOf(sub, d.Generation) == gen && !w.wasDropped(sub) {
-			if w.bothLost > 0 || w.forgiven(0) {
+			if len(w.bothLost) > 0 || w.forgiven(0) {
 				continue
 			}
 			w.violate("redrive", "dead letter %d vanished, never sent", seq)
@@ -215,7 +216,7 @@ func (w *simWorld) wasDropped(s int) bool {
 
 func (w *simWorld) checkRepeat(p, j *simGot) {
 	w.stats["repeats"]++
-	if p.t < w.bothLost && w.bothLost <= j.t || w.forgiven(p.t) {
+	if slices.ContainsFunc(w.bothLost, func(at time.Duration) bool { return p.t < at && at <= j.t }) || w.forgiven(p.t) {
 		return
 	}
 	for _, at := range w.changes { // R15: what was settled between checkpoint and cut is repeated
@@ -326,7 +327,7 @@ func (w *simWorld) checkGeneration(s, g int) {
 		if lastSeq[k] > j.seq && w.resurfaced(e, j.t) {
 			continue
 		}
-		if lastSeq[k] > j.seq && !(o.coalesce && j.epoch != lastEpoch[k]) && !w.forgiven(e.t) && w.bothLost == 0 {
+		if lastSeq[k] > j.seq && !(o.coalesce && j.epoch != lastEpoch[k]) && !w.forgiven(e.t) && len(w.bothLost) == 0 {
 			w.violate("order", "sub%d gen%d key%d: first success of %d after %d (t=%d)", s, g, k, j.seq, lastSeq[k], j.t.Milliseconds())
 			return
 		}

@@ -194,7 +194,7 @@ func (w *simWorld) dropBucket(b Bucket, purge bool) {
 	}
 	if b != BucketOwed {
 		if w.lease.Applied == nil {
-			w.bothLost = w.now
+			w.bothLost = append(w.bothLost, w.now)
 		}
 		return
 	}

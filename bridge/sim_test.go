@@ -126,7 +126,7 @@ type simWorld struct {
 	buckets   [2]*simBucket
 	owedLost  []*simLoss
 	unknown   []bool           // what the record said before it was deleted is not in the bucket
-	bothLost  time.Duration    // the lease and the statuses, or the durables, were lost while nobody led
+	bothLost  []time.Duration  // the lease and the statuses, or the durables, were lost while nobody led
 	shown     [3]time.Duration // when the last revision is visible: to each node, and at all
 	leads     uint64           // the epoch that was won last
 	only      string           // what alone is done to the bridge's state
@@ -265,7 +265,7 @@ func (n *simNode) tick() {
 			}
 		}
 		if e.Applied == nil && traces.Any && (!w.buckets[BucketStatus].sealed || len(w.cons) == 0) {
-			w.bothLost = w.now
+			w.bothLost = append(w.bothLost, w.now)
 		}
 		w.lease, w.leads = e, e.Epoch
 		n.standby.observe(w.lease, w.leaseRev, w.now)
@@ -823,7 +823,7 @@ func (t *simTerm) attempt(a *attempt) {
 	if o := t.newestSeen(sub); o != nil && o.rev >= a.lane.sub.applied && (o.kind == "del" || o.value == nil || o.value.Inactive) {
 		w.violate("record", "sub%d: attempt of seq %d starts at %d, though revision %d (%s) was seen", sub, seq, w.now.Milliseconds(), o.rev, o.kind)
 	}
-	if until := w.cut[simDead{sub, gen, seq}]; w.now+50*ms < until && !a.probe && !w.resurfaced(w.all[seq-1], w.now) && w.bothLost == 0 && !w.forgiven(0) {
+	if until := w.cut[simDead{sub, gen, seq}]; w.now+50*ms < until && !a.probe && !w.resurfaced(w.all[seq-1], w.now) && len(w.bothLost) == 0 && !w.forgiven(0) {
 		w.violate("cut", "sub%d: seq %d is tried at %d, though the attempt that a stop cut may last until %d", sub, seq, w.now.Milliseconds(), until.Milliseconds())
 	}
 	w.log("   e%d sub%d %s attempt %d (%d)", epoch, sub, a.lane.token, seq, a.Delivery.Attempt)
