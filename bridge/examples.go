@@ -13,7 +13,7 @@ import (
 // is right, and which name was meant.
 
 // memberExamples shows each member as it may stand in a record.
-var memberExamples = map[string]string{
+var memberExamples = map[string]string{ //nolint:gosec // references, no secrets
 	"targetURL":         `"https://erp.example.com/orders"`,
 	"method":            `"PUT"`,
 	"subjects":          `["orders.acme.>"]`,

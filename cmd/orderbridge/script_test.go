@@ -256,7 +256,7 @@ func says(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	w, err := bucket.Watch(ctx, args[0])
 	ts.Check(err)
-	defer w.Stop() //nolint:errcheck // the test ends
+	defer w.Stop()
 	for e := range w.Updates() {
 		var status bridge.Status
 		if e != nil && json.Unmarshal(e.Value(), &status) == nil && string(status.State) == args[1] {

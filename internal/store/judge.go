@@ -29,7 +29,7 @@ type JudgeAnswer struct {
 // JudgeSubject is where judges listen; one of them answers.
 func (c *Catalog) JudgeSubject() string { return c.names.Commands + ".judge" }
 
-// ErrNoJudge: no bridge runs that could answer.
+// ErrNoJudge says that no bridge runs that could answer.
 var ErrNoJudge = errors.New("no bridge has answered")
 
 const judgeTime = 2 * time.Second
