@@ -58,7 +58,7 @@ func TestUpgradeFromTheFormerBuildInMidFlow(t *testing.T) {
 			down.answer(nil)
 			f.arrives(t, e)
 			n := f.end()
-			await(t, 60*time.Second, "the one that was down has all", func() bool { return down.delivered() >= n })
+			await(t, 3*time.Minute, "the one that was down has all", func() bool { return down.delivered() >= n })
 			await(t, 30*time.Second, "all dead letters", func() bool { return letterCount(t, js) >= n })
 			repeats := f.check(t, e)
 			f.check(t, down)
