@@ -259,16 +259,18 @@ func (l *Ledger) Check(ctx context.Context, b bridge.Bucket) error {
 	return nil
 }
 
-// ownWrites knows how far the leader's own writes have brought a bucket, so that
-// those of somebody else show. Guarded by the bucket's mutex.
+// ownWrites counts the leader's own writes to a bucket, so that those of somebody
+// else show: each write raises the last sequence by one. Guarded by the bucket's
+// mutex.
 type ownWrites struct {
-	top    uint64              // highest sequence of a write of ours
+	base   uint64              // last sequence when the counting began
+	count  uint64              // writes of ours that are stored since
 	under  int                 // under way
 	sent   uint64              // so far
 	unsure map[string]struct{} // ids of writes whose outcome is not known
 }
 
-func (o *ownWrites) begin(top uint64) { *o = ownWrites{top: top, under: o.under, sent: o.sent + 1} }
+func (o *ownWrites) begin(base uint64) { *o = ownWrites{base: base, under: o.under, sent: o.sent + 1} }
 
 // quiet is a number that stays the same as long as nothing is written; 0: something is.
 func (o *ownWrites) quiet() uint64 {
@@ -278,13 +280,13 @@ func (o *ownWrites) quiet() uint64 {
 	return o.sent + 1
 }
 
-// foreign tells whether the last sequence of a bucket, asked for since quiet had
-// the given value, is none of ours. It is told once.
+// foreign tells whether more was written than by us, by the last sequence of the
+// bucket, asked for since quiet had the given value. It is told once.
 func (o *ownWrites) foreign(quiet, last uint64) bool {
-	if quiet == 0 || o.quiet() != quiet || last <= o.top {
+	if quiet == 0 || o.quiet() != quiet || last <= o.base+o.count {
 		return false
 	}
-	o.top = last
+	o.base, o.count = last, 0
 	return true
 }
 
@@ -303,8 +305,11 @@ func (s *stateBucket) answered(id string, seq uint64, definite bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writes.under--
-	s.writes.top = max(s.writes.top, seq)
-	if definite {
-		delete(s.writes.unsure, id)
+	if !definite {
+		return
 	}
+	if _, first := s.writes.unsure[id]; first && seq > s.writes.base {
+		s.writes.count++
+	}
+	delete(s.writes.unsure, id)
 }

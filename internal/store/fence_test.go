@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -191,5 +192,46 @@ func TestCensus(t *testing.T) {
 	}
 	if l := census(); l == nil || len(l.Newest) != 0 {
 		t.Errorf("all have gone: %+v", l)
+	}
+}
+
+// A write of somebody else shows also when the leader has written since.
+func TestForeignWriteBelowOwnOnes(t *testing.T) {
+	t.Parallel()
+	js := testbus.Start(t).JetStream()
+	n := ensure(t, js, Options{})
+	ctx := testContext(t)
+	l := NewLedger(js, n, NewMaker(js, Options{}))
+	const b = bridge.BucketOwed
+	if _, err := l.Fence(ctx, b, 3, "T"); err != nil {
+		t.Fatal(err)
+	}
+	write := func(i int) {
+		t.Helper()
+		w := bridge.Write{Bucket: b, Key: fmt.Sprintf("s.%d", i%5), Value: []byte("v"), ID: fmt.Sprintf("T:3:%d", i)}
+		for range 2 { // the second copy is a duplicate, and raises nothing
+			if err := l.Write(ctx, w); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i := range 20 {
+		write(i)
+	}
+	if err := l.Check(ctx, b); err != nil {
+		t.Fatalf("only own writes: %v", err)
+	}
+	if _, err := js.Publish(ctx, "$KV.owed.s.1", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		write(100 + i)
+	}
+	if err := l.Check(ctx, b); !errors.Is(err, bridge.ErrMeddled) {
+		t.Errorf("a foreign write, then own ones: %v, want %v", err, bridge.ErrMeddled)
+	}
+	write(200)
+	if err := l.Check(ctx, b); err != nil {
+		t.Errorf("it is told once: %v", err)
 	}
 }
