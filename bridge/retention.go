@@ -172,6 +172,7 @@ func (s *sub) countExpired(first uint64) {
 		lost += next - seq
 		seq = next
 	}
+	lost -= s.queuedWithin(rd.from, end)
 	rd.done.add(rd.from, end)
 	rd.at = max(rd.at, end)
 	rd.moved = true
@@ -183,6 +184,19 @@ func (s *sub) countExpired(first uint64) {
 	text := fmt.Sprintf("the stream dropped up to %d events that were owed, up to sequence %d", lost, end)
 	s.core.out.log(logError, text, "subscription_id", s.id)
 	s.core.raise(AlertExpired, s, text, fmt.Sprint(end))
+}
+
+// queuedWithin counts what a reader has put into its lanes and not settled:
+// each gets its own dead letter, and is counted then.
+func (s *sub) queuedWithin(from, to uint64) (n uint64) {
+	for _, ln := range s.lanes {
+		for _, it := range ln.q {
+			if it.seq >= from && it.seq <= to && ln.redrive == 0 && !s.reader.done.has(it.seq) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // holes counts what a reader of all subjects does not find between where it is

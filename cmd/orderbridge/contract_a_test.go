@@ -302,6 +302,7 @@ func TestContractA(t *testing.T) {
 			}
 		}
 		strict := launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL(), apiTokens, "ORDERBRIDGE_EGRESS_ALLOW=")
+		strict.said(30*time.Second, "orderbridge is up")
 		before := len(kvRecords(t, js))
 		for target, policy := range map[string]string{first.URL + "/x": "ORDERBRIDGE_ALLOW_HTTP", receive(t, nil).URL + "/x": "ORDERBRIDGE_EGRESS_ALLOW"} {
 			r := basic(t, strict, gatewayToken).call("POST", v2, fmt.Sprintf(`{"http_client":%q}`, target), jsonBody...)
