@@ -71,7 +71,7 @@ type Config struct {
 
 	LogLevel        slog.Level `split_words:"true" default:"info" desc:"debug, info, warn or error"`
 	LogFormat       string     `split_words:"true" default:"text" desc:"text or json"`
-	ShutdownTimeout Duration   `split_words:"true" default:"20s" desc:"how long running attempts may go on after SIGTERM"`
+	ShutdownTimeout Duration   `split_words:"true" default:"20s" desc:"how long a stop may take after SIGTERM; attempts that still run 2s before its end are cut off"`
 }
 
 // NATS is how the bus is reached, or offered when URL is empty.
