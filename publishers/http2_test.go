@@ -3,6 +3,7 @@ package publishers
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"io"
 	"log"
@@ -43,18 +44,32 @@ func newTwoVersions(t *testing.T, protocols []string, strict bool, refuse func(f
 	}
 	ln, err := tls.Listen("tcp", "127.0.0.1:0", config)
 	ok(t, err)
-	t.Cleanup(func() { ln.Close() })
 	s := &twoVersions{addr: ln.Addr().String(), refuse: refuse}
+	acceptAll(t, ln, s.serve)
+	return s
+}
+
+// acceptAll serves each connection until the test ends, and closes it then: the
+// client may keep one for longer that it counts as busy.
+func acceptAll(t *testing.T, ln net.Listener, serve func(*tls.Conn)) {
+	t.Helper()
+	over, end := context.WithCancel(context.Background())
+	t.Cleanup(func() {
+		ln.Close()
+		end()
+	})
 	go func() {
 		for {
 			conn, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			go s.serve(conn.(*tls.Conn))
+			go func() {
+				defer context.AfterFunc(over, func() { conn.Close() })()
+				serve(conn.(*tls.Conn))
+			}()
 		}
 	}()
-	return s
 }
 
 func (s *twoVersions) serve(conn *tls.Conn) {
@@ -228,31 +243,21 @@ func newSilentHTTP2(t *testing.T, speaks bool) *twoVersions {
 	t.Helper()
 	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{issued(t, testCA(t).Issue)}, NextProtos: []string{"h2"}})
 	ok(t, err)
-	t.Cleanup(func() { ln.Close() })
 	s := &twoVersions{addr: ln.Addr().String(), refuse: acceptStream}
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-				c := conn.(*tls.Conn)
-				if c.Handshake() != nil {
-					return
-				}
-				if c.ConnectionState().NegotiatedProtocol == "" {
-					if speaks {
-						_ = http2.NewFramer(conn, conn).WriteSettings()
-					}
-					_, _ = conn.Read(make([]byte, 4096))
-					return
-				}
-				s.serve2(c)
-			}()
+	acceptAll(t, ln, func(conn *tls.Conn) {
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		if conn.Handshake() != nil {
+			return
 		}
-	}()
+		if conn.ConnectionState().NegotiatedProtocol == "" {
+			if speaks {
+				_ = http2.NewFramer(conn, conn).WriteSettings()
+			}
+			_, _ = conn.Read(make([]byte, 4096))
+			return
+		}
+		s.serve2(conn)
+	})
 	return s
 }

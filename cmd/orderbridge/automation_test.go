@@ -387,6 +387,7 @@ func TestContractB11VerifiesAgainstTheKeyFile(t *testing.T) {
 	}
 	automationFile(t, path, fmt.Sprintf(section, other.URL))
 	p.said(10*time.Second, `record stored.*revision=(2)`)
+	verdict(t, js, "automation", 2, bridge.StateActive) // from now on the new endpoint counts
 	happened(t, js, "OrderAccepted", "2")
 	verdict(t, js, "automation", 0, bridge.StateRetrying)
 	if other.count() != 0 {
