@@ -11,7 +11,7 @@ FUZZTIME ?= 30s
 FUZZ     ?= ^Fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help build test nats-tools race fmt tidy lint vuln check simulate mutants bench torture trouble fuzz clean
+.PHONY: help build test attack nats-tools race fmt tidy lint vuln check simulate mutants bench torture trouble fuzz clean
 .PHONY: image image-test compose-test manifests deploy-test release
 
 help: ## Show this list
@@ -22,6 +22,9 @@ build: ## Build bin/orderbridge, static
 
 test: ## Run all tests (under 5 minutes on 2 cores)
 	go test ./...
+
+attack: ## Attack the built program from all roles of docs/security.md (under 10 minutes on 2 cores)
+	go test ./cmd/orderbridge -run '^TestAttack' -attack -count=1 -timeout 15m
 
 nats-tools: ## Build the NATS programs of other versions that some tests run, into bin/
 	@mkdir -p $(BIN)

@@ -79,7 +79,7 @@ type Condition struct {
 // and hands over.
 type Bridge struct {
 	o      Options
-	limits limits
+	bounds bounds
 	term   atomic.Pointer[term]
 	seen   atomic.Pointer[string] // why a stand-by is not ready; nil: it never saw the lease
 	led    atomic.Int64           // boot time at which a stand-by last saw somebody lead
@@ -117,7 +117,7 @@ func New(o Options) (*Bridge, error) {
 	l.Drain = max(o.ShutdownTimeout-2*time.Second, o.ShutdownTimeout/4)
 	l.Freeze = min(l.Freeze, o.ShutdownTimeout/4)
 	l.Last = o.ShutdownTimeout - min(500*time.Millisecond, o.ShutdownTimeout/8)
-	return &Bridge{o: o, limits: l}, nil
+	return &Bridge{o: o, bounds: l}, nil
 }
 
 // Run stands by and leads until ctx ends; then it hands over, which takes at

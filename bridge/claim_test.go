@@ -114,7 +114,7 @@ func (c *stoppedClock) Boot() time.Duration { return c.boot }
 func TestLeaderless(t *testing.T) {
 	t.Parallel()
 	clock := &stoppedClock{boot: time.Hour}
-	b := &Bridge{o: Options{Clock: clock}, limits: defaultLimits()}
+	b := &Bridge{o: Options{Clock: clock}, bounds: defaultLimits()}
 	b.ready("")
 	b.led.Store(int64(time.Hour))
 	for _, tt := range []struct {

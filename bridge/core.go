@@ -11,7 +11,7 @@ import (
 
 // The bounds and times of the protocol. They are variables of the core and not
 // constants, because the simulation runs the same code in a smaller world.
-type limits struct {
+type bounds struct {
 	Window      int // W: unsettled events of the feed; the feed holds it, the core only judges by it
 	Deliveries  int // D: unsettled deliveries in memory
 	Lane        int // references in one held lane
@@ -50,8 +50,8 @@ type limits struct {
 	Failures   int           // in a row, open the breaker
 }
 
-func defaultLimits() limits {
-	return limits{
+func defaultLimits() bounds {
+	return bounds{
 		Window: 4096, Deliveries: 8192, Lane: 256, Lanes: 1024, LanesMost: 16384, HeldMost: 65536, Outstanding: 256,
 		ReadBytes: 1 << 20, ReadTotal: 48 << 20, Parked: 64, Applying: 512, MaxRunning: 8192,
 		Lease: 10 * time.Second, Margin: time.Second, Renew: time.Second, Stale: 2 * time.Second,
@@ -124,7 +124,7 @@ type loaded struct {
 // All of it belongs to one goroutine. Its inputs are the methods take, record,
 // recordsCaughtUp, ended, redrive, stop and the answers of outside.
 type core struct {
-	limits
+	bounds
 	out outside
 	rng *rand.Rand
 
@@ -244,9 +244,9 @@ func (w *windowEvent) unexpanded(id string) bool {
 	return !w.expanded && !w.settled && w.next < len(w.matches) && id >= w.matches[w.next].ID
 }
 
-func newCore(out outside, l limits, rng *rand.Rand, epoch uint64, holder string, won time.Duration, rev uint64, old LeaseEntry) *core {
+func newCore(out outside, l bounds, rng *rand.Rand, epoch uint64, holder string, won time.Duration, rev uint64, old LeaseEntry) *core {
 	c := &core{
-		limits: l, out: out, rng: rng, epoch: epoch, holder: holder, leaseRev: rev, lastFlush: won,
+		bounds: l, out: out, rng: rng, epoch: epoch, holder: holder, leaseRev: rev, lastFlush: won,
 		directory: NewDirectory(), subs: map[string]*sub{}, keys: map[string]*keyWriter{},
 		unstored: map[*lane]struct{}{}, told: map[string]time.Duration{},
 		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, behind: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},

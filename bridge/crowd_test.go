@@ -30,7 +30,7 @@ func TestCrowdedOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := &core{limits: defaultLimits()}
+			c := &core{bounds: defaultLimits()}
 			c.figures.Held = tt.all
 			s := &sub{core: c, mode: tt.mode, held: tt.held, reader: &reader{outstanding: c.Outstanding}}
 			for range tt.well {

@@ -20,7 +20,7 @@ import (
 const ms = time.Millisecond
 
 // Times are scaled: lease 10 s -> 3 s, timeout 30 s -> 1.5 s.
-func simLimits() limits {
+func simLimits() bounds {
 	l := defaultLimits()
 	l.Lane, l.Outstanding, l.Lanes, l.Parked, l.Applying = 5, 4, 8, 2, 2
 	l.Lease, l.Margin, l.Keep = 3000*ms, 200*ms, 6000*ms

@@ -60,7 +60,7 @@ func (b *Bridge) newTerm(w won) (*term, error) {
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.now = b.o.Clock.Boot()
 	t.condition.Store(&Condition{Role: RoleTakingOver, Epoch: e.Epoch, Reasons: []string{"taking over"}})
-	t.core = newCore(t, b.limits, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), e.Epoch, b.o.Holder, w.at, w.revision, e)
+	t.core = newCore(t, b.bounds, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), e.Epoch, b.o.Holder, w.at, w.revision, e)
 	t.core.fresh = w.fresh
 	return t, nil
 }
@@ -549,7 +549,7 @@ func (t *term) holdBack(from uint64) {
 // window follows the feed's: a server may allow fewer unsettled events than were asked for.
 func (t *term) window() {
 	if f, ok := t.feed.(interface{ Window() int }); ok {
-		t.core.Window = min(t.b.limits.Window, max(1, f.Window()))
+		t.core.Window = min(t.b.bounds.Window, max(1, f.Window()))
 	}
 }
 

@@ -79,7 +79,7 @@ func (b *Bridge) standBy(ctx context.Context, succeed bool) (won, error) {
 }
 
 // patience is how long a stand-by waits for a lease that nobody renews.
-func (b *Bridge) patience() time.Duration { return b.limits.Lease + 2*time.Second }
+func (b *Bridge) patience() time.Duration { return b.bounds.Lease + 2*time.Second }
 
 // turn tries to win the lease if it may be taken; otherwise, and if that fails,
 // it says how long to wait.
@@ -101,9 +101,9 @@ func (v *vigil) turn(ctx context.Context) (w won, wait time.Duration, err error)
 		}
 		if err != nil {
 			if err := v.look(ctx); err != nil {
-				wait = v.b.limits.Renew
+				wait = v.b.bounds.Renew
 			} else if wait = v.s.wait(v.b.o.Clock.Boot()); wait == 0 {
-				wait = v.b.limits.Busy
+				wait = v.b.bounds.Busy
 			}
 		}
 	}
@@ -138,7 +138,7 @@ func (v *vigil) claim(ctx context.Context) (won, error) {
 	if e.FormerIDs == nil && traces.PresentIDs {
 		e.FormerIDs = new(uint64) // somebody wrote the entry by hand: no former build did
 	}
-	w, err := v.b.win(ctx, e.succession(v.b.o.Holder, v.b.limits.Lease), v.s.revision)
+	w, err := v.b.win(ctx, e.succession(v.b.o.Holder, v.b.bounds.Lease), v.s.revision)
 	w.fresh = v.s.fresh && v.s.entry.absent()
 	return w, err
 }
@@ -177,17 +177,17 @@ func (b *Bridge) win(ctx context.Context, e LeaseEntry, expect uint64) (won, err
 			b.ready("the lease cannot be written: " + err.Error())
 		}
 		switch {
-		case err == nil && b.o.Clock.Boot()-sent < b.limits.Lease-b.limits.Margin:
+		case err == nil && b.o.Clock.Boot()-sent < b.bounds.Lease-b.bounds.Margin:
 			return won{entry: e, revision: revision, at: sent}, nil
 		case err == nil:
 			return won{}, errLeaseOver
-		case errors.Is(err, ErrDeposed), errors.Is(err, ErrRefused), ctx.Err() != nil, b.o.Clock.Boot()-sent > b.limits.Lease:
+		case errors.Is(err, ErrDeposed), errors.Is(err, ErrRefused), ctx.Err() != nil, b.o.Clock.Boot()-sent > b.bounds.Lease:
 			return won{}, err
 		}
 		select {
 		case <-ctx.Done():
 			return won{}, ctx.Err()
-		case <-time.After(b.limits.Busy):
+		case <-time.After(b.bounds.Busy):
 		}
 	}
 }
@@ -196,7 +196,7 @@ func (b *Bridge) win(ctx context.Context, e LeaseEntry, expect uint64) (won, err
 // that lasts longer than any take-over should.
 func (b *Bridge) leaderless() (text string, tooLong bool) {
 	silent := b.o.Clock.Boot() - time.Duration(b.led.Load())
-	if silent < 3*b.limits.Renew {
+	if silent < 3*b.bounds.Renew {
 		return "", false
 	}
 	return "nobody leads since " + b.o.Clock.Now().Add(-silent).UTC().Format(time.RFC3339), silent > 2*b.patience()

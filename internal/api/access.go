@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
 
@@ -32,12 +33,6 @@ type caller struct {
 	scope store.Scope
 	outgo *rate.Limiter // of the requests that he has us make
 }
-
-// Bounds of wrong tokens: so many at once, then one a second, for each address.
-const (
-	failuresAtOnce = 10
-	maxAddresses   = 4096 // that are remembered
-)
 
 type access struct {
 	tokens []knownToken
@@ -174,7 +169,7 @@ func (a *access) count(from netip.Prefix) {
 	l := a.failures[from]
 	if l == nil {
 		a.forget(now)
-		l = rate.NewLimiter(1, failuresAtOnce)
+		l = rate.NewLimiter(limits.APIFailuresPerSecond, limits.APIFailures)
 		a.failures[from] = l
 	}
 	l.AllowN(now, 1)
@@ -183,7 +178,7 @@ func (a *access) count(from netip.Prefix) {
 // forget makes room: addresses that have been good again for long first, else
 // the ones with the fewest failures.
 func (a *access) forget(now time.Time) {
-	for best := float64(failuresAtOnce); len(a.failures) >= maxAddresses; best-- {
+	for best := float64(limits.APIFailures); len(a.failures) >= limits.APIFailureAddresses; best-- {
 		for from, l := range a.failures {
 			if l.TokensAt(now) >= best {
 				delete(a.failures, from)

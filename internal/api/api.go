@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
 
@@ -48,13 +49,6 @@ type Options struct {
 	Log            *slog.Logger
 	Now            func() time.Time // default time.Now
 }
-
-// Bounds of what a request may cost.
-const (
-	maxBody     = 256 << 10
-	maxRequests = 64 // at once
-	deadline    = 18 * time.Second
-)
 
 // API answers HTTP requests. Safe for concurrent use.
 type API struct {
@@ -86,7 +80,7 @@ func New(o Options) (*API, error) {
 	}
 	a := &API{
 		o: o, access: newAccess(o), mux: http.NewServeMux(),
-		slots: make(chan struct{}, maxRequests), probing: make(chan struct{}, maxProbes),
+		slots: make(chan struct{}, limits.APIRequests), probing: make(chan struct{}, maxProbes),
 	}
 	h := humago.New(a.mux, huma.Config{
 		OpenAPI: &huma.OpenAPI{
@@ -155,10 +149,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(rec, r, http.StatusServiceUnavailable, "too many requests at once; try again")
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), deadline)
+	ctx, cancel := context.WithTimeout(r.Context(), limits.APIRequestTime)
 	defer cancel()
 	r = r.WithContext(context.WithValue(ctx, requestKey{}, id))
-	r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
+	r.Body = http.MaxBytesReader(rec, r.Body, limits.APIBodyBytes)
 	a.route(rec, r, caller)
 }
 

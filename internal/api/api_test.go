@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 	"orderbridge/internal/testbus"
 )
@@ -253,13 +254,13 @@ func TestFailedLoginsAreBounded(t *testing.T) {
 	now := time.Now()
 	a := &access{now: func() time.Time { return now }, failures: nil}
 	a.failures = maps.Clone(newAccess(Options{Metrics: prometheus.NewRegistry(), Now: a.now}).failures)
-	for i := range 3 * maxAddresses {
+	for i := range 3 * limits.APIFailureAddresses {
 		a.count(address(fmt.Sprintf("10.%d.%d.%d:99", i>>16, i>>8&255, i&255)))
 	}
-	if n := len(a.failures); n > maxAddresses {
+	if n := len(a.failures); n > limits.APIFailureAddresses {
 		t.Errorf("%d addresses are remembered", n)
 	}
-	for i := range failuresAtOnce {
+	for i := range limits.APIFailures {
 		a.count(address(fmt.Sprintf("[2001:db8::%x]:1", i)))
 	}
 	if !a.slowed(address("[2001:db8::ffff]:2")) || a.slowed(address("[2001:db8:0:1::1]:2")) {
@@ -300,7 +301,7 @@ func TestProbesAreSlow(t *testing.T) {
 
 func TestPanicsAndTooMuchAtOnce(t *testing.T) {
 	t.Parallel()
-	gate, entered := make(chan struct{}), make(chan struct{}, maxRequests)
+	gate, entered := make(chan struct{}), make(chan struct{}, limits.APIRequests)
 	var log strings.Builder
 	a, catalog := start(t, func(o *Options) {
 		o.Log = slog.New(slog.NewTextHandler(&log, nil))
@@ -314,14 +315,14 @@ func TestPanicsAndTooMuchAtOnce(t *testing.T) {
 		t.Errorf("got %d %s; the log says %s", w.Code, w.Body, log.String())
 	}
 
-	for range maxRequests {
+	for range limits.APIRequests {
 		go func() {
 			r := httptest.NewRequestWithContext(context.Background(), "POST", "http://127.0.0.1"+webhooksPath, waiting{entered, gate})
 			r.Header.Set("Authorization", "Bearer "+token)
 			a.ServeHTTP(httptest.NewRecorder(), r)
 		}()
 	}
-	for range maxRequests {
+	for range limits.APIRequests {
 		<-entered
 	}
 	if w := ask(t, a, nil, "GET", webhooksPath, ""); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {

@@ -19,6 +19,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
 
@@ -87,7 +88,7 @@ func register[I, O any](a *API, h huma.API, id, method, path, summary, descripti
 	op := huma.Operation{
 		OperationID: id, Method: method, Path: path, Summary: summary, Description: description,
 		Tags: []string{tagOf(path)}, Security: []map[string][]string{{"bearer": {}}},
-		MaxBodyBytes: maxBody, SkipValidateBody: true,
+		MaxBodyBytes: limits.APIBodyBytes, SkipValidateBody: true,
 	}
 	huma.Register(h, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)

@@ -8,10 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"orderbridge/internal/limits"
 )
 
 // Readiness is the body of /readyz.
@@ -43,16 +44,6 @@ type Server struct {
 	http     http.Server
 }
 
-// Bounds of a request and of the stop.
-const (
-	readTimeout  = 5 * time.Second
-	writeTimeout = 20 * time.Second
-	idleTimeout  = time.Minute
-	closeTimeout = 3 * time.Second
-	maxHeader    = 16 << 10
-	maxScrapes   = 4
-)
-
 // Listen takes the address; requests are answered once Run is called.
 func Listen(o Options) (*Server, error) {
 	if o.Readiness == nil || o.Metrics == nil || o.Log == nil {
@@ -67,11 +58,11 @@ func Listen(o Options) (*Server, error) {
 		listener: listener,
 		http: http.Server{
 			Handler:           handler(o),
-			ReadHeaderTimeout: readTimeout,
-			ReadTimeout:       readTimeout,
-			WriteTimeout:      writeTimeout,
-			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    maxHeader,
+			ReadHeaderTimeout: limits.HTTPReadTime,
+			ReadTimeout:       limits.HTTPReadTime,
+			WriteTimeout:      limits.HTTPWriteTime,
+			IdleTimeout:       limits.HTTPIdleTime,
+			MaxHeaderBytes:    limits.HTTPHeaderBytes,
 			ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		},
 	}, nil
@@ -85,7 +76,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Run(ctx context.Context) error {
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
-		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.HTTPCloseTime)
 		defer cancel()
 		err := s.http.Shutdown(bound)
 		if err != nil {
@@ -114,8 +105,8 @@ func handler(o Options) http.Handler {
 		answer(w, status, r)
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{
-		MaxRequestsInFlight: maxScrapes,
-		Timeout:             writeTimeout / 2,
+		MaxRequestsInFlight: limits.HTTPScrapes,
+		Timeout:             limits.HTTPWriteTime / 2,
 		ErrorLog:            slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
 	}))
 	if o.Else != nil {

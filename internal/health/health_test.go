@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
+
+	"orderbridge/internal/limits"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -135,7 +137,7 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 	if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow:"); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(readTimeout + 5*time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(limits.HTTPReadTime + 5*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	// The server ends the connection, with or without an answer, before our own deadline.

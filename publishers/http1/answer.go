@@ -5,19 +5,8 @@ import (
 	"errors"
 	"io"
 	"strconv"
-)
 
-// Limits of an answer. No memory is taken by the numbers that a peer names.
-const (
-	maxStatusLine = 8 << 10
-	maxHead       = 64 << 10 // of all heads of an answer together
-	maxFields     = 256
-	maxInterim    = 32
-	maxChunkLine  = 4 << 10
-	maxSurplus    = 16 << 10 // what chunks cost beside their data
-	maxTrailer    = 4 << 10
-	maxBody       = 64 << 10
-	maxText       = 4 << 10 // of the body of an answer that is no success
+	"orderbridge/internal/limits"
 )
 
 // phase is what a parser expects next.
@@ -211,7 +200,7 @@ const protocolName = "HTTP/"
 // mistaken: the reason may be missing or hold anything, an empty line may stand
 // before it, more than one blank after the version.
 func (p *parser) statusLine(b []byte) int {
-	line, n, whole, long := p.nextLine(b, min(maxStatusLine, maxHead-p.headBytes))
+	line, n, whole, long := p.nextLine(b, min(limits.AnswerStatusLineBytes, limits.AnswerHeadBytes-p.headBytes))
 	if long {
 		p.refuse("status line or heads before it too long")
 		return n
@@ -280,10 +269,10 @@ func (p *parser) readStatus(line []byte) {
 
 // body takes data of the body.
 func (p *parser) body(b []byte) {
-	if !p.success() && len(p.text) < maxText {
-		p.text = append(p.text, b[:min(len(b), maxText-len(p.text))]...)
+	if !p.success() && len(p.text) < limits.AnswerTextBytes {
+		p.text = append(p.text, b[:min(len(b), limits.AnswerTextBytes-len(p.text))]...)
 	}
-	if p.bodyBytes += len(b); p.bodyBytes > maxBody || len(p.text) == maxText && p.doubt != "" {
+	if p.bodyBytes += len(b); p.bodyBytes > limits.AnswerBodyBytes || len(p.text) == limits.AnswerTextBytes && p.doubt != "" {
 		p.cutShort("a body of more than 64 KiB")
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"orderbridge/internal/limits"
 )
 
 // outcome is what a parser makes of an answer.
@@ -80,8 +82,8 @@ func TestAnswersThatAreKept(t *testing.T) {
 		{"Retry-After", "HTTP/1.1 503 X\r\nretry-AFTER:  7 \r\nContent-Length: 0\r\n\r\n", "", "7"},
 		{"Retry-After beside doubts", "HTTP/1.1 503 X\nRetry-After: 7\nX y\n\nwhy", "why", "7"},
 		{"Retry-After of an interim answer", "HTTP/1.1 103 X\r\nRetry-After: 9\r\n\r\nHTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n", "", ""},
-		{"long text", "HTTP/1.1 500 X\r\nContent-Length: 9000\r\n\r\n" + strings.Repeat("x", 9000), strings.Repeat("x", maxText), ""},
-		{"endless text", "HTTP/1.1 500 X\r\nContent-Length: 99999999\r\n\r\n" + strings.Repeat("x", 9000), strings.Repeat("x", maxText), ""},
+		{"long text", "HTTP/1.1 500 X\r\nContent-Length: 9000\r\n\r\n" + strings.Repeat("x", 9000), strings.Repeat("x", limits.AnswerTextBytes), ""},
+		{"endless text", "HTTP/1.1 500 X\r\nContent-Length: 99999999\r\n\r\n" + strings.Repeat("x", 9000), strings.Repeat("x", limits.AnswerTextBytes), ""},
 		{"none of a success", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "", ""},
 	} {
 		o, err := parse([]byte(tc.answer), false, 10)
@@ -117,7 +119,7 @@ func FuzzAnswer(f *testing.F) {
 		if (err == nil) != (whole.status != 0) || whole.status != 0 && (whole.status < 100 || whole.status > 999) {
 			t.Errorf("status %d, %v", whole.status, err)
 		}
-		if len(whole.text) > maxText {
+		if len(whole.text) > limits.AnswerTextBytes {
 			t.Errorf("%d bytes of text", len(whole.text))
 		}
 		if !whole.reusable {

@@ -1,11 +1,13 @@
 package http1
 
+import "orderbridge/internal/limits"
+
 // A body in chunks. Here nothing is lenient: what is not exactly as the
 // standard says makes the end of the body a matter of opinion.
 
 // chunkLine: 1 to 15 hex digits, blanks, extensions, CRLF.
 func (p *parser) chunkLine(b []byte) int {
-	line, n, whole, long := p.nextLine(b, maxChunkLine)
+	line, n, whole, long := p.nextLine(b, limits.AnswerChunkLineBytes)
 	if long {
 		p.rest("a chunk's line of more than 4 KiB")
 		return n
@@ -13,7 +15,7 @@ func (p *parser) chunkLine(b []byte) int {
 	if !whole {
 		return n
 	}
-	if p.surplus += len(line) + 1; p.surplus > maxSurplus {
+	if p.surplus += len(line) + 1; p.surplus > limits.AnswerSurplusBytes {
 		p.cutShort("chunks that cost more than 16 KiB")
 		return n
 	}
@@ -23,7 +25,7 @@ func (p *parser) chunkLine(b []byte) int {
 		p.rest("a chunk's size that is none")
 	case size == 0:
 		p.phase, p.surplus = inTrailer, 0
-	case size > maxBody && p.success():
+	case size > limits.AnswerBodyBytes && p.success():
 		p.cutShort("a body of more than 64 KiB")
 	default:
 		p.phase, p.left = inChunk, size
@@ -74,7 +76,7 @@ func (p *parser) chunkEnd(b []byte) int {
 
 // trailerLine skips a field after the last chunk: none of them counts.
 func (p *parser) trailerLine(b []byte) int {
-	line, n, whole, long := p.nextLine(b, maxTrailer-p.surplus)
+	line, n, whole, long := p.nextLine(b, limits.AnswerTrailerBytes-p.surplus)
 	if long {
 		p.cutShort("a trailer of more than 4 KiB")
 		return n

@@ -1,12 +1,16 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+
+	"orderbridge/internal/limits"
+)
 
 // The fields of a head, and what they say of the body.
 
 // headLine reads a field, or the empty line after them.
 func (p *parser) headLine(b []byte) int {
-	line, n, whole, long := p.nextLine(b, maxHead-p.headBytes)
+	line, n, whole, long := p.nextLine(b, limits.AnswerHeadBytes-p.headBytes)
 	if long {
 		if p.decided() {
 			p.cutShort("a head of more than 64 KiB")
@@ -23,7 +27,7 @@ func (p *parser) headLine(b []byte) int {
 		p.endHead()
 		return n
 	}
-	if p.fields++; p.fields > maxFields {
+	if p.fields++; p.fields > limits.AnswerFields {
 		p.doubts("more than 256 fields")
 	}
 	name, value, ok := splitField(line)
@@ -86,7 +90,7 @@ func (p *parser) endHead() {
 		if p.lengths > 0 || p.codings > 0 || p.close {
 			p.doubts("an interim answer with a field that frames")
 		}
-		if p.interim++; p.interim > maxInterim {
+		if p.interim++; p.interim > limits.AnswerInterim {
 			p.refuse("more than 32 interim answers")
 			return
 		}
@@ -116,10 +120,10 @@ func (p *parser) endHead() {
 		p.rest("an answer without a length")
 	case p.length == 0:
 		p.phase = ended
-	case p.length > maxBody && p.success():
+	case p.length > limits.AnswerBodyBytes && p.success():
 		p.cutShort("a body of more than 64 KiB")
 	default:
-		if p.phase, p.left = inBody, p.length; p.length > maxBody {
+		if p.phase, p.left = inBody, p.length; p.length > limits.AnswerBodyBytes {
 			p.doubts("a body of more than 64 KiB")
 		}
 	}

@@ -1,0 +1,192 @@
+package limits_test
+
+import (
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"orderbridge/internal/limits"
+)
+
+var update = flag.Bool("update", false, "write the table of limits in docs/security.md again")
+
+const document = "../../docs/security.md"
+
+// A constant has one row, whose value is printed from it, and the other way round.
+func TestEachConstantHasARow(t *testing.T) {
+	t.Parallel()
+	f, err := parser.ParseFile(token.NewFileSet(), "limits.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var constants, rows []string
+	for _, d := range f.Decls {
+		if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.CONST {
+			for _, s := range g.Specs {
+				for _, n := range s.(*ast.ValueSpec).Names {
+					constants = append(constants, n.Name)
+				}
+			}
+		}
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		if name, ok := call.Fun.(*ast.Ident); !ok || name.Name != "row" || len(call.Args) < 2 {
+			return true
+		}
+		name := strings.Trim(call.Args[0].(*ast.BasicLit).Value, `"`)
+		rows = append(rows, name)
+		printed := false
+		ast.Inspect(call.Args[1], func(n ast.Node) bool {
+			if id, ok := n.(*ast.Ident); ok && id.Name == name {
+				printed = true
+			}
+			return true
+		})
+		if !printed {
+			t.Errorf("the row of %s does not print its value", name)
+		}
+		return true
+	})
+	if !slices.Equal(constants, rows) {
+		for _, c := range constants {
+			if !slices.Contains(rows, c) {
+				t.Errorf("%s has no row", c)
+			}
+		}
+		for _, r := range rows {
+			if !slices.Contains(constants, r) {
+				t.Errorf("the row %s has no constant", r)
+			}
+		}
+		if !t.Failed() {
+			t.Error("the rows have another order than the constants, or one stands twice")
+		}
+	}
+	if n := len(limits.All()); n != len(rows) {
+		t.Errorf("All has %d rows, but limits.go %d: is a part missing in parts?", n, len(rows))
+	}
+	for _, l := range limits.All() {
+		if l.For == "" || l.What == "" || l.Beyond == "" {
+			t.Errorf("the row of %s is not complete: %+v", l.Name, l)
+		}
+	}
+}
+
+// The program uses each of them.
+func TestEachLimitIsUsed(t *testing.T) {
+	t.Parallel()
+	text := sources(t, func(path string) bool { return !strings.HasSuffix(path, "_test.go") })
+	for _, l := range limits.All() {
+		if !regexp.MustCompile(`\blimits\.` + l.Name + `\b`).MatchString(text) {
+			t.Errorf("%s is used nowhere", l.Name)
+		}
+	}
+}
+
+func TestDocumentedTable(t *testing.T) {
+	t.Parallel()
+	const begin, end = "<!-- limits: written by go test ./internal/limits -update -->\n", "<!-- end of limits -->\n"
+	raw, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(raw), begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no markers around the table of limits", document)
+	}
+	want := before + begin + table() + end + after
+	if want == string(raw) {
+		return
+	}
+	if !*update && strings.Contains(string(raw), begin+end) {
+		t.Skip("the table is written when all of today's bounds have come in")
+	}
+	if !*update {
+		t.Fatalf("%s does not tell the limits as they are: go test ./internal/limits -update", document)
+	}
+	if err := os.WriteFile(document, []byte(want), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func table() string {
+	var b strings.Builder
+	part := ""
+	for _, l := range limits.All() {
+		if l.Part != part {
+			part = l.Part
+			fmt.Fprintf(&b, "\n### %s\n\n| what | bound | for | beyond it | setting | test |\n|---|---|---|---|---|---|\n", part)
+		}
+		setting, test := l.Setting, l.Test
+		if setting != "" {
+			setting = "`" + setting + "`"
+		}
+		if test != "" {
+			test = "`" + test + "`"
+		}
+		fmt.Fprintf(&b, "| %s (`%s`) | %s | %s | %s | %s | %s |\n", l.What, l.Name, l.Value, l.For, l.Beyond, setting, test)
+	}
+	return b.String() + "\n"
+}
+
+// Every test that docs/security.md names, in either table, exists.
+func TestNamedTestsExist(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllStringSubmatch(sources(t, func(path string) bool { return strings.HasSuffix(path, "_test.go") }), -1) {
+		known[m[1]] = true
+	}
+	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w*)`").FindAllStringSubmatch(string(raw), -1)
+	for _, m := range named {
+		if !known[m[1]] {
+			t.Errorf("%s names %s, which does not exist", document, m[1])
+		}
+	}
+	for _, l := range limits.All() {
+		if l.Test != "" && !known[l.Test] {
+			t.Errorf("the row of %s names %s, which does not exist", l.Name, l.Test)
+		}
+	}
+}
+
+// sources are the wanted Go files of the module as one text.
+func sources(t *testing.T, wanted func(path string) bool) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == ".git" || d.Name() == "bin" || d.Name() == "dist" || d.Name() == "node_modules"):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(path, ".go") || !wanted(path):
+			return nil
+		}
+		raw, err := os.ReadFile(path)
+		b.Write(raw)
+		b.WriteByte('\n')
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
