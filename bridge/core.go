@@ -73,7 +73,7 @@ type outside interface {
 
 	survey(e *LeaseEntry, done func(Survey, error))             // R15, at a take-over
 	openFeed(epoch uint64, at Ref, done func(Ref, error))       // R1; answers the message at the position, if it is there
-	look(top, floor Ref, done func(Look, error))                // R15
+	look(witnesses []Ref, floor Ref, done func(Look, error))    // R15
 	judge(entries [][]Ref, done func(highest []int, err error)) // R15: of each entry, the last message that is there; -1: none
 	startFeed()                                                 // R9: the last step; events may come from now on
 	settle(w *windowEvent)                                      // nothing of it is owed in memory any more
@@ -153,6 +153,7 @@ type core struct {
 
 	stream      StreamState // as the term knows it
 	top         Ref         // the highest message known (R15)
+	below       [3]Ref      // the highest below it
 	floorRef    Ref         // the message at prefix
 	checkpoints []Checkpoint
 	changes     []StreamChange // not yet acknowledged by an operator
@@ -351,8 +352,9 @@ func (c *core) open() {
 
 func (c *core) begin(p placement, st StreamState) {
 	c.stream, c.placed, c.top, c.floorRef = st, p, p.top, p.at
+	clear(c.below[:])
 	c.know(p.at)
-	c.out.look(c.top, c.floorRef, func(l Look, err error) {
+	c.out.look(c.witnesses(), c.floorRef, func(l Look, err error) {
 		switch {
 		case c.dead:
 			return
@@ -360,7 +362,7 @@ func (c *core) begin(p placement, st StreamState) {
 			c.retry("look at the stream", err, func() { c.begin(p, st) })
 			return
 		}
-		if why := c.differs(l, c.top, c.floorRef); why != "" {
+		if why := c.differs(l, c.floorRef); why != "" {
 			c.complain("the stream changes while it is taken over", "begin", "reason", why)
 			c.after(c.Busy, c.open)
 			return
@@ -656,7 +658,7 @@ func (c *core) leaseEntry() LeaseEntry {
 		}
 	}
 	e.Settled = settled.list()
-	e.Known = refs(append(settled.ends(), c.floorRef)...)
+	e.Known = refs(append(append(settled.ends(), c.floorRef), c.below[:]...)...)
 	if c.cursor.Seq > c.prefix {
 		cur := c.cursor
 		e.Cursor = &cur

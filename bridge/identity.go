@@ -105,7 +105,8 @@ var errUnsettled = errors.New("the stream's leader was elected a few seconds ago
 // Look is an answer about the stream that came after what it is to confirm.
 type Look struct {
 	Stream     StreamState
-	Top, Floor Standing
+	Known      Ref      // the highest message known that is not merely gone, else top
+	Top, Floor Standing // of Known, of the floor's message
 }
 
 // judge tells how a message stands; stamp asks the stream's leader for the time
@@ -167,8 +168,28 @@ var errStreamChanged = errors.New("the source stream has changed")
 // know takes note of a message that was taken in, read or looked up.
 func (c *core) know(r Ref) {
 	if r.known() && r.Seq > c.top.Seq {
-		c.top = r
+		copy(c.below[1:], c.below[:])
+		c.below[0], c.top = c.top, r
 	}
+}
+
+// witnesses are the highest messages that are known, top first. Where top was
+// removed, one below it tells whether the stream is still the same.
+func (c *core) witnesses() []Ref {
+	return append([]Ref{c.top}, c.below[:]...)
+}
+
+// testify tells how the first of them stands that is not merely gone.
+func testify(witnesses []Ref, judge func(Ref) (Standing, error)) (Ref, Standing, error) {
+	for _, r := range witnesses {
+		if !r.known() {
+			continue
+		}
+		if st, err := judge(r); err != nil || st != Absent {
+			return r, st, err
+		}
+	}
+	return witnesses[0], Absent, nil
 }
 
 // lookBack runs then once the stream was the same in an answer that came after
@@ -197,8 +218,8 @@ func (c *core) look() {
 	c.lookedAt = c.out.boot()
 	batch := c.lookQ
 	c.lookQ = nil
-	top, floor := c.top, c.floorRef
-	c.out.look(top, floor, func(l Look, err error) {
+	floor := c.floorRef
+	c.out.look(c.witnesses(), floor, func(l Look, err error) {
 		c.looking = false
 		switch {
 		case c.dead:
@@ -209,7 +230,7 @@ func (c *core) look() {
 			c.after(c.Busy, c.lookNow)
 			return
 		}
-		if why := c.differs(l, top, floor); why != "" {
+		if why := c.differs(l, floor); why != "" {
 			c.leave(why)
 			return
 		}
@@ -233,14 +254,14 @@ func (c *core) checkStream() {
 }
 
 // differs says why the stream is not the one that the term knows; "" if it is.
-func (c *core) differs(l Look, top, floor Ref) string {
+func (c *core) differs(l Look, floor Ref) string {
 	switch {
 	case !l.Stream.Created.Equal(c.stream.Created):
 		return fmt.Sprintf("it was made anew or restored at %s", l.Stream.Created.UTC().Format(time.RFC3339))
-	case l.Top == Other && top.Seq > l.Stream.Last:
-		return fmt.Sprintf("it ends at sequence %d, message %d was known", l.Stream.Last, top.Seq)
+	case l.Top == Other && l.Known.Seq > l.Stream.Last:
+		return fmt.Sprintf("it ends at sequence %d, message %d was known", l.Stream.Last, l.Known.Seq)
 	case l.Top == Other:
-		return fmt.Sprintf("sequence %d is another message now", top.Seq)
+		return fmt.Sprintf("sequence %d is another message now", l.Known.Seq)
 	case l.Floor == Other:
 		return fmt.Sprintf("sequence %d is another message now", floor.Seq)
 	case l.Stream.Last < c.stream.Last && l.Stream.Settled:

@@ -41,12 +41,12 @@ func (w *simWorld) judged(r Ref) (Standing, error) {
 	})
 }
 
-func (t *simTerm) look(top, floor Ref, done func(Look, error)) {
+func (t *simTerm) look(witnesses []Ref, floor Ref, done func(Look, error)) {
 	var l Look
-	t.request(fmt.Sprintf("look %v", top), func() (err error) {
+	t.request(fmt.Sprintf("look %v", witnesses[0]), func() (err error) {
 		l.Stream = t.w.stream()
 		if l.Floor, err = t.w.judged(floor); err == nil {
-			l.Top, err = t.w.judged(top)
+			l.Known, l.Top, err = testify(witnesses, t.w.judged)
 		}
 		return err
 	}, func(err error) { done(l, err) })

@@ -149,7 +149,7 @@ type LeaseEntry struct {
 	// R15: which stream the numbers above speak of.
 	Stream      *StreamName    `json:"stream,omitempty"`
 	Top         Ref            `json:"top,omitzero"`          // the highest message known
-	Known       []Ref          `json:"known,omitempty"`       // the messages at the floor and at the ends of Settled
+	Known       []Ref          `json:"known,omitempty"`       // the messages at the floor, at the ends of Settled and some below Top
 	Checkpoints []Checkpoint   `json:"checkpoints,omitempty"` // former floors, oldest first
 	Changes     []StreamChange `json:"changes,omitempty"`     // that no operator has acknowledged yet
 	Adopt       *Adoption      `json:"adopt,omitempty"`       // what an operator has decided while nobody led

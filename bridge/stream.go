@@ -46,24 +46,24 @@ func (d *DeadLetter) stamp() int64 {
 	return d.MessageTime.UnixNano()
 }
 
-func (t *term) look(top, floor Ref, done func(Look, error)) {
+func (t *term) look(witnesses []Ref, floor Ref, done func(Look, error)) {
 	t.do(func(ctx context.Context) func() {
-		l, err := t.lookNow(ctx, top, floor)
+		l, err := t.lookNow(ctx, witnesses, floor)
 		return func() { done(l, err) }
 	})
 }
 
-func (t *term) lookNow(ctx context.Context, top, floor Ref) (l Look, err error) {
+func (t *term) lookNow(ctx context.Context, witnesses []Ref, floor Ref) (l Look, err error) {
 	if l.Stream, err = t.b.o.Source.State(ctx); err != nil {
 		return l, err
 	}
 	stamp := func(seq uint64) (int64, error) { return t.b.o.Source.Stamp(ctx, seq) }
-	if floor != top {
+	if floor != witnesses[0] {
 		if l.Floor, err = l.Stream.judge(floor, stamp); err != nil {
 			return l, err
 		}
 	}
-	l.Top, err = l.Stream.judge(top, stamp)
+	l.Known, l.Top, err = testify(witnesses, func(r Ref) (Standing, error) { return l.Stream.judge(r, stamp) })
 	return l, err
 }
 
@@ -79,7 +79,7 @@ func (t *term) surveyNow(ctx context.Context, e *LeaseEntry) (s Survey, err erro
 	if s.DurableFloor, s.Durable, err = t.feed.Floor(ctx, e.Epoch); err != nil {
 		return s, err
 	}
-	l, err := t.lookNow(ctx, e.Top, e.floorRef())
+	l, err := t.lookNow(ctx, []Ref{e.Top}, e.floorRef())
 	if err != nil {
 		return s, err
 	}
