@@ -29,9 +29,10 @@ type Token struct {
 
 // caller is who calls, once he is known.
 type caller struct {
-	name  string
-	scope store.Scope
-	outgo *rate.Limiter // of the requests that he has us make
+	name   string
+	scope  store.Scope
+	client string        // the address that calls
+	outgo  *rate.Limiter // of the requests that he has us make
 }
 
 type access struct {
@@ -74,7 +75,7 @@ func newAccess(o Options) *access {
 		}
 		a.tokens = append(a.tokens, knownToken{
 			sha256.Sum256([]byte(t.Secret.Reveal())),
-			caller{t.Name, scope, rate.NewLimiter(rate.Every(time.Second), outgoAtOnce)},
+			caller{name: t.Name, scope: scope, outgo: rate.NewLimiter(rate.Every(time.Second), outgoAtOnce)},
 		})
 	}
 	return a

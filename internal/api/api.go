@@ -44,10 +44,15 @@ type Options struct {
 	// TenantSubjects are the subject filters that a tenant's records are confined
 	// to, with {tenant} for its name. Default: orders.{tenant}.>
 	TenantSubjects []string
-	Version        string // of the program
-	Metrics        prometheus.Registerer
-	Log            *slog.Logger
-	Now            func() time.Time // default time.Now
+	// Seal seals the secrets of a complete record on its way into the bucket.
+	// May be nil.
+	Seal func(ctx context.Context, id string, record []byte) ([]byte, error)
+	// Wrote is told of each confirmed write of a record. May be nil.
+	Wrote   func(ctx context.Context, w Written)
+	Version string // of the program
+	Metrics prometheus.Registerer
+	Log     *slog.Logger
+	Now     func() time.Time // default time.Now
 }
 
 // API answers HTTP requests. Safe for concurrent use.

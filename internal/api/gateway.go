@@ -239,17 +239,17 @@ func (a *API) storeListener(ctx context.Context, id, target string, value []byte
 	for try := 1; ; try++ {
 		r, err := a.o.Catalog.Record(ctx, scope, id)
 		if errors.Is(err, bridge.ErrNotFound) {
-			_, err = a.o.Catalog.Put(ctx, scope, id, value, 0)
+			_, err = a.write(ctx, change{"registerListener", id, nil, value})
 		} else if err == nil {
 			s, problems := a.o.Parse(id, r.Value)
 			switch {
 			case s == nil || problems.Err() != nil || s.TargetURL != target:
-				_, err = a.o.Catalog.Put(ctx, scope, id, value, r.Revision)
+				_, err = a.write(ctx, change{"registerListener", id, &r, value})
 			case s.Inactive:
 				o, _ := readObject(r.Value) // it has just been parsed
 				o.set("status", `"active"`)
 				o.set("updatedAt", stamp(a.o.Now()))
-				_, err = a.o.Catalog.Put(ctx, scope, id, o.bytes(), r.Revision)
+				_, err = a.write(ctx, change{"registerListener", id, &r, o.bytes()})
 			default:
 				return nil
 			}

@@ -120,7 +120,7 @@ func (a *API) createWebhook(ctx context.Context, in *struct{ RawBody []byte }) (
 	if err != nil {
 		return nil, err
 	}
-	r, err := a.o.Catalog.Put(ctx, c.scope, id, value, 0)
+	r, err := a.write(ctx, change{"registerWebhook", id, nil, value})
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ const changeRetries = 4
 // change reads a record, makes a new value of it and stores that, unless
 // somebody else was faster: then 412 if the caller meant a certain revision,
 // else all over again.
-func (a *API) change(ctx context.Context, in WebhookChange, edit func(store.Record) ([]byte, error)) (store.Record, error) {
+func (a *API) change(ctx context.Context, operation string, in WebhookChange, edit func(store.Record) ([]byte, error)) (store.Record, error) {
 	scope := callerOf(ctx).scope
 	for try := 1; ; try++ {
 		r, err := a.o.Catalog.Record(ctx, scope, in.ID)
@@ -207,11 +207,7 @@ func (a *API) change(ctx context.Context, in WebhookChange, edit func(store.Reco
 		if err != nil {
 			return r, err
 		}
-		if value == nil {
-			err = a.o.Catalog.Remove(ctx, scope, in.ID, r.Revision)
-		} else {
-			r, err = a.o.Catalog.Put(ctx, scope, in.ID, value, r.Revision)
-		}
+		r, err = a.write(ctx, change{operation, in.ID, &r, value})
 		if !errors.Is(err, store.ErrChanged) || try == changeRetries {
 			return r, err
 		}
@@ -239,7 +235,7 @@ func (a *API) updateWebhook(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, say(http.StatusBadRequest, "the body cannot be used: "+err.Error())
 	}
-	r, err := a.change(ctx, in.WebhookChange, func(r store.Record) ([]byte, error) {
+	r, err := a.change(ctx, "updateWebhook", in.WebhookChange, func(r store.Record) ([]byte, error) {
 		return a.record(callerOf(ctx), draft{id: r.ID, given: given, now: &r})
 	})
 	if err != nil {
@@ -249,14 +245,18 @@ func (a *API) updateWebhook(ctx context.Context, in *struct {
 }
 
 func (a *API) deleteWebhook(ctx context.Context, in *WebhookChange) (*struct{}, error) {
-	_, err := a.change(ctx, *in, func(store.Record) ([]byte, error) { return nil, nil })
+	_, err := a.change(ctx, "deleteWebhook", *in, func(store.Record) ([]byte, error) { return nil, nil })
 	return nil, err
 }
 
 // setStatus changes one member, whatever else is in the record.
 func (a *API) setStatus(status string) func(context.Context, *WebhookChange) (*webhookAnswer, error) {
+	operation := "activateWebhook"
+	if status == "deactivated" {
+		operation = "deactivateWebhook"
+	}
 	return func(ctx context.Context, in *WebhookChange) (*webhookAnswer, error) {
-		r, err := a.change(ctx, *in, func(r store.Record) ([]byte, error) {
+		r, err := a.change(ctx, operation, *in, func(r store.Record) ([]byte, error) {
 			o, err := readObject(r.Value)
 			if err != nil {
 				return nil, say(http.StatusConflict, "the record cannot be read: "+err.Error()+"; update or delete it")
@@ -299,7 +299,7 @@ func (a *API) rotateSecret(ctx context.Context, in *struct {
 		}
 	}
 	out := &rotationAnswer{}
-	r, err := a.change(ctx, in.WebhookChange, func(r store.Record) ([]byte, error) {
+	r, err := a.change(ctx, "rotateSecret", in.WebhookChange, func(r store.Record) ([]byte, error) {
 		o, err := readObject(r.Value)
 		if err != nil {
 			return nil, say(http.StatusConflict, "the record cannot be read: "+err.Error()+"; update or delete it")
