@@ -379,6 +379,10 @@ func (c *core) begin(p placement, st StreamState) {
 				c.cursor = Cursor{}
 			}
 		}
+		if c.old.none && c.top.known() { // a crash before the feed opens must not forget where it was to begin
+			c.old.Floor, c.old.Top, c.old.Known, c.old.Stream = p.at.Seq, c.top, refs(p.at), &StreamName{st.Name, st.Created}
+			c.renew(nil)
+		}
 		c.taken, c.prefix = p.at.Seq, p.at.Seq
 		c.inherited.cut(c.taken + 1)
 		if c.cursor.Seq <= c.taken {

@@ -116,8 +116,11 @@ func place(e *LeaseEntry, s *Survey, fresh bool) placement {
 		}
 	}
 	if p.changed == "" {
-		if p.common = 0; e.Top.known() { // otherwise each entry speaks for itself
+		switch p.common = 0; { // otherwise each entry speaks for itself
+		case e.Top.known():
 			p.common, durable = e.Top.Seq, min(durable, e.Top.Seq)
+		case e.FormerIDs != nil: // nothing was known: a durable's number may be of another stream
+			durable = 0
 		}
 		if durable > p.at.Seq {
 			p.at = Ref{Seq: durable}
