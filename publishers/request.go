@@ -231,7 +231,7 @@ func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time)
 		set("Content-Type", contentType)
 	}
 	if e.payload == "event" && r.body != nil {
-		if encoding := d.Event.ContentEncoding(); encoding != "" && len(encoding) <= 64 && validFieldValue(encoding) {
+		if encoding := d.Event.ContentEncoding(); encoding != "" && len(encoding) <= 64 && isVisible(encoding) {
 			set("Content-Encoding", encoding)
 		}
 	}
@@ -262,7 +262,7 @@ func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time)
 	}
 	if parent := eventHeader(d.Event, "traceparent"); validTraceparent(parent) {
 		set("Traceparent", parent)
-		if state := eventHeader(d.Event, "tracestate"); state != "" && len(state) <= 512 && validFieldValue(state) {
+		if state := eventHeader(d.Event, "tracestate"); state != "" && len(state) <= 512 && isVisible(state) {
 			set("Tracestate", state)
 		}
 	}
@@ -346,6 +346,17 @@ func validHeader(name, value string) bool {
 		}
 	}
 	return validFieldValue(value)
+}
+
+// isVisible reports whether s is ASCII without control characters: what is
+// passed on from a publisher must not depend on how a receiver reads the rest.
+func isVisible(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 func validFieldValue(s string) bool {

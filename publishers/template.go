@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"orderbridge/bridge"
@@ -16,6 +17,7 @@ type template struct {
 	host   string // as it stands in the URL, with the port if one is given
 	pieces []piece
 	fixed  *url.URL // the whole URL if it has no placeholder
+	beside bool     // text beside a placeholder of the path may make a step of it
 }
 
 // piece is some text, then a placeholder if one follows.
@@ -105,7 +107,27 @@ func parseTemplate(target, key string) (*template, error) {
 	if len(pieces) == 1 {
 		t.fixed = t.url(pieces[0].text)
 	}
+	if len(pieces) > 1 {
+		path := t.path(func(placeholder) string { return "x" })
+		t.beside = (len(pieces) > 2 || !isPlain(path)) && !hasDotSegment(path)
+	}
 	return t, nil
+}
+
+// path is the path with the ids in it.
+func (t *template) path(id func(placeholder) string) string {
+	var b strings.Builder
+	for _, p := range t.pieces {
+		text, _, ends := strings.Cut(p.text, "?")
+		b.WriteString(text)
+		if ends {
+			break
+		}
+		if p.id != noPlaceholder {
+			b.WriteString(escapeValue(id(p.id)))
+		}
+	}
+	return b.String()
 }
 
 // keySeparator is what stands between the end of a URL and its key parameter.
@@ -176,14 +198,33 @@ func (t *template) render(e *bridge.Event) (*url.URL, error) {
 		switch {
 		case id == "":
 			return nil, missing(e, p.id.String(), "the target URL")
-		case p.inPath && (id == "." || id == ".."):
-			// Every receiver and proxy would take it for a step in the path,
-			// encoded or not.
-			return nil, errors.New("the event's " + p.id.String() + " is " + id + ", which cannot stand in a path")
+		case p.inPath && hasDotSegment(id):
+			return nil, stepError(p.id, id)
 		}
 		b = appendEscaped(b, id)
 	}
+	if t.beside && hasDotSegment(t.path(func(p placeholder) string { return p.of(e) })) {
+		return nil, errors.New("the event's ids make a . or .. segment of the target URL's path together with what stands beside them, which cannot be sent")
+	}
 	return t.url(string(b)), nil
+}
+
+// stepError: encoded or not, a receiver or a proxy would take the id for a way
+// out of the path that the record names.
+func stepError(p placeholder, id string) error {
+	if id == "." || id == ".." {
+		return errors.New("the event's " + p.String() + " is " + id + ", which cannot stand in a path")
+	}
+	return errors.New("the event's " + p.String() + " " + strconv.QuoteToASCII(shorten(id, 100)) +
+		" has a . or .. segment between /, \\ or ;, or becomes one when it is decoded, which cannot stand in a path; give it as a query parameter instead: ?orderId={" + p.String() + "}")
+}
+
+// shorten cuts a text for people.
+func shorten(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return s[:limit] + "…"
 }
 
 // url sends the target as it is: net/url would take it apart and escape it anew.
