@@ -19,25 +19,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
-)
 
-// Bounds of a record; lengths are in characters, as in the schema.
-const (
-	maxRecord   = 64 << 10 // bytes
-	maxList     = 64       // subjects, event types, headers, labels, waits
-	maxProblems = 50
-	maxURL      = 2048
-	maxSubject  = 256
-	maxText     = 1024 // description, header values, secrets, user names
-	maxName     = 128  // event types, header names, labels
-	maxFlight   = 1000
-	maxRate     = 10000 // requests of a rate limit
-	maxRateTime = time.Hour
-	maxSigning  = 8    // signing.secrets
-	maxFilter   = 4096 // filter
-
-	maxAttempt = 10 * time.Minute    // connectionTimeout, timeout
-	maxWait    = 30 * 24 * time.Hour // one wait of retry.schedule
+	"orderbridge/internal/limits"
 )
 
 // RecordPolicy is what the operator permits a record.
@@ -79,8 +62,8 @@ func ParseSubscription(id string, data []byte, policy RecordPolicy) (*Subscripti
 // checkJSON makes sure that data is one JSON object of bounded size.
 func checkJSON(data []byte) error {
 	switch trimmed := bytes.TrimLeft(data, " \t\r\n"); {
-	case len(data) > maxRecord:
-		return fmt.Errorf("the record has %d bytes; at most %d are read", len(data), maxRecord)
+	case len(data) > limits.RecordBytes:
+		return fmt.Errorf("the record has %d bytes; at most %d are read", len(data), limits.RecordBytes)
 	case len(trimmed) == 0:
 		return errors.New(`the record is empty; the least is {"targetURL":"https://…"}`)
 	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
@@ -213,9 +196,9 @@ func (r *recordReader) add(p Problem) {
 	}
 	*count++
 	switch {
-	case *count <= maxProblems:
+	case *count <= limits.RecordProblems:
 		r.problems = append(r.problems, p)
-	case *count == maxProblems+1:
+	case *count == limits.RecordProblems+1:
 		r.problems = append(r.problems, Problem{Message: "there are more problems than are listed here", Warning: p.Warning})
 	}
 }
@@ -303,7 +286,7 @@ func (r *recordReader) object(prefix string, v gjson.Result, members map[string]
 			read(r, field, v)
 		}
 		seen = append(seen, name)
-		return r.errors <= maxProblems
+		return r.errors <= limits.RecordProblems
 	})
 }
 
@@ -369,7 +352,7 @@ func maxSecret(v gjson.Result) int {
 	if IsReference(v.Str) {
 		return maxReference
 	}
-	return maxText
+	return limits.RecordText
 }
 
 // isSecret keeps a reference for checkTogether and warns of a plain value.
@@ -410,7 +393,7 @@ func (r *recordReader) list(field string, v gjson.Result, most int, check func(s
 	v.ForEach(func(_, v gjson.Result) bool {
 		at := field + "[" + strconv.Itoa(n) + "]"
 		n++
-		if n > maxList {
+		if n > limits.RecordList {
 			return true
 		}
 		s, ok := r.text(at, v, most)
@@ -427,8 +410,8 @@ func (r *recordReader) list(field string, v gjson.Result, most int, check func(s
 	if n == 0 {
 		r.fail(field, "is empty; give at least one, or leave it out for all")
 	}
-	if n > maxList {
-		r.fail(field, "has %d entries; at most %d are allowed", n, maxList)
+	if n > limits.RecordList {
+		r.fail(field, "has %d entries; at most %d are allowed", n, limits.RecordList)
 	}
 	return out
 }
@@ -442,14 +425,14 @@ func (r *recordReader) dictionary(field string, v gjson.Result, most func(gjson.
 	n := 0
 	v.ForEach(func(k, v gjson.Result) bool {
 		n++
-		if n > maxList {
+		if n > limits.RecordList {
 			return true
 		}
 		name := k.String()
 		at := field + "." + strings.Trim(quote(name), `"`)
 		switch length := utf8.RuneCountInString(name); {
-		case length == 0 || length > maxName || hasControl(name):
-			r.fail(at, "a name must have 1 to %d characters and no control characters", maxName)
+		case length == 0 || length > limits.RecordName || hasControl(name):
+			r.fail(at, "a name must have 1 to %d characters and no control characters", limits.RecordName)
 		case seen[name]:
 			r.fail(at, "is given more than once; keep one")
 		default:
@@ -460,8 +443,8 @@ func (r *recordReader) dictionary(field string, v gjson.Result, most func(gjson.
 		seen[name] = true
 		return true
 	})
-	if n > maxList {
-		r.fail(field, "has %d members; at most %d are allowed", n, maxList)
+	if n > limits.RecordList {
+		r.fail(field, "has %d members; at most %d are allowed", n, limits.RecordList)
 	}
 }
 
@@ -484,7 +467,7 @@ func (r *recordReader) duration(field string, v gjson.Result, most time.Duration
 }
 
 func (r *recordReader) targetURL(field string, v gjson.Result) {
-	target, ok := r.text(field, v, maxURL)
+	target, ok := r.text(field, v, limits.RecordURL)
 	if !ok {
 		return
 	}
@@ -613,7 +596,7 @@ func (r *recordReader) payload(field string, v gjson.Result) {
 }
 
 func (r *recordReader) subjects(field string, v gjson.Result) {
-	r.s.Subjects = withoutSubsumed(r.list(field, v, maxSubject, checkFilter), ">", subjectSubsumes)
+	r.s.Subjects = withoutSubsumed(r.list(field, v, limits.RecordSubject, checkFilter), ">", subjectSubsumes)
 }
 
 // checkFilter says what is wrong with a subject filter, "" if nothing.
@@ -636,7 +619,7 @@ func checkFilter(filter string) string {
 }
 
 func (r *recordReader) eventTypes(field string, v gjson.Result) {
-	types := r.list(field, v, maxName, func(string) string { return "" })
+	types := r.list(field, v, limits.RecordName, func(string) string { return "" })
 	for i, t := range types {
 		if strings.Trim(t, "*") == "" {
 			types[i] = "*"
@@ -654,8 +637,8 @@ func (r *recordReader) filter(field string, v gjson.Result) {
 	switch n := utf8.RuneCountInString(v.Str); {
 	case strings.TrimSpace(v.Str) == "":
 		r.fail(field, `is empty; give an expression like event.total > 100, or leave it out`)
-	case n > maxFilter:
-		r.fail(field, "has %d characters; at most %d are allowed", n, maxFilter)
+	case n > limits.RecordFilter:
+		r.fail(field, "has %d characters; at most %d are allowed", n, limits.RecordFilter)
 	case strings.ContainsFunc(v.Str, isControl):
 		r.fail(field, "holds a control character; remove it")
 	case r.policy.CheckFilter == nil:
@@ -755,7 +738,7 @@ func (r *recordReader) signingSecrets(field string, v gjson.Result) {
 	v.ForEach(func(_, v gjson.Result) bool {
 		at := field + "[" + strconv.Itoa(n) + "]"
 		n++
-		if n > maxSigning {
+		if n > limits.RecordSigningSecrets {
 			return false
 		}
 		if s, ok := r.secret(at, v); ok {
@@ -769,8 +752,8 @@ func (r *recordReader) signingSecrets(field string, v gjson.Result) {
 	switch {
 	case n == 0:
 		r.fail(field, `is empty; give at least one, as in ["whsec_…"]`)
-	case n > maxSigning:
-		r.fail(field, "has more than %d entries", maxSigning)
+	case n > limits.RecordSigningSecrets:
+		r.fail(field, "has more than %d entries", limits.RecordSigningSecrets)
 	}
 }
 
@@ -818,7 +801,7 @@ func (r *recordReader) username(field string, v gjson.Result) {
 	if v.Type == gjson.String && v.Str == "" {
 		return
 	}
-	s, ok := r.text(field, v, maxText)
+	s, ok := r.text(field, v, limits.RecordText)
 	if ok && strings.Contains(s, ":") {
 		r.fail(field, "is %s; basic authentication allows no colon in it", quote(s))
 	}
@@ -849,7 +832,7 @@ func IsToken(s string) bool {
 }
 
 func (r *recordReader) clientID(field string, v gjson.Result) {
-	r.more().Auth.ClientID, _ = r.text(field, v, maxText)
+	r.more().Auth.ClientID, _ = r.text(field, v, limits.RecordText)
 }
 
 func (r *recordReader) clientSecret(field string, v gjson.Result) {
@@ -857,7 +840,7 @@ func (r *recordReader) clientSecret(field string, v gjson.Result) {
 }
 
 func (r *recordReader) tokenURL(field string, v gjson.Result) {
-	s, ok := r.text(field, v, maxURL)
+	s, ok := r.text(field, v, limits.RecordURL)
 	switch {
 	case !ok:
 	case strings.ContainsAny(s, "{}<>"):
@@ -868,7 +851,7 @@ func (r *recordReader) tokenURL(field string, v gjson.Result) {
 }
 
 func (r *recordReader) scopes(field string, v gjson.Result) {
-	r.more().Auth.Scopes = r.list(field, v, maxName, func(s string) string {
+	r.more().Auth.Scopes = r.list(field, v, limits.RecordName, func(s string) string {
 		if !IsToken(s) || strings.ContainsAny(s, `"\`) {
 			return "is no scope; use visible ASCII without spaces, quotes and backslashes"
 		}
@@ -877,7 +860,7 @@ func (r *recordReader) scopes(field string, v gjson.Result) {
 }
 
 func (r *recordReader) audience(field string, v gjson.Result) {
-	r.more().Auth.Audience, _ = r.text(field, v, maxURL)
+	r.more().Auth.Audience, _ = r.text(field, v, limits.RecordURL)
 }
 
 func (r *recordReader) tls(field string, v gjson.Result) {
@@ -901,7 +884,7 @@ func (r *recordReader) trustAll(field string, v gjson.Result) {
 }
 
 func (r *recordReader) file(field string, v gjson.Result) string {
-	s, ok := r.text(field, v, maxText)
+	s, ok := r.text(field, v, limits.RecordText)
 	if ok {
 		r.files = append(r.files, namedValue{field, s})
 	}
@@ -937,7 +920,7 @@ var OldCipherSuites = []string{
 }
 
 func (r *recordReader) cipherSuites(field string, v gjson.Result) {
-	names := r.list(field, v, maxName, func(s string) string {
+	names := r.list(field, v, limits.RecordName, func(s string) string {
 		switch {
 		case slices.Contains(OldCipherSuites, s):
 			return ""
@@ -955,13 +938,13 @@ func (r *recordReader) cipherSuites(field string, v gjson.Result) {
 }
 
 func (r *recordReader) connectionTimeout(field string, v gjson.Result) {
-	if d := r.duration(field, v, maxAttempt); d > 0 {
+	if d := r.duration(field, v, limits.RecordAttemptTime); d > 0 {
 		r.more().ConnectionTimeout = d
 	}
 }
 
 func (r *recordReader) timeout(field string, v gjson.Result) {
-	if d := r.duration(field, v, maxAttempt); d > 0 {
+	if d := r.duration(field, v, limits.RecordAttemptTime); d > 0 {
 		r.more().Timeout = d
 	}
 }
@@ -978,11 +961,11 @@ func (r *recordReader) schedule(field string, v gjson.Result) {
 	}
 	waits := []time.Duration{}
 	v.ForEach(func(_, v gjson.Result) bool {
-		waits = append(waits, r.duration(field+"["+strconv.Itoa(len(waits))+"]", v, maxWait))
-		return len(waits) <= maxList
+		waits = append(waits, r.duration(field+"["+strconv.Itoa(len(waits))+"]", v, limits.RecordWait))
+		return len(waits) <= limits.RecordList
 	})
-	if len(waits) > maxList {
-		r.fail(field, "has more than %d entries", maxList)
+	if len(waits) > limits.RecordList {
+		r.fail(field, "has more than %d entries", limits.RecordList)
 	}
 	r.more().Schedule = slices.Clip(waits)
 }
@@ -1003,7 +986,7 @@ func (r *recordReader) coalesce(field string, v gjson.Result) {
 }
 
 func (r *recordReader) maxInFlight(field string, v gjson.Result) {
-	if n, ok := r.whole(field, v, maxFlight); ok {
+	if n, ok := r.whole(field, v, limits.RecordInFlight); ok {
 		r.s.MaxInFlight = n
 	}
 }
@@ -1037,13 +1020,13 @@ func (r *recordReader) rateLimit(field string, v gjson.Result) {
 }
 
 func (r *recordReader) rateRequests(field string, v gjson.Result) {
-	if n, ok := r.whole(field, v, maxRate); ok {
+	if n, ok := r.whole(field, v, limits.RecordRate); ok {
 		r.more().RateLimit.Requests = n
 	}
 }
 
 func (r *recordReader) ratePer(field string, v gjson.Result) {
-	if d := r.duration(field, v, maxRateTime); d > 0 {
+	if d := r.duration(field, v, limits.RecordRateTime); d > 0 {
 		r.more().RateLimit.Per = d
 	}
 }
@@ -1076,14 +1059,14 @@ func (r *recordReader) tenant(field string, v gjson.Result) {
 }
 
 func (r *recordReader) description(field string, v gjson.Result) {
-	if s, ok := r.text(field, v, maxText); ok {
+	if s, ok := r.text(field, v, limits.RecordText); ok {
 		r.more().Description = s
 	}
 }
 
 func (r *recordReader) labels(field string, v gjson.Result) {
 	labels := map[string]string{}
-	r.dictionary(field, v, func(gjson.Result) int { return maxText }, func(_, name, value string) { labels[name] = value })
+	r.dictionary(field, v, func(gjson.Result) int { return limits.RecordText }, func(_, name, value string) { labels[name] = value })
 	if len(labels) > 0 {
 		r.more().Labels = labels
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"orderbridge/internal/limits"
 )
 
 var sameRecord = cmpopts.IgnoreUnexported(Subscription{})
@@ -290,13 +292,13 @@ func TestParseBoundsItsProblems(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	b.WriteString(`{"targetURL":"https://h/","headers":{`)
-	for i := range maxList {
+	for i := range limits.RecordList {
 		fmt.Fprintf(&b, `"X-Token-%d":"t",`, i)
 	}
 	good := strings.TrimSuffix(b.String(), ",") + "}"
 	s, problems := ParseSubscription("erp", []byte(good+"}"), testPolicy)
-	if s == nil || len(problems) != maxProblems+1 || problems.Err() != nil {
-		t.Errorf("%d warnings make an error: %v", maxList, problems.Err())
+	if s == nil || len(problems) != limits.RecordProblems+1 || problems.Err() != nil {
+		t.Errorf("%d warnings make an error: %v", limits.RecordList, problems.Err())
 	}
 	if s, problems := ParseSubscription("erp", []byte(good+`,"nonsense":1}`), testPolicy); s != nil || problems.Err() == nil {
 		t.Error("an error behind many warnings is overlooked")
@@ -306,7 +308,7 @@ func TestParseBoundsItsProblems(t *testing.T) {
 		fmt.Fprintf(&b, `,"m%d":1`, i)
 	}
 	s, problems = ParseSubscription("erp", []byte(`{"targetURL":"https://h/"`+b.String()+"}"), testPolicy)
-	if s != nil || len(problems) != maxProblems+1 {
+	if s != nil || len(problems) != limits.RecordProblems+1 {
 		t.Errorf("%d problems", len(problems))
 	}
 }
@@ -574,7 +576,7 @@ func FuzzParseSubscription(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, problems := ParseSubscription("erp", data, testPolicy)
-		if (s == nil) != (problems.Err() != nil) || len(problems) > 2*maxProblems+2 {
+		if (s == nil) != (problems.Err() != nil) || len(problems) > 2*limits.RecordProblems+2 {
 			t.Fatalf("%v, %v", s, problems)
 		}
 		if s != nil && (s.Origin() == "" || s.Describe() == "" || s.MaxInFlight < 1) {

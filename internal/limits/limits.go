@@ -6,7 +6,7 @@ import "time"
 // numbers of bytes where their name says Bytes, and counts elsewhere.
 
 func parts() [][]Limit {
-	return [][]Limit{api(), listeners(), answers()}
+	return [][]Limit{api(), listeners(), answers(), records()}
 }
 
 // The management API.
@@ -77,5 +77,43 @@ func answers() []Limit {
 		row("AnswerTrailerBytes", size(AnswerTrailerBytes), attempt, "trailers", parting, "FuzzAnswer"),
 		row("AnswerBodyBytes", size(AnswerBodyBytes), attempt, "body of a success, so that the connection can be used again", parting, "FuzzAnswer"),
 		row("AnswerTextBytes", size(AnswerTextBytes), attempt, "body of an answer that is no success, of which 1 KiB is kept", parting, "FuzzAnswer"),
+	)
+}
+
+// A subscription record; lengths are in characters, as in the schema.
+const (
+	RecordBytes          = 64 << 10 // bytes
+	RecordList           = 64       // subjects, event types, headers, labels, waits
+	RecordProblems       = 50
+	RecordURL            = 2048
+	RecordSubject        = 256
+	RecordText           = 1024 // description, header values, secrets, user names
+	RecordName           = 128  // event types, header names, labels
+	RecordInFlight       = 1000
+	RecordRate           = 10000 // requests of a rate limit
+	RecordRateTime       = time.Hour
+	RecordSigningSecrets = 8                   // signing.secrets
+	RecordFilter         = 4096                // filter
+	RecordAttemptTime    = 10 * time.Minute    // connectionTimeout, timeout
+	RecordWait           = 30 * 24 * time.Hour // one wait of retry.schedule
+)
+
+func records() []Limit {
+	const invalid = "the record is invalid; its status names the member and the bound"
+	return part("Subscription records",
+		row("RecordBytes", size(RecordBytes), recordScope, "the whole record", invalid),
+		row("RecordList", count(RecordList), recordScope, "entries of subjects, eventTypes, headers, labels, retry.schedule", invalid),
+		row("RecordProblems", count(RecordProblems), recordScope, "problems that are told", "the rest is not told"),
+		row("RecordURL", count(RecordURL, "characters"), recordScope, "a URL", invalid),
+		row("RecordSubject", count(RecordSubject, "characters"), recordScope, "a subject filter", invalid),
+		row("RecordText", count(RecordText, "characters"), recordScope, "a description, header value, secret or user name", invalid),
+		row("RecordName", count(RecordName, "characters"), recordScope, "an event type, header name or label", invalid),
+		row("RecordInFlight", count(RecordInFlight), recordScope, "maxInFlight", invalid),
+		row("RecordRate", count(RecordRate, "requests"), recordScope, "requests of a rateLimit", invalid),
+		row("RecordRateTime", lasts(RecordRateTime), recordScope, "the time of a rateLimit", invalid),
+		row("RecordSigningSecrets", count(RecordSigningSecrets), recordScope, "signing.secrets", invalid),
+		row("RecordFilter", count(RecordFilter, "characters"), recordScope, "the filter", invalid),
+		row("RecordAttemptTime", lasts(RecordAttemptTime), recordScope, "connectionTimeout and timeout", invalid),
+		row("RecordWait", lasts(RecordWait), recordScope, "one wait of retry.schedule", invalid),
 	)
 }
