@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // The bounds and times of the protocol. They are variables of the core and not
@@ -52,13 +54,16 @@ type bounds struct {
 
 func defaultLimits() bounds {
 	return bounds{
-		Window: 4096, Deliveries: 8192, Lane: 256, Lanes: 1024, LanesMost: 16384, HeldMost: 65536, Outstanding: 256,
-		ReadBytes: 1 << 20, ReadTotal: 48 << 20, Parked: 64, Applying: 512, MaxRunning: 8192,
-		Lease: 10 * time.Second, Margin: time.Second, Renew: time.Second, Stale: 2 * time.Second,
-		Park: time.Second, ParkSoon: 300 * time.Millisecond, Overlap: 2 * time.Second, Keep: 24 * time.Hour,
-		Tick: 100 * time.Millisecond, Poll: 100 * time.Millisecond, Drain: 18 * time.Second, Freeze: 750 * time.Millisecond, Last: 19500 * time.Millisecond,
-		Busy: 100 * time.Millisecond, ProbeMin: 5 * time.Second, ProbeMax: 5 * time.Minute, Failures: 5,
-		Watch: 2 * time.Second, Guard: 10 * time.Second, Check: 3 * time.Second, RampRate: 10, RampDouble: 5 * time.Second, RampTime: time.Minute,
+		Window: limits.WindowEvents, Deliveries: limits.WindowDeliveries, Lane: limits.LaneReferences, Lanes: limits.LanesLeast,
+		LanesMost: limits.LanesMost, HeldMost: limits.LanesHeld, Outstanding: limits.ReaderDeliveries,
+		ReadBytes: limits.ReaderBytes, ReadTotal: limits.ReadersBytes, Parked: limits.ParkedLanes,
+		Applying: limits.RevisionsApplying, MaxRunning: limits.AttemptsRunning, Lease: limits.LeaseTime,
+		Margin: limits.LeaseMargin, Renew: limits.LeaseRenewal, Stale: limits.LeaseStale, Park: limits.ParkAfter,
+		ParkSoon: limits.ParkSoonAfter, Overlap: limits.ClockOverlap, Keep: limits.DeletedKept, Tick: limits.CoreTick,
+		Poll: limits.ReaderPoll, Drain: limits.StopDrain, Freeze: limits.StopFreeze, Last: limits.StopLast,
+		Busy: limits.BusyPause, ProbeMin: limits.ProbeFirst, ProbeMax: limits.ProbeLast, Failures: limits.BreakerFailures,
+		Watch: limits.BucketWatch, Guard: limits.RetentionWatch, Check: limits.StreamWatch, RampRate: limits.RampRate,
+		RampDouble: limits.RampDouble, RampTime: limits.RampTime,
 	}
 }
 

@@ -6,7 +6,7 @@ import "time"
 // numbers of bytes where their name says Bytes, and counts elsewhere.
 
 func parts() [][]Limit {
-	return [][]Limit{api(), listeners(), answers(), records()}
+	return [][]Limit{api(), listeners(), answers(), records(), core()}
 }
 
 // The management API.
@@ -115,5 +115,85 @@ func records() []Limit {
 		row("RecordFilter", count(RecordFilter, "characters"), recordScope, "the filter", invalid),
 		row("RecordAttemptTime", lasts(RecordAttemptTime), recordScope, "connectionTimeout and timeout", invalid),
 		row("RecordWait", lasts(RecordWait), recordScope, "one wait of retry.schedule", invalid),
+	)
+}
+
+// The protocol; `bridge` has them in a struct, since its simulation runs in a
+// smaller world.
+const (
+	WindowEvents      = 4096
+	WindowDeliveries  = 8192
+	LaneReferences    = 256
+	LanesLeast        = 1024
+	LanesMost         = 16384
+	LanesHeld         = 65536
+	ReaderDeliveries  = 256
+	ReaderBytes       = 1 << 20
+	ReadersBytes      = 48 << 20
+	ParkedLanes       = 64
+	RevisionsApplying = 512
+	AttemptsRunning   = 8192
+	LeaseTime         = 10 * time.Second
+	LeaseMargin       = time.Second
+	LeaseRenewal      = time.Second
+	LeaseStale        = 2 * time.Second
+	ParkAfter         = time.Second
+	ParkSoonAfter     = 300 * time.Millisecond
+	ClockOverlap      = 2 * time.Second
+	DeletedKept       = 24 * time.Hour
+	CoreTick          = 100 * time.Millisecond
+	ReaderPoll        = 100 * time.Millisecond
+	StopDrain         = 18 * time.Second
+	StopFreeze        = 750 * time.Millisecond
+	StopLast          = 19500 * time.Millisecond
+	BusyPause         = 100 * time.Millisecond
+	ProbeFirst        = 5 * time.Second
+	ProbeLast         = 5 * time.Minute
+	BreakerFailures   = 5
+	BucketWatch       = 2 * time.Second
+	RetentionWatch    = 10 * time.Second
+	StreamWatch       = 3 * time.Second
+	RampRate          = 10
+	RampDouble        = 5 * time.Second
+	RampTime          = time.Minute
+)
+
+func core() []Limit {
+	return part("The protocol",
+		row("WindowEvents", count(WindowEvents), process, "events of the feed that are not settled", "the feed takes no more until some are", "ORDERBRIDGE_WINDOW"),
+		row("WindowDeliveries", count(WindowDeliveries), process, "deliveries in memory that these owe", "an event with more matches is expanded step by step"),
+		row("LaneReferences", count(LaneReferences), "an order", "changes that wait in one held lane", "the subscription reads the stream for itself"),
+		row("LanesLeast", count(LanesLeast), subscription, "orders that fail and wait, whatever the others hold", "see LanesMost"),
+		row("LanesMost", count(LanesMost), subscription, "orders that fail and wait, while all hold less than LanesHeld", "what fails is a dead letter at once if the endpoint serves the others, else the subscription stands still"),
+		row("LanesHeld", count(LanesHeld), process, "orders that fail and wait", "a subscription has LanesLeast then"),
+		row("ReaderDeliveries", count(ReaderDeliveries), subscription, "deliveries in memory while it reads the stream for itself", "it reads on when some are settled"),
+		row("ReaderBytes", size(ReaderBytes), subscription, "one read of the stream", "the rest is the next read"),
+		row("ReadersBytes", size(ReadersBytes), process, "payloads that all readers have in memory", "readers wait for their turn"),
+		row("ParkedLanes", count(ParkedLanes), subscription, "lanes that are written to the ledger at one time", "it reads the stream for itself"),
+		row("RevisionsApplying", count(RevisionsApplying), process, "revisions of records that are applied at the same time", "the others wait"),
+		row("AttemptsRunning", count(AttemptsRunning), process, "attempts at the same time", "lanes wait for their turn"),
+		row("LeaseTime", lasts(LeaseTime), process, "how long a leader is the leader without a renewal", "it sends nothing; another takes over 2s later"),
+		row("LeaseMargin", lasts(LeaseMargin), attempt, "time before the end of the lease", "the attempt is cut"),
+		row("LeaseRenewal", lasts(LeaseRenewal), process, "time between two renewals, which say what is settled", "a crash repeats what was settled since"),
+		row("LeaseStale", lasts(LeaseStale), process, "time without a confirmed renewal", "no attempt starts"),
+		row("ParkAfter", lasts(ParkAfter), delivery, "time in memory while others of its event are settled, or the window is half full", "it is written to the ledger"),
+		row("ParkSoonAfter", lasts(ParkSoonAfter), delivery, "the same, where the endpoint gives no answer", "it is written to the ledger"),
+		row("ClockOverlap", lasts(ClockOverlap), process, "difference between the clocks of publishers and operators that is allowed for", "changes of records act so much earlier or later"),
+		row("DeletedKept", lasts(DeletedKept), recordScope, "time for which what a deleted record owes is kept", "it is dropped"),
+		row("CoreTick", lasts(CoreTick), process, "time between two looks at what is due", "-"),
+		row("ReaderPoll", lasts(ReaderPoll), subscription, "time between two reads that found nothing", "-"),
+		row("StopDrain", lasts(StopDrain), process, "time of a stop for attempts that run", "what still runs is cut and written down", "ORDERBRIDGE_SHUTDOWN_TIMEOUT"),
+		row("StopFreeze", lasts(StopFreeze), process, "time of a stop in which nothing starts", "what still runs is cut and written down"),
+		row("StopLast", lasts(StopLast), process, "time of a stop until the lease is freed", "what is not confirmed is left as after a crash", "ORDERBRIDGE_SHUTDOWN_TIMEOUT"),
+		row("BusyPause", lasts(BusyPause), process, "time until a refused or unanswered request to the bus is repeated", "-"),
+		row("ProbeFirst", lasts(ProbeFirst), subscription, "time until a failing endpoint is probed", "-"),
+		row("ProbeLast", lasts(ProbeLast), subscription, "time between two probes", "-"),
+		row("BreakerFailures", count(BreakerFailures), subscription, "failures in a row, of two orders at least, where none failed before", "the breaker opens"),
+		row("BucketWatch", lasts(BucketWatch), process, "time between two looks at the state buckets", "-"),
+		row("RetentionWatch", lasts(RetentionWatch), process, "time between two looks at the limits of the stream", "-"),
+		row("StreamWatch", lasts(StreamWatch), process, "time between two looks at which stream it is", "-"),
+		row("RampRate", count(RampRate, "a second"), subscription, "attempts after a long outage", "they wait"),
+		row("RampDouble", lasts(RampDouble), subscription, "time until that rate doubles", "-"),
+		row("RampTime", lasts(RampTime), subscription, "time until full speed", "-"),
 	)
 }
