@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"orderbridge/internal/limits"
 )
 
 // Ids that change a path. A placeholder is percent-encoded, but servers, proxies
@@ -12,16 +14,13 @@ import (
 // the record names. So an id is judged by what it may become: by all ways of
 // writing a dot, a separator or nothing at all that decoders are known to take.
 
-// decodeRounds is how often a value is decoded: twice is seen in the field.
-const decodeRounds = 8
-
-// hasDotSegment reports whether s, decoded at most decodeRounds times, has a
-// segment that a server may take for a step in the path.
+// hasDotSegment reports whether s, decoded at most so many times (twice is seen
+// in the field), has a segment that a server may take for a step in the path.
 func hasDotSegment(s string) bool {
 	if isPlain(s) {
 		return false
 	}
-	for range decodeRounds {
+	for range limits.PathDecodes {
 		if stepsAnywhere(s) {
 			return true
 		}

@@ -13,12 +13,13 @@ import (
 // and then answer it with HTTP_1_1_REQUIRED get the request once more over
 // HTTP/1.1 (RFC 9113, 7: it may be retried), and are remembered.
 type negotiated struct {
-	both, one *http.Transport
-	required  memory // origins that demand HTTP/1.1
+	both     metered
+	one      *http.Transport
+	required memory // origins that demand HTTP/1.1
 }
 
 func newNegotiated(o Options, d *dialer) *negotiated {
-	return &negotiated{both: newTransport(o, d, true), one: newTransport(o, d, false)}
+	return &negotiated{both: metered{newTransport(o, d, true)}, one: newTransport(o, d, false)}
 }
 
 // RoundTrip sends a request over the version that the server wants.

@@ -12,11 +12,12 @@ import (
 	"time"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
 const (
-	maxResponseHeader = 64 << 10
-	maxResponseBody   = 64 << 10
+	maxResponseHeader = limits.AnswerHeadBytes
+	maxResponseBody   = limits.AnswerBodyBytes
 )
 
 // dialer makes the connections of a transport: guarded, and with one deadline
@@ -68,11 +69,7 @@ func newTransport(o Options, d *dialer, both bool) *http.Transport {
 	return &http.Transport{
 		DialContext: d.dialPlain,
 		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := d.dialTLS(ctx, network, addr, offered)
-			if err != nil {
-				return nil, err
-			}
-			return conn, nil
+			return d.dialMetered(ctx, network, addr, offered)
 		},
 		TLSClientConfig:        config,
 		Protocols:              protocols,
@@ -83,7 +80,8 @@ func newTransport(o Options, d *dialer, both bool) *http.Transport {
 		MaxResponseHeaderBytes: maxResponseHeader,
 		// A connection that died without a word is found by a ping instead of
 		// by one attempt after another that times out on it.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
+		// What a server may send unasked is bounded by a meter, so its windows are small.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second, MaxReceiveBufferPerStream: limits.HTTP2WindowBytes},
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,6 +22,9 @@ func main() { os.Exit(run()) }
 
 // run ends at the first SIGINT or SIGTERM in an orderly way; a second one kills.
 func run() int {
+	// net/http tells there what an endpoint does to it, once for each frame of
+	// HTTP/2: that is no line of our log.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)

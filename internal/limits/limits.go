@@ -6,7 +6,7 @@ import "time"
 // numbers of bytes where their name says Bytes, and counts elsewhere.
 
 func parts() [][]Limit {
-	return [][]Limit{api(), listeners(), answers(), records(), core()}
+	return [][]Limit{api(), listeners(), answers(), http2(), requests(), records(), core()}
 }
 
 // The management API.
@@ -77,6 +77,37 @@ func answers() []Limit {
 		row("AnswerTrailerBytes", size(AnswerTrailerBytes), attempt, "trailers", parting, "FuzzAnswer"),
 		row("AnswerBodyBytes", size(AnswerBodyBytes), attempt, "body of a success, so that the connection can be used again", parting, "FuzzAnswer"),
 		row("AnswerTextBytes", size(AnswerTextBytes), attempt, "body of an answer that is no success, of which 1 KiB is kept", parting, "FuzzAnswer"),
+	)
+}
+
+// HTTP/2 to endpoints that speak nothing else, and to token servers.
+const (
+	HTTP2WindowBytes  = 64 << 10
+	HTTP2RequestBytes = 192 << 10 // and a quarter of the request's body
+	HTTP2IdleBytes    = 96 << 10
+	HTTP2ReadBytes    = 64  // what a read costs beside its bytes
+	HTTP2WriteBytes   = 256 // what a write costs, whatever its length
+)
+
+func http2() []Limit {
+	const closed = "the connection is closed; its running attempts failed"
+	return part("HTTP/2 of endpoints",
+		row("HTTP2WindowBytes", size(HTTP2WindowBytes), attempt, "body that may be sent before it is read", "the server waits"),
+		row("HTTP2RequestBytes", size(HTTP2RequestBytes)+" and a quarter of the request's body", attempt, "what a server may send meanwhile", closed, "TestAttackHTTP2Floods"),
+		row("HTTP2IdleBytes", size(HTTP2IdleBytes), connection, "what a server may send beyond that", closed, "TestAttackHTTP2Floods"),
+		row("HTTP2ReadBytes", size(HTTP2ReadBytes), connection, "what a read costs of these, beside its bytes", closed, "TestAttackHTTP2Floods"),
+		row("HTTP2WriteBytes", size(HTTP2WriteBytes), connection, "what a write costs of these", closed, "TestAttackHTTP2Floods"),
+	)
+}
+
+// What an event's values put into a request.
+const (
+	PathDecodes = 8
+)
+
+func requests() []Limit {
+	return part("Requests to endpoints",
+		row("PathDecodes", count(PathDecodes, "times"), event, "how often an order id that stands in a path is decoded to find . and .. segments", "what only shows then is sent", "TestContractD3NoWayOutOfThePath"),
 	)
 }
 
