@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
 // checker collects what is wrong with values that could be read.
@@ -266,9 +267,6 @@ func loopback(address string) bool {
 	return err != nil || host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// maxFile bounds what is read of a certificate file.
-const maxFile = 4 << 20
-
 func (k *checker) file(name, path, remedy string) (content []byte) {
 	if path == "" {
 		return nil
@@ -301,7 +299,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFile))
+	return io.ReadAll(io.LimitReader(f, limits.CertificateFileBytes))
 }
 
 func (k *checker) certificates(name, path string) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
 // Token lets somebody call the management API.
@@ -20,9 +21,6 @@ type Token struct {
 
 // Tokens are written as name:token or name:token:tenant, separated by commas.
 type Tokens []Token
-
-// minToken is the length below which a token could be guessed.
-const minToken = 16
 
 var tokenText = regexp.MustCompile(`^[!-+\--9;-~]+$`) // visible ASCII but , and :
 
@@ -46,8 +44,8 @@ func parseToken(item string) (Token, error) {
 		return Token{}, errors.New("it has not two or three parts")
 	case !plain.MatchString(parts[0]):
 		return Token{}, errors.New("its name is not made of 1 to 64 letters, digits, - and _")
-	case len(parts[1]) < minToken:
-		return Token{}, fmt.Errorf("its token has fewer than %d characters, so that it could be guessed", minToken)
+	case len(parts[1]) < limits.TokenLeast:
+		return Token{}, fmt.Errorf("its token has fewer than %d characters, so that it could be guessed", limits.TokenLeast)
 	case !tokenText.MatchString(parts[1]):
 		return Token{}, errors.New("its token holds a character that is no visible ASCII")
 	case len(parts) == 3 && !plain.MatchString(parts[2]):

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/testbus"
 )
 
@@ -55,7 +56,7 @@ func BenchmarkConsume(b *testing.B) {
 	s := makeStream(b, js)
 	publishMany(b, js, 1, b.N, 500)
 	c, err := s.CreateConsumer(testContext(b), jetstream.ConsumerConfig{
-		Durable: "d", AckPolicy: jetstream.AckAllPolicy, MaxAckPending: defaultWindow,
+		Durable: "d", AckPolicy: jetstream.AckAllPolicy, MaxAckPending: limits.WindowEvents,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -66,13 +67,13 @@ func BenchmarkConsume(b *testing.B) {
 	done := make(chan struct{})
 	n := 0
 	cc, err := c.Consume(func(m jetstream.Msg) {
-		if n++; n%ackEvery == 0 {
+		if n++; n%limits.FeedAckEvents == 0 {
 			_ = m.Ack()
 		}
 		if n == b.N {
 			close(done)
 		}
-	}, jetstream.PullMaxBytes(pullBytes))
+	}, jetstream.PullMaxBytes(limits.FeedPullBytes))
 	if err != nil {
 		b.Fatal(err)
 	}

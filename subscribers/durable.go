@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
 
@@ -42,10 +43,6 @@ type durable struct {
 func (d durable) after(o durable) bool {
 	return d.epoch > o.epoch || d.epoch == o.epoch && d.n > o.n
 }
-
-// ackWait is long enough that the server redelivers nothing by itself: the feed
-// takes a redelivery for a fault.
-const ackWait = 24 * time.Hour
 
 func (d *durables) name(g durable) string { return fmt.Sprintf("%s%d-%d", d.prefix, g.epoch, g.n) }
 
@@ -100,7 +97,7 @@ func (d *durables) floor(ctx context.Context, g durable) (uint64, error) {
 func (d *durables) make(ctx context.Context, g durable, position uint64, older []durable) (jetstream.Consumer, error) {
 	c, err := d.create(ctx, jetstream.ConsumerConfig{
 		Durable: d.name(g), Description: "orderbridge: the feed",
-		AckPolicy: jetstream.AckAllPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: d.window,
+		AckPolicy: jetstream.AckAllPolicy, AckWait: limits.FeedAckWait, MaxDeliver: -1, MaxAckPending: d.window,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: position + 1,
 		Replicas: d.replicas, Metadata: d.metadata,
 	}, g, older)

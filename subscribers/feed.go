@@ -15,20 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-)
-
-const (
-	pullBytes     = 8 << 20 // what may lie in the client unread
-	pullHeartbeat = 2 * time.Second
-	pullExpiry    = 20 * time.Second
-
-	ackEvery = 64                    // settled events
-	ackAfter = 50 * time.Millisecond // or this
-
-	reopenFirst = 50 * time.Millisecond
-	reopenMax   = 2 * time.Second
-
-	emitBatch = 64
+	"orderbridge/internal/limits"
 )
 
 var ackBody = []byte("+ACK")
@@ -189,8 +176,8 @@ func (f *feed) watch(ctx context.Context) {
 
 func (f *feed) consume(gen durable, cons jetstream.Consumer) (jetstream.ConsumeContext, error) {
 	return cons.Consume(func(m jetstream.Msg) { f.take(gen, m) },
-		pullLimit(cons.CachedInfo(), max(pullBytes, 2*int(f.nc.MaxPayload()))),
-		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
+		pullLimit(cons.CachedInfo(), max(limits.FeedPullBytes, 2*int(f.nc.MaxPayload()))),
+		jetstream.PullExpiry(limits.FeedPullTime), jetstream.PullHeartbeat(limits.FeedHeartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { f.suspect(gen, err) }))
 }
 
@@ -217,7 +204,7 @@ func (f *feed) checkIdle(ctx context.Context, gen durable, cons jetstream.Consum
 	f.mu.Lock()
 	consumed, idle := f.intake.Consumed(), !f.waiting && time.Since(f.takenAt) > time.Second
 	f.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	made := cons.CachedInfo()
 	info, err := cons.Info(ctx)
@@ -248,12 +235,12 @@ func (f *feed) reopen(ctx context.Context, cause error, reconnected <-chan nats.
 	f.handle = ""
 	f.room.Broadcast()
 	f.mu.Unlock()
-	wait := reopenFirst
+	wait := limits.FeedReopenFirst
 	for {
 		f.mu.Lock()
 		prefix, taken := f.intake.Prefix(), f.taken
 		f.mu.Unlock()
-		octx, cancel := context.WithTimeout(ctx, 2*apiTimeout)
+		octx, cancel := context.WithTimeout(ctx, 2*limits.JetStreamTime)
 		lost := make(chan bool)
 		go func() { // what was asked before a reconnect gets no answer
 			select {
@@ -288,13 +275,13 @@ func (f *feed) reopen(ctx context.Context, cause error, reconnected <-chan nats.
 		f.log.Warn("feed cannot be reopened yet", "stream", f.d.stream, "error", err, "cause", cause)
 		select {
 		case <-reconnected:
-			wait = reopenFirst
+			wait = limits.FeedReopenFirst
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-f.done:
 			return errors.New("closed")
 		case <-time.After(wait):
-			wait = min(2*wait, reopenMax)
+			wait = min(2*wait, limits.FeedReopenMost)
 		}
 	}
 }
@@ -376,8 +363,8 @@ func (f *feed) rehandle(seq uint64, handle string) {
 // emit sends the events on, in order, and those that were refused once more.
 func (f *feed) emit(ctx context.Context, out chan<- *message.Message) {
 	defer context.AfterFunc(ctx, f.stop)()
-	srcs := make([]*bridge.Message, 0, emitBatch)
-	msgs := make([]sending, 0, emitBatch)
+	srcs := make([]*bridge.Message, 0, limits.FeedBatch)
+	msgs := make([]sending, 0, limits.FeedBatch)
 	for {
 		f.mu.Lock()
 		for f.sent == f.tail && f.again == nil && !f.stopped {
@@ -389,7 +376,7 @@ func (f *feed) emit(ctx context.Context, out chan<- *message.Message) {
 		}
 		first := f.sent
 		srcs = srcs[:0]
-		for i := first; i < f.tail && len(srcs) < emitBatch; i++ {
+		for i := first; i < f.tail && len(srcs) < limits.FeedBatch; i++ {
 			srcs = append(srcs, f.at(i).src)
 		}
 		f.mu.Unlock()
@@ -464,14 +451,14 @@ func (f *feed) message(src *bridge.Message) sending {
 
 // settle waits for the oldest messages that are out and moves the settled prefix.
 func (f *feed) settle() {
-	msgs := make([]*message.Message, 0, emitBatch)
+	msgs := make([]*message.Message, 0, limits.FeedBatch)
 	for {
 		f.mu.Lock()
 		for f.head == f.sent && !f.closed {
 			f.unacked.Wait()
 		}
 		msgs = msgs[:0]
-		for i := f.head; i < f.sent && len(msgs) < emitBatch; i++ {
+		for i := f.head; i < f.sent && len(msgs) < limits.FeedBatch; i++ {
 			msgs = append(msgs, f.at(i).sending.msg)
 		}
 		f.mu.Unlock()
@@ -542,10 +529,10 @@ func (f *feed) pop(n int) {
 func (f *feed) advanced(n int) {
 	f.pending += n
 	switch {
-	case f.pending >= min(ackEvery, max(1, f.window()/4)):
+	case f.pending >= min(limits.FeedAckEvents, max(1, f.window()/4)):
 		f.acknowledge()
 	case f.ackTimer == nil:
-		f.ackTimer = time.AfterFunc(ackAfter, func() {
+		f.ackTimer = time.AfterFunc(limits.FeedAckTime, func() {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.ackTimer = nil
@@ -578,7 +565,7 @@ func (f *feed) confirm(ctx context.Context) error {
 	if handle == "" {
 		return nil // nothing of the present durable is settled
 	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	if _, err := f.nc.RequestWithContext(ctx, handle, ackBody); err != nil {
 		return fmt.Errorf("acknowledge up to event %d: %w", seq, err)

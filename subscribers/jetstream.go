@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
 // Options of a JetStream subscriber. JetStream is needed, and Stream for NewFeed.
@@ -28,12 +29,6 @@ type Options struct {
 
 	idleCheck time.Duration
 }
-
-const (
-	defaultWindow      = 4096
-	defaultWindowBytes = 64 << 20
-	defaultIdleCheck   = 5 * time.Second
-)
 
 // JetStream is a Watermill Subscriber on a stream: one message for each event,
 // in stream order, each sequence once. It does not wait for the Ack of one
@@ -89,13 +84,13 @@ func newJetStream(o Options, standalone bool) (*JetStream, error) {
 		return nil, fmt.Errorf("subscriber: negative window (%d events, %d bytes)", o.Window, o.WindowBytes)
 	}
 	if o.Window == 0 {
-		o.Window = defaultWindow
+		o.Window = limits.WindowEvents
 	}
 	if o.WindowBytes == 0 {
-		o.WindowBytes = defaultWindowBytes
+		o.WindowBytes = limits.WindowBytes
 	}
 	if o.idleCheck == 0 {
-		o.idleCheck = defaultIdleCheck
+		o.idleCheck = limits.FeedIdleCheck
 	}
 	if o.DurablePrefix == "" {
 		o.DurablePrefix = "orderbridge-"
@@ -116,7 +111,7 @@ func (j *JetStream) durables(stream string) *durables {
 
 // Floor implements bridge.Feed.
 func (j *JetStream) Floor(ctx context.Context, epoch uint64) (floor uint64, found bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 4*apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 4*limits.JetStreamTime)
 	defer cancel()
 	_, list, floor, err := j.durables(j.o.Stream).newest(ctx, epoch)
 	if err != nil {
@@ -131,7 +126,7 @@ func (j *JetStream) Open(ctx context.Context, epoch uint64, at bridge.Ref) error
 	if j.standalone {
 		return errors.New("open feed: made for stand-alone use, Subscribe opens it")
 	}
-	ctx, cancel := context.WithTimeout(ctx, 4*apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 4*limits.JetStreamTime)
 	defer cancel()
 	j.mu.Lock()
 	old := j.feed
@@ -187,7 +182,7 @@ func (j *JetStream) Subscribe(ctx context.Context, topic string) (<-chan *messag
 // SubscribeInitialize makes the stream of the topic if it is absent, with the
 // topic as its subject. It is for stand-alone use.
 func (j *JetStream) SubscribeInitialize(topic string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*apiTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*limits.JetStreamTime)
 	defer cancel()
 	_, err := j.o.JetStream.Stream(ctx, topic)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -204,7 +199,7 @@ func (j *JetStream) subscribeAlone(ctx context.Context, topic string) (<-chan *m
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
 	d := j.durables(topic)
-	octx, cancel := context.WithTimeout(ctx, 4*apiTimeout)
+	octx, cancel := context.WithTimeout(ctx, 4*limits.JetStreamTime)
 	defer cancel()
 	for {
 		epoch := uint64(time.Now().UnixNano())

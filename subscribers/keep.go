@@ -8,11 +8,9 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
-)
 
-// keepSlack is how far what is owed may be above the consumer that keeps it
-// until that one is made anew.
-const keepSlack = 1000
+	"orderbridge/internal/limits"
+)
 
 // Keep has a consumer that nobody reads from stand at that sequence, at most a
 // little below it; math.MaxUint64: none is needed. A stream that is edited to
@@ -24,7 +22,7 @@ func (j *JetStream) Keep(ctx context.Context, from uint64) error {
 	switch {
 	case none && j.keepKnown && j.keepFrom == 0:
 		return nil
-	case !none && j.keepFrom > 0 && j.keepFrom <= from && from-j.keepFrom < keepSlack:
+	case !none && j.keepFrom > 0 && j.keepFrom <= from && from-j.keepFrom < limits.KeepSlack:
 		return nil
 	}
 	name := ""
@@ -32,7 +30,7 @@ func (j *JetStream) Keep(ctx context.Context, from uint64) error {
 		name = fmt.Sprintf("%skeep-%d", j.o.DurablePrefix, from)
 		_, err := j.o.JetStream.CreateOrUpdateConsumer(ctx, j.o.Stream, jetstream.ConsumerConfig{
 			Durable: name, Description: "orderbridge: keeps what is owed in the stream; nobody reads from it",
-			AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: 1,
+			AckPolicy: jetstream.AckExplicitPolicy, AckWait: limits.FeedAckWait, MaxDeliver: -1, MaxAckPending: 1,
 			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 		})
 		if err != nil {

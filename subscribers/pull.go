@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
 
@@ -27,12 +27,10 @@ var (
 	errConsumerGone = errors.New("consumer is gone")
 )
 
-const pullTimeout = 2 * time.Second
-
 // pull calls take for each message that is there now; it ends when there are no
 // more, when the batch is full, or with an error.
 func pull(ctx context.Context, js jetstream.JetStream, stream, consumer string, r pullRequest, take func(*nats.Msg) error) error {
-	ctx, cancel := context.WithTimeout(ctx, pullTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.PullTime)
 	defer cancel()
 	nc := js.Conn()
 	inbox := nc.NewInbox()

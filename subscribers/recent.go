@@ -5,16 +5,12 @@ import (
 	"sync"
 
 	"orderbridge/bridge"
-)
-
-const (
-	recentEvents = 4096
-	recentBytes  = 8 << 20
+	"orderbridge/internal/limits"
 )
 
 // Recent keeps the newest events that the feed has taken in, so that readers
 // that are only a little behind need not ask the bus. The zero value is ready;
-// it holds at most 4,096 events and 8 MB.
+// it is bounded in events and bytes.
 type Recent struct {
 	mu    sync.Mutex
 	ring  []*bridge.Message // ascending, without gaps in the stream: from low on nothing is missing
@@ -33,14 +29,14 @@ func (r *Recent) add(prev uint64, m *bridge.Message) {
 	}
 	r.ring = append(r.ring, m)
 	r.bytes += weight(m)
-	for len(r.ring)-r.head > recentEvents || r.bytes > recentBytes {
+	for len(r.ring)-r.head > limits.RecentEvents || r.bytes > limits.RecentBytes {
 		old := r.ring[r.head]
 		r.low = old.Seq + 1
 		r.bytes -= weight(old)
 		r.ring[r.head] = nil
 		r.head++
 	}
-	if r.head > recentEvents {
+	if r.head > limits.RecentEvents {
 		n := copy(r.ring, r.ring[r.head:])
 		clear(r.ring[n:])
 		r.ring, r.head = r.ring[:n], 0

@@ -15,18 +15,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
-)
-
-const (
-	apiTimeout = 5 * time.Second
-
-	// A reader's consumer costs the server something and there may be as many
-	// readers as suspended subscriptions: the least used ones give theirs back.
-	maxReaders     = 128
-	readerInactive = 30 * time.Second
-
-	maxSamples = 1 << 16
 )
 
 // SourceOptions of a Source. JetStream and Stream are needed.
@@ -201,12 +191,12 @@ func (s *Source) nothingSince(ctx context.Context, from uint64, filters []string
 }
 
 func (s *Source) open(ctx context.Context, r *reader, from uint64, filters []string) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	cons, err := s.o.JetStream.CreateConsumer(ctx, s.o.Stream, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 		FilterSubjects: filters, AckPolicy: jetstream.AckNonePolicy,
-		MemoryStorage: true, Replicas: 1, InactiveThreshold: readerInactive,
+		MemoryStorage: true, Replicas: 1, InactiveThreshold: limits.ReaderIdleTime,
 	})
 	if err != nil {
 		return err
@@ -280,7 +270,7 @@ func (s *Source) reader(key string) *reader {
 	s.uses++
 	r.used = s.uses
 	var gone *reader
-	if len(s.readers) > maxReaders {
+	if len(s.readers) > limits.ReaderConsumers {
 		oldest := key
 		for k, o := range s.readers {
 			if o.used < s.readers[oldest].used {
@@ -429,7 +419,7 @@ func (s *Source) narrow(t time.Time, low, high, found *uint64) {
 func (s *Source) remember(m sample) {
 	s.smu.Lock()
 	defer s.smu.Unlock()
-	if len(s.samples) >= maxSamples {
+	if len(s.samples) >= limits.StreamSamples {
 		s.samples = s.samples[:0]
 	}
 	i := sort.Search(len(s.samples), func(i int) bool { return s.samples[i].seq >= m.seq })
@@ -499,7 +489,7 @@ func (b *bounds) pass() {
 		return
 	}
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), limits.JetStreamTime)
 		defer cancel()
 		c.view, c.err = b.read(ctx)
 		close(c.done)

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/testbus"
 )
 
@@ -216,14 +217,14 @@ func TestSourceReadManyKeys(t *testing.T) {
 	stream := makeStream(t, js)
 	publishMany(t, js, 1, 100, 0)
 	s := NewSource(SourceOptions{JetStream: js, Stream: "ORDERS"})
-	for i := range 2 * maxReaders {
+	for i := range 2 * limits.ReaderConsumers {
 		if msgs, _, err := s.Read(testContext(t), fmt.Sprint(i), 50, nil, 5, 1<<20); err != nil || len(msgs) != 5 || msgs[0].Seq != 50 {
 			t.Fatalf("reader %d: %v, %v", i, msgs, err)
 		}
 	}
 	testbus.Eventually(t, "consumers are given back", func() bool {
 		info, err := stream.Info(testContext(t))
-		return err == nil && info.State.Consumers <= maxReaders
+		return err == nil && info.State.Consumers <= limits.ReaderConsumers
 	})
 }
 
@@ -327,10 +328,10 @@ func TestRecent(t *testing.T) {
 		r.add(prev, msg(seq, "a"))
 		prev = seq
 	}
-	if n := len(r.ring) - r.head; n > recentEvents || len(r.ring) > 3*recentEvents {
+	if n := len(r.ring) - r.head; n > limits.RecentEvents || len(r.ring) > 3*limits.RecentEvents {
 		t.Errorf("%d events are kept", n)
 	}
-	if r.get(19999) == nil || r.get(19999-recentEvents+1) == nil || r.get(19999-recentEvents) != nil {
+	if r.get(19999) == nil || r.get(19999-limits.RecentEvents+1) == nil || r.get(19999-limits.RecentEvents) != nil {
 		t.Error("not the newest are kept")
 	}
 	r.add(20005, msg(20010, "a")) // a step that the ring has not seen

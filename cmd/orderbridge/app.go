@@ -30,6 +30,7 @@ import (
 	"orderbridge/internal/embedded"
 	"orderbridge/internal/filter"
 	"orderbridge/internal/health"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/secrets"
 	"orderbridge/internal/store"
 	"orderbridge/internal/telemetry"
@@ -217,7 +218,7 @@ func (a *app) connect(ctx context.Context) (err error) {
 	if a.nc, err = bus.Connect(ctx, o); err != nil {
 		return err
 	}
-	a.js, err = bus.JetStream(a.nc, o, callTimeout)
+	a.js, err = bus.JetStream(a.nc, o, limits.CommandCallTime)
 	return err
 }
 
@@ -292,7 +293,7 @@ func (a *app) takeCommands(ctx context.Context, b *bridge.Bridge) error {
 		if b.Condition().Role == bridge.RoleStandby {
 			return // the leader answers
 		}
-		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 		defer cancel()
 		answer := store.RedriveAnswer{}
 		var request store.RedriveRequest

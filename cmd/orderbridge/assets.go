@@ -8,6 +8,7 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/internal/health"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
 
@@ -15,12 +16,6 @@ import (
 // not fit never ends it: it stays up, not ready, says why and goes on when it
 // is mended. With the embedded server that also leaves the operator's remedy
 // something to talk to.
-
-const (
-	lookAgain  = 2 * time.Second
-	sayAgain   = time.Minute
-	unanswered = 10 * time.Second // questions about streams; a busy or electing server may need some time
-)
 
 // ensure makes and checks streams and buckets until all fit.
 func (a *app) ensure(ctx context.Context) error {
@@ -36,7 +31,7 @@ func (a *app) ensure(ctx context.Context) error {
 			reasons = []string{"the bus cannot make or check the streams and buckets yet: " + explain(err).Error()}
 		}
 		text := strings.Join(reasons, "\n")
-		if again := text != told || time.Since(said) >= sayAgain; again || len(reasons) == 0 {
+		if again := text != told || time.Since(said) >= limits.AssetsSayAgain; again || len(reasons) == 0 {
 			a.tell(findings)
 			if err != nil {
 				a.log.Warn("the bus cannot make or check the streams and buckets yet", "error", explain(err))
@@ -51,7 +46,7 @@ func (a *app) ensure(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(lookAgain):
+		case <-time.After(limits.AssetsCheck):
 		}
 	}
 }
@@ -89,7 +84,7 @@ type sight struct {
 
 // firstLook is what later ones are held against, before anything runs.
 func (a *app) firstLook(ctx context.Context) *store.Watch {
-	ctx, cancel := context.WithTimeout(ctx, lookAgain)
+	ctx, cancel := context.WithTimeout(ctx, limits.AssetsCheck)
 	defer cancel()
 	w := store.NewWatch(a.js, a.storeOptions())
 	if _, err := w.Look(ctx); err != nil {
@@ -100,7 +95,7 @@ func (a *app) firstLook(ctx context.Context) *store.Watch {
 
 // watchAssets looks at the streams and buckets while the program runs.
 func (a *app) watchAssets(ctx context.Context, b *bridge.Bridge, w *store.Watch) error {
-	tick := time.NewTicker(lookAgain)
+	tick := time.NewTicker(limits.AssetsCheck)
 	defer tick.Stop()
 	answered, told := time.Now(), []store.Finding(nil)
 	for {
@@ -113,7 +108,7 @@ func (a *app) watchAssets(ctx context.Context, b *bridge.Bridge, w *store.Watch)
 			b.Losing(seen.Losing)
 			a.report(b, seen, told)
 			told = seen.Standing
-		case time.Since(answered) > unanswered && a.nc.IsConnected():
+		case time.Since(answered) > limits.AssetsTime && a.nc.IsConnected():
 			a.sight.Store(&sight{reasons: []string{"the bus does not answer for its streams and buckets: " + explain(err).Error()}})
 			a.log.Debug("the streams and buckets cannot be looked at", "error", err)
 		}

@@ -7,6 +7,7 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/config"
 	"orderbridge/internal/automation"
+	"orderbridge/internal/limits"
 	"orderbridge/publishers"
 )
 
@@ -27,7 +28,7 @@ func (a *app) openFile(ctx context.Context) (err error) {
 		if b == nil {
 			return
 		}
-		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 		defer cancel()
 		if err := b.Reread(ctx, a.cfg.WebhookID); err != nil && !errors.Is(err, context.Canceled) {
 			a.log.Warn("automation file: the status of its subscription is not up to date", "error", err)

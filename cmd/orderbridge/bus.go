@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,12 +17,10 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/config"
 	"orderbridge/internal/bus"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 	"orderbridge/publishers"
 )
-
-// callTimeout bounds one request of a command to the bus.
-const callTimeout = 10 * time.Second
 
 // session is a command's connection to the bus.
 type session struct {
@@ -67,7 +64,7 @@ func connect(ctx context.Context, cfg *config.Config, log *slog.Logger, d *denia
 		}
 		o.URL = "nats://" + reachable(cfg.NATS.Listen)
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	nc, err := bus.Connect(ctx, o)
 	switch {
@@ -78,7 +75,7 @@ func connect(ctx context.Context, cfg *config.Config, log *slog.Logger, d *denia
 	case err != nil:
 		return nil, err
 	}
-	js, err := bus.JetStream(nc, o, callTimeout)
+	js, err := bus.JetStream(nc, o, limits.CommandCallTime)
 	if err != nil {
 		nc.Close()
 		return nil, err
@@ -124,7 +121,7 @@ func storeOptions(cfg *config.Config, log *slog.Logger) store.Options {
 
 // bucket opens a bucket of ours that serve makes.
 func (s *session) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	kv, err := store.OpenBucket(ctx, s.js, name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
@@ -156,9 +153,6 @@ func explain(err error) error {
 	return err
 }
 
-// maxInput bounds what a command reads from a file or from stdin.
-const maxInput = 256 << 20
-
 // readInput reads a file, or stdin for "-".
 func readInput(cmd *cobra.Command, path string) ([]byte, error) {
 	in := cmd.InOrStdin()
@@ -172,12 +166,12 @@ func readInput(cmd *cobra.Command, path string) ([]byte, error) {
 	} else if terminal(in) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "reading from the terminal; end with Ctrl-D")
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxInput+1))
+	data, err := io.ReadAll(io.LimitReader(in, limits.CommandInputBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	if len(data) > maxInput {
-		return nil, fmt.Errorf("read %s: it has more than %d MiB; split it", path, maxInput>>20)
+	if len(data) > limits.CommandInputBytes {
+		return nil, fmt.Errorf("read %s: it has more than %d MiB; split it", path, limits.CommandInputBytes>>20)
 	}
 	return data, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
 
@@ -30,7 +31,7 @@ of dead letters, which list shows.`
 }
 
 func (s *session) deadLetters(ctx context.Context) (jetstream.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	stream, err := s.js.Stream(ctx, s.names.DeadLetters)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -325,7 +326,7 @@ func (s *session) purge(ctx context.Context, sel selection, sequences []uint64) 
 		if _, err := s.letterAt(ctx, n); err != nil {
 			return i, err
 		}
-		one, cancel := context.WithTimeout(ctx, callTimeout)
+		one, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 		err := stream.DeleteMsg(one, n)
 		cancel()
 		if err != nil {

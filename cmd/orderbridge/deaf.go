@@ -5,13 +5,8 @@ import (
 	"time"
 
 	"orderbridge/internal/bus"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
-)
-
-const (
-	hearingCheck = 2 * time.Second
-	deafAfter    = 7 * time.Second  // shorter than the lease: a leader may keep it
-	deafAgain    = 20 * time.Second // another server is not tried more often
 )
 
 // leaveDeafServers goes to another server of a cluster when the present one is
@@ -22,7 +17,7 @@ func (a *app) leaveDeafServers(ctx context.Context) error {
 		return nil
 	}
 	lease := store.NewLease(a.js, a.names, nil, a.log)
-	tick := time.NewTicker(hearingCheck)
+	tick := time.NewTicker(limits.HearingCheck)
 	defer tick.Stop()
 	heard, left := time.Now(), time.Time{}
 	for {
@@ -31,7 +26,7 @@ func (a *app) leaveDeafServers(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		ask, cancel := context.WithTimeout(ctx, hearingCheck)
+		ask, cancel := context.WithTimeout(ctx, limits.HearingCheck)
 		_, _, err := lease.Get(ask)
 		cancel()
 		now := time.Now()
@@ -39,7 +34,7 @@ func (a *app) leaveDeafServers(ctx context.Context) error {
 			heard = now
 			continue
 		}
-		if now.Sub(heard) < deafAfter || now.Sub(left) < deafAgain {
+		if now.Sub(heard) < limits.DeafAfter || now.Sub(left) < limits.DeafAgain {
 			continue
 		}
 		a.log.Warn("the bus does not answer: another of its servers is tried", "url", bus.Redact(a.nc.ConnectedUrl()), "error", err)

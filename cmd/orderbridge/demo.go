@@ -22,6 +22,7 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/config"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/telemetry"
 	"orderbridge/internal/testcert"
 )
@@ -49,9 +50,6 @@ and print each delivery as it arrives. Nothing is left behind.`,
 	cmd.Flags().BoolVar(&keep, "keep", false, "stay up until interrupted and print what to try next")
 	return cmd
 }
-
-// demoTime bounds the demo.
-const demoTime = 30 * time.Second
 
 // demoSecret signs what crm gets.
 const demoSecret = "whsec_ZGVtby1zZWNyZXQtb2Ytb3JkZXJicmlkZ2UtMQ==" //nolint:gosec // it protects nothing
@@ -97,7 +95,7 @@ func runDemo(cmd *cobra.Command, keep bool) (err error) {
 
 	fmt.Fprintf(out, "%s\n\n", bold(cmd, "A NATS server, the bridge and a receiver with TLS, all in this process"))
 	d := &demo{app: a, cmd: cmd, receiver: receiver}
-	demoCtx, cancel := context.WithTimeout(ctx, demoTime)
+	demoCtx, cancel := context.WithTimeout(ctx, limits.DemoTime)
 	defer cancel()
 	if err := d.play(demoCtx); err != nil {
 		if ctx.Err() != nil {

@@ -10,6 +10,7 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/internal/bus"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
 
@@ -19,12 +20,6 @@ import (
 // at the start it waits for better servers, and while it runs it lets the lease
 // go. It asks again and again, since servers are replaced one after another,
 // and an old one may come to lead a stream at any time.
-
-const (
-	fitCheck   = 2 * time.Second // well below the lease's length
-	fitTimeout = 5 * time.Second
-	fitSay     = time.Minute // how often the same trouble is worth an error
-)
 
 // awaitFit waits until check is content, and says in the log and in /readyz
 // with what it is not.
@@ -39,14 +34,14 @@ func (a *app) awaitFit(ctx context.Context, check func(context.Context) error) e
 			return ctx.Err()
 		case !unfit:
 			return nil // the bus cannot answer: the next step says so, and waits
-		case time.Since(said) > fitSay:
+		case time.Since(said) > limits.FitSayAgain:
 			a.log.Error(err.Error())
 			said = time.Now()
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(fitCheck):
+		case <-time.After(limits.FitCheck):
 		}
 	}
 }
@@ -54,7 +49,7 @@ func (a *app) awaitFit(ctx context.Context, check func(context.Context) error) e
 // judge asks once and remembers the verdict for /readyz and the lease. A bus
 // that does not answer leaves it as it was.
 func (a *app) judge(ctx context.Context, check func(context.Context) error) (unfit bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, fitTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.FitTime)
 	defer cancel()
 	err = check(ctx)
 	var old *bus.TooOldError
@@ -80,7 +75,7 @@ func (a *app) watchFit(ctx context.Context) error {
 	if a.server != nil {
 		return nil // its own server is of this build
 	}
-	tick := time.NewTicker(fitCheck)
+	tick := time.NewTicker(limits.FitCheck)
 	defer tick.Stop()
 	said := time.Time{}
 	for {
@@ -94,7 +89,7 @@ func (a *app) watchFit(ctx context.Context) error {
 		}
 		was := a.unfit.Load() != nil
 		switch unfit, err := a.judge(ctx, a.streamsFit); {
-		case unfit && (!was || time.Since(said) > fitSay):
+		case unfit && (!was || time.Since(said) > limits.FitSayAgain):
 			a.log.Error(err.Error())
 			said = time.Now()
 		case was && err == nil:

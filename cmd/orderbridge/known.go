@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
 
@@ -33,7 +34,7 @@ func (s *session) list(ctx context.Context, bucket string, fn func(store.Entry) 
 // deleted one whose debts are kept. what a command has found of it besides
 // (debts, dead letters) is proof enough and need not come here.
 func (s *session) mustKnow(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	for _, bucket := range []string{s.names.Subscriptions, s.names.Status} {
 		_, err := store.ReadEntry(ctx, s.js, bucket, id)

@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // boundMemory keeps a process with an embedded server small until the returned
@@ -16,7 +18,7 @@ func boundMemory() (stop func()) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}
-	m := memoryBound{limit: memoryFloor}
+	m := memoryBound{limit: limits.MemoryFloor}
 	debug.SetMemoryLimit(m.limit)
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -44,11 +46,6 @@ func boundMemory() (stop func()) {
 	}
 }
 
-const (
-	memoryFloor = 128 << 20 // bytes: below it the collector makes no effort
-	memoryTries = 10        // seconds of hard work until it is spared
-)
-
 // memoryBound is a limit that gives way to what is really in use, so that the
 // collector never works hard for long.
 type memoryBound struct {
@@ -59,12 +56,12 @@ type memoryBound struct {
 // adapt is called each second with the bytes that were in use at the last
 // collection, and the share of the processors that collecting took since.
 func (m *memoryBound) adapt(live int64, share float64) {
-	needed := max(memoryFloor, live+live/2)
+	needed := max(limits.MemoryFloor, live+live/2)
 	switch {
 	case live > m.limit+m.limit/2: // a million records were read
 		m.limit, m.hard = needed, 0
 	case share > 0.25:
-		if m.hard++; m.hard == memoryTries {
+		if m.hard++; m.hard == limits.MemoryTries {
 			m.limit, m.hard = m.limit+m.limit/4, 0
 		}
 	default:

@@ -1,6 +1,10 @@
 package main
 
-import "testing"
+import (
+	"testing"
+
+	"orderbridge/internal/limits"
+)
 
 func TestMemoryBoundGivesWayToWhatIsInUse(t *testing.T) {
 	t.Parallel()
@@ -13,12 +17,12 @@ func TestMemoryBoundGivesWayToWhatIsInUse(t *testing.T) {
 		seconds int
 		want    int64
 	}{
-		{"small", memoryFloor, 40 * mib, 0, 60, memoryFloor},
-		{"a burst", memoryFloor, 140 * mib, 0.3, memoryTries - 1, memoryFloor},
-		{"hard work for long", memoryFloor, 140 * mib, 0.3, memoryTries, memoryFloor * 5 / 4},
-		{"a million records", memoryFloor, 1600 * mib, 0.5, 1, 2400 * mib},
+		{"small", limits.MemoryFloor, 40 * mib, 0, 60, limits.MemoryFloor},
+		{"a burst", limits.MemoryFloor, 140 * mib, 0.3, limits.MemoryTries - 1, limits.MemoryFloor},
+		{"hard work for long", limits.MemoryFloor, 140 * mib, 0.3, limits.MemoryTries, limits.MemoryFloor * 5 / 4},
+		{"a million records", limits.MemoryFloor, 1600 * mib, 0.5, 1, 2400 * mib},
 		{"and they stay", 2400 * mib, 1600 * mib, 0.01, 60, 2400 * mib},
-		{"it was a burst", 1000 * mib, 40 * mib, 0.01, 60, memoryFloor},
+		{"it was a burst", 1000 * mib, 40 * mib, 0.01, 60, limits.MemoryFloor},
 		{"moderate work keeps it", 200 * mib, 40 * mib, 0.1, 60, 200 * mib},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
+
+	"orderbridge/internal/limits"
 )
 
 // codeOtherStream is JetStream's answer when a subject belongs to another stream than expected.
@@ -170,7 +172,7 @@ func (s *session) publish(ctx context.Context, cmd *cobra.Command, subject, id s
 }
 
 func (s *session) publishOne(ctx context.Context, msg *nats.Msg, options []jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	ack, err := s.js.PublishMsg(ctx, msg, options...)
 	var api *jetstream.APIError

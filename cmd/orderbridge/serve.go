@@ -4,10 +4,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderbridge/internal/heap"
+	"orderbridge/internal/limits"
 )
-
-// heapFloor is well below the memory that a busy bridge needs anyway.
-const heapFloor = 64 << 20
 
 func newServe() *cobra.Command {
 	return &cobra.Command{
@@ -29,6 +27,6 @@ func runServe(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	heap.Floor(heapFloor)
+	heap.Floor(limits.HeapFloor)
 	return serve(cmd.Context(), cfg, log)
 }

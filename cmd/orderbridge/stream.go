@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 	"orderbridge/subscribers"
 )
@@ -229,7 +230,7 @@ func (a *app) answerStream(ctx context.Context, b *bridge.Bridge, m *nats.Msg) {
 	if b.Condition().Role != bridge.RoleLeader {
 		return // the leader answers
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	var answer store.StreamAnswer
 	var request store.StreamRequest

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
 
@@ -43,7 +44,7 @@ func (s *session) record(ctx context.Context, id string) (jetstream.KeyValueEntr
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	entry, err := kv.Get(ctx, id)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
@@ -58,7 +59,7 @@ func (s *session) record(ctx context.Context, id string) (jetstream.KeyValueEntr
 // statuses reads what the bridge says of each subscription; nothing if it has
 // never run.
 func (s *session) statuses(ctx context.Context) (map[string]bridge.Status, error) {
-	open, cancel := context.WithTimeout(ctx, callTimeout)
+	open, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	_, err := s.js.KeyValue(open, s.names.Status)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {

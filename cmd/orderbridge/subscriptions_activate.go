@@ -12,6 +12,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
 
@@ -51,7 +52,7 @@ if somebody else changes the record at the same time, nothing is written.`,
 				}
 				// The same bytes again: a new revision takes back that the receiver has suspended it.
 			}
-			update, cancel := context.WithTimeout(ctx, callTimeout)
+			update, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 			defer cancel()
 			revision, err := kv.Update(update, id, record, entry.Revision())
 			if errors.Is(err, jetstream.ErrKeyExists) {
@@ -70,7 +71,7 @@ if somebody else changes the record at the same time, nothing is written.`,
 // wanted status already: whether storing it again resumes it (its receiver has
 // answered 410), else why it may not deliver all the same.
 func (s *session) standing(ctx context.Context, id string, active bool) (resumes bool, but string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	entry, err := store.ReadEntry(ctx, s.js, s.names.Status, id)
 	if errors.Is(err, bridge.ErrNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {

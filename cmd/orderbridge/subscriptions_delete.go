@@ -7,6 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
+
+	"orderbridge/internal/limits"
 )
 
 func newSubscriptionsDelete() *cobra.Command {
@@ -24,7 +26,7 @@ same id within it.`,
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(ctx, callTimeout)
+			ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 			defer cancel()
 			err = kv.Delete(ctx, args[0], jetstream.LastRevision(entry.Revision()))
 			var api *jetstream.APIError

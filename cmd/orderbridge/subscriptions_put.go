@@ -17,13 +17,8 @@ import (
 	"orderbridge/config"
 	"orderbridge/internal/egress"
 	"orderbridge/internal/filter"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
-)
-
-// verdictTimeout is how long put waits for the bridge, which takes a second.
-const (
-	verdictTimeout  = 2 * time.Second
-	verdictInterval = 20 * time.Millisecond
 )
 
 func newSubscriptionsPut() *cobra.Command {
@@ -70,7 +65,7 @@ warning then. Exit code 1 if it was not stored or if the bridge finds it invalid
 }
 
 func putRecord(ctx context.Context, kv jetstream.KeyValue, id string, record []byte) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	revision, err := kv.Put(ctx, id, record)
 	if err != nil {
@@ -129,9 +124,9 @@ func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, re
 // It asks instead of watching: a writer of records need not be allowed to make
 // consumers.
 func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (*bridge.Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, verdictTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.VerdictTime)
 	defer cancel()
-	tick := time.NewTicker(verdictInterval)
+	tick := time.NewTicker(limits.VerdictCheck)
 	defer tick.Stop()
 	for {
 		entry, err := store.ReadEntry(ctx, s.js, s.names.Status, id)

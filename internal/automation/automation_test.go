@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 	"orderbridge/internal/testbus"
 )
@@ -97,7 +98,7 @@ func TestFingerprintHoldsNoSecret(t *testing.T) {
 
 func TestFileIsBounded(t *testing.T) {
 	t.Parallel()
-	_, err := Open(Options{Path: write(t, t.TempDir(), `{"x":"`+strings.Repeat("x", maxFile)+`"}`), ID: "automation"})
+	_, err := Open(Options{Path: write(t, t.TempDir(), `{"x":"`+strings.Repeat("x", limits.AutomationFileBytes)+`"}`), ID: "automation"})
 	if err == nil || !strings.Contains(err.Error(), "more than 1024 KiB") {
 		t.Errorf("a large file: %v", err)
 	}

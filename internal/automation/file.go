@@ -14,12 +14,7 @@ import (
 	"time"
 
 	"orderbridge/bridge"
-)
-
-const (
-	maxFile      = 1 << 20
-	pollInterval = time.Second
-	callTimeout  = 5 * time.Second
+	"orderbridge/internal/limits"
 )
 
 // Options of a File. Path and ID are required.
@@ -88,12 +83,12 @@ func readFile(path string) ([]byte, error) {
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("automation file %s is no regular file", path)
 	}
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	data, err := io.ReadAll(io.LimitReader(file, limits.AutomationFileBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("automation file %s cannot be read: %w", path, err)
 	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("automation file %s has more than %d KiB", path, maxFile>>10)
+	if len(data) > limits.AutomationFileBytes {
+		return nil, fmt.Errorf("automation file %s has more than %d KiB", path, limits.AutomationFileBytes>>10)
 	}
 	return data, nil
 }
@@ -175,7 +170,7 @@ func (f *File) Apply(ctx context.Context, records Records, force bool) (Change, 
 }
 
 func (f *File) apply(ctx context.Context, records Records, force bool) (Change, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.AutomationTime)
 	defer cancel()
 	stored, err := records.Latest(ctx, f.o.ID)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
@@ -271,7 +266,7 @@ func (f *File) Start(ctx context.Context, records Records) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(pollInterval):
+		case <-time.After(limits.AutomationCheck):
 		}
 	}
 }
@@ -290,7 +285,7 @@ func (f *File) log(c Change) {
 // Run follows the file until ctx ends. A version that is bad leaves the one
 // before it in force; Problem says so.
 func (f *File) Run(ctx context.Context, records Records) error {
-	tick := time.NewTicker(pollInterval)
+	tick := time.NewTicker(limits.AutomationCheck)
 	defer tick.Stop()
 	var bad string // seen once: perhaps it is being written
 	pending := false

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
 // Options of a connection. Without InProcess, URL is needed; all else may be empty.
@@ -48,16 +49,6 @@ type Options struct {
 	Context string      // the context of natscli that this comes from, for messages
 	Link    *Link       // tells how the connection stands; may be nil
 }
-
-const (
-	connectTimeout = 5 * time.Second
-	drainTimeout   = 5 * time.Second
-	reconnectWait  = 250 * time.Millisecond
-	// maxReconnectWait is for credentials that stay refused and servers that
-	// stay away.
-	maxReconnectWait = 4 * time.Second
-	pingInterval     = 5 * time.Second
-)
 
 // Connect waits until the bus is reached, with a log line while it is not, or
 // until ctx ends: also refused credentials, a name that is not found or a wrong
@@ -138,9 +129,9 @@ func (o Options) handlers(link *Link, log *slog.Logger) []nats.Option {
 		// Credentials that are refused twice may be good the third time: they
 		// are rotated, and servers restart with yesterday's.
 		nats.IgnoreAuthErrorAbort(),
-		nats.Timeout(connectTimeout),
-		nats.DrainTimeout(drainTimeout),
-		nats.PingInterval(pingInterval),
+		nats.Timeout(limits.BusConnectTime),
+		nats.DrainTimeout(limits.BusDrainTime),
+		nats.PingInterval(limits.BusPing),
 		nats.MaxPingsOutstanding(2),
 		nats.ReconnectHandler(func(c *nats.Conn) { log.Info("bus reconnected", "url", c.ConnectedUrlRedacted()) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { link.failed(err) }),
@@ -173,11 +164,11 @@ func (o Options) handlers(link *Link, log *slog.Logger) []nats.Option {
 }
 
 // reconnectDelay is how long to wait when all servers were tried for the nth
-// time: a fifth of the time that it has taken so far, at most maxReconnectWait.
+// time: a fifth of the time that it has taken so far, at most limits.BusReconnectMost.
 func reconnectDelay(n int) time.Duration {
-	d := maxReconnectWait
+	d := limits.BusReconnectMost
 	if n < 32 {
-		d = min(d, time.Duration(float64(reconnectWait)*math.Pow(1.2, float64(n))))
+		d = min(d, time.Duration(float64(limits.BusReconnectFirst)*math.Pow(1.2, float64(n))))
 	}
 	return d + rand.N(d/2)
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/net/proxy"
+
+	"orderbridge/internal/limits"
 )
 
 // credentials are how one logs in. Credentials file, certificates and keys are
@@ -103,7 +105,7 @@ func (o Options) roots() (*x509.CertPool, error) {
 type socksDialer struct{ proxy.ContextDialer }
 
 func (d socksDialer) Dial(network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), limits.BusConnectTime)
 	defer cancel()
 	return d.DialContext(ctx, network, address)
 }
@@ -113,7 +115,7 @@ func socks(text string) (nats.CustomDialer, error) {
 	if err != nil || u.Host == "" {
 		return nil, errors.New("the SOCKS proxy is no URL; write it as socks5://host:port") // without the value: it may hold a password
 	}
-	d, err := proxy.FromURL(u, &net.Dialer{Timeout: connectTimeout})
+	d, err := proxy.FromURL(u, &net.Dialer{Timeout: limits.BusConnectTime})
 	if err != nil {
 		return nil, fmt.Errorf("use the SOCKS proxy at %s: %w", u.Host, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"orderbridge/internal/limits"
 )
 
 // Link tells how a connection stands, from before it was made until it is
@@ -22,13 +24,6 @@ type Link struct {
 	said     string // what was logged last
 	saidTime time.Time
 }
-
-// violationKeep is how long a permission violation is told: who needs it tries
-// again within that time.
-const violationKeep = 15 * time.Second
-
-// sayAgain is how often the same trouble is worth a warning.
-const sayAgain = 30 * time.Second
 
 func (l *Link) begin(o Options) {
 	l.mu.Lock()
@@ -79,7 +74,7 @@ func (l *Link) Problem() string {
 func (l *Link) Violation() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.refused == nil || time.Since(l.when) > violationKeep {
+	if l.refused == nil || time.Since(l.when) > limits.BusViolationTime {
 		return ""
 	}
 	return l.options.Explain(l.refused)
@@ -93,7 +88,7 @@ func (l *Link) Closed() <-chan struct{} { return l.closed }
 func (l *Link) news(text string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if text == l.said && time.Since(l.saidTime) < sayAgain {
+	if text == l.said && time.Since(l.saidTime) < limits.BusSayAgain {
 		return false
 	}
 	l.said, l.saidTime = text, time.Now()

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"orderbridge/internal/limits"
 )
 
 // What the server says of full houses while one connects: nats.go has other
@@ -135,9 +137,6 @@ func (o Options) certificateState() string {
 	return o.Cert
 }
 
-// maxCreds bounds what is read of a credentials file.
-const maxCreds = 64 << 10
-
 // expiry tells since when the JWT of a credentials file is no longer valid;
 // nothing if it is, or if that cannot be told.
 func expiry(path string) string {
@@ -146,7 +145,7 @@ func expiry(path string) string {
 		return ", which cannot be read now: " + err.Error()
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxCreds))
+	text, err := io.ReadAll(io.LimitReader(f, limits.CredsBytes))
 	if err != nil {
 		return ""
 	}

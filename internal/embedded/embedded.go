@@ -17,6 +17,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sys/unix"
+
+	"orderbridge/internal/limits"
 )
 
 // Options of the embedded server.
@@ -43,8 +45,6 @@ type Server struct {
 }
 
 var _ nats.InProcessConnProvider = (*Server)(nil)
-
-const startTimeout = 20 * time.Second
 
 // Start locks the directory, starts the server on it and waits until it accepts
 // connections. A directory that another process holds is an error that names
@@ -132,7 +132,7 @@ func checkAddress(listen, host string, port int) error {
 
 // ready waits until the server accepts connections, or has said why it never will.
 func ready(s *server.Server, log *logger) error {
-	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(limits.EmbeddedStartTime); time.Now().Before(deadline); {
 		if s.ReadyForConnections(100 * time.Millisecond) {
 			return nil
 		}
@@ -140,7 +140,7 @@ func ready(s *server.Server, log *logger) error {
 			return errors.New(why)
 		}
 	}
-	return fmt.Errorf("not ready after %s", startTimeout)
+	return fmt.Errorf("not ready after %s", limits.EmbeddedStartTime)
 }
 
 // InProcessConn opens a connection without a socket.

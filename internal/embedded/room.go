@@ -6,6 +6,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/sys/unix"
+
+	"orderbridge/internal/limits"
 )
 
 // A full disk does not end by itself for a NATS server: a stream that once could
@@ -13,17 +15,9 @@ import (
 // the server is watched, and started again as soon as there is room. Meanwhile
 // nothing is confirmed to anybody, so nothing is lost.
 
-const (
-	// minRoom is what has to be free for a start to be worth it, bytes.
-	minRoom = 8 << 20
-	// ownPart is what the server's data may take of the disk: the last part is
-	// kept free, so that what is there can still be read, and removed.
-	ownPart = 0.85
-
-	watchEvery   = time.Second
-	restartAfter = 2 * time.Second // between two restarts; doubled while they do not help
-	restartMost  = 2 * time.Minute
-)
+// ownPart is what the server's data may take of the disk: the last part is kept
+// free, so that what is there can still be read, and removed.
+const ownPart = 0.85
 
 // NoRoomError says that the disk of the data directory is full.
 type NoRoomError struct {
@@ -49,7 +43,7 @@ func disk(dir string) (free, capacity int64, err error) {
 // checkRoom is nil also where the disk cannot be looked at.
 func checkRoom(dir string) error {
 	free, capacity, err := disk(dir)
-	if err != nil || free >= minRoom {
+	if err != nil || free >= limits.DiskRoom {
 		return nil //nolint:nilerr // the server will say it
 	}
 	return &NoRoomError{dir, free, capacity}
@@ -79,9 +73,9 @@ func (e *Server) Problem() string {
 // watch starts the server again when it takes nothing and there is room.
 func (e *Server) watch() {
 	defer close(e.watched)
-	tick := time.NewTicker(watchEvery)
+	tick := time.NewTicker(limits.DiskCheck)
 	defer tick.Stop()
-	wait, last := restartAfter, time.Time{}
+	wait, last := limits.DiskRestartFirst, time.Time{}
 	for {
 		select {
 		case <-e.quit:
@@ -91,8 +85,8 @@ func (e *Server) watch() {
 		sick := e.sickness()
 		full := checkRoom(e.options.Dir)
 		if sick == "" {
-			if time.Since(last) > restartMost {
-				wait = restartAfter
+			if time.Since(last) > limits.DiskRestartMost {
+				wait = limits.DiskRestartFirst
 			}
 			e.tell(e.fullness())
 			continue
@@ -106,7 +100,7 @@ func (e *Server) watch() {
 			continue
 		}
 		e.restart()
-		wait, last = min(2*wait, restartMost), time.Now()
+		wait, last = min(2*wait, limits.DiskRestartMost), time.Now()
 	}
 }
 

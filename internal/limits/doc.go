@@ -53,6 +53,7 @@ const (
 	recordScope  = "a record"
 	file         = "a file"
 	stream       = "a stream"
+	bucket       = "a bucket"
 	command      = "a command"
 )
 

@@ -4,18 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-)
 
-const (
-	// A replica that hears nothing of its leader waits at least 4 s before it
-	// asks for votes. So a leader that most replicas have answered within this
-	// time is the only one.
-	contact = 3 * time.Second
-	// A former leader that is cut off gives up after 10 s without an answer.
-	oblivion = 15 * time.Second
+	"orderbridge/internal/limits"
 )
 
 // ErrNoLeader says that there is no leader at present, or that whoever answered may be a
@@ -28,7 +20,7 @@ var ErrNoLeader = errors.New("the stream has no leader at present")
 // a leader that was cut off or stood still answers until it learns of its
 // successor. Both may lack what others have confirmed.
 func Info(ctx context.Context, js jetstream.JetStream, stream string) (*jetstream.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.MessageGetTime)
 	defer cancel()
 	s, err := js.Stream(ctx, stream)
 	if err != nil {
@@ -55,7 +47,7 @@ func doubt(info *jetstream.StreamInfo) string {
 		if r.Name == c.Leader {
 			return "a follower has answered"
 		}
-		if r.Active > 0 && r.Active < contact {
+		if r.Active > 0 && r.Active < limits.ReplicaContact {
 			answered++
 		}
 	}
@@ -74,6 +66,6 @@ func Settled(info *jetstream.StreamInfo) bool {
 		return true
 	}
 	// One that was elected with the stream had no predecessor.
-	first := c.LeaderSince.Sub(info.Created) < contact
-	return first || info.TimeStamp.Sub(*c.LeaderSince) > oblivion
+	first := c.LeaderSince.Sub(info.Created) < limits.ReplicaContact
+	return first || info.TimeStamp.Sub(*c.LeaderSince) > limits.ReplicaOblivion
 }

@@ -15,10 +15,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
 const (
-	timeout        = 5 * time.Second
 	noMessageFound = 10037
 )
 
@@ -57,7 +57,7 @@ func Next(ctx context.Context, js jetstream.JetStream, stream string, seq uint64
 }
 
 func get(ctx context.Context, js jetstream.JetStream, stream string, r request) (*bridge.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.MessageGetTime)
 	defer cancel()
 	body, err := json.Marshal(r)
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"orderbridge/internal/limits"
 )
 
 // Settings of a context. Paths are those of files that can be opened as they
@@ -38,9 +40,6 @@ type Settings struct {
 	CertStore string `json:"windows_cert_store"`
 }
 
-// maxFile bounds what is read of a context.
-const maxFile = 1 << 20
-
 // Read returns the context of that name, or in the file if name is an absolute
 // path. Of several credentials it keeps the one that nats takes. No error shows
 // a secret.
@@ -57,13 +56,13 @@ func Read(name string) (Settings, error) {
 		return Settings{}, fmt.Errorf("read context %q: %w", name, err)
 	}
 	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	content, err := io.ReadAll(io.LimitReader(f, limits.ContextFileBytes+1))
 	if err != nil {
 		return Settings{}, fmt.Errorf("read context %q: %w", name, err)
 	}
 	var s Settings
 	switch {
-	case len(content) > maxFile:
+	case len(content) > limits.ContextFileBytes:
 		err = errors.New("it is larger than 1 MiB")
 	default:
 		err = parse(content, &s)
@@ -182,7 +181,7 @@ func fetch(value *string) error {
 			return err
 		}
 		defer f.Close()
-		content, err := io.ReadAll(io.LimitReader(f, maxFile))
+		content, err := io.ReadAll(io.LimitReader(f, limits.ContextFileBytes))
 		*value = strings.TrimSpace(string(content))
 		return err
 	}

@@ -1,24 +1,12 @@
 package store
 
 import (
-	"time"
-
 	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/internal/limits"
 )
 
 // What the bridge has on the bus, and how each is made where it is absent.
-
-const (
-	defaultOwedBytes  = 64 << 20
-	deadLetterBytes   = 1 << 30
-	deadLetterAge     = 30 * 24 * time.Hour
-	alertBytes        = 64 << 20
-	alertAge          = 30 * 24 * time.Hour
-	sourceAge         = 7 * 24 * time.Hour
-	sourceDuplicates  = 10 * time.Minute
-	bucketDuplicates  = 2 * time.Minute // repeats of a write stay recognizable that long
-	subscriptionsKeep = 64
-)
 
 // asset is one stream or bucket.
 type asset struct {
@@ -35,7 +23,7 @@ func (e *ensurer) assets() []asset {
 	n := e.n
 	size := e.o.OwedBytes
 	if size <= 0 {
-		size = defaultOwedBytes
+		size = limits.OwedBytes
 	}
 	state := func(name, description string, maxBytes int64, r room) asset {
 		c := bucketConfig(name, description)
@@ -44,23 +32,23 @@ func (e *ensurer) assets() []asset {
 		return asset{what: "bucket " + name, config: c, check: checkState, room: r}
 	}
 	records := bucketConfig(n.Subscriptions, "orderbridge: subscription records")
-	records.MaxMsgsPerSubject = subscriptionsKeep
+	records.MaxMsgsPerSubject = limits.RecordHistory
 	return []asset{
 		{what: "stream " + n.Stream, users: true, room: room{share: 0.375, most: 1 << 30, least: 1 << 20}, config: jetstream.StreamConfig{
 			Name: n.Stream, Description: "order change events", Subjects: e.o.Subjects, MaxBytes: -1,
-			Retention: jetstream.LimitsPolicy, MaxAge: sourceAge, Duplicates: sourceDuplicates, AllowDirect: true,
+			Retention: jetstream.LimitsPolicy, MaxAge: limits.SourceAge, Duplicates: limits.SourceDuplicates, AllowDirect: true,
 		}, check: func(i *jetstream.StreamInfo) []Finding { return checkSource(i, e.o) }},
 		{what: "bucket " + n.Subscriptions, users: true, config: records, check: checkRecords, room: room{share: 1. / 16, most: 256 << 20, least: 1 << 20}},
 		state(n.Status, "orderbridge: state of each subscription", -1, room{share: 1. / 16, most: 256 << 20, least: 1 << 20}),
 		state(n.Owed, "orderbridge: what is owed", size, room{share: 1. / 8, most: size, least: 1 << 20}),
 		state(n.Lease, "orderbridge: which replica leads", -1, room{share: 1. / 64, most: 16 << 20, least: 1 << 20}),
-		{what: "stream " + n.DeadLetters, check: checkLetters, room: room{share: 1. / 4, most: deadLetterBytes, least: 1 << 20}, config: jetstream.StreamConfig{
+		{what: "stream " + n.DeadLetters, check: checkLetters, room: room{share: 1. / 4, most: limits.DeadLetterBytes, least: 1 << 20}, config: jetstream.StreamConfig{
 			Name: n.DeadLetters, Description: "orderbridge: deliveries that were given up", Subjects: []string{n.DeadLetterSubject + ".>"},
-			MaxAge: deadLetterAge, MaxBytes: deadLetterBytes, Duplicates: bucketDuplicates, AllowDirect: true,
+			MaxAge: limits.DeadLetterAge, MaxBytes: limits.DeadLetterBytes, Duplicates: limits.BucketDuplicates, AllowDirect: true,
 		}},
-		{what: "stream " + n.Alerts, check: checkLetters, optional: true, room: room{share: 1. / 16, most: alertBytes, least: 1 << 20}, config: jetstream.StreamConfig{
+		{what: "stream " + n.Alerts, check: checkLetters, optional: true, room: room{share: 1. / 16, most: limits.AlertBytes, least: 1 << 20}, config: jetstream.StreamConfig{
 			Name: n.Alerts, Description: "orderbridge: what operators want to be told", Subjects: []string{n.AlertSubject + ".>"},
-			MaxAge: alertAge, MaxBytes: alertBytes, Duplicates: bucketDuplicates,
+			MaxAge: limits.AlertAge, MaxBytes: limits.AlertBytes, Duplicates: limits.BucketDuplicates,
 		}},
 	}
 }
@@ -69,7 +57,7 @@ func bucketConfig(name, description string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: bucketStream(name), Description: description, Subjects: []string{bucketSubject(name, ">")},
 		MaxMsgsPerSubject: 1, MaxBytes: -1, MaxMsgs: -1, MaxMsgSize: -1, MaxConsumers: -1,
-		Discard: jetstream.DiscardNew, Duplicates: bucketDuplicates,
+		Discard: jetstream.DiscardNew, Duplicates: limits.BucketDuplicates,
 		AllowRollup: true, DenyDelete: true, AllowDirect: true,
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
 // Scope says whose part of the state a caller may see and change. The zero
@@ -189,7 +190,7 @@ func changed(err error) error {
 }
 
 func (c *Catalog) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	kv, err := OpenBucket(ctx, c.js, name)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
 // What is there and does not fit: functions of a stream's configuration, used
@@ -79,12 +80,12 @@ func checkRecords(info *jetstream.StreamInfo) []Finding {
 	k := checker{what: "bucket " + strings.TrimPrefix(c.Name, bucketStream(""))}
 	switch {
 	case c.Mirror != nil:
-		k.say(Warning, "it is a mirror of %q: records are changed only there, and come here a little later; the mirror must keep their history (max_msgs_per_subject %d)", c.Mirror.Name, subscriptionsKeep)
+		k.say(Warning, "it is a mirror of %q: records are changed only there, and come here a little later; the mirror must keep their history (max_msgs_per_subject %d)", c.Mirror.Name, limits.RecordHistory)
 	case len(c.Sources) > 0:
 		k.say(Warning, "it copies from other streams (sources): records that are changed there come here a little later")
 	}
-	if c.MaxMsgsPerSubject > 0 && c.MaxMsgsPerSubject < subscriptionsKeep {
-		k.say(Warning, "its history is %d: changes of a record that follow one another while the bridge is away are seen only in their last %d states. Run `nats stream edit %s --max-msgs-per-subject=%d`", c.MaxMsgsPerSubject, c.MaxMsgsPerSubject, c.Name, subscriptionsKeep)
+	if c.MaxMsgsPerSubject > 0 && c.MaxMsgsPerSubject < limits.RecordHistory {
+		k.say(Warning, "its history is %d: changes of a record that follow one another while the bridge is away are seen only in their last %d states. Run `nats stream edit %s --max-msgs-per-subject=%d`", c.MaxMsgsPerSubject, c.MaxMsgsPerSubject, c.Name, limits.RecordHistory)
 	}
 	if c.MaxAge > 0 {
 		k.say(Warning, "its records expire after %s (an expired record is not a deletion, but a restart does not find it any more). Run `nats stream edit %s --max-age 0`", c.MaxAge, c.Name)
@@ -125,10 +126,10 @@ func checkState(info *jetstream.StreamInfo) []Finding {
 	if c.MaxAge > 0 {
 		k.say(Error, "its entries expire after %s: what is owed would be forgotten. Run `nats stream edit %s --max-age 0`", c.MaxAge, c.Name)
 	}
-	if c.Duplicates < leastDuplicates {
+	if c.Duplicates < limits.LeastDuplicates {
 		k.say(Error, "its duplicate window is %s: a repeated write could be stored twice. Run `nats stream edit %s --dupe-window 2m`; if the server refuses it, raise duplicate_window in the limits of its jetstream block", c.Duplicates, c.Name)
-	} else if c.Duplicates < bucketDuplicates {
-		k.say(Warning, "its duplicate window is %s, %s is better: a write that was under way for longer could be stored twice. Run `nats stream edit %s --dupe-window 2m`", c.Duplicates, bucketDuplicates, c.Name)
+	} else if c.Duplicates < limits.BucketDuplicates {
+		k.say(Warning, "its duplicate window is %s, %s is better: a write that was under way for longer could be stored twice. Run `nats stream edit %s --dupe-window 2m`", c.Duplicates, limits.BucketDuplicates, c.Name)
 	}
 	if c.MaxMsgsPerSubject > 1 {
 		k.say(Warning, "its history is %d, 1 is enough: it fills %d times faster. Run `nats stream edit %s --max-msgs-per-subject=1`", c.MaxMsgsPerSubject, c.MaxMsgsPerSubject, c.Name)

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
 
@@ -44,8 +45,6 @@ const (
 	gone
 )
 
-const followInterval = 2 * time.Second
-
 var errMadeAnew = errors.New("bucket was made anew")
 
 // run returns when ctx ends or the connection is closed for good.
@@ -62,7 +61,7 @@ func (f *follower) run(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 			case <-status:
-			case <-time.After(followInterval / 4):
+			case <-time.After(limits.FollowCheck / 4):
 			}
 		}
 	}
@@ -72,7 +71,7 @@ func (f *follower) run(ctx context.Context) error {
 // check asks the leader which bucket it is that stands there now, and how far
 // it goes. A bucket made anew is read from its beginning.
 func (f *follower) check(ctx context.Context) (last uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, followInterval)
+	ctx, cancel := context.WithTimeout(ctx, limits.FollowCheck)
 	defer cancel()
 	info, err := msgget.Info(ctx, f.js, bucketStream(f.bucket))
 	if err != nil {
@@ -162,7 +161,7 @@ func (f *follower) session(ctx context.Context, status <-chan nats.Status) error
 		return err
 	}
 	defer cc.Stop()
-	tick := time.NewTicker(followInterval)
+	tick := time.NewTicker(limits.FollowCheck)
 	defer tick.Stop()
 	behind := false
 	var delivered uint64
@@ -206,7 +205,7 @@ func (f *follower) session(ctx context.Context, status <-chan nats.Status) error
 }
 
 func (f *follower) consumer(ctx context.Context) (jetstream.Consumer, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	cfg := jetstream.ConsumerConfig{
 		FilterSubjects: []string{storedSubject(f.key)},
@@ -225,17 +224,14 @@ func (f *follower) drop(cons jetstream.Consumer) {
 	if !f.js.Conn().IsConnected() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), followInterval)
+	ctx, cancel := context.WithTimeout(context.Background(), limits.FollowCheck)
 	defer cancel()
 	_ = f.js.DeleteConsumer(ctx, bucketStream(f.bucket), cons.CachedInfo().Name)
 }
 
-// complainAfter is how often it is said aloud that a bucket cannot be read.
-const complainAfter = 10 * time.Second
-
 func (f *follower) complain(err error) {
 	level := slog.LevelDebug
-	if now := time.Now(); f.js.Conn().IsConnected() && !f.caught && now.Sub(f.told) >= complainAfter {
+	if now := time.Now(); f.js.Conn().IsConnected() && !f.caught && now.Sub(f.told) >= limits.FollowSayAgain {
 		if !f.told.IsZero() {
 			level = slog.LevelWarn
 		}
@@ -251,7 +247,7 @@ func (f *follower) poll(ctx context.Context, status <-chan nats.Status) error {
 		f.few = true
 		f.log.Warn("the bucket is asked every two seconds and read entry by entry, since it or its account allows no further consumer (max_consumers)", "bucket", f.bucket)
 	}
-	tick := time.NewTicker(followInterval)
+	tick := time.NewTicker(limits.FollowCheck)
 	defer tick.Stop()
 	for {
 		target, err := f.check(ctx)

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
 // JudgeRequest and JudgeAnswer are what a command and a bridge exchange on
@@ -32,8 +32,6 @@ func (c *Catalog) JudgeSubject() string { return c.names.Commands + ".judge" }
 // ErrNoJudge says that no bridge runs that could answer.
 var ErrNoJudge = errors.New("no bridge has answered")
 
-const judgeTime = 2 * time.Second
-
 // Judge asks a bridge what it makes of a record; ErrNoJudge if none answers.
 func (c *Catalog) Judge(ctx context.Context, id string, record []byte) (JudgeAnswer, error) {
 	var answer JudgeAnswer
@@ -41,7 +39,7 @@ func (c *Catalog) Judge(ctx context.Context, id string, record []byte) (JudgeAns
 	if err != nil {
 		return answer, fmt.Errorf("ask a bridge: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, judgeTime)
+	ctx, cancel := context.WithTimeout(ctx, limits.JudgeTime)
 	defer cancel()
 	msg, err := c.js.Conn().RequestWithContext(ctx, c.JudgeSubject(), body)
 	if err != nil {

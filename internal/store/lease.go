@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
 
@@ -111,7 +112,7 @@ func (l *Lease) remake(ctx context.Context) (bool, error) {
 }
 
 func (l *Lease) publish(ctx context.Context, value []byte, expect uint64, id string) (*jetstream.PubAck, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	return l.js.Publish(ctx, writeSubject(l.js, l.bucket, leaseKey), value,
 		jetstream.WithMsgID(id), jetstream.WithExpectLastSequencePerSubject(expect))

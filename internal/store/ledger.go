@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
 
@@ -196,7 +197,7 @@ func (l *Ledger) readOneByOne(ctx context.Context, s *stateBucket) (map[string][
 // giveBack deletes a consumer that is no longer needed; else it would count
 // for some minutes against what the account allows.
 func (l *Ledger) giveBack(s *stateBucket, cons jetstream.Consumer) {
-	ctx, cancel := context.WithTimeout(context.Background(), followInterval)
+	ctx, cancel := context.WithTimeout(context.Background(), limits.FollowCheck)
 	defer cancel()
 	_ = l.js.DeleteConsumer(ctx, bucketStream(s.name), cons.CachedInfo().Name) // it would end by itself
 }
@@ -249,7 +250,7 @@ func (l *Ledger) Write(ctx context.Context, w bridge.Write) error {
 }
 
 func (l *Ledger) publish(ctx context.Context, s *stateBucket, w bridge.Write, fenceSeq uint64, fence string) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	m := &nats.Msg{Subject: writeSubject(l.js, s.name, w.Key), Data: w.Value, Header: nats.Header{}}
 	if w.Value == nil {
@@ -301,7 +302,7 @@ func (l *Ledger) admit(ctx context.Context, s *stateBucket, w bridge.Write) (add
 }
 
 func (l *Ledger) measure(ctx context.Context, s *stateBucket) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	stream, err := l.js.Stream(ctx, bucketStream(s.name))
 	if err != nil {

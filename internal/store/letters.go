@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
 
@@ -22,12 +23,6 @@ type Letter struct {
 	// Envelope is the whole letter, its event included. Letters leaves it out.
 	Envelope json.RawMessage `json:"-"`
 }
-
-const (
-	letterWindow = 256     // sequences that are looked back over first
-	letterPull   = 4 << 20 // bytes in flight
-	letterWait   = 5 * time.Second
-)
 
 // Letters returns the newest limit dead letters below the sequence before (0:
 // all), newest first, of one subscription or ("") of all, and before what to go
@@ -52,7 +47,7 @@ func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string,
 	}
 	r := letterReader{catalog: c, stream: stream, filter: filter, owners: owners{catalog: c, scope: scope}}
 	found := []Letter{}
-	for window := uint64(max(letterWindow, limit)); state.Msgs > 0 && high >= state.FirstSeq; window *= 4 {
+	for window := uint64(max(limits.LetterWindow, limit)); state.Msgs > 0 && high >= state.FirstSeq; window *= 4 {
 		low := state.FirstSeq
 		if high-low >= window {
 			low = high - window + 1
@@ -71,7 +66,7 @@ func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string,
 }
 
 func (c *Catalog) letterStream(ctx context.Context) (jetstream.Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	stream, err := c.js.Stream(ctx, c.names.DeadLetters)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -104,14 +99,14 @@ func (r *letterReader) read(ctx context.Context, low, high uint64, most int) ([]
 	if info.NumPending == 0 {
 		return nil, nil
 	}
-	messages, err := consumer.Messages(pullBytes(info, letterPull))
+	messages, err := consumer.Messages(pullBytes(info, limits.LetterPullBytes))
 	if err != nil {
 		return nil, err
 	}
 	defer messages.Stop()
 	var list []Letter
 	for range info.NumPending {
-		msg, err := messages.Next(jetstream.NextMaxWait(letterWait))
+		msg, err := messages.Next(jetstream.NextMaxWait(limits.LetterTime))
 		if errors.Is(err, nats.ErrTimeout) {
 			now, e := consumer.Info(ctx)
 			if e == nil && now.NumPending == 0 {
@@ -207,14 +202,14 @@ func (c *Catalog) Redrive(ctx context.Context, scope Scope, sequence uint64) (Le
 	if err != nil {
 		return l, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 2*limits.JetStreamTime)
 	defer cancel()
 	msg, err := c.js.Conn().RequestWithContext(ctx, c.names.Commands+".redrive", body)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return l, ErrNoLeader
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
-		return l, fmt.Errorf("%w that answers within %s; it may have accepted all the same", ErrNoLeader, 2*apiTimeout)
+		return l, fmt.Errorf("%w that answers within %s; it may have accepted all the same", ErrNoLeader, 2*limits.JetStreamTime)
 	case err != nil:
 		return l, fmt.Errorf("ask the leader: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
 // Keys lists the keys of a bucket, those of deleted entries included, fences
@@ -37,9 +38,6 @@ func Keys(ctx context.Context, js jetstream.JetStream, bucket string) ([]string,
 	return keys, nil
 }
 
-// readAtOnce is how many entries are asked for at the same time.
-const readAtOnce = 64
-
 // ReadEntries calls fn for each present entry of a bucket in the order of keys,
 // as ListEntries does, for callers who may read messages but make no consumer.
 func ReadEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn func(Entry) error) error {
@@ -47,7 +45,7 @@ func ReadEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn 
 	if err != nil {
 		return err
 	}
-	for part := range slices.Chunk(keys, readAtOnce) {
+	for part := range slices.Chunk(keys, limits.ListAtOnce) {
 		entries := make([]Entry, len(part))
 		errs := make([]error, len(part))
 		var wg sync.WaitGroup

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/internal/limits"
 )
 
 // A Look at what is on the bus, every few seconds while the bridge runs: others
@@ -72,7 +74,7 @@ func (w *Watch) Look(ctx context.Context) (Sight, error) {
 		}
 	}
 	w.note(assets, infos)
-	if _, there := infos[e.n.Stream]; there && time.Since(w.looked) >= lookBeside {
+	if _, there := infos[e.n.Stream]; there && time.Since(w.looked) >= limits.RivalCheck {
 		beside, err := w.rivals(ctx, e.n)
 		if err != nil {
 			return sight, fmt.Errorf("look for other bridges: %w", err)
@@ -89,7 +91,7 @@ func (w *Watch) Look(ctx context.Context) (Sight, error) {
 }
 
 func (w *Watch) info(ctx context.Context, stream string) (*jetstream.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	s, err := w.js.Stream(ctx, stream)
 	if err != nil {
@@ -117,17 +119,13 @@ func (w *Watch) note(assets []asset, infos map[string]jetstream.StreamInfo) {
 	}
 }
 
-// patience is how long a stream must be absent before an empty server is
-// believed in: one that has just started may not have found all of its streams.
-const patience = 3 * time.Second
-
 // mend makes what is absent and may be made, and says what is not.
 func (w *Watch) mend(ctx context.Context, e *ensurer, absent []asset, infos map[string]jetstream.StreamInfo, sight *Sight) error {
 	empty := w.empty(e.assets(), infos)
 	asked := false
 	for _, a := range absent {
 		since := time.Since(w.gone[a.config.Name])
-		if a.users && !(empty && since >= patience) {
+		if a.users && !(empty && since >= limits.AbsentTime) {
 			sight.Standing = append(sight.Standing, Finding{Error, a.what, w.lacks(a)})
 			continue
 		}
@@ -164,7 +162,7 @@ func (w *Watch) lacks(a asset) string {
 		return fmt.Sprintf("it is gone: nothing is delivered, and publishers are refused. Restore it, or make it anew: `nats stream add %s --subjects '%s' --retention limits --max-age 7d --storage file`. A restart of the bridge makes it as well", name, strings.Join(a.config.Subjects, ","))
 	}
 	name = strings.TrimPrefix(a.what, "bucket ")
-	return fmt.Sprintf("it is gone: the last records stay in force, none can be changed. Restore it, or make it anew and put the records again: `nats kv add %s --history %d`. A restart of the bridge makes it as well", name, subscriptionsKeep)
+	return fmt.Sprintf("it is gone: the last records stay in force, none can be changed. Restore it, or make it anew and put the records again: `nats kv add %s --history %d`. A restart of the bridge makes it as well", name, limits.RecordHistory)
 }
 
 // empty tells whether nothing is left of what was there when all was there.

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/internal/limits"
 )
 
 // Making a stream where there are limits: of the account, of the server, of its
@@ -81,7 +82,7 @@ func (r room) size(usual int64, a allowance) int64 {
 
 // stream returns what is there; if nothing is, it makes it and returns nil.
 func (e *ensurer) stream(ctx context.Context, a asset) (*jetstream.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, 4*apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 4*limits.JetStreamTime)
 	defer cancel()
 	s, err := e.js.Stream(ctx, a.config.Name)
 	if err == nil {
@@ -223,7 +224,3 @@ func (e *ensurer) listed() string {
 	}
 	return strings.Join(names, ", ")
 }
-
-// leastDuplicates is how long the server must at least know a write again: a
-// late copy of one is older than that only if the server itself stood still.
-const leastDuplicates = 30 * time.Second

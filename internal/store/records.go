@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
 
@@ -94,7 +95,7 @@ func (r *Records) Put(ctx context.Context, key string, value []byte, expect uint
 }
 
 func (r *Records) created(ctx context.Context) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	s, err := r.js.Stream(ctx, bucketStream(r.bucket))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {

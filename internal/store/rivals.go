@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/internal/limits"
 )
 
 // Bridges beside this one: with another prefix they have a lease, a feed and a
@@ -18,8 +20,6 @@ const (
 	// metaRecords is, in the metadata of a feed's durable, the bucket of the
 	// records that its bridge follows.
 	metaRecords = "orderbridge.records"
-	lookBeside  = 10 * time.Second
-	rivalLives  = time.Minute // an acknowledgement or a delivery is not older
 )
 
 var feedName = regexp.MustCompile(`^(.*)orderbridge-[0-9]+-[0-9]+$`)
@@ -31,7 +31,7 @@ func DurableMetadata(n Names) map[string]string {
 
 // rivals looks for bridges under other prefixes on the source stream.
 func (w *Watch) rivals(ctx context.Context, n Names) ([]Finding, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	stream, err := w.js.Stream(ctx, n.Stream)
 	if err != nil {
@@ -70,4 +70,4 @@ func rival(info *jetstream.ConsumerInfo, prefix string, n Names) (Finding, bool)
 		prefix, strings.TrimSuffix(n.DurablePrefix, "orderbridge-"), sure)}, true
 }
 
-func lately(t *time.Time, now time.Time) bool { return t != nil && now.Sub(*t) < rivalLives }
+func lately(t *time.Time, now time.Time) bool { return t != nil && now.Sub(*t) < limits.RivalLives }

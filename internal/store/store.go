@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
 
@@ -61,8 +62,6 @@ type Finding struct {
 
 func (f Finding) String() string { return fmt.Sprintf("%s: %s: %s", f.Severity, f.Subject, f.Text) }
 
-const apiTimeout = 5 * time.Second
-
 // Ensure makes the streams and buckets that are absent and checks those that
 // are present. The error says why the bus cannot be asked or does not make what
 // is needed (JetStream off, no permission, unreachable, a limit), and what to
@@ -96,7 +95,7 @@ func (e *ensurer) say(s Severity, subject, format string, args ...any) {
 // ask tells whether JetStream can be used at all, how many replicas it can
 // keep and what the account allows.
 func (e *ensurer) ask(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	api := msgget.APIPrefix(e.js)
 	info, err := e.js.AccountInfo(ctx)
@@ -108,7 +107,7 @@ func (e *ensurer) ask(ctx context.Context) error {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return errors.New("JetStream is not enabled for this account: set jetstream: enabled in the account, or use another one")
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no answer from the JetStream API on %sINFO within %s: the user may lack permission to publish to %s> or to subscribe to _INBOX.>, or the server is busy", api, apiTimeout, api)
+		return fmt.Errorf("no answer from the JetStream API on %sINFO within %s: the user may lack permission to publish to %s> or to subscribe to _INBOX.>, or the server is busy", api, limits.JetStreamTime, api)
 	case err != nil:
 		return fmt.Errorf("ask JetStream for the account: %w", err)
 	}

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
 
@@ -27,8 +27,6 @@ type StreamAnswer struct {
 	Reason  string              `json:"reason,omitempty"` // why it was refused
 }
 
-const adoptTimeout = 15 * time.Second
-
 // AskStream asks the leader. ErrNoLeader if nobody answers; a *RefusedError if
 // it does not want to.
 func (c *Catalog) AskStream(ctx context.Context, r StreamRequest) (StreamAnswer, error) {
@@ -37,9 +35,9 @@ func (c *Catalog) AskStream(ctx context.Context, r StreamRequest) (StreamAnswer,
 	if err != nil {
 		return answer, err
 	}
-	timeout := apiTimeout
+	timeout := limits.JetStreamTime
 	if r.Adopt {
-		timeout = adoptTimeout
+		timeout = limits.AdoptTime
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
 
 const (
 	codeStreamNotFound = 10059
-	atOnce             = 16 // requests to the bus at the same time
 )
 
 // Traces reads what leaders have left on the bus beside the lease: the highest
@@ -88,7 +88,7 @@ const maxTracedEpoch = 1 << 53
 func fenceEpochs(ctx context.Context, js jetstream.JetStream, bucket string) (epochs []uint64, err error) {
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(atOnce)
+	g.SetLimit(limits.TracesAtOnce)
 	for i := range fences {
 		g.Go(func() error {
 			m, err := msgget.Last(ctx, js, bucketStream(bucket), bucketSubject(bucket, fenceKey(i)))

@@ -7,18 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-)
 
-const (
-	maxIdleTime = 55 * time.Second
-	maxAge      = 10 * time.Minute
-	sweepEvery  = time.Second
-
-	learnedFor   = time.Hour
-	leastLearned = time.Second // what ends sooner was ended by something else than its idleness
-	distrusted   = 10 * time.Minute
-	noticeEvery  = time.Hour
-	maxOrigins   = 8192
+	"orderbridge/internal/limits"
 )
 
 // Client sends requests and keeps connections. Safe for concurrent use.
@@ -51,7 +41,7 @@ type origin struct {
 func (c *Client) origin(key Key) *origin {
 	o := c.origins[key]
 	if o == nil {
-		if len(c.origins) >= maxOrigins {
+		if len(c.origins) >= limits.PoolOrigins {
 			c.forget(func(*origin) bool { return true })
 		}
 		o = &origin{}
@@ -204,13 +194,13 @@ func (c *Client) dropIdle(key Key) {
 // learn: the server closes connections that are idle for so long, and says so
 // too late.
 func (c *Client) learn(key Key, idle time.Duration) {
-	if idle < leastLearned {
+	if idle < limits.PoolLeastLearned {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.origin(key)
-	o.limit, o.limitUntil = idle/2, c.now().Add(learnedFor)
+	o.limit, o.limitUntil = idle/2, c.now().Add(limits.PoolLearned)
 }
 
 // distrust: bytes came that nobody had asked for; the next ones may come where
@@ -221,7 +211,7 @@ func (c *Client) distrust(key Key, unsolicited bool) {
 	}
 	c.mu.Lock()
 	o := c.origin(key)
-	o.distrust = c.now().Add(distrusted)
+	o.distrust = c.now().Add(limits.PoolDistrusted)
 	all := c.unlistAll(&key)
 	c.mu.Unlock()
 	for _, cn := range all {
@@ -239,7 +229,7 @@ func (c *Client) notice(key Key, why string) {
 	now := c.now()
 	c.mu.Lock()
 	o := c.origin(key)
-	tell := o.noticed.IsZero() || now.Sub(o.noticed) >= noticeEvery
+	tell := o.noticed.IsZero() || now.Sub(o.noticed) >= limits.PoolNotice
 	if tell {
 		o.noticed = now
 	}
@@ -251,9 +241,9 @@ func (c *Client) notice(key Key, why string) {
 
 func (o *origin) idleLimit(now time.Time) time.Duration {
 	if o.limit > 0 && now.Before(o.limitUntil) {
-		return min(o.limit, maxIdleTime)
+		return min(o.limit, limits.PoolIdleTime)
 	}
-	return maxIdleTime
+	return limits.PoolIdleTime
 }
 
 // idleFor is how long a connection was idle, also while the machine slept.
@@ -268,14 +258,14 @@ func (c *conn) old(now time.Time, limit time.Duration) bool {
 		limit = min(limit, c.keepFor)
 	}
 	jitter := time.Duration(c.born.Nanosecond()) % time.Second * 150 // up to 2.5 minutes
-	return c.idleFor(now) >= limit || now.Sub(c.born) >= maxAge-jitter
+	return c.idleFor(now) >= limit || now.Sub(c.born) >= limits.PoolAge-jitter
 }
 
 // sweep probes the idle connections as long as there are any: nobody else sees
 // that a server has closed one.
 func (c *Client) sweep() {
 	defer c.sweepers.Done()
-	tick := time.NewTicker(sweepEvery + rand.N(sweepEvery/10))
+	tick := time.NewTicker(limits.PoolSweep + rand.N(limits.PoolSweep/10))
 	defer tick.Stop()
 	for {
 		select {
@@ -304,7 +294,7 @@ func (c *Client) sweepOnce() bool {
 	if len(all) == 0 {
 		c.sweeping = false
 		c.forget(func(o *origin) bool {
-			return now.After(o.limitUntil) && now.After(o.distrust) && now.Sub(o.noticed) >= noticeEvery
+			return now.After(o.limitUntil) && now.After(o.distrust) && now.Sub(o.noticed) >= limits.PoolNotice
 		})
 	}
 	c.mu.Unlock()
