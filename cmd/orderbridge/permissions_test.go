@@ -1,137 +1,25 @@
 package main
 
 import (
-	"crypto/tls"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
-	"orderbridge/internal/testcert"
 )
-
-// guardedBus is one server with the configuration of deploy/nats, and the
-// files of its users.
-type guardedBus struct {
-	dir string // holds tls/
-	url string
-}
-
-// guarded starts it. The configuration names files as seen from the working
-// directory and takes variables from the environment: no test runs beside it.
-func guarded(t *testing.T) *guardedBus {
-	t.Helper()
-	conf, err := filepath.Abs("../../deploy/nats/nats.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &guardedBus{dir: t.TempDir()}
-	ca, err := authority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(filepath.Join(b.dir, "tls"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	write := func(name string, data []byte) {
-		if err := os.WriteFile(filepath.Join(b.dir, "tls", name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("ca.crt", ca.PEM())
-	for name, host := range map[string]string{"nats": "127.0.0.1", "publisher": "publisher", "manager": "manager", "operator": "operator", "bridge": "bridge", "stranger": "stranger"} {
-		issued, err := ca.Issue(host)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cert, key, err := testcert.PEMPair(issued)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(name+".crt", cert)
-		write(name+".key", key)
-	}
-
-	t.Chdir(b.dir)
-	t.Setenv("SERVER_NAME", "nats-1")
-	t.Setenv("STORE_DIR", t.TempDir())
-	opts, err := server.ProcessConfigFile(conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// One server, on free ports.
-	opts.Host, opts.Port, opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
-	opts.Cluster, opts.Routes = server.ClusterOpts{}, nil
-	opts.NoSigs, opts.NoLog = true, true
-	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(15 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
-	b.url = "tls://" + s.Addr().String()
-	return b
-}
-
-func (b *guardedBus) file(name string) string { return filepath.Join(b.dir, "tls", name) }
-
-// env is the environment of the program for a user of the bus.
-func (b *guardedBus) env(user string) []string {
-	return []string{"ORDERBRIDGE_NATS_URL=" + b.url, "ORDERBRIDGE_NATS_CA=" + b.file("ca.crt"),
-		"ORDERBRIDGE_NATS_CERT=" + b.file(user+".crt"), "ORDERBRIDGE_NATS_KEY=" + b.file(user+".key"), "ORDERBRIDGE_NATS_INBOX=_INBOX_" + user}
-}
-
-func (b *guardedBus) options(t testing.TB, user string) []nats.Option {
-	t.Helper()
-	cert, err := tls.LoadX509KeyPair(b.file(user+".crt"), b.file(user+".key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca, err := authority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []nats.Option{nats.Secure(&tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: ca.Pool(), MinVersion: tls.VersionTLS12}),
-		nats.CustomInboxPrefix("_INBOX_" + user)}
-}
-
-func (b *guardedBus) dial(t testing.TB, user string, opts ...nats.Option) *nats.Conn {
-	t.Helper()
-	return testbus.Dial(t, b.url, append(b.options(t, user), opts...)...)
-}
-
-// run runs a command of the program as a user.
-func (b *guardedBus) run(t testing.TB, user, stdin string, args ...string) (out string, good bool) {
-	t.Helper()
-	cmd := exec.Command("orderbridge", args...)
-	cmd.Env = environment(t, b.env(user)...)
-	cmd.Stdin = strings.NewReader(stdin)
-	printed, err := cmd.CombinedOutput()
-	return string(printed), err == nil
-}
 
 // TestPermissions holds deploy/nats to its word: each user may do its job and
 // nothing else. The program runs as the user bridge and must not even try what
 // it may not do.
 func TestPermissions(t *testing.T) {
+	t.Parallel()
 	bus := guarded(t)
-	if nc, err := nats.Connect(bus.url, bus.options(t, "stranger")...); err == nil {
+	if nc, err := nats.Connect(bus.url, bus.dialing(t, "stranger")...); err == nil {
 		nc.Close()
 		t.Error("a stranger whose certificate is good is let in")
 	}
@@ -143,8 +31,8 @@ func TestPermissions(t *testing.T) {
 	p.leads()
 	e := receive(t, shakyOnce())
 	good, bad := receive(t, nil), receive(t, always(500))
-	manager := testbus.JetStream(t, bus.dial(t, "manager"))
-	publisher := testbus.JetStream(t, bus.dial(t, "publisher"))
+	manager := bus.jetStream(t, "manager")
+	publisher := bus.jetStream(t, "publisher")
 
 	// Their jobs.
 	subscribe(t, manager, "acme", record(e, quickRetries))
@@ -171,10 +59,15 @@ func TestPermissions(t *testing.T) {
 		{"operator", "", "acme", []string{"subscriptions", "list"}},
 		{"operator", "", "", []string{"owed", "list"}},
 		{"operator", "", "bad", []string{"dead-letters", "list"}},
+		{"operator", "", "bad", []string{"dead-letters", "list", "bad"}},
+		{"operator", "", `"reason"`, []string{"dead-letters", "show", "1"}},
+		{"operator", "", `"targetURL"`, []string{"subscriptions", "get", "acme"}},
+		{"operator", "", "stream     ORDERS", []string{"stream", "status"}},
 		{"operator", "", "", []string{"dead-letters", "redrive", "1"}},
 		{"operator", "", "removed 1", []string{"dead-letters", "purge", "2"}},
 		{"operator", "", "acme: deactivated", []string{"subscriptions", "deactivate", "acme"}},
 		{"operator", "", "acme: ", []string{"subscriptions", "activate", "acme"}},
+		{"operator", "", "removed 0", []string{"dead-letters", "purge", "--all", "--yes"}},
 	} {
 		out, ok := "", false
 		deadline := time.Now().Add(20 * time.Second)
@@ -192,11 +85,14 @@ func TestPermissions(t *testing.T) {
 		user, want string
 		args       []string
 	}{
-		{"publisher", `may not publish to "$JS.API.STREAM.INFO.KV_subscription_status"`, []string{"subscriptions", "list"}},
+		{"publisher", `may not publish to "ORD.API.STREAM.INFO.KV_subscription_status"`, []string{"subscriptions", "list"}},
 		{"publisher", `may not publish to "`, []string{"dead-letters", "list"}},
-		{"manager", `may not publish to "$JS.API.STREAM.INFO.KV_owed"`, []string{"owed", "list"}},
+		{"manager", `may not publish to "ORD.API.STREAM.INFO.KV_owed"`, []string{"owed", "list"}},
+		{"manager", `may not publish to "ORD.API.STREAM.INFO.DEAD_LETTERS"`, []string{"dead-letters", "list"}},
+		{"manager", `may not publish to "orderbridge.cmd.stream"`, []string{"stream", "status"}},
 		{"manager", `may not publish to "orders"`, []string{"publish", "-"}},
 		{"operator", `may not publish to "orders"`, []string{"publish", "-"}},
+		{"auditor", `may not publish to "ORD.API.STREAM.INFO.KV_subscription_status"`, []string{"subscriptions", "list"}},
 	} {
 		begun := time.Now()
 		out, ok := bus.run(t, c.user, `{"orderId":"o3"}`, c.args...)
@@ -236,8 +132,24 @@ func TestPermissions(t *testing.T) {
 		t.Errorf("the bridge lacks a permission; put it into deploy/nats/accounts.conf, and into the table below:\n%s", log)
 	}
 
-	// And nothing else.
-	all := []string{"publisher", "manager", "operator", "bridge"}
+	mayPublish(t, bus)
+	maySubscribe(t, bus)
+}
+
+// mayPublish: these subjects, and nothing else. What is $JS.API for the bridge
+// is ORD.API for the others, and nothing of $JS.API is theirs.
+func mayPublish(t *testing.T, bus *guardedBus) {
+	conns := map[string]*nats.Conn{}
+	for _, user := range guardedUsers {
+		conns[user] = bus.dial(t, user)
+	}
+	check := func(subject string, allowed []string) {
+		for _, user := range guardedUsers {
+			if denied, want := deniedPublish(t, conns[user], subject), !slices.Contains(allowed, user); denied != want {
+				t.Errorf("%s publishes to %s: refused is %t, want %t", user, subject, denied, want)
+			}
+		}
+	}
 	for _, tt := range []struct {
 		subject string
 		allowed []string
@@ -245,66 +157,92 @@ func TestPermissions(t *testing.T) {
 		{"orders.acme.OrderAccepted.1", []string{"publisher"}},
 		{"orders", []string{"publisher"}},
 		{"other.subject", nil},
-		{"$KV.subscriptions.x", []string{"manager", "operator", "bridge"}},
+		{"$KV.subscriptions.x", []string{"bridge"}},
 		{"$KV.subscriptions.x.y", nil},
+		{"ORD.API.$KV.subscriptions.x", []string{"manager", "operator"}},
+		{"ORD.API.$KV.subscriptions.x.y", nil},
 		{"$KV.subscription_status.x", []string{"bridge"}},
+		{"ORD.API.$KV.subscription_status.x", nil},
 		{"$KV.owed.x", []string{"bridge"}},
 		{"$KV.lease.leader", []string{"bridge"}},
+		{"ORD.API.$KV.lease.leader", nil},
 		{"$KV.other.x", nil},
 		{"dead-letters.acme.o1", []string{"bridge"}},
 		{"alerts.suspended.acme", []string{"bridge"}},
+		{"audit.put.acme", []string{"bridge"}},
 		{"orderbridge.cmd.redrive", []string{"operator", "bridge"}},
 		{"orderbridge.cmd.judge", []string{"manager", "operator", "bridge"}},
+		{"orderbridge.x", nil},
 		{"_INBOX_bridge.x", nil}, {"_INBOX_manager.x", nil}, {"_INBOX.x", nil},
-		{"$JS.API.INFO", []string{"operator", "bridge"}},
-		{"$JS.API.STREAM.NAMES", []string{"operator", "bridge"}},
-		{"$JS.API.STREAM.CREATE.ORDERS", []string{"bridge"}},
-		{"$JS.API.STREAM.CREATE.OTHER", nil},
-		{"$JS.API.STREAM.UPDATE.ORDERS", nil},
-		{"$JS.API.STREAM.UPDATE.KV_owed", nil},
-		{"$JS.API.STREAM.DELETE.ORDERS", nil},
-		{"$JS.API.STREAM.DELETE.KV_subscriptions", nil},
-		{"$JS.API.STREAM.DELETE.KV_owed", nil},
-		{"$JS.API.STREAM.PURGE.ORDERS", nil},
-		{"$JS.API.STREAM.PURGE.KV_subscriptions", nil},
-		{"$JS.API.STREAM.PURGE.DEAD_LETTERS", []string{"operator"}},
-		{"$JS.API.STREAM.MSG.DELETE.ORDERS", nil},
-		{"$JS.API.STREAM.MSG.DELETE.KV_owed", nil},
-		{"$JS.API.STREAM.MSG.DELETE.DEAD_LETTERS", []string{"operator", "bridge"}},
-		{"$JS.API.STREAM.SNAPSHOT.ORDERS", nil},
-		{"$JS.API.STREAM.RESTORE.ORDERS", nil},
-		{"$JS.API.STREAM.LEADER.STEPDOWN.ORDERS", nil},
-		{"$JS.API.STREAM.PEER.REMOVE.ORDERS", nil},
-		{"$JS.API.META.LEADER.STEPDOWN", nil},
-		{"$JS.API.STREAM.MSG.GET.ORDERS", []string{"operator", "bridge"}},
-		{"$JS.API.STREAM.MSG.GET.KV_subscriptions", []string{"manager", "operator", "bridge"}},
-		{"$JS.API.STREAM.MSG.GET.KV_owed", []string{"operator", "bridge"}},
-		{"$JS.API.STREAM.MSG.GET.OTHER", []string{"operator"}},
-		{"$JS.API.DIRECT.GET.ORDERS", []string{"operator"}},
-		{"$JS.API.DIRECT.GET.KV_subscriptions.$KV.subscriptions.x", []string{"manager", "operator", "bridge"}},
-		{"$JS.API.DIRECT.GET.KV_owed.$KV.owed.x", []string{"operator"}},
-		{"$JS.API.CONSUMER.CREATE.ORDERS.x", []string{"bridge"}},
-		{"$JS.API.CONSUMER.CREATE.KV_subscriptions.x.$KV.subscriptions.>", []string{"operator", "bridge"}},
-		{"$JS.API.CONSUMER.CREATE.DEAD_LETTERS.x", []string{"operator", "bridge"}},
-		{"$JS.API.CONSUMER.CREATE.KV_other.x", nil},
-		{"$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.x", nil},
-		{"$JS.API.CONSUMER.DELETE.ORDERS.x", []string{"bridge"}},
-		{"$JS.API.CONSUMER.PAUSE.ORDERS.x", nil},
-		{"$JS.API.CONSUMER.RESET.ORDERS.x", nil},
-		{"$JS.API.CONSUMER.MSG.NEXT.ORDERS.x", []string{"bridge"}},
 		{"$JS.ACK.ORDERS.x.1.1.1.1.0", []string{"bridge"}},
 		{"$JS.ACK.KV_owed.x.1.1.1.1.0", nil},
 		{"$SYS.REQ.SERVER.PING", nil},
 		{"$SYS.REQ.ACCOUNT.PING.CONNZ", nil},
 	} {
-		for _, user := range all {
-			nc := bus.dial(t, user)
-			if denied, want := deniedPublish(t, nc, tt.subject), !slices.Contains(tt.allowed, user); denied != want {
-				t.Errorf("%s publishes to %s: refused is %t, want %t", user, tt.subject, denied, want)
-			}
-			nc.Close()
-		}
+		check(tt.subject, tt.allowed)
 	}
+	for _, tt := range []struct {
+		subject string
+		bridge  bool
+		others  []string
+	}{
+		{"INFO", true, []string{"operator"}},
+		{"STREAM.NAMES", true, []string{"operator"}},
+		{"STREAM.LIST", false, []string{"operator"}},
+		{"STREAM.CREATE.ORDERS", true, nil},
+		{"STREAM.CREATE.AUDIT", true, nil},
+		{"STREAM.CREATE.OTHER", false, nil},
+		{"STREAM.UPDATE.ORDERS", false, nil},
+		{"STREAM.UPDATE.KV_owed", false, nil},
+		{"STREAM.DELETE.ORDERS", false, nil},
+		{"STREAM.DELETE.AUDIT", false, nil},
+		{"STREAM.DELETE.KV_subscriptions", false, nil},
+		{"STREAM.DELETE.KV_owed", false, nil},
+		{"STREAM.PURGE.ORDERS", false, nil},
+		{"STREAM.PURGE.AUDIT", false, nil},
+		{"STREAM.PURGE.KV_subscriptions", false, nil},
+		{"STREAM.PURGE.DEAD_LETTERS", false, []string{"operator"}},
+		{"STREAM.MSG.DELETE.ORDERS", false, nil},
+		{"STREAM.MSG.DELETE.AUDIT", false, nil},
+		{"STREAM.MSG.DELETE.KV_owed", false, nil},
+		{"STREAM.MSG.DELETE.DEAD_LETTERS", true, []string{"operator"}},
+		{"STREAM.SNAPSHOT.ORDERS", false, nil},
+		{"STREAM.RESTORE.ORDERS", false, nil},
+		{"STREAM.LEADER.STEPDOWN.ORDERS", false, nil},
+		{"STREAM.PEER.REMOVE.ORDERS", false, nil},
+		{"META.LEADER.STEPDOWN", false, nil},
+		{"STREAM.MSG.GET.ORDERS", true, []string{"operator"}},
+		{"STREAM.MSG.GET.KV_subscriptions", true, []string{"manager", "operator"}},
+		{"STREAM.MSG.GET.KV_owed", true, []string{"operator"}},
+		{"STREAM.MSG.GET.AUDIT", true, []string{"operator", "auditor"}},
+		{"STREAM.MSG.GET.ALERTS", false, []string{"operator", "auditor"}},
+		{"STREAM.MSG.GET.OTHER", false, nil},
+		{"DIRECT.GET.ORDERS", false, nil},
+		{"DIRECT.GET.KV_subscriptions.$KV.subscriptions.x", true, []string{"manager", "operator"}},
+		{"DIRECT.GET.KV_owed.$KV.owed.x", false, []string{"operator"}},
+		{"CONSUMER.CREATE.ORDERS.x", true, nil},
+		{"CONSUMER.CREATE.KV_subscriptions.x.$KV.subscriptions.>", true, nil},
+		{"CONSUMER.CREATE.DEAD_LETTERS.x", true, nil},
+		{"CONSUMER.CREATE.AUDIT.x", false, nil},
+		{"CONSUMER.CREATE.KV_other.x", false, nil},
+		{"CONSUMER.DURABLE.CREATE.ORDERS.x", false, nil},
+		{"CONSUMER.DELETE.ORDERS.x", true, nil},
+		{"CONSUMER.PAUSE.ORDERS.x", false, nil},
+		{"CONSUMER.RESET.ORDERS.x", false, nil},
+		{"CONSUMER.INFO.ORDERS.x", true, []string{"operator"}},
+		{"CONSUMER.MSG.NEXT.ORDERS.x", true, nil},
+	} {
+		own := []string{}
+		if tt.bridge {
+			own = []string{"bridge"}
+		}
+		check("$JS.API."+tt.subject, own)
+		check(bus.prefix+"."+tt.subject, tt.others)
+	}
+}
+
+// maySubscribe: each to an inbox of its own, and to what is meant for it.
+func maySubscribe(t *testing.T, bus *guardedBus) {
 	for _, tt := range []struct {
 		subject string
 		allowed []string
@@ -312,13 +250,17 @@ func TestPermissions(t *testing.T) {
 		{"_INBOX_publisher.x.*", []string{"publisher"}},
 		{"_INBOX_manager.x.*", []string{"manager"}},
 		{"_INBOX_operator.x.*", []string{"operator"}},
+		{"_INBOX_auditor.x.*", []string{"auditor"}},
 		{"_INBOX_bridge.x.*", []string{"bridge"}},
 		{"_INBOX.>", nil}, {">", nil}, {"*.>", nil},
-		{"orders.>", nil}, {"$KV.subscriptions.>", nil}, {"$KV.owed.>", nil}, {"dead-letters.>", nil},
-		{"$JS.API.>", nil}, {"alerts.>", []string{"operator"}}, {"$JS.EVENT.ADVISORY.>", nil}, {"$SYS.>", nil},
+		{"orders.>", nil}, {"$KV.>", nil}, {"$KV.owed.>", nil}, {"dead-letters.>", nil},
+		{"$KV.subscriptions.*", []string{"operator", "bridge"}},
+		{"$KV.subscription_status.*", []string{"operator"}},
+		{"audit.>", nil},
+		{"$JS.API.>", nil}, {"ORD.API.>", nil}, {"alerts.>", []string{"operator"}}, {"$JS.EVENT.ADVISORY.>", nil}, {"$SYS.>", nil},
 		{"orderbridge.cmd.redrive", []string{"bridge"}},
 	} {
-		for _, user := range all {
+		for _, user := range guardedUsers {
 			nc := bus.dial(t, user)
 			if denied, want := deniedSubscribe(t, nc, tt.subject), !slices.Contains(tt.allowed, user); denied != want {
 				t.Errorf("%s subscribes to %s: refused is %t, want %t", user, tt.subject, denied, want)
@@ -345,20 +287,20 @@ func subscribeState(t testing.TB, js jetstream.JetStream, id, value string, stat
 
 func deniedPublish(t testing.TB, nc *nats.Conn, subject string) bool {
 	t.Helper()
-	return denied(t, nc, func() error { return nc.Publish(subject, []byte("{}")) })
+	return denied(t, nc, `Publish to "`+subject+`"`, func() error { return nc.Publish(subject, []byte("{}")) })
 }
 
 func deniedSubscribe(t testing.TB, nc *nats.Conn, subject string) bool {
 	t.Helper()
-	return denied(t, nc, func() error {
+	return denied(t, nc, `Subscription to "`+subject+`"`, func() error {
 		_, err := nc.SubscribeSync(subject)
 		return err
 	})
 }
 
-// denied tells whether the server says no to what do sends. The server answers
-// in order: after the flush its no, if there is one, has come.
-func denied(t testing.TB, nc *nats.Conn, do func() error) bool {
+// denied tells whether the server says no, in these words, to what do sends. It
+// answers in order: after the flush its no, if there is one, has come.
+func denied(t testing.TB, nc *nats.Conn, words string, do func() error) bool {
 	t.Helper()
 	if err := do(); err != nil {
 		t.Fatal(err)
@@ -366,5 +308,6 @@ func denied(t testing.TB, nc *nats.Conn, do func() error) bool {
 	if err := nc.FlushTimeout(10 * time.Second); err != nil {
 		t.Fatal(err)
 	}
-	return errors.Is(nc.LastError(), nats.ErrPermissionViolation)
+	err := nc.LastError()
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), words)
 }

@@ -87,6 +87,9 @@ type letterReader struct {
 
 // read returns the newest letters of [low, high], at most that many, newest first.
 func (r *letterReader) read(ctx context.Context, low, high uint64, most int) ([]Letter, error) {
+	if elsewhere(r.catalog.js) {
+		return r.readSingly(ctx, low, high, most)
+	}
 	consumer, err := r.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		FilterSubject: r.filter, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: low,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: 30 * time.Second,
@@ -140,6 +143,17 @@ func (r *letterReader) read(ctx context.Context, low, high uint64, most int) ([]
 	}
 	slices.Reverse(list)
 	return list[:min(len(list), most)], nil
+}
+
+// readSingly is read without a consumer.
+func (r *letterReader) readSingly(ctx context.Context, low, high uint64, most int) ([]Letter, error) {
+	list, err := scan(ctx, r.catalog.js, r.catalog.names.DeadLetters, r.filter, low, high, most, func(m *bridge.Message) (Letter, bool, error) {
+		l, own, err := r.catalog.letter(ctx, &r.owners, m.Seq, m.Data)
+		l.Event, l.Envelope = nil, nil
+		return l, own, err
+	})
+	slices.Reverse(list)
+	return list[:min(len(list), most)], err
 }
 
 // letter keeps what can be read of an envelope, and says whether it lies in the scope.

@@ -52,8 +52,7 @@ func ListEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn 
 	if len(keys) == 0 {
 		keys = []string{">"}
 	}
-	if msgget.APIPrefix(js) != jetstream.DefaultAPIPrefix {
-		// Behind a prefix lies another account: what its server pushes does not come here.
+	if elsewhere(js) { // what a server pushes there does not come here
 		return ReadEntries(ctx, js, kv.Bucket(), func(e Entry) error {
 			if !slices.ContainsFunc(keys, func(k string) bool { return bridge.SubjectMatches(k, e.Key) }) {
 				return nil
