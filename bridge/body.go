@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
+
+	"orderbridge/internal/limits"
 )
 
 // An event's data is passed on byte for byte. What must be read of it (ids,
@@ -22,12 +24,23 @@ import (
 // know, decompressed. The body is made when it is asked for and not kept: a few
 // bytes that stand for many would fill the memory otherwise.
 
-// maxInflated is how many bytes a compressed body may hold. It is what a bus
-// takes uncompressed by default; more would cost the feed more time than
-// publishers may take from one another.
-const maxInflated = 1 << 20
+// How many bytes a compressed body may hold is bounded by what a bus takes
+// uncompressed by default, and by its own size: a few bytes that stand for many
+// would cost the feed more time than publishers may take from one another.
 
-var errInflated = fmt.Errorf("it holds more than %d bytes when decompressed", maxInflated)
+type inflatedError int
+
+func (e inflatedError) Error() string {
+	if e == limits.InflatedBytes {
+		return fmt.Sprintf("it holds more than %d bytes when decompressed", int(e))
+	}
+	return fmt.Sprintf("it holds more than %d bytes when decompressed, too many for its size", int(e))
+}
+
+// mostInflated is how many bytes a body of that size may hold.
+func mostInflated(compressed int) int {
+	return min(limits.InflatedBytes, limits.InflatedAtLeast+limits.InflatedTimes*compressed)
+}
 
 // ContentEncoding is the encoding that the message's publisher named, in lower
 // case, without `identity`; "" if none.
@@ -81,12 +94,13 @@ func inflate(data []byte, encoding string) ([]byte, error) {
 		return nil, fmt.Errorf("the data is not so encoded: %w", err)
 	}
 	defer r.Close()
-	body, err := io.ReadAll(io.LimitReader(r, maxInflated+1))
+	most := mostInflated(len(data))
+	body, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("the data is damaged: %w", err)
-	case len(body) > maxInflated:
-		return nil, errInflated
+	case len(body) > most:
+		return nil, inflatedError(most)
 	}
 	return body, nil
 }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -38,7 +39,7 @@ func TestBodyProblem(t *testing.T) {
 		{"gzip", gzipped(`[1]`), "it is a JSON array, not an object: publish each event as a message of its own"},
 		{"gzip", `{"orderId":"4711"}`, `its Content-Encoding is "gzip": the data is not so encoded: gzip: invalid header`},
 		{"gzip", gzipped(`{"a":1}`)[:12], `its Content-Encoding is "gzip": the data is damaged: unexpected EOF`},
-		{"gzip", gzipped(strings.Repeat("a", 1<<20+1)), `its Content-Encoding is "gzip": it holds more than 1048576 bytes when decompressed`},
+		{"gzip", gzipped(noise(1<<20 + 1)), `its Content-Encoding is "gzip": it holds more than 1048576 bytes when decompressed`},
 		{"br", `x`, `its Content-Encoding is "br": only gzip and deflate can be read`},
 		{"gzip, gzip", `x`, `its Content-Encoding is "gzip, gzip": only gzip and deflate can be read`},
 	} {
@@ -48,6 +49,36 @@ func TestBodyProblem(t *testing.T) {
 		}
 		if got := m.BodyProblem(); got != tt.want {
 			t.Errorf("%s %.40q: %q, want %q", tt.encoding, tt.data, got, tt.want)
+		}
+	}
+}
+
+// noise is text that does not compress well.
+func noise(n int) string {
+	b := make([]byte, n)
+	r := rand.New(rand.NewPCG(1, 1))
+	for i := range b {
+		b[i] = byte('a' + r.IntN(26))
+	}
+	return string(b)
+}
+
+// TestInflateIsBounded: what a compressed body may hold grows with its size.
+func TestInflateIsBounded(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		holds string
+		good  bool
+	}{
+		{`{"a":"` + strings.Repeat("a", 60<<10) + `"}`, true},
+		{`{"a":"` + strings.Repeat("a", 1<<20-100) + `"}`, false},
+		{`{"a":"` + noise(1<<20-100) + `"}`, true},
+		{noise(1<<20 + 1), false},
+		{strings.Repeat(`{"sku":"a","quantity":1,"note":"`+noise(20)+`"},`, 1000), true},
+	} {
+		m := &Message{Header: header("Content-Encoding", "gzip"), Data: []byte(gzipped(c.holds))}
+		if _, err := m.Body(); (err == nil) != c.good {
+			t.Errorf("%d bytes in %d: %v", len(c.holds), len(m.Data), err)
 		}
 	}
 }

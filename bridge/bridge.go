@@ -198,6 +198,8 @@ func (f Figures) plus(g Figures) Figures {
 	f.Taken += g.Taken
 	f.Missed += g.Missed
 	f.NotEvents += g.NotEvents
+	f.Untold += g.Untold
+	f.Overlong += g.Overlong
 	f.Changes += g.Changes
 	f.Vanished += g.Vanished
 	f.Removed += g.Removed

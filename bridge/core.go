@@ -221,6 +221,8 @@ type core struct {
 type Figures struct {
 	Missed                                                                         uint64 // events that the stream dropped before they could be matched
 	NotEvents                                                                      uint64 // messages of the stream that are no events (noevent.go); Taken counts them too
+	Untold                                                                         uint64 // events of no tenant (tenant.go)
+	Overlong                                                                       uint64 // events that tell a value that is too long (bounds.go)
 	Changes                                                                        uint64 // of the source stream (R15)
 	Vanished                                                                       uint64 // events, at most, that were owed and vanished with the former stream
 	Removed                                                                        uint64 // deliveries whose event was removed from the stream while it was owed

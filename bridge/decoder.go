@@ -32,11 +32,11 @@ var (
 //	               `uuid`, then `id`, of an order summary; subject
 //	LegacyOrderID  header ce-legacyorderid; `legacyorderid` of a structured CloudEvent;
 //	               LegacyOrderIDPaths
-//	Tenant         subject; header ce-tenant; `tenant` of a structured CloudEvent; TenantPaths
+//	Tenant         subject; only where no layout names it: header ce-tenant; `tenant` of a
+//	               structured CloudEvent; TenantPaths (tenant.go)
 //
-// The subject speaks first on the tenant, because the bus can limit who
-// publishes to it, and last on the rest. It speaks only if it has as many
-// tokens as the layout and the same literal ones.
+// The subject speaks last on the rest, and only if it has as many tokens as the
+// layout and the same literal ones.
 //
 // A structured CloudEvent is a JSON object with a content type of
 // application/cloudevents+json or a member `specversion`; the paths are looked
@@ -47,7 +47,7 @@ var (
 // headers are percent-decoded, as the CloudEvents bindings have it (CloudEventValue). Numbers are
 // ids by their literal text. A PublisherID that is longer than 512 bytes, or holds
 // control characters or bytes that are no UTF-8, is replaced by sha256- and its
-// hash; every other id stays as it is.
+// hash. Of the rest, what is longer than 512 bytes counts as not told (bounds.go).
 //
 // A Decoder must not be changed after its first use; it may then be used by
 // many goroutines.
@@ -63,10 +63,15 @@ type Decoder struct {
 	// DefaultSubjectLayout, "-" none.
 	SubjectLayout string
 
-	once   sync.Once
-	paths  *pathNode
-	layout []string
-	former string
+	// TenantSubjects are further forms of subjects that tell the tenant, as in
+	// shop.{tenant}.>.
+	TenantSubjects []string
+
+	once    sync.Once
+	paths   *pathNode
+	layout  []string
+	tenants []tenantRule
+	former  string
 }
 
 // field is one of the things that a payload or a subject tells.
@@ -166,6 +171,7 @@ func (d *Decoder) init() {
 	d.paths.add(d.TypePaths, DefaultTypePaths, fieldType)
 	d.paths.add(d.TenantPaths, DefaultTenantPaths, fieldTenant)
 	d.former = fmt.Sprintf("%s-%d-", d.Stream, d.Created.Unix())
+	d.tenants = d.tenantRules()
 	switch d.SubjectLayout {
 	case "":
 		d.layout = strings.Split(DefaultSubjectLayout, ".")
@@ -185,10 +191,15 @@ func (d *Decoder) Decode(m *Message) *Event {
 
 	e.ID, e.former = eventID(d.Stream, m.Seq, m.Time), d.former
 	e.PublisherID = publisherID(first(exactHeader(m.Header, "Nats-Msg-Id"), ceHeader(m.Header, "ce-id"), bodyID))
-	e.Type = first(ceHeader(m.Header, "ce-type"), body[fieldType], subject[fieldType])
-	e.OrderID = first(ceHeader(m.Header, "ce-orderid"), body[fieldOrderID], subject[fieldOrderID])
-	e.LegacyOrderID = first(ceHeader(m.Header, "ce-legacyorderid"), body[fieldLegacyOrderID], subject[fieldLegacyOrderID])
-	e.Tenant = first(subject[fieldTenant], ceHeader(m.Header, "ce-tenant"), body[fieldTenant])
+	e.Type = e.bound(fieldType, first(ceHeader(m.Header, "ce-type"), body[fieldType], subject[fieldType]))
+	e.bySubject = len(d.tenants) > 0
+	if e.bySubject {
+		e.Tenant = e.bound(fieldTenant, strings.Clone(d.subjectTenant(m.Subject)))
+	} else {
+		e.Tenant = e.bound(fieldTenant, first(ceHeader(m.Header, "ce-tenant"), body[fieldTenant]))
+	}
+	e.boundOrder(first(ceHeader(m.Header, "ce-orderid"), body[fieldOrderID], subject[fieldOrderID]),
+		first(ceHeader(m.Header, "ce-legacyorderid"), body[fieldLegacyOrderID], subject[fieldLegacyOrderID]))
 	return e
 }
 

@@ -12,16 +12,16 @@ import (
 //
 // Filters are a trie of tokens whose literal edges lie in one map, so that a
 // filter of its own costs a record about 150 bytes; at the nodes stand the
-// subscriptions by event type, and below that by tenant. Only type patterns
-// that begin and end with `*` (`*Line*`) are tried one by one, each distinct
-// one once for a node. The subscriptions are those that ParseSubscription makes:
-// no filter and no type twice.
+// subscriptions by event type, patterns by a text that the type must hold
+// (patterns.go), and below that by tenant. The subscriptions are those that
+// ParseSubscription makes: no filter and no type twice.
 type Directory struct {
 	mu      sync.RWMutex
 	version uint64
 	byID    map[string]*Subscription
 	root    *node
 	edges   map[edge]*node
+	tied    int // subscriptions with a tenant
 }
 
 // NewDirectory returns an empty Directory.
@@ -36,10 +36,12 @@ func (d *Directory) Put(s *Subscription) {
 	defer d.mu.Unlock()
 	if old := d.byID[s.ID]; old != nil {
 		d.unindex(old)
+		d.count(old, -1)
 		delete(d.byID, s.ID) // the key must be the new record's memory
 	}
 	d.byID[s.ID] = s
 	d.index(s)
+	d.count(s, 1)
 	d.version++
 }
 
@@ -49,6 +51,7 @@ func (d *Directory) Remove(id string) {
 	defer d.mu.Unlock()
 	if old := d.byID[id]; old != nil {
 		d.unindex(old)
+		d.count(old, -1)
 		delete(d.byID, id)
 	}
 	d.version++
@@ -68,6 +71,19 @@ func (d *Directory) Len() int {
 	return len(d.byID)
 }
 
+// Tied tells how many subscriptions have a tenant.
+func (d *Directory) Tied() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.tied
+}
+
+func (d *Directory) count(s *Subscription, n int) {
+	if s.Tenant != "" {
+		d.tied += n
+	}
+}
+
 // Version grows with each Put and Remove.
 func (d *Directory) Version() uint64 {
 	d.mu.RLock()
@@ -82,17 +98,36 @@ func (d *Directory) Match(ev *Event, dst []*Subscription) (matches []*Subscripti
 	start := len(dst)
 	d.mu.RLock()
 	if ev.Not == "" {
-		dst = d.walk(d.root, ev.Subject, ev, dst)
+		dst = d.walk(d.root, ev.Subject, ev.matchedType(), ev.Tenant, dst)
 	}
 	version = d.version
 	d.mu.RUnlock()
 
-	matches = dst[start:]
+	matches = distinct(dst[start:])
+	dst = dst[:start+len(matches)]
 	if len(matches) > 1 {
 		slices.SortFunc(matches, func(a, b *Subscription) int { return strings.Compare(a.ID, b.ID) })
 		dst = dst[:start+len(slices.Compact(matches))]
 	}
 	return dst, version
+}
+
+// distinct leaves out, in place, what is there more than once, if the list is
+// long: one record may be found by each of its patterns.
+func distinct(list []*Subscription) []*Subscription {
+	const long = 256
+	if len(list) < long {
+		return list
+	}
+	seen := make(map[*Subscription]bool, long)
+	kept := list[:0]
+	for _, s := range list {
+		if !seen[s] {
+			seen[s] = true
+			kept = append(kept, s)
+		}
+	}
+	return kept
 }
 
 // all is the one filter of a subscription that has none.
@@ -120,9 +155,9 @@ type edge struct {
 }
 
 // walk collects what hears the rest of the subject behind node n.
-func (d *Directory) walk(n *node, subject string, ev *Event, dst []*Subscription) []*Subscription {
+func (d *Directory) walk(n *node, subject, typ, tenant string, dst []*Subscription) []*Subscription {
 	for {
-		dst = n.rest.collect(ev, dst)
+		dst = n.rest.collect(typ, tenant, dst)
 		token, rest, more := strings.Cut(subject, ".")
 		var next *node
 		if n.literals > 0 {
@@ -131,16 +166,16 @@ func (d *Directory) walk(n *node, subject string, ev *Event, dst []*Subscription
 		switch {
 		case !more:
 			if n.star != nil {
-				dst = n.star.here.collect(ev, dst)
+				dst = n.star.here.collect(typ, tenant, dst)
 			}
 			if next != nil {
-				dst = next.here.collect(ev, dst)
+				dst = next.here.collect(typ, tenant, dst)
 			}
 			return dst
 		case next == nil:
 			next = n.star
 		case n.star != nil:
-			dst = d.walk(n.star, rest, ev, dst)
+			dst = d.walk(n.star, rest, typ, tenant, dst)
 		}
 		if next == nil {
 			return dst
@@ -281,81 +316,16 @@ func (h *shelf) remove(s *Subscription) *shelf {
 	return h
 }
 
-func (h *shelf) collect(ev *Event, dst []*Subscription) []*Subscription {
+func (h *shelf) collect(typ, tenant string, dst []*Subscription) []*Subscription {
 	if h == nil {
 		return dst
 	}
-	dst = h.untyped.collect(ev, dst)
-	if g := h.typed[ev.Type]; g != nil {
-		dst = g.collect(ev, dst)
+	dst = h.untyped.collect(tenant, dst)
+	if g := h.typed[typ]; g != nil {
+		dst = g.collect(tenant, dst)
 	}
 	if h.patterns != nil {
-		dst = h.patterns.collect(ev, dst)
-	}
-	return dst
-}
-
-// patterns holds event types that hold `*` by the longer of the texts before
-// their first and behind their last `*`.
-type patterns struct {
-	byPrefix, bySuffix map[string]map[string]*group // text -> pattern -> group
-	longest            int                          // bytes of the longest text ever put
-}
-
-func (p *patterns) place(pattern string) (by *map[string]map[string]*group, text string) {
-	prefix := pattern[:strings.IndexByte(pattern, '*')]
-	suffix := pattern[strings.LastIndexByte(pattern, '*')+1:]
-	if len(prefix) >= len(suffix) {
-		return &p.byPrefix, prefix
-	}
-	return &p.bySuffix, suffix
-}
-
-func (p *patterns) put(pattern string, s *Subscription) {
-	by, text := p.place(pattern)
-	if *by == nil {
-		*by = make(map[string]map[string]*group, 1)
-	}
-	if (*by)[text] == nil {
-		(*by)[text] = make(map[string]*group, 1)
-	}
-	g := (*by)[text][pattern]
-	if g == nil {
-		g = &group{}
-		(*by)[text][pattern] = g
-	}
-	g.put(s)
-	p.longest = max(p.longest, len(text))
-}
-
-func (p *patterns) remove(pattern string, s *Subscription) {
-	by, text := p.place(pattern)
-	g := (*by)[text][pattern]
-	g.remove(s)
-	if !g.empty() {
-		return
-	}
-	delete((*by)[text], pattern)
-	if len((*by)[text]) == 0 {
-		delete(*by, text)
-	}
-}
-
-func (p *patterns) empty() bool { return len(p.byPrefix) == 0 && len(p.bySuffix) == 0 }
-
-func (p *patterns) collect(ev *Event, dst []*Subscription) []*Subscription {
-	for n := range min(len(ev.Type), p.longest) + 1 {
-		dst = collectPatterns(p.byPrefix[ev.Type[:n]], ev, dst)
-		dst = collectPatterns(p.bySuffix[ev.Type[len(ev.Type)-n:]], ev, dst)
-	}
-	return dst
-}
-
-func collectPatterns(candidates map[string]*group, ev *Event, dst []*Subscription) []*Subscription {
-	for pattern, g := range candidates {
-		if typeMatches(pattern, ev.Type) {
-			dst = g.collect(ev, dst)
-		}
+		dst = h.patterns.collect(typ, tenant, dst)
 	}
 	return dst
 }
@@ -396,17 +366,21 @@ func (g *group) remove(s *Subscription) {
 
 func (g *group) empty() bool { return len(g.untied.list) == 0 && len(g.byTenant) == 0 }
 
-// collect: an event that tells no tenant is heard by those of every tenant.
-func (g *group) collect(ev *Event, dst []*Subscription) []*Subscription {
+// collect: an event of no tenant is heard by those without one (tenant.go).
+func (g *group) collect(tenant string, dst []*Subscription) []*Subscription {
 	dst = append(dst, g.untied.list...)
-	if ev.Tenant == "" {
-		for _, t := range g.byTenant {
-			dst = append(dst, t.list...)
-		}
-	} else if t := g.byTenant[ev.Tenant]; t != nil {
+	if tenant == "" {
+		return dst
+	}
+	if t := g.byTenant[tenant]; t != nil {
 		dst = append(dst, t.list...)
 	}
 	return dst
+}
+
+// heardBy tells whether collect would find any.
+func (g *group) heardBy(tenant string) bool {
+	return len(g.untied.list) > 0 || tenant != "" && g.byTenant[tenant] != nil
 }
 
 // set is a list from which can be removed at once, however long it is.

@@ -69,7 +69,7 @@ func randomRecord(r *rand.Rand, id string) *Subscription {
 		s.Subjects = append(s.Subjects, strings.Join(tokens, "."))
 	}
 	for range r.IntN(4) {
-		s.Types = append(s.Types, pick("", "x", "xy", "xyz", "*", "x*", "*z", "x*z", "*y*", "xy*", "*yz"))
+		s.Types = append(s.Types, pick("", "x", "xy", "xyz", "*", "x*", "*z", "x*z", "*y*", "xy*", "*yz", "*x*y*", "z*yy*", "*yx*z"))
 	}
 	s.Types = slices.DeleteFunc(s.Types, func(t string) bool { return t == "" })
 	s.Subjects = withoutSubsumed(s.Subjects, ">", subjectSubsumes)

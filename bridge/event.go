@@ -15,7 +15,7 @@ type Message struct {
 }
 
 // Event is one order change event: the message and what was read from it
-// (Decoder says from where). It is immutable.
+// (Decoder says from where), each value at most 512 bytes. It is immutable.
 type Event struct {
 	Message
 	ID            string // event id (R11, ids.go): what the server stored, nothing that a publisher says
@@ -25,6 +25,9 @@ type Event struct {
 	LegacyOrderID string // "" if the event tells none
 	Tenant        string // "" if the event tells none
 	Not           string // what the message is that is no event (noevent.go): it matches nothing; "" for an event
+
+	over      *overlong // what was left out of it (bounds.go); nil: nothing
+	bySubject bool      // its tenant is told by its subject or not at all
 
 	former string // begins the id that former builds gave an event without one of its publisher
 }

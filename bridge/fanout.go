@@ -113,7 +113,7 @@ func (f *FanOut) attempt(a *attempt) {
 	r := &run{a: a, cancel: cancel}
 	a.token = r
 	f.tasks.Add(1)
-	if a.Delivery.Event != nil && !filtered(&a.Delivery) {
+	if a.Delivery.Event != nil && !filtered(&a.Delivery) && a.Delivery.Event.Refusal(a.Delivery.Subscription) == "" {
 		select {
 		case f.out <- f.message(ctx, r):
 			return
@@ -155,6 +155,10 @@ func (f *FanOut) prepare(ctx context.Context, r *run) {
 	}
 	if d.Event.Not != "" { // a former build held it
 		f.end(r, Outcome{Verdict: Filtered})
+		return
+	}
+	if why := d.Event.Refusal(d.Subscription); why != "" {
+		f.end(r, Judge(&AttemptError{Fault: FaultRender, Reason: why}, false))
 		return
 	}
 	wanted, err := t.wants(ctx, d)

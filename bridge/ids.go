@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -9,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"orderbridge/internal/limits"
 )
 
 // R11, identity. What an event is called comes from what the server stored:
@@ -27,8 +30,6 @@ import (
 // the stream when the first newer build took over keep that name: the lease
 // says up to which sequence (LeaseEntry.FormerIDs). A name whose first part holds
 // a dot could be read in another way and is not used again.
-
-const maxPublisherID = 512 // bytes; longer ids of publishers are replaced by their hash
 
 // eventID names a message of a stream.
 func eventID(stream string, seq uint64, at time.Time) string {
@@ -64,7 +65,7 @@ func isDeliveryID(id string) bool {
 // publisherID is what a publisher calls an event, in a form that is bounded and
 // can be shown: itself, or a hash.
 func publisherID(id string) string {
-	if len(id) <= maxPublisherID && utf8.ValidString(id) && strings.IndexFunc(id, unicode.IsControl) < 0 {
+	if len(id) <= limits.ValueBytes && utf8.ValidString(id) && strings.IndexFunc(id, unicode.IsControl) < 0 {
 		return id
 	}
 	sum := sha256.Sum256([]byte(id))
@@ -91,7 +92,7 @@ func (d *DeadLetter) knownID() string {
 		return d.DeliveryID
 	}
 	event, ok := strings.CutSuffix(d.DeliveryID, "."+d.Subscription+"."+strconv.FormatUint(d.Generation, 10))
-	if ok && event != "" && len(event) <= maxPublisherID && !strings.Contains(event, ".") {
+	if ok && event != "" && len(event) <= limits.ValueBytes && !strings.Contains(event, ".") {
 		return d.DeliveryID
 	}
 	return ""
@@ -129,13 +130,24 @@ func (c *core) askFormerIDs() {
 }
 
 // redriven is the event of a dead letter under the name that it has now: a
-// former build may have written the letter.
+// former build may have written the letter, with a tenant and values as that
+// build told them. What the letter's message no longer tells (its data may be
+// gone) stays as the letter has it.
 func (d *Decoder) redriven(letter *DeadLetter) *Event {
-	e, fresh := *letter.Event, d.Decode(&letter.Event.Message)
+	was, e := letter.Event, d.Decode(&letter.Event.Message)
 	stream := letter.Stream
 	if stream == "" {
 		stream = d.Stream
 	}
-	e.ID, e.PublisherID, e.former, e.Not = eventID(stream, e.Seq, e.Time), fresh.PublisherID, fresh.former, fresh.Not
-	return &e
+	e.ID = eventID(stream, e.Seq, e.Time)
+	if e.over == nil {
+		e.Type = cmp.Or(e.Type, e.bound(fieldType, was.Type))
+		if e.OrderID == "" && e.LegacyOrderID == "" {
+			e.boundOrder(was.OrderID, was.LegacyOrderID)
+		}
+	}
+	if !e.bySubject {
+		e.Tenant = cmp.Or(e.Tenant, e.bound(fieldTenant, was.Tenant))
+	}
+	return e
 }

@@ -22,13 +22,15 @@ var laneEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPa
 // Key tells the lane of the event: events of one subscription with the same
 // token run one after another. The token is at most 64 bytes, one token of a
 // NATS subject, and says the same for ever (it names entries on the bus); plain
-// is the key for people, "" where the lane is not that of an order.
+// is the key for people, at most some 1 KiB, "" where the lane is not that of an
+// order.
 //
 //	order id, no tenant             <orderId>
 //	order id, tenant                <tenant>=<orderId>
 //	only a legacy order id          =l=<legacyOrderId>, =l=<tenant>=<legacyOrderId>
 //	one of these not [A-Za-z0-9_-]  = and 26 characters of a SHA-256
-//	  or too long
+//	  or too long (where it is longer than an event's values may be: of the
+//	  whole id)
 //	no order id, or OrderingNone    =s<sequence>
 //	OrderingStrict                  =all
 //
@@ -39,9 +41,12 @@ func (e *Event) Key(o Ordering) (token, plain string) {
 	if id == "" {
 		kind, id = "l", e.LegacyOrderID
 	}
+	over := e.over != nil && e.over.token != ""
 	switch {
 	case o == OrderingStrict:
 		return laneMark + "all", ""
+	case o == OrderingOrder && over:
+		return e.over.token, e.over.plain
 	case o == OrderingNone || id == "":
 		return laneMark + "s" + strconv.FormatUint(e.Seq, 10), ""
 	}

@@ -7,6 +7,9 @@ import "strings"
 // order is the id by which the event's order is known: its order id, else its
 // legacy order id; "" if the event tells neither.
 func (e *Event) order() string {
+	if e.over != nil && e.over.plain != "" {
+		return e.over.plain
+	}
 	if e.OrderID != "" {
 		return e.OrderID
 	}

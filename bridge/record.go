@@ -604,22 +604,42 @@ func checkFilter(filter string) string {
 	if strings.ContainsFunc(filter, unicode.IsSpace) {
 		return "is no subject filter: it holds a space"
 	}
-	tokens := strings.Split(filter, ".")
+	tokens, stars := strings.Split(filter, "."), 0
 	for i, token := range tokens {
 		switch {
 		case token == "":
 			return "is no subject filter: it has an empty token (a dot too many)"
 		case token == ">" && i < len(tokens)-1:
 			return "is no subject filter: > may only be its last token"
+		case i == limits.SubjectTokens:
+			return fmt.Sprintf("has %d tokens; at most %d are allowed: end it earlier, with >", len(tokens), limits.SubjectTokens)
 		case len(token) > 1 && strings.ContainsAny(token, "*>"):
 			return "is no subject filter: * and > stand for whole tokens only, as in orders.*.created or orders.>"
+		case token == "*":
+			stars++
 		}
+	}
+	if stars > limits.SubjectStars {
+		return fmt.Sprintf("has %d tokens *; at most %d are allowed", stars, limits.SubjectStars)
 	}
 	return ""
 }
 
 func (r *recordReader) eventTypes(field string, v gjson.Result) {
-	types := r.list(field, v, limits.RecordName, func(string) string { return "" })
+	within := 0
+	types := r.list(field, v, limits.RecordName, func(s string) string {
+		stars := strings.Count(s, "*")
+		if textWithin(s) {
+			within++
+		}
+		switch {
+		case stars > limits.PatternStars && stars < len(s):
+			return fmt.Sprintf("has %d stars; at most %d are allowed", stars, limits.PatternStars)
+		case within == limits.PatternsWithin+1:
+			return fmt.Sprintf("is one more than the %d patterns with text between two stars that are allowed", limits.PatternsWithin)
+		}
+		return ""
+	})
 	for i, t := range types {
 		if strings.Trim(t, "*") == "" {
 			types[i] = "*"

@@ -512,8 +512,10 @@ func TestMatchesEvent(t *testing.T) {
 		}
 	}
 	s, _ := ParseSubscription("erp", []byte(`{"targetURL":"https://h/","tenant":"acme"}`), RecordPolicy{})
-	if !s.MatchesEvent(&Event{}) {
-		t.Error("a record with a tenant must hear an event that tells none")
+	for _, tenant := range []string{"", "Acme", "acme ", "acm\u00e9", "acme\x00"} {
+		if s.MatchesEvent(&Event{Tenant: tenant}) {
+			t.Errorf("a record of tenant acme hears an event of tenant %q", tenant)
+		}
 	}
 }
 

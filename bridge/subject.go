@@ -59,26 +59,31 @@ func subjectsOverlap(a, b string) bool {
 }
 
 // typeMatches reports whether an event type is matched by a pattern in which
-// each `*` stands for any text, the empty one included.
+// each `*` stands for any text, the empty one included. Each text between two
+// of them is looked for once, from where the one before it ended: that is
+// enough, and what it costs grows with both lengths only.
 func typeMatches(pattern, typ string) bool {
-	star, mark := -1, 0
-	p, t := 0, 0
-	for t < len(typ) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, t
-			p++
-		case p < len(pattern) && pattern[p] == typ[t]:
-			p++
-			t++
-		case star >= 0:
-			mark++
-			p, t = star+1, mark
-		default:
+	first := strings.IndexByte(pattern, '*')
+	if first < 0 {
+		return pattern == typ
+	}
+	last := strings.LastIndexByte(pattern, '*')
+	prefix, suffix := pattern[:first], pattern[last+1:]
+	if len(typ) < len(prefix)+len(suffix) || !strings.HasPrefix(typ, prefix) || !strings.HasSuffix(typ, suffix) {
+		return false
+	}
+	if first == last {
+		return true
+	}
+	typ = typ[len(prefix) : len(typ)-len(suffix)]
+	for part := range strings.SplitSeq(pattern[first+1:last], "*") {
+		at := strings.Index(typ, part)
+		if at < 0 {
 			return false
 		}
+		typ = typ[at+len(part):]
 	}
-	return strings.Trim(pattern[p:], "*") == ""
+	return true
 }
 
 // withoutSubsumed returns the filters in their order, without those that

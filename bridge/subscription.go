@@ -213,13 +213,12 @@ func (s *Subscription) LogValue() slog.Value {
 
 // MatchesEvent reports whether the record hears the event: one of its subject
 // filters matches (or it has none), one of its event types matches (or it has
-// none), and the tenants agree. A record without tenant hears every tenant's
-// events; a record with one hears those of its tenant and those that tell none.
+// none), and the tenants agree (tenant.go).
 // Whether the record is active is not asked here. Nobody hears what is no event.
 func (s *Subscription) MatchesEvent(e *Event) bool {
-	return e.Not == "" && (s.Tenant == "" || e.Tenant == "" || s.Tenant == e.Tenant) &&
+	return e.Not == "" && s.hears(e) &&
 		anyMatches(s.Subjects, e.Subject, SubjectMatches) &&
-		anyMatches(s.Types, e.Type, typeMatches)
+		anyMatches(s.Types, e.matchedType(), typeMatches)
 }
 
 func anyMatches(patterns []string, value string, matches func(pattern, value string) bool) bool {

@@ -39,6 +39,8 @@ func (c *core) takeIn(w *windowEvent) {
 	if w.ev.Not != "" {
 		c.passOver(w.ev)
 	}
+	c.noteTenant(w.ev)
+	c.noteBounds(w.ev)
 	w.at = c.out.boot()
 	c.win = append(c.win, w)
 	c.winBytes += w.ev.Size()

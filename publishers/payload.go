@@ -94,6 +94,9 @@ func notification(e *bridge.Event) ([]byte, error) {
 // missing is why an event that lacks an id cannot be sent: it has none, or its
 // data cannot be read.
 func missing(e *bridge.Event, what, user string) error {
+	if long := e.TooLong(what); long != "" {
+		return fmt.Errorf("%s: %s needs it", long, user)
+	}
 	if problem := e.BodyProblem(); problem != "" && len(e.Data) > 0 {
 		return fmt.Errorf("the %s, which %s needs, cannot be read from the event: %s", what, user, problem)
 	}

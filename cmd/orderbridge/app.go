@@ -175,7 +175,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		DeadLetters: letters,
 		Alerts:      alerts,
 		Clock:       boottime.Clock{},
-		Decoder: &bridge.Decoder{Stream: a.names.Stream, Created: info.Created, SubjectLayout: a.cfg.SubjectLayout,
+		Decoder: &bridge.Decoder{Stream: a.names.Stream, Created: info.Created, SubjectLayout: a.cfg.SubjectLayout, TenantSubjects: a.cfg.TenantSubjects,
 			OrderIDPaths: a.cfg.OrderIDPaths, LegacyOrderIDPaths: a.cfg.LegacyOrderIDPaths, TypePaths: a.cfg.EventTypePaths, TenantPaths: a.cfg.TenantPaths},
 		Parse:           parse,
 		Filter:          filter.New(),

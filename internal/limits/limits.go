@@ -18,8 +18,7 @@ func parts() [][]Limit {
 		bus(),
 		assets(),
 		pool(),
-		host(),
-	}
+		host(), events(), patterns()}
 }
 
 // The management API.
@@ -471,5 +470,41 @@ func host() []Limit {
 		row("VerdictTime", lasts(VerdictTime), command, "wait for what a bridge says of a record", "it says that none has answered"),
 		row("VerdictCheck", lasts(VerdictCheck), command, "time between two looks for it", "-"),
 		row("DemoTime", lasts(DemoTime), command, "the demo", "it fails"),
+	)
+}
+
+// What is read from an event.
+const (
+	ValueBytes      = 512
+	InflatedBytes   = 1 << 20
+	InflatedAtLeast = 64 << 10
+	InflatedTimes   = 50
+)
+
+func events() []Limit {
+	const unread = "its body is not read: ids come from headers and subject only"
+	return part("Events",
+		row("ValueBytes", size(ValueBytes), event, "event type, order id, legacy order id, tenant, the publisher's id", "it counts as not told: a record that needs it gets a dead letter with the reason; the lane of an order and the publisher's id go by a hash; counted in `orderbridge_events_overlong_total`", "TestLongValues"),
+		row("InflatedBytes", size(InflatedBytes), event, "compressed body, decompressed", unread, "TestDecode"),
+		row("InflatedAtLeast", size(InflatedAtLeast), event, "what a compressed body may hold however small it is", unread, "TestInflateIsBounded"),
+		row("InflatedTimes", count(InflatedTimes, "times its size"), event, "what a compressed body may hold beyond that", unread, "TestInflateIsBounded"),
+	)
+}
+
+// What an event is matched against.
+const (
+	PatternStars   = 8
+	PatternsWithin = 16
+	SubjectTokens  = 16
+	SubjectStars   = 4
+)
+
+func patterns() []Limit {
+	const refused = "the record is invalid; the problem names the field"
+	return part("Patterns of records",
+		row("PatternStars", count(PatternStars), recordScope, "stars in one of its `eventTypes`", refused, "TestPatternsAreBounded"),
+		row("PatternsWithin", count(PatternsWithin), recordScope, "`eventTypes` with text between two stars", refused, "TestPatternsAreBounded"),
+		row("SubjectTokens", count(SubjectTokens), recordScope, "tokens in one of its `subjects`", refused, "TestPatternsAreBounded"),
+		row("SubjectStars", count(SubjectStars), recordScope, "tokens `*` in one of its `subjects`", refused, "TestPatternsAreBounded"),
 	)
 }

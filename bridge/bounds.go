@@ -1,0 +1,135 @@
+package bridge
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"orderbridge/internal/limits"
+)
+
+// What is read from an event is bounded: it is held in memory, matched against
+// patterns, written to the ledger and shown. A longer value counts as not told.
+// What must be known of it all the same stands in the event's overlong: the
+// lane of an order whose id is that long is named by a hash, and an event type
+// that is that long is matched by its two ends, so that the records that may
+// mean it get a dead letter that says why, and not nothing.
+
+// overlong is what an event's values were that are longer than limits.ValueBytes.
+type overlong struct {
+	sizes [fields]int // in bytes; 0: within the bound
+	token string      // lane, where the id that names it is too long
+	plain string      // beginning of that id, for people
+	typ   string      // both ends of the type
+}
+
+func (o *overlong) size(f field) int {
+	if o == nil {
+		return 0
+	}
+	return o.sizes[f]
+}
+
+// bound is the value, "" if it is too long.
+func (e *Event) bound(f field, v string) string {
+	if len(v) <= limits.ValueBytes {
+		return v
+	}
+	if e.over == nil {
+		e.over = &overlong{}
+	}
+	e.over.sizes[f] = len(v)
+	if f == fieldType {
+		e.over.typ = v[:limits.ValueBytes/2] + v[len(v)-limits.ValueBytes/2:]
+	}
+	return ""
+}
+
+// boundOrder bounds both order ids. The one that names the lane does so by the
+// same hash as any id that is no readable token.
+func (e *Event) boundOrder(order, legacy string) {
+	e.OrderID, e.LegacyOrderID = e.bound(fieldOrderID, order), e.bound(fieldLegacyOrderID, legacy)
+	switch {
+	case e.over.size(fieldOrderID) > 0:
+		e.over.token, e.over.plain = hashToken("", e.Tenant, order), begin(order)
+	case order == "" && e.over.size(fieldLegacyOrderID) > 0:
+		e.over.token, e.over.plain = hashToken("l", e.Tenant, legacy), begin(legacy)
+	}
+}
+
+// begin is the beginning of a long text, for people.
+func begin(text string) string {
+	const most = 64
+	n := most
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + "…"
+}
+
+// shown is a subject in a bounded form.
+func shown(subject string) string {
+	if len(subject) <= limits.ValueBytes {
+		return subject
+	}
+	return begin(subject)
+}
+
+// matchedType is what stands for the event's type where it is matched.
+func (e *Event) matchedType() string {
+	if e.over != nil && e.over.typ != "" {
+		return e.over.typ
+	}
+	return e.Type
+}
+
+var fieldNames = [fields]string{fieldOrderID: "orderId", fieldLegacyOrderID: "legacyOrderId", fieldType: "event type", fieldTenant: "tenant"}
+
+// TooLong says that one of the event's values was left out because of its
+// length: "orderId", "legacyOrderId", "event type" or "tenant"; "" if it was not.
+func (e *Event) TooLong(what string) string {
+	if e.over == nil {
+		return ""
+	}
+	for f, name := range fieldNames {
+		if n := e.over.sizes[f]; n > 0 && name == what {
+			return fmt.Sprintf("the event's %s has %d bytes; at most %d are used", what, n, limits.ValueBytes)
+		}
+	}
+	return ""
+}
+
+// Refusal says why the record cannot get an event that matches it; "" if it can.
+func (e *Event) Refusal(s *Subscription) string {
+	switch {
+	case s.Tenant != "" && e.Tenant != "" && s.Tenant != e.Tenant: // a former build owed it
+		return fmt.Sprintf("the event is of tenant %s, not of %s", begun(e.Tenant), s.Tenant)
+	case e.over != nil && len(s.Types) > 0 && e.over.size(fieldType) > 0:
+		return e.TooLong(fieldNames[fieldType]) + " for eventTypes"
+	}
+	return ""
+}
+
+func begun(text string) string {
+	if len(text) <= 64 {
+		return text
+	}
+	return begin(text)
+}
+
+// noteBounds takes note of an event that tells more than is used.
+func (c *core) noteBounds(e *Event) {
+	if e.over == nil || e.Not != "" {
+		return
+	}
+	c.figures.Overlong++
+	var names []string
+	for f, n := range e.over.sizes {
+		if n > 0 {
+			names = append(names, fieldNames[f])
+		}
+	}
+	what := strings.Join(names, ", ")
+	c.complain("event tells a value that is too long: it counts as not told", what, "value", what, "most_bytes", limits.ValueBytes,
+		"sequence", e.Seq, "subject", shown(e.Subject), "events", c.figures.Overlong)
+}
