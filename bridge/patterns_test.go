@@ -75,7 +75,7 @@ func TestManyHostilePatterns(t *testing.T) {
 			ev := &Event{Message: Message{Subject: "orders"}}
 			ev.Type = ev.bound(fieldType, typ)
 			best := time.Hour
-			for range 5 { // the machine may be busy
+			for try := 0; try < 50 && best > 10*time.Millisecond; try++ { // the machine may be busy
 				start := time.Now()
 				d.Match(ev, nil)
 				best = min(best, time.Since(start))
@@ -113,7 +113,7 @@ func TestManyWildcardSubjects(t *testing.T) {
 	}
 	ev := &Event{Message: Message{Subject: strings.Repeat("a.", 15) + "c"}}
 	best := time.Hour
-	for range 5 {
+	for try := 0; try < 50 && best > 50*time.Millisecond; try++ {
 		start := time.Now()
 		d.Match(ev, nil)
 		best = min(best, time.Since(start))
