@@ -1,6 +1,10 @@
 package bridge
 
-import "time"
+import (
+	"time"
+
+	"orderbridge/internal/limits"
+)
 
 // attempt is one HTTP request of a delivery, or the burial of a dead letter.
 type attempt struct {
@@ -406,7 +410,7 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 			ln.run = nil
 			c.figures.Dead++
 			level := logWarn
-			if s.buried(d.Reason, d.LastStatus) > letterLines { // told with their count
+			if s.buried(d.Reason, d.LastStatus) > limits.LetterLines { // told with their count
 				level = logDebug
 			}
 			c.out.log(level, "dead letter", "subscription_id", s.id, "sequence", it.seq, "order_id", d.Order, "attempts", d.Attempts, "status", d.LastStatus, "reason", d.Reason)

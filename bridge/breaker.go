@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // breaker judges whether an endpoint fails as a whole. It is told what its
@@ -33,7 +35,7 @@ type breaker struct {
 	probes    int           // failed ones of this outage
 	former    float64       // successes a second when the outage began
 
-	flow   float64       // successes, each fading with flowTime
+	flow   float64       // successes, each fading with limits.BreakerFlowTime
 	misses float64       // failed first attempts, likewise
 	flowAt time.Duration // when flow was right
 
@@ -43,12 +45,7 @@ type breaker struct {
 }
 
 const (
-	breakerMemory = 128
 	breakerChance = 1e-9
-	breakerMost   = 64
-	flowTime      = 10 * time.Second
-	outageSettles = 15 * time.Second
-	shortOutage   = 15 * time.Second
 )
 
 // success takes note of a delivery.
@@ -82,12 +79,12 @@ func (b *breaker) failure(began time.Duration, order uint32, least int) (opens b
 }
 
 func (b *breaker) record(what uint32) {
-	if len(b.recent) < breakerMemory {
+	if len(b.recent) < limits.BreakerMemory {
 		b.recent = append(b.recent, what)
 		return
 	}
 	b.recent[b.next] = what
-	b.next = (b.next + 1) % breakerMemory
+	b.next = (b.next + 1) % limits.BreakerMemory
 }
 
 // back calls fn with what is remembered, the newest first, until it says no.
@@ -103,9 +100,9 @@ func (b *breaker) back(fn func(what uint32) bool) {
 // inARow is how many attempts have failed since the last success, and of how
 // many orders.
 func (b *breaker) inARow() (failures, orders int) {
-	var seen [breakerMost]uint32
+	var seen [limits.BreakerMost]uint32
 	b.back(func(what uint32) bool {
-		if what == 0 || failures == breakerMost {
+		if what == 0 || failures == limits.BreakerMost {
 			return false
 		}
 		failures++
@@ -134,21 +131,21 @@ func (b *breaker) needed(least int) int {
 		return least
 	}
 	p := float64(failures) / float64(failures+successes)
-	return min(max(least, int(math.Ceil(math.Log(breakerChance)/math.Log(p)))), breakerMost)
+	return min(max(least, int(math.Ceil(math.Log(breakerChance)/math.Log(p)))), limits.BreakerMost)
 }
 
 // decay lets what was counted fade until now.
 func (b *breaker) decay(now time.Duration) {
-	k := math.Exp(-(now - b.flowAt).Seconds() / flowTime.Seconds())
+	k := math.Exp(-(now - b.flowAt).Seconds() / limits.BreakerFlowTime.Seconds())
 	b.flow, b.misses, b.flowAt = b.flow*k, b.misses*k, now
 }
 
 // opens begins an outage, or goes on with the last one.
 func (b *breaker) opens(now time.Duration, least int) {
-	if b.closed == 0 || now-b.closed > outageSettles {
+	if b.closed == 0 || now-b.closed > limits.BreakerSettles {
 		b.since, b.probes = now, 0
 		b.decay(now)
-		b.former = b.flow / flowTime.Seconds()
+		b.former = b.flow / limits.BreakerFlowTime.Seconds()
 	}
 	b.open, b.half, b.free = true, false, 0
 	if _, orders := b.inARow(); orders < least {
@@ -163,7 +160,7 @@ func (b *breaker) closes(now time.Duration, slow float64) (rate float64) {
 	b.open, b.closed = false, max(now, 1)
 	b.recent, b.next = nil, 0
 	outage := now - b.since
-	if outage <= shortOutage {
+	if outage <= limits.BreakerShort {
 		return 0
 	}
 	return max(slow, 2*b.former*math.Exp2(-outage.Minutes()))

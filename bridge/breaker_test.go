@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // TestBreakerStories: each letter is what one attempt came to, a millisecond
@@ -60,7 +62,7 @@ func TestBreakerLeavesPartOfAFailingEndpointAlone(t *testing.T) {
 	for _, tt := range []struct {
 		rate float64
 		most int // attempts until a dead endpoint is noticed
-	}{{0.001, 7}, {0.05, 10}, {0.2, 20}, {0.5, 40}, {0.7, breakerMost}} {
+	}{{0.001, 7}, {0.05, 10}, {0.2, 20}, {0.5, 40}, {0.7, limits.BreakerMost}} {
 		t.Run(fmt.Sprint(tt.rate), func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(1, uint64(tt.rate*1000)))

@@ -3,6 +3,8 @@ package bridge
 import (
 	"fmt"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // What happens when more fails than can be kept waiting. A subscription may
@@ -14,10 +16,6 @@ import (
 
 // servesMany is the part of deliveries that must get through at the first attempt.
 const servesMany = 0.25
-
-// patienceAtMost is how often the head of a lane that holds up its subscription
-// may fail.
-const patienceAtMost = 3
 
 // lanesFull tells whether the subscription may hold no more lanes.
 func (s *sub) lanesFull() bool {
@@ -38,7 +36,7 @@ func (ln *lane) crowdedOut() string {
 	case ln.redrive > 0 || !s.servesOthers():
 	case !ln.held && s.lanesFull():
 		return fmt.Sprintf("%d orders of this subscription fail already, no more are kept waiting", s.held)
-	case s.mode == reading && s.reader.outstanding >= c.Outstanding && len(ln.q) > c.Lane && (ln.hopeless || ln.attempts >= patienceAtMost):
+	case s.mode == reading && s.reader.outstanding >= c.Outstanding && len(ln.q) > c.Lane && (ln.hopeless || ln.attempts >= limits.CrowdPatience):
 		ln.hopeless = true
 		return fmt.Sprintf("%d changes of this order wait already, no more are kept waiting", len(ln.q))
 	}

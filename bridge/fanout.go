@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"orderbridge/internal/limits"
 )
 
 // FanOut is a Watermill Subscriber that decorates the feed: it takes events
@@ -107,7 +109,7 @@ func (f *FanOut) Settle(next message.HandlerFunc) message.HandlerFunc {
 func (f *FanOut) attempt(a *attempt) {
 	timeout := a.Delivery.Subscription.AttemptTimeout()
 	if a.Delivery.Event == nil {
-		timeout += callTimeout // to read it
+		timeout += limits.TermCallTime // to read it
 	}
 	ctx, cancel := context.WithTimeout(f.t.guard.context(), timeout)
 	r := &run{a: a, cancel: cancel}
@@ -198,7 +200,7 @@ func (t *term) wants(ctx context.Context, d *Delivery) (bool, error) {
 
 // fetch reads the event of a delivery that is not in memory.
 func (t *term) fetch(ctx context.Context, a *attempt) (*Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limits.TermCallTime)
 	defer cancel()
 	if a.DeadLetter > 0 {
 		letter, err := t.b.o.DeadLetters.Get(ctx, a.DeadLetter)

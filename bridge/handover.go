@@ -3,6 +3,8 @@ package bridge
 import (
 	"errors"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // A graceful stop (R10b) keeps the time short in which nothing is delivered,
@@ -40,11 +42,6 @@ const (
 	parking
 	flushing
 	releasing
-)
-
-const (
-	oldAttempt = time.Second            // older ones keep their subscription from starting another while it drains
-	cutGrace   = 200 * time.Millisecond // until what was cut must have come back
 )
 
 var errStopUnconfirmed = errors.New("the graceful stop took too long: what was not confirmed may be repeated")
@@ -91,14 +88,14 @@ func (c *core) handOverStep() bool {
 		}
 		c.stopping, h.frozen, h.until = true, now, now+c.Freeze
 		if c.leaving {
-			h.until = now + leaveFreeze
+			h.until = now + limits.LeaveFreeze
 		}
 	case freezing:
 		if c.opened && c.ending() && now < h.until {
 			return false
 		}
 		c.cutRunning()
-		h.until = now + cutGrace
+		h.until = now + limits.StopCutTime
 	case cutting:
 		if c.running > 0 && now < h.until {
 			return false
@@ -146,7 +143,7 @@ func (c *core) drags(now time.Duration) bool {
 		if s.dead {
 			continue
 		}
-		old := now-a.at > oldAttempt
+		old := now-a.at > limits.StopOldAttempt
 		if s.fast() {
 			waits = waits || old
 			continue
@@ -177,7 +174,7 @@ func (c *core) holdsBack(s *sub) bool {
 
 // ending tells whether an attempt runs that may still end in a moment.
 func (c *core) ending() bool {
-	return c.runs.newest != nil && c.runs.newest.at > c.handover.frozen-oldAttempt
+	return c.runs.newest != nil && c.runs.newest.at > c.handover.frozen-limits.StopOldAttempt
 }
 
 func (c *core) cutRunning() {
@@ -225,10 +222,6 @@ func (c *core) parkCut() {
 	}
 }
 
-// Lanes that a stop writes one by one; where more wait, those with the most
-// waiting lanes read instead: one entry for each subscription.
-const parkedAtStop = 512
-
 // parkAll writes down every delivery that is still owed in memory.
 func (c *core) parkAll() {
 	subs := c.which(func(s *sub) bool { return len(s.lanes) > 0 && !s.dead && (s.mode == live || s.mode == reading) })
@@ -243,8 +236,8 @@ func (c *core) parkAll() {
 		}
 	}
 	most := c.Parked
-	if all > parkedAtStop {
-		most = min(most, parkedAtStop/len(waiting))
+	if all > limits.StopLanes {
+		most = min(most, limits.StopLanes/len(waiting))
 	}
 	for _, s := range subs {
 		if waiting[s] > most {

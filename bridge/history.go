@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // R16, records. The lease says up to which revision all records are applied. So
@@ -29,10 +31,6 @@ func (a *Applied) until(id string, bucket int64) uint64 {
 	}
 	return a.Revision
 }
-
-// maxBehind is how many records the lease names that are behind the others: more
-// than that hold the common revision back.
-const maxBehind = 32
 
 // noteSeen keeps track of the revisions that were seen and are not applied yet.
 func (c *core) noteSeen(s *sub, r Revision) {
@@ -70,11 +68,11 @@ func (c *core) appliedSoFar() *Applied {
 				break
 			}
 		}
-		if len(a.But) <= maxBehind {
+		if len(a.But) <= limits.BehindRecords {
 			a.But[s.id] = only
 		}
 	}
-	if len(a.But) > maxBehind {
+	if len(a.But) > limits.BehindRecords {
 		a.Revision, a.But = least, nil
 	}
 	return &a

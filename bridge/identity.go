@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // R15. A sequence names a message only within one stream. A stream that was
@@ -199,15 +201,12 @@ func (c *core) lookBack(then func()) {
 	c.lookNow()
 }
 
-// lookGap bounds how often the stream is looked at for all who wait for it.
-const lookGap = 20 * time.Millisecond
-
 func (c *core) lookNow() {
 	if c.looking || len(c.lookQ) == 0 || c.dead {
 		return
 	}
 	c.looking = true
-	if wait := c.lookedAt + lookGap - c.out.boot(); wait > 0 && c.lookedAt > 0 {
+	if wait := c.lookedAt + limits.LookGap - c.out.boot(); wait > 0 && c.lookedAt > 0 {
 		c.after(wait, c.look)
 		return
 	}

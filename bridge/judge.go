@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // ErrCut is the cause with which an attempt's context is cancelled when we
@@ -108,7 +110,7 @@ func judgeStatus(o *Outcome, retryAfter time.Duration, perOrderURL bool) {
 	case o.Status == http.StatusGone:
 		o.Verdict = SuspendedByReceiver
 	case o.Status == http.StatusTooManyRequests, o.Status == http.StatusServiceUnavailable:
-		o.RetryAfter = min(max(retryAfter, 0), maxRetryAfter)
+		o.RetryAfter = min(max(retryAfter, 0), limits.RetryAfter)
 	}
 }
 
@@ -134,8 +136,6 @@ func (s *Subscription) PerOrderURL() bool {
 	return false
 }
 
-const maxRetryAfter = 24 * time.Hour
-
 // ParseRetryAfter reads a Retry-After header, which holds seconds or an HTTP
 // date. It returns at most 24 h, and 0 if the value is empty, past or neither.
 func ParseRetryAfter(value string, now time.Time) time.Duration {
@@ -145,8 +145,8 @@ func ParseRetryAfter(value string, now time.Time) time.Duration {
 	}
 	if strings.Trim(value, "0123456789") == "" {
 		seconds, err := strconv.ParseUint(value, 10, 64)
-		if err != nil || seconds > uint64(maxRetryAfter/time.Second) {
-			return maxRetryAfter
+		if err != nil || seconds > uint64(limits.RetryAfter/time.Second) {
+			return limits.RetryAfter
 		}
 		return time.Duration(seconds) * time.Second
 	}
@@ -154,5 +154,5 @@ func ParseRetryAfter(value string, now time.Time) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return min(max(at.Sub(now), 0), maxRetryAfter)
+	return min(max(at.Sub(now), 0), limits.RetryAfter)
 }

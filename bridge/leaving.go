@@ -2,7 +2,8 @@ package bridge
 
 import (
 	"fmt"
-	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // Leaving (R15): how a term ends whose stream has changed. What it holds in
@@ -10,12 +11,6 @@ import (
 // more, what is in memory is delivered as far as that is a matter of a moment,
 // and the rest is written down as at a graceful stop, only faster. The next term,
 // of this replica or of another, follows at once and tells what has vanished.
-
-const (
-	leaveDeliver = 2 * time.Second // what is in memory may still be delivered
-	leaveFreeze  = 500 * time.Millisecond
-	leaveLast    = 3 * time.Second // after that, whatever is confirmed
-)
 
 // leave ends the term because the stream has changed.
 func (c *core) leave(why string) {
@@ -29,7 +24,7 @@ func (c *core) leave(why string) {
 	}
 	c.leaving = true
 	c.out.log(logWarn, "the source stream has changed: what is in memory is delivered or written down, then the bridge takes over anew", "reason", why, "unsettled", len(c.win))
-	until := c.out.boot() + leaveDeliver
+	until := c.out.boot() + limits.LeaveDeliver
 	var wait func()
 	wait = func() {
 		now := c.out.boot()
@@ -40,7 +35,7 @@ func (c *core) leave(why string) {
 			c.after(c.Tick/10, wait)
 			return
 		}
-		c.handover = handover{step: draining, until: now, last: now + leaveLast, done: func(error) { c.out.over(cause) }}
+		c.handover = handover{step: draining, until: now, last: now + limits.LeaveLast, done: func(error) { c.out.over(cause) }}
 		c.handOver()
 	}
 	wait()

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"orderbridge/internal/limits"
 )
 
 // Dead letters are told by kind: of one subscription, for one reason. The first
@@ -14,18 +16,9 @@ import (
 // events that a filter cannot judge are one alert with a count, and the
 // subscription says so though it is active.
 
-const (
-	letterKinds = 8 // of one subscription; the rest is one more kind
-	letterLines = 10
-	letterTick  = 5 * time.Second
-	letterEnd   = 10 * time.Minute // none for so long: over
-	filterEnd   = 15 * time.Second // likewise, for filters that give answers
-	letterKeep  = time.Hour        // a kind that comes again within it is the same
-)
-
 // How long until what was counted is shown, or told, once more; the last stays.
 var (
-	letterShown = []time.Duration{letterTick, 30 * time.Second, time.Minute, 10 * time.Minute}
+	letterShown = []time.Duration{limits.LetterTick, 30 * time.Second, time.Minute, 10 * time.Minute}
 	letterTold  = []time.Duration{time.Minute, 10 * time.Minute, time.Hour}
 )
 
@@ -87,7 +80,7 @@ func (s *sub) buried(reason string, status int) uint64 {
 	}
 	name := kindOf(reason, status)
 	k := s.letters.kinds[name]
-	if k == nil && len(s.letters.kinds) >= letterKinds {
+	if k == nil && len(s.letters.kinds) >= limits.LetterKinds {
 		name = "other"
 		k = s.letters.kinds[name]
 	}
@@ -111,7 +104,7 @@ func (s *sub) buried(reason string, status int) uint64 {
 	}
 	if !s.letters.ticking {
 		s.letters.ticking = true
-		c.after(letterTick, s.tickLetters)
+		c.after(limits.LetterTick, s.tickLetters)
 	}
 	return k.count
 }
@@ -147,7 +140,7 @@ func (s *sub) tickLetters() {
 		k := s.letters.kinds[name]
 		quiet := now - k.last
 		switch {
-		case !k.over && (quiet >= letterEnd || k.ofFilter() && k.good && quiet >= filterEnd):
+		case !k.over && (quiet >= limits.LetterEnd || k.ofFilter() && k.good && quiet >= limits.LetterFilterEnd):
 			s.endLetters(k)
 		case !k.over && k.count > k.shown && now >= k.show.due:
 			s.showLetters(k)
@@ -155,7 +148,7 @@ func (s *sub) tickLetters() {
 		switch {
 		case k.count > k.told && now >= k.tell.due:
 			s.tellLetters(k, k.over)
-		case k.over && quiet >= letterKeep:
+		case k.over && quiet >= limits.LetterKeep:
 			delete(s.letters.kinds, name)
 		}
 	}
@@ -163,7 +156,7 @@ func (s *sub) tickLetters() {
 		s.letters = nil
 		return
 	}
-	c.after(letterTick, s.tickLetters)
+	c.after(limits.LetterTick, s.tickLetters)
 }
 
 // endLetters: it is over, and told unless it was told a moment ago.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // Moving (R15): what becomes of the entries of the ledger in a changed stream.
@@ -32,8 +34,6 @@ type StreamChange struct {
 	Owed        uint64    `json:"owed,omitempty"`        // events, at most, that vanished before subscriptions had read them
 	DeadLetters uint64    `json:"deadLetters,omitempty"` // deliveries of vanished events: now dead letters by reference
 }
-
-const maxChanges = 8 // that are kept until they are acknowledged
 
 // reasonVanished is that of the dead letter of an event that is not in the stream any more.
 const reasonVanished = "vanished: the source stream was made anew, restored or lost its end, and the event is not in it any more"
@@ -245,7 +245,7 @@ func (m *moving) confirmed() {
 		return
 	}
 	c.changes = append(slices.Clone(c.changes), m.change)
-	c.changes = c.changes[max(0, len(c.changes)-maxChanges):]
+	c.changes = c.changes[max(0, len(c.changes)-limits.StreamChanges):]
 	c.figures.Changes++
 	c.told15 = true
 	m.then()
@@ -372,8 +372,6 @@ type burialQ struct {
 	running int
 }
 
-const burials = 64
-
 // bury stores a dead letter without an event until it is confirmed, then calls done.
 func (m *moving) bury(d DeadLetter, done func()) {
 	c := m.c
@@ -393,7 +391,7 @@ func (m *moving) bury(d DeadLetter, done func()) {
 			c.out.log(logWarn, "dead letter", "subscription_id", d.Subscription, "sequence", d.Sequence, "order", d.Key, "attempts", d.Attempts, "reason", d.Reason)
 			m.running--
 			done()
-			for m.running < burials && len(m.waiting) > 0 {
+			for m.running < limits.BurialsAtOnce && len(m.waiting) > 0 {
 				next := m.waiting[0]
 				m.waiting = m.waiting[1:]
 				m.running++
@@ -401,7 +399,7 @@ func (m *moving) bury(d DeadLetter, done func()) {
 			}
 		})
 	}
-	if m.running >= burials {
+	if m.running >= limits.BurialsAtOnce {
 		m.waiting = append(m.waiting, try)
 		return
 	}

@@ -1,6 +1,10 @@
 package bridge
 
-import "time"
+import (
+	"time"
+
+	"orderbridge/internal/limits"
+)
 
 // What an endpoint has asked for, or was found to bear, outlives a leader: it
 // stands in the status entry of its subscription, which is written when it
@@ -14,10 +18,6 @@ type Pace struct {
 	SlowFrom     time.Time `json:"slowFrom,omitzero"`     // the slow start after it
 	SlowRate     float64   `json:"slowRate,omitempty"`    // attempts a second at its beginning
 }
-
-// A pause is written when it is longer than notable, and moved by more than a
-// tenth of what is left of it, and a second.
-const notable = 2 * time.Second
 
 // paceEntry is what a successor has to know, nil if there is nothing.
 func (s *sub) paceEntry() *Pace {
@@ -41,10 +41,11 @@ func (s *sub) paceEntry() *Pace {
 	return &p
 }
 
-// paceMoved tells whether the status entry must be written for the pace.
+// paceMoved tells whether the status entry must be written for the pace: a pause
+// is when it is long, and has moved by more than a tenth of what is left of it.
 func (s *sub) paceMoved() bool {
 	left := s.notBefore - s.core.out.boot()
-	return s.failing() != s.told.failing || left > notable && s.notBefore-s.told.notBefore > max(time.Second, left/10)
+	return s.failing() != s.told.failing || left > limits.PaceNotable && s.notBefore-s.told.notBefore > max(time.Second, left/10)
 }
 
 // resumePace goes on with the pace that a predecessor has told.
@@ -61,7 +62,7 @@ func (s *sub) resumePace(st *Status) {
 	}
 	now, wall := c.out.boot(), c.out.wall()
 	if rest := p.NotBefore.Sub(wall); !p.NotBefore.IsZero() && rest > 0 {
-		s.waitUntil(now + min(rest, maxRetryAfter))
+		s.waitUntil(now + min(rest, limits.RetryAfter))
 		s.told.notBefore = s.notBefore
 	}
 	switch {

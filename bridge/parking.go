@@ -1,6 +1,10 @@
 package bridge
 
-import "time"
+import (
+	"time"
+
+	"orderbridge/internal/limits"
+)
 
 // Parking (R5): no slow endpoint holds the window, and none keeps what others
 // have delivered from being settled. A delivery that is older than a second is
@@ -10,16 +14,13 @@ import "time"
 // Where an endpoint has left an attempt without an answer for longer than it
 // usually takes, or may not be asked now, that happens sooner.
 
-// parkAnyway is when an endpoint that usually needs long is waited for no more.
-const parkAnyway = 600 * time.Millisecond
-
 func (c *core) parkOld() {
 	now := c.out.boot()
 	if c.stopping || len(c.win) == 0 || now-c.win[0].at <= c.ParkSoon {
 		c.expandNext()
 		return
 	}
-	crowded := len(c.win)*2 > c.Window || c.winBytes*2 > windowBytes
+	crowded := len(c.win)*2 > c.Window || c.winBytes*2 > limits.WindowBytes
 	stalled := c.stalled(now)
 	var lanes []*lane
 	parked := map[*sub]int{}
@@ -77,10 +78,10 @@ func (c *core) stalled(now time.Duration) map[*sub]struct{} {
 // patience is how long an answer of the endpoint is waited for until what waits
 // with it is written down.
 func (s *sub) patience() time.Duration {
-	if s.usual == 0 || s.usual > parkAnyway {
+	if s.usual == 0 || s.usual > limits.ParkAnyway {
 		return s.core.ParkSoon
 	}
-	return min(max(2*s.usual, s.core.ParkSoon), parkAnyway)
+	return min(max(2*s.usual, s.core.ParkSoon), limits.ParkAnyway)
 }
 
 // renewSoon lets the lease tell what is settled above an event that holds the

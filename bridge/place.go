@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/bits"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // Where the feed begins at a take-over (R1, R15). In the stream that the lease
@@ -29,21 +31,17 @@ type Checkpoint struct {
 	Time time.Time `json:"since"` // when it was the floor
 }
 
-// checkpointAges: one checkpoint for each power of two of age in seconds, the
-// last is 12 days old.
-const checkpointAges = 21
-
 // checkpointed adds the floor and keeps the oldest of each age, of the last the newest.
 func checkpointed(list []Checkpoint, floor Ref, now time.Time) []Checkpoint {
 	if n := len(list); floor.known() && (n == 0 || list[n-1].Ref != floor) {
 		list = append(list, Checkpoint{floor, now})
 	}
-	kept := make([]Checkpoint, 0, checkpointAges+2)
+	kept := make([]Checkpoint, 0, limits.CheckpointAges+2)
 	last := -1
 	for i, c := range list { // oldest first
-		age := min(bits.Len64(uint64(max(now.Sub(c.Time)/time.Second, 0))), checkpointAges)
+		age := min(bits.Len64(uint64(max(now.Sub(c.Time)/time.Second, 0))), limits.CheckpointAges)
 		switch {
-		case age == last && age == checkpointAges:
+		case age == last && age == limits.CheckpointAges:
 			kept = kept[:len(kept)-1]
 		case age == last && i < len(list)-1:
 			continue

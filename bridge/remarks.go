@@ -1,6 +1,10 @@
 package bridge
 
-import "time"
+import (
+	"time"
+
+	"orderbridge/internal/limits"
+)
 
 // What is said of records beside their state: startFrom that comes too late
 // (in the status), and in the log one line for each record that turns invalid.
@@ -29,14 +33,8 @@ func (s *sub) startsAt(rec *Subscription) {
 	s.lateStart = from != "" && s.rec != nil && (s.lateStart || from != startFromOf(s.rec))
 }
 
-// An invalid record is told in the log, but whoever puts ten thousand of them
-// does not fill it.
-const (
-	invalidLines = 20
-	invalidTime  = 10 * time.Second
-	invalidText  = 1000
-)
-
+// invalidTold: an invalid record is told in the log, but whoever puts ten thousand
+// of them does not fill it.
 type invalidTold struct {
 	since  time.Duration
 	lines  int
@@ -48,19 +46,19 @@ func (s *sub) tellInvalid(r revision) {
 	c := s.core
 	t := &c.invalid
 	now := c.out.boot()
-	if t.lines == 0 || now-t.since >= invalidTime {
+	if t.lines == 0 || now-t.since >= limits.InvalidTime {
 		*t = invalidTold{since: now, unsaid: t.unsaid}
 	}
-	if t.lines >= invalidLines {
+	if t.lines >= limits.InvalidLines {
 		if t.unsaid++; t.unsaid == 1 {
-			c.after(invalidTime-(now-t.since), c.tellUnsaid)
+			c.after(limits.InvalidTime-(now-t.since), c.tellUnsaid)
 		}
 		return
 	}
 	t.lines++
 	text := r.problems.Errors().Error()
-	if len(text) > invalidText {
-		text = text[:invalidText] + "… (the status entry names all)"
+	if len(text) > limits.InvalidText {
+		text = text[:limits.InvalidText] + "… (the status entry names all)"
 	}
 	c.out.log(logWarn, "invalid record: nothing is sent for it until a good one is put", "subscription_id", s.id, "revision", r.Revision.Revision, "errors", text)
 }

@@ -1,6 +1,10 @@
 package bridge
 
-import "time"
+import (
+	"time"
+
+	"orderbridge/internal/limits"
+)
 
 // runs are the attempts under way, the oldest first.
 type runs struct {
@@ -30,9 +34,6 @@ func (r *runs) remove(a *attempt) {
 	a.older, a.newer = nil, nil
 }
 
-// slowAnswer is how long an endpoint may usually take and still count as fast.
-const slowAnswer = 500 * time.Millisecond
-
 // answered takes note of how long an endpoint took to answer. usual is a moving
 // mean; 0: it never answered.
 func (s *sub) answered(took time.Duration) {
@@ -45,4 +46,4 @@ func (s *sub) answered(took time.Duration) {
 
 // fast tells whether the endpoint is known to answer soon: what it leaves
 // without an answer for long is then a matter of that one delivery.
-func (s *sub) fast() bool { return s.usual > 0 && s.usual <= slowAnswer }
+func (s *sub) fast() bool { return s.usual > 0 && s.usual <= limits.SlowAnswer }

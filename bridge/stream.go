@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // What a term asks the stream for the core, to know whether it is still the
@@ -109,14 +110,11 @@ func (t *term) judged(ctx context.Context, st *StreamState) func(Ref) (Standing,
 	}
 }
 
-// judgeTimeout bounds the comparison of a whole ledger with the stream.
-const judgeTimeout = 2 * time.Minute
-
 func (t *term) judge(entries [][]Ref, done func([]int, error)) {
 	t.tasks.Add(1)
 	go func() {
 		defer t.tasks.Done()
-		ctx, cancel := t.call(judgeTimeout)
+		ctx, cancel := t.call(limits.EntriesJudgeTime)
 		defer cancel()
 		found := make([]int, len(entries))
 		st, err := t.b.o.Source.State(ctx)

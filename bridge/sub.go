@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // mode is how a subscription gets its events; all else are reasons.
@@ -169,12 +171,9 @@ func (s *sub) mark() *Mark {
 		m.Until, m.UntilTime = &u, s.untilTime
 	}
 	ends := r.done.ends()
-	m.Known = refs(append(ends[max(0, len(ends)-maxEnds):], r.before, s.core.top)...)
+	m.Known = refs(append(ends[max(0, len(ends)-limits.MarkEnds):], r.before, s.core.top)...)
 	return m
 }
-
-// maxEnds bounds the messages that a mark tells.
-const maxEnds = 128
 
 // writeMark stores the position. A {live} mark that it replaces is as good as
 // confirmed: the new one pays the same debt (R7).

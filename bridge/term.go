@@ -17,10 +17,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
-)
 
-// callTimeout bounds one request to the bus.
-const callTimeout = 5 * time.Second
+	"orderbridge/internal/limits"
+)
 
 // term is one leadership in the real world: it runs the core on one goroutine
 // and answers what the core asks by the ports.
@@ -275,7 +274,7 @@ func (t *term) do(ask func(ctx context.Context) (answer func())) {
 	t.tasks.Add(1)
 	go func() {
 		defer t.tasks.Done()
-		ctx, cancel := t.call(callTimeout)
+		ctx, cancel := t.call(limits.TermCallTime)
 		defer cancel()
 		t.post(ask(ctx))
 	}()
@@ -344,14 +343,11 @@ func (t *term) checkBucket(b Bucket, done func(error)) {
 	})
 }
 
-// loadTimeout bounds the reading of a state bucket: it may hold a million entries.
-const loadTimeout = 2 * time.Minute
-
 func (t *term) load(done func(*loaded, error)) {
 	t.tasks.Add(1)
 	go func() {
 		defer t.tasks.Done()
-		ctx, cancel := t.call(loadTimeout)
+		ctx, cancel := t.call(limits.TermLoadTime)
 		defer cancel()
 		l, err := loadState(ctx, t.b.o.Ledger)
 		t.post(func() { done(l, err) })
@@ -474,7 +470,7 @@ func (t *term) read(key string, from uint64, filters []string, most, maxBytes in
 		case <-t.ctx.Done():
 			return
 		}
-		ctx, cancel := t.call(callTimeout)
+		ctx, cancel := t.call(limits.TermCallTime)
 		defer cancel()
 		msgs, got, err := t.b.o.Source.Read(ctx, key, from, filters, most, maxBytes)
 		evs := make([]*Event, len(msgs))
@@ -570,7 +566,7 @@ func (t *term) alert(a Alert) {
 		defer t.tasks.Done()
 		var err error
 		for range 5 {
-			ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+			ctx, cancel := context.WithTimeout(t.ctx, limits.TermCallTime)
 			err = t.b.o.Alerts.Raise(ctx, a)
 			cancel()
 			if err == nil || t.ctx.Err() != nil {

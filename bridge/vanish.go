@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // A record that is not in its bucket any more though nobody has deleted it (its
@@ -106,27 +108,24 @@ func (s *sub) goneNow() {
 // holdsRecord notes the record that is in force.
 func (s *sub) holdsRecord(rec *Subscription) { s.rec, s.gone = rec, false }
 
-// censusInterval is how often the bucket is asked whether messages have gone.
-const censusInterval = 3 * time.Second
-
 // watchPresence asks it as long as the term lasts. A listing of many records
 // takes its time: the next one waits twenty times as long.
 func (t *term) watchPresence(was Census) {
-	wait := censusInterval
+	wait := limits.CensusTime
 	for {
 		select {
 		case <-t.ctx.Done():
 			return
 		case <-time.After(wait):
 		}
-		ctx, cancel := t.call(loadTimeout)
+		ctx, cancel := t.call(limits.TermLoadTime)
 		began := time.Now()
 		now, l, err := t.b.o.Records.Census(ctx, was)
 		cancel()
-		wait = max(censusInterval, 20*time.Since(began))
+		wait = max(limits.CensusTime, 20*time.Since(began))
 		if err != nil {
 			t.logger.Debug("the records cannot be counted", "error", err)
-			wait = censusInterval
+			wait = limits.CensusTime
 			continue
 		}
 		was = now
@@ -147,7 +146,7 @@ func (t *term) watchPresence(was Census) {
 }
 
 func (t *term) firstCensus() Census {
-	ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(t.ctx, limits.TermCallTime)
 	defer cancel()
 	c, _, err := t.b.o.Records.Census(ctx, Census{})
 	if err != nil {

@@ -146,6 +146,3 @@ func (c *core) settled(w *windowEvent) {
 		c.inherited.cut(c.prefix + 1)
 	}
 }
-
-// windowBytes bounds the events that the feed has in memory.
-const windowBytes = 64 << 20

@@ -18,7 +18,11 @@ func parts() [][]Limit {
 		bus(),
 		assets(),
 		pool(),
-		host(), events(), patterns()}
+		host(),
+		events(),
+		patterns(),
+		subscriptions(),
+	}
 }
 
 // The management API.
@@ -506,5 +510,84 @@ func patterns() []Limit {
 		row("PatternsWithin", count(PatternsWithin), recordScope, "`eventTypes` with text between two stars", refused, "TestPatternsAreBounded"),
 		row("SubjectTokens", count(SubjectTokens), recordScope, "tokens in one of its `subjects`", refused, "TestPatternsAreBounded"),
 		row("SubjectStars", count(SubjectStars), recordScope, "tokens `*` in one of its `subjects`", refused, "TestPatternsAreBounded"),
+	)
+}
+
+// What a subscription has in the core, and what is said of it.
+const (
+	MarkEnds         = 128
+	RetryAfter       = 24 * time.Hour
+	SlowAnswer       = 500 * time.Millisecond
+	ParkAnyway       = 600 * time.Millisecond
+	PaceNotable      = 2 * time.Second
+	BreakerMemory    = 128
+	BreakerMost      = 64
+	BreakerFlowTime  = 10 * time.Second
+	BreakerSettles   = 15 * time.Second
+	BreakerShort     = 15 * time.Second
+	CrowdPatience    = 3
+	LetterKinds      = 8 // of one subscription; the rest is one more kind
+	LetterLines      = 10
+	LetterTick       = 5 * time.Second
+	LetterEnd        = 10 * time.Minute // none for so long: over
+	LetterFilterEnd  = 15 * time.Second // likewise, for filters that give answers
+	LetterKeep       = time.Hour        // a kind that comes again within it is the same
+	InvalidLines     = 20
+	InvalidTime      = 10 * time.Second
+	InvalidText      = 1000
+	CensusTime       = 3 * time.Second
+	BehindRecords    = 32
+	StreamChanges    = 8 // that are kept until they are acknowledged
+	BurialsAtOnce    = 64
+	StopLanes        = 512
+	StopOldAttempt   = time.Second            // older ones keep their subscription from starting another while it drains
+	StopCutTime      = 200 * time.Millisecond // until what was cut must have come back
+	LeaveDeliver     = 2 * time.Second        // what is in memory may still be delivered
+	LeaveFreeze      = 500 * time.Millisecond
+	LeaveLast        = 3 * time.Second // after that, whatever is confirmed
+	LookGap          = 20 * time.Millisecond
+	EntriesJudgeTime = 2 * time.Minute
+	TermCallTime     = 5 * time.Second
+	TermLoadTime     = 2 * time.Minute
+	CheckpointAges   = 21
+)
+
+func subscriptions() []Limit {
+	return part("Subscriptions",
+		row("MarkEnds", count(MarkEnds), subscription, "messages that a mark tells", "the newest are told"),
+		row("RetryAfter", lasts(RetryAfter), subscription, "Retry-After", "it counts as that"),
+		row("SlowAnswer", lasts(SlowAnswer), endpoint, "usual time of an answer of a fast endpoint", "it is not waited for"),
+		row("ParkAnyway", lasts(ParkAnyway), delivery, "time for an endpoint that usually needs long", "it is written to the ledger"),
+		row("PaceNotable", lasts(PaceNotable), subscription, "pauses that a successor need not know", "they are written down"),
+		row("BreakerMemory", count(BreakerMemory, "attempts"), subscription, "what the breaker remembers", "the oldest are forgotten"),
+		row("BreakerMost", count(BreakerMost), subscription, "failures in a row, at any rate of failures before", "the breaker opens"),
+		row("BreakerFlowTime", lasts(BreakerFlowTime), subscription, "memory of its rate", "older successes count less"),
+		row("BreakerSettles", lasts(BreakerSettles), subscription, "time without a failure after an outage", "sooner, it is the same outage"),
+		row("BreakerShort", lasts(BreakerShort), subscription, "an outage without a slow start", "the slow start"),
+		row("CrowdPatience", count(CrowdPatience), "order", "failures of the head of a lane that holds up its subscription", "it is a dead letter"),
+		row("LetterKinds", count(LetterKinds), subscription, "kinds of dead letters that are told apart", "the rest is one more kind"),
+		row("LetterLines", count(LetterLines), subscription, "dead letters of a kind that are logged one by one in a while", "counted"),
+		row("LetterTick", lasts(LetterTick), subscription, "time until what was counted is shown", "it is shown"),
+		row("LetterEnd", lasts(LetterEnd), subscription, "time without a dead letter of a kind", "it is over"),
+		row("LetterFilterEnd", lasts(LetterFilterEnd), subscription, "the same, of a filter that gives answers again", "it is over"),
+		row("LetterKeep", lasts(LetterKeep), subscription, "time in which a kind that comes again is the same", "it is told as new"),
+		row("InvalidLines", count(InvalidLines), process, "invalid records that are logged in InvalidTime", "counted"),
+		row("InvalidTime", lasts(InvalidTime), process, "that time", "-"),
+		row("InvalidText", count(InvalidText, "bytes"), recordScope, "what is logged of what is wrong with it", "cut; the status has all"),
+		row("CensusTime", lasts(CensusTime), process, "time between two counts of the records, if counting is quick", "-"),
+		row("BehindRecords", count(BehindRecords), process, "records that the lease names as behind the others", "they hold the common revision back"),
+		row("StreamChanges", count(StreamChanges), process, "changes of the stream that are kept until acknowledged", "the oldest are forgotten"),
+		row("BurialsAtOnce", count(BurialsAtOnce), process, "dead letters stored at the same time when events vanished", "the others wait"),
+		row("StopLanes", count(StopLanes), process, "lanes that a stop writes one by one", "those with the most read the stream instead"),
+		row("StopOldAttempt", lasts(StopOldAttempt), subscription, "age of an attempt while the bridge stops", "its subscription starts no other"),
+		row("StopCutTime", lasts(StopCutTime), process, "time until what was cut has come back", "it is written down as it was"),
+		row("LeaveDeliver", lasts(LeaveDeliver), process, "time for what is in memory when the stream has changed", "it is written down"),
+		row("LeaveFreeze", lasts(LeaveFreeze), process, "then, nothing starts", "it is cut"),
+		row("LeaveLast", lasts(LeaveLast), process, "all of that", "the next term follows"),
+		row("LookGap", lasts(LookGap), process, "pause between two looks at the stream", "-"),
+		row("EntriesJudgeTime", lasts(EntriesJudgeTime), process, "the look-up of what entries tell of the stream", "it is tried again"),
+		row("TermCallTime", lasts(TermCallTime), process, "one request of a leader to the bus", "it is tried again"),
+		row("TermLoadTime", lasts(TermLoadTime), process, "reading a state bucket", "it is tried again"),
+		row("CheckpointAges", count(CheckpointAges), process, "former floors in the lease, one for each power of two of age", "the oldest of each age stays"),
 	)
 }
