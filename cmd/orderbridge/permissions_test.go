@@ -223,7 +223,8 @@ func mayPublish(t *testing.T, bus *guardedBus) {
 		{"CONSUMER.CREATE.ORDERS.x", true, nil},
 		{"CONSUMER.CREATE.KV_subscriptions.x.$KV.subscriptions.>", true, nil},
 		{"CONSUMER.CREATE.DEAD_LETTERS.x", true, nil},
-		{"CONSUMER.CREATE.AUDIT.x", false, nil},
+		{"CONSUMER.CREATE.AUDIT.x", true, nil},
+		{"CONSUMER.CREATE.ALERTS.x", false, nil},
 		{"CONSUMER.CREATE.KV_other.x", false, nil},
 		{"CONSUMER.DURABLE.CREATE.ORDERS.x", false, nil},
 		{"CONSUMER.DELETE.ORDERS.x", true, nil},
@@ -254,10 +255,10 @@ func maySubscribe(t *testing.T, bus *guardedBus) {
 		{"_INBOX_bridge.x.*", []string{"bridge"}},
 		{"_INBOX.>", nil}, {">", nil}, {"*.>", nil},
 		{"orders.>", nil}, {"$KV.>", nil}, {"$KV.owed.>", nil}, {"dead-letters.>", nil},
-		{"$KV.subscriptions.*", []string{"operator", "bridge"}},
+		{"$KV.subscriptions.*", []string{"bridge"}},
 		{"$KV.subscription_status.*", []string{"operator"}},
-		{"audit.>", nil},
-		{"$JS.API.>", nil}, {"ORD.API.>", nil}, {"alerts.>", []string{"operator"}}, {"$JS.EVENT.ADVISORY.>", nil}, {"$SYS.>", nil},
+		{"audit.>", []string{"operator", "auditor"}},
+		{"$JS.API.>", nil}, {"ORD.API.>", nil}, {"alerts.>", []string{"operator", "auditor"}}, {"$JS.EVENT.ADVISORY.>", nil}, {"$SYS.>", nil},
 		{"orderbridge.cmd.redrive", []string{"bridge"}},
 	} {
 		for _, user := range guardedUsers {
