@@ -76,12 +76,12 @@ type outside interface {
 	wall() time.Time
 	after(d time.Duration, fn func())
 
-	survey(e *LeaseEntry, done func(Survey, error))             // R15, at a take-over
-	openFeed(epoch uint64, at Ref, done func(Ref, error))       // R1; answers the message at the position, if it is there
-	look(witnesses []Ref, floor Ref, done func(Look, error))    // R15
-	judge(entries [][]Ref, done func(highest []int, err error)) // R15: of each entry, the last message that is there; -1: none
-	startFeed()                                                 // R9: the last step; events may come from now on
-	settle(w *windowEvent)                                      // nothing of it is owed in memory any more
+	survey(e *LeaseEntry, done func(Survey, error))              // R15, at a take-over
+	openFeed(epoch uint64, at Ref, done func(Ref, error))        // R1; answers the message at the position, if it is there
+	look(witnesses Witnesses, floor Ref, done func(Look, error)) // R15
+	judge(entries [][]Ref, done func(highest []int, err error))  // R15: of each entry, the last message that is there; -1: none
+	startFeed()                                                  // R9: the last step; events may come from now on
+	settle(w *windowEvent)                                       // nothing of it is owed in memory any more
 	confirm(done func(error))
 	fence(b Bucket, epoch uint64, term string, done func(Made, error))
 	seal(b Bucket, done func(error))
@@ -158,7 +158,7 @@ type core struct {
 
 	stream      StreamState // as the term knows it
 	top         Ref         // the highest message known (R15)
-	below       [3]Ref      // the highest below it
+	witnesses   Witnesses   // top and some below it
 	floorRef    Ref         // the message at prefix
 	checkpoints []Checkpoint
 	changes     []StreamChange // not yet acknowledged by an operator
@@ -359,9 +359,9 @@ func (c *core) open() {
 
 func (c *core) begin(p placement, st StreamState) {
 	c.stream, c.placed, c.top, c.floorRef = st, p, p.top, p.at
-	clear(c.below[:])
+	c.witnesses = Witnesses{p.top}
 	c.know(p.at)
-	c.out.look(c.witnesses(), c.floorRef, func(l Look, err error) {
+	c.out.look(c.witnesses, c.floorRef, func(l Look, err error) {
 		switch {
 		case c.dead:
 			return
@@ -669,7 +669,7 @@ func (c *core) leaseEntry() LeaseEntry {
 		}
 	}
 	e.Settled = settled.list()
-	e.Known = refs(append(append(settled.ends(), c.floorRef), c.below[:]...)...)
+	e.Known = refs(append(append(settled.ends(), c.floorRef), c.witnesses[:]...)...)
 	if c.cursor.Seq > c.prefix {
 		cur := c.cursor
 		e.Cursor = &cur
@@ -688,7 +688,7 @@ func (c *core) renew(done func()) {
 	if done != nil {
 		e.Free = true
 		for _, w := range c.win {
-			if w.expanded || w.settled {
+			if w.expanded || w.settled || w.debts > 0 { // a stop that could not confirm all: the event is matched again
 				continue
 			}
 			id := w.matches[w.next].ID

@@ -167,23 +167,21 @@ func highest(list []Ref, judge func(Ref) (Standing, error)) (lo int, other bool,
 
 var errStreamChanged = errors.New("the source stream has changed")
 
-// know takes note of a message that was taken in, read or looked up.
-func (c *core) know(r Ref) {
-	if r.known() && r.Seq > c.top.Seq {
-		copy(c.below[1:], c.below[:])
-		c.below[0], c.top = c.top, r
+// Witnesses are the highest messages that are known, the highest first. Where
+// that one was removed, those below it tell whether the stream is the same.
+type Witnesses [4]Ref
+
+// Know takes note of a message.
+func (w *Witnesses) Know(r Ref) {
+	if r.known() && r.Seq > w[0].Seq {
+		copy(w[1:], w[:])
+		w[0] = r
 	}
 }
 
-// witnesses are the highest messages that are known, top first. Where top was
-// removed, one below it tells whether the stream is still the same.
-func (c *core) witnesses() []Ref {
-	return append([]Ref{c.top}, c.below[:]...)
-}
-
-// testify tells how the first of them stands that is not merely gone.
-func testify(witnesses []Ref, judge func(Ref) (Standing, error)) (Ref, Standing, error) {
-	for _, r := range witnesses {
+// Testify tells how the first of them stands that is not merely gone.
+func (w *Witnesses) Testify(judge func(Ref) (Standing, error)) (Ref, Standing, error) {
+	for _, r := range w {
 		if !r.known() {
 			continue
 		}
@@ -191,7 +189,13 @@ func testify(witnesses []Ref, judge func(Ref) (Standing, error)) (Ref, Standing,
 			return r, st, err
 		}
 	}
-	return witnesses[0], Absent, nil
+	return w[0], Absent, nil
+}
+
+// know takes note of a message that was taken in, read or looked up.
+func (c *core) know(r Ref) {
+	c.witnesses.Know(r)
+	c.top = c.witnesses[0]
 }
 
 // lookBack runs then once the stream was the same in an answer that came after
@@ -218,7 +222,7 @@ func (c *core) look() {
 	batch := c.lookQ
 	c.lookQ = nil
 	floor := c.floorRef
-	c.out.look(c.witnesses(), floor, func(l Look, err error) {
+	c.out.look(c.witnesses, floor, func(l Look, err error) {
 		c.looking = false
 		switch {
 		case c.dead:

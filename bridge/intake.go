@@ -11,8 +11,8 @@ const (
 	// Skip: taken in before, by an earlier durable. Its acknowledgement handle
 	// may be used, the message itself not.
 	Skip
-	// Gap: messages before it are missing on this durable, or it is a
-	// redelivery. Nothing from this durable may be taken in or acknowledged any
+	// Gap: messages before it are missing on this durable, it is a redelivery, or
+	// lies below the one before it, so that the stream has lost its end. Nothing from this durable may be taken in or acknowledged any
 	// more: make a new one at Prefix()+1 and call Opened.
 	Gap
 )
@@ -23,6 +23,7 @@ const (
 // is ready for Opened. It is not safe for concurrent use.
 type Intake struct {
 	consumed uint64 // last consumer sequence on the current durable
+	last     uint64 // its stream sequence
 	taken    uint64 // highest stream sequence ever taken in
 	prefix   uint64
 	broken   bool // a Gap was seen: wait for Opened
@@ -39,7 +40,7 @@ type intakeEntry struct {
 // Opened tells that a new durable begins after stream sequence floor. The first
 // call fixes the position; at a reopening floor is Prefix().
 func (in *Intake) Opened(floor uint64) {
-	in.consumed, in.broken = 0, false
+	in.consumed, in.last, in.broken = 0, 0, false
 	in.taken = max(in.taken, floor)
 	if len(in.open) == in.head {
 		in.prefix = max(in.prefix, floor)
@@ -50,11 +51,11 @@ func (in *Intake) Opened(floor uint64) {
 // 1), its stream sequence and whether the server says that it has been
 // delivered before.
 func (in *Intake) Take(consumerSeq, streamSeq uint64, redelivered bool) Taking {
-	if in.broken || redelivered || consumerSeq != in.consumed+1 {
+	if in.broken || redelivered || consumerSeq != in.consumed+1 || streamSeq <= in.last {
 		in.broken = true
 		return Gap
 	}
-	in.consumed = consumerSeq
+	in.consumed, in.last = consumerSeq, streamSeq
 	if streamSeq <= in.taken {
 		return Skip
 	}

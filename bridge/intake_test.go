@@ -22,6 +22,7 @@ func TestIntakeTake(t *testing.T) {
 		{"consumer sequence skipped", 0, []step{{1, 1, false, Deliver}, {3, 3, false, Gap}}, 1},
 		{"nothing after a gap", 0, []step{{2, 2, false, Gap}, {1, 1, false, Gap}, {2, 2, false, Gap}}, 0},
 		{"redelivery", 0, []step{{1, 1, false, Deliver}, {2, 1, true, Gap}}, 1},
+		{"the stream has lost its end", 0, []step{{1, 8, false, Deliver}, {2, 6, false, Gap}}, 8},
 		{"at or below the position", 7, []step{{1, 6, false, Skip}, {2, 7, false, Skip}, {3, 8, false, Deliver}}, 8},
 	}
 	for _, tt := range tests {

@@ -360,6 +360,17 @@ func (w *simWorld) checkGeneration(s, g int) {
 			best[orderKey(e.order)] = e.uid
 		}
 	}
+	if o.coalesce { // what was superseded stays so if the newer event then vanishes with its stream
+		there := map[int]bool{}
+		for _, e := range w.orders {
+			there[e.uid] = !e.gone
+		}
+		for _, e := range w.all {
+			if k := orderKey(e.order); !there[e.uid] && (o.typ == 0 || e.typ == o.typ-1) {
+				best[k] = max(best[k], e.uid)
+			}
+		}
+	}
 	for _, e := range w.orders { // what vanished cannot be delivered any more
 		if e.gone {
 			continue

@@ -41,12 +41,12 @@ func (w *simWorld) judged(r Ref) (Standing, error) {
 	})
 }
 
-func (t *simTerm) look(witnesses []Ref, floor Ref, done func(Look, error)) {
+func (t *simTerm) look(witnesses Witnesses, floor Ref, done func(Look, error)) {
 	var l Look
 	t.request(fmt.Sprintf("look %v", witnesses[0]), func() (err error) {
 		l.Stream = t.w.stream()
 		if l.Floor, err = t.w.judged(floor); err == nil {
-			l.Known, l.Top, err = testify(witnesses, t.w.judged)
+			l.Known, l.Top, err = witnesses.Testify(t.w.judged)
 		}
 		return err
 	}, func(err error) { done(l, err) })
@@ -129,7 +129,7 @@ func (w *simWorld) uidOfLetter(d *DeadLetter) (uid int) {
 func (t *simTerm) sameStream(then func()) {
 	var got Standing
 	t.request("feed looks", func() (err error) {
-		if got, err = t.w.judged(t.taken); t.w.created != t.created {
+		if _, got, err = t.taken.Testify(t.w.judged); t.w.created != t.created {
 			got = Other
 		}
 		return err
@@ -191,7 +191,7 @@ func (w *simWorld) change() {
 	case k < 5: // with its durables
 		n := keep()
 		for _, c := range w.cons {
-			c.floor, c.next = min(c.floor, n), min(c.next, n+1)
+			c.floor, c.next, c.created = min(c.floor, n), min(c.next, n+1), w.now
 		}
 		w.created = w.now
 		other("restored", n)

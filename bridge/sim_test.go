@@ -84,6 +84,7 @@ type simConsumer struct {
 	dseq        uint64
 	floor       int
 	gone        bool
+	created     time.Duration // of its stream
 }
 
 // simGot is one delivery that an endpoint took with a 2xx.
@@ -312,7 +313,7 @@ type simTerm struct {
 	cutAt     time.Duration
 	running   map[*attempt]*simRun
 	intake    Intake
-	taken     Ref           // the last event of the feed
+	taken     Witnesses     // the last events of the feed
 	created   time.Duration // of the stream, when the feed was opened
 	cons      *simConsumer
 	consN     uint64
@@ -459,7 +460,7 @@ func (t *simTerm) openFeed(_ uint64, at Ref, done func(Ref, error)) {
 	}, func() {
 		t.intake = Intake{}
 		t.intake.Opened(uint64(t.cons.floor))
-		t.taken, t.created = at, t.w.created
+		t.taken, t.created = Witnesses{at}, t.w.created
 		done(at, nil)
 	})
 }
@@ -472,7 +473,7 @@ func (t *simTerm) reopenAt(floor func() int, then func()) {
 	var c *simConsumer
 	t.request("new durable", func() error {
 		fl := floor()
-		c = &simConsumer{epoch: t.epoch, n: n, start: fl + 1, next: fl + 1, floor: fl}
+		c = &simConsumer{epoch: t.epoch, n: n, created: w.created, start: fl + 1, next: fl + 1, floor: fl}
 		w.release(0.2)
 		w.cons = append(w.cons, c)
 		return nil
@@ -562,6 +563,10 @@ func (t *simTerm) pull() {
 		t.reopen()
 		return
 	}
+	if c.created != w.created { // it went with its stream
+		t.reopen()
+		return
+	}
 	room := w.window - t.intake.Open() - t.inflight
 	at := w.now
 	for i := 0; i < room && c.next <= len(w.orders); i++ {
@@ -593,7 +598,7 @@ func (t *simTerm) pull() {
 				w.log("   e%d gap at consumer sequence %d", t.epoch, d)
 				t.reopen()
 			case Deliver:
-				t.taken = ev.Ref()
+				t.taken.Know(ev.Ref())
 				matches, version := t.core.directory.Match(ev, nil)
 				t.matched = append(t.matched, func() { t.core.take(ev, matches, version, nil) })
 				if w.p(0.3) { // matched, then it waits while the directory changes

@@ -47,14 +47,14 @@ func (d *DeadLetter) stamp() int64 {
 	return d.MessageTime.UnixNano()
 }
 
-func (t *term) look(witnesses []Ref, floor Ref, done func(Look, error)) {
+func (t *term) look(witnesses Witnesses, floor Ref, done func(Look, error)) {
 	t.do(func(ctx context.Context) func() {
 		l, err := t.lookNow(ctx, witnesses, floor)
 		return func() { done(l, err) }
 	})
 }
 
-func (t *term) lookNow(ctx context.Context, witnesses []Ref, floor Ref) (l Look, err error) {
+func (t *term) lookNow(ctx context.Context, witnesses Witnesses, floor Ref) (l Look, err error) {
 	if l.Stream, err = t.b.o.Source.State(ctx); err != nil {
 		return l, err
 	}
@@ -64,7 +64,7 @@ func (t *term) lookNow(ctx context.Context, witnesses []Ref, floor Ref) (l Look,
 			return l, err
 		}
 	}
-	l.Known, l.Top, err = testify(witnesses, func(r Ref) (Standing, error) { return l.Stream.judge(r, stamp) })
+	l.Known, l.Top, err = witnesses.Testify(func(r Ref) (Standing, error) { return l.Stream.judge(r, stamp) })
 	return l, err
 }
 
@@ -80,7 +80,7 @@ func (t *term) surveyNow(ctx context.Context, e *LeaseEntry) (s Survey, err erro
 	if s.DurableFloor, s.Durable, err = t.feed.Floor(ctx, e.Epoch); err != nil {
 		return s, err
 	}
-	l, err := t.lookNow(ctx, []Ref{e.Top}, e.floorRef())
+	l, err := t.lookNow(ctx, Witnesses{e.Top}, e.floorRef())
 	if err != nil {
 		return s, err
 	}

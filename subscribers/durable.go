@@ -171,7 +171,7 @@ func (d *durables) open(ctx context.Context, epoch, position uint64) (durable, j
 // reopen makes the next durable of the same epoch; taken is the last event
 // taken in. Before and after it is made the stream must still be the one that
 // holds that event (R15).
-func (d *durables) reopen(ctx context.Context, last durable, position uint64, taken bridge.Ref) (durable, jetstream.Consumer, error) {
+func (d *durables) reopen(ctx context.Context, last durable, position uint64, taken bridge.Witnesses) (durable, jetstream.Consumer, error) {
 	found, err := d.list(ctx)
 	if err != nil {
 		return durable{}, nil, err
@@ -196,7 +196,8 @@ func (d *durables) reopen(ctx context.Context, last durable, position uint64, ta
 }
 
 // unchanged is an error of errMadeAnew if the stream is another one.
-func (d *durables) unchanged(ctx context.Context, taken bridge.Ref) error {
+func (d *durables) unchanged(ctx context.Context, witnesses bridge.Witnesses) error {
+	taken := witnesses[0]
 	info, err := msgget.Info(ctx, d.js, d.stream)
 	switch {
 	case err != nil:
@@ -207,15 +208,22 @@ func (d *durables) unchanged(ctx context.Context, taken bridge.Ref) error {
 		return fmt.Errorf("%w: it seems to end before event %d", msgget.ErrNoLeader, taken.Seq)
 	case info.State.LastSeq < taken.Seq:
 		return fmt.Errorf("%w: it ends at sequence %d, event %d has been taken in", errMadeAnew, info.State.LastSeq, taken.Seq)
-	case taken.Time == 0 || taken.Seq < info.State.FirstSeq:
-		return nil
 	}
-	m, err := msgget.BySeq(ctx, d.js, d.stream, taken.Seq)
-	if errors.Is(err, bridge.ErrNotFound) {
-		return nil // merely gone
-	}
-	if err == nil && m.Ref() != taken {
-		err = fmt.Errorf("%w: event %d is another one now", errMadeAnew, taken.Seq)
+	r, standing, err := witnesses.Testify(func(r bridge.Ref) (bridge.Standing, error) {
+		if r.Seq < info.State.FirstSeq {
+			return bridge.Absent, nil
+		}
+		m, err := msgget.BySeq(ctx, d.js, d.stream, r.Seq)
+		switch {
+		case errors.Is(err, bridge.ErrNotFound):
+			return bridge.Absent, nil // merely gone
+		case err == nil && m.Ref() != r:
+			return bridge.Other, nil
+		}
+		return bridge.Same, err
+	})
+	if err == nil && standing == bridge.Other {
+		err = fmt.Errorf("%w: event %d is another one now", errMadeAnew, r.Seq)
 	}
 	return err
 }

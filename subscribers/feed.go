@@ -49,8 +49,8 @@ type feed struct {
 	gen      durable
 	cons     jetstream.Consumer
 	takenAt  time.Time
-	taken    bridge.Ref // the last event taken in, or the one at the position
-	ring     []entry    // window: [head, tail), those in [head, sent) are out
+	taken    bridge.Witnesses // the last events taken in, or the one at the position
+	ring     []entry          // window: [head, tail), those in [head, sent) are out
 	head     uint64
 	sent     uint64
 	tail     uint64
@@ -92,7 +92,7 @@ func newFeed(o Options, d *durables, g durable, cons jetstream.Consumer, at brid
 	f := &feed{
 		o: o, d: d, nc: o.JetStream.Conn(), log: d.log, standalone: standalone,
 		done: make(chan struct{}), doubt: make(chan doubt, 1),
-		gen: g, cons: cons, ring: make([]entry, size), takenAt: time.Now(), taken: at,
+		gen: g, cons: cons, ring: make([]entry, size), takenAt: time.Now(), taken: bridge.Witnesses{at},
 	}
 	f.room.L, f.unsent.L, f.unacked.L = &f.mu, &f.mu, &f.mu
 	f.intake.Opened(at.Seq)
@@ -318,7 +318,7 @@ func (f *feed) take(gen durable, m jetstream.Msg) {
 		if h := m.Headers(); len(h) > 0 {
 			src.Header = h
 		}
-		f.taken = src.Ref()
+		f.taken.Know(src.Ref())
 		*f.at(f.tail) = entry{src: src, size: size, handle: m.Reply(), gen: gen}
 		f.tail++
 		f.bytes += size
