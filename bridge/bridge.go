@@ -223,7 +223,8 @@ func (f Figures) plus(g Figures) Figures {
 
 // Reread parses the newest revision of a record again, because what Parse warns
 // of has changed though the record has not; its status follows. Only the
-// leader does: another replica parses all records when it takes over.
+// leader does: another replica parses all records when it takes over. A record
+// that could not be used, and can be now, comes into force.
 func (b *Bridge) Reread(ctx context.Context, subscription string) error {
 	t := b.term.Load()
 	if t == nil {
@@ -236,8 +237,11 @@ func (b *Bridge) Reread(ctx context.Context, subscription string) error {
 	if err != nil {
 		return fmt.Errorf("read subscription %q again: %w", subscription, err)
 	}
-	_, problems := b.o.Parse(r.Key, r.Value)
-	t.post(func() { t.core.reread(r, problems) })
+	rec, problems := b.o.Parse(r.Key, r.Value)
+	if problems.Err() != nil {
+		rec = nil
+	}
+	t.post(func() { t.core.reread(r, rec, problems) })
 	return nil
 }
 

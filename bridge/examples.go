@@ -39,7 +39,7 @@ var memberExamples = map[string]string{ //nolint:gosec // references, no secrets
 	"tls.trustFile":     `"partner-ca.pem"`,
 	"tls.clientCert":    `"client.pem"`,
 	"tls.keyFile":       `"client-key.pem"`,
-	"tls.keyPassword":   `"env:ORDERBRIDGE_SECRET_KEY_PASSWORD"`,
+	"tls.keyPassword":   `"env:ORDERBRIDGE_SECRET_KEYPASSWORD"`,
 	"tls.minVersion":    `"1.3"`,
 	"connectionTimeout": `"PT5S" or "5s"`,
 	"timeout":           `"PT10S" or "10s"`,

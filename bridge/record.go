@@ -350,7 +350,7 @@ func (r *recordReader) secret(field string, v gjson.Result) (Secret, bool) {
 // maxSecret is how long a value may be that may be a reference.
 func maxSecret(v gjson.Result) int {
 	if IsReference(v.Str) {
-		return maxReference
+		return limits.ReferenceLength
 	}
 	return limits.RecordText
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"orderbridge/internal/limits"
 )
 
 // What a reference begins with.
@@ -15,19 +17,32 @@ const (
 	RefSealed = "sealed:" // then what `orderbridge secrets seal` made
 )
 
+const envSecrets = "ORDERBRIDGE_SECRET_"
+
+// What the names of the variables and files end in that say who may get a
+// secret. They are no secrets themselves: no record may refer to them.
 const (
-	maxReference = 4096 // characters; a sealed value is the longest
-	maxFileName  = 255
-	envSecrets   = "ORDERBRIDGE_SECRET_"
+	EnvHosts   = "_HOSTS"   // where the variable may go
+	EnvTenants = "_TENANTS" // whose records may refer to it; NoTenant: those without
+	FileHosts  = ".hosts"   // where the file may go
+	NoTenant   = "-"
 )
 
 // SecretUse is what a secret is used for. Confinement goes by it: a reference
-// leads only to what this record may send to this host.
+// leads only to what this record may send to these hosts.
 type SecretUse struct {
 	Subscription string
-	Tenant       string // of the record; "" if it has none
-	Host         string // that gets the secret, as of SecretHost
+	Tenant       string // of the record, so it says itself; "" if it has none
+	// Hosts get the secret, or what is made of it, as of SecretHost. A client
+	// secret has two: the token goes to the host of the target.
+	Hosts []string
 }
+
+// RefusedSecret says that a secret is not for this use. The record cannot be
+// used until the operator, who gave the secret, says otherwise.
+type RefusedSecret struct{ Reason string }
+
+func (e *RefusedSecret) Error() string { return e.Reason }
 
 // IsReference reports whether a secret value of a record only tells where the
 // value stands: env:NAME, file:NAME or sealed:….
@@ -41,7 +56,11 @@ func IsReference(value string) bool {
 func CheckReference(tenant, value string) error {
 	switch {
 	case strings.HasPrefix(value, RefEnv):
-		if !mayReadEnv(tenant, value[len(RefEnv):]) {
+		name := value[len(RefEnv):]
+		if isPolicy(name) {
+			return fmt.Errorf("refers to a variable that says who may get a secret; name the secret itself, without %s or %s at its end", EnvHosts, EnvTenants)
+		}
+		if !mayReadEnv(tenant, name) {
 			return fmt.Errorf("refers to a variable that this record may not read; name one that begins with %s", EnvPrefix(tenant))
 		}
 	case strings.HasPrefix(value, RefFile):
@@ -74,6 +93,19 @@ func mayReadEnv(tenant, name string) bool {
 	return ok && rest != "" && rest[0] != '_' && isSafeEnv(rest)
 }
 
+// isPolicy reports whether the variable is one that says who may get another.
+func isPolicy(name string) bool {
+	name = strings.ToUpper(name)
+	return strings.HasSuffix(name, EnvHosts) || strings.HasSuffix(name, EnvTenants)
+}
+
+// SaysTenant reports whether the name of a variable may be that of a tenant's
+// secret: ORDERBRIDGE_SECRET_ and more than one word. Records without tenant
+// may refer to it only where its …_TENANTS says so.
+func SaysTenant(name string) bool {
+	return strings.Contains(strings.TrimPrefix(name, envSecrets), "_")
+}
+
 func isSafeEnv(name string) bool {
 	return strings.IndexFunc(name, func(r rune) bool {
 		return !(r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_')
@@ -88,8 +120,10 @@ func CheckFileName(tenant, name string) error {
 	switch {
 	case name == "":
 		return errors.New("is empty; give the name of a file in the secrets directory")
-	case len(name) > maxFileName:
-		return fmt.Errorf("has %d bytes; at most %d are allowed", len(name), maxFileName)
+	case len(name) > limits.SecretFileNameBytes:
+		return fmt.Errorf("has %d bytes; at most %d are allowed", len(name), limits.SecretFileNameBytes)
+	case strings.HasSuffix(strings.ToLower(name), FileHosts):
+		return errors.New("is that of a file which says where another may go; name the secret itself")
 	case hasControl(name) || strings.Contains(name, `\`):
 		return errors.New("holds a control character or a backslash; use letters, digits, - _ . and /")
 	case strings.HasPrefix(name, "/"):

@@ -26,6 +26,10 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 		c.subs[r.Key] = s
 	}
 	defer c.noteSeen(s, r)
+	if s.bucket == r.Bucket && r.Revision == s.applied && rec != nil && !s.valid && s.deletedAt.IsZero() && len(s.revs) == 0 {
+		s.mended(revision{r, rec, problems, c.position()})
+		return
+	}
 	if s.bucket == r.Bucket && r.Revision <= s.applied {
 		s.lastSeen = max(s.lastSeen, r.Revision)
 		if rec != nil { // history: the last valid value is what an invalid or deleted one is compared with
@@ -56,14 +60,33 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 	}
 }
 
-// reread takes note of other warnings about the revision that is in force.
-func (c *core) reread(r Revision, problems Problems) {
+// reread takes note of other warnings about the revision that is in force, and
+// brings one into force that could not be used before.
+func (c *core) reread(r Revision, rec *Subscription, problems Problems) {
 	s := c.subs[r.Key]
-	if c.dead || s == nil || s.bucket != r.Bucket || s.applied != r.Revision || s.busy || len(s.revs) > 0 || problems.Err() != nil || !s.valid {
+	if c.dead || s == nil || s.bucket != r.Bucket || s.applied != r.Revision || s.busy || len(s.revs) > 0 || problems.Err() != nil || !s.deletedAt.IsZero() {
+		return
+	}
+	if rec != nil && (!s.valid || s.rec == nil) {
+		s.mended(revision{r, rec, problems, c.position()})
+		return
+	}
+	if !s.valid {
 		return
 	}
 	s.problems = problems
 	s.changed()
+}
+
+// mended takes the revision that was applied as one that cannot be used, and
+// can be by now, because what it refers to is another or the operator permits
+// more, as a new one.
+func (s *sub) mended(r revision) {
+	s.lastSeen = max(s.lastSeen, r.Revision.Revision)
+	s.revs = append(s.revs, r)
+	if s.core.caughtUp {
+		s.core.applySoon(s)
+	}
 }
 
 // bucketMissing says that the records' bucket is gone, or there again. The last

@@ -27,17 +27,18 @@ type request struct {
 // endpoint is what of a record is compiled once: all of a request that does not
 // depend on the event.
 type endpoint struct {
-	method  string
-	payload string
-	target  *template
-	static  []headerField // the record's own headers and its authentication
-	signer  *signer       // nil: nothing is signed
-	token   *tokenSource  // nil: no token is needed
-	sources *sources      // the files that it was made from; nil: none
-	pool    *pool         // the connections
-	tenant  string        // shares idle connections with its own only
-	secrets []string      // what must never come back in an error text
-	checked atomic.Int64  // when the files of sources were last looked at, Unix nanoseconds
+	method   string
+	payload  string
+	target   *template
+	static   []headerField   // the record's own headers and its authentication
+	signer   *signer         // nil: nothing is signed
+	token    *tokenSource    // nil: no token is needed
+	sources  *sources        // the files that it was made from; nil: none
+	pool     *pool           // the connections
+	tenant   string          // shares idle connections with its own only
+	secrets  []string        // what must never come back in an error text
+	warnings bridge.Problems // what is unwise about what it was made from
+	checked  atomic.Int64    // when the files of sources were last looked at, Unix nanoseconds
 }
 
 type headerField struct {
@@ -69,7 +70,7 @@ func compileEndpoint(s *bridge.Subscription, from *sources) (*endpoint, error) {
 	default:
 		return nil, errors.New("payload " + strconv.Quote(e.payload) + " is none of event, notification, cloudevent")
 	}
-	host := bridge.SecretHost(s.TargetURL)
+	host := []string{bridge.SecretHost(s.TargetURL)}
 	key, err := from.secret("key", host, more.Key)
 	if err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ func compileEndpoint(s *bridge.Subscription, from *sources) (*endpoint, error) {
 
 // authenticate adds what the record authenticates itself with; a client
 // credential is left for the token source, which sends it to its own host.
-func (e *endpoint) authenticate(a *bridge.Auth, from *sources, host string) error {
+func (e *endpoint) authenticate(a *bridge.Auth, from *sources, host []string) error {
 	if a == nil {
 		return nil
 	}
@@ -140,7 +141,7 @@ func basicCredentials(username, password string) string {
 }
 
 // signWith reads the keys that sign.
-func (e *endpoint) signWith(more *bridge.SubscriptionMore, from *sources, host string) error {
+func (e *endpoint) signWith(more *bridge.SubscriptionMore, from *sources, host []string) error {
 	if more.Secret == "" && len(more.Signing) == 0 {
 		return nil
 	}

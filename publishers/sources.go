@@ -12,14 +12,19 @@ import (
 )
 
 // Secrets reads what records only refer to, and confines each record to what
-// is its tenant's. Its errors hold no secret.
+// is its tenant's and may go to its hosts. Its errors hold no secret; a
+// *bridge.RefusedSecret says that a secret is not for this use.
 type Secrets interface {
-	// Value returns what a reference (bridge.IsReference) stands for.
-	Value(reference string, use bridge.SecretUse) (bridge.Secret, error)
-	// ReadFile reads a file of the tenant's part of the secrets directory.
-	ReadFile(tenant, name string) ([]byte, error)
-	// Stat describes the file that ReadFile would read.
-	Stat(tenant, name string) (fs.FileInfo, error)
+	// Value returns what a reference (bridge.IsReference) stands for, and what is
+	// unwise about it.
+	Value(reference string, use bridge.SecretUse) (value bridge.Secret, warning string, err error)
+	// ReadKey reads a file of the tenant's part of the secrets directory that
+	// holds a private key.
+	ReadKey(name string, use bridge.SecretUse) ([]byte, error)
+	// ReadCertificates reads one of which nothing but certificates is used.
+	ReadCertificates(name string, use bridge.SecretUse) ([]byte, error)
+	// Stat describes such a file, and what says where it may go (nil: nothing).
+	Stat(tenant, name string) (file, hosts fs.FileInfo, err error)
 }
 
 // memberError says why a member of a record cannot be used now.
@@ -36,13 +41,21 @@ var errNoSecrets = errors.New("refers to what this program was not given; refere
 // sources are where a record gets what does not stand in it, and which of its
 // files were read.
 type sources struct {
-	secrets Secrets // nil: records must hold everything themselves
-	record  *bridge.Subscription
-	files   map[string]fs.FileInfo // as they were right before they were read
+	secrets  Secrets // nil: records must hold everything themselves
+	record   *bridge.Subscription
+	files    map[string]sourceFile // as they were right before they were read
+	warnings bridge.Problems
 }
 
-// secret returns the value of a secret member that is sent to host.
-func (s *sources) secret(member, host string, value bridge.Secret) (string, error) {
+// sourceFile is a file and what says where it may go.
+type sourceFile struct{ file, hosts fs.FileInfo }
+
+func (s *sources) use(hosts []string) bridge.SecretUse {
+	return bridge.SecretUse{Subscription: s.record.ID, Tenant: s.record.Tenant, Hosts: hosts}
+}
+
+// secret returns the value of a secret member that is sent to the hosts.
+func (s *sources) secret(member string, hosts []string, value bridge.Secret) (string, error) {
 	ref := value.Reveal()
 	if !bridge.IsReference(ref) {
 		return ref, nil
@@ -53,9 +66,12 @@ func (s *sources) secret(member, host string, value bridge.Secret) (string, erro
 	if name, ok := strings.CutPrefix(ref, bridge.RefFile); ok {
 		s.note(name)
 	}
-	resolved, err := s.secrets.Value(ref, bridge.SecretUse{Subscription: s.record.ID, Tenant: s.record.Tenant, Host: host})
+	resolved, warning, err := s.secrets.Value(ref, s.use(hosts))
 	if err != nil {
 		return "", &memberError{member, err}
+	}
+	if warning != "" {
+		s.warnings = append(s.warnings, bridge.Problem{Field: member, Message: warning, Warning: true})
 	}
 	switch text := resolved.Reveal(); {
 	case text == "":
@@ -67,13 +83,23 @@ func (s *sources) secret(member, host string, value bridge.Secret) (string, erro
 	}
 }
 
-// file reads a file that a member names.
-func (s *sources) file(member, name string) ([]byte, error) {
+// certificates reads a file that a member names for its certificates.
+func (s *sources) certificates(member, name string) ([]byte, error) {
+	return s.file(member, name, nil, Secrets.ReadCertificates)
+}
+
+// key reads a file that a member names for its private key, which proves to the
+// hosts who we are.
+func (s *sources) key(member, name string, hosts []string) ([]byte, error) {
+	return s.file(member, name, hosts, Secrets.ReadKey)
+}
+
+func (s *sources) file(member, name string, hosts []string, read func(Secrets, string, bridge.SecretUse) ([]byte, error)) ([]byte, error) {
 	if s.secrets == nil {
 		return nil, &memberError{member, errNoSecrets}
 	}
 	s.note(name)
-	data, err := s.secrets.ReadFile(s.record.Tenant, name)
+	data, err := read(s.secrets, name, s.use(hosts))
 	if err != nil {
 		return nil, &memberError{member, err}
 	}
@@ -82,24 +108,29 @@ func (s *sources) file(member, name string) ([]byte, error) {
 
 func (s *sources) note(name string) {
 	if s.files == nil {
-		s.files = map[string]fs.FileInfo{}
+		s.files = map[string]sourceFile{}
 	}
-	info, err := s.secrets.Stat(s.record.Tenant, name)
+	file, hosts, err := s.secrets.Stat(s.record.Tenant, name)
 	if err != nil {
-		info = nil
+		file, hosts = nil, nil
 	}
-	s.files[name] = info
+	s.files[name] = sourceFile{file, hosts}
 }
 
-// changed reports whether one of the files is no longer what was read.
+// changed reports whether one of the files, or where it may go, is no longer
+// what was read.
 func (s *sources) changed() bool {
 	for name, was := range s.files {
-		is, err := s.secrets.Stat(s.record.Tenant, name)
-		if err != nil || was == nil || !os.SameFile(is, was) || is.Size() != was.Size() || !is.ModTime().Equal(was.ModTime()) {
+		file, hosts, err := s.secrets.Stat(s.record.Tenant, name)
+		if err != nil || !sameFile(file, was.file) || (hosts != nil || was.hosts != nil) && !sameFile(hosts, was.hosts) {
 			return true
 		}
 	}
 	return false
+}
+
+func sameFile(a, b fs.FileInfo) bool {
+	return a != nil && b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 // named puts the name of a file before what is wrong with it.

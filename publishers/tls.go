@@ -21,37 +21,39 @@ type tlsSettings struct {
 	suites     []uint16 // of TLS 1.2; nil: the default ones
 }
 
-func loadTLS(t *bridge.TLS, from *sources, host string) (*tlsSettings, error) {
+// loadTLS reads the files of a record's tls member. hosts are all that see the
+// client certificate, that of the target first.
+func loadTLS(t *bridge.TLS, from *sources, hosts []string) (*tlsSettings, error) {
 	s := &tlsSettings{trustAll: t.TrustAll, minVersion: tls.VersionTLS12}
 	if t.MinVersion == "1.3" {
 		s.minVersion = tls.VersionTLS13
 	}
 	s.suites = cipherSuites(t.CipherSuites)
-	password, err := from.secret("tls.keyPassword", host, t.KeyPassword)
+	password, err := from.secret("tls.keyPassword", hosts[:1], t.KeyPassword)
 	if err != nil {
 		return nil, err
 	}
 	seen := sha256.New()
-	read := func(member, name string) ([]byte, error) {
+	read := func(member, name string, from func(member, name string) ([]byte, error)) ([]byte, error) {
 		if name == "" {
 			seen.Write([]byte{0})
 			return nil, nil
 		}
-		data, err := from.file(member, name)
+		data, err := from(member, name)
 		data = plainPEM(data)
 		seen.Write(binary.BigEndian.AppendUint64([]byte{1}, uint64(len(data))))
 		seen.Write(data)
 		return data, err
 	}
-	trust, err := read("tls.trustFile", t.TrustFile)
+	trust, err := read("tls.trustFile", t.TrustFile, from.certificates)
 	if err != nil {
 		return nil, err
 	}
-	cert, err := read("tls.clientCert", t.ClientCert)
+	cert, err := read("tls.clientCert", t.ClientCert, from.certificates)
 	if err != nil {
 		return nil, err
 	}
-	key, err := read("tls.keyFile", t.KeyFile)
+	key, err := read("tls.keyFile", t.KeyFile, func(member, name string) ([]byte, error) { return from.key(member, name, hosts) })
 	if err != nil {
 		return nil, err
 	}

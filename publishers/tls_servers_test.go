@@ -53,7 +53,7 @@ func TestClientCertificateIsShownWhateverTheServerNames(t *testing.T) {
 		} {
 			shown = nil
 			ok(t, publish(shortly(t), noRoots(t, dir), withTLS(server.URL, files)))
-			data, err := dir.ReadFile("", file)
+			data, err := dir.ReadKey(file, bridge.SecretUse{})
 			ok(t, err)
 			want, err := pemCertificates(data)
 			ok(t, err)
@@ -127,7 +127,7 @@ DirectoryIndex index.html
 		d := withTLS(target, with)
 		d.Subscription.Method = "GET"
 		if err := publish(shortly(t), w, d); err != nil {
-			log, _ := dir.ReadFile("", "error.log")
+			log, _ := dir.ReadKey("error.log", bridge.SecretUse{})
 			t.Fatalf("%v\n%s", err, log)
 		}
 	}
@@ -246,7 +246,7 @@ func TestFilesOfOtherTools(t *testing.T) {
 		dir.write(t, name, data)
 	}
 	for _, name := range []string{"ca.pem", "client.crt", "plain.key", "bundle.pem"} {
-		data, err := dir.ReadFile("", name)
+		data, err := dir.ReadKey(name, bridge.SecretUse{})
 		ok(t, err)
 		dir.write(t, "bom-"+name, append([]byte("\xef\xbb\xbf"), data...))
 		wide := []byte("\xff\xfe")
@@ -257,7 +257,7 @@ func TestFilesOfOtherTools(t *testing.T) {
 		dir.write(t, "crlf-"+name, []byte(strings.ReplaceAll(string(data), "\n", "\r\n")))
 	}
 	for from, to := range map[string]string{"ca.pem": "ca.der", "client.crt": "client.der"} {
-		data, err := dir.ReadFile("", from)
+		data, err := dir.ReadKey(from, bridge.SecretUse{})
 		ok(t, err)
 		block, _ := pem.Decode(data)
 		dir.write(t, to, block.Bytes)

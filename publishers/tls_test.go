@@ -32,12 +32,16 @@ import (
 // directory is a Secrets over plain files; internal/secrets is tested by itself.
 type directory string
 
-func (d directory) Value(ref string, _ bridge.SecretUse) (bridge.Secret, error) {
-	data, err := d.ReadFile("", strings.TrimPrefix(ref, bridge.RefFile))
-	return bridge.Secret(data), err
+func (d directory) Value(ref string, use bridge.SecretUse) (bridge.Secret, string, error) {
+	data, err := d.ReadKey(strings.TrimPrefix(ref, bridge.RefFile), use)
+	return bridge.Secret(data), "", err
 }
 
-func (d directory) ReadFile(_, name string) ([]byte, error) {
+func (d directory) ReadCertificates(name string, use bridge.SecretUse) ([]byte, error) {
+	return d.ReadKey(name, use)
+}
+
+func (d directory) ReadKey(name string, _ bridge.SecretUse) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(string(d), name))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("file %q does not exist", name)
@@ -45,8 +49,9 @@ func (d directory) ReadFile(_, name string) ([]byte, error) {
 	return data, err
 }
 
-func (d directory) Stat(_, name string) (fs.FileInfo, error) {
-	return os.Stat(filepath.Join(string(d), name))
+func (d directory) Stat(_, name string) (file, hosts fs.FileInfo, err error) {
+	file, err = os.Stat(filepath.Join(string(d), name))
+	return file, nil, err
 }
 
 func (d directory) write(t *testing.T, name string, data []byte) {
@@ -382,7 +387,7 @@ func TestFilesAreReloaded(t *testing.T) {
 	}
 
 	// A file that is gone fails the attempt, and one that is back mends it at once.
-	content, err := dir.ReadFile("", "bundle.pem")
+	content, err := dir.ReadKey("bundle.pem", bridge.SecretUse{})
 	ok(t, err)
 	ok(t, os.Remove(filepath.Join(string(dir), "bundle.pem")))
 	now.pass(recheck)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -308,19 +309,19 @@ func (w *Webhook) compile(s *bridge.Subscription) (*endpoint, error) {
 	if s.More == nil {
 		return e, nil
 	}
-	host := bridge.SecretHost(s.TargetURL)
+	hosts := secretHosts(s)
 	if t := s.More.TLS; t != nil {
 		if t.TrustAll && !w.options.AllowTrustAll {
 			return nil, &memberError{"tls.trustAll", errors.New("is not allowed: leave it out, or have the operator set ORDERBRIDGE_ALLOW_TRUST_ALL")}
 		}
-		settings, err := loadTLS(t, from, host)
+		settings, err := loadTLS(t, from, hosts)
 		if err != nil {
 			return nil, err
 		}
 		e.pool = w.pools.get(settings)
 	}
 	if a := s.More.Auth; a != nil && a.Type == "client_credential" {
-		secret, err := from.secret("auth.clientSecret", bridge.SecretHost(a.TokenURL), a.ClientSecret)
+		secret, err := from.secret("auth.clientSecret", clientSecretHosts(s), a.ClientSecret)
 		if err != nil {
 			return nil, err
 		}
@@ -328,6 +329,7 @@ func (w *Webhook) compile(s *bridge.Subscription) (*endpoint, error) {
 		e.hide(querySecrets(a.TokenURL)...)
 		e.token = newTokenSource(a, secret, e.pool.transport, w.userAgent)
 	}
+	e.warnings = from.warnings
 	if len(from.files) > 0 {
 		e.sources = from
 		e.checked.Store(now.UnixNano())
@@ -335,16 +337,38 @@ func (w *Webhook) compile(s *bridge.Subscription) (*endpoint, error) {
 	return e, nil
 }
 
-// Check reports why a record could not be used for an attempt now: what it
-// refers to is missing or does not fit. It reads, but sends nothing. The
-// problems are warnings, because they may be gone by the first attempt.
+// secretHosts are all that a record connects to, that of the target first: they
+// see its client certificate.
+func secretHosts(s *bridge.Subscription) []string {
+	hosts := []string{bridge.SecretHost(s.TargetURL)}
+	if a := s.More.Auth; a != nil && a.Type == "client_credential" {
+		hosts = append(hosts, bridge.SecretHost(a.TokenURL))
+	}
+	return hosts
+}
+
+// clientSecretHosts: the token server gets the client secret, the target the
+// token that it gives for it.
+func clientSecretHosts(s *bridge.Subscription) []string {
+	hosts := secretHosts(s)
+	slices.Reverse(hosts)
+	return hosts
+}
+
+// Check reports why a record could not be used for an attempt now. It reads, but
+// sends nothing. What is missing or does not fit is a warning, because it may be
+// gone by the first attempt; a secret that is not for this record is an error.
 func (w *Webhook) Check(s *bridge.Subscription) bridge.Problems {
 	if !refersOutside(s.More) {
 		return nil
 	}
-	_, err := w.endpoint(s)
+	e, err := w.endpoint(s)
 	if err == nil {
-		return nil
+		return e.warnings
+	}
+	problems := w.refused(s)
+	if len(problems) > 0 {
+		return problems
 	}
 	p := bridge.Problem{Message: err.Error(), Warning: true}
 	var member *memberError
@@ -352,6 +376,55 @@ func (w *Webhook) Check(s *bridge.Subscription) bridge.Problems {
 		p.Field, p.Message = member.member, member.err.Error()
 	}
 	return bridge.Problems{p}
+}
+
+// refused are all secrets of a record that are not for it, each with its member.
+func (w *Webhook) refused(s *bridge.Subscription) (problems bridge.Problems) {
+	from := &sources{secrets: w.options.Secrets, record: s}
+	note := func(err error) {
+		var member *memberError
+		var refusal *bridge.RefusedSecret
+		if errors.As(err, &member) && errors.As(err, &refusal) {
+			problems = append(problems, bridge.Problem{Field: member.member, Message: refusal.Reason})
+		}
+	}
+	target := []string{bridge.SecretHost(s.TargetURL)}
+	for _, m := range secretsOf(s.More) {
+		hosts := target
+		if m.name == "auth.clientSecret" {
+			hosts = clientSecretHosts(s)
+		}
+		_, err := from.secret(m.name, hosts, m.value)
+		note(err)
+	}
+	if t := s.More.TLS; t != nil && t.KeyFile != "" {
+		_, err := from.key("tls.keyFile", t.KeyFile, secretHosts(s))
+		note(err)
+	}
+	return problems
+}
+
+type secretMember struct {
+	name  string
+	value bridge.Secret
+}
+
+// secretsOf are the secret members of a record, by their names.
+func secretsOf(more *bridge.SubscriptionMore) []secretMember {
+	list := []secretMember{{"key", more.Key}, {"secret", more.Secret}}
+	for i, value := range more.Signing {
+		list = append(list, secretMember{"signing.secrets[" + strconv.Itoa(i) + "]", value})
+	}
+	if a := more.Auth; a != nil {
+		list = append(list, secretMember{"auth.password", a.Password}, secretMember{"auth.token", a.Token}, secretMember{"auth.clientSecret", a.ClientSecret})
+	}
+	if t := more.TLS; t != nil {
+		list = append(list, secretMember{"tls.keyPassword", t.KeyPassword})
+	}
+	for _, name := range slices.Sorted(maps.Keys(more.Headers)) {
+		list = append(list, secretMember{"headers." + name, bridge.Secret(more.Headers[name])})
+	}
+	return list
 }
 
 // refersOutside reports whether a record needs what does not stand in it.
@@ -362,14 +435,7 @@ func refersOutside(more *bridge.SubscriptionMore) bool {
 	if more.TLS != nil {
 		return true
 	}
-	secrets := append([]bridge.Secret{more.Key, more.Secret}, more.Signing...)
-	if a := more.Auth; a != nil {
-		secrets = append(secrets, a.Password, a.Token, a.ClientSecret)
-	}
-	for _, value := range more.Headers {
-		secrets = append(secrets, bridge.Secret(value))
-	}
-	return slices.ContainsFunc(secrets, func(s bridge.Secret) bool { return bridge.IsReference(s.Reveal()) })
+	return slices.ContainsFunc(secretsOf(more), func(m secretMember) bool { return bridge.IsReference(m.value.Reveal()) })
 }
 
 // cutOff is the error of an attempt whose context we cancelled ourselves.

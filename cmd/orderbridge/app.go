@@ -49,8 +49,10 @@ type app struct {
 	link    bus.Link
 	js      jetstream.JetStream
 	names   store.Names
+	secrets *secrets.Store
 	webhook *publishers.Webhook
 	records *store.Records
+	refused refusals
 	file    *automation.File // nil: none is configured
 	api     atomic.Pointer[api.API]
 	bridge  atomic.Pointer[bridge.Bridge]
@@ -110,6 +112,7 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 		g.Go(func() error { return a.file.Run(ctx, a.records) })
 	}
 	g.Go(func() error { return a.watchAssets(ctx, b, watch) })
+	g.Go(func() error { return a.watchRefusals(ctx, b) })
 	g.Go(func() error { return a.leaveDeafServers(ctx) })
 	g.Go(func() error { return a.watchFit(ctx) })
 	g.Go(func() error { return a.untilClosed(ctx) })
@@ -123,6 +126,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 	if a.webhook, err = a.newWebhook(); err != nil {
 		return nil, err
 	}
+	a.sayUnbound()
 	if err := a.openFile(ctx); err != nil { // first: a bad one ends the start, with or without a bus
 		return nil, err
 	}
@@ -177,7 +181,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		Clock:       boottime.Clock{},
 		Decoder: &bridge.Decoder{Stream: a.names.Stream, Created: info.Created, SubjectLayout: a.cfg.SubjectLayout, TenantSubjects: a.cfg.TenantSubjects,
 			OrderIDPaths: a.cfg.OrderIDPaths, LegacyOrderIDPaths: a.cfg.LegacyOrderIDPaths, TypePaths: a.cfg.EventTypePaths, TenantPaths: a.cfg.TenantPaths},
-		Parse:           parse,
+		Parse:           a.read(parse),
 		Filter:          filter.New(),
 		Publisher:       a.webhook,
 		Middleware:      []message.HandlerMiddleware{telemetry.NewAttempts(a.metrics).Middleware},
@@ -223,6 +227,7 @@ func (a *app) connect(ctx context.Context) (err error) {
 }
 
 func (a *app) newWebhook() (*publishers.Webhook, error) {
+	a.secrets = secrets.New(secrets.Options{Dir: a.cfg.SecretsDir, IdentityFile: a.cfg.SealingKeyFile})
 	o := publishers.Options{
 		Version:       telemetry.Version().Version,
 		AllowHTTP:     a.cfg.AllowHTTP,
@@ -232,7 +237,7 @@ func (a *app) newWebhook() (*publishers.Webhook, error) {
 		Logger:        a.log,
 		Proxy:         strings.TrimSuffix(strings.TrimPrefix(a.cfg.EgressProxy.Reveal(), "http://"), "/"),
 		DialControl:   egressPolicy(a.cfg).Control,
-		Secrets:       secrets.New(secrets.Options{Dir: a.cfg.SecretsDir, IdentityFile: a.cfg.SealingKeyFile}),
+		Secrets:       a.secrets,
 	}
 	if a.cfg.TrustRoots != "" {
 		pem, err := os.ReadFile(a.cfg.TrustRoots)

@@ -5,15 +5,23 @@ import (
 	"errors"
 
 	"orderbridge/bridge"
-	"orderbridge/config"
 	"orderbridge/internal/automation"
 	"orderbridge/internal/limits"
-	"orderbridge/publishers"
+	"orderbridge/internal/secrets"
 )
 
-// automationOptions are those of the file at path, for the record id.
-func automationOptions(cfg *config.Config, webhook *publishers.Webhook, path, id string) automation.Options {
-	return automation.Options{Path: path, ID: id, SecretsDir: cfg.SecretsDir, Policy: recordPolicy(cfg), Check: webhook.Check}
+// automationOptions are those of the file at path, for the record id. What the
+// file names, which is the operator's own, may go to the endpoint that it names
+// beside.
+func (a *app) automationOptions(path, id string) automation.Options {
+	return automation.Options{
+		Path: path, ID: id, SecretsDir: a.cfg.SecretsDir, Policy: recordPolicy(a.cfg), Check: a.webhook.Check,
+		Grant: func(references []string, endpoint string) {
+			a.secrets.Grant(secrets.Grant{References: references, Host: bridge.SecretHost(endpoint)})
+		},
+		Seal: func(record []byte) ([]byte, error) { return a.secrets.SealRecord(id, record) },
+		Open: func(record []byte) []byte { return a.secrets.OpenRecord(id, record) },
+	}
 }
 
 // openFile reads the automation file, if there is one.
@@ -21,7 +29,7 @@ func (a *app) openFile(ctx context.Context) (err error) {
 	if a.cfg.WebhookFile == "" {
 		return nil
 	}
-	o := automationOptions(a.cfg, a.webhook, a.cfg.WebhookFile, a.cfg.WebhookID)
+	o := a.automationOptions(a.cfg.WebhookFile, a.cfg.WebhookID)
 	o.Logger = a.log
 	o.Changed = func() {
 		b := a.bridge.Load()

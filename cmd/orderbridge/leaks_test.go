@@ -128,7 +128,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := secrets.Seal(recipients[0], bridge.SecretUse{Subscription: "sealed", Host: bridge.SecretHost(e.URL)}, bridge.Secret(planted["sealed secret"]))
+	sealed, err := secrets.Seal(recipients[0], bridge.SecretUse{Subscription: "sealed", Hosts: []string{bridge.SecretHost(e.URL)}}, bridge.Secret(planted["sealed secret"]))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,7 @@ func (a *app) newAPI(parse func(string, []byte) (*bridge.Subscription, bridge.Pr
 			m.SetContext(bridge.WithDelivery(ctx, d))
 			return a.webhook.Publish(d.Subscription.ID, m)
 		},
+		Seal:           a.sealRecord,
 		Hosts:          append([]string{}, a.cfg.APIHosts...),
 		TenantSubjects: a.cfg.ConfineTenants(),
 		Version:        telemetry.Version().Version,
@@ -65,6 +66,12 @@ func (a *app) newAPI(parse func(string, []byte) (*bridge.Subscription, bridge.Pr
 		o.Tokens = append(o.Tokens, api.Token{Name: t.Name, Secret: t.Secret, Tenant: t.Tenant})
 	}
 	return api.New(o)
+}
+
+// sealRecord seals the secrets of a record that the API is about to store, if
+// there is a key for it.
+func (a *app) sealRecord(_ context.Context, id string, record []byte) ([]byte, error) {
+	return a.secrets.SealRecord(id, record)
 }
 
 // tokens are those that were set or, where none was, the one in the data

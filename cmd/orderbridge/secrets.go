@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,11 +20,19 @@ func newSecrets() *cobra.Command {
 	cmd.Long = `A secret value of a record may be the value itself, or a reference:
 
   env:NAME    a variable, ORDERBRIDGE_SECRET_<TENANT>_…, the tenant in upper case
-              and each - and _ of it as __ (without tenant ORDERBRIDGE_SECRET_…)
+              and each - and _ of it as __ (without tenant ORDERBRIDGE_SECRET_ and
+              one word)
   file:NAME   a file in ORDERBRIDGE_SECRETS_DIR/<tenant> (without tenant: that lies
               in ORDERBRIDGE_SECRETS_DIR itself)
   sealed:…    a value that only the bridge can open, and only for one subscription
-              and one host`
+              and the hosts that it was sealed for
+
+A variable or file goes only to the hosts that its owner names, since whoever
+writes records decides where they send to: NAME_HOSTS=erp.example.com beside the
+variable, erp.example.com in the file NAME.hosts beside the file (also the keyFile
+of tls). *.example.com, host:port, addresses and, for plain connections,
+http://host are possible, several separated by commas or lines. NAME_TENANTS=acme
+names the tenants that may use a variable; - are records without tenant.`
 	cmd.Example = `  orderbridge secrets keygen /etc/orderbridge/sealing.key
   orderbridge secrets seal --subscription acme --host erp.example.com --to age1…`
 	return cmd
@@ -65,18 +74,20 @@ a new one to change keys. With - the file goes to stdout.`,
 }
 
 func newSecretsSeal() *cobra.Command {
-	var id, host, recipient string
+	var id, tenant, recipient string
+	var hosts []string
 	cmd := &cobra.Command{
 		Use:   "seal --subscription ID --host HOST",
 		Short: "Seal a value from stdin for one subscription and one host",
 		Long: `Read a value from stdin and print it sealed, for a record. It can be opened by
 the bridge only, and is refused in another subscription or for another host: that
-of targetURL, or for auth.clientSecret that of tokenURL, with its port unless it is
-the usual one, and with http:// before it for a plain connection.`,
+of targetURL, for auth.clientSecret also that of tokenURL (give --host twice), with
+its port unless it is the usual one, and with http:// before it for a plain
+connection. With --tenant it is refused in records of other tenants, too.`,
 		Example: `  printf %s "$PASSWORD" | orderbridge secrets seal --subscription acme --host erp.example.com --to age1…`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			use, err := sealedFor(id, host)
+			use, err := sealedFor(id, hosts)
 			if err != nil {
 				return err
 			}
@@ -96,7 +107,11 @@ the usual one, and with http:// before it for a plain connection.`,
 			case len([]rune(text)) > 1024:
 				return usagef("the value has more than 1024 characters")
 			}
-			sealed, err := secrets.Seal(recipient, use, bridge.Secret(text))
+			var of *string
+			if cmd.Flags().Changed("tenant") {
+				of = &tenant
+			}
+			sealed, err := secrets.SealFor(recipient, use, of, bridge.Secret(text))
 			if err != nil {
 				return usagef("--to: %w", err)
 			}
@@ -105,28 +120,33 @@ the usual one, and with http:// before it for a plain connection.`,
 		},
 	}
 	cmd.Flags().StringVar(&id, "subscription", "", "id of the subscription that may use the value")
-	cmd.Flags().StringVar(&host, "host", "", "host that the value may be sent to, as in erp.example.com or erp.example.com:8443")
+	cmd.Flags().StringSliceVar(&hosts, "host", nil, "host that the value may be sent to, as in erp.example.com or erp.example.com:8443; may be given again")
+	cmd.Flags().StringVar(&tenant, "tenant", "", "tenant whose record may use the value, empty for records without (default: of any)")
 	cmd.Flags().StringVar(&recipient, "to", "", "public key (default: that of ORDERBRIDGE_SEALING_KEY_FILE)")
 	return cmd
 }
 
 // sealedFor checks what a value is sealed for.
-func sealedFor(id, host string) (bridge.SecretUse, error) {
+func sealedFor(id string, hosts []string) (bridge.SecretUse, error) {
+	use := bridge.SecretUse{Subscription: id}
 	if id == "" {
-		return bridge.SecretUse{}, usagef("--subscription is required: the id of the subscription that may use the value")
+		return use, usagef("--subscription is required: the id of the subscription that may use the value")
 	}
 	if err := checkID(id); err != nil {
-		return bridge.SecretUse{}, usagef("--subscription: %w", err)
+		return use, usagef("--subscription: %w", err)
 	}
-	if host == "" {
-		return bridge.SecretUse{}, usagef("--host is required: where the value may be sent, as in erp.example.com")
+	if len(hosts) == 0 || slices.Contains(hosts, "") {
+		return use, usagef("--host is required: where the value may be sent, as in erp.example.com")
 	}
-	if !strings.Contains(host, "://") {
-		host = "https://" + host
-	}
-	use := bridge.SecretUse{Subscription: id, Host: bridge.SecretHost(host)}
-	if use.Host == "" {
-		return use, usagef("--host names no host; write it as erp.example.com or erp.example.com:8443")
+	for _, host := range hosts {
+		if !strings.Contains(host, "://") {
+			host = "https://" + host
+		}
+		host = bridge.SecretHost(host)
+		if host == "" {
+			return use, usagef("--host names no host; write it as erp.example.com or erp.example.com:8443")
+		}
+		use.Hosts = append(use.Hosts, host)
 	}
 	return use, nil
 }

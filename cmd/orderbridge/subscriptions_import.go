@@ -33,11 +33,12 @@ bad or the bridge finds the record invalid.`,
 			if err := checkID(id); err != nil {
 				return err
 			}
-			webhook, err := (&app{cfg: s.cfg}).newWebhook()
-			if err != nil {
+			a := &app{cfg: s.cfg}
+			var err error
+			if a.webhook, err = a.newWebhook(); err != nil {
 				return err
 			}
-			o := automationOptions(s.cfg, webhook, args[0], id)
+			o := a.automationOptions(args[0], id)
 			o.Logger = s.log
 			o.Judge = func(record []byte) bridge.Problems {
 				problems, err := s.judge(ctx, id, record)

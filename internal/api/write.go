@@ -2,7 +2,10 @@ package api
 
 import (
 	"context"
+	"errors"
+	"net/http"
 
+	"orderbridge/bridge"
 	"orderbridge/internal/store"
 )
 
@@ -38,7 +41,7 @@ func (a *API) write(ctx context.Context, ch change) (store.Record, error) {
 	if ch.value != nil && a.o.Seal != nil {
 		sealed, err := a.o.Seal(ctx, ch.id, ch.value)
 		if err != nil {
-			return store.Record{}, err
+			return store.Record{}, a.notSealed(ctx, err)
 		}
 		ch.value = sealed
 	}
@@ -52,6 +55,17 @@ func (a *API) write(ctx context.Context, ch change) (store.Record, error) {
 		a.o.Wrote(ctx, written(ctx, c, ch, r))
 	}
 	return r, err
+}
+
+// notSealed answers for a record whose secrets could not be sealed: it is not
+// stored. What is wrong with the key is the operator's to know.
+func (a *API) notSealed(ctx context.Context, err error) error {
+	var problems bridge.Problems
+	if errors.As(err, &problems) {
+		return badRecord(problems)
+	}
+	a.o.Log.Error("api: the secrets of a record cannot be sealed, and it is not stored", "error", err, "request_id", ctx.Value(requestKey{}))
+	return say(http.StatusServiceUnavailable, "the secrets of the record cannot be sealed at the moment, and it is not stored; the log says why")
 }
 
 func written(ctx context.Context, c *caller, ch change, r store.Record) Written {

@@ -28,6 +28,13 @@ type Options struct {
 	Check func(*bridge.Subscription) bridge.Problems
 	// Judge says what is wrong with a record, instead of Policy and Check. nil: those do.
 	Judge func(record []byte) bridge.Problems
+	// Grant is told before a content is checked which references it names beside
+	// its endpoint, since they may go there. nil: nobody asks.
+	Grant func(references []string, endpoint string)
+	// Seal and Open seal the secrets of a record before it is stored, and open
+	// them to compare. nil: they stay as they are.
+	Seal func(record []byte) ([]byte, error)
+	Open func(record []byte) []byte
 	// Changed is called by Run when Problem has changed. nil: nobody asks.
 	Changed func()
 	Logger  *slog.Logger // default slog.Default()
@@ -104,6 +111,7 @@ func (f *File) read(content []byte) (want *record, notes []string, err error) {
 		want, wrong = makeRecord(s, f.o)
 		problems = append(problems, wrong...)
 		if problems.Err() == nil && s.enabled {
+			f.grant(want)
 			for _, p := range want.check(f.o) {
 				if p.Warning {
 					notes = append(notes, p.String())
@@ -114,13 +122,40 @@ func (f *File) read(content []byte) (want *record, notes []string, err error) {
 		}
 	}
 	if err := problems.Err(); err != nil {
+		f.grant(f.want) // which stays in force
 		return nil, nil, fmt.Errorf("automation file %s: %w", f.o.Path, err)
 	}
 	if s == nil || !s.enabled {
+		f.grant(nil)
 		return nil, notes, nil
 	}
 	want.Labels = map[string]string{label: want.fingerprint()}
 	return want, notes, nil
+}
+
+// grant tells what the record may use.
+func (f *File) grant(r *record) {
+	switch {
+	case f.o.Grant == nil:
+	case r == nil:
+		f.o.Grant(nil, "")
+	default:
+		f.o.Grant(r.references(), r.TargetURL)
+	}
+}
+
+func (f *File) sealed(r *record) ([]byte, error) {
+	if f.o.Seal == nil {
+		return r.json(), nil
+	}
+	return f.o.Seal(r.json())
+}
+
+func (f *File) opened(stored []byte) []byte {
+	if f.o.Open == nil {
+		return stored
+	}
+	return f.o.Open(stored)
 }
 
 func (f *File) say(notes []string) {
@@ -180,13 +215,20 @@ func (f *File) apply(ctx context.Context, records Records, force bool) (Change, 
 		revision, err := records.Put(ctx, f.o.ID, value, stored.Revision)
 		return Change{revision, what}, f.failed(err)
 	}
+	putWant := func() (Change, error) {
+		value, err := f.sealed(f.want)
+		if err != nil {
+			return Change{}, f.failed(err)
+		}
+		return put(value, Stored)
+	}
 	version, ours := versionOf(stored.Value)
 	absent := err != nil || stored.Deleted
 	switch {
 	case f.want == nil && (absent || !ours || isOff(stored.Value)):
 		return Change{stored.Revision, Absent}, nil
 	case absent:
-		return put(f.want.json(), Stored)
+		return putWant()
 	case !ours:
 		return Change{}, fmt.Errorf("subscription %q: %w; choose another id (ORDERBRIDGE_WEBHOOK_ID, --id), or delete the record", f.o.ID, ErrForeign)
 	case f.want == nil:
@@ -195,10 +237,12 @@ func (f *File) apply(ctx context.Context, records Records, force bool) (Change, 
 			return Change{}, f.failed(err)
 		}
 		return put(value, Deactivated)
-	case bytes.Equal(stored.Value, f.want.json()), !force && version == f.want.Labels[label] && f.want.sameSecrets(stored.Value):
+	}
+	open := f.opened(stored.Value)
+	if bytes.Equal(open, f.want.json()) || !force && version == f.want.Labels[label] && f.want.sameSecrets(open) {
 		return Change{stored.Revision, Unchanged}, nil
 	}
-	return put(f.want.json(), Stored)
+	return putWant()
 }
 
 func (f *File) failed(err error) error {

@@ -167,6 +167,23 @@ func inSecretsDir(path string, o Options) (string, error) {
 	return filepath.Base(full), nil
 }
 
+// references are what the record names that does not stand in it, as references.
+func (r *record) references() (list []string) {
+	values := []string{r.Key, r.Secret}
+	if r.TLS != nil {
+		values = append(values, r.TLS.KeyPassword)
+		if r.TLS.KeyFile != "" {
+			list = append(list, bridge.RefFile+r.TLS.KeyFile)
+		}
+	}
+	for _, v := range values {
+		if bridge.IsReference(v) {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
 func value(s *string) string {
 	if s == nil {
 		return ""

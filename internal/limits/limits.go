@@ -13,6 +13,7 @@ func parts() [][]Limit {
 		http2(),
 		requests(),
 		records(),
+		secrets(),
 		core(),
 		feed(),
 		bus(),
@@ -162,6 +163,30 @@ func records() []Limit {
 		row("RecordFilter", count(RecordFilter, "characters"), recordScope, "the filter", invalid),
 		row("RecordAttemptTime", lasts(RecordAttemptTime), recordScope, "connectionTimeout and timeout", invalid),
 		row("RecordWait", lasts(RecordWait), recordScope, "one wait of retry.schedule", invalid),
+	)
+}
+
+// Secrets that records refer to.
+const (
+	ReferenceLength     = 8192 // a sealed value is the longest
+	SecretFileNameBytes = 255
+	SecretBytes         = 16 << 10
+	SecretFileBytes     = 1 << 20
+	SecretHostsBytes    = 8 << 10
+	SecretHosts         = 256
+	SecretRecheck       = 2 * time.Second
+)
+
+func secrets() []Limit {
+	const unread = "it is not read: the record cannot be used"
+	return part("Secrets",
+		row("ReferenceLength", count(ReferenceLength, "characters"), recordScope, "a reference to a secret, or a sealed value", "the record is invalid"),
+		row("SecretFileNameBytes", size(SecretFileNameBytes), recordScope, "name of a file in the secrets directory", "the record is invalid", "TestFiles"),
+		row("SecretBytes", size(SecretBytes), file, "a secret in the secrets directory", unread, "TestFiles"),
+		row("SecretFileBytes", size(SecretFileBytes), file, "a certificate or key in the secrets directory", unread, "TestFiles"),
+		row("SecretHostsBytes", size(SecretHostsBytes), file, "what says where a secret may go", "the secret goes nowhere", "TestHostsFile"),
+		row("SecretHosts", count(SecretHosts), file, "hosts to which a secret may go", "the secret goes nowhere", "TestHostPatterns"),
+		row("SecretRecheck", lasts(SecretRecheck), process, "time after which a record whose secret was refused is looked at again", "it comes into force when the secret may go there by then", "TestAttackSecretsOfTheHost"),
 	)
 }
 

@@ -8,20 +8,60 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"filippo.io/age"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
-// sealed is what a sealed value holds: it is of use to this subscription and
-// this host only.
+// sealed is what a sealed value holds: it is of use to this subscription, in
+// records of this tenant, and to these hosts only. What earlier versions have
+// sealed holds one host and no tenant.
 type sealed struct {
-	Subscription string `json:"subscription"`
-	Host         string `json:"host"`
-	Value        string `json:"value"`
+	Subscription string   `json:"subscription"`
+	Host         string   `json:"host"`             // the first of Hosts, for earlier versions
+	Hosts        []string `json:"hosts,omitempty"`  // nil: sealed by an earlier version
+	Tenant       *string  `json:"tenant,omitempty"` // "": of records without tenant; nil: of any
+	Value        string   `json:"value"`
+}
+
+// permits reports whether the value is for this use, and what is unwise about it.
+func (v sealed) permits(use bridge.SecretUse) (warning string, ok bool) {
+	if v.Subscription != use.Subscription || v.Host == "" || len(use.Hosts) == 0 || v.Tenant != nil && *v.Tenant != use.Tenant {
+		return "", false
+	}
+	if v.Hosts == nil {
+		for _, host := range use.Hosts[1:] {
+			if host != v.Host {
+				warning = "was sealed by an earlier version, for the token server only: whoever may change this record can have its token sent elsewhere; renew the secret, and seal it with " + sealingFlags(use)
+			}
+		}
+		return warning, v.Host == use.Hosts[0]
+	}
+	for _, host := range use.Hosts {
+		if host == "" || !slices.Contains(v.Hosts, host) {
+			return "", false
+		}
+	}
+	return "", true
+}
+
+// sealingFlags are those of `orderbridge secrets seal` for a use.
+func sealingFlags(use bridge.SecretUse) string {
+	flags := "--subscription " + use.Subscription
+	if use.Tenant != "" {
+		flags += " --tenant " + use.Tenant
+	}
+	for i, host := range use.Hosts {
+		if !slices.Contains(use.Hosts[:i], host) {
+			flags += " --host " + host
+		}
+	}
+	return flags
 }
 
 // NewIdentity makes a pair of keys: the contents of an identity file, which is
@@ -54,15 +94,29 @@ func Recipients(path string) ([]string, error) {
 }
 
 // Seal encrypts a value to the public key (age1…), for use by one subscription
-// towards one host (bridge.SecretHost of its URL); the tenant does not matter.
+// towards some hosts (bridge.SecretHost of their URLs), whatever its tenant.
 func Seal(recipient string, use bridge.SecretUse, value bridge.Secret) (string, error) {
+	return SealFor(recipient, use, nil, value)
+}
+
+// SealFor is Seal for records of one tenant, "" for those without.
+func SealFor(recipient string, use bridge.SecretUse, tenant *string, value bridge.Secret) (string, error) {
+	if len(use.Hosts) == 0 {
+		return "", errors.New("seal: no host is named")
+	}
+	var content bytes.Buffer
+	enc := json.NewEncoder(&content)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(sealed{use.Subscription, use.Hosts[0], use.Hosts, tenant, value.Reveal()}); err != nil {
+		return "", fmt.Errorf("seal: %w", err)
+	}
+	return sealContent(recipient, content.Bytes())
+}
+
+func sealContent(recipient string, content []byte) (string, error) {
 	to, err := age.ParseRecipients(strings.NewReader(recipient))
 	if err != nil {
 		return "", errors.New("this is no public key of age; it begins with age1")
-	}
-	content, err := json.Marshal(sealed{use.Subscription, use.Host, value.Reveal()})
-	if err != nil {
-		return "", fmt.Errorf("seal: %w", err)
 	}
 	var out bytes.Buffer
 	w, err := age.Encrypt(&out, to...)
@@ -78,35 +132,36 @@ func Seal(recipient string, use bridge.SecretUse, value bridge.Secret) (string, 
 	return bridge.RefSealed + base64.RawURLEncoding.EncodeToString(out.Bytes()), nil
 }
 
-func (s *Store) unseal(text string, use bridge.SecretUse) (bridge.Secret, error) {
+func (s *Store) unseal(text string, use bridge.SecretUse) (value bridge.Secret, warning string, err error) {
 	if s.o.IdentityFile == "" {
-		return "", errors.New("is sealed, but there is no key to open it; the operator names one with ORDERBRIDGE_SEALING_KEY_FILE")
+		return "", "", errors.New("is sealed, but there is no key to open it; the operator names one with ORDERBRIDGE_SEALING_KEY_FILE")
 	}
 	identities, err := readIdentities(s.o.IdentityFile)
 	if err != nil {
-		return "", fmt.Errorf("is sealed, but the operator's %w", err)
+		return "", "", fmt.Errorf("is sealed, but the operator's %w", err)
 	}
 	data, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
-		return "", errors.New("is no sealed value; make one with `orderbridge secrets seal`")
+		return "", "", errors.New("is no sealed value; make one with `orderbridge secrets seal`")
 	}
 	r, err := age.Decrypt(bytes.NewReader(data), identities...)
 	var noMatch *age.NoIdentityMatchError
 	switch {
 	case errors.As(err, &noMatch):
-		return "", errors.New("is sealed for another key; seal it again with the present public key")
+		return "", "", errors.New("is sealed for another key; seal it again with the present public key")
 	case err != nil:
-		return "", errors.New("is a sealed value that is damaged; seal it again")
+		return "", "", errors.New("is a sealed value that is damaged; seal it again")
 	}
-	content, err := io.ReadAll(io.LimitReader(r, maxValue))
+	content, err := io.ReadAll(io.LimitReader(r, limits.SecretBytes))
 	var v sealed
 	if err != nil || json.Unmarshal(content, &v) != nil {
-		return "", errors.New("is a sealed value that is damaged; seal it again")
+		return "", "", errors.New("is a sealed value that is damaged; seal it again")
 	}
-	if v.Subscription != use.Subscription || v.Host != use.Host || v.Host == "" {
-		return "", fmt.Errorf("is sealed for another subscription or host; seal it again with --subscription %s --host %s", use.Subscription, use.Host)
+	warning, ok := v.permits(use)
+	if !ok {
+		return "", "", refuse("is sealed for another subscription or host, or another tenant; seal it again with %s", sealingFlags(use))
 	}
-	return bridge.Secret(v.Value), nil
+	return bridge.Secret(v.Value), warning, nil
 }
 
 func readIdentities(path string) ([]age.Identity, error) {

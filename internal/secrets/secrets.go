@@ -8,14 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"orderbridge/bridge"
-)
-
-const (
-	maxValue = 16 << 10
-	maxFile  = 1 << 20
+	"orderbridge/internal/limits"
 )
 
 // Options are what a Store is made from. The zero value reads variables only.
@@ -31,66 +28,100 @@ type Options struct {
 
 // Store reads secrets when it is asked for them and keeps nothing. Safe for
 // concurrent use.
-type Store struct{ o Options }
+type Store struct {
+	o       Options
+	granted atomic.Pointer[Grant]
+}
 
 // New returns a store; nothing is read yet.
 func New(o Options) *Store {
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
 	}
-	return &Store{o}
+	return &Store{o: o}
 }
 
-// Value returns what a reference stands for, if it may be used so.
-func (s *Store) Value(reference string, use bridge.SecretUse) (bridge.Secret, error) {
+// Value returns what a reference stands for, if it may be used so, and what is
+// unwise about it. A *bridge.RefusedSecret says that it may not.
+func (s *Store) Value(reference string, use bridge.SecretUse) (value bridge.Secret, warning string, err error) {
 	if err := bridge.CheckReference(use.Tenant, reference); err != nil {
-		return "", err
+		return "", "", err
 	}
 	kind, name, _ := strings.Cut(reference, ":")
 	switch kind + ":" {
 	case bridge.RefEnv:
-		value, ok := s.o.LookupEnv(name)
+		text, ok := s.o.LookupEnv(name)
 		if !ok {
-			return "", fmt.Errorf("refers to the variable %s, which is not set", name)
+			return "", "", fmt.Errorf("refers to the variable %s, which is not set", name)
 		}
-		return bridge.Secret(value), nil
+		if err := s.mayUseEnv(name, use); err != nil {
+			return "", "", err
+		}
+		return bridge.Secret(text), "", nil
 	case bridge.RefFile:
-		data, err := s.read(use.Tenant, name, maxValue)
+		data, err := s.read(name, use, limits.SecretBytes)
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		// An editor ends the last line; the value is what stands in it.
-		return bridge.Secret(strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")), nil
+		return bridge.Secret(strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")), "", nil
 	default:
 		return s.unseal(name, use)
 	}
 }
 
-// ReadFile reads a file of the tenant's part of the directory, at most 1 MiB.
-func (s *Store) ReadFile(tenant, name string) ([]byte, error) {
-	return s.read(tenant, name, maxFile)
+// ReadKey reads a file with a private key, which is a secret as others are, of
+// the tenant's part of the directory.
+func (s *Store) ReadKey(name string, use bridge.SecretUse) ([]byte, error) {
+	return s.read(name, use, limits.SecretFileBytes)
 }
 
-// Stat describes the file that ReadFile would read.
-func (s *Store) Stat(tenant, name string) (fs.FileInfo, error) {
-	root, err := s.root(tenant, name)
+// ReadCertificates reads a file with certificates of the tenant's part of the
+// directory. What it may hold beside them must not be used: the file need not
+// say where it may go.
+func (s *Store) ReadCertificates(name string, use bridge.SecretUse) ([]byte, error) {
+	root, err := s.root(use.Tenant, name)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close() //nolint:errcheck // nothing was written
-	info, err := root.Stat(name)
-	if err != nil {
-		return nil, s.failure(tenant, name, err)
-	}
-	return info, nil
+	return s.readIn(root, use.Tenant, name, limits.SecretFileBytes)
 }
 
-func (s *Store) read(tenant, name string, most int64) ([]byte, error) {
+// Stat describes the file, and what says where it may go; the latter is nil if
+// nothing does.
+func (s *Store) Stat(tenant, name string) (file, hosts fs.FileInfo, err error) {
 	root, err := s.root(tenant, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer root.Close() //nolint:errcheck // nothing was written
+	if file, err = root.Stat(name); err != nil {
+		return nil, nil, s.failure(tenant, name, err)
+	}
+	if hosts, err = root.Stat(name + bridge.FileHosts); err != nil {
+		hosts = nil
+	}
+	return file, hosts, nil
+}
+
+// read reads a secret file for a use that is permitted.
+func (s *Store) read(name string, use bridge.SecretUse, most int64) ([]byte, error) {
+	root, err := s.root(use.Tenant, name)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close() //nolint:errcheck // nothing was written
+	if _, err := root.Stat(name); err != nil {
+		return nil, s.failure(use.Tenant, name, err)
+	}
+	if err := s.mayUseFile(root, name, use); err != nil {
+		return nil, err
+	}
+	return s.readIn(root, use.Tenant, name, most)
+}
+
+func (s *Store) readIn(root *os.Root, tenant, name string, most int64) ([]byte, error) {
 	// Without O_NONBLOCK a named pipe would be waited for.
 	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -140,12 +171,18 @@ func (s *Store) root(tenant, name string) (*os.Root, error) {
 
 func (s *Store) failure(tenant, name string, err error) error {
 	dir := filepath.Join(s.o.Dir, tenant)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("file %q does not exist in %s", name, dir)
-	}
 	var inPath *fs.PathError
 	if errors.As(err, &inPath) {
 		err = inPath.Err
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("file %q does not exist in %s%w", name, dir, silent{err})
+	}
 	return fmt.Errorf("file %q in %s cannot be read: %w", name, dir, err)
 }
+
+// silent is a cause that the text before it has told already.
+type silent struct{ error }
+
+func (silent) Error() string   { return "" }
+func (s silent) Unwrap() error { return s.error }
