@@ -133,7 +133,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := serving(t, bus.URL(), "ORDERBRIDGE_LOG_LEVEL=debug", "ORDERBRIDGE_SECRETS_DIR="+dir,
-		"ORDERBRIDGE_SEALING_KEY_FILE="+keyFile, "ORDERBRIDGE_SECRET_TOKEN="+planted["token env"])
+		"ORDERBRIDGE_SEALING_KEY_FILE="+keyFile, "ORDERBRIDGE_SECRET_TOKEN="+planted["token env"], "ORDERBRIDGE_SECRET_TOKEN_HOSTS=127.0.0.1")
 
 	quick := `"retry":{"schedule":["PT0.2S"]}`
 	client := func(path, secret string) string {
@@ -151,13 +151,13 @@ func TestNoSecretIsShown(t *testing.T) {
 		"gone":      {"/410/x?token=" + planted["query"], fmt.Sprintf(`"headers":{"X-Api-Key":%q}`, planted["header"])},
 		"signed":    {"/400/x", fmt.Sprintf(`"secret":%q,"signing":{"secrets":[%q]}`, planted["body secret"], planted["signing secret"])},
 		"tls":       {"/200/x", fmt.Sprintf(`"tls":{"keyFile":"client.p12","keyPassword":%q}`, planted["key password"])},
-		"elsewhere": {"/200/x", fmt.Sprintf(`"key":%q`, sealed)},
 		"missing":   {"/200/x", `"key":"file:none"`},
 	} {
 		subscribe(t, js, id, fmt.Sprintf(`{"targetURL":"%s%s",%s,%s}`, e.URL, r.path, quick, r.more))
 	}
 	invalid := fmt.Sprintf(`{"targetURL":"https://u:%s@h/?x=%s","auth":{"type":"basic","password":%q,"token":%q},"key":["%s"],"secret":"env:%s","passwort":%q,"signing":{"secrets":[%q]},"headers":{"X-Api-Key":"%s\n"},"method":"PATCH"}`,
 		planted["user info"], planted["query"], planted["password"], planted["token"], planted["key"], planted["wrong"], planted["wrong"], planted["wrong"], planted["header"])
+	verdict(t, js, "elsewhere", put(t, js, "elsewhere", fmt.Sprintf(`{"targetURL":"%s/200/x","key":%q}`, e.URL, sealed)), bridge.StateInvalid)
 	verdict(t, js, "invalid", put(t, js, "invalid", invalid), bridge.StateInvalid)
 	verdict(t, js, "broken", put(t, js, "broken", `{"auth":{"password":"`+planted["password"]+`"`), bridge.StateInvalid)
 
@@ -238,7 +238,7 @@ func makeSecretFiles(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for name, data := range map[string][]byte{"client.p12": p12, "pw": []byte(planted["password file"] + "\n"), "sealing.key": identity} {
+	for name, data := range map[string][]byte{"client.p12": p12, "pw": []byte(planted["password file"] + "\n"), "sealing.key": identity, "pw.hosts": []byte("127.0.0.1\n"), "client.p12.hosts": []byte("127.0.0.1\n")} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			return "", err
 		}

@@ -18,6 +18,7 @@ import (
 	"orderbridge/internal/egress"
 	"orderbridge/internal/filter"
 	"orderbridge/internal/limits"
+	"orderbridge/internal/secrets"
 	"orderbridge/internal/store"
 )
 
@@ -28,7 +29,8 @@ func newSubscriptionsPut() *cobra.Command {
 		Long: `Ask the bridge what it makes of a record, store it, wait for the bridge's verdict
 (up to 2 s) and print it. A record with an error is not stored. If no bridge runs
 the record is checked here: what only the settings of this command forbid is a
-warning then. Exit code 1 if it was not stored or if the bridge finds it invalid;
+warning then. Where ORDERBRIDGE_SEALING_KEY_FILE is set, secrets that stand in the
+record as they are are sealed before it is stored. Exit code 1 if it was not stored or if the bridge finds it invalid;
 0 if the bridge says nothing, since the record is stored and will be seen.`,
 		Example: `  orderbridge subscriptions put acme acme.json
   echo '{"targetURL":"https://erp.example.com/orders"}' | orderbridge subscriptions put acme -`,
@@ -41,6 +43,9 @@ warning then. Exit code 1 if it was not stored or if the bridge finds it invalid
 			record, err := readInput(cmd, path)
 			if err != nil {
 				return err
+			}
+			if record, err = sealRecord(s.cfg, id, record); err != nil {
+				return fmt.Errorf("subscription %q was not stored: %w", id, err)
 			}
 			problems, err := s.judge(ctx, id, record)
 			if err != nil {
@@ -62,6 +67,15 @@ warning then. Exit code 1 if it was not stored or if the bridge finds it invalid
 			return s.verdict(ctx, cmd, id, revision, problems...)
 		}),
 	}
+}
+
+// sealRecord seals the secrets of a record with the key of this command's
+// settings, if there is one.
+func sealRecord(cfg *config.Config, id string, record []byte) ([]byte, error) {
+	if cfg.SealingKeyFile == "" || !json.Valid(record) {
+		return record, nil // what is wrong with it the judge says
+	}
+	return secrets.New(secrets.Options{IdentityFile: cfg.SealingKeyFile}).SealRecord(id, record)
 }
 
 func putRecord(ctx context.Context, kv jetstream.KeyValue, id string, record []byte) (uint64, error) {

@@ -14,6 +14,9 @@ import (
 // usesOf says what each secret member of a record is for. It is false if the
 // record names no host.
 func usesOf(id string, record []byte) (of func(field string) bridge.SecretUse, ok bool) {
+	if !gjson.ValidBytes(record) {
+		return nil, false
+	}
 	members := gjson.GetManyBytes(record, "targetURL", "auth.tokenURL", "tenant")
 	target, token := bridge.SecretHost(members[0].String()), bridge.SecretHost(members[1].String())
 	return func(field string) bridge.SecretUse {
