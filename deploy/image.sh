@@ -175,6 +175,9 @@ compose() {
 	as manager '{"targetURL":"https://receiver:8443/hook"}' subscriptions put sample -
 	events 1 20 | as publisher - publish - --id first
 	await "20 events arrive" arrived 20
+	as operator - subscriptions list </dev/null
+	as operator - stream status </dev/null
+	as operator - dead-letters list </dev/null
 	say "stopping nats-3 and $leader, which leads (after ${SECONDS}s)"
 	quietly container stop --time 30 "$(name nats-3)" "$(name "$leader")"
 	events 21 40 | as publisher - publish - --id second

@@ -50,6 +50,7 @@ var issued = map[string][]string{
 	"bridge":    {"bridge"},
 	"manager":   {"manager"},
 	"operator":  {"operator"},
+	"auditor":   {"auditor"},
 	"publisher": {"publisher"},
 }
 

@@ -34,7 +34,7 @@ const (
 
 // everything switches everything on.
 const everything = `
-nats: { url: "tls://nats-0:4222,tls://nats-1:4222", tlsSecret: nats, credsSecret: creds, nkeySecret: nkey }
+nats: { url: "tls://nats-0:4222,tls://nats-1:4222", tlsSecret: nats, credsSecret: creds, nkeySecret: nkey, apiPrefix: ORD.API, accounts: true }
 image: { repository: registry.example.com/orderbridge, digest: "sha256:0000000000000000000000000000000000000000000000000000000000000000" }
 imagePullSecrets: [{ name: registry }]
 settings: { EGRESS_ALLOW: "10.1.0.0/16", LOG_LEVEL: debug }
@@ -142,6 +142,7 @@ type objects struct {
 	budget     *policy.PodDisruptionBudget
 	network    *networking.NetworkPolicy
 	monitor    *monitoring.ServiceMonitor
+	accounts   *core.ConfigMap
 }
 
 func decode(t *testing.T, files map[string]string) (o objects) {
@@ -168,6 +169,9 @@ func decode(t *testing.T, files map[string]string) (o objects) {
 		case "monitoring.coreos.com/v1 ServiceMonitor":
 			o.monitor = new(monitoring.ServiceMonitor)
 			into = o.monitor
+		case "v1 ConfigMap":
+			o.accounts = new(core.ConfigMap)
+			into = o.accounts
 		default:
 			t.Fatalf("%s is a %s %s", name, head.APIVersion, head.Kind)
 		}
@@ -300,6 +304,25 @@ func TestMountedFiles(t *testing.T) {
 		if slices.Contains([]string{"ORDERBRIDGE_SECRETS_DIR", "ORDERBRIDGE_SEALING_KEY_FILE", "ORDERBRIDGE_WEBHOOK_FILE"}, e.Name) {
 			t.Errorf("%s is set though nothing is mounted", e.Name)
 		}
+	}
+}
+
+// The accounts that the chart can hand to NATS are those of deploy/nats.
+func TestManifestsHoldTheAccounts(t *testing.T) {
+	shipped := readFile(t, "../nats/accounts.conf")
+	if *update {
+		if err := os.WriteFile(chartDir+"/accounts.conf", []byte(shipped), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if readFile(t, chartDir+"/accounts.conf") != shipped {
+		t.Errorf("%s/accounts.conf is not deploy/nats/accounts.conf; run `make manifests`", chartDir)
+	}
+	if got := decode(t, mustRender(t, everything)).accounts; got == nil || strings.TrimSpace(got.Data["accounts.conf"]) != strings.TrimSpace(shipped) {
+		t.Errorf("rendered are other accounts: %v", got)
+	}
+	if decode(t, mustRender(t, readFile(t, "../kubernetes/values.yaml"))).accounts != nil {
+		t.Error("accounts are rendered though nobody asked for them")
 	}
 }
 
