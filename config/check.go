@@ -104,6 +104,9 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	if err := c.APITokens.check(); err != nil {
 		k.wrong("API_TOKENS", err.Error(), "give each token once, each under a name of its own")
 	}
+	k.within("TENANT_RECORDS", c.TenantRecords, 0, 100_000_000)
+	k.within("TENANT_BYTES", c.TenantBytes, 0, 1<<40)
+	k.within("TENANT_WRITES", c.TenantWrites, 0, 1_000_000)
 	for _, s := range c.TenantSubjects {
 		if !subject.MatchString(s) || strings.Count(s, "{tenant}") != 1 || !slices.Contains(strings.Split(s, "."), "{tenant}") {
 			k.wrong("TENANT_SUBJECTS", fmt.Sprintf("holds %q, which is no subject with {tenant} for one token", s), "write it as orders.{tenant}.>")

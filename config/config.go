@@ -51,7 +51,12 @@ type Config struct {
 	APITokens      Tokens `split_words:"true" desc:"who may call the management API: name:token or name:token:tenant, separated by commas; none: one is made in the data directory"`
 	APITokensFile  string `split_words:"true" redact:"path" desc:"file of further tokens, one a line"`
 	APIHosts       List   `split_words:"true" desc:"names under which the API may be called beside addresses and localhost, separated by commas; *: any"`
+	APIProxies     CIDRs  `split_words:"true" desc:"networks of proxies whose X-Forwarded-For or Forwarded tells who calls the API, CIDRs separated by commas; empty: whoever opens the connection"`
 	TenantSubjects List   `split_words:"true" desc:"subjects that the records of a tenant's token are confined to, as in orders.{tenant}.>, separated by commas; empty: by SUBJECT_LAYOUT"`
+
+	TenantRecords int `split_words:"true" default:"20000" desc:"records that a tenant may have, however they were put; beyond it the API takes no further ones; 0: any number"`
+	TenantBytes   int `split_words:"true" default:"67108864" desc:"bytes that the records of a tenant may have together; 0: any number"`
+	TenantWrites  int `split_words:"true" default:"50" desc:"writes of records that the API does for a tenant each second, ten times as many at once; 0: any number"`
 
 	EgressAllow    CIDRs   `split_words:"true" desc:"private networks to which deliveries may go, CIDRs separated by commas"`
 	EgressProxy    Servers `split_words:"true" desc:"http://host:port of a proxy for all deliveries; it resolves their names, so only addresses written in a URL are held against EGRESS_ALLOW"`

@@ -45,6 +45,7 @@ func TestDefaults(t *testing.T) {
 		Stream: "ORDERS", Subjects: List{"orders", "orders.>"}, SubscriptionsBucket: "subscriptions",
 		SubjectLayout: bridge.DefaultSubjectLayout, OrderIDPaths: bridge.DefaultOrderIDPaths, LegacyOrderIDPaths: bridge.DefaultLegacyOrderIDPaths,
 		EventTypePaths: bridge.DefaultTypePaths, TenantPaths: bridge.DefaultTenantPaths,
+		TenantRecords: 20000, TenantBytes: 64 << 20, TenantWrites: 50,
 		HTTPListen: "127.0.0.1:8080", WebhookID: "automation", Window: 4096, LogFormat: "text", ShutdownTimeout: Duration{20 * time.Second},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -58,7 +59,8 @@ func TestNames(t *testing.T) {
 	clean(t)
 	want := strings.Fields(`NATS_URL NATS_CONTEXT NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY NATS_HANDSHAKE_FIRST NATS_INBOX NATS_LISTEN JETSTREAM_DOMAIN JETSTREAM_API_PREFIX
 		DATA_DIR EMBEDDED_SYNC STREAM SUBJECTS SUBSCRIPTIONS_BUCKET PREFIX REPLICAS
-		SUBJECT_LAYOUT ORDER_ID_PATHS LEGACY_ORDER_ID_PATHS EVENT_TYPE_PATHS TENANT_PATHS HTTP_LISTEN API_TOKENS API_TOKENS_FILE API_HOSTS TENANT_SUBJECTS
+		SUBJECT_LAYOUT ORDER_ID_PATHS LEGACY_ORDER_ID_PATHS EVENT_TYPE_PATHS TENANT_PATHS HTTP_LISTEN API_TOKENS API_TOKENS_FILE API_HOSTS API_PROXIES TENANT_SUBJECTS
+		TENANT_RECORDS TENANT_BYTES TENANT_WRITES
 		EGRESS_ALLOW EGRESS_PROXY HTTP_CLIENT ALLOW_HTTP ALLOW_TRUST_ALL SECRETS_DIR SEALING_KEY_FILE TRUST_ROOTS DEV WEBHOOK_FILE WEBHOOK_ID WINDOW MAX_EVENT_BYTES LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
 	var got []string
 	for _, v := range Table() {

@@ -285,8 +285,12 @@ func TestNoRouteWithoutToken(t *testing.T) {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
 		}
 	}
-	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
-		(caller{t, all.base, ""}).call("GET", path, "", "Host", "any.example.com").is(t, 200)
+	(caller{t, all.base, ""}).call("GET", "/healthz", "", "Host", "any.example.com").is(t, 200)
+	for _, path := range []string{"/readyz", "/metrics"} {
+		(caller{t, all.base, ""}).call("GET", path, "", "Host", "any.example.com").is(t, 403)
+		for _, name := range []string{"10.1.2.3:8080", "localhost", "bridge.example.com", "orderbridge:8080", "orderbridge.prod.svc:8080"} {
+			(caller{t, all.base, ""}).call("GET", path, "", "Host", name).is(t, 200)
+		}
 	}
 	page := caller{t, all.base, ""}.call("GET", "/docs", "").is(t, 200)
 	if !strings.Contains(page.header.Get("Content-Security-Policy"), "default-src 'none'") || strings.Contains(page.body, "<script") || loads.MatchString(page.body) {

@@ -27,6 +27,7 @@ import (
 	"orderbridge/internal/automation"
 	"orderbridge/internal/boottime"
 	"orderbridge/internal/bus"
+	"orderbridge/internal/callers"
 	"orderbridge/internal/embedded"
 	"orderbridge/internal/filter"
 	"orderbridge/internal/health"
@@ -55,6 +56,7 @@ type app struct {
 	refused refusals
 	file    *automation.File // nil: none is configured
 	api     atomic.Pointer[api.API]
+	callers []api.Token // that it began with
 	bridge  atomic.Pointer[bridge.Bridge]
 	inside  atomic.Pointer[embedded.Server] // server, for /readyz
 	parseAs func(id string, record []byte) (*bridge.Subscription, bridge.Problems)
@@ -78,7 +80,7 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	a.metrics = telemetry.Registry()
 	a.waiting("starting")
 	a.health, err = health.Listen(health.Options{Listen: a.cfg.HTTPListen, Readiness: a.readiness, Metrics: a.metrics, Log: a.log,
-		Else: http.HandlerFunc(a.manage)})
+		Else: http.HandlerFunc(a.manage), Hosts: callers.NewHosts(a.hostNames()), Insider: a.insider})
 	if err != nil {
 		return err
 	}
@@ -107,6 +109,7 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	g.Go(func() error { return b.Run(ctx) })
 	g.Go(func() error { return a.takeCommands(ctx, b) })
 	g.Go(func() error { return a.judgeRecords(ctx, a.parseAs) })
+	g.Go(func() error { return a.followTokens(ctx, a.api.Load()) })
 	g.Go(func() error { return a.sayWhatIsNext(ctx, b) })
 	if a.file != nil {
 		g.Go(func() error { return a.file.Run(ctx, a.records) })

@@ -3,19 +3,18 @@ package api
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/callers"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
@@ -27,24 +26,30 @@ type Token struct {
 	Tenant string // "": all tenants
 }
 
-// caller is who calls, once he is known.
+// caller is who calls, once it is known.
 type caller struct {
 	name   string
 	scope  store.Scope
-	client string        // the address that calls
-	outgo  *rate.Limiter // of the requests that he has us make
+	share  string        // whose share its requests take: its tenant's, else its own
+	client netip.Addr    // the address that calls
+	outgo  *rate.Limiter // of the requests that it has us make
 }
 
 type access struct {
-	tokens []knownToken
-	remedy string
-	hosts  []string
-	any    bool // host names are not looked at
-	now    func() time.Time
-	failed *prometheus.CounterVec
+	hosts   callers.Hosts
+	proxies callers.Proxies
+	now     func() time.Time
+	failed  *prometheus.CounterVec
+	tokens  atomic.Pointer[tokenSet]
 
 	mu       sync.Mutex
 	failures map[netip.Prefix]*rate.Limiter
+}
+
+// tokenSet is what is good at present.
+type tokenSet struct {
+	known  []knownToken
+	remedy string // where there is none
 }
 
 type knownToken struct {
@@ -54,34 +59,49 @@ type knownToken struct {
 
 func newAccess(o Options) *access {
 	a := &access{
-		remedy: o.Remedy, now: o.Now, failures: map[netip.Prefix]*rate.Limiter{},
+		hosts: callers.NewHosts(o.Hosts), proxies: o.Proxies, now: o.Now, failures: map[netip.Prefix]*rate.Limiter{},
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderbridge_api_refused_logins_total",
-			Help: "Requests without a token, with a wrong one, or from an address that sent too many wrong ones.",
+			Help: "Requests without a token, with a wrong one, or with a wrong one from an address that sent too many.",
 		}, []string{"reason"}),
 	}
 	o.Metrics.MustRegister(a.failed)
 	for _, reason := range []string{"missing", "wrong", "slowed"} {
 		a.failed.WithLabelValues(reason)
 	}
-	for _, host := range o.Hosts {
-		a.any = a.any || host == "*"
-		a.hosts = append(a.hosts, strings.ToLower(host))
-	}
-	for _, t := range o.Tokens {
-		scope := store.Everything()
-		if t.Tenant != "" {
-			scope = store.OfTenant(t.Tenant)
-		}
-		a.tokens = append(a.tokens, knownToken{
-			sha256.Sum256([]byte(t.Secret.Reveal())),
-			caller{name: t.Name, scope: scope, outgo: rate.NewLimiter(rate.Every(time.Second), outgoAtOnce)},
-		})
-	}
+	a.set(o.Tokens, o.Remedy)
 	return a
 }
 
-// admit finds out who calls, or answers.
+// set replaces the tokens: those that are not among them are good no longer.
+func (a *access) set(tokens []Token, remedy string) {
+	former := map[[2]string]*rate.Limiter{}
+	if was := a.tokens.Load(); was != nil {
+		for _, t := range was.known {
+			tenant, _ := t.caller.scope.Tenant()
+			former[[2]string{t.caller.name, tenant}] = t.caller.outgo
+		}
+	}
+	now := &tokenSet{remedy: remedy}
+	for _, t := range tokens {
+		scope, share := store.Everything(), "token "+t.Name
+		if t.Tenant != "" {
+			scope, share = store.OfTenant(t.Tenant), "tenant "+t.Tenant
+		}
+		outgo := former[[2]string{t.Name, t.Tenant}]
+		if outgo == nil {
+			outgo = rate.NewLimiter(rate.Every(time.Second), outgoAtOnce)
+		}
+		now.known = append(now.known, knownToken{
+			sha256.Sum256([]byte(t.Secret.Reveal())),
+			caller{name: t.Name, scope: scope, share: share, outgo: outgo},
+		})
+	}
+	a.tokens.Store(now)
+}
+
+// admit finds out who calls, or answers. A token that is known passes, whatever
+// else came from its address.
 func (a *access) admit(w http.ResponseWriter, r *http.Request, c *caller) bool {
 	scheme := "Bearer"
 	if isGateway(r.URL.Path) {
@@ -95,24 +115,11 @@ func (a *access) admit(w http.ResponseWriter, r *http.Request, c *caller) bool {
 		refuse(w, r, status, detail)
 		return false
 	}
-	if len(a.tokens) == 0 {
-		return deny(http.StatusServiceUnavailable, "missing", "nobody may call the API: "+a.remedy)
+	tokens := a.tokens.Load()
+	if len(tokens.known) == 0 {
+		return deny(http.StatusServiceUnavailable, "missing", "nobody may call the API: "+tokens.remedy)
 	}
-	from := address(r.RemoteAddr)
-	if a.slowed(from) {
-		w.Header().Set("Retry-After", "1")
-		return deny(http.StatusTooManyRequests, "slowed", "too many wrong tokens came from this address; wait a second")
-	}
-	given, ok := "", false
-	if scheme == "Basic" {
-		var password string
-		given, password, ok = r.BasicAuth()
-		ok = ok && password == ""
-	} else {
-		var kind string
-		kind, given, ok = strings.Cut(r.Header.Get("Authorization"), " ")
-		ok = ok && strings.EqualFold(kind, "Bearer")
-	}
+	given, ok := givenToken(r, scheme)
 	if !ok {
 		detail := "give a token: Authorization: Bearer TOKEN"
 		if scheme == "Basic" {
@@ -120,103 +127,90 @@ func (a *access) admit(w http.ResponseWriter, r *http.Request, c *caller) bool {
 		}
 		return deny(http.StatusUnauthorized, "missing", detail)
 	}
-	known := a.find(given)
-	if known == nil {
-		a.count(from)
-		return deny(http.StatusUnauthorized, "wrong", "the token is not known")
+	client := a.proxies.Client(r)
+	if known := tokens.find(given); known != nil {
+		*c = *known
+		c.client = client
+		return true
 	}
-	*c = *known
-	return true
+	if !a.mayFail(callers.Network(client)) {
+		w.Header().Set("Retry-After", "1")
+		return deny(http.StatusTooManyRequests, "slowed", "the token is not known, and too many wrong ones came from this address; wait a second")
+	}
+	return deny(http.StatusUnauthorized, "wrong", "the token is not known")
+}
+
+func givenToken(r *http.Request, scheme string) (given string, ok bool) {
+	if scheme == "Basic" {
+		given, password, ok := r.BasicAuth()
+		return given, ok && password == ""
+	}
+	kind, given, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	return given, ok && strings.EqualFold(kind, "Bearer")
+}
+
+// operator is true if the request carries a token that is confined to no tenant.
+func (a *access) operator(r *http.Request) bool {
+	given, ok := givenToken(r, "Bearer")
+	if !ok {
+		return false
+	}
+	known := a.tokens.Load().find(given)
+	if known == nil {
+		return false
+	}
+	_, confined := known.scope.Tenant()
+	return !confined
 }
 
 // find compares with each token, and always with all of them.
-func (a *access) find(given string) (found *caller) {
+func (s *tokenSet) find(given string) (found *caller) {
 	hash := sha256.Sum256([]byte(given))
-	for i := range a.tokens {
-		if subtle.ConstantTimeCompare(hash[:], a.tokens[i].hash[:]) == 1 {
-			found = &a.tokens[i].caller
+	for i := range s.known {
+		if subtle.ConstantTimeCompare(hash[:], s.known[i].hash[:]) == 1 {
+			found = &s.known[i].caller
 		}
 	}
 	return found
 }
 
-// address is what failures are counted by: an IPv4 address, or the /64 of an
-// IPv6 one, since whoever has one of these has all.
-func address(remote string) netip.Prefix {
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	ip := ap.Addr().Unmap().WithZone("")
-	bits := 32
-	if ip.Is6() {
-		bits = 64
-	}
-	p, _ := ip.Prefix(bits) // of a valid address
-	return p
-}
-
-func (a *access) slowed(from netip.Prefix) bool {
+// mayFail counts a wrong token; false if too many came from there.
+func (a *access) mayFail(from netip.Prefix) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l := a.failures[from]
-	return l != nil && l.TokensAt(a.now()) < 1
-}
-
-func (a *access) count(from netip.Prefix) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	now := a.now()
 	l := a.failures[from]
 	if l == nil {
-		a.forget(now)
+		if len(a.failures) >= limits.APIFailureAddresses {
+			a.forget()
+		}
 		l = rate.NewLimiter(limits.APIFailuresPerSecond, limits.APIFailures)
 		a.failures[from] = l
 	}
-	l.AllowN(now, 1)
+	return l.AllowN(a.now(), 1)
 }
 
-// forget makes room: addresses that have been good again for long first, else
-// the ones with the fewest failures.
-func (a *access) forget(now time.Time) {
-	for best := float64(limits.APIFailures); len(a.failures) >= limits.APIFailureAddresses; best-- {
-		for from, l := range a.failures {
-			if l.TokensAt(now) >= best {
-				delete(a.failures, from)
-			}
+// forget makes room for one address: of some, the one with the fewest failures.
+// Looking at all would make each wrong token dear.
+func (a *access) forget() {
+	const some = 16
+	var victim netip.Prefix
+	most, seen := -1.0, 0
+	for from, l := range a.failures {
+		if tokens := l.TokensAt(a.now()); tokens > most {
+			victim, most = from, tokens
+		}
+		if seen++; seen == some {
+			break
 		}
 	}
+	delete(a.failures, victim)
 }
 
-// knowsHost keeps a web page from reaching us under a name of its own that it
-// had resolved to our address.
-func (a *access) knowsHost(hostPort string) bool {
-	host := hostOf(hostPort)
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
+// remote is the address that calls, for the log; behind a proxy of ours, whom it
+// names and the proxy.
+func (a *access) remote(r *http.Request) string {
+	if client := a.proxies.Client(r); client.IsValid() && client != callers.Remote(r.RemoteAddr) {
+		return client.String() + " by " + r.RemoteAddr
 	}
-	return host != "" && (a.any || host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(a.hosts, host))
-}
-
-func hostOf(hostPort string) string {
-	host, _, err := net.SplitHostPort(hostPort)
-	if err != nil {
-		host = hostPort
-	}
-	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-}
-
-// fromHere is false for what a browser sends for a page of another site.
-func (a *access) fromHere(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "none", "same-origin":
-	default:
-		return false
-	}
-	origins := r.Header.Values("Origin")
-	if len(origins) == 0 {
-		return true
-	}
-	u, err := url.Parse(origins[0])
-	return err == nil && len(origins) == 1 && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	return r.RemoteAddr
 }

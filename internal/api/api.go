@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,9 +19,12 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/callers"
 	"orderbridge/internal/limits"
+	"orderbridge/internal/share"
 	"orderbridge/internal/store"
 )
 
@@ -38,6 +42,10 @@ type Options struct {
 	// what to do about it.
 	Tokens []Token
 	Remedy string
+	// Proxies are those whose word about the caller's address counts. May be empty.
+	Proxies callers.Proxies
+	// Busy keeps the connection of a request open until done is called. May be nil.
+	Busy func(context.Context) (done func())
 	// Hosts are the names under which the API may be called, beside addresses
 	// and localhost; "*" is any. May be empty.
 	Hosts []string
@@ -57,15 +65,18 @@ type Options struct {
 
 // API answers HTTP requests. Safe for concurrent use.
 type API struct {
-	o       Options
-	access  *access
-	mux     *http.ServeMux
-	spec    []byte // openapi.json
-	docs    []byte
-	style   string // hash of the style sheet in docs
-	slots   chan struct{}
-	probing chan struct{}
+	o      Options
+	access *access
+	mux    *http.ServeMux
+	spec   []byte // openapi.json
+	docs   []byte
+	style  string // hash of the style sheet in docs
+	pools  pools
+	quiet  *rate.Limiter // of the log's lines about strangers
 }
+
+// pools are the places that callers share.
+type pools struct{ bodies, requests, probes, public *share.Pool[string] }
 
 // New checks the options.
 func New(o Options) (*API, error) {
@@ -80,12 +91,19 @@ func New(o Options) (*API, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Busy == nil {
+		o.Busy = func(context.Context) func() { return func() {} }
+	}
 	if len(o.TenantSubjects) == 0 {
 		o.TenantSubjects = []string{"orders.{tenant}.>"}
 	}
 	a := &API{
 		o: o, access: newAccess(o), mux: http.NewServeMux(),
-		slots: make(chan struct{}, limits.APIRequests), probing: make(chan struct{}, maxProbes),
+		pools: pools{
+			bodies: share.New[string](limits.APIBodies), requests: share.New[string](limits.APIRequests),
+			probes: share.New[string](limits.APIProbes), public: share.New[string](limits.APIPublic),
+		},
+		quiet: rate.NewLimiter(limits.APIStrangerLines, 2*limits.APIStrangerLines),
 	}
 	h := humago.New(a.mux, huma.Config{
 		OpenAPI: &huma.OpenAPI{
@@ -143,58 +161,106 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				refuse(rec, r, http.StatusInternalServerError, "the request could not be answered; the log says more under the request id "+id)
 			}
 		}
-		a.o.Log.Info("api request", "method", r.Method, "path", shortPath(r), "status", rec.status, "token", caller.name,
-			"remote", r.RemoteAddr, "duration_ms", a.o.Now().Sub(start).Milliseconds(), "request_id", id)
+		level := slog.LevelInfo
+		if caller.name == "" && !a.quiet.Allow() {
+			level = slog.LevelDebug
+		}
+		a.o.Log.Log(r.Context(), level, "api request", "method", shortMethod(r), "path", shortPath(r), "status", rec.status, "token", caller.name,
+			"remote", a.access.remote(r), "duration_ms", a.o.Now().Sub(start).Milliseconds(), "request_id", id)
 	}()
-	select {
-	case a.slots <- struct{}{}:
-		defer func() { <-a.slots }()
-	default:
-		rec.Header().Set("Retry-After", "1")
-		refuse(rec, r, http.StatusServiceUnavailable, "too many requests at once; try again")
-		return
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), limits.APIRequestTime)
 	defer cancel()
 	r = r.WithContext(context.WithValue(ctx, requestKey{}, id))
-	r.Body = http.MaxBytesReader(rec, r.Body, limits.APIBodyBytes)
 	a.route(rec, r, caller)
 }
 
 func (a *API) route(w http.ResponseWriter, r *http.Request, c *caller) {
 	public := map[string]func(http.ResponseWriter){"/openapi.json": a.writeSpec, "/docs": a.writeDocs}[r.URL.Path]
 	switch {
-	case !a.access.knowsHost(r.Host):
+	case !a.access.hosts.Know(r.Host):
 		refuse(w, r, http.StatusForbidden, "the API is not called "+quoteShort(r.Host)+"; use its address, or let the operator add the name to ORDERBRIDGE_API_HOSTS")
 	case public != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		give, ok := a.pools.public.Take(callers.Network(a.access.proxies.Client(r)).String())
+		if !ok {
+			a.tooMany(w, r, "too many answers to this address are under way")
+			return
+		}
+		defer give()
 		public(w)
 	case public != nil:
 		w.Header().Set("Allow", "GET, HEAD")
-		refuse(w, r, http.StatusMethodNotAllowed, r.Method+" is not possible here")
+		refuse(w, r, http.StatusMethodNotAllowed, shortMethod(r)+" is not possible here")
 	case !strings.HasPrefix(r.URL.Path, "/api/"):
 		refuse(w, r, http.StatusNotFound, "there is nothing here; /docs shows what there is")
-	case !a.access.fromHere(r):
+	case !callers.OwnPage(r):
 		refuse(w, r, http.StatusForbidden, "a page of another site sent this request")
-	default:
-		if !a.access.admit(w, r, c) {
-			return
-		}
-		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
-		if allowed := a.methods(r); allowed != nil {
-			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			refuse(w, r, http.StatusMethodNotAllowed, r.Method+" is not possible here")
-			return
-		}
-		if _, pattern := a.mux.Handler(r); pattern == "" {
-			refuse(w, r, http.StatusNotFound, "there is nothing here; /docs shows what there is")
-			return
-		}
-		a.mux.ServeHTTP(w, r)
+	case a.access.admit(w, r, c):
+		a.serve(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)), c)
 	}
 }
 
+// serve answers a caller that is known: first its body is read, then it takes
+// its turn.
+func (a *API) serve(w http.ResponseWriter, r *http.Request, c *caller) {
+	if allowed := a.methods(r); allowed != nil {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		refuse(w, r, http.StatusMethodNotAllowed, shortMethod(r)+" is not possible here")
+		return
+	}
+	if _, pattern := a.mux.Handler(r); pattern == "" {
+		refuse(w, r, http.StatusNotFound, "there is nothing here; /docs shows what there is")
+		return
+	}
+	if r.URL.Path == gatewayV1 && changesByGet(r) {
+		refuse(w, r, http.StatusForbidden, "a browser sent this request and does not say for which page; register by POST to "+gatewayV2+", or with a program")
+		return
+	}
+	give, ok := a.wait(r.Context(), a.pools.bodies, c.share)
+	if !ok {
+		a.tooMany(w, r, "too many requests of this caller at once")
+		return
+	}
+	defer give()
+	defer a.o.Busy(r.Context())()
+	body, err := a.readBody(w, r)
+	switch {
+	case errors.Is(err, errTooLarge):
+		refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("%s: it may have %d bytes", err, limits.APIBodyBytes))
+		return
+	case errors.Is(err, errSlow):
+		refuse(w, r, http.StatusRequestTimeout, fmt.Sprintf("%s: it must begin within %s and bring %d bytes a second", err, limits.APIBodyGrace, limits.APIBodyRate))
+		return
+	case err != nil:
+		refuse(w, r, http.StatusBadRequest, "the body cannot be read")
+		return
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	turn, ok := a.wait(r.Context(), a.pools.requests, c.share)
+	give()
+	if !ok {
+		a.tooMany(w, r, "too many requests of this caller at once")
+		return
+	}
+	defer turn()
+	a.mux.ServeHTTP(w, r)
+}
+
+func (a *API) tooMany(w http.ResponseWriter, r *http.Request, detail string) {
+	w.Header().Set("Retry-After", "1")
+	refuse(w, r, http.StatusTooManyRequests, detail+"; try again in a second")
+}
+
+// Operator is true if the request carries a token that is confined to no tenant.
+func (a *API) Operator(r *http.Request) bool { return a.access.operator(r) }
+
+// SetTokens replaces the tokens; remedy says what to do where there is none.
+func (a *API) SetTokens(tokens []Token, remedy string) { a.access.set(tokens, remedy) }
+
 // methods are those that the path knows, if that of the request is none of them.
 func (a *API) methods(r *http.Request) (allowed []string) {
+	if r.URL.Path == gatewayV1 && r.Method == http.MethodHead {
+		return []string{"GET"} // it would register
+	}
 	if _, pattern := a.mux.Handler(r); pattern != "" {
 		return nil
 	}
@@ -228,6 +294,8 @@ func requestID(r *http.Request) string {
 }
 
 func shortPath(r *http.Request) string { return r.URL.Path[:min(len(r.URL.Path), 256)] }
+
+func shortMethod(r *http.Request) string { return r.Method[:min(len(r.Method), 16)] }
 
 // recorder remembers the status for the log.
 type recorder struct {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -21,12 +20,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/callers"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 	"orderbridge/internal/testbus"
 )
 
-const token = "0123456789abcdef-operator"
+const (
+	token = "0123456789abcdef-operator"
+	other = "0123456789abcdef-other"
+)
 
 // start makes an API on a real bus that no bridge serves.
 func start(t *testing.T, change func(*Options)) (*API, *store.Catalog) {
@@ -44,7 +47,7 @@ func start(t *testing.T, change func(*Options)) (*API, *store.Catalog) {
 		},
 		Probe:   func(context.Context, string) error { return nil },
 		Attempt: func(context.Context, *bridge.Delivery) error { return nil },
-		Tokens:  []Token{{Name: "operator", Secret: token}},
+		Tokens:  []Token{{Name: "operator", Secret: token}, {Name: "other", Secret: other}},
 		Version: "test", Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
@@ -252,26 +255,23 @@ func TestPlainIsByteForByte(t *testing.T) {
 func TestFailedLoginsAreBounded(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	a := &access{now: func() time.Time { return now }, failures: nil}
-	a.failures = maps.Clone(newAccess(Options{Metrics: prometheus.NewRegistry(), Now: a.now}).failures)
+	a := newAccess(Options{Metrics: prometheus.NewRegistry(), Now: func() time.Time { return now }})
+	from := func(text string) netip.Prefix { return callers.Network(netip.MustParseAddr(text)) }
 	for i := range 3 * limits.APIFailureAddresses {
-		a.count(address(fmt.Sprintf("10.%d.%d.%d:99", i>>16, i>>8&255, i&255)))
+		a.mayFail(from(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)))
 	}
 	if n := len(a.failures); n > limits.APIFailureAddresses {
 		t.Errorf("%d addresses are remembered", n)
 	}
 	for i := range limits.APIFailures {
-		a.count(address(fmt.Sprintf("[2001:db8::%x]:1", i)))
+		a.mayFail(from(fmt.Sprintf("2001:db8::%x", i)))
 	}
-	if !a.slowed(address("[2001:db8::ffff]:2")) || a.slowed(address("[2001:db8:0:1::1]:2")) {
+	if a.mayFail(from("2001:db8::ffff")) || !a.mayFail(from("2001:db8:0:1::1")) {
 		t.Error("an IPv6 network is not counted as one")
 	}
 	now = now.Add(2 * time.Second)
-	if a.slowed(address("[2001:db8::1]:2")) {
+	if !a.mayFail(from("2001:db8::1")) {
 		t.Error("it stays slow for ever")
-	}
-	if address("nonsense") != (netip.Prefix{}) || address("[::ffff:10.0.0.1]:1") != address("10.0.0.1:2") {
-		t.Error("addresses are not read well")
 	}
 }
 
@@ -301,7 +301,7 @@ func TestProbesAreSlow(t *testing.T) {
 
 func TestPanicsAndTooMuchAtOnce(t *testing.T) {
 	t.Parallel()
-	gate, entered := make(chan struct{}), make(chan struct{}, limits.APIRequests)
+	gate, entered := make(chan struct{}), make(chan struct{}, limits.APIBodies)
 	var log strings.Builder
 	a, catalog := start(t, func(o *Options) {
 		o.Log = slog.New(slog.NewTextHandler(&log, nil))
@@ -315,18 +315,25 @@ func TestPanicsAndTooMuchAtOnce(t *testing.T) {
 		t.Errorf("got %d %s; the log says %s", w.Code, w.Body, log.String())
 	}
 
-	for range limits.APIRequests {
+	for range limits.APIBodies / 2 {
 		go func() {
 			r := httptest.NewRequestWithContext(context.Background(), "POST", "http://127.0.0.1"+webhooksPath, waiting{entered, gate})
 			r.Header.Set("Authorization", "Bearer "+token)
 			a.ServeHTTP(httptest.NewRecorder(), r)
 		}()
 	}
-	for range limits.APIRequests {
+	for range limits.APIBodies / 2 {
 		<-entered
 	}
-	if w := ask(t, a, nil, "GET", webhooksPath, ""); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+	if w := ask(t, a, nil, "GET", webhooksPath, ""); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
 		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "http://127.0.0.1"+webhooksPath, http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+other)
+	if w := httptest.NewRecorder(); true {
+		if a.ServeHTTP(w, r); w.Code != http.StatusOK {
+			t.Errorf("another caller gets %d %s", w.Code, w.Body)
+		}
 	}
 	close(gate)
 	testbus.Eventually(t, "there is room again", func() bool { return ask(t, a, nil, "GET", webhooksPath, "").Code == http.StatusOK })

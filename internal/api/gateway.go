@@ -16,6 +16,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/callers"
 	"orderbridge/internal/store"
 )
 
@@ -63,6 +64,13 @@ func (a *API) gateway(h huma.API) {
 			target, err := fromForm(in.raw)
 			return a.registerListener(ctx, target, err), nil
 		})
+}
+
+// changesByGet is true for a registration by GET for which a page may have used
+// a browser, without a word of it.
+func changesByGet(r *http.Request) bool {
+	target, err := fromForm(r.URL.RawQuery)
+	return err == nil && target != "" && callers.ShyBrowser(r)
 }
 
 var errUnreadable = errors.New("the body cannot be read")

@@ -85,7 +85,12 @@ func init() {
 
 // refuse answers before a handler is reached, in the shape of the contract whose
 // path it is.
+//
+// A body that nobody wants is not waited for: the connection ends with the answer.
 func refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
+	if r.ContentLength != 0 {
+		w.Header().Set("Connection", "close")
+	}
 	if isGateway(r.URL.Path) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)

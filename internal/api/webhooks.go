@@ -89,6 +89,7 @@ func register[I, O any](a *API, h huma.API, id, method, path, summary, descripti
 		OperationID: id, Method: method, Path: path, Summary: summary, Description: description,
 		Tags: []string{tagOf(path)}, Security: []map[string][]string{{"bearer": {}}},
 		MaxBodyBytes: limits.APIBodyBytes, SkipValidateBody: true,
+		BodyReadTimeout: -1, // the body is there
 	}
 	huma.Register(h, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
@@ -355,7 +356,6 @@ type attempt struct {
 const (
 	testTimeout = 12 * time.Second
 	outgoAtOnce = 10 // requests that a caller may have us make, then one a second
-	maxProbes   = 8  // of all callers, at once
 	outgoWait   = 4 * time.Second
 )
 
@@ -367,12 +367,7 @@ func (a *API) outgo(ctx context.Context, c *caller) (done func(), ok bool) {
 	if c.outgo.Wait(ctx) != nil {
 		return nil, false
 	}
-	select {
-	case a.probing <- struct{}{}:
-		return func() { <-a.probing }, true
-	case <-ctx.Done():
-		return nil, false
-	}
+	return a.pools.probes.Wait(ctx, c.share)
 }
 
 func (a *API) testWebhook(ctx context.Context, in *WebhookID) (*struct{ Body attempt }, error) {

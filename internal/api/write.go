@@ -69,7 +69,7 @@ func (a *API) notSealed(ctx context.Context, err error) error {
 }
 
 func written(ctx context.Context, c *caller, ch change, r store.Record) Written {
-	w := Written{Operation: ch.operation, ID: ch.id, Token: c.name, Client: c.client, After: ch.value, Revision: r.Revision}
+	w := Written{Operation: ch.operation, ID: ch.id, Token: c.name, Client: c.client.String(), After: ch.value, Revision: r.Revision}
 	w.Tenant, _ = c.scope.Tenant()
 	w.RequestID, _ = ctx.Value(requestKey{}).(string)
 	if ch.before != nil {

@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sys/unix"
 
+	"orderbridge/internal/callers"
 	"orderbridge/internal/limits"
 )
 
@@ -28,7 +31,7 @@ const (
 	RoleStandby = "standby"
 )
 
-// Options of a Server. All are required but Else.
+// Options of a Server. All are required but those for which it is said.
 type Options struct {
 	Listen    string           // host:port; port 0 takes a free one
 	Readiness func() Readiness // asked for each request; must not block
@@ -36,6 +39,11 @@ type Options struct {
 	Log       *slog.Logger
 	// Else answers what is none of the three; nil: 404.
 	Else http.Handler
+	// Hosts are the names under which /readyz and /metrics may be asked.
+	Hosts callers.Hosts
+	// Insider says who is told the reasons in full beside callers on this
+	// machine: they may name addresses and subscriptions. nil: nobody.
+	Insider func(*http.Request) bool
 }
 
 // Server answers from Listen on until Run returns.
@@ -55,17 +63,28 @@ func Listen(o Options) (*Server, error) {
 		return nil, fmt.Errorf("listen on %q: %w; set ORDERBRIDGE_HTTP_LISTEN to a free address", o.Listen, err)
 	}
 	return &Server{
-		listener: listener,
+		listener: newCrowd(listener, connections()),
 		http: http.Server{
 			Handler:           handler(o),
 			ReadHeaderTimeout: limits.HTTPReadTime,
-			ReadTimeout:       limits.HTTPReadTime,
+			ReadTimeout:       limits.HTTPReadTime, // whoever reads a body changes it
 			WriteTimeout:      limits.HTTPWriteTime,
 			IdleTimeout:       limits.HTTPIdleTime,
 			MaxHeaderBytes:    limits.HTTPHeaderBytes,
 			ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+			ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, guestKey{}, c) },
 		},
 	}, nil
+}
+
+// connections is how many there may be: callers must leave descriptors for
+// deliveries.
+func connections() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return limits.HTTPConnections
+	}
+	return int(min(limits.HTTPConnections, max(limit.Cur/limits.HTTPDescriptorsShare, 8)))
 }
 
 // Addr is where the server listens.
@@ -93,27 +112,54 @@ func (s *Server) Run(ctx context.Context) error {
 
 func handler(o Options) http.Handler {
 	mux := http.NewServeMux()
+	// Whoever asks under whatever name: a program that runs must not be restarted.
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /readyz", o.known(func(w http.ResponseWriter, req *http.Request) {
 		r := o.Readiness()
 		status := http.StatusOK
 		if !r.Ready {
 			status = http.StatusServiceUnavailable
 		}
+		if len(r.Reasons) > 0 && !o.inside(req) {
+			r.Reasons = []string{outside}
+		}
 		answer(w, status, r)
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{
-		MaxRequestsInFlight: limits.HTTPScrapes,
-		Timeout:             limits.HTTPWriteTime / 2,
-		ErrorLog:            slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
 	}))
+	mux.HandleFunc("GET /metrics", o.known(scrapes(o).ServeHTTP))
 	if o.Else != nil {
 		return others(mux, o.Else)
 	}
 	return mux
 }
+
+// outside is what others learn instead of the reasons.
+const outside = "the reasons are told on this machine (`orderbridge healthcheck`), in the log, and to whoever sends a token that is confined to no tenant: Authorization: Bearer TOKEN"
+
+// inside is true for callers who may know the reasons. A proxy on this machine
+// asks for others.
+func (o Options) inside(r *http.Request) bool {
+	local := callers.Remote(r.RemoteAddr).IsLoopback()
+	for _, name := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} {
+		local = local && r.Header.Get(name) == ""
+	}
+	return local && callers.OwnPage(r) || o.Insider != nil && o.Insider(r)
+}
+
+// known refuses a page that has found us under a name of its own.
+func (o Options) known(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !o.Hosts.KnowHere(r.Host) {
+			answer(w, http.StatusForbidden, map[string]string{"error": "this program is not called " +
+				strings.ToValidUTF8(r.Host[:min(len(r.Host), 100)], "?") + "; use its address, or let the operator add the name to ORDERBRIDGE_API_HOSTS"})
+			return
+		}
+		next(w, r)
+	}
+}
+
+func errorLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelWarn) }
 
 // others gives what mux does not know to h as it came: no path is cleaned, no
 // request redirected.
@@ -121,6 +167,8 @@ func others(mux *http.ServeMux, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/healthz", "/readyz", "/metrics":
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 			mux.ServeHTTP(w, r)
 		default:
 			h.ServeHTTP(w, r)

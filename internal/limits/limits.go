@@ -29,42 +29,65 @@ func parts() [][]Limit {
 // The management API.
 const (
 	APIBodyBytes         = 256 << 10
-	APIRequests          = 64
+	APIBodyGrace         = 3 * time.Second
+	APIBodyRate          = 16 << 10 // bytes a second after that
+	APIBodies            = 128
+	APIRequests          = 128
+	APIWait              = time.Second
+	APIPublic            = 32
+	APIProbes            = 16
 	APIRequestTime       = 18 * time.Second
 	APIFailures          = 10
 	APIFailuresPerSecond = 1
 	APIFailureAddresses  = 4096
+	APIForwards          = 32
+	APIStrangerLines     = 100 // a second
+	APITokensReread      = 2 * time.Second
 )
 
 func api() []Limit {
+	const share = "those of one caller: at most as many as are free. "
 	return part("API",
 		row("APIBodyBytes", size(APIBodyBytes), request, "body", "413"),
-		row("APIRequests", count(APIRequests), process, "requests that are being answered", "503 with Retry-After"),
+		row("APIBodyGrace", lasts(APIBodyGrace), request, "time until the body must have begun to come", "408, the connection is closed"),
+		row("APIBodyRate", size(APIBodyRate)+" a second", request, "how fast the body comes after that, at least", "408, the connection is closed"),
+		row("APIBodies", count(APIBodies), process, "bodies that are being read; "+share+"A tenant is one caller", "429 with Retry-After"),
+		row("APIRequests", count(APIRequests), process, "requests that are being answered; "+share, "429 with Retry-After"),
+		row("APIWait", lasts(APIWait), request, "time that it waits for its turn, for its body and for its answer", "429 with Retry-After"),
+		row("APIPublic", count(APIPublic), process, "answers of /docs and /openapi.json under way; those of one address at most as many as are free", "429 with Retry-After"),
+		row("APIProbes", count(APIProbes), process, "probes and test requests under way; "+share, "429 with Retry-After"),
 		row("APIRequestTime", lasts(APIRequestTime), request, "time until it is answered", "503"),
-		row("APIFailures", count(APIFailures), address, "wrong tokens at once", "429 with Retry-After"),
-		row("APIFailuresPerSecond", count(APIFailuresPerSecond, "a second"), address, "wrong tokens after these", "429 with Retry-After"),
-		row("APIFailureAddresses", count(APIFailureAddresses), process, "addresses whose wrong tokens are counted (IPv6: networks of 64 bits)", "some are forgotten"),
+		row("APIFailures", count(APIFailures), address, "wrong tokens at once", "wrong ones get 429 with Retry-After; right ones pass"),
+		row("APIFailuresPerSecond", count(APIFailuresPerSecond, "a second"), address, "wrong tokens after these", "wrong ones get 429 with Retry-After; right ones pass"),
+		row("APIFailureAddresses", count(APIFailureAddresses), process, "addresses whose wrong tokens are counted (IPv6: networks of 64 bits)", "one of those with the fewest is forgotten", "TestFailedLoginsAreBounded"),
+		row("APIForwards", count(APIForwards), request, "addresses of X-Forwarded-For or Forwarded that are read, from the right", "the request counts for the last proxy", "TestClientBehindProxies"),
+		row("APIStrangerLines", count(APIStrangerLines, "a second"), process, "lines of the log about requests of nobody that is known", "the others are debug lines"),
+		row("APITokensReread", lasts(APITokensReread), process, "time until a changed file of tokens is read", "a token that was taken out is good no longer"),
 	)
 }
 
 // The HTTP listener: probes, metrics, API.
 const (
-	HTTPReadTime    = 5 * time.Second
-	HTTPWriteTime   = 20 * time.Second
-	HTTPIdleTime    = time.Minute
-	HTTPCloseTime   = 3 * time.Second
-	HTTPHeaderBytes = 16 << 10
-	HTTPScrapes     = 4
+	HTTPReadTime         = 5 * time.Second
+	HTTPWriteTime        = 20 * time.Second
+	HTTPIdleTime         = time.Minute
+	HTTPCloseTime        = 3 * time.Second
+	HTTPHeaderBytes      = 16 << 10
+	HTTPScrapes          = 64
+	HTTPConnections      = 1024
+	HTTPDescriptorsShare = 4 // one of so many descriptors of the process
 )
 
 func listeners() []Limit {
 	return part("HTTP listener",
-		row("HTTPReadTime", lasts(HTTPReadTime), connection, "time for a whole request to come", "the connection is closed"),
+		row("HTTPReadTime", lasts(HTTPReadTime), connection, "time for the head of a request to come", "the connection is closed"),
 		row("HTTPWriteTime", lasts(HTTPWriteTime), connection, "time from a request's head to the end of its answer", "the connection is closed"),
 		row("HTTPIdleTime", lasts(HTTPIdleTime), connection, "time without a request", "the connection is closed"),
 		row("HTTPCloseTime", lasts(HTTPCloseTime), process, "time for running requests at a stop", "they are cut"),
 		row("HTTPHeaderBytes", size(HTTPHeaderBytes), connection, "a request's head", "431"),
 		row("HTTPScrapes", count(HTTPScrapes), process, "scrapes of /metrics at the same time", "503"),
+		row("HTTPConnections", count(HTTPConnections), process, "connections; those of one address at most as many as are free (IPv6: network of 64 bits)", "the oldest one without a running request is closed, of the address that has the most"),
+		row("HTTPDescriptorsShare", "1/"+count(HTTPDescriptorsShare)+" of the process's limit", process, "descriptors that connections may take, where that is less", "likewise"),
 	)
 }
 

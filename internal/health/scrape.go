@@ -1,0 +1,52 @@
+package health
+
+import (
+	"net/http"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"orderbridge/internal/limits"
+)
+
+func scrapes(o Options) http.Handler {
+	return promhttp.HandlerFor(prometheus.GathererFunc(together(o.Metrics.Gather)), promhttp.HandlerOpts{
+		MaxRequestsInFlight: limits.HTTPScrapes,
+		Timeout:             limits.HTTPWriteTime / 2,
+		ErrorLog:            errorLog(o.Log),
+	})
+}
+
+// together asks once for all who come while the question before is being
+// answered: many scrapes cost little more than one. Nobody may change what it
+// returns.
+func together[T any](ask func() (T, error)) func() (T, error) {
+	type answer struct {
+		done  chan struct{}
+		value T
+		err   error
+	}
+	var asking, mu sync.Mutex
+	var next *answer
+	return func() (T, error) {
+		mu.Lock()
+		a, first := next, next == nil
+		if first {
+			a = &answer{done: make(chan struct{})}
+			next = a
+		}
+		mu.Unlock()
+		if first {
+			asking.Lock()
+			mu.Lock()
+			next = nil
+			mu.Unlock()
+			a.value, a.err = ask()
+			asking.Unlock()
+			close(a.done)
+		}
+		<-a.done
+		return a.value, a.err
+	}
+}
