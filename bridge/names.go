@@ -16,6 +16,8 @@ type Names struct {
 	DeadLetterSubject string
 	Alerts            string // stream
 	AlertSubject      string // subject space of Alerts: <AlertSubject>.<kind>.<subscription>
+	Audit             string // stream
+	AuditSubject      string // subject space of Audit: <AuditSubject>.<kind>.<subscription>.<action>
 	DurablePrefix     string // of the feed's durables
 	Commands          string // subject space of the requests to the leader, without wildcard
 }
@@ -34,6 +36,8 @@ func NewNames(prefix, stream, subscriptions string) Names {
 		DeadLetterSubject: prefix + "dead-letters",
 		Alerts:            p + "ALERTS",
 		AlertSubject:      prefix + "alerts",
+		Audit:             p + "AUDIT",
+		AuditSubject:      prefix + "audit",
 		DurablePrefix:     p + "orderbridge-",
 		Commands:          prefix + "orderbridge.cmd",
 	}
@@ -55,7 +59,7 @@ func (n Names) Buckets() []string { return []string{n.Status, n.Owed, n.Lease} }
 // Streams are the streams that the bridge itself writes, its buckets included.
 // ATTEMPTS is kept free for the delivery log.
 func (n Names) Streams() []string {
-	streams := []string{n.DeadLetters, n.Alerts, strings.TrimSuffix(n.Alerts, "ALERTS") + "ATTEMPTS"}
+	streams := []string{n.DeadLetters, n.Alerts, n.Audit, strings.TrimSuffix(n.Alerts, "ALERTS") + "ATTEMPTS"}
 	for _, b := range n.Buckets() {
 		streams = append(streams, bucketStreamPrefix+b)
 	}
@@ -64,7 +68,7 @@ func (n Names) Streams() []string {
 
 // Subjects are what the streams of the bridge, its commands and the bus itself listen to.
 func (n Names) Subjects() []string {
-	return []string{n.DeadLetterSubject + ".>", n.AlertSubject + ".>", n.Commands + ".>", "$KV.>", "$JS.>", "$SYS.>"}
+	return []string{n.DeadLetterSubject + ".>", n.AlertSubject + ".>", n.AuditSubject + ".>", n.Commands + ".>", "$KV.>", "$JS.>", "$SYS.>"}
 }
 
 // TakenSubject tells which of the bridge's own subjects a filter would hear as well; "" if none.

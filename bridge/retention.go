@@ -263,6 +263,7 @@ type Alert struct {
 	Count        uint64    `json:"count,omitempty"` // of dead letters: how many there are of the kind
 	Since        time.Time `json:"since,omitzero"`  // of the first of them
 	Over         bool      `json:"over,omitempty"`  // it has ended
+	Vanished     bool      `json:"-"`               // a record is gone though nobody has deleted it
 	ID           string    `json:"-"`               // the same for the same thing: repeats are dropped
 }
 

@@ -102,7 +102,7 @@ func (s *sub) goneNow() {
 	s.restartReader()
 	s.changed()
 	s.core.out.log(logWarn, "nothing is sent for a record that is not there any more", "subscription_id", s.id, "reason", s.missing())
-	s.core.raise(AlertInvalid, s, s.missing(), fmt.Sprintf("gone-%d", s.applied))
+	s.core.raiseAlert(Alert{Kind: AlertInvalid, Subscription: s.id, Generation: s.gen, Text: s.missing(), Vanished: true}, fmt.Sprintf("gone-%d", s.applied))
 }
 
 // holdsRecord notes the record that is in force.

@@ -24,6 +24,7 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/config"
 	"orderbridge/internal/api"
+	"orderbridge/internal/audit"
 	"orderbridge/internal/automation"
 	"orderbridge/internal/boottime"
 	"orderbridge/internal/bus"
@@ -50,19 +51,22 @@ type app struct {
 	link    bus.Link
 	js      jetstream.JetStream
 	names   store.Names
-	secrets *secrets.Store
-	webhook *publishers.Webhook
-	records *store.Records
-	refused refusals
-	file    *automation.File // nil: none is configured
-	api     atomic.Pointer[api.API]
-	callers []api.Token // that it began with
-	bridge  atomic.Pointer[bridge.Bridge]
-	inside  atomic.Pointer[embedded.Server] // server, for /readyz
-	parseAs func(id string, record []byte) (*bridge.Subscription, bridge.Problems)
-	unfit   atomic.Pointer[string]   // why the bus is too old, nil if it is not
-	waits   atomic.Pointer[[]string] // what the start waits for
-	sight   atomic.Pointer[sight]    // what is wrong with the streams and buckets
+	audit   *audit.Auditor
+	// auditKey signs who acts through the management API.
+	auditKey *store.Key
+	secrets  *secrets.Store
+	webhook  *publishers.Webhook
+	records  *store.Records
+	refused  refusals
+	file     *automation.File // nil: none is configured
+	api      atomic.Pointer[api.API]
+	callers  []api.Token // that it began with
+	bridge   atomic.Pointer[bridge.Bridge]
+	inside   atomic.Pointer[embedded.Server] // server, for /readyz
+	parseAs  func(id string, record []byte) (*bridge.Subscription, bridge.Problems)
+	unfit    atomic.Pointer[string]   // why the bus is too old, nil if it is not
+	waits    atomic.Pointer[[]string] // what the start waits for
+	sight    atomic.Pointer[sight]    // what is wrong with the streams and buckets
 }
 
 // serve runs the program until ctx ends; then it hands over and returns nil.
@@ -70,7 +74,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if cfg.NATS.URL.Reveal() == "" {
 		defer boundMemory()()
 	}
-	a := &app{cfg: cfg, log: log}
+	a := &app{cfg: cfg, log: log, auditKey: &store.Key{}}
 	return a.run(ctx, func() {})
 }
 
@@ -107,18 +111,20 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	watch := a.firstLook(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Run(ctx) })
+	g.Go(func() error { return a.audit.Run(ctx) })
 	g.Go(func() error { return a.takeCommands(ctx, b) })
 	g.Go(func() error { return a.judgeRecords(ctx, a.parseAs) })
 	g.Go(func() error { return a.followTokens(ctx, a.api.Load()) })
 	g.Go(func() error { return a.sayWhatIsNext(ctx, b) })
 	if a.file != nil {
-		g.Go(func() error { return a.file.Run(ctx, a.records) })
+		g.Go(func() error { return a.file.Run(byFile(ctx), a.records) })
 	}
 	g.Go(func() error { return a.watchAssets(ctx, b, watch) })
 	g.Go(func() error { return a.watchRefusals(ctx, b) })
 	g.Go(func() error { return a.leaveDeafServers(ctx) })
 	g.Go(func() error { return a.watchFit(ctx) })
 	g.Go(func() error { return a.untilClosed(ctx) })
+	a.tellStart()
 	started()
 	return g.Wait()
 }
@@ -146,7 +152,11 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		return nil, err
 	}
 	a.records = store.NewRecords(a.js, a.names.Subscriptions, a.log)
-	if err := a.startFile(ctx); err != nil {
+	a.records.Key = a.auditKey
+	if err := a.newAudit(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.startFile(byFile(ctx)); err != nil {
 		return nil, err
 	}
 	stream, err := a.js.Stream(ctx, a.names.Stream)
@@ -180,7 +190,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		Traces:      func(ctx context.Context) (bridge.Traces, error) { return store.Traces(ctx, a.js, a.names) },
 		Records:     a.records,
 		DeadLetters: letters,
-		Alerts:      alerts,
+		Alerts:      auditedAlerts{alerts, a.audit},
 		Clock:       boottime.Clock{},
 		Decoder: &bridge.Decoder{Stream: a.names.Stream, Created: info.Created, SubjectLayout: a.cfg.SubjectLayout, TenantSubjects: a.cfg.TenantSubjects,
 			OrderIDPaths: a.cfg.OrderIDPaths, LegacyOrderIDPaths: a.cfg.LegacyOrderIDPaths, TypePaths: a.cfg.EventTypePaths, TenantPaths: a.cfg.TenantPaths},
@@ -313,6 +323,7 @@ func (a *app) takeCommands(ctx context.Context, b *bridge.Bridge) error {
 			answer.Reason = err.Error()
 		} else {
 			answer.Accepted = true
+			a.tellRedrive(m, request, answer.Reason)
 		}
 		if data, err := json.Marshal(answer); err == nil {
 			if err := m.Respond(data); err != nil {
@@ -328,6 +339,11 @@ func (a *app) takeCommands(ctx context.Context, b *bridge.Bridge) error {
 		return fmt.Errorf("subscribe to commands: %w", err)
 	}
 	defer streams.Unsubscribe() //nolint:errcheck // the connection ends with the program
+	notes, err := a.nc.Subscribe(a.names.Commands+".audit", func(m *nats.Msg) { a.takeNote(b, m) })
+	if err != nil {
+		return fmt.Errorf("subscribe to commands: %w", err)
+	}
+	defer notes.Unsubscribe() //nolint:errcheck // likewise
 	<-ctx.Done()
 	if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		a.log.Debug("unsubscribe from commands", "error", err)

@@ -287,6 +287,11 @@ func newDeadLettersPurge() *cobra.Command {
 			}
 			return onBus(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
 				n, err := s.purge(ctx, sel, sequences)
+				if n > 0 {
+					if told := s.noted(ctx, noteRequest{actionPurgeLetters, sel.subscription, n}); told != nil {
+						fmt.Fprintln(cmd.ErrOrStderr(), told)
+					}
+				}
 				if err != nil {
 					return err
 				}

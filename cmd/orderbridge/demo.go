@@ -146,14 +146,10 @@ type demo struct {
 func (d *demo) play(ctx context.Context) error {
 	out := d.cmd.OutOrStdout()
 	s := &session{cfg: d.app.cfg, nc: d.app.nc, js: d.app.js, names: d.app.names}
-	kv, err := s.records(ctx)
-	if err != nil {
-		return err
-	}
 	fmt.Fprintf(out, "%s, put into the bucket %q:\n", count(len(demoSubscriptions), "subscription"), s.names.Subscriptions)
 	for _, x := range demoSubscriptions {
 		record := fmt.Sprintf(x.record, d.receiver.url)
-		revision, err := putRecord(ctx, kv, x.id, []byte(record))
+		revision, err := s.putRecord(ctx, x.id, []byte(record))
 		if err != nil {
 			return err
 		}

@@ -27,7 +27,7 @@ func (a *app) manage(w http.ResponseWriter, r *http.Request) {
 
 func (a *app) newAPI(parse func(string, []byte) (*bridge.Subscription, bridge.Problems)) (*api.API, error) {
 	o := api.Options{
-		Catalog: store.NewCatalog(a.js, a.names, publishers.ParseDeadLetter),
+		Catalog: store.NewCatalog(a.js, a.names, publishers.ParseDeadLetter).SignedBy(a.auditKey),
 		Parse:   parse,
 		Probe:   a.webhook.Probe,
 		Attempt: func(ctx context.Context, d *bridge.Delivery) error {

@@ -242,6 +242,9 @@ func (a *app) answerStream(ctx context.Context, b *bridge.Bridge, m *nats.Msg) {
 		var adopted bridge.Adoption
 		adopted, err = b.Adopt(ctx, request.Begin)
 		answer.Adopted = &adopted
+		if err == nil {
+			a.tellAdopt(m, adopted)
+		}
 	}
 	if err == nil {
 		answer.Report, err = b.Stream(ctx)

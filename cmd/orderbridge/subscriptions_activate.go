@@ -33,7 +33,7 @@ if somebody else changes the record at the same time, nothing is written.`,
 		Args:    args(1, 1, "the id of a subscription"),
 		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
 			id := args[0]
-			entry, kv, err := s.record(ctx, id)
+			entry, _, err := s.record(ctx, id)
 			if err != nil {
 				return err
 			}
@@ -52,14 +52,13 @@ if somebody else changes the record at the same time, nothing is written.`,
 				}
 				// The same bytes again: a new revision takes back that the receiver has suspended it.
 			}
-			update, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
-			defer cancel()
-			revision, err := kv.Update(update, id, record, entry.Revision())
-			if errors.Is(err, jetstream.ErrKeyExists) {
+			expect := entry.Revision()
+			revision, err := s.writeRecord(ctx, id, record, &expect)
+			if errors.Is(err, store.ErrChanged) {
 				return fmt.Errorf("subscription %q was changed by somebody else just now; try again", id)
 			}
 			if err != nil {
-				return fmt.Errorf("store subscription %q: %w", id, explain(err))
+				return fmt.Errorf("store subscription %q: %w", id, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: stored as revision %d\n", id, revision)
 			return s.verdict(ctx, cmd, id, revision)

@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
-	"orderbridge/internal/limits"
+	"orderbridge/internal/store"
 )
 
 func newSubscriptionsDelete() *cobra.Command {
@@ -22,19 +21,17 @@ same id within it.`,
 		Example: "  orderbridge subscriptions delete acme",
 		Args:    args(1, 1, "the id of a subscription"),
 		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
-			entry, kv, err := s.record(ctx, args[0])
+			entry, _, err := s.record(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
-			defer cancel()
-			err = kv.Delete(ctx, args[0], jetstream.LastRevision(entry.Revision()))
-			var api *jetstream.APIError
-			if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+			revision := entry.Revision()
+			_, err = s.writeRecord(ctx, args[0], nil, &revision)
+			if errors.Is(err, store.ErrChanged) {
 				return fmt.Errorf("subscription %q was changed by somebody else just now; try again", args[0])
 			}
 			if err != nil {
-				return fmt.Errorf("delete subscription %q: %w", args[0], explain(err))
+				return fmt.Errorf("delete subscription %q: %w", args[0], err)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: deleted\n", args[0])
 			return err

@@ -55,11 +55,7 @@ record as they are are sealed before it is stored. Exit code 1 if it was not sto
 				printProblems(cmd, path, problems)
 				return fmt.Errorf("subscription %q was not stored", id)
 			}
-			kv, err := s.records(ctx)
-			if err != nil {
-				return err
-			}
-			revision, err := putRecord(ctx, kv, id, record)
+			revision, err := s.putRecord(ctx, id, record)
 			if err != nil {
 				return err
 			}
@@ -78,12 +74,25 @@ func sealRecord(cfg *config.Config, id string, record []byte) ([]byte, error) {
 	return secrets.New(secrets.Options{IdentityFile: cfg.SealingKeyFile}).SealRecord(id, record)
 }
 
-func putRecord(ctx context.Context, kv jetstream.KeyValue, id string, record []byte) (uint64, error) {
+func (s *session) putRecord(ctx context.Context, id string, record []byte) (uint64, error) {
+	revision, err := s.writeRecord(ctx, id, record, nil)
+	if err != nil {
+		return 0, fmt.Errorf("store subscription %q: %w", id, err)
+	}
+	return revision, nil
+}
+
+// writeRecord stores or deletes a record, if its revision is what is expected,
+// and says who does it.
+func (s *session) writeRecord(ctx context.Context, id string, record []byte, expect *uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
-	revision, err := kv.Put(ctx, id, record)
-	if err != nil {
-		return 0, fmt.Errorf("store subscription %q: %w", id, explain(err))
+	revision, err := store.WriteRecord(store.WithActor(ctx, whoRuns()), s.js, s.names.Subscriptions, id, record, expect, nil)
+	switch {
+	case errors.Is(err, jetstream.ErrBucketNotFound):
+		return 0, s.noBucket(s.names.Subscriptions)
+	case err != nil:
+		return 0, explain(err)
 	}
 	return revision, nil
 }

@@ -195,7 +195,8 @@ func (a *API) route(w http.ResponseWriter, r *http.Request, c *caller) {
 	case !callers.OwnPage(r):
 		refuse(w, r, http.StatusForbidden, "a page of another site sent this request")
 	case a.access.admit(w, r, c):
-		a.serve(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)), c)
+		ctx := context.WithValue(r.Context(), callerKey{}, c)
+		a.serve(w, r.WithContext(store.WithActor(ctx, c.actor(ctx, a.access.proxies.Client(r).String()))), c)
 	}
 }
 
@@ -278,6 +279,13 @@ type (
 	requestKey struct{}
 	callerKey  struct{}
 )
+
+// actor is who the audit is told to have done what the request does.
+func (c *caller) actor(ctx context.Context, address string) store.Actor {
+	tenant, _ := c.scope.Tenant()
+	id, _ := ctx.Value(requestKey{}).(string)
+	return store.Actor{Via: "api", Name: c.name, Tenant: tenant, Address: address, Request: id}
+}
 
 func callerOf(ctx context.Context) *caller { return ctx.Value(callerKey{}).(*caller) }
 

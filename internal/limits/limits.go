@@ -23,6 +23,7 @@ func parts() [][]Limit {
 		events(),
 		patterns(),
 		subscriptions(),
+		audits(),
 	}
 }
 
@@ -637,5 +638,44 @@ func subscriptions() []Limit {
 		row("TermCallTime", lasts(TermCallTime), process, "one request of a leader to the bus", "it is tried again"),
 		row("TermLoadTime", lasts(TermLoadTime), process, "reading a state bucket", "it is tried again"),
 		row("CheckpointAges", count(CheckpointAges), process, "former floors in the lease, one for each power of two of age", "the oldest of each age stays"),
+	)
+}
+
+// The audit: who changed what.
+const (
+	AuditBytes       = 128 << 20
+	AuditAge         = 365 * 24 * time.Hour
+	AuditPerSubject  = 4096
+	AuditEntryBytes  = 16 << 10
+	AuditValueBytes  = 256
+	AuditMembers     = 64
+	AuditBackfill    = 1000
+	AuditQueue       = 256
+	AuditQueueWait   = time.Minute
+	AuditWitnessed   = 4096
+	AuditFormerBytes = 8 << 20
+	AuditPage        = 1000
+	AuditScan        = 100_000
+	AuditTold        = 10
+	AuditMuteTime    = time.Minute
+)
+
+func audits() []Limit {
+	return part("Audit",
+		row("AuditBytes", size(AuditBytes), stream, "entries in AUDIT; a small account or disk gets less", "the oldest go", "TestAuditAsset"),
+		row("AuditAge", lasts(AuditAge), stream, "age of an entry", "it goes", "TestAuditAsset"),
+		row("AuditPerSubject", count(AuditPerSubject), subscription, "entries of one kind of change", "the oldest of them go: no tenant pushes out another's", "TestAuditAsset"),
+		row("AuditEntryBytes", size(AuditEntryBytes), stream, "an entry", "it says that members changed, and not which", "TestEntryIsBounded"),
+		row("AuditValueBytes", size(AuditValueBytes), recordScope, "a member before or after a change", "it is cut", "TestChanges"),
+		row("AuditMembers", count(AuditMembers), recordScope, "changed members that an entry names", "it says how many more there are", "TestChanges"),
+		row("AuditBackfill", count(AuditBackfill), process, "revisions that are there when the audit begins and get entries", "it begins at the newest revision"),
+		row("AuditQueue", count(AuditQueue), process, "entries of commands that wait for the bus (those of records wait in their bucket)", "dropped, counted and told in the log", "TestJournalDrops"),
+		row("AuditQueueWait", lasts(AuditQueueWait), process, "time for which such an entry is tried", "dropped, counted and told in the log"),
+		row("AuditWitnessed", count(AuditWitnessed), process, "changes whose NATS user is remembered until their revision comes", "the oldest are forgotten: their entries name no user"),
+		row("AuditFormerBytes", size(AuditFormerBytes), process, "records kept to tell a change by", "the former revision is read from the bucket"),
+		row("AuditPage", count(AuditPage), command, "entries that `orderbridge audit` shows", "the newest; --limit"),
+		row("AuditScan", count(AuditScan), command, "entries that are looked through for it", "it says where it stopped"),
+		row("AuditTold", count(AuditTold, "a second"), process, "entries that commands ask for", "refused"),
+		row("AuditMuteTime", lasts(AuditMuteTime), process, "time for which ALERTS or AUDIT is not asked for where no answer comes (a permission is missing)", "it is asked for again"),
 	)
 }

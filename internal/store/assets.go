@@ -28,7 +28,8 @@ func (e *ensurer) assets() []asset {
 	state := func(name, description string, maxBytes int64, r room) asset {
 		c := bucketConfig(name, description)
 		c.MaxBytes = maxBytes
-		c.AllowMsgTTL = true // removal markers go by themselves
+		c.AllowMsgTTL = true  // removal markers go by themselves
+		c.AllowRollup = false // one message could wipe it; only `nats kv purge` of the records needs that
 		return asset{what: "bucket " + name, config: c, check: checkState, room: r}
 	}
 	records := bucketConfig(n.Subscriptions, "orderbridge: subscription records")
@@ -49,6 +50,11 @@ func (e *ensurer) assets() []asset {
 		{what: "stream " + n.Alerts, check: checkLetters, optional: true, room: room{share: 1. / 16, most: limits.AlertBytes, least: 1 << 20}, config: jetstream.StreamConfig{
 			Name: n.Alerts, Description: "orderbridge: what operators want to be told", Subjects: []string{n.AlertSubject + ".>"},
 			MaxAge: limits.AlertAge, MaxBytes: limits.AlertBytes, Duplicates: limits.BucketDuplicates,
+		}},
+		{what: "stream " + n.Audit, check: checkLetters, optional: true, room: room{share: 1. / 32, most: limits.AuditBytes, least: 1 << 20}, config: jetstream.StreamConfig{
+			Name: n.Audit, Description: "orderbridge: who changed what", Subjects: []string{n.AuditSubject + ".>"},
+			MaxAge: limits.AuditAge, MaxBytes: limits.AuditBytes, MaxMsgsPerSubject: limits.AuditPerSubject, MaxMsgSize: limits.AuditEntryBytes,
+			Duplicates: limits.BucketDuplicates, AllowDirect: true, DenyDelete: true, DenyPurge: true, // nobody takes an entry out
 		}},
 	}
 }

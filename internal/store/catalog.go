@@ -14,7 +14,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/limits"
+	"orderbridge/internal/msgget"
 )
 
 // Scope says whose part of the state a caller may see and change. The zero
@@ -58,12 +58,19 @@ type Catalog struct {
 	js    jetstream.JetStream
 	names Names
 	parse func([]byte) (bridge.DeadLetter, error)
+	key   *Key // nil: what is done through it is not signed
 }
 
 // NewCatalog opens the state under these names. parse reads a dead letter as it
 // lies in its stream.
 func NewCatalog(js jetstream.JetStream, n Names, parse func([]byte) (bridge.DeadLetter, error)) *Catalog {
 	return &Catalog{js: js, names: n, parse: parse}
+}
+
+// SignedBy has the catalog sign who does what is done through it (WithActor).
+func (c *Catalog) SignedBy(k *Key) *Catalog {
+	c.key = k
+	return c
 }
 
 // Record is a subscription record as it is stored.
@@ -137,21 +144,18 @@ func (c *Catalog) Put(ctx context.Context, scope Scope, id string, value []byte,
 	if !safeID.MatchString(id) || !scope.holds(tenantOf(value)) {
 		return fail(bridge.ErrNotFound)
 	}
-	kv, err := c.bucket(ctx, c.names.Subscriptions)
-	if err != nil {
-		return fail(err)
-	}
-	var revision uint64
 	if expect == 0 {
-		revision, err = kv.Create(ctx, id, value)
-	} else {
-		if err := c.confirmScope(ctx, scope, id, expect); err != nil {
+		marker, err := c.marker(ctx, id)
+		if err != nil {
 			return fail(err)
 		}
-		revision, err = kv.Update(ctx, id, value, expect)
+		expect = marker
+	} else if err := c.confirmScope(ctx, scope, id, expect); err != nil {
+		return fail(err)
 	}
+	revision, err := WriteRecord(ctx, c.js, c.names.Subscriptions, id, value, &expect, c.key)
 	if err != nil {
-		return fail(changed(err))
+		return fail(err)
 	}
 	return Record{ID: id, Value: value, Revision: revision, Time: time.Now()}, nil
 }
@@ -160,15 +164,27 @@ func (c *Catalog) Put(ctx context.Context, scope Scope, id string, value []byte,
 func (c *Catalog) Remove(ctx context.Context, scope Scope, id string, expect uint64) error {
 	err := c.confirmScope(ctx, scope, id, expect)
 	if err == nil {
-		var kv jetstream.KeyValue
-		if kv, err = c.bucket(ctx, c.names.Subscriptions); err == nil {
-			err = changed(kv.Delete(ctx, id, jetstream.LastRevision(expect)))
-		}
+		_, err = WriteRecord(ctx, c.js, c.names.Subscriptions, id, nil, &expect, c.key)
 	}
 	if err != nil {
 		return fmt.Errorf("delete subscription %q: %w", id, err)
 	}
 	return nil
+}
+
+// marker is the revision of the marker that a deleted record has left, 0 if
+// there never was one; ErrChanged if there is a record.
+func (c *Catalog) marker(ctx context.Context, id string) (uint64, error) {
+	m, err := msgget.Last(ctx, c.js, bucketStream(c.names.Subscriptions), storedSubject(id))
+	switch {
+	case errors.Is(err, bridge.ErrNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	case !isMarker(m.Header):
+		return 0, ErrChanged
+	}
+	return m.Seq, nil
 }
 
 // confirmScope makes sure that the revision that is about to be replaced is one
@@ -187,16 +203,6 @@ func changed(err error) error {
 		return ErrChanged
 	}
 	return err
-}
-
-func (c *Catalog) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
-	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
-	defer cancel()
-	kv, err := OpenBucket(ctx, c.js, name)
-	if err != nil {
-		return nil, fmt.Errorf("bucket %q: %w", name, err)
-	}
-	return kv, nil
 }
 
 // Verdict is what the bridge says of a subscription.

@@ -218,7 +218,7 @@ func (c *Catalog) Redrive(ctx context.Context, scope Scope, sequence uint64) (Le
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*limits.JetStreamTime)
 	defer cancel()
-	msg, err := c.js.Conn().RequestWithContext(ctx, c.names.Commands+".redrive", body)
+	reply, err := Ask(ctx, c.js, c.names.Commands+".redrive", body, c.key)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return l, ErrNoLeader
@@ -228,7 +228,7 @@ func (c *Catalog) Redrive(ctx context.Context, scope Scope, sequence uint64) (Le
 		return l, fmt.Errorf("ask the leader: %w", err)
 	}
 	var answer RedriveAnswer
-	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+	if err := json.Unmarshal(reply, &answer); err != nil {
 		return l, fmt.Errorf("the leader's answer cannot be read: %w", err)
 	}
 	if !answer.Accepted {

@@ -26,3 +26,24 @@ func OpenBucket(ctx context.Context, js jetstream.JetStream, bucket string) (jet
 	}
 	return js.KeyValue(ctx, bucket)
 }
+
+// recordSubject is where an entry of a bucket is published: of a mirror, in the
+// bucket that it mirrors.
+func recordSubject(ctx context.Context, js jetstream.JetStream, bucket, key string) (string, error) {
+	s, err := js.Stream(ctx, bucketStream(bucket))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return "", jetstream.ErrBucketNotFound
+	}
+	if err != nil {
+		return "", err
+	}
+	if m := s.CachedInfo().Config.Mirror; m != nil {
+		if origin, ok := strings.CutPrefix(m.Name, bucketStream("")); ok {
+			bucket = origin
+		}
+		if m.External != nil && m.External.APIPrefix != "" {
+			return m.External.APIPrefix + "." + bucketSubject(bucket, key), nil
+		}
+	}
+	return writeSubject(js, bucket, key), nil
+}

@@ -25,6 +25,7 @@ type Records struct {
 	js     jetstream.JetStream
 	bucket string
 	log    *slog.Logger
+	Key    *Key // signs what Put stores for an actor; may be nil
 }
 
 var _ bridge.Records = (*Records)(nil)
@@ -80,12 +81,8 @@ func (r *Records) Latest(ctx context.Context, key string) (bridge.Revision, erro
 // Put stores a value if the newest revision of the key still is expect (0:
 // there is none); bridge.ErrDeposed if not.
 func (r *Records) Put(ctx context.Context, key string, value []byte, expect uint64) (revision uint64, err error) {
-	kv, err := OpenBucket(ctx, r.js, r.bucket)
-	if err != nil {
-		return 0, fmt.Errorf("open bucket %q: %w", r.bucket, err)
-	}
-	revision, err = kv.Update(ctx, key, value, expect)
-	if errors.Is(err, jetstream.ErrKeyExists) {
+	revision, err = WriteRecord(ctx, r.js, r.bucket, key, value, &expect, r.Key)
+	if errors.Is(err, ErrChanged) {
 		return 0, fmt.Errorf("store subscription %q: changed by somebody else: %w", key, bridge.ErrDeposed)
 	}
 	if err != nil {

@@ -41,7 +41,7 @@ func (c *Catalog) AskStream(ctx context.Context, r StreamRequest) (StreamAnswer,
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	msg, err := c.js.Conn().RequestWithContext(ctx, c.names.Commands+".stream", body)
+	reply, err := Ask(ctx, c.js, c.names.Commands+".stream", body, c.key)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return answer, ErrNoLeader
@@ -50,7 +50,7 @@ func (c *Catalog) AskStream(ctx context.Context, r StreamRequest) (StreamAnswer,
 	case err != nil:
 		return answer, fmt.Errorf("ask the leader: %w", err)
 	}
-	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+	if err := json.Unmarshal(reply, &answer); err != nil {
 		return answer, fmt.Errorf("the leader's answer cannot be read: %w", err)
 	}
 	if answer.Reason != "" {

@@ -1,0 +1,195 @@
+package store
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/msgget"
+)
+
+// Who changes a record, or asks the leader for something, says so in a header
+// of the message. What the management API says is signed with a key that lies
+// beside the lease, where only bridges and operators read: then it is known,
+// else it is a claim.
+
+const (
+	byHeader  = "Orderbridge-By"
+	macHeader = "Orderbridge-By-Mac"
+	auditKey  = "audit" // in the bucket of the lease
+	maxBy     = 1 << 10
+)
+
+// Actor is who does something.
+type Actor struct {
+	Via     string `json:"via"` // api, cli, bridge
+	Name    string `json:"name,omitempty"`
+	Tenant  string `json:"tenant,omitempty"`
+	Address string `json:"address,omitempty"`
+	Request string `json:"request,omitempty"`
+}
+
+type actorKey struct{}
+
+// WithActor has the calls of a Catalog say who makes them.
+func WithActor(ctx context.Context, a Actor) context.Context {
+	return context.WithValue(ctx, actorKey{}, a)
+}
+
+// Deed is what is done: a key or subject, the operation, the revision that it
+// replaces and the bytes. A signature holds for one deed.
+type Deed struct {
+	On     string
+	Delete bool
+	Expect uint64
+	Data   []byte
+}
+
+// Key signs what bridges say of those who act through them. The zero value
+// neither signs nor finds a signature good. Safe for concurrent use.
+type Key struct {
+	mu     sync.Mutex
+	secret []byte
+	read   time.Time
+}
+
+// keyAge is how long the key is kept before a signature that does not fit has
+// it read once more.
+const keyAge = 10 * time.Second
+
+// Load reads the key, or makes it if there is none.
+func (k *Key) Load(ctx context.Context, js jetstream.JetStream, n Names) error {
+	subject := bucketSubject(n.Lease, auditKey)
+	for range 3 {
+		m, err := msgget.Last(ctx, js, bucketStream(n.Lease), subject)
+		if err == nil && !isMarker(m.Header) && len(m.Data) >= sha256.Size {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.secret, k.read = m.Data, time.Now()
+			return nil
+		}
+		if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+			return fmt.Errorf("read the key of the audit: %w", err)
+		}
+		var rev uint64
+		if m != nil {
+			rev = m.Seq
+		}
+		secret := make([]byte, sha256.Size)
+		_, _ = rand.Read(secret) // it never fails
+		_, err = js.Publish(ctx, writeSubject(js, n.Lease, auditKey), secret, jetstream.WithExpectLastSequencePerSubject(rev))
+		if err != nil && errorCode(err) != codeWrongLastSequence {
+			return fmt.Errorf("make the key of the audit: %w", err)
+		}
+	}
+	return errors.New("make the key of the audit: somebody else does at the same time")
+}
+
+func (k *Key) sum(by string, d Deed) string {
+	k.mu.Lock()
+	secret := k.secret
+	k.mu.Unlock()
+	if secret == nil {
+		return ""
+	}
+	data := sha256.Sum256(d.Data)
+	mac := hmac.New(sha256.New, secret)
+	for _, part := range []string{by, d.On, strconv.FormatBool(d.Delete), strconv.FormatUint(d.Expect, 10), string(data[:])} {
+		fmt.Fprintf(mac, "%d:%s,", len(part), part)
+	}
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// stamp says in the headers who does the deed, if ctx tells it.
+func (k *Key) stamp(ctx context.Context, h nats.Header, d Deed) {
+	actor, told := ctx.Value(actorKey{}).(Actor)
+	if !told {
+		return
+	}
+	by, err := json.Marshal(actor)
+	if err != nil || len(by) > maxBy {
+		return
+	}
+	h.Set(byHeader, string(by))
+	if k == nil {
+		return
+	}
+	if sum := k.sum(string(by), d); sum != "" {
+		h.Set(macHeader, sum)
+	}
+}
+
+// By reads who is said to have done the deed, and whether a bridge says it.
+func (k *Key) By(h nats.Header, d Deed) (a Actor, known, told bool) {
+	by := h.Get(byHeader)
+	if by == "" || len(by) > maxBy || json.Unmarshal([]byte(by), &a) != nil {
+		return Actor{}, false, false
+	}
+	sum := k.sum(by, d)
+	known = sum != "" && hmac.Equal([]byte(sum), []byte(h.Get(macHeader)))
+	return a, known, true
+}
+
+// Digest is a short text that is another one when the secret is another one, and
+// tells nothing of it to whoever does not read the key.
+func (k *Key) Digest(secret string) string {
+	sum := k.sum("digest", Deed{Data: []byte(secret)})
+	return sum[:min(4, len(sum))]
+}
+
+// Stale tells whether it is worth to read the key once more.
+func (k *Key) Stale() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return time.Since(k.read) > keyAge
+}
+
+// WriteRecord stores a record, or deletes it (value nil), if its newest revision
+// still is expect (0: it has never been there; nil: whatever it is); else
+// ErrChanged. The actor of ctx goes with it, signed if there is a key.
+func WriteRecord(ctx context.Context, js jetstream.JetStream, bucket, id string, value []byte, expect *uint64, key *Key) (uint64, error) {
+	subject, err := recordSubject(ctx, js, bucket, id)
+	if err != nil {
+		return 0, err
+	}
+	m := &nats.Msg{Subject: subject, Data: value, Header: nats.Header{}}
+	d := Deed{On: id, Delete: value == nil, Data: value}
+	if d.Delete {
+		m.Header.Set("KV-Operation", "DEL")
+	}
+	var opts []jetstream.PublishOpt
+	if expect != nil {
+		d.Expect = *expect
+		opts = append(opts, jetstream.WithExpectLastSequencePerSubject(*expect))
+	}
+	key.stamp(ctx, m.Header, d)
+	ack, err := js.PublishMsg(ctx, m, opts...)
+	if err != nil {
+		return 0, changed(err)
+	}
+	return ack.Sequence, nil
+}
+
+// Ask sends a command and returns the answer. The actor of ctx goes with it,
+// signed if there is a key.
+func Ask(ctx context.Context, js jetstream.JetStream, subject string, body []byte, key *Key) ([]byte, error) {
+	m := &nats.Msg{Subject: subject, Data: body, Header: nats.Header{}}
+	key.stamp(ctx, m.Header, Deed{On: subject, Data: body})
+	reply, err := js.Conn().RequestMsgWithContext(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return reply.Data, nil
+}
