@@ -38,7 +38,9 @@ type place struct {
 
 // trail writes an entry for each revision, while this bridge leads.
 func (a *Auditor) trail(ctx context.Context) {
+	wait := time.Second
 	for a.await(ctx) {
+		began := time.Now()
 		lead, cancel := context.WithCancel(ctx)
 		go func() {
 			defer cancel()
@@ -50,7 +52,11 @@ func (a *Auditor) trail(ctx context.Context) {
 		}()
 		if err := a.follow(lead); err != nil && lead.Err() == nil {
 			a.complain("the changes of records cannot be audited at present", err)
-			sleep(lead, time.Second)
+			if time.Since(began) > complainAll {
+				wait = time.Second
+			}
+			sleep(lead, wait)
+			wait = min(2*wait, complainAll)
 		}
 		cancel()
 	}

@@ -30,13 +30,15 @@ type Watch struct {
 	gone map[string]time.Time            // absent since
 	made map[string]time.Time            // creation, when all were there for the last time
 
+	mute map[string]time.Time // optional ones that nobody answers for, since
+
 	beside []Finding // other bridges, as of looked
 	looked time.Time
 }
 
 // NewWatch looks at what Ensure has made under the same options.
 func NewWatch(js jetstream.JetStream, o Options) *Watch {
-	return &Watch{js: js, o: o, seen: map[string]jetstream.StreamInfo{}, gone: map[string]time.Time{}}
+	return &Watch{js: js, o: o, seen: map[string]jetstream.StreamInfo{}, gone: map[string]time.Time{}, mute: map[string]time.Time{}}
 }
 
 // Sight is what a look has found.
@@ -56,9 +58,16 @@ func (w *Watch) Look(ctx context.Context) (Sight, error) {
 	var absent []asset
 	infos := map[string]jetstream.StreamInfo{}
 	for _, a := range assets {
+		if time.Since(w.mute[a.config.Name]) < limits.AuditMuteTime {
+			continue
+		}
 		info, err := w.info(ctx, a.config.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			absent = append(absent, a)
+			continue
+		}
+		if err != nil && a.optional && ctx.Err() == nil && w.seen[a.config.Name].Created.IsZero() {
+			w.mute[a.config.Name] = time.Now() // it could not be asked for at the start either: a permission is missing
 			continue
 		}
 		if err != nil {

@@ -82,7 +82,11 @@ func (r room) size(usual int64, a allowance) int64 {
 
 // stream returns what is there; if nothing is, it makes it and returns nil.
 func (e *ensurer) stream(ctx context.Context, a asset) (*jetstream.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, 4*limits.JetStreamTime)
+	patience := 4 * limits.JetStreamTime
+	if a.optional { // an answer may never come, where the user has no permission for it
+		patience = limits.JetStreamTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	s, err := e.js.Stream(ctx, a.config.Name)
 	if err == nil {
