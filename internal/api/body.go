@@ -19,10 +19,9 @@ var (
 
 // readBody reads the whole body of a request whose sender is known, before
 // anything waits for it: what comes slowly holds nothing but a place among the
-// bodies.
+// bodies. After an error the deadline stays: the server reads no rest, and closes.
 func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	connection := http.NewResponseController(w)
-	defer func() { _ = connection.SetReadDeadline(time.Time{}) }() // a recorder of tests has none
 	switch {
 	case r.ContentLength == 0:
 		return nil, nil
@@ -42,11 +41,12 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		if time.Now().After(due) {
 			return nil, errSlow
 		}
-		_ = connection.SetReadDeadline(due) // likewise
+		_ = connection.SetReadDeadline(due) // a recorder of tests has none
 		n, err := r.Body.Read(body[len(body):min(cap(body), limits.APIBodyBytes+1)])
 		body = body[:len(body)+n]
 		switch {
 		case errors.Is(err, io.EOF):
+			_ = connection.SetReadDeadline(time.Time{})
 			return body, nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil, errSlow
