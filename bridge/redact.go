@@ -28,7 +28,7 @@ var (
 // Redaction says more exactly what may be shown of a record.
 type Redaction struct {
 	References bool // secrets that are given as env:…, file:… or sealed:… stay
-	Queries    bool // the constant values in the queries of URLs are secrets, too
+	URLs       bool // what ShownURL leaves out of URLs are secrets, too
 }
 
 // RedactRecord is the one place that makes a record fit to be shown: all else
@@ -79,7 +79,7 @@ func redactObject(out *bytes.Buffer, object gjson.Result, member func(name strin
 func redactValue(out *bytes.Buffer, v gjson.Result, open bool, how Redaction) {
 	switch text := v.Type == gjson.String; {
 	case open && text && strings.Contains(v.Str, "://"):
-		out.WriteString(quoteJSON(redactURL(v.Str, how.Queries)))
+		out.WriteString(quoteJSON(redactURL(v.Str, how.URLs)))
 	case open, how.References && text && IsReference(v.Str) && (strings.HasPrefix(v.Str, RefFile) || CheckReference("", v.Str) == nil):
 		out.WriteString(v.Raw)
 	case how.References && v.IsObject():
@@ -98,17 +98,13 @@ func redactValue(out *bytes.Buffer, v gjson.Result, open bool, how Redaction) {
 	}
 }
 
-var (
-	userInfo   = regexp.MustCompile(`(://)[^/?#]*@`)
-	queryValue = regexp.MustCompile(`([?&][^=&#]*=)[^&#{<]{6,}`)
-)
+var userInfo = regexp.MustCompile(`(://)[^/?#]*@`)
 
-func redactURL(text string, queries bool) string {
-	text = userInfo.ReplaceAllString(text, "$1"+redacted+"@")
-	if queries {
-		text = queryValue.ReplaceAllString(text, "$1"+redacted)
+func redactURL(text string, secrets bool) string {
+	if secrets {
+		return ShownURL(text)
 	}
-	return text
+	return userInfo.ReplaceAllString(text, "$1"+redacted+"@")
 }
 
 func quoteJSON(s string) string {

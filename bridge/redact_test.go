@@ -18,7 +18,7 @@ func TestRedactRecordShowsOnlyWhatIsKnownToBeOpen(t *testing.T) {
 		{Redaction{}, `{"id":"a","targetURL":"https://h/a?b=c&d&e=constant&id={orderId}","auth":{"type":"basic","username":"u","password":"[redacted]","passwrod":"[redacted]"},` +
 			`"key":"[redacted]","secret":"[redacted]","signing":"[redacted]","headers":{"X-Api-Key":"[redacted]"},` +
 			`"tls":{"keyFile":"k.pem","keyPassword":"[redacted]"},"maxInFlight":1.50,"labels":{"a":"b"},"passwrod":"[redacted]","auth2":"[redacted]"}`},
-		{Redaction{References: true, Queries: true}, `{"id":"a","targetURL":"https://h/a?b=c&d&e=[redacted]&id={orderId}","auth":{"type":"basic","username":"u","password":"[redacted]","passwrod":"[redacted]"},` +
+		{Redaction{References: true, URLs: true}, `{"id":"a","targetURL":"https://h/a?b=[redacted]&d&e=[redacted]&id={orderId}","auth":{"type":"basic","username":"u","password":"[redacted]","passwrod":"[redacted]"},` +
 			`"key":"[redacted]","secret":"env:ORDERBRIDGE_SECRET_X","signing":{"secrets":["[redacted]","env:ORDERBRIDGE_SECRET_Y","[redacted]"]},"headers":{"X-Api-Key":"[redacted]"},` +
 			`"tls":{"keyFile":"k.pem","keyPassword":"[redacted]"},"maxInFlight":1.50,"labels":{"a":"b"},"passwrod":"[redacted]","auth2":{"password":["[redacted]"]}}`},
 	} {

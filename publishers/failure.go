@@ -3,16 +3,11 @@ package publishers
 import (
 	"context"
 	"crypto/tls"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"html"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,26 +16,23 @@ import (
 	"unicode/utf8"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/publishers/http1"
 )
 
-const maxReason = 1 << 10
-
 // requestFailure says why there was no answer, of the endpoint or of its token
 // server.
-func requestFailure(err error, e *endpoint, host string, timeout, connect time.Duration) *bridge.AttemptError {
+func requestFailure(err error, host string, timeout, connect time.Duration) *bridge.AttemptError {
 	var token *tokenError
 	switch {
 	case !errors.As(err, &token):
-		failure := transportFailure(err, host, timeout, connect)
-		failure.Reason = e.redact(failure.Reason)
-		return failure
+		return transportFailure(err, host, timeout, connect)
 	case token.reason != "":
 		// Without its cause: that holds what the server sent, as it sent it.
-		return &bridge.AttemptError{Fault: bridge.FaultTransport, Reason: oneLine(e.redact(token.Error()), maxReason), Unreachable: true}
+		return &bridge.AttemptError{Fault: bridge.FaultTransport, Reason: token.Error(), Unreachable: true}
 	}
 	failure := transportFailure(token.err, token.host, timeout, connect)
-	failure.Reason, failure.Err = oneLine(e.redact("token server "+token.host+": "+failure.Reason), maxReason), err
+	failure.Reason, failure.Err = "token server "+token.host+": "+failure.Reason, err
 	failure.Unreachable = true
 	return failure
 }
@@ -100,7 +92,7 @@ func transportFailure(err error, host string, timeout, connect time.Duration) *b
 	default:
 		reason = "no valid answer from " + host + ": " + err.Error()
 	}
-	return &bridge.AttemptError{Fault: fault, Reason: oneLine(reason, maxReason), Err: err,
+	return &bridge.AttemptError{Fault: fault, Reason: reason, Err: err,
 		Unreachable: isStep || dns != nil || policy != nil || errors.Is(err, syscall.ECONNREFUSED)}
 }
 
@@ -110,7 +102,7 @@ func isTimeout(err error) bool {
 }
 
 // statusFailure is an answer that is no success.
-func statusFailure(a answer, e *endpoint, now time.Time) *bridge.AttemptError {
+func statusFailure(a answer, now time.Time) *bridge.AttemptError {
 	reason := strconv.Itoa(a.status)
 	if text := http.StatusText(a.status); text != "" {
 		reason += " " + text
@@ -118,46 +110,14 @@ func statusFailure(a answer, e *endpoint, now time.Time) *bridge.AttemptError {
 	if a.status >= 300 && a.status < 400 {
 		reason += " (redirects are not followed)"
 	}
-	if text := oneLine(e.redact(string(a.text)), maxReason); text != "" {
+	if text := oneLine(string(a.text), limits.ForeignTextBytes); text != "" {
 		reason += ": " + text
 	}
-	failure := &bridge.AttemptError{Fault: bridge.FaultStatus, Status: a.status, Reason: oneLine(reason, maxReason)}
+	failure := &bridge.AttemptError{Fault: bridge.FaultStatus, Status: a.status, Reason: reason}
 	if a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable {
 		failure.RetryAfter = bridge.ParseRetryAfter(a.retryAfter, now)
 	}
 	return failure
-}
-
-// redact hides what the record keeps secret: an endpoint may send back what it
-// was sent.
-func (e *endpoint) redact(s string) string {
-	if s == "" {
-		return s
-	}
-	for _, secret := range e.secrets {
-		for _, form := range forms(secret) {
-			s = strings.ReplaceAll(s, form, "[redacted]")
-		}
-	}
-	if e.token != nil {
-		for _, token := range e.token.issued() {
-			s = strings.ReplaceAll(s, token, "[redacted]")
-		}
-	}
-	return s
-}
-
-// forms are the ways in which an answer may hold a secret, longest first.
-func forms(secret string) []string {
-	all := []string{
-		secret, url.QueryEscape(secret), url.PathEscape(secret), html.EscapeString(secret),
-		base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)),
-	}
-	if quoted, err := json.Marshal(secret); err == nil {
-		all = append(all, strings.Trim(string(quoted), `"`))
-	}
-	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
-	return slices.Compact(all)
 }
 
 // oneLine makes foreign text fit for a log line: white space becomes a blank,

@@ -37,7 +37,8 @@ func (w *Webhook) Probe(ctx context.Context, target string) error {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return cutOff(ctx)
 		}
-		return transportFailure(err, u.Host, probeTimeout, bridge.DefaultConnectTimeout)
+		e := endpoint{secrets: bridge.URLSecrets(target)}
+		return e.told(transportFailure(err, u.Host, probeTimeout, bridge.DefaultConnectTimeout))
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func compileEndpoint(s *bridge.Subscription, from *sources) (*endpoint, error) {
 	if e.target, err = parseTemplate(s.TargetURL, key); err != nil {
 		return nil, err
 	}
-	e.secrets = querySecrets(s.TargetURL)
+	e.secrets = bridge.URLSecrets(s.TargetURL)
 	if key != "" {
 		e.hide(key, escapeValue(key))
 	}
@@ -165,7 +165,7 @@ func (e *endpoint) signWith(more *bridge.SubscriptionMore, from *sources, host [
 			return &memberError{member, err}
 		}
 		e.signer.webhooks = append(e.signer.webhooks, key)
-		e.hide(secret)
+		e.hide(secret, strings.TrimPrefix(secret, "whsec_"), string(key))
 	}
 	return nil
 }
@@ -179,28 +179,9 @@ func (e *endpoint) hide(values ...string) {
 	}
 }
 
-// minSecret is the length from which a constant of a record (header, query
-// parameter) is hidden in texts: shorter ones are no secrets, and hiding them
+// minSecret is the length from which a constant header of a record is hidden in texts: shorter ones are no secrets, and hiding them
 // would only garble what people read.
 const minSecret = 6
-
-// querySecrets are the constant values in the query of a target URL, which may
-// hold a token, as they stand there and as they mean.
-func querySecrets(target string) (secrets []string) {
-	_, query, _ := strings.Cut(target, "?")
-	query, _, _ = strings.Cut(query, "#")
-	for pair := range strings.SplitSeq(query, "&") {
-		_, value, _ := strings.Cut(pair, "=")
-		if len(value) < minSecret || strings.ContainsAny(value, "{<") {
-			continue
-		}
-		secrets = append(secrets, value)
-		if plain, err := url.QueryUnescape(value); err == nil && plain != value {
-			secrets = append(secrets, plain)
-		}
-	}
-	return secrets
-}
 
 // render makes the request of an attempt. It is a pure function of the
 // compiled record, the delivery and the time; an error means that no later

@@ -198,14 +198,14 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 			return cutOff(ctx)
 		}
 		e.failed()
-		return requestFailure(err, e, r.url.Host, timeout, connect)
+		return e.told(requestFailure(err, r.url.Host, timeout, connect))
 	}
 	if a.success() {
 		bridge.Answered(ctx, a.status)
 		return nil
 	}
 	e.failed()
-	return statusFailure(a, e, w.options.Now())
+	return e.told(statusFailure(a, w.options.Now()))
 }
 
 // send makes the request, with a token where the record needs one. A token that
@@ -326,7 +326,7 @@ func (w *Webhook) compile(s *bridge.Subscription) (*endpoint, error) {
 			return nil, err
 		}
 		e.hide(secret, basicCredentials(url.QueryEscape(a.ClientID), url.QueryEscape(secret)))
-		e.hide(querySecrets(a.TokenURL)...)
+		e.hide(bridge.URLSecrets(a.TokenURL)...)
 		e.token = newTokenSource(a, secret, e.pool.transport, w.userAgent)
 	}
 	e.warnings = from.warnings

@@ -106,6 +106,7 @@ var planted = map[string]string{
 	"header":         "planted-header-value",
 	"key":            "planted key&=",
 	"query":          "planted-query-token",
+	"path":           "T0planted-path-segment",
 	"key password":   "planted-key-password",
 	"user info":      "planted-user-info",
 	"wrong":          "planted-at-a-wrong-place",
@@ -151,6 +152,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		"gone":      {"/410/x?token=" + planted["query"], fmt.Sprintf(`"headers":{"X-Api-Key":%q}`, planted["header"])},
 		"signed":    {"/400/x", fmt.Sprintf(`"secret":%q,"signing":{"secrets":[%q]}`, planted["body secret"], planted["signing secret"])},
 		"tls":       {"/200/x", fmt.Sprintf(`"tls":{"keyFile":"client.p12","keyPassword":%q}`, planted["key password"])},
+		"path":      {"/404/" + planted["path"] + "/x?sig=" + planted["query"], `"description":"a path that nobody guesses"`},
 		"missing":   {"/200/x", `"key":"file:none"`},
 	} {
 		subscribe(t, js, id, fmt.Sprintf(`{"targetURL":"%s%s",%s,%s}`, e.URL, r.path, quick, r.more))
@@ -181,7 +183,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	for _, args := range []string{
 		"subscriptions list", "subscriptions list -o json", "owed list", "owed list -o json", "dead-letters list", "dead-letters list -o json",
 		"subscriptions get basic", "subscriptions get client", "subscriptions get signed", "subscriptions get query", "subscriptions get gone",
-		"subscriptions get tls", "subscriptions get bearer", "subscriptions get invalid", "subscriptions get broken", "subscriptions validate " + file, "config",
+		"subscriptions get tls", "subscriptions get path", "subscriptions get bearer", "subscriptions get invalid", "subscriptions get broken", "subscriptions validate " + file, "config",
 	} {
 		out["orderbridge "+args], _ = command(t, bus.URL(), "", strings.Fields(args)...)
 	}
@@ -193,7 +195,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	out["log and stacks"] = p.log.String()
 
 	// What was looked for really went over the wire, and what was looked at is really there.
-	for _, name := range []string{"password", "password file", "token", "token env", "client secret", "sealed secret", "access token", "header", "key", "query"} {
+	for _, name := range []string{"password", "password file", "token", "token env", "client secret", "sealed secret", "access token", "header", "key", "query", "path"} {
 		if !strings.Contains(e.seen.String(), planted[name]) {
 			t.Errorf("the %s was never sent", name)
 		}

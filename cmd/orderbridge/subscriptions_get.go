@@ -43,7 +43,7 @@ file:NAME, sealed:…) or placeholders.`,
 
 // redactRecord is the record with its members in order, without its secrets.
 func redactRecord(record []byte) ([]byte, error) {
-	open, err := bridge.RedactRecord(record, bridge.Redaction{References: true, Queries: true})
+	open, err := bridge.RedactRecord(record, bridge.Redaction{References: true, URLs: true})
 	if err != nil {
 		return nil, err
 	}
