@@ -58,7 +58,7 @@ func names(maps ...map[string]value) func(func(string) bool) {
 // flatten gives the members of a record and of the objects in it, each as it
 // stands and as it may be shown.
 func flatten(record []byte) map[string]value {
-	shown, err := bridge.RedactRecord(record, bridge.Redaction{References: true, Queries: true})
+	shown, err := bridge.RedactRecord(record, bridge.Redaction{References: true, URLs: true})
 	if err != nil {
 		return nil
 	}
