@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"math"
 	"time"
 
 	"orderbridge/internal/limits"
@@ -24,6 +25,7 @@ type attempt struct {
 	token      any    // of whoever runs it
 
 	older, newer *attempt // in core.runs
+	weight       int64    // bytes of its event, as they count in the shares
 }
 
 // offer lets a lane run its head as soon as the subscription allows it.
@@ -51,24 +53,31 @@ func (s *sub) kick() {
 }
 
 // pump starts attempts for ready lanes.
-func (s *sub) pump() {
+func (s *sub) pump() { s.pumpSome(math.MaxInt) }
+
+// pumpSome starts so many attempts at most. Where there is no slot for more, the
+// subscription waits for its turn.
+func (s *sub) pumpSome(most int) {
 	c := s.core
-	for s.ready.any(s) && s.open() && s.inFlight < s.maxInFlight() && s.mayStart() {
-		if c.running >= c.MaxRunning {
-			c.blocked[s] = struct{}{}
+	for ; s.ready.any(s) && s.open() && s.inFlight < s.maxInFlight() && s.mayStart(); most-- {
+		if most <= 0 || !c.admits(s) {
+			c.turns.wait(s)
 			return
 		}
 		ln := s.ready.take(s)
 		ln.ready = false
 		if len(ln.q) == 0 || ln.run != nil || s.lanes[ln.token] != ln {
+			most++
 			continue
 		}
 		if ln.held && c.stale(ln.ledgerKey()) {
 			c.blocked[s] = struct{}{}
+			most++
 			continue
 		}
 		probe := s.failing()
 		if !probe && ln.next > c.out.boot() {
+			most++
 			continue
 		}
 		ln.start(probe)
@@ -130,6 +139,7 @@ func (ln *lane) start(probe bool) {
 	}
 	c.running++
 	c.runs.add(a)
+	c.charge(a)
 	if ln.attempts > 0 {
 		c.figures.Retried++
 	}
@@ -170,21 +180,20 @@ func (c *core) ended(a *attempt, o Outcome, ev *Event) {
 			ln.drop()
 		}
 	}
-	s.pump()
-	c.expandNext()
-	if c.running == c.MaxRunning-1 && len(c.blocked) > 0 {
-		for _, b := range ordered(c.blocked) {
-			delete(c.blocked, b)
-			b.pump()
-			break
-		}
+	if len(s.share().of.waiting) > 0 { // others of the tenant have waited longer
+		c.turns.wait(s)
+	} else {
+		s.pump()
 	}
+	c.expandNext()
+	c.takeTurns(turnsAtEnd)
 }
 
 // finished: the attempt runs no more.
 func (c *core) finished(a *attempt) {
 	a.ended = true
 	c.runs.remove(a)
+	c.discharge(a)
 	a.lane.sub.inFlight--
 	if a.again {
 		a.lane.sub.retrying--

@@ -26,6 +26,10 @@ type bounds struct {
 	Parked      int // lanes of one subscription parked at one time before it reads instead
 	Applying    int // record revisions applied at the same time
 	MaxRunning  int // attempts at the same time, over all subscriptions
+	Keen        int // k of all shares; 0: each its own (sharing.go)
+
+	FlightBytes int // of the events of attempts
+	LedgerBytes int // of all entries in the ledger
 
 	Lease      time.Duration // length of the lease
 	Margin     time.Duration // attempts end so long before the lease does
@@ -64,6 +68,7 @@ func defaultLimits() bounds {
 		Busy: limits.BusyPause, ProbeMin: limits.ProbeFirst, ProbeMax: limits.ProbeLast, Failures: limits.BreakerFailures,
 		Watch: limits.BucketWatch, Guard: limits.RetentionWatch, Check: limits.StreamWatch, RampRate: limits.RampRate,
 		RampDouble: limits.RampDouble, RampTime: limits.RampTime,
+		FlightBytes: limits.FlightBytes, LedgerBytes: limits.OwedBytes,
 	}
 }
 
@@ -178,6 +183,10 @@ type core struct {
 	owed         int            // deliveries and other debts in memory
 	running      int
 	runs         runs
+	shares       shares
+	slow         map[*sub]struct{} // had an attempt without an answer for long, at slowAt
+	slowAt       time.Duration
+	turns        turns
 	readBytes    int
 
 	directory *Directory
@@ -261,6 +270,7 @@ func newCore(out outside, l bounds, rng *rand.Rand, epoch uint64, holder string,
 		holding: map[*sub]struct{}{}, deletions: map[*sub]struct{}{},
 		prefix: old.Floor, old: old, term: old.Term, formerIDs: old.FormerIDs, checkpoints: old.Checkpoints, changes: old.Changes,
 	}
+	c.shares.pools = c.sharing()
 	c.inherited.load(old.Settled)
 	c.inherited.learn(old.Known)
 	if old.Cursor != nil {
@@ -608,6 +618,7 @@ func (c *core) tick() {
 			s.kick()
 		}
 	}
+	c.takeTurns(turnsAtTick)
 	for _, s := range ordered(c.readers) {
 		s.pumpReader()
 	}

@@ -8,8 +8,9 @@ import (
 )
 
 // What happens when more fails than can be kept waiting. A subscription may
-// hold Lanes lanes, and up to LanesMost while all together hold less than
-// HeldMost; an order may have Lane changes in its entry. Beyond that, an
+// hold Lanes lanes, and up to LanesMost within its share of HeldMost; its
+// entries may take its share of the ledger; an order may have Lane changes in
+// its entry. Beyond that, an
 // endpoint that serves the others goes on serving them: what fails is a dead
 // letter at once. One that serves few is not asked for more: its subscription
 // reads, and stands still until there is room (nothing is lost by that).
@@ -20,7 +21,7 @@ const servesMany = 0.25
 // lanesFull tells whether the subscription may hold no more lanes.
 func (s *sub) lanesFull() bool {
 	c := s.core
-	return s.held >= c.Lanes && (s.held >= c.LanesMost || c.figures.Held >= c.HeldMost)
+	return s.held >= c.Lanes && (s.held >= c.LanesMost || !c.shares.may(s.share(), places)) || s.overLedger()
 }
 
 // servesOthers tells whether the endpoint takes what is not in trouble.

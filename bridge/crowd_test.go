@@ -31,8 +31,10 @@ func TestCrowdedOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := &core{bounds: defaultLimits()}
-			c.figures.Held = tt.all
+			c.shares.pools = c.sharing()
 			s := &sub{core: c, mode: tt.mode, held: tt.held, reader: &reader{outstanding: c.Outstanding}}
+			c.shares.take(s.share(), places, int64(tt.held))
+			c.shares.take(c.shares.join("another"), places, int64(tt.all-tt.held))
 			for range tt.well {
 				s.health().success(time.Second)
 			}

@@ -154,6 +154,8 @@ func (f *FanOut) prepare(ctx context.Context, r *run) {
 			return
 		}
 		d.Event = ev
+		weight := ev.weight()
+		t.post(func() { t.core.weighed(r.a, weight) })
 	}
 	if d.Event.Not != "" { // a former build held it
 		f.end(r, Outcome{Verdict: Filtered})

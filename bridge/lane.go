@@ -116,7 +116,7 @@ func (s *sub) enqueue(it *item) {
 	it.lane = ln
 	if it.reader {
 		s.reader.outstanding++
-		c.readBytes += it.ev.Size()
+		s.readsAhead(it.ev.Size())
 	}
 	if s.rec.Coalesce {
 		keep := ln.q[:0:0]
@@ -132,7 +132,7 @@ func (s *sub) enqueue(it *item) {
 	ln.q = append(ln.q, it)
 	if ln.held {
 		s.dropEvent(it)
-		if len(ln.q) > c.Lane && s.mode == live {
+		if s.mode == live && (len(ln.q) > c.Lane || s.overLedger()) {
 			s.goReading(reasonBacklog, nil)
 		} else {
 			ln.write()
@@ -164,7 +164,7 @@ func (ln *lane) adopt(old, it *item) {
 			old.reader = true
 			s.reader.outstanding++
 			if old.ev != nil {
-				s.core.readBytes += old.ev.Size()
+				s.readsAhead(old.ev.Size())
 			}
 		}
 	}
@@ -174,7 +174,7 @@ func (ln *lane) adopt(old, it *item) {
 // again when its turn comes.
 func (s *sub) dropEvent(it *item) {
 	if it.ev != nil && it.reader {
-		s.core.readBytes -= it.ev.Size()
+		s.readsAhead(-it.ev.Size())
 	}
 	it.ev = nil
 }
@@ -215,7 +215,7 @@ func (s *sub) settleItem(it *item) {
 		it.reader = false
 		s.reader.outstanding--
 		if it.ev != nil {
-			s.core.readBytes -= it.ev.Size()
+			s.readsAhead(-it.ev.Size())
 		}
 	}
 	s.settledSeq(it.ref())
@@ -234,6 +234,7 @@ func (ln *lane) park() {
 func (ln *lane) hold() {
 	if !ln.held {
 		ln.held = true
+		ln.sub.core.shares.take(ln.sub.share(), places, 1)
 		ln.sub.held++
 		ln.sub.core.figures.Held++
 		ln.sub.core.holding[ln.sub] = struct{}{}
@@ -244,6 +245,7 @@ func (ln *lane) hold() {
 func (ln *lane) release() {
 	if ln.held {
 		ln.held = false
+		ln.sub.core.shares.give(ln.sub.share(), places, 1)
 		ln.sub.held--
 		ln.sub.core.figures.Held--
 		ln.sub.changed()
@@ -326,6 +328,7 @@ func (s *sub) loadLane(token string, e LaneEntry) {
 		ln.order = OrderOf(token, e.Key)
 	}
 	ln.redrive = e.Redrive
+	c.weighEntry(ln.ledgerKey(), &e)
 	ln.attempts, ln.nextWall, ln.lastStatus, ln.lastError = e.Head.Attempts, e.Head.Next, e.Head.LastStatus, e.Head.LastError
 	ln.next = c.out.boot() + e.Head.Next.Sub(c.out.wall())
 	ln.hold()

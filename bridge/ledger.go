@@ -38,6 +38,9 @@ func (c *core) put(b Bucket, key string, value any, then func(confirmed any)) {
 		c.keys[wk] = k
 	}
 	k.want = value
+	if b == BucketOwed {
+		c.weighEntry(key, value)
+	}
 	if then != nil {
 		k.then = append(k.then, then)
 	}

@@ -66,6 +66,12 @@ func TestMutants(t *testing.T) {
 		{"R15 settled intervals of the former stream stay", "core.go", "			c.inherited.top(p.common)\n", ""},
 		{"R15 anchors of the former stream stay", "moving.go", "if s := l.status[id]; s.Anchor > p.at.Seq+1 {", "if s := l.status[id]; false {"},
 		{"R15 a vanished event of a lane is sent by its number", "moving.go", "return q > cl.valid })\n\tif kept", "return false })\n\tif kept"},
+		{"shares: first come, first served", "shares.go", "return left > 0 && p.room(tenant+left, tenant, subscription, 1) > 0", "return p.used < p.size || left < 0"},
+		{"shares: nothing is kept free", "shares.go", "free := size - used\n", "free := size\n\tif used < 0 {\n\t\treturn 0\n\t}\n"},
+		{"shares: what hangs does not count", "sharing.go", "	c.shares.take(o, slots, 1)\n", ""},
+		{"shares: who waits is forgotten", "turns.go", "	of.waiting = append(of.waiting, s)\n", ""},
+		{"shares: who goes on has the next turn as well", "attempt.go", "if len(s.share().of.waiting) > 0 {", "if false {"},
+		{"shares: a cut attempt keeps its slot", "attempt.go", "	c.discharge(a)\n", ""},
 		{"a probe that was filtered is the last", "attempt.go", "if a.probe && s.failing() {", "if false {"},
 	} {
 		t.Run(m.rule, func(t *testing.T) {

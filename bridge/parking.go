@@ -8,11 +8,12 @@ import (
 
 // Parking (R5): no slow endpoint holds the window, and none keeps what others
 // have delivered from being settled. A delivery that is older than a second is
-// written to the ledger, no attempt counted, when the window is more than half
-// full or another delivery of its event is settled already: what is settled of
+// written to the ledger, no attempt counted, when the window, or what it owes, is
+// more than half of what it may be, or another delivery of its event is settled already: what is settled of
 // an event counts for nothing before all of it is, and a crash would repeat it.
 // Where an endpoint has left an attempt without an answer for longer than it
-// usually takes, or may not be asked now, that happens sooner.
+// usually takes, or may not be asked now, that happens sooner; and such a
+// subscription takes no more room where there is little: it reads for itself.
 
 func (c *core) parkOld() {
 	now := c.out.boot()
@@ -20,7 +21,7 @@ func (c *core) parkOld() {
 		c.expandNext()
 		return
 	}
-	crowded := len(c.win)*2 > c.Window || c.winBytes*2 > limits.WindowBytes
+	crowded := c.crowded()
 	stalled := c.stalled(now)
 	var lanes []*lane
 	parked := map[*sub]int{}
@@ -32,7 +33,7 @@ func (c *core) parkOld() {
 			continue
 		}
 		for _, it := range w.items {
-			if it.win == nil || it.lane == nil || it.sub.mode != live || it.lane.held || it.lane.marked || now-it.at <= c.parkAfter(it, w, stalled, now) {
+			if it.win == nil || it.lane == nil || it.sub.mode != live || it.lane.held || it.lane.marked || now-it.at <= c.parkAfter(it, w.touched || crowded, stalled, now) {
 				continue
 			}
 			it.lane.marked = true
@@ -44,7 +45,7 @@ func (c *core) parkOld() {
 		ln.marked = false
 		switch s := ln.sub; {
 		case s.mode != live:
-		case parked[s] > c.Parked:
+		case parked[s] > c.Parked || s.lanesFull():
 			s.goReading(reasonSlow, nil)
 		default:
 			c.figures.Parked++
@@ -55,12 +56,32 @@ func (c *core) parkOld() {
 	c.expandNext()
 }
 
-// parkAfter is how old a delivery may become.
-func (c *core) parkAfter(it *item, w *windowEvent, stalled map[*sub]struct{}, now time.Duration) time.Duration {
-	if _, ok := stalled[it.sub]; w.touched && (ok || it.sub.notBefore > now || it.sub.pacing) {
+// crowded tells whether what the feed brings has little room left: for events,
+// their bytes, or the deliveries that they owe.
+func (c *core) crowded() bool {
+	return len(c.win)*2 > c.Window || c.winBytes*2 > limits.WindowBytes || c.owed*2 > c.Deliveries
+}
+
+// parkAfter is how old a delivery may become. pressing: others have delivered
+// the event, or room is needed.
+func (c *core) parkAfter(it *item, pressing bool, stalled map[*sub]struct{}, now time.Duration) time.Duration {
+	if _, ok := stalled[it.sub]; pressing && (ok || it.sub.notBefore > now || it.sub.pacing || it.sub.waits) {
 		return c.ParkSoon
 	}
 	return c.Park
+}
+
+// standsInTheWay tells whether a subscription must read for itself because room
+// is needed, and what it has got already has no answer.
+func (c *core) standsInTheWay(s *sub) bool {
+	if !c.crowded() || s.inFlight == 0 && !s.waits {
+		return false
+	}
+	if now := c.out.boot(); now-c.slowAt >= c.Tick || c.slow == nil {
+		c.slow, c.slowAt = c.stalled(now), now
+	}
+	_, slow := c.slow[s]
+	return slow
 }
 
 // stalled are the subscriptions with an attempt that has no answer for longer

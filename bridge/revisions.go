@@ -380,15 +380,14 @@ func (s *sub) discard() {
 		if ln.held {
 			c.put(BucketOwed, ln.ledgerKey(), nil, nil)
 		}
-		if ln.run != nil && !ln.run.burial && !ln.run.ended {
-			ln.run.ended = true
-			c.running--
-			c.out.cut(ln.run)
+		if run := ln.run; run != nil && !run.burial && !run.ended {
+			c.finished(run)
+			c.out.cut(run)
 		}
 		for _, it := range ln.q {
 			it.gone = true
 			if it.reader && it.ev != nil {
-				c.readBytes -= it.ev.Size()
+				s.readsAhead(-it.ev.Size())
 			}
 		}
 	}
@@ -407,6 +406,7 @@ func (s *sub) discard() {
 	delete(c.dirty, s)
 	delete(c.blocked, s)
 	s.lanes, s.ready = nil, readyLanes{}
+	s.leaveShares()
 }
 
 // forget drops a record that was deleted before it ever was valid.
@@ -425,6 +425,7 @@ func (s *sub) forget(r revision) {
 			return
 		}
 		s.dead = true
+		s.leaveShares()
 		if c.subs[s.id] == s {
 			delete(c.subs, s.id)
 		}

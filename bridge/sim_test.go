@@ -35,6 +35,7 @@ func simLimits() bounds {
 
 const (
 	simPatience = 3600 * ms
+	simTenant   = "t0" // of the events, and of every other record; the others have none
 	simOrders   = 3
 )
 
@@ -159,6 +160,7 @@ type simWorld struct {
 	window, deliveries     int
 	lagging                bool
 	crowded                bool // hardly any lane may be held
+	greedy                 bool // little is shared, and the endpoints of one tenant hang
 	bad                    []string
 	stats                  map[string]int
 }
@@ -199,7 +201,7 @@ func (w *simWorld) seqAt(t time.Duration) int {
 func (w *simWorld) event(seq int) *Event {
 	e := w.orders[seq-1]
 	return &Event{Message: Message{Seq: uint64(seq), Subject: fmt.Sprintf("orders.t%d", e.typ), Time: time.Unix(0, w.ref(seq).Time)},
-		ID: fmt.Sprint(e.uid), Type: fmt.Sprintf("t%d", e.typ), OrderID: fmt.Sprintf("o%d", e.order)}
+		ID: fmt.Sprint(e.uid), Tenant: simTenant, Type: fmt.Sprintf("t%d", e.typ), OrderID: fmt.Sprintf("o%d", e.order)}
 }
 
 // ---- replicas
@@ -288,6 +290,9 @@ func (n *simNode) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
 		l.Lanes, l.LanesMost, l.HeldMost = 1, 1, 1
 	}
 	l.Window, l.Deliveries, l.Check = w.window, w.deliveries, 700*ms
+	if w.greedy {
+		l.MaxRunning, l.Keen, l.LedgerBytes, l.ReadTotal = 6, 1, 6000, 2500
+	}
 	t.core = newCore(t, l, rand.New(rand.NewPCG(uint64(w.r.Int64()), 1)), e.Epoch, e.Holder, t0, w.leaseRev, e)
 	t.core.fresh = fresh || w.mutant == "StartAtEnd"
 	n.term = t
@@ -329,6 +334,7 @@ type simTerm struct {
 	matched   []func()
 	cuts      map[*attempt]time.Duration
 	fences    [2]int                   // as the term knows them
+	starved   map[string]time.Duration // waits for a slot though its tenant has none, since
 	touched   map[uint64]time.Duration // when a delivery of an event was first seen to be settled
 }
 
@@ -533,6 +539,12 @@ func (t *simTerm) checkWindow() {
 	for _, p := range append(w.pauses, t.offline) {
 		calm = max(calm, min(p, w.now))
 	}
+	if n := len(t.core.win); n > 0 && !t.core.win[n-1].expanded && !t.core.stopping {
+		if e := t.core.win[n-1]; w.now-max(e.at, calm) > 4000*ms {
+			w.violate("isolation", "event %d is not expanded since %d: %d deliveries are owed", e.seq(), e.at.Milliseconds(), t.core.owed)
+			return
+		}
+	}
 	for _, e := range t.core.win {
 		if !e.touched || e.settled || !e.expanded {
 			continue
@@ -554,6 +566,7 @@ func (t *simTerm) pull() {
 	w := t.w
 	t.later(25*ms, t.pull)
 	t.checkWindow()
+	t.checkShares()
 	c := t.cons
 	if c == nil || t.reopening || t.core.stopping || t.offline > w.now {
 		return
@@ -810,6 +823,9 @@ func (t *simTerm) attempt(a *attempt) {
 	}
 	if w.p(0.005) {
 		there = w.rnd(1000, 6000)
+	}
+	if w.greedy && sub%2 == 0 && w.p(0.6) {
+		there = w.timeout + w.rnd(10, 500)
 	}
 	lost := w.p(0.02)
 	run := &simRun{}
@@ -1129,6 +1145,12 @@ func (w *simWorld) addOp(s int, kind string) {
 	if valid && !deleted {
 		o.value = &Subscription{ID: simID(s), TargetURL: fmt.Sprintf("https://t%d.example/", o.target), Method: "GET", Payload: "event",
 			Inactive: !active, Coalesce: o.coalesce, Ordering: o.ordering, MaxInFlight: 2, More: &SubscriptionMore{Schedule: simSchedule, Timeout: w.timeout}}
+		if s%2 == 0 {
+			o.value.Tenant = simTenant
+		}
+		if w.greedy {
+			o.value.MaxInFlight = 5
+		}
 		if s == 3 {
 			o.value.More.RateLimit = &RateLimit{Requests: 5, Per: 100 * ms}
 		}
@@ -1211,6 +1233,7 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 	}
 	w.lagging = seed%5 < 2
 	w.crowded = seed%7 == 3
+	w.greedy = seed%5 == 1
 	w.ops = make([][]*simOp, subs)
 	w.down = make([]time.Duration, subs)
 	gap := 20 + w.r.IntN(380)

@@ -77,6 +77,7 @@ type sub struct {
 	usual     time.Duration // how long the endpoint takes to answer; 0: unknown
 	retrying  int           // of them, deliveries that have failed before
 	held      int
+	entries   map[string]int32 // keys of the ledger, and about how many bytes each takes
 	probeAt   time.Duration
 	notBefore time.Duration
 	reason    string // of the breaker or the receiver
@@ -85,6 +86,8 @@ type sub struct {
 	lateStart bool      // startFrom was changed after the first revision
 	expired   uint64    // events that the stream dropped before they could be delivered
 	letters   *letters  // nil: none lately
+	own       *ownShare // nil: had nothing yet of what is shared
+	waits     bool      // for a slot, in core.turns
 	told      announced // what the status entry says
 }
 
@@ -356,7 +359,7 @@ func (s *sub) disownReader() {
 			if it.reader {
 				it.reader = false
 				if it.ev != nil {
-					s.core.readBytes -= it.ev.Size()
+					s.readsAhead(-it.ev.Size())
 				}
 			}
 		}
@@ -398,7 +401,7 @@ func (s *sub) pumpReader() {
 	if s.failing() && !rescuing {
 		room = min(room, c.Failures-r.outstanding)
 	}
-	if room <= 0 || r.outstanding > 0 && c.readBytes >= c.ReadTotal || s.lanesFull() && !s.servesOthers() || r.at >= r.until {
+	if room <= 0 || !(rescuing && r.outstanding == 0) && !c.shares.may(s.share(), ahead) || s.lanesFull() && !s.servesOthers() || r.at >= r.until {
 		return
 	}
 	r.pulling = true
@@ -467,6 +470,7 @@ func (s *sub) hasRead(evs []*Event, got Reading) {
 			r.again = c.out.boot() + c.Poll
 		}
 	}
+	s.shedWhilePaced()
 	s.pumpReader()
 	s.pump()
 }

@@ -106,7 +106,12 @@ func (s *sub) goneNow() {
 }
 
 // holdsRecord notes the record that is in force.
-func (s *sub) holdsRecord(rec *Subscription) { s.rec, s.gone = rec, false }
+func (s *sub) holdsRecord(rec *Subscription) {
+	s.rec, s.gone = rec, false
+	if s.own != nil {
+		s.core.shares.move(s.own, s.tenant())
+	}
+}
 
 // watchPresence asks it as long as the term lasts. A listing of many records
 // takes its time: the next one waits twenty times as long.

@@ -81,6 +81,11 @@ func (c *core) expand(w *windowEvent) bool {
 		if s == nil || s.mode == unseen || w.seq() < s.liveFrom || !s.active && s.mode == live {
 			continue
 		}
+		if s.mode == live && c.standsInTheWay(s) {
+			w.next-- // it may still owe this one
+			s.goReading(reasonSlow, nil)
+			w.next++
+		}
 		c.figures.Matched++
 		it := &item{seq: w.seq(), stamp: w.ev.Ref().Time, ev: w.ev, win: w, sub: s, at: now}
 		w.items = append(w.items, it)

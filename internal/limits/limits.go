@@ -15,6 +15,7 @@ func parts() [][]Limit {
 		records(),
 		secrets(),
 		core(),
+		shares(),
 		feed(),
 		bus(),
 		assets(),
@@ -264,14 +265,14 @@ func core() []Limit {
 		row("WindowDeliveries", count(WindowDeliveries), process, "deliveries in memory that these owe", "an event with more matches is expanded step by step"),
 		row("LaneReferences", count(LaneReferences), "an order", "changes that wait in one held lane", "the subscription reads the stream for itself", "TestSimulation"),
 		row("LanesLeast", count(LanesLeast), subscription, "orders that fail and wait, whatever the others hold", "see LanesMost", "TestCrowdedOut"),
-		row("LanesMost", count(LanesMost), subscription, "orders that fail and wait, while all hold less than LanesHeld", "what fails is a dead letter at once if the endpoint serves the others, else the subscription stands still", "TestCrowdedOut"),
-		row("LanesHeld", count(LanesHeld), process, "orders that fail and wait", "a subscription has LanesLeast then", "TestCrowdedOut"),
+		row("LanesMost", count(LanesMost), subscription, "orders that fail and wait, within its share of LanesHeld and of OwedBytes", "what fails is a dead letter at once if the endpoint serves the others, else the subscription stands still", "TestCrowdedOut"),
+		row("LanesHeld", count(LanesHeld), process, "orders that fail and wait; one tenant alone 5/8", "a subscription of it has LanesLeast then", "TestCrowdedOut"),
 		row("ReaderDeliveries", count(ReaderDeliveries), subscription, "deliveries in memory while it reads the stream for itself", "it reads on when some are settled"),
 		row("ReaderBytes", size(ReaderBytes), subscription, "one read of the stream", "the rest is the next read"),
-		row("ReadersBytes", size(ReadersBytes), process, "payloads that all readers have in memory", "readers wait for their turn"),
+		row("ReadersBytes", size(ReadersBytes), process, "payloads that all readers have in memory; one tenant alone 3/4", "its readers wait for their turn, others read on"),
 		row("ParkedLanes", count(ParkedLanes), subscription, "lanes that are written to the ledger at one time", "it reads the stream for itself"),
 		row("RevisionsApplying", count(RevisionsApplying), process, "revisions of records that are applied at the same time", "the others wait"),
-		row("AttemptsRunning", count(AttemptsRunning), process, "attempts at the same time", "lanes wait for their turn"),
+		row("AttemptsRunning", count(AttemptsRunning), process, "attempts at the same time; one tenant alone 5/6, one subscription 2/3", "its subscriptions wait for their turn, others start at once", "TestAttackTarpit"),
 		row("LeaseTime", lasts(LeaseTime), process, "how long a leader is the leader without a renewal", "it sends nothing; another takes over 2s later", "TestSecondBridgeTakesOverFromOneThatIsStopped"),
 		row("LeaseMargin", lasts(LeaseMargin), attempt, "time before the end of the lease", "the attempt is cut"),
 		row("LeaseRenewal", lasts(LeaseRenewal), process, "time between two renewals, which say what is settled", "a crash repeats what was settled since"),
@@ -295,6 +296,20 @@ func core() []Limit {
 		row("RampRate", count(RampRate, "a second"), subscription, "attempts after a long outage", "they wait"),
 		row("RampDouble", lasts(RampDouble), subscription, "time until that rate doubles", "-"),
 		row("RampTime", lasts(RampTime), subscription, "time until full speed", "-"),
+	)
+}
+
+// What tenants and subscriptions share beside the attempts, the readers' bytes
+// and the waiting orders of the protocol: see bridge/shares.go.
+const (
+	FlightBytes      = 64 << 20
+	UnreadEventBytes = 1 << 20
+)
+
+func shares() []Limit {
+	return part("Shares of tenants and subscriptions",
+		row("FlightBytes", size(FlightBytes), process, "events of the attempts under way; one tenant alone 5/6", "its subscriptions wait for their turn, others start at once", "TestAttackTarpit"),
+		row("UnreadEventBytes", size(UnreadEventBytes), attempt, "what an event counts as until it is read from the stream", "the count is wrong for a moment"),
 	)
 }
 
@@ -412,7 +427,7 @@ const (
 
 func assets() []Limit {
 	return part("Streams and buckets",
-		row("OwedBytes", size(OwedBytes), bucket, "what is owed", "new lane entries are refused at 90 %; then subscriptions read the stream for themselves", "TestLedgerFull"),
+		row("OwedBytes", size(OwedBytes), bucket, "what is owed; one tenant alone 5/8, one subscription half of it, as long as it has not another size", "the subscription reads the stream for itself, others notice nothing; new lane entries are refused at 90 %", "TestAttackLedger"),
 		row("DeadLetterBytes", size(DeadLetterBytes), stream, "dead letters", "the oldest go"),
 		row("DeadLetterAge", lasts(DeadLetterAge), stream, "age of a dead letter", "it goes"),
 		row("AlertBytes", size(AlertBytes), stream, "alerts", "the oldest go"),
