@@ -40,6 +40,7 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 		}
 	}
 
+	k.pathsAreNoSecrets()
 	if err := c.NATS.URL.check(); err != nil {
 		problem, remedy, _ := strings.Cut(err.Error(), "; ")
 		k.wrong("NATS_URL", problem, remedy)

@@ -31,7 +31,7 @@ type Config struct {
 	JetstreamDomain    string `split_words:"true" desc:"JetStream domain of the streams and buckets, where it is not that of the server; every command uses it"`
 	JetstreamAPIPrefix string `split_words:"true" desc:"what the subjects of the JetStream API begin with, as in JS.acme.API, where the account imports it under another name; empty: $JS.API"`
 
-	DataDir      string `split_words:"true" default:"./data" desc:"directory of the embedded server; one process at a time locks it"`
+	DataDir      string `split_words:"true" redact:"path" default:"./data" desc:"directory of the embedded server; one process at a time locks it"`
 	EmbeddedSync string `split_words:"true" default:"always" desc:"always: the embedded server syncs each write to disk; interval: every two minutes, faster, but a power failure loses confirmed events"`
 
 	Stream              string `default:"ORDERS" desc:"stream of the order events; made if absent, never altered"`
@@ -49,7 +49,7 @@ type Config struct {
 	HTTPListen string `split_words:"true" default:"127.0.0.1:8080" desc:"address of the management API, /healthz, /readyz and /metrics"`
 
 	APITokens      Tokens `split_words:"true" desc:"who may call the management API: name:token or name:token:tenant, separated by commas; none: one is made in the data directory"`
-	APITokensFile  string `split_words:"true" redact:"path" desc:"file of further tokens, one a line"`
+	APITokensFile  string `split_words:"true" redact:"file" desc:"file of further tokens, one a line"`
 	APIHosts       List   `split_words:"true" desc:"names under which the API may be called beside addresses and localhost, separated by commas; *: any"`
 	APIProxies     CIDRs  `split_words:"true" desc:"networks of proxies whose X-Forwarded-For or Forwarded tells who calls the API, CIDRs separated by commas; empty: whoever opens the connection"`
 	TenantSubjects List   `split_words:"true" desc:"subjects that the records of a tenant's token are confined to, as in orders.{tenant}.>, separated by commas; empty: by SUBJECT_LAYOUT"`
@@ -58,17 +58,17 @@ type Config struct {
 	TenantBytes   int `split_words:"true" default:"67108864" desc:"bytes that the records of a tenant may have together; 0: any number"`
 	TenantWrites  int `split_words:"true" default:"50" desc:"writes of records that the API does for a tenant each second, ten times as many at once; 0: any number"`
 
-	EgressAllow    CIDRs   `split_words:"true" desc:"private networks to which deliveries may go, CIDRs separated by commas"`
+	EgressAllow    CIDRs   `split_words:"true" desc:"private networks to which deliveries may go, CIDRs separated by commas; cloud metadata and link-local addresses only where they are named by themselves"`
 	EgressProxy    Servers `split_words:"true" desc:"http://host:port of a proxy for all deliveries; it resolves their names, so only addresses written in a URL are held against EGRESS_ALLOW"`
 	HTTPClient     string  `split_words:"true" default:"own" desc:"own: deliveries over HTTP/1.1, where the status line decides; net/http: over HTTP/2 where the endpoint offers it, by Go's client, which takes some successes for failures"`
 	AllowHTTP      bool    `split_words:"true" default:"false" desc:"true: records may name http:// endpoints"`
 	AllowTrustAll  bool    `split_words:"true" default:"false" desc:"true: records may switch off the verification of certificates"`
-	SecretsDir     string  `split_words:"true" desc:"directory of the files that records may name; a tenant's lie in its subdirectory of that name"`
-	SealingKeyFile string  `split_words:"true" desc:"identity file that opens sealed values, made by orderbridge secrets keygen"`
-	TrustRoots     string  `split_words:"true" desc:"PEM file of CA certificates that endpoints may have beside the system's"`
+	SecretsDir     string  `split_words:"true" redact:"file" desc:"directory of the files that records may name; a tenant's lie in its subdirectory of that name, and beside each secret NAME a file NAME.hosts says where it may go"`
+	SealingKeyFile string  `split_words:"true" redact:"file" desc:"identity file that opens sealed values, made by orderbridge secrets keygen; the API and the automation file seal with it what they store"`
+	TrustRoots     string  `split_words:"true" redact:"file" desc:"PEM file of CA certificates that endpoints may have beside the system's"`
 	Dev            bool    `default:"false" desc:"true: http and private certificates are allowed on loopback, and nowhere else"`
 
-	WebhookFile string `split_words:"true" desc:"configuration file of an automation API; its section webHook becomes a subscription and is followed"`
+	WebhookFile string `split_words:"true" redact:"file" desc:"configuration file of an automation API; its section webHook becomes a subscription and is followed"`
 	WebhookID   string `split_words:"true" default:"automation" desc:"id of the subscription that is made from it"`
 
 	Window        int `default:"4096" desc:"events taken from the bus and not yet settled, at most"`
@@ -82,15 +82,15 @@ type Config struct {
 // NATS is how the bus is reached, or offered when URL is empty.
 type NATS struct {
 	URL      Servers       `desc:"servers, separated by commas; empty: the embedded server"`
-	Context  string        `desc:"context of the program nats that says how to connect, instead of the other variables: its name, or the absolute path of its file"`
-	Creds    string        `redact:"path" desc:"credentials file (JWT and seed)"`
-	NKey     string        `redact:"path" desc:"file that holds an nkey seed"`
+	Context  string        `redact:"path" desc:"context of the program nats that says how to connect, instead of the other variables: its name, or the absolute path of its file"`
+	Creds    string        `redact:"file" desc:"credentials file (JWT and seed)"`
+	NKey     string        `redact:"file" desc:"file that holds an nkey seed"`
 	User     string        `desc:"user name"`
 	Password bridge.Secret `desc:"password of the user"`
 	Token    bridge.Secret `desc:"token"`
-	CA       string        `desc:"PEM file of the CA certificates that the server's certificate is verified against"`
-	Cert     string        `desc:"PEM file of the client certificate"`
-	Key      string        `redact:"path" desc:"PEM file of the client certificate's key"`
+	CA       string        `redact:"file" desc:"PEM file of the CA certificates that the server's certificate is verified against"`
+	Cert     string        `redact:"file" desc:"PEM file of the client certificate"`
+	Key      string        `redact:"file" desc:"PEM file of the client certificate's key"`
 	// HandshakeFirst is what servers with handshake_first want.
 	HandshakeFirst bool   `split_words:"true" default:"false" desc:"true: TLS begins at once, before the server has said anything, as a server with handshake_first wants it"`
 	Inbox          string `desc:"prefix of the subjects on which answers come, as in _INBOX_bridge; empty: _INBOX, which users of one account share"`

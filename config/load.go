@@ -151,14 +151,8 @@ func (v variable) redact(text string) string {
 	case Tokens:
 		return redactTokens(text)
 	}
-	if v.field.Tag.Get("redact") == "path" && looksSecret(text) {
+	if v.isPath() && v.looksSecret(text) {
 		return "[redacted]"
 	}
 	return text
 }
-
-var seed = regexp.MustCompile(`S[A-Z][A-Z2-7]{20,}|-----BEGIN|^eyJ`)
-
-// looksSecret tells a secret that was given where the path of its file was
-// meant.
-func looksSecret(path string) bool { return seed.MatchString(path) }

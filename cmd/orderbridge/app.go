@@ -136,6 +136,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 		return nil, err
 	}
 	a.sayUnbound()
+	a.sayWide()
 	if err := a.openFile(ctx); err != nil { // first: a bad one ends the start, with or without a bus
 		return nil, err
 	}

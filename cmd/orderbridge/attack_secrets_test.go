@@ -319,3 +319,44 @@ func TestAttackSecretsInTheBucket(t *testing.T) {
 		t.Errorf("put: %d %s %s", code, out, stored("cli"))
 	}
 }
+
+// A key is given where the path of its file belongs: it is refused, and neither
+// the table of settings nor an error shows it, in whatever form.
+func TestAttackKeysInPlaceOfPaths(t *testing.T) {
+	attack(t)
+	for _, name := range []string{"SEALING_KEY_FILE", "NATS_CREDS", "NATS_NKEY", "NATS_KEY", "NATS_CERT", "NATS_CA", "NATS_CONTEXT", "API_TOKENS_FILE", "TRUST_ROOTS", "SECRETS_DIR", "WEBHOOK_FILE", "DATA_DIR"} {
+		for _, key := range []string{"AGE-SECRET-KEY-1PLANTEDPLANTEDPLANTED", "-----BEGIN PRIVATE KEY-----\nPLANTED\n-----END PRIVATE KEY-----", "SUAPLANTEDPLANTEDPLANTEDPLANTEDPLANTEDPLANTEDPLANTEDPLANTE", "ops:PLANTED-0123456789abcdef"} {
+			env := []string{"ORDERBRIDGE_" + name + "=" + key}
+			for _, args := range [][]string{{"config"}, {"config", "-o", "json"}, {"serve"}, {"subscriptions", "list"}} {
+				out, code := commandWith(t, env, "", args...)
+				if code == 0 || strings.Contains(out, "PLANTED") || !strings.Contains(out, "looks like a secret") {
+					t.Errorf("%s, %v: %d %s", name, args, code, out)
+				}
+			}
+		}
+	}
+}
+
+// Somebody opens everything, or what holds a metadata service: that stays closed,
+// by whichever of its names, and the start says so.
+func TestAttackMetadataThroughWideRanges(t *testing.T) {
+	attack(t)
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	p := serving(t, bus.URL(), "ORDERBRIDGE_EGRESS_ALLOW=0.0.0.0/0,::/0,169.254.0.0/16", "ORDERBRIDGE_ALLOW_HTTP=true")
+	for i, host := range []string{"169.254.169.254", "[fd00:ec2::254]", "100.100.100.200", "192.0.0.192", "168.63.129.16", "169.254.170.2", "[fd20:ce::254]", "[fe80::a9fe:a9fe]",
+		"[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "[::a9fe:a9fe]"} {
+		id := fmt.Sprint("m", i)
+		status, _ := verdict(t, js, id, put(t, js, id, `{"targetURL":"http://`+host+`/latest/meta-data"}`), bridge.StateInvalid)
+		if !strings.Contains(status.Reason, "not allowed") {
+			t.Errorf("%s: %s", host, status.Reason)
+		}
+	}
+	for _, host := range []string{"10.0.0.5", "169.254.0.23", "[fd12::5]"} {
+		put(t, js, "ok", `{"targetURL":"http://`+host+`/","status":"deactivated"}`)
+		verdict(t, js, "ok", 1, bridge.StateDeactivated)
+	}
+	if log := p.log.String(); !strings.Contains(log, "0.0.0.0/0 opens") || !strings.Contains(log, "::/0 opens") {
+		t.Errorf("log: %.3000s", log)
+	}
+}

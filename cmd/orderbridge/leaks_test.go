@@ -141,19 +141,19 @@ func TestNoSecretIsShown(t *testing.T) {
 		return fmt.Sprintf(`"auth":{"type":"client_credential","clientID":"c","clientSecret":%q,"tokenURL":"%s%s?x=%s"}`, secret, e.URL, path, planted["query"])
 	}
 	for id, r := range map[string]struct{ path, more string }{
-		"basic":     {"/500/x", fmt.Sprintf(`"auth":{"type":"basic","username":"u","password":%q}`, planted["password"])},
-		"file":      {"/401/x", `"auth":{"type":"basic","username":"u","password":"file:pw"}`},
-		"bearer":    {"/404/x", fmt.Sprintf(`"auth":{"type":"bearer","token":%q}`, planted["token"])},
-		"env":       {"/429/x", `"auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_TOKEN"}`},
-		"client":    {"/401/x", client("/200/good-token", planted["client secret"])},
-		"refused":   {"/200/x", client("/400/bad-token", planted["client secret"])},
-		"sealed":    {"/200/x", client("/503/bad-token", sealed)},
-		"query":     {"/301/x?token=" + planted["query"], fmt.Sprintf(`"key":%q`, planted["key"])},
-		"gone":      {"/410/x?token=" + planted["query"], fmt.Sprintf(`"headers":{"X-Api-Key":%q}`, planted["header"])},
-		"signed":    {"/400/x", fmt.Sprintf(`"secret":%q,"signing":{"secrets":[%q]}`, planted["body secret"], planted["signing secret"])},
-		"tls":       {"/200/x", fmt.Sprintf(`"tls":{"keyFile":"client.p12","keyPassword":%q}`, planted["key password"])},
-		"path":      {"/404/" + planted["path"] + "/x?sig=" + planted["query"], `"description":"a path that nobody guesses"`},
-		"missing":   {"/200/x", `"key":"file:none"`},
+		"basic":   {"/500/x", fmt.Sprintf(`"auth":{"type":"basic","username":"u","password":%q}`, planted["password"])},
+		"file":    {"/401/x", `"auth":{"type":"basic","username":"u","password":"file:pw"}`},
+		"bearer":  {"/404/x", fmt.Sprintf(`"auth":{"type":"bearer","token":%q}`, planted["token"])},
+		"env":     {"/429/x", `"auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_TOKEN"}`},
+		"client":  {"/401/x", client("/200/good-token", planted["client secret"])},
+		"refused": {"/200/x", client("/400/bad-token", planted["client secret"])},
+		"sealed":  {"/200/x", client("/503/bad-token", sealed)},
+		"query":   {"/301/x?token=" + planted["query"], fmt.Sprintf(`"key":%q`, planted["key"])},
+		"gone":    {"/410/x?token=" + planted["query"], fmt.Sprintf(`"headers":{"X-Api-Key":%q}`, planted["header"])},
+		"signed":  {"/400/x", fmt.Sprintf(`"secret":%q,"signing":{"secrets":[%q]}`, planted["body secret"], planted["signing secret"])},
+		"tls":     {"/200/x", fmt.Sprintf(`"tls":{"keyFile":"client.p12","keyPassword":%q}`, planted["key password"])},
+		"path":    {"/404/" + planted["path"] + "/x?sig=" + planted["query"], `"description":"a path that nobody guesses"`},
+		"missing": {"/200/x", `"key":"file:none"`},
 	} {
 		subscribe(t, js, id, fmt.Sprintf(`{"targetURL":"%s%s",%s,%s}`, e.URL, r.path, quick, r.more))
 	}

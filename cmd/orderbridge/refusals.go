@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/egress"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/secrets"
 )
@@ -91,6 +92,15 @@ func (a *app) sayUnbound() {
 	}
 	if more := len(remarks) - most; more > 0 {
 		a.log.Warn("secret: there are more that go nowhere", "count", more)
+	}
+}
+
+// sayWide tells what an allowed network opens, or does not open though it holds it.
+func (a *app) sayWide() {
+	for _, prefix := range a.cfg.EgressAllow {
+		if remark := egress.Wide(prefix); remark != "" {
+			a.log.Warn(egress.Setting+": "+prefix.String()+" "+remark, "network", prefix.String())
+		}
 	}
 }
 

@@ -27,8 +27,11 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	bits := e.Addr.BitLen()
-	return fmt.Sprintf("address %s is %s and not allowed; to allow it add %s/%d, or its network, to %s", e.Addr, e.Class, e.Addr, bits, Setting)
+	network := ", or its network,"
+	if e.Class == metadata || e.Class == linkLocal {
+		network = ""
+	}
+	return fmt.Sprintf("address %s is %s and not allowed; to allow it add %s/%d%s to %s", e.Addr, e.Class, e.Addr, e.Addr.BitLen(), network, Setting)
 }
 
 // Check returns nil if the address may be dialed, else an *Error. An IPv4
@@ -40,20 +43,26 @@ func (p Policy) Check(addr netip.Addr) error {
 	if class == Public {
 		return nil
 	}
-	for _, prefix := range p.Allow {
-		if prefix.Contains(addr) {
+	if p.allowed(addr, class) {
+		if v4 := carried(addr); !v4.IsValid() {
 			return nil
-		}
-		// 0.0.0.0/96-style mapped prefixes name the same addresses.
-		if a := prefix.Addr(); a.Is4In6() && prefix.Bits() >= 96 &&
-			netip.PrefixFrom(a.Unmap(), prefix.Bits()-96).Contains(addr) {
-			return nil
+		} else if c := Class(v4); c != metadata && c != linkLocal || p.allowed(v4, c) || p.allowed(addr, metadata) {
+			return nil // the last: it is named by itself
 		}
 	}
 	if p.Dev && class == Loopback {
 		return nil
 	}
 	return &Error{Addr: addr, Class: class}
+}
+
+func (p Policy) allowed(addr netip.Addr, class string) bool {
+	for _, prefix := range p.Allow {
+		if allows(prefix, addr, class) {
+			return true
+		}
+	}
+	return false
 }
 
 // Control is for net.Dialer.Control: it checks the resolved address right
@@ -115,16 +124,16 @@ var (
 		"0.0.0.0/32", "unspecified",
 		"0.0.0.0/8", "this network",
 		"10.0.0.0/8", "private",
-		"100.100.100.200/32", "cloud metadata",
+		"100.100.100.200/32", metadata,
 		"100.64.0.0/10", "carrier-grade NAT",
 		"127.0.0.0/8", Loopback,
-		"168.63.129.16/32", "cloud metadata",
-		"169.254.169.254/32", "cloud metadata",
-		"169.254.170.2/32", "cloud metadata",
-		"169.254.170.23/32", "cloud metadata",
-		"169.254.0.0/16", "link-local",
+		"168.63.129.16/32", metadata,
+		"169.254.169.254/32", metadata,
+		"169.254.170.2/32", metadata,
+		"169.254.170.23/32", metadata,
+		"169.254.0.0/16", linkLocal,
 		"172.16.0.0/12", "private",
-		"192.0.0.192/32", "cloud metadata",
+		"192.0.0.192/32", metadata,
 		"192.0.0.0/24", "protocol assignments",
 		"192.0.2.0/24", "documentation",
 		"192.31.196.0/24", "AS112",
@@ -160,11 +169,11 @@ var (
 		"3ffe::/16", "6bone, returned",
 		"3fff::/20", "documentation",
 		"5f00::/16", "segment routing",
-		"fd00:ec2::254/128", "cloud metadata",
-		"fd00:ec2::23/128", "cloud metadata",
-		"fd20:ce::254/128", "cloud metadata",
+		"fd00:ec2::/32", metadata,
+		"fd20:ce::254/128", metadata,
 		"fc00::/7", "private",
-		"fe80::/10", "link-local",
+		"fe80::a9fe:a9fe/128", metadata,
+		"fe80::/10", linkLocal,
 		"fec0::/10", "site-local",
 		"ff00::/8", "multicast",
 	)

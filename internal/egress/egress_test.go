@@ -77,6 +77,30 @@ func TestPolicy(t *testing.T) {
 		{"allowed in mapped form", Policy{Allow: allow("::ffff:192.168.1.0/120")}, "192.168.1.7", true},
 		{"beside what is allowed", Policy{Allow: allow("192.168.1.0/24")}, "192.168.2.7", false},
 		{"allowed IPv6 with a zone", Policy{Allow: allow("fe80::/10")}, "fe80::1%eth0", true},
+		{"all of IPv4 allowed: private", Policy{Allow: allow("0.0.0.0/0")}, "10.0.0.5", true},
+		{"all of IPv4 allowed: metadata", Policy{Allow: allow("0.0.0.0/0")}, "169.254.169.254", false},
+		{"all of IPv4 allowed: mapped metadata", Policy{Allow: allow("0.0.0.0/0", "::/0")}, "::ffff:169.254.169.254", false},
+		{"all of IPv4 allowed: Azure's", Policy{Allow: allow("0.0.0.0/0")}, "168.63.129.16", false},
+		{"all of IPv4 allowed: link-local", Policy{Allow: allow("0.0.0.0/1", "128.0.0.0/1")}, "169.254.0.23", false},
+		{"more than link-local", Policy{Allow: allow("169.254.0.0/15")}, "169.254.0.23", false},
+		{"link-local by name", Policy{Allow: allow("169.254.0.0/16")}, "169.254.0.23", true},
+		{"link-local by name, metadata", Policy{Allow: allow("169.254.0.0/16")}, "169.254.169.254", false},
+		{"metadata by name", Policy{Allow: allow("169.254.169.254/32")}, "169.254.169.254", true},
+		{"metadata by a network of two", Policy{Allow: allow("169.254.169.254/31")}, "169.254.169.254", false},
+		{"metadata by its mapped name", Policy{Allow: allow("::ffff:169.254.169.254/128")}, "169.254.169.254", true},
+		{"mapped form of all", Policy{Allow: allow("::ffff:0:0/96")}, "169.254.169.254", false},
+		{"carrier's network, Alibaba's", Policy{Allow: allow("100.64.0.0/10")}, "100.100.100.200", false},
+		{"all of IPv6: metadata", Policy{Allow: allow("::/0")}, "fd00:ec2::254", false},
+		{"private IPv6: metadata", Policy{Allow: allow("fc00::/7")}, "fd20:ce::254", false},
+		{"IPv6 metadata by name", Policy{Allow: allow("fd00:ec2::254/128")}, "fd00:ec2::254", true},
+		{"all of IPv6: link-local", Policy{Allow: allow("::/0")}, "fe80::1", false},
+		{"link-local IPv6: OpenStack's", Policy{Allow: allow("fe80::/10")}, "fe80::a9fe:a9fe", false},
+		{"NAT64 allowed", Policy{Allow: allow("64:ff9b::/96")}, "64:ff9b::a00:5", true},
+		{"NAT64 allowed: metadata behind it", Policy{Allow: allow("64:ff9b::/96")}, "64:ff9b::a9fe:a9fe", false},
+		{"NAT64 of metadata by name", Policy{Allow: allow("64:ff9b::a9fe:a9fe/128")}, "64:ff9b::a9fe:a9fe", true},
+		{"6to4 allowed: metadata behind it", Policy{Allow: allow("2002::/16")}, "2002:a9fe:a9fe::1", false},
+		{"Teredo allowed: metadata behind it", Policy{Allow: allow("2001::/32")}, "2001:0:1:2:3:4:5601:5601", false},
+		{"IPv4-compatible: metadata behind it", Policy{Allow: allow("::/0")}, "::a9fe:a9fe", false},
 		{"all of IPv4 allowed says nothing of IPv6", Policy{Allow: allow("0.0.0.0/0")}, "::1", false},
 	} {
 		err := tc.policy.Check(netip.MustParseAddr(tc.addr))
@@ -132,4 +156,16 @@ func FuzzClass(f *testing.F) {
 			t.Errorf("%s counts as public", addr)
 		}
 	})
+}
+
+func TestWide(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"0.0.0.0/0": "every private network", "::/0": "every private network", "128.0.0.0/1": "every private network", "10.0.0.0/8": "", "192.168.0.0/16": "", "127.0.0.0/8": "",
+		"169.254.0.0/16": "stay closed", "100.64.0.0/10": "stay closed", "fc00::/7": "stay closed", "169.254.169.254/32": "credentials of the machine", "10.0.0.5/32": "", "fd12:3456::/48": "",
+	} {
+		if got := Wide(netip.MustParsePrefix(text)); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
 }
