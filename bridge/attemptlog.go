@@ -32,6 +32,9 @@ func (t *term) ended(a *attempt, o Outcome, ev *Event) {
 	if o.Reason != "" {
 		args = append(args, "reason", o.Reason)
 	}
+	if o.Detail != "" {
+		args = append(args, "detail", o.Detail)
+	}
 	message := "attempt"
 	if first {
 		message = "first delivery of the subscription since its record was put"

@@ -52,6 +52,7 @@ type Outcome struct {
 	Verdict       Verdict
 	Status        int           // HTTP status, 0 if there was no answer
 	Reason        string        // one line for people, "" when delivered
+	Detail        string        // what only the operator's log may tell; "": nothing but Reason
 	RetryAfter    time.Duration // wait at least that long, with 429 and 503; 0 if nothing was asked
 	Unreachable   bool          // and of the endpoint only: no request of whatever event could get through
 	EndpointFault bool          // the failure speaks of the endpoint, not of this event: it counts for the breaker
@@ -80,7 +81,7 @@ func Judge(err error, perOrderURL bool) Outcome {
 		}
 		return Outcome{Verdict: Retry, Reason: err.Error(), EndpointFault: errors.Is(err, context.DeadlineExceeded)}
 	}
-	o := Outcome{Verdict: Retry, Status: a.Status, Reason: a.Reason, Unreachable: a.Unreachable}
+	o := Outcome{Verdict: Retry, Status: a.Status, Reason: a.Reason, Detail: a.Detail, Unreachable: a.Unreachable}
 	switch a.Fault {
 	case FaultStatus:
 		judgeStatus(&o, a.RetryAfter, perOrderURL)
@@ -88,7 +89,7 @@ func Judge(err error, perOrderURL bool) Outcome {
 		o.Verdict = GiveUp
 	case FaultExpired:
 		o.Verdict, o.Doubt, o.Gone = GiveUp, true, true
-	case FaultSource:
+	case FaultSource, FaultLocal:
 		o.Verdict = NotAttempted
 	case FaultTransport, FaultConfig:
 		// A record that cannot be used fails for each of its events alike.

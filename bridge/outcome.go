@@ -12,6 +12,7 @@ const (
 	FaultConfig                 // the record cannot be used now: a certificate file is missing, policy forbids it
 	FaultSource                 // the event could not be read from the bus now
 	FaultExpired                // the event is gone from the bus
+	FaultLocal                  // this machine can make no connections now: no attempt was made
 )
 
 // AttemptError is how a publisher reports a failed attempt. Its text holds no
@@ -24,6 +25,7 @@ type AttemptError struct {
 	// connection, no token.
 	Unreachable bool
 	Reason      string // one line for people, at most 1 KiB
+	Detail      string // what only the operator's log may tell; "": nothing but Reason
 	Err         error  // the cause, may be nil
 }
 

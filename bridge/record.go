@@ -500,7 +500,21 @@ func (r *recordReader) url(field, target string) bool {
 	case !isHost(u.Hostname()) || !isPort(u.Port()):
 		r.fail(field, "has the host %s, which is no host name or address with a port of 1 to 65535; write other alphabets as xn--…", quote(u.Host))
 	default:
-		return r.permitted(field, u)
+		return r.plainHost(field, u.Hostname()) && r.permitted(field, u)
+	}
+	return false
+}
+
+// plainHost refuses addresses that are written as not everybody reads them: a
+// proxy or a resolver would make another host of them than the guard.
+func (r *recordReader) plainHost(field, host string) bool {
+	switch addr, number, plain := HostAddress(host); {
+	case !number || plain:
+		return true
+	case addr.IsValid():
+		r.fail(field, "has the host %s, which is another way to write the address %s; write the address so, or a name", quote(host), addr.WithZone(""))
+	default:
+		r.fail(field, "has the host %s, which ends in a number but is no address; write the address as four numbers, or a name", quote(host))
 	}
 	return false
 }

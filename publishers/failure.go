@@ -43,6 +43,7 @@ func transportFailure(err error, host string, timeout, connect time.Duration) *b
 	fault := bridge.FaultTransport
 	var (
 		reason   string
+		local    *localError
 		policy   *policyError
 		unsent   *http1.RequestError
 		dns      *net.DNSError
@@ -55,6 +56,8 @@ func transportFailure(err error, host string, timeout, connect time.Duration) *b
 		isRemote = errors.As(err, &op) && op.Op == "remote error"
 	)
 	switch {
+	case errors.As(err, &local):
+		fault, reason = bridge.FaultLocal, local.what
 	case errors.As(err, &policy):
 		fault, reason = bridge.FaultConfig, "not allowed by policy: "+policy.Error()
 	case errors.As(err, &unsent):
@@ -71,6 +74,8 @@ func transportFailure(err error, host string, timeout, connect time.Duration) *b
 		reason = "TLS: " + host + " does not speak TLS at this port"
 	case isRemote:
 		reason = "TLS: refused by the server: " + op.Err.Error() + alertHint(op.Err)
+	case errors.Is(err, errFlood):
+		reason = "connection closed: " + host + " sent more over HTTP/2 than its answers need"
 	case isStep && isTimeout(err):
 		reason = step.step + ": no connection to " + host + " within " + connect.String()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
@@ -88,12 +93,22 @@ func transportFailure(err error, host string, timeout, connect time.Duration) *b
 			reason = step.step + ": connection closed by " + host
 		}
 	case isStep:
-		reason = step.step + ": " + step.err.Error()
+		reason = step.step + ": " + plainCause(step.err)
 	default:
-		reason = "no valid answer from " + host + ": " + err.Error()
+		reason = "no valid answer from " + host + ": " + plainCause(err)
 	}
 	return &bridge.AttemptError{Fault: fault, Reason: reason, Err: err,
 		Unreachable: isStep || dns != nil || policy != nil || errors.Is(err, syscall.ECONNREFUSED)}
+}
+
+// plainCause is the text of an error without the addresses of a connection: our
+// own is nobody's affair, nor where a name leads.
+func plainCause(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
 }
 
 func isTimeout(err error) bool {

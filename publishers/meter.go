@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"orderbridge/internal/limits"
+	"orderbridge/publishers/http1"
 )
 
 // errFlood ends a connection whose server sends more than its answers need.
@@ -101,6 +102,9 @@ func (t metered) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case err != nil:
 		use.end()
+		if remote := use.from(); remote != nil {
+			err = &http1.ConnError{Remote: remote, Err: err}
+		}
 	case resp.ProtoMajor == 2 && resp.Body != http.NoBody:
 		resp.Body = &meteredBody{resp.Body, use}
 	default:
@@ -113,19 +117,18 @@ func (t metered) RoundTrip(r *http.Request) (*http.Response, error) {
 type usage struct {
 	body int64
 
-	mu   sync.Mutex
-	ends []func()
-	over bool
+	mu     sync.Mutex
+	remote net.Addr // of the last connection that it got
+	ends   []func()
+	over   bool
 }
 
 func (u *usage) got(info httptrace.GotConnInfo) {
 	m := meterOf(info.Conn)
-	if m == nil {
-		return
-	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !u.over {
+	u.remote = info.Conn.RemoteAddr()
+	if m != nil && !u.over {
 		u.ends = append(u.ends, m.begin(u.body))
 	}
 }
@@ -138,6 +141,13 @@ func (u *usage) end() {
 		end()
 	}
 	u.ends = nil
+}
+
+// from is the other end of the connection, nil if it got none.
+func (u *usage) from() net.Addr {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.remote
 }
 
 type meteredBody struct {

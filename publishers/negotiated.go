@@ -14,12 +14,12 @@ import (
 // HTTP/1.1 (RFC 9113, 7: it may be retried), and are remembered.
 type negotiated struct {
 	both     metered
-	one      *http.Transport
+	one      metered
 	required memory // origins that demand HTTP/1.1
 }
 
 func newNegotiated(o Options, d *dialer) *negotiated {
-	return &negotiated{both: metered{newTransport(o, d, true)}, one: newTransport(o, d, false)}
+	return &negotiated{both: metered{newTransport(o, d, true)}, one: metered{newTransport(o, d, false)}}
 }
 
 // RoundTrip sends a request over the version that the server wants.

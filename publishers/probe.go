@@ -6,20 +6,19 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"time"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
-
-// probeTimeout bounds a probe, dial and handshake included.
-const probeTimeout = 10 * time.Second
 
 // Probe asks whether an endpoint answers: one HEAD request to exactly that URL,
 // through the guard, the trust and the transport of the deliveries. Any answer
 // is good, whatever its status; redirects are not followed. Otherwise the error
 // is a *bridge.AttemptError, with FaultConfig where the operator's policy
-// forbids to ask, or wraps bridge.ErrCut if ctx was cancelled.
-func (w *Webhook) Probe(ctx context.Context, target string) error {
+// forbids to ask, or wraps bridge.ErrCut if ctx was cancelled. A tenant, "" for
+// none, learns of an internal network only that there was no answer, and always
+// after the same time.
+func (w *Webhook) Probe(ctx context.Context, tenant, target string) error {
 	if w.closed.Load() {
 		return fmt.Errorf("webhook publisher is closed: %w", bridge.ErrCut)
 	}
@@ -30,15 +29,19 @@ func (w *Webhook) Probe(ctx context.Context, target string) error {
 	if u.Scheme == "http" && !w.options.AllowHTTP && !w.options.Dev {
 		return &bridge.AttemptError{Fault: bridge.FaultConfig, Reason: errPlainHTTP.Error(), Err: errPlainHTTP}
 	}
-	bounded, cancel := context.WithTimeout(ctx, probeTimeout)
+	bounded, cancel := context.WithTimeout(ctx, limits.ProbeTime)
 	defer cancel()
 	r := request{method: http.MethodHead, url: u, header: http.Header{"User-Agent": w.userAgent}}
-	if _, err := w.standard.send(bounded, r, ""); err != nil {
+	if _, err := w.standard.send(bounded, r, tenant); err != nil {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return cutOff(ctx)
 		}
 		e := endpoint{secrets: bridge.URLSecrets(target)}
-		return e.told(transportFailure(err, u.Host, probeTimeout, bridge.DefaultConnectTimeout))
+		failure := e.told(transportFailure(err, u.Host, limits.ProbeTime, bridge.DefaultConnectTimeout))
+		if w.discreet(failure, err, tenant, u); failure.Detail != "" && failure.Fault != bridge.FaultConfig {
+			<-bounded.Done()
+		}
+		return failure
 	}
 	return nil
 }

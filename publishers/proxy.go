@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"time"
 )
@@ -17,25 +16,20 @@ import (
 const maxProxyAnswer = 16 << 10
 
 // dialProxy asks the operator's HTTP proxy for a tunnel; TLS goes through it
-// end to end. The proxy resolves host names, so the guard can judge only an
-// address that stands in the URL itself: what a name may lead to is up to the
-// proxy. The proxy's own address is the operator's, and is not guarded.
+// end to end. The proxy resolves host names, so the guard has judged only what
+// can be known of the host before: what a name may lead to is up to the proxy.
+// The proxy's own address is the operator's, and is not guarded.
 func (d *dialer) dialProxy(ctx context.Context, network, addr string, plain bool) (net.Conn, error) {
 	if plain {
-		return nil, &connectError{stepDial, &policyError{errPlainHTTP}}
-	}
-	if literal, err := netip.ParseAddrPort(addr); err == nil && d.control != nil {
-		if err := d.control(network, literal.String(), nil); err != nil {
-			return nil, &connectError{stepDial, &policyError{err}}
-		}
+		return nil, &connectError{stepDial, &policyError{err: errPlainHTTP, literal: true}, false}
 	}
 	conn, err := (&net.Dialer{KeepAlive: 30 * time.Second, Resolver: d.resolver}).DialContext(ctx, network, d.proxy)
 	if err != nil {
-		return nil, &connectError{stepProxy, err}
+		return nil, &connectError{stepProxy, localFault(err, true), false}
 	}
 	if err := tunnel(ctx, conn, addr); err != nil {
 		_ = conn.Close()
-		return nil, &connectError{stepProxy, err}
+		return nil, &connectError{stepProxy, err, d.isInternal(addr)}
 	}
 	return conn, nil
 }
@@ -57,6 +51,8 @@ func tunnel(ctx context.Context, conn net.Conn, addr string) error {
 	}
 	_ = resp.Body.Close() // a tunnel has none
 	switch {
+	case resp.StatusCode == http.StatusProxyAuthRequired:
+		return &localError{what: "the egress proxy wants credentials (407), which ORDERBRIDGE_EGRESS_PROXY cannot give"}
 	case resp.StatusCode != http.StatusOK:
 		return fmt.Errorf("it answered %d to CONNECT", resp.StatusCode)
 	case answer.Buffered() > 0:

@@ -22,6 +22,7 @@ import (
 type tokenSource struct {
 	config clientcredentials.Config // AuthStyle is left to style
 	host   string                   // of the token server
+	target *url.URL
 	client *http.Client
 
 	mu       sync.Mutex
@@ -44,6 +45,7 @@ type tokenError struct {
 	host   string
 	reason string // "" when the cause tells it
 	err    error
+	target *url.URL
 }
 
 func (e *tokenError) Error() string {
@@ -62,6 +64,7 @@ func newTokenSource(a *bridge.Auth, secret string, transport http.RoundTripper, 
 	return &tokenSource{
 		config: clientcredentials.Config{ClientID: a.ClientID, ClientSecret: secret, TokenURL: a.TokenURL, Scopes: a.Scopes, EndpointParams: parameters},
 		host:   hostOf(a.TokenURL),
+		target: urlOf(a.TokenURL),
 		client: &http.Client{
 			Transport:     tokenTransport{transport, userAgent},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -70,11 +73,18 @@ func newTokenSource(a *bridge.Auth, secret string, transport http.RoundTripper, 
 }
 
 func hostOf(target string) string {
+	if u := urlOf(target); u != nil {
+		return u.Host
+	}
+	return ""
+}
+
+func urlOf(target string) *url.URL {
 	u, err := url.Parse(target)
 	if err != nil {
-		return ""
+		return nil
 	}
-	return u.Host
+	return u
 }
 
 // get returns a token that is none of refused; "" refuses none.
@@ -97,7 +107,7 @@ func (t *tokenSource) get(ctx context.Context, refused string) (string, error) {
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			return "", &tokenError{t.host, "", ctx.Err()}
+			return "", &tokenError{t.host, "", ctx.Err(), t.target}
 		}
 		// One who was cut off or out of time fails for himself only.
 		if f.err == nil || !errors.Is(f.err, context.Canceled) && !errors.Is(f.err, context.DeadlineExceeded) {
@@ -151,7 +161,7 @@ func (t *tokenSource) fetch(ctx context.Context) (string, time.Time, error) {
 		return "", time.Time{}, t.failure(ctx, err)
 	}
 	if !bridge.IsToken(token.AccessToken) {
-		return "", time.Time{}, &tokenError{t.host, "sent a token that cannot stand in a header", nil}
+		return "", time.Time{}, &tokenError{t.host, "sent a token that cannot stand in a header", nil, t.target}
 	}
 	if style != 0 {
 		t.mu.Lock()
@@ -206,16 +216,16 @@ func (t *tokenSource) failure(ctx context.Context, err error) error {
 		case len(answered.Body) > 0:
 			reason += ": " + string(answered.Body)
 		}
-		return &tokenError{t.host, reason, nil}
+		return &tokenError{t.host, reason, nil, t.target}
 	}
 	if ctx.Err() != nil {
-		return &tokenError{t.host, "", ctx.Err()}
+		return &tokenError{t.host, "", ctx.Err(), t.target}
 	}
 	var inURL *url.Error // its text holds the URL, query and all
 	if errors.As(err, &inURL) {
 		err = inURL.Err
 	}
-	return &tokenError{t.host, "", err}
+	return &tokenError{t.host, "", err, t.target}
 }
 
 // tokenTransport sends the requests of the oauth2 package as we send ours, and

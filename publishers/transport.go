@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,6 +27,8 @@ type dialer struct {
 	control   func(network, address string, c syscall.RawConn) error
 	resolver  *net.Resolver
 	proxy     string // host:port of an HTTP proxy; "": none
+	internal  func(netip.Addr) bool
+	inside    *memory // host:port that led to such an address
 	allowHTTP bool
 	dev       bool // accept unknown issuers on loopback
 	tls       *tls.Config
@@ -37,6 +40,8 @@ func newDialer(o Options, settings *tlsSettings) *dialer {
 		control:   o.DialControl,
 		resolver:  o.Resolver,
 		proxy:     o.Proxy,
+		internal:  o.Internal,
+		inside:    o.inside,
 		allowHTTP: o.AllowHTTP,
 		dev:       o.Dev,
 		tls: &tls.Config{
@@ -91,8 +96,9 @@ type connectTimeout struct{}
 
 // connectError tells in which step a connection failed to come about.
 type connectError struct {
-	step string // for people
-	err  error
+	step     string // for people
+	err      error
+	internal bool // an address that is none of the public internet was dialed
 }
 
 func (e *connectError) Error() string { return e.step + ": " + e.err.Error() }
@@ -104,7 +110,10 @@ const (
 )
 
 // policyError is a refusal by the operator's policy.
-type policyError struct{ err error }
+type policyError struct {
+	err     error
+	literal bool // the address stands in the URL: to name it tells nothing
+}
 
 func (e *policyError) Error() string { return e.err.Error() }
 func (e *policyError) Unwrap() error { return e.err }
@@ -140,31 +149,39 @@ func (d *dialer) handshake(ctx context.Context, conn net.Conn, addr string, conf
 	client := tls.Client(conn, config)
 	if err := client.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
-		return nil, &connectError{stepHandshake, err}
+		return nil, &connectError{stepHandshake, err, d.leadsInside(conn, addr)}
 	}
 	return client, nil
 }
 
 func (d *dialer) dial(ctx context.Context, network, addr string, loopbackOnly bool) (net.Conn, error) {
+	if err := d.guardHost(network, addr); err != nil {
+		return nil, &connectError{stepDial, err, false}
+	}
 	if d.proxy != "" {
 		return d.dialProxy(ctx, network, addr, loopbackOnly)
 	}
+	var inside atomic.Bool // two addresses may be dialed beside each other
 	nd := net.Dialer{KeepAlive: 30 * time.Second, Resolver: d.resolver}
 	nd.Control = func(network, address string, c syscall.RawConn) error {
 		if loopbackOnly && !isLoopback(address) {
-			return &policyError{errPlainHTTP}
+			return &policyError{err: errPlainHTTP, literal: true}
 		}
-		if d.control == nil {
-			return nil
+		if d.control != nil {
+			if err := d.control(network, address, c); err != nil {
+				_, given := netip.ParseAddrPort(addr)
+				return &policyError{err, given == nil}
+			}
 		}
-		if err := d.control(network, address, c); err != nil {
-			return &policyError{err}
+		if d.isInternal(address) {
+			inside.Store(true)
+			d.inside.add(addr)
 		}
 		return nil
 	}
 	conn, err := nd.DialContext(ctx, network, addr)
 	if err != nil {
-		return nil, &connectError{stepDial, err}
+		return nil, &connectError{stepDial, localFault(err, false), inside.Load()}
 	}
 	return conn, nil
 }

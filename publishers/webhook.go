@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -42,6 +43,9 @@ type Options struct {
 	// DialControl is asked before each dial, with the resolved address; its
 	// error is the reason of the failed attempt. nil: everything may be dialed.
 	DialControl func(network, address string, c syscall.RawConn) error
+	// Internal reports whether an address is none of the public internet. Why a
+	// connection to one failed is told to the operator, not to a tenant. nil: none is.
+	Internal func(netip.Addr) bool
 	// Resolver finds the addresses of hosts. nil: the system's way.
 	Resolver *net.Resolver
 	// Proxy is the host:port of an HTTP proxy through which all connections go
@@ -61,6 +65,8 @@ type Options struct {
 	Resolve func(id string) (*bridge.Subscription, error)
 	// Now is the wall clock. Default time.Now.
 	Now func() time.Time
+
+	inside *memory // host:port that led to an internal address
 }
 
 // Webhook is a Watermill publisher that sends a message to an endpoint: the
@@ -71,6 +77,7 @@ type Webhook struct {
 	standard  *pool // of the records without tls
 	pools     pools // of the others
 	userAgent []string
+	trouble   trouble
 	closed    atomic.Bool
 }
 
@@ -97,6 +104,7 @@ func NewWebhook(o Options) (*Webhook, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.inside = new(memory)
 	return &Webhook{
 		options:   o,
 		standard:  &pool{newConnections(o, nil)},
@@ -198,7 +206,15 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 			return cutOff(ctx)
 		}
 		e.failed()
-		return e.told(requestFailure(err, r.url.Host, timeout, connect))
+		failure := e.told(requestFailure(err, r.url.Host, timeout, connect))
+		w.discreet(failure, err, e.tenant, r.url)
+		if failure.Fault == bridge.FaultLocal {
+			w.trouble.saw(failure.Reason, now, w.options.Logger)
+		}
+		if d.Test && failure.Detail != "" {
+			<-attemptCtx.Done() // nor does the time tell
+		}
+		return failure
 	}
 	if a.success() {
 		bridge.Answered(ctx, a.status)

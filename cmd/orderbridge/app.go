@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -29,6 +30,7 @@ import (
 	"orderbridge/internal/boottime"
 	"orderbridge/internal/bus"
 	"orderbridge/internal/callers"
+	"orderbridge/internal/egress"
 	"orderbridge/internal/embedded"
 	"orderbridge/internal/filter"
 	"orderbridge/internal/health"
@@ -251,6 +253,7 @@ func (a *app) newWebhook() (*publishers.Webhook, error) {
 		Logger:        a.log,
 		Proxy:         strings.TrimSuffix(strings.TrimPrefix(a.cfg.EgressProxy.Reveal(), "http://"), "/"),
 		DialControl:   egressPolicy(a.cfg).Control,
+		Internal:      func(addr netip.Addr) bool { return egress.Class(addr) != egress.Public },
 		Secrets:       a.secrets,
 	}
 	if a.cfg.TrustRoots != "" {

@@ -158,6 +158,9 @@ func (a *app) readiness() health.Readiness {
 		seen = new(sight)
 	}
 	r.Reasons = append(r.Reasons, seen.reasons...)
+	if problem := a.webhook.LocalProblem(); problem != "" {
+		r.Reasons = append(r.Reasons, problem)
+	}
 	r.Ready = len(r.Reasons) == 0
 	r.Reasons = append(r.Reasons, c.Notes...)
 	r.Reasons = append(r.Reasons, seen.warnings...) // it works in spite of them

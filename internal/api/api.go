@@ -35,7 +35,7 @@ type Options struct {
 	Parse func(id string, data []byte) (*bridge.Subscription, bridge.Problems)
 	// Probe asks whether a URL answers (contract A4); the error is a
 	// *bridge.AttemptError, FaultConfig where the operator's policy forbids it.
-	Probe func(ctx context.Context, url string) error
+	Probe func(ctx context.Context, tenant, url string) error
 	// Attempt sends a delivery once, by the way that all deliveries go.
 	Attempt func(ctx context.Context, d *bridge.Delivery) error
 	// Tokens of those who may call; without any nobody may, and Remedy says

@@ -45,7 +45,7 @@ func start(t *testing.T, change func(*Options)) (*API, *store.Catalog) {
 		Parse: func(id string, data []byte) (*bridge.Subscription, bridge.Problems) {
 			return bridge.ParseSubscription(id, data, bridge.RecordPolicy{})
 		},
-		Probe:   func(context.Context, string) error { return nil },
+		Probe:   func(context.Context, string, string) error { return nil },
 		Attempt: func(context.Context, *bridge.Delivery) error { return nil },
 		Tokens:  []Token{{Name: "operator", Secret: token}, {Name: "other", Secret: other}},
 		Version: "test", Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
@@ -280,7 +280,7 @@ func TestProbesAreSlow(t *testing.T) {
 	t.Parallel()
 	var probes int
 	a, _ := start(t, func(o *Options) {
-		o.Probe = func(context.Context, string) error {
+		o.Probe = func(context.Context, string, string) error {
 			probes++
 			return &bridge.AttemptError{Fault: bridge.FaultTransport, Reason: "connection refused by 10.0.0.1:1"}
 		}

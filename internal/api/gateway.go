@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -221,17 +222,18 @@ func (a *API) listener(c *caller, id string, given object) ([]byte, *plain) {
 // probe is A4. Why a listener is not reachable is not said: that would make us
 // the eyes of whoever asks.
 func (a *API) probe(ctx context.Context, c *caller, target string) *plain {
-	err := a.o.Probe(ctx, target)
+	tenant, _ := c.scope.Tenant()
+	err := a.o.Probe(ctx, tenant, target)
 	var failed *bridge.AttemptError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &failed) && failed.Fault == bridge.FaultConfig:
-		a.o.Log.Info("api: a registration was refused by policy", "reason", failed.Reason, "token", c.name, "request_id", ctx.Value(requestKey{}))
+		a.o.Log.Info("api: a registration was refused by policy", "reason", cmp.Or(failed.Detail, failed.Reason), "token", c.name, "request_id", ctx.Value(requestKey{}))
 		return &plain{http.StatusForbidden, "Client not allowed at " + target + ": its address needs ORDERBRIDGE_EGRESS_ALLOW"}
 	case errors.As(err, &failed):
 		c.outgo.ReserveN(a.o.Now(), failedProbe)
-		a.o.Log.Info("api: a registration did not answer", "reason", failed.Reason, "token", c.name, "request_id", ctx.Value(requestKey{}))
+		a.o.Log.Info("api: a registration did not answer", "reason", cmp.Or(failed.Detail, failed.Reason), "token", c.name, "request_id", ctx.Value(requestKey{}))
 		return &plain{http.StatusNotFound, "Client not responding at " + target}
 	default:
 		return &plain{http.StatusServiceUnavailable, "The program is about to stop; try again"}

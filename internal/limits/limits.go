@@ -144,12 +144,18 @@ func http2() []Limit {
 
 // What an event's values put into a request.
 const (
-	PathDecodes = 8
+	PathDecodes     = 8
+	ProbeTime       = 5 * time.Second
+	LocalFaultLasts = 10 * time.Second
+	LocalFaultSaid  = time.Minute
 )
 
 func requests() []Limit {
 	return part("Requests to endpoints",
 		row("PathDecodes", count(PathDecodes, "times"), event, "how often an order id that stands in a path is decoded to find . and .. segments", "what only shows then is sent", "TestContractD3NoWayOutOfThePath"),
+		row("ProbeTime", lasts(ProbeTime), request, "time for a listener to answer the HEAD request of a registration; why it did not is not told, neither by the time", "404", "TestAttackEyesInside"),
+		row("LocalFaultLasts", lasts(LocalFaultLasts), process, "how long `/readyz` tells a fault of this machine (no descriptors, no ports, no proxy) after it was last seen", "it is over"),
+		row("LocalFaultSaid", lasts(LocalFaultSaid), process, "time between two lines in the log of the same fault", "nothing is logged"),
 	)
 }
 

@@ -50,6 +50,15 @@ type RequestError struct{ err error }
 func (e *RequestError) Error() string { return e.err.Error() }
 func (e *RequestError) Unwrap() error { return e.err }
 
+// ConnError is a connection that brought no answer.
+type ConnError struct {
+	Remote net.Addr
+	Err    error
+}
+
+func (e *ConnError) Error() string { return e.Err.Error() }
+func (e *ConnError) Unwrap() error { return e.Err }
+
 var requests = sync.Pool{New: func() any { return new([]byte) }}
 
 // maxPooled is the largest request whose buffer is kept.
@@ -139,9 +148,9 @@ func (c *Client) attempt(ctx context.Context, cn *conn, msg []byte, method strin
 	if !p.decided() {
 		cn.abort()
 		if untilDone(ctx); ctx.Err() != nil {
-			return Answer{}, false, context.Cause(ctx)
+			return Answer{}, false, &ConnError{cn.RemoteAddr(), context.Cause(ctx)}
 		}
-		return Answer{}, !p.seen && isEnd(err), err
+		return Answer{}, !p.seen && isEnd(err), &ConnError{cn.RemoteAddr(), err}
 	}
 	a = Answer{Status: p.status, RetryAfter: p.retryAfter, Text: p.text, Doubt: p.doubt}
 	switch {
