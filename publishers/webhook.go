@@ -21,6 +21,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
 // Options are what a Webhook is made from. The zero value makes a good one.
@@ -96,7 +97,7 @@ func NewWebhook(o Options) (*Webhook, error) {
 		return nil, fmt.Errorf("MaxIdleConns is %d: want 0 for the default, or more", o.MaxIdleConns)
 	}
 	if o.MaxIdleConns == 0 {
-		o.MaxIdleConns = 4096
+		o.MaxIdleConns = limits.IdleConnections
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -251,6 +251,7 @@ func (a *app) newWebhook() (*publishers.Webhook, error) {
 		Dev:           a.cfg.Dev,
 		NetHTTP:       a.cfg.HTTPClient == config.ClientNetHTTP,
 		Logger:        a.log,
+		MaxIdleConns:  idleConnections(),
 		Proxy:         strings.TrimSuffix(strings.TrimPrefix(a.cfg.EgressProxy.Reveal(), "http://"), "/"),
 		DialControl:   egressPolicy(a.cfg).Control,
 		Internal:      func(addr netip.Addr) bool { return egress.Class(addr) != egress.Public },

@@ -25,6 +25,7 @@ func run() int {
 	// net/http tells there what an endpoint does to it, once for each frame of
 	// HTTP/2: that is no line of our log.
 	log.SetOutput(io.Discard)
+	forbidCores()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)

@@ -28,5 +28,6 @@ func runServe(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	heap.Floor(limits.HeapFloor)
+	tellFewFiles(log)
 	return serve(cmd.Context(), cfg, log)
 }

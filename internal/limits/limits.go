@@ -148,6 +148,9 @@ const (
 	ProbeTime       = 5 * time.Second
 	LocalFaultLasts = 10 * time.Second
 	LocalFaultSaid  = time.Minute
+
+	IdleConnections   = 4096
+	DescriptorsWanted = 16384
 )
 
 func requests() []Limit {
@@ -156,6 +159,8 @@ func requests() []Limit {
 		row("ProbeTime", lasts(ProbeTime), request, "time for a listener to answer the HEAD request of a registration; why it did not is not told, neither by the time", "404", "TestAttackEyesInside"),
 		row("LocalFaultLasts", lasts(LocalFaultLasts), process, "how long `/readyz` tells a fault of this machine (no descriptors, no ports, no proxy) after it was last seen", "it is over"),
 		row("LocalFaultSaid", lasts(LocalFaultSaid), process, "time between two lines in the log of the same fault", "nothing is logged"),
+		row("IdleConnections", count(IdleConnections), process, "connections to endpoints that are kept open for reuse, for each TLS setting; at most half of the files that may be open", "the one that was idle for the longest is closed"),
+		row("DescriptorsWanted", count(DescriptorsWanted), process, "files that may be open below which the start warns", "deliveries wait for a file, and say so", "TestAttackDescriptors"),
 	)
 }
 
