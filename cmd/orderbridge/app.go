@@ -59,6 +59,7 @@ type app struct {
 	secrets  *secrets.Store
 	webhook  *publishers.Webhook
 	records  *store.Records
+	index    *store.Index // of the records
 	refused  refusals
 	file     *automation.File // nil: none is configured
 	api      atomic.Pointer[api.API]
@@ -116,6 +117,8 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	g.Go(func() error { return a.audit.Run(ctx) })
 	g.Go(func() error { return a.takeCommands(ctx, b) })
 	g.Go(func() error { return a.judgeRecords(ctx, a.parseAs) })
+	g.Go(func() error { return a.records.Feed(ctx) })
+	g.Go(func() error { return a.watchQuotas(ctx) })
 	g.Go(func() error { return a.followTokens(ctx, a.api.Load()) })
 	g.Go(func() error { return a.sayWhatIsNext(ctx, b) })
 	if a.file != nil {
@@ -154,7 +157,8 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 	if err := a.awaitFit(ctx, a.streamsFit); err != nil {
 		return nil, err
 	}
-	a.records = store.NewRecords(a.js, a.names.Subscriptions, a.log)
+	a.index = store.NewIndex()
+	a.records = store.NewRecords(a.js, a.names.Subscriptions, a.log).WithIndex(a.index)
 	a.records.Key = a.auditKey
 	if err := a.newAudit(ctx); err != nil {
 		return nil, err
@@ -284,6 +288,7 @@ func (a *app) parse(source jetstream.StreamConfig) func(string, []byte) (*bridge
 			problems = append(problems, s.CheckMaxAge(a.names.Stream, source.MaxAge)...)
 			problems = append(problems, a.webhook.Check(s)...)
 			problems = append(problems, a.fileProblem(id)...)
+			problems = append(problems, a.quotaProblem(s)...)
 		}
 		return s, problems
 	}

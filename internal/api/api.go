@@ -42,6 +42,8 @@ type Options struct {
 	// what to do about it.
 	Tokens []Token
 	Remedy string
+	// Quota bounds what a token of a tenant may store. Zero members bound nothing.
+	Quota Quota
 	// Proxies are those whose word about the caller's address counts. May be empty.
 	Proxies callers.Proxies
 	// Busy keeps the connection of a request open until done is called. May be nil.
@@ -65,18 +67,19 @@ type Options struct {
 
 // API answers HTTP requests. Safe for concurrent use.
 type API struct {
-	o      Options
-	access *access
-	mux    *http.ServeMux
-	spec   []byte // openapi.json
-	docs   []byte
-	style  string // hash of the style sheet in docs
-	pools  pools
-	quiet  *rate.Limiter // of the log's lines about strangers
+	o       Options
+	access  *access
+	mux     *http.ServeMux
+	spec    []byte // openapi.json
+	docs    []byte
+	style   string // hash of the style sheet in docs
+	pools   pools
+	writers writers
+	quiet   *rate.Limiter // of the log's lines about strangers
 }
 
 // pools are the places that callers share.
-type pools struct{ bodies, requests, probes, public *share.Pool[string] }
+type pools struct{ bodies, requests, lists, probes, public *share.Pool[string] }
 
 // New checks the options.
 func New(o Options) (*API, error) {
@@ -100,7 +103,7 @@ func New(o Options) (*API, error) {
 	a := &API{
 		o: o, access: newAccess(o), mux: http.NewServeMux(),
 		pools: pools{
-			bodies: share.New[string](limits.APIBodies), requests: share.New[string](limits.APIRequests),
+			bodies: share.New[string](limits.APIBodies), requests: share.New[string](limits.APIRequests), lists: share.New[string](limits.APILists),
 			probes: share.New[string](limits.APIProbes), public: share.New[string](limits.APIPublic),
 		},
 		quiet: rate.NewLimiter(limits.APIStrangerLines, 2*limits.APIStrangerLines),
@@ -341,6 +344,8 @@ func (a *API) failure(ctx context.Context, err error) *problem {
 		return say(http.StatusConflict, "the record was changed by somebody else meanwhile; read it again")
 	case errors.As(err, &refused):
 		return say(http.StatusConflict, refused.Reason)
+	case errors.Is(err, store.ErrBehind):
+		return say(http.StatusServiceUnavailable, err.Error())
 	case errors.Is(err, store.ErrNoLeader):
 		return say(http.StatusServiceUnavailable, "no bridge leads at the moment; try again")
 	}

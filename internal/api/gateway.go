@@ -33,6 +33,7 @@ func isGateway(path string) bool { return path == gatewayV1 || path == gatewayV2
 type plainAnswer struct {
 	Status      int
 	ContentType string `header:"Content-Type"`
+	RetryAfter  string `header:"Retry-After" hidden:"true"`
 	Body        []byte
 }
 
@@ -135,7 +136,11 @@ func (a *API) registerListener(ctx context.Context, target string, err error) *p
 	default:
 		p = a.addListener(ctx, target)
 	}
-	return &plainAnswer{p.status, "application/json", p.body()}
+	answer := &plainAnswer{Status: p.status, ContentType: "application/json", Body: p.body()}
+	if p.status == http.StatusTooManyRequests {
+		answer.RetryAfter = "1"
+	}
+	return answer
 }
 
 // listenerID is the same for the same URL of the same tenant.
@@ -144,18 +149,31 @@ func listenerID(tenant, target string) string {
 	return uuid.NewSHA1(space, []byte(target)).String()
 }
 
+// isListenerID is true for ids of that kind, and for some others.
+func isListenerID(id string) bool { return len(id) == 36 && id[14] == '5' }
+
+// plainly is an error in contract A's own shape.
+func (a *API) plainly(ctx context.Context, err error) *plain {
+	f := a.failure(ctx, err)
+	return &plain{f.Status, f.Detail}
+}
+
 // listeners names the caller's registrations: the records whose id is that of
 // their URL.
 func (a *API) listeners(ctx context.Context) *plain {
 	scope := callerOf(ctx).scope
 	tenant, _ := scope.Tenant()
 	const most = 100
-	records, more, err := a.o.Catalog.Records(ctx, scope, "", most, func(r store.Record) bool {
+	done, err := a.listing(ctx)
+	if err != nil {
+		return a.plainly(ctx, err)
+	}
+	defer done()
+	records, next, err := a.o.Catalog.Records(ctx, scope, store.Filter{ID: isListenerID}, "", most, func(r store.Record) bool {
 		return r.Tenant() == tenant && r.ID == listenerID(tenant, gjson.GetBytes(r.Value, "targetURL").Str)
 	})
 	if err != nil {
-		f := a.failure(ctx, err)
-		return &plain{f.Status, f.Detail}
+		return a.plainly(ctx, err)
 	}
 	var urls []string
 	for _, r := range records {
@@ -165,7 +183,7 @@ func (a *API) listeners(ctx context.Context) *plain {
 	if len(urls) > 0 {
 		message = "Registered clients: " + strings.Join(urls, " ")
 	}
-	if more {
+	if next != "" {
 		message += " and more"
 	}
 	return &plain{http.StatusOK, message}
@@ -195,8 +213,7 @@ func (a *API) addListener(ctx context.Context, target string) *plain {
 		return err
 	}
 	if err := a.storeListener(ctx, id, target, value); err != nil {
-		f := a.failure(ctx, err)
-		return &plain{f.Status, f.Detail}
+		return a.plainly(ctx, err)
 	}
 	return &plain{http.StatusOK, "Registered client at: " + target}
 }

@@ -31,7 +31,7 @@ func (a *API) operators(h huma.API) {
 type statusList struct {
 	Body struct {
 		Items []store.Verdict `json:"items" nullable:"false"`
-		Next  string          `json:"next,omitempty" doc:"What to give as after for the next page; left out on the last"`
+		Next  string          `json:"next,omitempty" doc:"What to give as after for the next page; left out on the last. A page may hold fewer than limit, or none, and yet have a next"`
 	}
 }
 
@@ -39,17 +39,19 @@ func (a *API) listStatuses(ctx context.Context, in *struct {
 	PageQuery
 	State string `query:"state" enum:"active,retrying,reading,suspended,deactivated,invalid,deleted" doc:"Only these"`
 }) (*statusList, error) {
-	items, more, err := a.o.Catalog.Statuses(ctx, callerOf(ctx).scope, in.After, in.Limit, func(v store.Verdict) bool {
+	done, err := a.listing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	items, next, err := a.o.Catalog.Statuses(ctx, callerOf(ctx).scope, in.After, in.Limit, func(v store.Verdict) bool {
 		return in.State == "" || string(v.State) == in.State
 	})
 	if err != nil {
 		return nil, err
 	}
 	out := &statusList{}
-	out.Body.Items = append([]store.Verdict{}, items...)
-	if more {
-		out.Body.Next = items[len(items)-1].ID
-	}
+	out.Body.Items, out.Body.Next = append([]store.Verdict{}, items...), next
 	return out, nil
 }
 
@@ -61,7 +63,7 @@ func (a *API) getStatus(ctx context.Context, in *WebhookID) (*struct{ Body store
 type owedList struct {
 	Body struct {
 		Items []store.Debt `json:"items" nullable:"false"`
-		Next  string       `json:"next,omitempty" doc:"What to give as after for the next page; left out on the last"`
+		Next  string       `json:"next,omitempty" doc:"What to give as after for the next page; left out on the last. A page may hold fewer than limit, or none, and yet have a next"`
 	}
 }
 
@@ -69,22 +71,24 @@ func (a *API) listOwed(ctx context.Context, in *struct {
 	PageQuery
 	Subscription string `query:"subscription" maxLength:"64" doc:"Only what this one owes"`
 }) (*owedList, error) {
-	items, more, err := a.o.Catalog.Owed(ctx, callerOf(ctx).scope, in.Subscription, in.After, in.Limit)
+	done, err := a.listing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	items, next, err := a.o.Catalog.Owed(ctx, callerOf(ctx).scope, in.Subscription, in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
 	out := &owedList{}
-	out.Body.Items = append([]store.Debt{}, items...)
-	if more {
-		out.Body.Next = items[len(items)-1].Key
-	}
+	out.Body.Items, out.Body.Next = append([]store.Debt{}, items...), next
 	return out, nil
 }
 
 type letterList struct {
 	Body struct {
 		Items []store.Letter `json:"items" nullable:"false"`
-		Next  string         `json:"next,omitempty" doc:"What to give as before for the next page; left out on the last"`
+		Next  string         `json:"next,omitempty" doc:"What to give as before for the next page; left out on the last. A page may hold fewer than limit, or none, and yet have a next"`
 	}
 }
 
@@ -93,6 +97,11 @@ func (a *API) listDeadLetters(ctx context.Context, in *struct {
 	Before       uint64 `query:"before" doc:"Only those below this sequence: the next of the page before"`
 	Limit        int    `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"How many at most"`
 }) (*letterList, error) {
+	done, err := a.listing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	items, next, err := a.o.Catalog.Letters(ctx, callerOf(ctx).scope, in.Subscription, in.Before, in.Limit)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -19,10 +20,27 @@ type problem struct {
 	Status int             `json:"status" doc:"The HTTP status"`
 	Detail string          `json:"detail" doc:"What is wrong, and what to do about it"`
 	Errors bridge.Problems `json:"errors,omitempty" doc:"Each member that is wrong"`
+
+	after time.Duration // Retry-After, 0: none
 }
 
 func say(status int, detail string) *problem {
 	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// later is 429, with the time after which to try again.
+func later(after time.Duration, detail string) *problem {
+	p := say(http.StatusTooManyRequests, detail)
+	p.after = max(after, time.Second)
+	return p
+}
+
+// GetHeaders implements huma.HeadersError.
+func (p *problem) GetHeaders() http.Header {
+	if p.after == 0 {
+		return nil
+	}
+	return http.Header{"Retry-After": {strconv.Itoa(int((p.after + time.Second - 1) / time.Second))}}
 }
 
 // badRecord tells a record's problems; warnings are left out.

@@ -145,7 +145,7 @@ type PageQuery struct {
 type webhookList struct {
 	Body struct {
 		Items []shownRecord `json:"items" nullable:"false"`
-		Next  string        `json:"next,omitempty" doc:"What to give as after for the next page; left out on the last"`
+		Next  string        `json:"next,omitempty" doc:"What to give as after for the next page; left out on the last. A page may hold fewer than limit, or none, and yet have a next"`
 	}
 }
 
@@ -155,7 +155,13 @@ func (a *API) listWebhooks(ctx context.Context, in *struct {
 	Tenant string `query:"tenant" maxLength:"64" doc:"Only those of this tenant"`
 	Host   string `query:"host" maxLength:"260" doc:"Only those whose targetURL has this host"`
 }) (*webhookList, error) {
-	records, more, err := a.o.Catalog.Records(ctx, callerOf(ctx).scope, in.After, in.Limit, func(r store.Record) bool {
+	done, err := a.listing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	f := store.Filter{Status: in.Status, Tenant: in.Tenant, Host: in.Host}
+	records, next, err := a.o.Catalog.Records(ctx, callerOf(ctx).scope, f, in.After, in.Limit, func(r store.Record) bool {
 		if in.Status == "" && in.Tenant == "" && in.Host == "" {
 			return true
 		}
@@ -182,10 +188,19 @@ func (a *API) listWebhooks(ctx context.Context, in *struct {
 	for _, r := range records {
 		out.Body.Items = append(out.Body.Items, shownRecord(shown(r)))
 	}
-	if more {
-		out.Body.Next = records[len(records)-1].ID
-	}
+	out.Body.Next = next
 	return out, nil
+}
+
+// listing takes a place among the lists, for which it may wait.
+func (a *API) listing(ctx context.Context) (done func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, limits.APIListWait)
+	defer cancel()
+	done, ok := a.pools.lists.Wait(ctx, callerOf(ctx).share)
+	if !ok {
+		return nil, later(time.Second, "too many lists of this caller at once; try again in a second")
+	}
+	return done, nil
 }
 
 // changeRetries is how often a change is tried again over one of somebody else.
@@ -386,7 +401,7 @@ func (a *API) testWebhook(ctx context.Context, in *WebhookID) (*struct{ Body att
 	}
 	done, ok := a.outgo(ctx, c)
 	if !ok {
-		return nil, say(http.StatusTooManyRequests, "too many requests to endpoints at once; try again in some seconds")
+		return nil, later(outgoWait, "too many requests to endpoints at once; try again in some seconds")
 	}
 	defer done()
 	d := &bridge.Delivery{Subscription: s, Event: sample(s, a.o.Now()), Generation: generation, Attempt: 1, Test: true}

@@ -45,7 +45,12 @@ func (a *API) write(ctx context.Context, ch change) (store.Record, error) {
 		}
 		ch.value = sealed
 	}
-	r, err := store.Record{ID: ch.id}, error(nil)
+	done, err := a.admitWrite(ctx, ch)
+	if err != nil {
+		return store.Record{}, err
+	}
+	defer done()
+	r := store.Record{ID: ch.id}
 	if ch.value == nil {
 		err = a.o.Catalog.Remove(ctx, c.scope, ch.id, expect)
 	} else {

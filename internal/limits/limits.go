@@ -37,6 +37,15 @@ const (
 	APIRequests          = 128
 	APIWait              = time.Second
 	APIPublic            = 32
+	APILists             = 32
+	APIListWait          = 5 * time.Second
+	APIPageBytes         = 1 << 20
+	APIPageReads         = 2000
+	APIPageDebts         = 100_000
+	IndexWait            = 5 * time.Second
+	QuotaLook            = 2 * time.Second
+	APIWriteBurst        = 10 // seconds of a tenant's rate at once
+	APIWriters           = 4096
 	APIProbes            = 16
 	APIRequestTime       = 18 * time.Second
 	APIFailures          = 10
@@ -57,6 +66,15 @@ func api() []Limit {
 		row("APIRequests", count(APIRequests), process, "requests that are being answered; "+share, "429 with Retry-After", "TestPanicsAndTooMuchAtOnce"),
 		row("APIWait", lasts(APIWait), request, "time that it waits for its turn, for its body and for its answer", "429 with Retry-After"),
 		row("APIPublic", count(APIPublic), process, "answers of /docs and /openapi.json under way; those of one address at most as many as are free", "429 with Retry-After"),
+		row("APILists", count(APILists), process, "lists that are being read; "+share, "429 with Retry-After"),
+		row("APIListWait", lasts(APIListWait), request, "time that a list waits for its turn", "429 with Retry-After"),
+		row("APIPageBytes", size(APIPageBytes), request, "records and statuses of one page of a list", "the page ends earlier, with `next`", "TestPagesAreBounded"),
+		row("APIPageReads", count(APIPageReads), request, "entries and dead letters that are looked at for one page", "the page ends earlier, with `next`", "TestPagesAreBounded"),
+		row("APIPageDebts", count(APIPageDebts), request, "debts of 64 subscriptions that are looked at for one page", "the others are left out"),
+		row("IndexWait", lasts(IndexWait), request, "time until this process has read what the bucket of the records holds", "503"),
+		row("QuotaLook", lasts(QuotaLook), process, "time until the log and a metric tell of a tenant that has more than its quota", "its records' statuses tell it at once", "TestAttackRecordsBeyondQuota"),
+		row("APIWriteBurst", count(APIWriteBurst, "seconds' worth"), tenant, "writes at once, and after that the setting's rate", "429 with Retry-After", "ORDERBRIDGE_TENANT_WRITES", "TestAttackRecordsBeyondQuota"),
+		row("APIWriters", count(APIWriters), process, "tenants whose rate of writes is remembered", "those that may write at once are forgotten first"),
 		row("APIProbes", count(APIProbes), process, "probes and test requests under way; "+share, "429 with Retry-After"),
 		row("APIRequestTime", lasts(APIRequestTime), request, "time until it is answered", "503"),
 		row("APIFailures", count(APIFailures), address, "wrong tokens at once", "wrong ones get 429 with Retry-After; right ones pass", "TestFailedLoginsAreBounded"),

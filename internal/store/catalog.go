@@ -58,7 +58,8 @@ type Catalog struct {
 	js    jetstream.JetStream
 	names Names
 	parse func([]byte) (bridge.DeadLetter, error)
-	key   *Key // nil: what is done through it is not signed
+	key   *Key   // nil: what is done through it is not signed
+	index *Index // nil: lists read the whole bucket
 }
 
 // NewCatalog opens the state under these names. parse reads a dead letter as it
@@ -70,6 +71,12 @@ func NewCatalog(js jetstream.JetStream, n Names, parse func([]byte) (bridge.Dead
 // SignedBy has the catalog sign who does what is done through it (WithActor).
 func (c *Catalog) SignedBy(k *Key) *Catalog {
 	c.key = k
+	return c
+}
+
+// WithIndex has lists read only what they show. The index must be fed.
+func (c *Catalog) WithIndex(x *Index) *Catalog {
+	c.index = x
 	return c
 }
 
@@ -119,19 +126,31 @@ func (c *Catalog) Record(ctx context.Context, scope Scope, id string) (Record, e
 	return Record{id, e.Value, e.Revision, e.Time}, nil
 }
 
-// Records returns the first limit records by id after the given one that keep
-// says yes to (nil: all), and whether there are more.
-func (c *Catalog) Records(ctx context.Context, scope Scope, after string, limit int, keep func(Record) bool) ([]Record, bool, error) {
+// Records returns the first limit records by id after the given one that pass
+// the filter and that keep says yes to (nil: all), and where to go on: "" if there
+// are no more. With an index a page may end earlier, bounded by what it reads.
+func (c *Catalog) Records(ctx context.Context, scope Scope, f Filter, after string, limit int, keep func(Record) bool) ([]Record, string, error) {
+	good := func(r Record) bool { return scope.holds(tenantOf(r.Value)) && (keep == nil || keep(r)) }
+	if c.index != nil {
+		return walk(ctx, c, walkOf[Record]{scope: scope, filter: f, after: after, limit: limit, read: func(ctx context.Context, id string) (Record, int, error) {
+			e, err := ReadEntry(ctx, c.js, c.names.Subscriptions, id)
+			r := Record{id, e.Value, e.Revision, e.Time}
+			if err == nil && !good(r) {
+				err = bridge.ErrNotFound
+			}
+			return r, len(e.Value), err
+		}})
+	}
 	p := page[Record]{after: after, limit: limit, key: func(r Record) string { return r.ID }}
 	err := ListEntries(ctx, c.js, c.names.Subscriptions, func(e Entry) error {
 		r := Record{e.Key, e.Value, e.Revision, e.Time}
-		if p.wants(r.ID) && scope.holds(tenantOf(r.Value)) && (keep == nil || keep(r)) {
+		if p.wants(r.ID) && (f.ID == nil || f.ID(r.ID)) && good(r) {
 			p.add(r)
 		}
 		return nil
 	})
-	items, more := p.items()
-	return items, more, err
+	items, next := p.items()
+	return items, next, err
 }
 
 // Put stores a record if its revision still is expect (0: there must be none)
@@ -233,32 +252,43 @@ func (c *Catalog) status(ctx context.Context, id string) (status bridge.Status, 
 }
 
 // Statuses returns the first limit verdicts by id after the given one that keep
-// says yes to (nil: all), and whether there are more. Those of records that are
-// gone are left out where the scope is confined.
-func (c *Catalog) Statuses(ctx context.Context, scope Scope, after string, limit int, keep func(Verdict) bool) ([]Verdict, bool, error) {
-	var own map[string]bool // nil: all
-	if !scope.all {
-		own = map[string]bool{}
-		err := ListEntries(ctx, c.js, c.names.Subscriptions, func(e Entry) error {
-			if scope.holds(tenantOf(e.Value)) {
-				own[e.Key] = true
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, false, err
+// says yes to (nil: all), and where to go on: "" if there are no more. Those of
+// records that are gone are left out where the scope is confined. A page may end
+// earlier, bounded by what it reads.
+func (c *Catalog) Statuses(ctx context.Context, scope Scope, after string, limit int, keep func(Verdict) bool) ([]Verdict, string, error) {
+	w := walkOf[Verdict]{scope: scope, after: after, limit: limit, read: func(ctx context.Context, id string) (Verdict, int, error) {
+		e, err := ReadEntry(ctx, c.js, c.names.Status, id)
+		v := Verdict{ID: id}
+		if err == nil && (json.Unmarshal(e.Value, &v.Status) != nil || keep != nil && !keep(v)) {
+			err = bridge.ErrNotFound
 		}
+		return v, len(e.Value), err
+	}}
+	if c.index == nil || scope.all {
+		ids, err := c.statusIDs(ctx, scope)
+		if err != nil {
+			return nil, "", err
+		}
+		w.ids = ids
 	}
-	p := page[Verdict]{after: after, limit: limit, key: func(v Verdict) string { return v.ID }}
-	err := ListEntries(ctx, c.js, c.names.Status, func(e Entry) error {
-		v := Verdict{ID: e.Key}
-		if p.wants(v.ID) && (own == nil || own[v.ID]) && json.Unmarshal(e.Value, &v.Status) == nil && (keep == nil || keep(v)) {
-			p.add(v)
+	return walk(ctx, c, w)
+}
+
+// statusIDs are the ids of all statuses of the scope.
+func (c *Catalog) statusIDs(ctx context.Context, scope Scope) ([]string, error) {
+	if scope.all {
+		keys, err := Keys(ctx, c.js, c.names.Status)
+		return append([]string{}, keys...), err
+	}
+	own := []string{}
+	err := ListEntries(ctx, c.js, c.names.Subscriptions, func(e Entry) error {
+		if scope.holds(tenantOf(e.Value)) {
+			own = append(own, e.Key)
 		}
 		return nil
 	})
-	items, more := p.items()
-	return items, more, err
+	slices.Sort(own)
+	return own, err
 }
 
 // owners tells, for one call, which subscriptions of which generation lie in a scope.
@@ -314,7 +344,11 @@ func (p *page[T]) cut() {
 	p.list = p.list[:min(len(p.list), p.limit+1)] // one more shows that there are more
 }
 
-func (p *page[T]) items() (items []T, more bool) {
+// items are the page, and the key of its last item if there are more.
+func (p *page[T]) items() (items []T, next string) {
 	p.cut()
-	return p.list[:min(len(p.list), p.limit)], len(p.list) > p.limit
+	if len(p.list) > p.limit {
+		next = p.key(p.list[p.limit-1])
+	}
+	return p.list[:min(len(p.list), p.limit)], next
 }

@@ -48,6 +48,9 @@ func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string,
 	r := letterReader{catalog: c, stream: stream, filter: filter, owners: owners{catalog: c, scope: scope}}
 	found := []Letter{}
 	for window := uint64(max(limits.LetterWindow, limit)); state.Msgs > 0 && high >= state.FirstSeq; window *= 4 {
+		if !scope.all {
+			window = min(window, limits.APIPageReads)
+		}
 		low := state.FirstSeq
 		if high-low >= window {
 			low = high - window + 1
@@ -60,7 +63,9 @@ func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string,
 		if len(found) > limit {
 			return found[:limit], found[limit-1].Sequence, nil
 		}
-		high = low - 1
+		if high = low - 1; !scope.all && r.looked >= limits.APIPageReads && high >= state.FirstSeq {
+			return found, low, nil
+		}
 	}
 	return found, 0, nil
 }
@@ -83,6 +88,7 @@ type letterReader struct {
 	stream  jetstream.Stream
 	filter  string
 	owners  owners
+	looked  int
 }
 
 // read returns the newest letters of [low, high], at most that many, newest first.
@@ -129,6 +135,7 @@ func (r *letterReader) read(ctx context.Context, low, high uint64, most int) ([]
 		if meta.Sequence.Stream > high {
 			break
 		}
+		r.looked++
 		l, own, err := r.catalog.letter(ctx, &r.owners, meta.Sequence.Stream, msg.Data())
 		if err != nil {
 			return nil, err

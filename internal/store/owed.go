@@ -1,12 +1,15 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
 // Debt is one entry of the ledger: an order that waits, or a subscription that
@@ -28,16 +31,23 @@ func (d Debt) generation() uint64 {
 }
 
 // Owed returns the first limit debts by key after the given one, of one
-// subscription or ("") of all, and whether there are more. ErrNotFound if the
-// ledger has never been made.
-func (c *Catalog) Owed(ctx context.Context, scope Scope, subscription, after string, limit int) ([]Debt, bool, error) {
+// subscription or ("") of all, and where to go on: "" if there are no more.
+// ErrNotFound if the ledger has never been made.
+func (c *Catalog) Owed(ctx context.Context, scope Scope, subscription, after string, limit int) ([]Debt, string, error) {
 	var keys []string
 	if subscription != "" {
 		if !safeID.MatchString(subscription) {
-			return nil, false, nil
+			return nil, "", nil
 		}
 		keys = []string{subscription, subscription + ".>"}
+	} else if c.index != nil && !scope.all {
+		return c.owedByOwn(ctx, scope, after, limit)
 	}
+	return c.owedUnder(ctx, scope, keys, after, limit)
+}
+
+// owedUnder is Owed of some keys, nil: all.
+func (c *Catalog) owedUnder(ctx context.Context, scope Scope, keys []string, after string, limit int) ([]Debt, string, error) {
 	o := owners{catalog: c, scope: scope}
 	p := page[Debt]{after: after, limit: limit, key: func(d Debt) string { return d.Key }}
 	err := ListEntries(ctx, c.js, c.names.Owed, func(e Entry) error {
@@ -54,9 +64,56 @@ func (c *Catalog) Owed(ctx context.Context, scope Scope, subscription, after str
 		}
 		return err
 	}, keys...)
-	items, more := p.items()
-	return items, more, err
+	items, next := p.items()
+	return items, next, err
 }
+
+// owedByOwn goes through a tenant's own subscriptions, some at a time, and reads
+// nothing of others. The debts come by subscription; a page may end earlier,
+// bounded by what it reads.
+func (c *Catalog) owedByOwn(ctx context.Context, scope Scope, after string, limit int) (items []Debt, next string, err error) {
+	if err := c.await(ctx); err != nil {
+		return nil, "", err
+	}
+	id, _, _ := strings.Cut(after, ".")
+	at := id
+	places := append([]place{{id: id}}, c.index.page(scope, Filter{}, at, owedChunk)...)
+	if id == "" || len(c.index.page(scope, Filter{ID: func(s string) bool { return s == id }}, "", 1)) == 0 {
+		places = places[1:]
+	}
+	for looked := 0; len(places) > 0; places = c.index.page(scope, Filter{}, at, owedChunk) {
+		var keys []string
+		for _, p := range places {
+			keys = append(keys, p.id, p.id+".>")
+		}
+		debts, _, err := c.owedUnder(ctx, scope, keys, "", limits.APIPageDebts)
+		if err != nil {
+			return nil, "", err
+		}
+		slices.SortFunc(debts, func(a, b Debt) int {
+			return cmp.Or(strings.Compare(a.Subscription, b.Subscription), strings.Compare(a.Key, b.Key))
+		})
+		for _, d := range debts {
+			if d.Subscription == id && d.Key <= after {
+				continue
+			}
+			if len(items) == limit {
+				return items, items[limit-1].Key, nil
+			}
+			items = append(items, d)
+		}
+		at = places[len(places)-1].id
+		if looked += len(places); looked >= limits.APIPageReads {
+			return items, at + endOfLanes, nil
+		}
+	}
+	return items, "", nil
+}
+
+const (
+	owedChunk  = 64    // subscriptions whose debts are asked for at once
+	endOfLanes = ".~~" // behind every key of a subscription
+)
 
 func debtOf(e Entry) (Debt, error) {
 	id, token, isLane := strings.Cut(e.Key, ".")

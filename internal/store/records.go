@@ -25,7 +25,8 @@ type Records struct {
 	js     jetstream.JetStream
 	bucket string
 	log    *slog.Logger
-	Key    *Key // signs what Put stores for an actor; may be nil
+	Key    *Key   // signs what Put stores for an actor; may be nil
+	index  *Index // nil: none is fed
 }
 
 var _ bridge.Records = (*Records)(nil)
@@ -38,16 +39,29 @@ func NewRecords(js jetstream.JetStream, bucket string, log *slog.Logger) *Record
 	return &Records{js: js, bucket: bucket, log: log}
 }
 
+// WithIndex has the index hear all that is read of the bucket; see Feed.
+func (r *Records) WithIndex(x *Index) *Records {
+	r.index = x
+	return r
+}
+
 // Watch implements bridge.Records. The callbacks are called from one goroutine.
 func (r *Records) Watch(ctx context.Context, fn func(bridge.Revision), caughtUp func(), missing func(bool)) error {
 	f := follower{
 		js: r.js, bucket: r.bucket, key: ">", log: r.log,
 		caughtUp: caughtUp, missing: missing,
 		each: func(m *bridge.Message, created int64) {
-			if rev, ok := r.revision(m.Subject, m.Header, m.Data, m.Seq, m.Time, created); ok {
+			rev, ok := r.revision(m.Subject, m.Header, m.Data, m.Seq, m.Time, created)
+			if r.index != nil {
+				r.index.hear(created, m.Seq, rev, ok)
+			}
+			if ok {
 				fn(rev)
 			}
 		},
+	}
+	if r.index != nil {
+		defer r.index.tapping()()
 	}
 	return f.run(ctx)
 }
