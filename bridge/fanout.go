@@ -190,7 +190,7 @@ func (t *term) wants(ctx context.Context, d *Delivery) (bool, error) {
 	if !filtered(d) {
 		return true, nil
 	}
-	wanted, err := t.b.o.Filter.Wants(ctx, d.Subscription.More.Filter, d.Event)
+	wanted, err := t.b.o.Filter.Wants(WithDelivery(ctx, d), d.Subscription.More.Filter, d.Event)
 	switch {
 	case err == nil:
 		return wanted, nil

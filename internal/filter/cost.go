@@ -4,6 +4,9 @@ import (
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
+
+	"orderbridge/internal/limits"
 )
 
 // prices charges each call by the size of its arguments. CEL's own prices are
@@ -12,16 +15,18 @@ import (
 type prices struct{}
 
 // CallCost implements cost.ActualCostEstimator.
-func (prices) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
+func (prices) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
 	cost := 1
 	switch function {
+	case construct:
+		cost = elementCost(result)
 	case operators.Equals, operators.NotEquals, operators.In, operators.OldIn:
 		for _, a := range args {
-			cost += deep(a, maxCost)
+			cost += deep(a, limits.FilterCost)
 		}
-	case "matches":
+	case matching:
 		if len(args) == 2 {
-			cost += (1 + length(args[0])/10) * (1 + length(args[1])/4)
+			cost += matchCost(args[0], args[1])
 		}
 	default:
 		for _, a := range args {
@@ -44,44 +49,32 @@ func length(v ref.Val) int {
 }
 
 // deep is what comparing a value may cost, about most at the utmost.
-func deep(v any, most int) int {
+func deep(v ref.Val, most int) int {
 	n := 1
 	switch v := v.(type) {
-	case types.Bool, types.Int, types.Double, types.Uint, types.Null:
-	case types.String:
-		n += len(v) / 10
-	case string:
-		n += len(v) / 10
-	case map[string]any:
-		for k, x := range v {
-			if n += 1 + len(k)/10 + deep(x, most-n); n > most {
-				break
+	case types.String, types.Bytes:
+		return n + length(v)/10
+	case *object:
+		return n + v.doc.weight(v.node)
+	case *list:
+		return n + v.doc.weight(v.node)
+	case *joined:
+		if n += deep(v.first, most-n); n > most {
+			return n
+		}
+		return n + deep(v.second, most-n)
+	case traits.Lister:
+		for it := v.Iterator(); n <= most && it.HasNext() == types.True; {
+			n += deep(it.Next(), most-n)
+		}
+	case traits.Mapper:
+		for it := v.Iterator(); n <= most && it.HasNext() == types.True; {
+			key := it.Next()
+			n += deep(key, most-n)
+			if value, ok := v.Find(key); ok {
+				n += deep(value, most-n)
 			}
 		}
-	case []any:
-		for _, x := range v {
-			if n += deep(x, most-n); n > most {
-				break
-			}
-		}
-	case []ref.Val:
-		for _, x := range v {
-			if n += deep(x, most-n); n > most {
-				break
-			}
-		}
-	case map[ref.Val]ref.Val:
-		for k, x := range v {
-			if n += deep(k, most-n) + deep(x, most-n); n > most {
-				break
-			}
-		}
-	case ref.Val:
-		if most > 0 {
-			n += deep(v.Value(), most-n)
-		}
-	case []byte:
-		n += len(v) / 10
 	}
 	return n
 }

@@ -2,51 +2,57 @@ package filter
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
-// parse makes a CEL value of an event; of numbers as numbers.go has it.
-func parse(e *bridge.Event) ref.Val {
+// reading is an event's body whose census was taken: what it takes to make a
+// document of it is known.
+type reading struct {
+	text   []byte
+	count  census
+	need   int
+	refuse error // why no document can be made of it
+}
+
+// read takes the census of an event's body.
+func read(e *bridge.Event) reading {
 	body, err := e.Body()
 	if err != nil {
-		return types.WrapErr(fmt.Errorf("the event cannot be read: %w", err))
+		return reading{refuse: fmt.Errorf("the event cannot be read: %w", err)}
 	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber()
-	var v any
-	if dec.Decode(&v) != nil {
-		return notJSON(strings.TrimPrefix(bridge.JSONProblem(body), "it is not JSON: "))
+	if len(body) > limits.FilterEventBytes {
+		return reading{refuse: fmt.Errorf("the event has %d bytes; at most %d are evaluated", len(body), limits.FilterEventBytes)}
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return notJSON("more follows the first value")
+	s := scanner{text: body}
+	switch err := s.scan(); {
+	case errors.Is(err, errSyntax):
+		return reading{refuse: errors.New("the event is not JSON: " + strings.TrimPrefix(bridge.JSONProblem(body), "it is not JSON: "))}
+	case errors.Is(err, errMore):
+		return reading{refuse: errors.New("the event is not JSON: " + err.Error())}
+	case err != nil:
+		return reading{refuse: fmt.Errorf("the event cannot be evaluated: %w", err)}
 	}
-	return types.DefaultTypeAdapter.NativeToValue(numbers(v))
+	r := reading{text: body, count: s.count, need: s.count.need(body)}
+	if r.need > limits.FilterDocumentBytes {
+		r.refuse = fmt.Errorf("the event cannot be evaluated: it takes %d bytes of memory; at most %d are given", r.need, limits.FilterDocumentBytes)
+	}
+	return r
 }
 
-func notJSON(why string) ref.Val { return types.WrapErr(errors.New("the event is not JSON: " + why)) }
+// root is the event as CEL sees it.
+func (d *document) root() ref.Val { return d.value(0) }
 
-// numbers replaces the numbers of a parsed value, in place.
-func numbers(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, x := range v {
-			v[k] = numbers(x)
-		}
-	case []any:
-		for i, x := range v {
-			v[i] = numbers(x)
-		}
-	case json.Number:
-		return number(v.String())
-	}
-	return v
+// sameData tells whether two events hold the same bytes.
+func sameData(a, b *bridge.Event) bool {
+	return a == b || bytes.Equal(a.Data, b.Data) && a.ContentEncoding() == b.ContentEncoding()
 }
+
+func wrong(err error) ref.Val { return types.WrapErr(err) }

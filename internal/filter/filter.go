@@ -5,25 +5,15 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
-	"time"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/interpreter"
 
 	"orderbridge/bridge"
-)
-
-// What one expression may be, and what one evaluation may take.
-const (
-	maxSource = 4096            // characters
-	maxNodes  = 2000            // of the syntax tree, macros expanded
-	maxDepth  = 64              // of the syntax tree
-	maxRegex  = 500             // instructions of a regular expression
-	maxCost   = 100_000         // units of CEL, deterministic: about 10 ms
-	maxTime   = 2 * time.Second // only for what the cost does not see
+	"orderbridge/internal/limits"
 )
 
 // environment is what every expression is checked against.
@@ -38,12 +28,11 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.Variable("subject", cel.StringType),
 		cel.CrossTypeNumericComparisons(true),
 		cel.DefaultUTCTimeZone(true),
-		cel.ParserExpressionSizeLimit(maxSource),
-		cel.ParserRecursionLimit(maxDepth),
+		cel.ParserExpressionSizeLimit(limits.RecordFilter),
+		cel.ParserRecursionLimit(limits.FilterNesting),
 		cel.ParserErrorRecoveryLimit(4),
-		cel.ExpressionNodeLimit(maxNodes),
-		cel.RegexProgramSizeLimit(maxRegex),
-		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
+		cel.ExpressionNodeLimit(limits.FilterNodes),
+		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals(), cel.ValidateRegexProgramSizeLimit(limits.FilterRegexSize)),
 	)...)
 })
 
@@ -52,6 +41,9 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 type Filter struct {
 	good     recent[[sha256.Size]byte, struct{}] // texts that were checked
 	programs recent[string, cel.Program]
+
+	turns     turns
+	documents documents
 }
 
 var _ bridge.Filter = (*Filter)(nil)
@@ -59,7 +51,9 @@ var _ bridge.Filter = (*Filter)(nil)
 // New returns a Filter.
 func New() *Filter {
 	f := &Filter{}
-	f.good.most, f.programs.most = 1<<16, 1<<12
+	f.good.most, f.programs.most = limits.FilterTextsKept, limits.FilterProgramsKept
+	f.turns.free = min(max(runtime.GOMAXPROCS(0), 2), limits.FilterEvaluations)
+	f.documents = documents{room: limits.FilterBytes - f.turns.free*limits.FilterWorkBytes, byName: map[bridge.Ref]*shared{}, wake: make(chan struct{})}
 	return f
 }
 
@@ -149,8 +143,9 @@ func program(expression string) (p cel.Program, err error) {
 	}
 	return env.Program(ast,
 		cel.EvalOptions(cel.OptOptimize),
+		cel.CustomDecoratorV2(decorate),
 		cel.CostTracking(prices{}),
-		cel.CostLimit(maxCost),
+		cel.CostLimit(limits.FilterCost),
 		cel.InterruptCheckFrequency(16),
 	)
 }
@@ -161,11 +156,19 @@ func (f *Filter) Wants(ctx context.Context, expression string, e *bridge.Event) 
 	if err != nil {
 		return false, &bridge.AttemptError{Fault: bridge.FaultConfig, Reason: "filter: " + err.Error(), Err: err}
 	}
-	limited, cancel := context.WithTimeout(ctx, maxTime)
-	defer cancel()
-	out, _, err := p.ContextEval(limited, variables(e))
-	if err != nil {
-		return false, failure(limited, err)
+	tenant, subscription := owner(ctx)
+	if err := f.turns.take(ctx, tenant, subscription); err != nil {
+		return false, err
+	}
+	defer f.turns.done()
+	q := newQuestion(ctx, &f.documents, e)
+	defer q.end()
+	out, _, err := p.ContextEval(q.ctx, q.variables())
+	switch {
+	case q.cut != nil:
+		return false, q.cut
+	case err != nil:
+		return false, failure(q.ctx, err)
 	}
 	wants, ok := out.Value().(bool)
 	if !ok {
@@ -180,33 +183,15 @@ func failure(ctx context.Context, err error) error {
 	var cancelled interpreter.EvalCancelledError
 	switch {
 	case ctx.Err() != nil && errors.Is(err, interpreter.InterruptError{}):
-		return fmt.Errorf("filter: not evaluated within %s", maxTime)
+		return fmt.Errorf("filter: not evaluated within %s", limits.FilterTime)
 	case errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
-		return render(fmt.Sprintf("filter: costs more than %d units for this event; make it simpler", maxCost))
+		return render(fmt.Sprintf("filter: costs more than %d units for this event; make it simpler", limits.FilterCost))
 	}
 	return render("filter: " + line(err.Error()))
 }
 
 func render(reason string) error {
 	return &bridge.AttemptError{Fault: bridge.FaultRender, Reason: reason}
-}
-
-func variables(e *bridge.Event) map[string]any {
-	return map[string]any{
-		"event":   func() ref.Val { return parse(e) }, // once, and only if it is asked for
-		"headers": func() any { return first(e.Header) },
-		"subject": e.Subject,
-	}
-}
-
-func first(header map[string][]string) map[string]string {
-	h := make(map[string]string, len(header))
-	for name, values := range header {
-		if len(values) > 0 {
-			h[name] = values[0]
-		}
-	}
-	return h
 }
 
 func (f *Filter) program(expression string) (cel.Program, error) {

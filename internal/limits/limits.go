@@ -23,6 +23,7 @@ func parts() [][]Limit {
 		host(),
 		events(),
 		patterns(),
+		filters(),
 		subscriptions(),
 		audits(),
 	}
@@ -571,6 +572,55 @@ func host() []Limit {
 		row("VerdictTime", lasts(VerdictTime), command, "wait for what a bridge says of a record", "it says that none has answered"),
 		row("VerdictCheck", lasts(VerdictCheck), command, "time between two looks for it", "-"),
 		row("DemoTime", lasts(DemoTime), command, "the demo", "it fails"),
+	)
+}
+
+// The filters of records (CEL).
+const (
+	FilterNodes         = 2000
+	FilterNesting       = 64
+	FilterRegexSize     = 500
+	FilterRegexBytes    = 1024
+	FilterCost          = 100_000
+	FilterTime          = 2 * time.Second
+	FilterValues        = 1 << 20
+	FilterDepth         = 512
+	FilterNumberDigits  = 512
+	FilterHeaders       = 4096
+	FilterEventBytes    = 8 << 20
+	FilterDocumentBytes = 24 << 20
+	FilterBytes         = 96 << 20
+	FilterWorkBytes     = 6 << 20
+	FilterIdleBytes     = 16 << 20
+	FilterEvaluations   = 8
+	FilterTextsKept     = 1 << 16
+	FilterProgramsKept  = 1 << 12
+	FilterPatternsKept  = 1 << 8
+)
+
+func filters() []Limit {
+	const letter, waits, forgotten = "a dead letter with the reason", "the others wait, tenants and subscriptions in turn", "some are forgotten, and made again"
+	const invalid = "the record is invalid; the problem tells line and column"
+	return part("Filters",
+		row("FilterNodes", count(FilterNodes), recordScope, "nodes of the expression, macros expanded", invalid, "TestCheck"),
+		row("FilterNesting", count(FilterNesting), recordScope, "depth of the expression", invalid, "TestCheck"),
+		row("FilterRegexSize", count(FilterRegexSize), recordScope, "instructions of a regular expression", invalid+"; one that the event makes: "+letter, "TestCheck"),
+		row("FilterRegexBytes", size(FilterRegexBytes), delivery, "regular expression that the event makes", letter, "TestHostileExpressionsAreBounded"),
+		row("FilterCost", count(FilterCost), delivery, "units of CEL, by what is looked through and made", letter, "TestHostileExpressionsAreBounded"),
+		row("FilterTime", lasts(FilterTime), delivery, "time of an evaluation, waiting left out", "the attempt failed"),
+		row("FilterValues", count(FilterValues), event, "values in its JSON", letter, "TestBoundsOfADocument"),
+		row("FilterDepth", count(FilterDepth), event, "levels of its JSON", letter, "TestBoundsOfADocument"),
+		row("FilterNumberDigits", count(FilterNumberDigits), event, "characters of a number that a filter asks for", letter, "TestBoundsOfADocument"),
+		row("FilterHeaders", count(FilterHeaders), event, "headers, where a filter asks for them", letter, "TestBoundsOfADocument"),
+		row("FilterEventBytes", size(FilterEventBytes), event, "its body, decompressed", letter, "TestBoundsOfADocument"),
+		row("FilterDocumentBytes", size(FilterDocumentBytes), event, "memory for what is found in its JSON", letter, "TestBoundsOfADocument"),
+		row("FilterBytes", size(FilterBytes), process, "memory for all evaluations", waits, "TestEvaluationsShareTheirMemory"),
+		row("FilterWorkBytes", size(FilterWorkBytes), delivery, "of that, for what an expression makes", "its cost ends it before", "TestHostileExpressionsAreBounded"),
+		row("FilterIdleBytes", size(FilterIdleBytes), process, "of that, for events that nobody asks about at present", forgotten),
+		row("FilterEvaluations", count(FilterEvaluations), process, "evaluations at once; no more than cores, but 2", waits, "TestTurns"),
+		row("FilterTextsKept", count(FilterTextsKept), process, "expressions that are known to be good; up to twice as many", forgotten),
+		row("FilterProgramsKept", count(FilterProgramsKept), process, "expressions that are kept compiled; up to twice as many", forgotten, "TestProgramsAreShared"),
+		row("FilterPatternsKept", count(FilterPatternsKept), process, "regular expressions that are kept compiled; up to twice as many", forgotten),
 	)
 }
 
