@@ -2,6 +2,7 @@ package deploytest
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
@@ -47,6 +48,7 @@ automationFile: { secretName: automation }
 extraVolumes: [{ name: contexts, secret: { secretName: contexts } }]
 extraVolumeMounts: [{ name: contexts, mountPath: /run/contexts, readOnly: true }]
 networkPolicy:
+  apiFrom: [{ podSelector: { matchLabels: { role: callers } } }]
   metricsFrom: [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: monitoring } } }]
   natsTo: [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: nats } } }]
   endpointPorts: [443, 8443]
@@ -259,6 +261,38 @@ func TestWrongValuesAreRefused(t *testing.T) {
 	} {
 		if _, err := render(values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want an error that names %s", values, err, want)
+		}
+	}
+}
+
+// Nobody but the release's namespace, and whom the values name, may connect; the
+// bus is asked where nats.url says that it is.
+func TestNetworkPolicy(t *testing.T) {
+	for _, tc := range []struct{ values, ingress, bus string }{
+		{`{ nats: { url: "nats://nats:4222" } }`, `[{"podSelector":{}}]`, `[{"podSelector":{}}]`},
+		{`{ nats: { url: "tls://nats.bus.svc:4222,tls://nats-1.nats.bus.svc.cluster.local" } }`, `[{"podSelector":{}}]`, `[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"bus"}}}]`},
+		{`{ nats: { url: "nats://10.1.2.3:4222,nats://[fd00::1]:4222" } }`, `[{"podSelector":{}}]`, `[{"ipBlock":{"cidr":"10.1.2.3/32"}},{"ipBlock":{"cidr":"fd00::1/128"}}]`},
+		{`{ nats: { url: "tls://connect.ngs.global" } }`, `[{"podSelector":{}}]`, `null`},
+		{`{ nats: { url: "nats://nats.bus.svc,nats://nats.example.com" } }`, `[{"podSelector":{}}]`, `null`},
+		{`{ nats: { url: "nats://n" }, networkPolicy: { apiFrom: [{ podSelector: { matchLabels: { a: b } } }], metricsFrom: [{ namespaceSelector: { matchLabels: { c: d } } }], natsTo: [{ namespaceSelector: {} }] } }`,
+			`[{"podSelector":{"matchLabels":{"a":"b"}}},{"namespaceSelector":{"matchLabels":{"c":"d"}}}]`, `[{"namespaceSelector":{}}]`},
+	} {
+		spec := decode(t, mustRender(t, tc.values)).network.Spec
+		var from []networking.NetworkPolicyPeer
+		for _, rule := range spec.Ingress {
+			if len(rule.From) == 0 {
+				t.Errorf("%s: a rule opens the port to everybody", tc.values)
+			}
+			from = append(from, rule.From...)
+		}
+		for what, pair := range map[string][2]any{"ingress": {from, tc.ingress}, "the bus": {spec.Egress[1].To, tc.bus}} {
+			got, err := json.Marshal(pair[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(got) != pair[1] {
+				t.Errorf("%s: %s is %s, want %s", tc.values, what, got, pair[1])
+			}
 		}
 	}
 }

@@ -12,6 +12,9 @@ import (
 const exposure = "15"
 
 func TestUnit(t *testing.T) {
+	if !strings.Contains(readFile(t, "../systemd/orderbridge.service"), "\nLimitCORE=0\n") {
+		t.Error("the unit allows core dumps")
+	}
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Skip("there is no systemd-analyze")
 	}
