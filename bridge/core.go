@@ -85,6 +85,7 @@ type outside interface {
 	openFeed(epoch uint64, at Ref, done func(Ref, error))        // R1; answers the message at the position, if it is there
 	look(witnesses Witnesses, floor Ref, done func(Look, error)) // R15
 	judge(entries [][]Ref, done func(highest []int, err error))  // R15: of each entry, the last message that is there; -1: none
+	known(r Ref)                                                 // R15: somebody else has seen this message, the feed not yet
 	startFeed()                                                  // R9: the last step; events may come from now on
 	settle(w *windowEvent)                                       // nothing of it is owed in memory any more
 	confirm(done func(error))

@@ -192,8 +192,17 @@ func (w *Witnesses) Testify(judge func(Ref) (Standing, error)) (Ref, Standing, e
 	return w[0], Absent, nil
 }
 
-// know takes note of a message that was taken in, read or looked up.
+// know takes note of a message that was read or looked up. Ahead of the feed it
+// tells the feed too, which looks for it when it makes a new durable.
 func (c *core) know(r Ref) {
+	if r.known() && r.Seq > c.top.Seq {
+		c.took(r)
+		c.out.known(r)
+	}
+}
+
+// took takes note of a message that the feed brought.
+func (c *core) took(r Ref) {
 	c.witnesses.Know(r)
 	c.top = c.witnesses[0]
 }

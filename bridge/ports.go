@@ -103,6 +103,9 @@ type Feed interface {
 	// Open makes the durable of a new epoch, which begins after the message at,
 	// and deletes the older ones. Subscribe may be called only after it.
 	Open(ctx context.Context, epoch uint64, at Ref) error
+	// Know tells of a message that others have seen in the stream. When the feed
+	// makes another durable it must still be there, or merely gone.
+	Know(r Ref)
 	// Confirm acknowledges the settled prefix with a confirmed request.
 	Confirm(ctx context.Context) error
 }

@@ -518,6 +518,8 @@ func (t *simTerm) reopen() {
 	})
 }
 
+func (t *simTerm) known(r Ref) { t.taken.Know(r) }
+
 func (t *simTerm) startFeed() {
 	t.feeding, t.startedAt = true, t.w.now
 	if t.lost {

@@ -293,6 +293,8 @@ func (t *term) call(timeout time.Duration) (context.Context, context.CancelFunc)
 	}
 }
 
+func (t *term) known(r Ref) { t.feed.Know(r) }
+
 func (t *term) startFeed() {
 	events, err := t.feed.Subscribe(t.ctx, "")
 	if err != nil {

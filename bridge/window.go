@@ -34,7 +34,7 @@ func (c *core) takeIn(w *windowEvent) {
 		c.missed(w.seq()-from, w.seq()-1)
 	}
 	c.taken = w.seq()
-	c.know(w.ev.Ref())
+	c.took(w.ev.Ref())
 	c.figures.Taken++
 	if w.ev.Not != "" {
 		c.passOver(w.ev)

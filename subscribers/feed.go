@@ -49,7 +49,7 @@ type feed struct {
 	gen      durable
 	cons     jetstream.Consumer
 	takenAt  time.Time
-	taken    bridge.Witnesses // the last events taken in, or the one at the position
+	taken    bridge.Witnesses // the last events taken in or known, or the one at the position
 	ring     []entry          // window: [head, tail), those in [head, sent) are out
 	head     uint64
 	sent     uint64

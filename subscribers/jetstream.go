@@ -229,6 +229,18 @@ func (j *JetStream) subscribeAlone(ctx context.Context, topic string) (<-chan *m
 	}
 }
 
+// Know implements bridge.Feed.
+func (j *JetStream) Know(r bridge.Ref) {
+	j.mu.Lock()
+	f := j.feed
+	j.mu.Unlock()
+	if f != nil {
+		f.mu.Lock()
+		f.taken.Know(r)
+		f.mu.Unlock()
+	}
+}
+
 // Confirm implements bridge.Feed: it returns when the server has confirmed the
 // settled prefix, as far as it came on the present durable (R2).
 func (j *JetStream) Confirm(ctx context.Context) error {
