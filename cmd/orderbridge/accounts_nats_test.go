@@ -94,3 +94,41 @@ func TestAccountsWithTheProgramNats(t *testing.T) {
 	}
 	p.stop()
 }
+
+// The accounts of the build before are replaced under a running bridge, by a
+// server that starts again with the others, as docs/deploy.md says: nothing is lost, nothing comes twice, and who has not
+// changed its settings yet is told which one it is.
+func TestAccountsAreReplacedUnderARunningBridge(t *testing.T) {
+	t.Parallel()
+	bus := guardedWith(t, formerAccounts, nil)
+	p := launch(t, bus.env("bridge")...)
+	p.leads()
+	e := receive(t, shakyOnce())
+	subscribe(t, bus.jetStream(t, "manager"), "acme", record(e, quickRetries))
+	publisher := bus.jetStream(t, "publisher")
+	publishOne(t, publisher, "o1", 1)
+	e.came(t, 2)
+	bus.take(t)
+	former := &guardedBus{dir: bus.dir, url: bus.url, accounts: formerAccounts} // settings as before
+	await(t, 20*time.Second, "publishers go on", func() bool {
+		_, good := former.run(t, "publisher", `{"orderId":"o2"}`, "publish", "--id", "o2", "-")
+		return good
+	})
+	await(t, 20*time.Second, "it arrives", func() bool { return e.delivered() == 2 })
+	if out, good := former.run(t, "manager", "", "subscriptions", "list"); good || !strings.Contains(out, "ORDERBRIDGE_JETSTREAM_API_PREFIX") {
+		t.Errorf("a manager without the prefix: %s", out)
+	}
+	if out, good := bus.run(t, "manager", "", "subscriptions", "list"); !good || !strings.Contains(out, "acme") {
+		t.Errorf("a manager with the prefix: %s", out)
+	}
+	if out, good := bus.run(t, "operator", "", "dead-letters", "list"); !good {
+		t.Errorf("an operator with the prefix: %s", out)
+	}
+	p.stop()
+	if n := e.delivered(); n != 2 {
+		t.Errorf("%d deliveries", n)
+	}
+	if n := strings.Count(p.log.String(), "lease won"); n != 1 {
+		t.Errorf("the lease was won %d times", n)
+	}
+}

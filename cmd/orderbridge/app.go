@@ -225,6 +225,16 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 	return b, nil
 }
 
+// sparedOf are the subjects of the audit: with the permissions of a former build
+// there is none, and everything else goes on.
+func sparedOf(n store.Names) []string {
+	spared := []string{n.AuditSubject + ".", "$KV." + n.Subscriptions + ".*"}
+	for _, verb := range []string{"STREAM.INFO.", "STREAM.CREATE.", "STREAM.MSG.GET.", "CONSUMER.CREATE."} {
+		spared = append(spared, jetstream.DefaultAPIPrefix+verb+n.Audit)
+	}
+	return spared
+}
+
 // connect starts the embedded server, if the user has no bus, and connects.
 func (a *app) connect(ctx context.Context) (err error) {
 	o := busOptions(a.cfg, a.log)
@@ -238,7 +248,7 @@ func (a *app) connect(ctx context.Context) (err error) {
 		}
 	}
 	a.waiting("connecting to the bus")
-	o.Link = &a.link
+	o.Link, o.Spared = &a.link, sparedOf(storeOptions(a.cfg, a.log).Names())
 	if a.nc, err = bus.Connect(ctx, o); err != nil {
 		return err
 	}

@@ -31,6 +31,9 @@ func (d *denial) Error() string {
 			remedy = "answers come there: set ORDERBRIDGE_NATS_INBOX to the prefix that this user may subscribe to, as in _INBOX_manager, or allow it in the user's permissions"
 		}
 	}
+	if strings.HasPrefix(d.subject, "$JS.API.") || strings.HasPrefix(d.subject, "$KV.") {
+		remedy = "if the streams lie in another account than this user, set ORDERBRIDGE_JETSTREAM_API_PREFIX to the prefix under which they are imported, as in ORD.API; else " + remedy
+	}
 	return fmt.Sprintf("the server refuses: %s may not %s %q; %s", d.user, verb, d.subject, remedy)
 }
 

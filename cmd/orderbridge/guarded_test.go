@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +32,7 @@ const (
 type guardedBus struct {
 	dir      string // holds the configuration and tls/
 	url      string
+	server   *server.Server
 	options  *server.Options
 	accounts string // the file that it was made of
 	prefix   string // under which users outside of the bridge's account reach JetStream
@@ -57,30 +59,54 @@ func guardedWith(t *testing.T, accounts string, change func(text string) string)
 	b.certificates(t)
 	at := strings.NewReplacer(`"tls/`, `"`+b.dir+"/tls/", "$SERVER_NAME", "nats-1", "$STORE_DIR", `"`+t.TempDir()+`"`)
 	write(t, filepath.Join(b.dir, "nats.conf"), []byte(at.Replace(readText(t, "../../deploy/nats/nats.conf"))))
-	write(t, filepath.Join(b.dir, "accounts.conf"), []byte(change(readText(t, accounts))))
-	opts, err := server.ProcessConfigFile(filepath.Join(b.dir, "nats.conf"))
+	b.options = b.parse(t, change(readText(t, accounts)))
+	b.start(t)
+	t.Cleanup(b.stop)
+	return b
+}
+
+func (b *guardedBus) stop() {
+	b.server.Shutdown()
+	b.server.WaitForShutdown()
+}
+
+func (b *guardedBus) start(t *testing.T) {
+	t.Helper()
+	s, err := server.NewServer(b.options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// One server, on free ports.
-	opts.Host, opts.Port, opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
-	opts.Cluster, opts.Routes = server.ClusterOpts{}, nil
-	opts.NoSigs, opts.NoLog = true, true
-	b.options = opts
-	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b.server = s
 	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
 	if !s.ReadyForConnections(15 * time.Second) {
 		t.Fatal("the server is not ready")
 	}
 	b.url = "tls://" + s.Addr().String()
-	return b
+}
+
+// parse reads the configuration with these accounts: one server, on free ports.
+func (b *guardedBus) parse(t *testing.T, accounts string) *server.Options {
+	t.Helper()
+	write(t, filepath.Join(b.dir, "accounts.conf"), []byte(accounts))
+	opts, err := server.ProcessConfigFile(filepath.Join(b.dir, "nats.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Host, opts.Port, opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT, 0
+	opts.Cluster, opts.Routes = server.ClusterOpts{}, nil
+	opts.NoSigs, opts.NoLog = true, true
+	return opts
+}
+
+// take starts the server again with the shipped accounts, at the same address.
+func (b *guardedBus) take(t *testing.T) {
+	t.Helper()
+	port := b.server.Addr().(*net.TCPAddr).Port
+	b.stop()
+	b.options = b.parse(t, readText(t, shippedAccounts))
+	b.options.Port = port
+	b.accounts, b.prefix = shippedAccounts, "ORD.API"
+	b.start(t)
 }
 
 func readText(t testing.TB, path string) string {

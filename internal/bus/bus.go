@@ -46,6 +46,7 @@ type Options struct {
 	Once   bool // the first failure to connect is the answer: for commands
 
 	Denied  func(error) // hears each permission that the server refuses; may be nil
+	Spared  []string    // beginnings of subjects without whose permission the program does its work all the same
 	Context string      // the context of natscli that this comes from, for messages
 	Link    *Link       // tells how the connection stands; may be nil
 }
@@ -148,6 +149,12 @@ func (o Options) handlers(link *Link, log *slog.Logger) []nats.Option {
 			}
 			if o.Denied != nil && errors.Is(err, nats.ErrPermissionViolation) {
 				o.Denied(err)
+				return
+			}
+			if subject, spared := o.spares(err); spared {
+				if link.firstOf(subject) {
+					log.Warn("a permission is missing, without which the bridge works, but for what it is for", "subject", subject, "remedy", "give it to the user (deploy/nats/accounts.conf)")
+				}
 				return
 			}
 			link.failed(err)

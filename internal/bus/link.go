@@ -2,6 +2,9 @@ package bus
 
 import (
 	"errors"
+	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +26,7 @@ type Link struct {
 	closed   chan struct{}
 	said     string // what was logged last
 	saidTime time.Time
+	spared   map[string]bool // subjects of Options.Spared that were logged
 }
 
 func (l *Link) begin(o Options) {
@@ -78,6 +82,39 @@ func (l *Link) Violation() string {
 		return ""
 	}
 	return l.options.Explain(l.refused)
+}
+
+var violatedSubject = regexp.MustCompile(`(?:Publish|Subscription) to "([^"]+)"`)
+
+// spares tells whether err refuses only what the program can do without, and
+// which of Options.Spared it is.
+func (o Options) spares(err error) (subject string, spared bool) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return "", false
+	}
+	m := violatedSubject.FindStringSubmatch(err.Error())
+	if m == nil {
+		return "", false
+	}
+	i := slices.IndexFunc(o.Spared, func(begin string) bool { return strings.HasPrefix(m[1], begin) })
+	if i < 0 {
+		return "", false
+	}
+	return o.Spared[i], true
+}
+
+// firstOf tells whether it is the first refusal of that subject.
+func (l *Link) firstOf(subject string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.spared[subject] {
+		return false
+	}
+	if l.spared == nil {
+		l.spared = map[string]bool{}
+	}
+	l.spared[subject] = true
+	return true
 }
 
 // Closed is closed when the connection has ended for good.

@@ -55,3 +55,31 @@ func TestOldVersion(t *testing.T) {
 		}
 	}
 }
+
+// What the program can do without is told once, and is no reason not to be ready.
+func TestSparedPermissions(t *testing.T) {
+	t.Parallel()
+	o := Options{Spared: []string{"audit.", "$JS.API.STREAM.INFO.AUDIT"}}
+	refuse := func(what string) error {
+		return fmt.Errorf("%w: Permissions Violation for %s", nats.ErrPermissionViolation, what)
+	}
+	for what, want := range map[string]string{
+		`Publish to "audit.bridge.-.started"`:     "audit.",
+		`Publish to "$JS.API.STREAM.INFO.AUDIT"`:  "$JS.API.STREAM.INFO.AUDIT",
+		`Publish to "$JS.API.STREAM.INFO.ORDERS"`: "",
+		`Subscription to "audits.>"`:              "",
+
+		`Publish with Reply of "$JS.ACK.ORDERS.x.1.1.1.1.0"`: "",
+	} {
+		if got, spared := o.spares(refuse(what)); got != want || spared != (want != "") {
+			t.Errorf("%s: %q, %t", what, got, spared)
+		}
+	}
+	if _, spared := o.spares(errors.New(`Publish to "audit.x"`)); spared {
+		t.Error("another error is spared")
+	}
+	var l Link
+	if !l.firstOf("audit.") || l.firstOf("audit.") || !l.firstOf("$JS.") {
+		t.Error("not told once for each")
+	}
+}
