@@ -73,8 +73,10 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	if c.NATS.Listen != "" {
 		k.address("NATS_LISTEN", c.NATS.Listen)
 	}
-	if c.NATS.URL == "" && c.NATS.Listen != "" && !loopback(c.NATS.Listen) {
-		k.warn("NATS_LISTEN", "opens the embedded server, which asks for no password, to the network", "use 127.0.0.1, or a NATS server of your own with ORDERBRIDGE_NATS_URL")
+	if c.EmbeddedAuth != AuthOpen && c.EmbeddedAuth != AuthCredentials {
+		k.wrong("EMBEDDED_AUTH", "is no way to ask for credentials", "use open or credentials")
+	} else if c.NATS.URL == "" && c.NATS.Listen != "" && !loopback(c.NATS.Listen) && c.EmbeddedAuth == AuthOpen {
+		k.wrong("NATS_LISTEN", "opens the embedded server, which asks for no credentials, to the network", "set ORDERBRIDGE_EMBEDDED_AUTH=credentials, use 127.0.0.1, or a NATS server of your own with ORDERBRIDGE_NATS_URL")
 	}
 
 	if c.DataDir == "" {

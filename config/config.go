@@ -15,6 +15,12 @@ const (
 	SyncInterval = "interval"
 )
 
+// Values of EmbeddedAuth.
+const (
+	AuthOpen        = "open"
+	AuthCredentials = "credentials"
+)
+
 // Values of HTTPClient.
 const (
 	ClientOwn     = "own"
@@ -32,6 +38,7 @@ type Config struct {
 	JetstreamAPIPrefix string `split_words:"true" desc:"what the subjects of the JetStream API begin with, as in JS.acme.API, where the account imports it under another name; empty: $JS.API"`
 
 	DataDir      string `split_words:"true" redact:"path" default:"./data" desc:"directory of the embedded server; one process at a time locks it"`
+	EmbeddedAuth string `split_words:"true" default:"open" desc:"open: every user of the machine may use the embedded server, which then listens on loopback only; credentials: only who reads the data directory may; the commands do by themselves, orderbridge nats context makes a context for the program nats"`
 	EmbeddedSync string `split_words:"true" default:"always" desc:"always: the embedded server syncs each write to disk; interval: every two minutes, faster, but a power failure loses confirmed events"`
 
 	Stream              string `default:"ORDERS" desc:"stream of the order events; made if absent, never altered"`

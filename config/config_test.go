@@ -41,7 +41,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := &Config{
 		NATS:    NATS{Listen: "127.0.0.1:4222"},
-		DataDir: "./data", EmbeddedSync: "always", HTTPClient: "own",
+		DataDir: "./data", EmbeddedAuth: "open", EmbeddedSync: "always", HTTPClient: "own",
 		Stream: "ORDERS", Subjects: List{"orders", "orders.>"}, SubscriptionsBucket: "subscriptions",
 		SubjectLayout: bridge.DefaultSubjectLayout, OrderIDPaths: bridge.DefaultOrderIDPaths, LegacyOrderIDPaths: bridge.DefaultLegacyOrderIDPaths,
 		EventTypePaths: bridge.DefaultTypePaths, TenantPaths: bridge.DefaultTenantPaths,
@@ -58,7 +58,7 @@ func TestDefaults(t *testing.T) {
 func TestNames(t *testing.T) {
 	clean(t)
 	want := strings.Fields(`NATS_URL NATS_CONTEXT NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY NATS_HANDSHAKE_FIRST NATS_INBOX NATS_LISTEN JETSTREAM_DOMAIN JETSTREAM_API_PREFIX
-		DATA_DIR EMBEDDED_SYNC STREAM SUBJECTS SUBSCRIPTIONS_BUCKET PREFIX REPLICAS
+		DATA_DIR EMBEDDED_AUTH EMBEDDED_SYNC STREAM SUBJECTS SUBSCRIPTIONS_BUCKET PREFIX REPLICAS
 		SUBJECT_LAYOUT ORDER_ID_PATHS LEGACY_ORDER_ID_PATHS EVENT_TYPE_PATHS TENANT_PATHS HTTP_LISTEN API_TOKENS API_TOKENS_FILE API_HOSTS API_PROXIES TENANT_SUBJECTS
 		TENANT_RECORDS TENANT_BYTES TENANT_WRITES
 		EGRESS_ALLOW EGRESS_PROXY HTTP_CLIENT ALLOW_HTTP ALLOW_TRUST_ALL SECRETS_DIR SEALING_KEY_FILE TRUST_ROOTS DEV WEBHOOK_FILE WEBHOOK_ID WINDOW MAX_EVENT_BYTES LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
@@ -178,6 +178,7 @@ func TestBadValuesNameVariableValueAndRemedy(t *testing.T) {
 		{"inbox", "NATS_INBOX=_INBOX_bridge.", `ORDERBRIDGE_NATS_INBOX="_INBOX_bridge." cannot begin a subject; write it as _INBOX_bridge, without a dot at its end`},
 		{"replicas", "REPLICAS=7", `ORDERBRIDGE_REPLICAS="7" is out of range; give 0 to 5`},
 		{"client", "HTTP_CLIENT=curl", `ORDERBRIDGE_HTTP_CLIENT="curl" is no client; use own or net/http`},
+		{"auth", "EMBEDDED_AUTH=yes", `ORDERBRIDGE_EMBEDDED_AUTH="yes" is no way to ask for credentials; use open or credentials`},
 		{"sync", "EMBEDDED_SYNC=1s", `ORDERBRIDGE_EMBEDDED_SYNC="1s" is no way to sync; use always or interval`},
 		{"event size", "MAX_EVENT_BYTES=5", `ORDERBRIDGE_MAX_EVENT_BYTES="5" is out of range; give 1024 to 67108864`},
 		{"user alone", "NATS_URL=nats://n NATS_USER=me", `ORDERBRIDGE_NATS_USER="me" is set, but ORDERBRIDGE_NATS_PASSWORD is not; set both or none`},
@@ -344,12 +345,15 @@ func TestNearMissesOfDecisiveVariablesAreProblems(t *testing.T) {
 	}
 }
 
-func TestOpenEmbeddedServerIsAWarning(t *testing.T) {
+func TestOpenEmbeddedServerStaysOnTheMachine(t *testing.T) {
 	clean(t)
 	t.Setenv(Prefix+"_NATS_LISTEN", "0.0.0.0:4222")
-	_, warnings, err := Load()
-	if err != nil || len(warnings) != 1 || !strings.HasPrefix(warnings[0], `ORDERBRIDGE_NATS_LISTEN="0.0.0.0:4222" opens`) {
-		t.Errorf("got %q, %v", warnings, err)
+	if _, _, err := Load(); err == nil || !strings.Contains(err.Error(), `ORDERBRIDGE_NATS_LISTEN="0.0.0.0:4222" opens`) {
+		t.Errorf("got %v", err)
+	}
+	t.Setenv(Prefix+"_EMBEDDED_AUTH", "credentials")
+	if _, warnings, err := Load(); err != nil || len(warnings) > 0 {
+		t.Errorf("with credentials: got %q, %v", warnings, err)
 	}
 }
 

@@ -242,10 +242,8 @@ func (a *app) connect(ctx context.Context) (err error) {
 		if a.server, err = a.startEmbedded(ctx); err != nil {
 			return err
 		}
-		o.InProcess = a.server
-		if a.cfg.NATS.Listen != "" {
-			a.log.Info("embedded NATS server", "url", a.server.URL(), "data", a.cfg.DataDir)
-		}
+		o.InProcess, o.Nkey, o.Sign = a.server, a.server.Nkey(), a.server.Sign
+		a.tellEmbedded()
 	}
 	a.waiting("connecting to the bus")
 	o.Link, o.Spared = &a.link, sparedOf(storeOptions(a.cfg, a.log).Names())

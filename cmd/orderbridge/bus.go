@@ -17,6 +17,7 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/config"
 	"orderbridge/internal/bus"
+	"orderbridge/internal/embedded"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 	"orderbridge/publishers"
@@ -63,11 +64,18 @@ func connect(ctx context.Context, cfg *config.Config, log *slog.Logger, d *denia
 			return nil, errors.New("the embedded server of `orderbridge serve` listens on a port of its own choice, since ORDERBRIDGE_NATS_LISTEN has port 0; set ORDERBRIDGE_NATS_URL to the address in its log")
 		}
 		o.URL = "nats://" + reachable(cfg.NATS.Listen)
+		o.NkeyFile = ownSeed(cfg)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	nc, err := bus.Connect(ctx, o)
+	if cfg.NATS.URL == "" && errors.Is(err, nats.ErrNkeysNotSupported) { // it is open now
+		o.NkeyFile = ""
+		nc, err = bus.Connect(ctx, o)
+	}
 	switch {
+	case cfg.NATS.URL == "" && (errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired)):
+		return nil, fmt.Errorf("the embedded server at %s refuses this user: its credentials are in %s, which only the user who runs it may read. Run the command as that user, with its ORDERBRIDGE_DATA_DIR", o.URL, embedded.SeedFile(cfg.DataDir))
 	case cfg.NATS.URL == "" && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, nats.ErrNoServers)):
 		return nil, fmt.Errorf("connect to NATS at %s: nobody listens there; is `orderbridge serve` running? (ORDERBRIDGE_NATS_URL is empty, so its embedded server is asked)", o.URL)
 	case err != nil && cfg.NATS.URL == "":
@@ -81,6 +89,17 @@ func connect(ctx context.Context, cfg *config.Config, log *slog.Logger, d *denia
 		return nil, err
 	}
 	return &session{cfg: cfg, log: log, nc: nc, js: js, names: storeOptions(cfg, log).Names(), denials: d}, nil
+}
+
+// ownSeed is the file that opens the embedded server, "" if it is not there or
+// cannot be read: the server says then whether it is needed.
+func ownSeed(cfg *config.Config) string {
+	f, err := os.Open(embedded.SeedFile(cfg.DataDir))
+	if err != nil {
+		return ""
+	}
+	f.Close()
+	return f.Name()
 }
 
 func busOptions(cfg *config.Config, log *slog.Logger) bus.Options {

@@ -146,7 +146,7 @@ func TestEmbeddedServerNamesItsSettings(t *testing.T) {
 		}
 		defer l.Close()
 		fails(t, "address already in use; set ORDERBRIDGE_NATS_LISTEN", "ORDERBRIDGE_NATS_LISTEN="+l.Addr().String(), "ORDERBRIDGE_DATA_DIR="+t.TempDir())
-		fails(t, "set ORDERBRIDGE_NATS_LISTEN", "ORDERBRIDGE_NATS_LISTEN=192.0.2.1:4222", "ORDERBRIDGE_DATA_DIR="+t.TempDir())
+		fails(t, "set ORDERBRIDGE_NATS_LISTEN", "ORDERBRIDGE_NATS_LISTEN=192.0.2.1:4222", "ORDERBRIDGE_EMBEDDED_AUTH=credentials", "ORDERBRIDGE_DATA_DIR="+t.TempDir())
 	})
 	t.Run("read-only", func(t *testing.T) {
 		t.Parallel()

@@ -19,7 +19,8 @@ func (a *app) startEmbedded(ctx context.Context) (*embedded.Server, error) {
 	said := false
 	for {
 		s, err := embedded.Start(embedded.Options{Dir: a.cfg.DataDir, Listen: a.cfg.NATS.Listen,
-			Sync: a.cfg.EmbeddedSync == config.SyncAlways, Logger: a.log})
+			Credentials: a.cfg.EmbeddedAuth == config.AuthCredentials,
+			Sync:        a.cfg.EmbeddedSync == config.SyncAlways, Logger: a.log})
 		var full *embedded.NoRoomError
 		switch {
 		case err == nil:
@@ -38,6 +39,17 @@ func (a *app) startEmbedded(ctx context.Context) (*embedded.Server, error) {
 			return nil, ctx.Err()
 		case <-time.After(roomCheck):
 		}
+	}
+}
+
+// tellEmbedded says in one line where the embedded server is, and for whom it is open.
+func (a *app) tellEmbedded() {
+	switch {
+	case a.cfg.NATS.Listen == "":
+	case a.cfg.EmbeddedAuth == config.AuthCredentials:
+		a.log.Info("embedded NATS server", "url", a.server.URL(), "data", a.cfg.DataDir, "auth", "credentials: `orderbridge nats context` makes a context for the program nats")
+	default:
+		a.log.Info("embedded NATS server", "url", a.server.URL(), "data", a.cfg.DataDir, "auth", "open: every user of this machine may read and change everything in it; ORDERBRIDGE_EMBEDDED_AUTH=credentials closes it")
 	}
 }
 

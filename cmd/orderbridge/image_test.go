@@ -91,7 +91,7 @@ func TestImage(t *testing.T) {
 		i.args = append(i.args, "--read-only-tmpfs=false")
 	}
 	i.args = append(i.args, "--volume", id+":/data", "--volume", roots+":/run/secrets/roots.pem:ro",
-		"--env", "ORDERBRIDGE_NATS_LISTEN="+bus, "--env", "ORDERBRIDGE_HTTP_LISTEN="+freeAddress(t),
+		"--env", "ORDERBRIDGE_NATS_LISTEN="+bus, "--env", "ORDERBRIDGE_EMBEDDED_AUTH=open", "--env", "ORDERBRIDGE_HTTP_LISTEN="+freeAddress(t),
 		"--env", "ORDERBRIDGE_TRUST_ROOTS=/run/secrets/roots.pem", "--env", "ORDERBRIDGE_EGRESS_ALLOW=127.0.0.0/8", name)
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -25,6 +25,8 @@ type Options struct {
 
 	Creds    string // path of a credentials file
 	NkeyFile string // path of an nkey seed file
+	Nkey     string // public key, with Sign
+	Sign     nats.SignatureHandler
 	User     string
 	Password bridge.Secret
 	Token    bridge.Secret

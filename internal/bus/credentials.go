@@ -33,6 +33,9 @@ func (o Options) credentials() ([]nats.Option, error) {
 		}
 		opts = append(opts, opt)
 	}
+	if o.Nkey != "" {
+		opts = append(opts, nats.Nkey(o.Nkey, o.Sign))
+	}
 	if o.User != "" {
 		opts = append(opts, nats.UserInfo(o.User, o.Password.Reveal()))
 	}

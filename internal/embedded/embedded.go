@@ -23,10 +23,11 @@ import (
 
 // Options of the embedded server.
 type Options struct {
-	Dir    string       // data directory; made if absent, locked while the server runs
-	Listen string       // host:port, port 0 for any free one; "" for in-process connections only
-	Sync   bool         // fsync on every write: what a single server needs to survive a power loss
-	Logger *slog.Logger // nil: slog.Default()
+	Dir         string       // data directory; made if absent, locked while the server runs
+	Listen      string       // host:port, port 0 for any free one; "" for in-process connections only
+	Credentials bool         // who connects from outside needs the seed in SeedFile, which is made if absent
+	Sync        bool         // fsync on every write: what a single server needs to survive a power loss
+	Logger      *slog.Logger // nil: slog.Default()
 }
 
 // Server is a running embedded server. It is a nats.InProcessConnProvider.
@@ -35,6 +36,8 @@ type Server struct {
 	log     *slog.Logger
 	lock    *os.File
 	stop    sync.Once
+	keys    keys
+	unread  string        // why the credentials could not be read
 	quit    chan struct{} // ends watch
 	watched chan struct{} // watch has ended
 
@@ -68,8 +71,8 @@ func Start(o Options) (*Server, error) {
 	return e, nil
 }
 
-// run starts the server itself, also another time on the same port.
-func (e *Server) run() error {
+// serverOptions are those of the server itself, also another time on the same port.
+func (e *Server) serverOptions(users []*server.NkeyUser) (*server.Options, error) {
 	o := e.options
 	opts := &server.Options{
 		ServerName:        "orderbridge",
@@ -80,15 +83,32 @@ func (e *Server) run() error {
 		NoSigs:            true,
 		NoLog:             true,
 		DontListen:        o.Listen == "",
+		Nkeys:             users,
 	}
 	if o.Listen != "" {
 		var err error
 		if opts.Host, opts.Port, err = splitListen(o.Listen); err != nil {
-			return err
+			return nil, err
 		}
 		if e.port != 0 {
 			opts.Port = e.port
 		}
+	}
+	return opts, nil
+}
+
+// run starts the server.
+func (e *Server) run() error {
+	o := e.options
+	users, err := e.users()
+	if err != nil {
+		return err
+	}
+	opts, err := e.serverOptions(users)
+	if err != nil {
+		return err
+	}
+	if o.Listen != "" {
 		if err := checkAddress(o.Listen, opts.Host, opts.Port); err != nil {
 			return err
 		}

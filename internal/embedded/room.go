@@ -82,6 +82,7 @@ func (e *Server) watch() {
 			return
 		case <-tick.C:
 		}
+		e.follow()
 		sick := e.sickness()
 		full := checkRoom(e.options.Dir)
 		if sick == "" {
