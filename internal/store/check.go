@@ -134,6 +134,9 @@ func checkState(info *jetstream.StreamInfo) []Finding {
 	if c.MaxMsgsPerSubject > 1 {
 		k.say(Warning, "its history is %d, 1 is enough: it fills %d times faster. Run `nats stream edit %s --max-msgs-per-subject=1`", c.MaxMsgsPerSubject, c.MaxMsgsPerSubject, c.Name)
 	}
+	if c.AllowRollup {
+		k.say(Warning, "it takes messages that remove all others (allow_rollup_hdrs); what somebody wipes so is written again from memory. Run `nats stream edit %s --no-allow-rollup`", c.Name)
+	}
 	if !c.AllowMsgTTL {
 		k.say(Warning, "it allows no TTL on messages: the markers of removed entries stay and fill it. Run `nats stream edit %s --allow-msg-ttl`", c.Name)
 	}
