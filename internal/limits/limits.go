@@ -444,6 +444,7 @@ const (
 	LetterPullBytes  = 4 << 20 // bytes in flight
 	LetterTime       = 5 * time.Second
 	ListAtOnce       = 64
+	ScanAtOnce       = 16
 	// A server that has just started may not have found all of its streams.
 	AbsentTime = 3 * time.Second
 	// A late copy of a write is older than that only if the server itself stood still.
@@ -473,6 +474,7 @@ func assets() []Limit {
 		row("LetterPullBytes", size(LetterPullBytes), request, "dead letters in flight", "the server sends no more"),
 		row("LetterTime", lasts(LetterTime), request, "time without a dead letter", "an error"),
 		row("ListAtOnce", count(ListAtOnce), command, "entries that are asked for at the same time", "the rest is asked for next"),
+		row("ScanAtOnce", count(ScanAtOnce), command, "parts of a stream that are read at the same time, behind an API prefix", "they follow each other", "TestScan"),
 		row("AbsentTime", lasts(AbsentTime), process, "how long a stream must be absent until it is made again", "it is made again"),
 		row("LeastDuplicates", lasts(LeastDuplicates), stream, "how long the server must know a write again", "not ready, with the remedy"),
 		row("RivalCheck", lasts(RivalCheck), process, "time between two looks for other bridges", "-"),

@@ -9,15 +9,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
 
 // Whoever lives in an account of its own makes no consumers: a consumer
 // delivers to any subject of the account where the streams are. It reads
 // message by message instead, several parts of the stream at the same time.
-
-// scanAtOnce is how many parts of a stream are read at the same time.
-const scanAtOnce = 16
 
 // elsewhere tells whether JetStream is reached under another prefix: in
 // another account, which lends no consumers.
@@ -35,20 +33,19 @@ func spans(low, high uint64, n uint64) []span {
 	}
 	step := (high-low)/n + 1
 	var parts []span
-	for from := low; from <= high; from += step {
-		parts = append(parts, span{from, min(high, from+step-1)})
-		if high-from < step { // from+step may not be a number any more
-			break
+	for from := low; ; from += step {
+		if high-from < step { // also where from+step would be no number any more
+			return append(parts, span{from, high})
 		}
+		parts = append(parts, span{from, from + step - 1})
 	}
-	return parts
 }
 
 // scan returns what keep makes of the messages of [low, high] whose subject
 // matches the filter, in order; at most about most of the newest of each part.
 // keep is called from one goroutine at a time, but not in order.
 func scan[T any](ctx context.Context, js jetstream.JetStream, stream, filter string, low, high uint64, most int, keep func(*bridge.Message) (T, bool, error)) ([]T, error) {
-	parts := spans(low, high, scanAtOnce)
+	parts := spans(low, high, limits.ScanAtOnce)
 	found := make([][]T, len(parts))
 	errs := make([]error, len(parts))
 	ctx, cancel := context.WithCancel(ctx)
