@@ -85,6 +85,7 @@ func (e *Server) serverOptions(users []*server.NkeyUser) (*server.Options, error
 		DontListen:        o.Listen == "",
 		Nkeys:             users,
 	}
+	bound(opts)
 	if o.Listen != "" {
 		var err error
 		if opts.Host, opts.Port, err = splitListen(o.Listen); err != nil {
