@@ -18,10 +18,10 @@ func (v variable) isPath() bool {
 // marks of secrets that no path of a file that is there has.
 var marks = regexp.MustCompile(strings.Join([]string{
 	`-----BEGIN`,
-	`(?i)AGE-SECRET-KEY-`, `(?i)AGE-PLUGIN-`,
+	`(?i:AGE-SECRET-KEY-|AGE-PLUGIN-)`,
 	`S[A-Z][A-Z2-7]{20,}`, // seed of an nkey
 	`\beyJ[A-Za-z0-9_-]{8,}`,
-	`whsec_`, `\b(sk|pk|rk)_(live|test)_`, `\bgh[a-z]_[A-Za-z0-9]{16,}`, `\bxox[a-z]-`, `\bAKIA[A-Z0-9]{12,}`, `^(?i)(bearer|basic) `,
+	`whsec_`, `\b(sk|pk|rk)_(live|test)_`, `\bgh[a-z]_[A-Za-z0-9]{16,}`, `\bxox[a-z]-`, `\bAKIA[A-Z0-9]{12,}`, `^(?i:bearer|basic) `,
 	`[\r\n]`, `^\s*[{\[]`,
 	`://[^/]*@`,
 	`^[A-Za-z0-9_-]{1,64}:[^:/\\]{16,}(:|$)`, // a token of the API

@@ -49,7 +49,7 @@ func TestSecretsInPlaceOfPaths(t *testing.T) {
 			}
 		}
 	}
-	for _, good := range []string{"/etc/orderbridge/sealing.key", "keys/prod-2026-01.pem", `C:\keys\a.pem`, "sealing.key"} {
+	for _, good := range []string{"/etc/orderbridge/sealing.key", "keys/prod-2026-01.pem", `C:\keys\a.pem`, "sealing.key", "/tmp/TestStartsWithoutItsFilesAndSaysSo123/none.json", "/run/secrets/bridge.creds"} {
 		if (variable{field: paths[1].field}).looksSecret(good) {
 			t.Errorf("%s is a path", good)
 		}

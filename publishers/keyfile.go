@@ -10,7 +10,6 @@ import (
 	"errors"
 	"unicode/utf16"
 
-	"github.com/youmark/pkcs8"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"orderbridge/bridge"
@@ -225,9 +224,9 @@ func pemKeys(data []byte, password string) (keys []any, err error) {
 			if password == "" {
 				return nil, errNoPassword
 			}
-			key, err := pkcs8.ParsePKCS8PrivateKey(der, []byte(password))
-			if err != nil { // the library has no error of its own for it
-				return nil, errors.New("cannot be opened: tls.keyPassword is wrong, or its encryption is none of PKCS#5 v2")
+			key, err := encryptedPKCS8(der, []byte(password))
+			if err != nil {
+				return nil, err
 			}
 			keys = append(keys, key)
 			continue

@@ -22,7 +22,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/youmark/pkcs8"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"orderbridge/bridge"
@@ -83,7 +82,7 @@ func credentials(t *testing.T, dir directory) (clientCA *testcert.CA) {
 	ok(t, err)
 	sec1, err := x509.MarshalECPrivateKey(key)
 	ok(t, err)
-	encrypted, err := pkcs8.MarshalPrivateKey(key, []byte(keyPassword), nil)
+	encrypted, err := testcert.EncryptedKey(key, keyPassword)
 	ok(t, err)
 	old, err := x509.EncryptPEMBlock(rand.Reader, "EC PRIVATE KEY", sec1, []byte(keyPassword), x509.PEMCipherAES256) //nolint:staticcheck // what older tools write
 	ok(t, err)

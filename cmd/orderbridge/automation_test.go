@@ -20,7 +20,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/youmark/pkcs8"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"orderbridge/bridge"
@@ -323,7 +322,7 @@ func writeClient(t testing.TB, dir, password string) *testcert.CA {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := pkcs8.MarshalPrivateKey(client.PrivateKey, []byte(password), nil)
+	der, err := testcert.EncryptedKey(client.PrivateKey, password)
 	if err != nil {
 		t.Fatal(err)
 	}

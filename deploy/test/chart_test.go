@@ -39,7 +39,7 @@ nats: { url: "tls://nats-0:4222,tls://nats-1:4222", tlsSecret: nats, credsSecret
 image: { repository: registry.example.com/orderbridge, digest: "sha256:0000000000000000000000000000000000000000000000000000000000000000" }
 imagePullSecrets: [{ name: registry }]
 settings: { EGRESS_ALLOW: "10.1.0.0/16", LOG_LEVEL: debug }
-secretEnv: [{ name: ORDERBRIDGE_SECRET_ACME, secretName: acme, key: password }]
+secretEnv: [{ name: ORDERBRIDGE_SECRET_ACME, secretName: acme, key: password, hosts: [erp.example.com, "*.example.org"], tenants: ["-"] }]
 trustRoots: { configMap: roots }
 api: { tokensSecret: tokens, hosts: [bridge.example.com] }
 secretFiles: [{ secretName: partner-files }, { secretName: acme-files, tenant: acme, keys: [client.pem, client-key.pem] }]
@@ -231,7 +231,11 @@ func TestObjects(t *testing.T) {
 				}
 			}
 			for _, e := range c.Env {
-				if strings.HasPrefix(e.Name, "ORDERBRIDGE_SECRET_") {
+				if policy, ok := map[string]string{"ORDERBRIDGE_SECRET_ACME_HOSTS": "erp.example.com,*.example.org", "ORDERBRIDGE_SECRET_ACME_TENANTS": "-"}[e.Name]; ok {
+					if e.Value != policy {
+						t.Errorf("%s is %q, want %q", e.Name, e.Value, policy)
+					}
+				} else if strings.HasPrefix(e.Name, "ORDERBRIDGE_SECRET_") {
 					if e.ValueFrom == nil || e.ValueFrom.SecretKeyRef == nil {
 						t.Errorf("%s is no reference", e.Name)
 					}

@@ -255,6 +255,9 @@ const (
 	SecretHosts         = 256
 	SecretRecheck       = 2 * time.Second
 	ForeignTextBytes    = 8 << 10
+	KeyIterations       = 10_000_000 // of PBKDF2
+	KeyMemoryBytes      = 256 << 20  // of scrypt
+	KeyScryptPasses     = 64
 	ReasonBytes         = 1 << 10
 )
 
@@ -267,6 +270,9 @@ func secrets() []Limit {
 		row("SecretFileBytes", size(SecretFileBytes), file, "a certificate or key in the secrets directory", unread, "TestFiles"),
 		row("SecretHostsBytes", size(SecretHostsBytes), file, "what says where a secret may go", "the secret goes nowhere", "TestHostsFile"),
 		row("SecretHosts", count(SecretHosts), file, "hosts to which a secret may go", "the secret goes nowhere", "TestHostPatterns"),
+		row("KeyIterations", count(KeyIterations, "iterations"), file, "PBKDF2 of an encrypted private key", "the key is not opened", "TestCostlyKeyIsNotOpened"),
+		row("KeyMemoryBytes", size(KeyMemoryBytes), file, "memory of scrypt of an encrypted private key", "the key is not opened", "TestCostlyKeyIsNotOpened"),
+		row("KeyScryptPasses", count(KeyScryptPasses), file, "passes of scrypt of an encrypted private key", "the key is not opened", "TestCostlyKeyIsNotOpened"),
 		row("ForeignTextBytes", size(ForeignTextBytes), attempt, "what an endpoint or token server says, in which secrets are looked for", "the rest is not told", "TestForeignTextHoldsNoSecret"),
 		row("ReasonBytes", size(ReasonBytes), attempt, "the reason of a failure", "the rest is not told", "TestForeignTextHoldsNoSecret"),
 		row("SecretRecheck", lasts(SecretRecheck), process, "time after which a record whose secret was refused is looked at again", "it comes into force when the secret may go there by then", "TestAttackSecretsOfTheHost"),

@@ -1,0 +1,99 @@
+package publishers
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// What openssl writes is read, with each derivation and cipher that it offers.
+func TestEncryptedPKCS8AsOpensslWritesIt(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("openssl is not installed")
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ok(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	ok(t, err)
+	plain := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	for flags, readable := range map[string]bool{
+		"-v2 aes-256-cbc":                        true,
+		"-v2 aes-192-cbc -v2prf hmacWithSHA224":  true,
+		"-v2 aes-128-cbc -v2prf hmacWithSHA1":    true,
+		"-v2 aes-256-cbc -v2prf hmacWithSHA384":  true,
+		"-v2 aes-256-cbc -v2prf hmacWithSHA512":  true,
+		"-v2 des3":                               true,
+		"-v2 aes-256-cbc -iter 1":                true,
+		"-scrypt":                                true,
+		"-scrypt -scrypt_N 8192 -scrypt_r 8":     true,
+		"-v2 camellia-256-cbc":                   false,
+		"-v2 aes-256-cbc -iter 20000000 -noiter": true, // the last counts
+	} {
+		cmd := exec.CommandContext(shortly(t), "openssl", append(strings.Fields("pkcs8 -topk8 -passout pass:"+strings.ReplaceAll(keyPassword, " ", "_")), strings.Fields(flags)...)...)
+		cmd.Stdin = strings.NewReader(plain)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Logf("openssl cannot write %s: %v", flags, err)
+			continue
+		}
+		block, _ := pem.Decode(out)
+		if block == nil {
+			t.Errorf("%s: no PEM", flags)
+			continue
+		}
+		got, err := encryptedPKCS8(block.Bytes, []byte(strings.ReplaceAll(keyPassword, " ", "_")))
+		if !readable {
+			if !errors.Is(err, errCipher) {
+				t.Errorf("%s: %v", flags, err)
+			}
+			continue
+		}
+		if err != nil || !key.Equal(got) {
+			t.Errorf("%s: %v", flags, err)
+			continue
+		}
+		if _, err := encryptedPKCS8(block.Bytes, []byte("wrong")); !errors.Is(err, errWrongPassword) {
+			t.Errorf("%s, wrong password: %v", flags, err)
+		}
+		for cut := range len(block.Bytes) { // no part of it makes it panic
+			_, _ = encryptedPKCS8(block.Bytes[:cut], []byte("x"))
+		}
+	}
+}
+
+// A file that costs a day or all memory to open is refused at once.
+func TestCostlyKeyIsNotOpened(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*pbkdf2Params, *scryptParams){
+		"iterations": func(p *pbkdf2Params, _ *scryptParams) { p.Iterations = 1 << 30 },
+		"N":          func(_ *pbkdf2Params, s *scryptParams) { s.N = 1 << 30 },
+		"r":          func(_ *pbkdf2Params, s *scryptParams) { s.R = 1 << 30 },
+		"p":          func(_ *pbkdf2Params, s *scryptParams) { s.P = 1 << 30 },
+	} {
+		pb, sc := pbkdf2Params{Salt: []byte("saltsalt"), Iterations: 1}, scryptParams{Salt: []byte("saltsalt"), N: 2, R: 1, P: 1}
+		change(&pb, &sc)
+		algorithm := identifier(t, oidScrypt, sc)
+		if name == "iterations" {
+			algorithm = identifier(t, oidPBKDF2, pb)
+		}
+		if _, err := derive(algorithm, []byte("x"), 32); !errors.Is(err, errCostly) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func identifier(t *testing.T, oid asn1.ObjectIdentifier, params any) pkix.AlgorithmIdentifier {
+	t.Helper()
+	der, err := asn1.Marshal(params)
+	ok(t, err)
+	return pkix.AlgorithmIdentifier{Algorithm: oid, Parameters: asn1.RawValue{FullBytes: der}}
+}
