@@ -22,7 +22,10 @@ func TestAttackAudit(t *testing.T) {
 	one := launch(t, append(bus.env("bridge"), apiTokens)...)
 	one.leads()
 	two := launch(t, append(bus.env("bridge"), apiTokens)...)
-	two.http()
+	await(t, 30*time.Second, "both have begun", func() bool {
+		out, _ := bus.run(t, "auditor", "", "audit", "--action", "started")
+		return strings.Count(out, "started") >= 2
+	})
 	manager, e := bus.jetStream(t, "manager"), receive(t, nil)
 
 	const planted = "PLANTED-SECRET-0001"
