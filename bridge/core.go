@@ -185,6 +185,7 @@ type core struct {
 	running      int
 	runs         runs
 	shares       shares
+	collapsing   map[*sub]struct{} // deleted, their lanes are still in the ledger
 	slow         map[*sub]struct{} // had an attempt without an answer for long, at slowAt
 	slowAt       time.Duration
 	turns        turns
@@ -268,7 +269,7 @@ func newCore(out outside, l bounds, rng *rand.Rand, epoch uint64, holder string,
 		directory: NewDirectory(), subs: map[string]*sub{}, keys: map[string]*keyWriter{},
 		unstored: map[*lane]struct{}{}, told: map[string]time.Duration{},
 		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, behind: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},
-		holding: map[*sub]struct{}{}, deletions: map[*sub]struct{}{},
+		holding: map[*sub]struct{}{}, deletions: map[*sub]struct{}{}, collapsing: map[*sub]struct{}{},
 		prefix: old.Floor, old: old, term: old.Term, formerIDs: old.FormerIDs, checkpoints: old.Checkpoints, changes: old.Changes,
 	}
 	c.shares.pools = c.sharing()
@@ -620,6 +621,7 @@ func (c *core) tick() {
 		}
 	}
 	c.takeTurns(turnsAtTick)
+	c.collapseDeleted()
 	for _, s := range ordered(c.readers) {
 		s.pumpReader()
 	}

@@ -107,7 +107,7 @@ func (s *sub) enqueue(it *item) {
 			return
 		}
 	}
-	if ln.held && it.seq <= ln.maxSeq || it.seq <= s.loadedMax[ln.token] {
+	if ln.held && it.seq <= ln.maxSeq || it.seq <= s.loadedMax[ln.token] && !s.rereads(it.seq) {
 		s.settleItem(it)
 		ln.drop()
 		return

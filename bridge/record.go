@@ -34,6 +34,9 @@ type RecordPolicy struct {
 	// CheckFilter says what is wrong with a filter, with line and column. nil:
 	// records with a filter are refused.
 	CheckFilter func(expression string) error
+	// LeastWait is the shortest wait of retry.schedule; a shorter one is raised,
+	// with a warning. 0: a second.
+	LeastWait time.Duration
 }
 
 // ParseSubscription reads the record that stands under the key id. All problems
@@ -464,6 +467,22 @@ func (r *recordReader) duration(field string, v gjson.Result, most time.Duration
 		return d
 	}
 	return 0
+}
+
+// atLeast raises a duration that is too short, and says so.
+func (r *recordReader) atLeast(field string, v gjson.Result, d, least time.Duration) time.Duration {
+	if d <= 0 || d >= least {
+		return d
+	}
+	r.warn(field, "is %s; the least is %s, which is used instead", quote(v.Str), least)
+	return least
+}
+
+func (r *recordReader) leastWait() time.Duration {
+	if r.policy.LeastWait > 0 {
+		return r.policy.LeastWait
+	}
+	return limits.RecordLeastWait
 }
 
 func (r *recordReader) targetURL(field string, v gjson.Result) {
@@ -972,13 +991,13 @@ func (r *recordReader) cipherSuites(field string, v gjson.Result) {
 }
 
 func (r *recordReader) connectionTimeout(field string, v gjson.Result) {
-	if d := r.duration(field, v, limits.RecordAttemptTime); d > 0 {
+	if d := r.atLeast(field, v, r.duration(field, v, limits.RecordAttemptTime), limits.RecordLeastTimeout); d > 0 {
 		r.more().ConnectionTimeout = d
 	}
 }
 
 func (r *recordReader) timeout(field string, v gjson.Result) {
-	if d := r.duration(field, v, limits.RecordAttemptTime); d > 0 {
+	if d := r.atLeast(field, v, r.duration(field, v, limits.RecordAttemptTime), limits.RecordLeastTimeout); d > 0 {
 		r.more().Timeout = d
 	}
 }
@@ -995,7 +1014,8 @@ func (r *recordReader) schedule(field string, v gjson.Result) {
 	}
 	waits := []time.Duration{}
 	v.ForEach(func(_, v gjson.Result) bool {
-		waits = append(waits, r.duration(field+"["+strconv.Itoa(len(waits))+"]", v, limits.RecordWait))
+		field := field + "[" + strconv.Itoa(len(waits)) + "]"
+		waits = append(waits, r.atLeast(field, v, r.duration(field, v, limits.RecordWait), r.leastWait()))
 		return len(waits) <= limits.RecordList
 	})
 	if len(waits) > limits.RecordList {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,7 +61,7 @@ var goodRecords = []string{
 	`{"targetURL":"https://h/","tls":{"keyFile":"client.p12","keyPassword":"p"}}`,
 	`{"targetURL":"https://h/","tls":{"cipherSuites":["TLS_RSA_WITH_AES_256_GCM_SHA384"]}}`,
 	`{"targetURL":"https://h/","connectionTimeout":"PT60S","timeout":"1m30s"}`,
-	`{"targetURL":"https://h/","retry":{"schedule":["PT5S","30s","P1D","PT0.5S"]}}`,
+	`{"targetURL":"https://h/","retry":{"schedule":["PT5S","30s","P1D","PT1.5S"]}}`,
 	`{"targetURL":"https://h/","retry":{"schedule":[]}}`,
 	`{"targetURL":"https://h/","retry":{}}`,
 	`{"targetURL":"https://h/","rateLimit":{"requests":100}}`,
@@ -591,5 +592,43 @@ func BenchmarkParseSubscription(b *testing.B) {
 	record := []byte(`{"targetURL":"https://erp.example.com/orders/{orderId}","subjects":["orders.acme.>"],"eventTypes":["OrderAccepted"]}`)
 	for b.Loop() {
 		ParseSubscription("erp", record, RecordPolicy{})
+	}
+}
+
+// Whoever wants to be tried too soon is tried as soon as may be, and told so.
+func TestLeastWaits(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		least      time.Duration
+		record     string
+		waits      []time.Duration
+		timeout    time.Duration
+		connection time.Duration
+		warned     []string
+	}{
+		"short":  {record: `"retry":{"schedule":["1ns","PT1S","999ms","PT5S"]}`, waits: []time.Duration{time.Second, time.Second, time.Second, 5 * time.Second}, warned: []string{"retry.schedule[0]", "retry.schedule[2]"}},
+		"dev":    {least: 100 * time.Millisecond, record: `"retry":{"schedule":["1ns","PT0.2S"]}`, waits: []time.Duration{100 * time.Millisecond, 200 * time.Millisecond}, warned: []string{"retry.schedule[0]"}},
+		"others": {record: `"timeout":"1ns","connectionTimeout":"1ns"`, timeout: 10 * time.Millisecond, connection: 10 * time.Millisecond, warned: []string{"timeout", "connectionTimeout"}},
+		"good":   {record: `"timeout":"PT1S","retry":{"schedule":["PT1S"]}`, waits: []time.Duration{time.Second}, timeout: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, problems := ParseSubscription("s", []byte(`{"targetURL":"https://h/",`+tt.record+`}`), RecordPolicy{LeastWait: tt.least})
+			if s == nil {
+				t.Fatal(problems)
+			}
+			var warned []string
+			for _, p := range problems {
+				if !p.Warning {
+					t.Errorf("an error: %s", p)
+				}
+				warned = append(warned, p.Field)
+			}
+			slices.Sort(warned)
+			slices.Sort(tt.warned)
+			if !slices.Equal(warned, tt.warned) || !slices.Equal(s.More.Schedule, tt.waits) || s.More.Timeout != tt.timeout || s.More.ConnectionTimeout != tt.connection {
+				t.Errorf("got %v, %s, %s, warned of %v", s.More.Schedule, s.More.Timeout, s.More.ConnectionTimeout, warned)
+			}
+		})
 	}
 }

@@ -437,6 +437,7 @@ func (s *sub) forget(r revision) {
 func (c *core) expireDebts(s *sub) {
 	deleted := s.deletedAt
 	c.deletions[s] = struct{}{}
+	c.collapsing[s] = struct{}{}
 	wait := max(c.Keep-c.out.wall().Sub(deleted), 0)
 	var expire func()
 	expire = func() {

@@ -110,6 +110,7 @@ type reader struct {
 	at          uint64 // read up to here
 	until       uint64 // owes nothing above; noLimit if there is no end
 	done        seqSet // settled, from `from` on
+	reread      seqSet // had been in lanes, and is read once more (collapse.go)
 	before      Ref    // the message at from - 1, if it is known (R15)
 	outstanding int    // read, neither settled nor confirmed in the ledger
 	reason      string

@@ -544,10 +544,14 @@ func (t *term) holdBack(from uint64) {
 	}
 }
 
-// window follows the feed's: a server may allow fewer unsettled events than were asked for.
+// window follows the feed's, since a server may allow fewer unsettled events than
+// were asked for, and the room of the ledger its bucket's.
 func (t *term) window() {
 	if f, ok := t.feed.(interface{ Window() int }); ok {
 		t.core.Window = min(t.b.bounds.Window, max(1, f.Window()))
+	}
+	if l, ok := t.b.o.Ledger.(interface{ Room() int64 }); ok && l.Room() > 0 {
+		t.core.shares.pools[space].size = l.Room()
 	}
 }
 

@@ -99,7 +99,11 @@ func (s *session) writeRecord(ctx context.Context, id string, record []byte, exp
 
 // recordPolicy is what the operator permits records.
 func recordPolicy(cfg *config.Config) bridge.RecordPolicy {
-	return bridge.RecordPolicy{AllowHTTP: cfg.AllowHTTP, AllowHTTPLoopback: cfg.Dev, AllowTrustAll: cfg.AllowTrustAll,
+	least := time.Duration(limits.RecordLeastWait)
+	if cfg.Dev {
+		least = limits.RecordLeastWaitDev
+	}
+	return bridge.RecordPolicy{LeastWait: least, AllowHTTP: cfg.AllowHTTP, AllowHTTPLoopback: cfg.Dev, AllowTrustAll: cfg.AllowTrustAll,
 		CheckAddress: egressPolicy(cfg).Check, CheckFilter: filter.New().Check}
 }
 

@@ -223,10 +223,14 @@ const (
 	RecordFilter         = 4096                // filter
 	RecordAttemptTime    = 10 * time.Minute    // connectionTimeout, timeout
 	RecordWait           = 30 * 24 * time.Hour // one wait of retry.schedule
+	RecordLeastWait      = time.Second
+	RecordLeastWaitDev   = 100 * time.Millisecond // with ORDERBRIDGE_DEV
+	RecordLeastTimeout   = 10 * time.Millisecond  // connectionTimeout, timeout
 )
 
 func records() []Limit {
 	const invalid = "the record is invalid; its status names the member and the bound"
+	const raised = "a shorter one is raised to it; the status says so"
 	return part("Subscription records",
 		row("RecordBytes", size(RecordBytes), recordScope, "the whole record", invalid, "TestAttackBeyondTheLimitsOfARecord"),
 		row("RecordList", count(RecordList), recordScope, "entries of subjects, eventTypes, headers, labels, retry.schedule", invalid, "TestAttackBeyondTheLimitsOfARecord"),
@@ -242,6 +246,9 @@ func records() []Limit {
 		row("RecordFilter", count(RecordFilter, "characters"), recordScope, "the filter", invalid, "TestAttackBeyondTheLimitsOfARecord"),
 		row("RecordAttemptTime", lasts(RecordAttemptTime), recordScope, "connectionTimeout and timeout", invalid, "TestAttackBeyondTheLimitsOfARecord"),
 		row("RecordWait", lasts(RecordWait), recordScope, "one wait of retry.schedule", invalid, "TestAttackBeyondTheLimitsOfARecord"),
+		row("RecordLeastWait", lasts(RecordLeastWait), recordScope, "least wait of retry.schedule", raised, "TestAttackHastySchedule"),
+		row("RecordLeastWaitDev", lasts(RecordLeastWaitDev), recordScope, "the same with ORDERBRIDGE_DEV", raised, "TestLeastWaits"),
+		row("RecordLeastTimeout", lasts(RecordLeastTimeout), recordScope, "least connectionTimeout and timeout", raised, "TestLeastWaits"),
 	)
 }
 
@@ -695,6 +702,7 @@ func patterns() []Limit {
 // What a subscription has in the core, and what is said of it.
 const (
 	MarkEnds         = 128
+	MarkSpans        = 4096
 	RetryAfter       = 24 * time.Hour
 	SlowAnswer       = 500 * time.Millisecond
 	ParkAnyway       = 600 * time.Millisecond
@@ -734,6 +742,7 @@ const (
 func subscriptions() []Limit {
 	return part("Subscriptions",
 		row("MarkEnds", count(MarkEnds), subscription, "messages that a mark tells", "the newest are told"),
+		row("MarkSpans", count(MarkSpans), subscription, "intervals of the mark that takes the place of a deleted record's entries", "the entries stay, for a day", "TestSimulation"),
 		row("RetryAfter", lasts(RetryAfter), subscription, "Retry-After", "it counts as that", "TestRetryAfterBothForms"),
 		row("SlowAnswer", lasts(SlowAnswer), endpoint, "usual time of an answer of a fast endpoint", "it is not waited for"),
 		row("ParkAnyway", lasts(ParkAnyway), delivery, "time for an endpoint that usually needs long", "it is written to the ledger"),

@@ -301,6 +301,14 @@ func (l *Ledger) admit(ctx context.Context, s *stateBucket, w bridge.Write) (add
 	return !present, nil
 }
 
+// Room is how many bytes the debts may take, 0 if that is not known or without bound.
+func (l *Ledger) Room() int64 {
+	s := l.buckets[bridge.BucketOwed]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(s.max, 0)
+}
+
 func (l *Ledger) measure(ctx context.Context, s *stateBucket) error {
 	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
