@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
 
@@ -41,7 +42,10 @@ type DeadLettersOptions struct {
 // character of each of its texts stands for the byte of its number, except in
 // data. "truncated": true says that the event would not have fitted: only the
 // reference to the source stream is there.
-type DeadLetters struct{ options DeadLettersOptions }
+type DeadLetters struct {
+	options DeadLettersOptions
+	large   chan struct{} // one for each large letter that is being stored
+}
 
 var _ bridge.DeadLetters = (*DeadLetters)(nil)
 
@@ -63,7 +67,7 @@ func NewDeadLetters(o DeadLettersOptions) (*DeadLetters, error) {
 	if o.Timeout == 0 {
 		o.Timeout = defaultPublishTimeout
 	}
-	return &DeadLetters{options: o}, nil
+	return &DeadLetters{o, make(chan struct{}, limits.LargeLetters)}, nil
 }
 
 // Store implements bridge.DeadLetters. A repeat with the same ID, within the
@@ -80,6 +84,11 @@ func (l *DeadLetters) Store(ctx context.Context, d bridge.DeadLetter) error {
 		}
 		header[jetstream.MsgIDHeader] = []string{d.ID}
 	}
+	leave, err := l.place(ctx, &d)
+	if err != nil {
+		return fmt.Errorf("store dead letter of %q: %w", d.Subscription, err)
+	}
+	defer leave()
 	// The headers count as payload: those above, and what the client adds.
 	body, err := marshalLetter(d, l.options.MaxPayload-len(d.ID)-len(l.options.Stream)-256)
 	if err != nil {
@@ -90,6 +99,20 @@ func (l *DeadLetters) Store(ctx context.Context, d bridge.DeadLetter) error {
 		return fmt.Errorf("store dead letter of %q in stream %q: %w", d.Subscription, l.options.Stream, err)
 	}
 	return nil
+}
+
+// place waits for a place among the large letters, which stand in memory
+// several times over while they are stored. A small one needs none.
+func (l *DeadLetters) place(ctx context.Context, d *bridge.DeadLetter) (leave func(), err error) {
+	if d.Event == nil || len(d.Event.Data) < limits.LargeLetter {
+		return func() {}, nil
+	}
+	select {
+	case l.large <- struct{}{}:
+		return func() { <-l.large }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Get implements bridge.DeadLetters. The Event is nil if the letter holds only

@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
+	"orderbridge/bridge"
+	"orderbridge/config"
 	"orderbridge/internal/limits"
 )
 
@@ -42,7 +44,9 @@ named with its line, nothing is published.
 
 With --id the bus drops what it has already: one event gets this id, the lines of
 an NDJSON input ID.1, ID.2, and so on (empty lines are not counted), so that an
-interrupted run can be repeated.`,
+interrupted run can be repeated. Where the subject tells a tenant, the id is
+TENANT/ID: the bus compares the ids of all publishers to a stream, and what one
+has used would make it drop the event of another.`,
 		Example: `  orderbridge publish order.json
   orderbridge publish --subject orders.acme.OrderAccepted.4711 --id 8f14e45f order.json
   generate-orders | orderbridge publish --id may-import -`,
@@ -61,7 +65,7 @@ interrupted run can be repeated.`,
 			if err != nil {
 				return fmt.Errorf("%s: %w; nothing was published", named(path), err)
 			}
-			result, err := s.publish(ctx, cmd, subject, id, events)
+			result, err := s.publish(ctx, cmd, subject, ownID(s.cfg, subject, id), events)
 			if err != nil {
 				return err
 			}
@@ -80,6 +84,16 @@ interrupted run can be repeated.`,
 	cmd.Flags().StringVar(&id, "id", "", "id of the event, by which the bus drops repeats")
 	format.register(cmd, "text", "json")
 	return cmd
+}
+
+// ownID is the id as it is sent: the tenant of the subject before it.
+func ownID(cfg *config.Config, subject, id string) string {
+	d := bridge.Decoder{SubjectLayout: cfg.SubjectLayout, TenantSubjects: cfg.TenantSubjects}
+	tenant := d.Decode(&bridge.Message{Subject: subject}).Tenant
+	if id == "" || tenant == "" || strings.HasPrefix(id, tenant+"/") {
+		return id
+	}
+	return tenant + "/" + id
 }
 
 // checkSubject refuses what no event can be published to.

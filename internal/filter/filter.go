@@ -52,7 +52,7 @@ var _ bridge.Filter = (*Filter)(nil)
 func New() *Filter {
 	f := &Filter{}
 	f.good.most, f.programs.most = limits.FilterTextsKept, limits.FilterProgramsKept
-	f.turns.free = min(max(runtime.GOMAXPROCS(0), 2), limits.FilterEvaluations)
+	f.turns.free = min(max(runtime.GOMAXPROCS(0)/2, 1), limits.FilterEvaluations)
 	f.documents = documents{room: limits.FilterBytes - f.turns.free*limits.FilterWorkBytes, byName: map[bridge.Ref]*shared{}, wake: make(chan struct{})}
 	return f
 }

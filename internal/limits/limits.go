@@ -656,7 +656,7 @@ func filters() []Limit {
 		row("FilterBytes", size(FilterBytes), process, "memory for all evaluations", waits, "TestEvaluationsShareTheirMemory"),
 		row("FilterWorkBytes", size(FilterWorkBytes), delivery, "of that, for what an expression makes", "its cost ends it before", "TestHostileExpressionsAreBounded"),
 		row("FilterIdleBytes", size(FilterIdleBytes), process, "of that, for events that nobody asks about at present", forgotten),
-		row("FilterEvaluations", count(FilterEvaluations), process, "evaluations at once; no more than cores, but 2", waits, "TestTurns"),
+		row("FilterEvaluations", count(FilterEvaluations), process, "evaluations at once; no more than half the cores", waits, "TestTurns"),
 		row("FilterTextsKept", count(FilterTextsKept), process, "expressions that are known to be good; up to twice as many", forgotten),
 		row("FilterProgramsKept", count(FilterProgramsKept), process, "expressions that are kept compiled; up to twice as many", forgotten, "TestProgramsAreShared"),
 		row("FilterPatternsKept", count(FilterPatternsKept), process, "regular expressions that are kept compiled; up to twice as many", forgotten),
@@ -669,6 +669,8 @@ const (
 	InflatedBytes   = 1 << 20
 	InflatedAtLeast = 64 << 10
 	InflatedTimes   = 50
+	LargeLetter     = 64 << 10
+	LargeLetters    = 4
 )
 
 func events() []Limit {
@@ -678,6 +680,8 @@ func events() []Limit {
 		row("InflatedBytes", size(InflatedBytes), event, "compressed body, decompressed", unread, "TestDecode"),
 		row("InflatedAtLeast", size(InflatedAtLeast), event, "what a compressed body may hold however small it is", unread, "TestInflateIsBounded"),
 		row("InflatedTimes", count(InflatedTimes, "times its size"), event, "what a compressed body may hold beyond that", unread, "TestInflateIsBounded"),
+		row("LargeLetter", size(LargeLetter), event, "its data, where a dead letter of it waits for one of LargeLetters places", "it waits"),
+		row("LargeLetters", count(LargeLetters), process, "dead letters of large events that are stored at the same time", "the others wait; nothing is settled before", "TestAttackFiltersFillTheMemory"),
 	)
 }
 
