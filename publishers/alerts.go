@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/safetext"
 )
 
 // AlertsOptions are what Alerts are made from. JetStream and Subject are needed.
@@ -63,7 +64,7 @@ func (a *Alerts) Raise(ctx context.Context, alert bridge.Alert) error {
 	if err != nil {
 		return fmt.Errorf("alert %s: %w", alert.ID, err)
 	}
-	msg := &nats.Msg{Subject: a.options.Subject + "." + alert.Kind + "." + alertToken(alert.Subscription), Data: body,
+	msg := &nats.Msg{Subject: a.options.Subject + "." + alert.Kind + "." + alertToken(alert.Subscription), Data: safetext.JSON(body),
 		Header: nats.Header{"Content-Type": {"application/cloudevents+json"}, jetstream.MsgIDHeader: {alert.ID}}}
 	if err := publishConfirmed(ctx, a.options.JetStream, a.options.Timeout, msg); err != nil {
 		return fmt.Errorf("alert %s: %w", alert.ID, err)

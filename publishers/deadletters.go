@@ -17,6 +17,7 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
+	"orderbridge/internal/safetext"
 )
 
 // DeadLettersOptions are what DeadLetters is made from.
@@ -234,7 +235,7 @@ func (l letter) marshal() ([]byte, error) {
 	if err := encoder.Encode(l); err != nil {
 		return nil, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return safetext.JSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 }
 
 // ParseDeadLetter reads a letter as it lies in the stream. Its ID is not part

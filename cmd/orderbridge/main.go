@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"orderbridge/internal/safetext"
 )
 
 // Exit codes.
@@ -31,6 +33,7 @@ func run() int {
 	context.AfterFunc(ctx, stop)
 
 	cmd := newRoot()
+	safeOutput(cmd)
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		return report(err)
 	}
@@ -41,11 +44,11 @@ func run() int {
 func report(err error) int {
 	var usage usageError
 	if errors.As(err, &usage) {
-		fmt.Fprintf(os.Stderr, "orderbridge: %v\n", err)
+		fmt.Fprintf(os.Stderr, "orderbridge: %s\n", safetext.Lines(err.Error()))
 		return exitUsage
 	}
 	if !errors.Is(err, errSaid) {
-		fmt.Fprintf(os.Stderr, "orderbridge: %v\n", err)
+		fmt.Fprintf(os.Stderr, "orderbridge: %s\n", safetext.Lines(err.Error()))
 	}
 	return exitFailed
 }

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"orderbridge/internal/safetext"
 )
 
 // output is the value of the flag -o.
@@ -38,10 +40,17 @@ func (f *outputFlag) Set(s string) error {
 }
 
 func printJSON(cmd *cobra.Command, v any) error {
-	enc := json.NewEncoder(cmd.OutOrStdout())
+	enc := json.NewEncoder(cmd.OutOrStdout()) // a safetext.Writer
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
+}
+
+// safeOutput has all that the commands print go through a net: nothing of what
+// others wrote steers the terminal or hides in it.
+func safeOutput(root *cobra.Command) {
+	root.SetOut(safetext.Writer{Under: os.Stdout})
+	root.SetErr(safetext.Writer{Under: os.Stderr})
 }
 
 // table is printed with columns as wide as they need to be.
@@ -103,6 +112,9 @@ func colour(w any) bool {
 }
 
 func terminal(w any) bool {
+	if safe, ok := w.(safetext.Writer); ok {
+		w = safe.Under
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

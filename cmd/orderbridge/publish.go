@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -227,12 +228,12 @@ func (p *progress) at(n int) {
 		return
 	}
 	p.next, p.shown = time.Now().Add(time.Second/4), true
-	fmt.Fprintf(p.cmd.ErrOrStderr(), "\r%s %d of %d", p.verb, n, p.total)
+	fmt.Fprintf(os.Stderr, "\r%s %d of %d", p.verb, n, p.total)
 }
 
 func (p *progress) done() {
 	if p.shown {
-		fmt.Fprint(p.cmd.ErrOrStderr(), "\r\x1b[K")
+		fmt.Fprint(os.Stderr, "\r\x1b[K") // not through the net of safeOutput
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/internal/callers"
 	"orderbridge/internal/limits"
+	"orderbridge/internal/safetext"
 	"orderbridge/internal/share"
 	"orderbridge/internal/store"
 )
@@ -132,7 +133,12 @@ func write(w io.Writer, v any) error {
 		_, err := w.Write(p.body())
 		return err
 	}
-	return huma.DefaultJSONFormat.Marshal(w, v)
+	var b bytes.Buffer
+	if err := huma.DefaultJSONFormat.Marshal(&b, v); err != nil {
+		return err
+	}
+	_, err := w.Write(safetext.JSON(b.Bytes()))
+	return err
 }
 
 // schemaName is huma's, but for one name that two of our types have.

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/safetext"
 )
 
 // problem is an error of RFC 9457; errors names the members of a record that
@@ -117,7 +118,7 @@ func refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(say(status, detail)) // likewise
+	_ = json.NewEncoder(safetext.Writer{Under: w}).Encode(say(status, detail)) // likewise
 }
 
 // Starting answers all requests as long as there is no API yet.

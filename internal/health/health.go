@@ -16,6 +16,7 @@ import (
 
 	"orderbridge/internal/callers"
 	"orderbridge/internal/limits"
+	"orderbridge/internal/safetext"
 )
 
 // Readiness is the body of /readyz.
@@ -182,5 +183,5 @@ func answer(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	// A caller that has gone away is nobody's failure.
-	_ = json.NewEncoder(w).Encode(body)
+	_ = json.NewEncoder(safetext.Writer{Under: w}).Encode(body)
 }

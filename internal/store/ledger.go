@@ -21,6 +21,7 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
+	"orderbridge/internal/safetext"
 )
 
 const (
@@ -252,7 +253,7 @@ func (l *Ledger) Write(ctx context.Context, w bridge.Write) error {
 func (l *Ledger) publish(ctx context.Context, s *stateBucket, w bridge.Write, fenceSeq uint64, fence string) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
-	m := &nats.Msg{Subject: writeSubject(l.js, s.name, w.Key), Data: w.Value, Header: nats.Header{}}
+	m := &nats.Msg{Subject: writeSubject(l.js, s.name, w.Key), Data: safetext.JSON(w.Value), Header: nats.Header{}}
 	if w.Value == nil {
 		m.Header.Set("KV-Operation", "DEL")
 		if s.ttl.Load() {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"testing"
 )
 
@@ -58,5 +59,19 @@ func TestRevisionSaysWhenTheTreeWasChanged(t *testing.T) {
 	}
 	if got := revision(nil); got != "" {
 		t.Errorf("without a repository: got %q", got)
+	}
+}
+
+// What others wrote does not steer the terminal in which a log is read, nor hide in it.
+func TestLogShowsHiddenText(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"json", "text"} {
+		var b bytes.Buffer
+		Logger(&b, slog.LevelInfo, format).Info("m\u202e", "k\u200b", "v\u202e\u009b31m\x7f\x1b[2J\r\n")
+		for _, r := range strings.TrimSuffix(b.String(), "\n") {
+			if r < ' ' || r >= 0x7f {
+				t.Errorf("%s: %U in %q", format, r, b.String())
+			}
+		}
 	}
 }
