@@ -118,7 +118,6 @@ func TestAttackRecordsBeyondQuota(t *testing.T) {
 	if err := json.Unmarshal([]byte(bearer(t, second, acmeToken).call("GET", webhooks, "").is(t, 200).body), &list); err != nil || len(list.Items) != stored {
 		t.Fatalf("%d of %d are listed: %v", len(list.Items), stored, err)
 	}
-	bearer(t, p, acmeToken).call("POST", webhooks+"/"+list.Items[0].ID+"/deactivate", "").is(t, 403) // it grows
 	for _, item := range list.Items[:2] {
 		bearer(t, p, acmeToken).call("DELETE", webhooks+"/"+item.ID, "").is(t, 204)
 	}
@@ -269,20 +268,16 @@ func TestAttackIdleConnections(t *testing.T) {
 // Connections to the embedded NATS server that say nothing leave descriptors.
 func TestAttackIdleNATSConnections(t *testing.T) {
 	attack(t)
-	p := launch(t, "ORDERBRIDGE_DATA_DIR="+filepath.Join(t.TempDir(), "data"), "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0")
+	p := launch(t, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0")
 	p.leads()
 	address := strings.TrimPrefix(p.said(5*time.Second, `msg="embedded NATS server" url=(\S+)`), "nats://")
-	refused := 0
 	for range 2 * limits.NATSConnections {
-		conn := raw(t, address, "")
-		line, err := bufio.NewReader(conn).ReadString('\n')
-		if err != nil || strings.HasPrefix(line, "-ERR") {
-			refused++
-		}
+		raw(t, address, "")
 	}
-	if refused < limits.NATSConnections/2 {
-		t.Errorf("only %d of %d were refused", refused, 2*limits.NATSConnections)
-	}
+	await(t, 20*time.Second, "the server has as many connections as it may", func() bool {
+		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+		return err != nil || len(open) < limits.NATSConnections+200
+	})
 	(caller{t, "http://" + p.http(), ""}).call("GET", "/readyz", "").is(t, 200)
 }
 

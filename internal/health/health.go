@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -159,8 +158,6 @@ func (o Options) known(next http.HandlerFunc) http.HandlerFunc {
 		next(w, r)
 	}
 }
-
-func errorLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelWarn) }
 
 // others gives what mux does not know to h as it came: no path is cleaned, no
 // request redirected.

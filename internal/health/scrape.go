@@ -1,6 +1,7 @@
 package health
 
 import (
+	"log/slog"
 	"net/http"
 	"sync"
 
@@ -14,7 +15,7 @@ func scrapes(o Options) http.Handler {
 	return promhttp.HandlerFor(prometheus.GathererFunc(together(o.Metrics.Gather)), promhttp.HandlerOpts{
 		MaxRequestsInFlight: limits.HTTPScrapes,
 		Timeout:             limits.HTTPWriteTime / 2,
-		ErrorLog:            errorLog(o.Log),
+		ErrorLog:            slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
 	})
 }
 

@@ -132,10 +132,13 @@ func (c *Catalog) Record(ctx context.Context, scope Scope, id string) (Record, e
 func (c *Catalog) Records(ctx context.Context, scope Scope, f Filter, after string, limit int, keep func(Record) bool) ([]Record, string, error) {
 	good := func(r Record) bool { return scope.holds(tenantOf(r.Value)) && (keep == nil || keep(r)) }
 	if c.index != nil {
-		return walk(ctx, c, walkOf[Record]{scope: scope, filter: f, after: after, limit: limit, read: func(ctx context.Context, id string) (Record, int, error) {
-			e, err := ReadEntry(ctx, c.js, c.names.Subscriptions, id)
-			r := Record{id, e.Value, e.Revision, e.Time}
-			if err == nil && !good(r) {
+		return walk(ctx, c, walkOf[Record]{scope: scope, filter: f, after: after, limit: limit, read: func(ctx context.Context, p place) (Record, int, error) {
+			e, err := ReadEntry(ctx, c.js, c.names.Subscriptions, p.id)
+			r := Record{p.id, e.Value, e.Revision, e.Time}
+			switch {
+			case errors.Is(err, bridge.ErrNotFound):
+				c.index.lost(p.id, p.revision)
+			case err == nil && !good(r):
 				err = bridge.ErrNotFound
 			}
 			return r, len(e.Value), err
@@ -256,9 +259,9 @@ func (c *Catalog) status(ctx context.Context, id string) (status bridge.Status, 
 // records that are gone are left out where the scope is confined. A page may end
 // earlier, bounded by what it reads.
 func (c *Catalog) Statuses(ctx context.Context, scope Scope, after string, limit int, keep func(Verdict) bool) ([]Verdict, string, error) {
-	w := walkOf[Verdict]{scope: scope, after: after, limit: limit, read: func(ctx context.Context, id string) (Verdict, int, error) {
-		e, err := ReadEntry(ctx, c.js, c.names.Status, id)
-		v := Verdict{ID: id}
+	w := walkOf[Verdict]{scope: scope, after: after, limit: limit, read: func(ctx context.Context, p place) (Verdict, int, error) {
+		e, err := ReadEntry(ctx, c.js, c.names.Status, p.id)
+		v := Verdict{ID: p.id}
 		if err == nil && (json.Unmarshal(e.Value, &v.Status) != nil || keep != nil && !keep(v)) {
 			err = bridge.ErrNotFound
 		}

@@ -40,7 +40,7 @@ func (r *Records) Feed(ctx context.Context) error {
 		select {
 		case <-tapped:
 			stop()
-			<-done
+			err = <-done
 		case err = <-done:
 		}
 		stop()

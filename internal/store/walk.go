@@ -20,7 +20,7 @@ type walkOf[T any] struct {
 	ids    []string // to go through, sorted; nil: those of the index
 	// read reads the item of an id, and tells its size; bridge.ErrNotFound: it is
 	// not part of the list.
-	read func(ctx context.Context, id string) (T, int, error)
+	read func(ctx context.Context, p place) (T, int, error)
 }
 
 // walkChunk is how many are read at the same time.
@@ -82,7 +82,7 @@ func (w walkOf[T]) readAll(ctx context.Context, c *Catalog, places []place) (ite
 	errs := make([]error, len(places))
 	var wg sync.WaitGroup
 	for i, p := range places {
-		wg.Go(func() { items[i], sizes[i], errs[i] = w.read(ctx, p.id) })
+		wg.Go(func() { items[i], sizes[i], errs[i] = w.read(ctx, p) })
 	}
 	wg.Wait()
 	for i, err := range errs {
