@@ -87,7 +87,7 @@ func TestAttackHiddenText(t *testing.T) {
 	}
 	for _, stream := range []string{"DEAD_LETTERS", "ALERTS"} {
 		for seq := uint64(1); seq <= 2; seq++ {
-			if text, err := stored(t, js, stream, seq); err == nil {
+			if text, err := storedText(t, js, stream, seq); err == nil {
 				outputs[fmt.Sprint(stream, " ", seq)] = text
 			}
 		}
@@ -99,7 +99,7 @@ func TestAttackHiddenText(t *testing.T) {
 	}
 }
 
-func stored(t *testing.T, js jetstream.JetStream, stream string, seq uint64) (string, error) {
+func storedText(t *testing.T, js jetstream.JetStream, stream string, seq uint64) (string, error) {
 	t.Helper()
 	s, err := js.Stream(within(t, 5*time.Second), stream)
 	if err != nil {
