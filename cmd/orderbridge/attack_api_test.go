@@ -119,9 +119,11 @@ func TestAttackRecordsBeyondQuota(t *testing.T) {
 		t.Fatalf("%d of %d are listed: %v", len(list.Items), stored, err)
 	}
 	for _, item := range list.Items[:2] {
-		bearer(t, p, acmeToken).call("DELETE", webhooks+"/"+item.ID, "").is(t, 204)
+		await(t, 10*time.Second, "it is deleted", func() bool { return bearer(t, p, acmeToken).call("DELETE", webhooks+"/"+item.ID, "").status == 204 })
 	}
-	bearer(t, second, acmeToken).call("POST", webhooks, `{"targetURL":"https://h.example.com/"}`).is(t, 200)
+	await(t, 10*time.Second, "there is room again", func() bool {
+		return bearer(t, second, acmeToken).call("POST", webhooks, `{"targetURL":"https://h.example.com/"}`).status == 200
+	})
 
 	// What nats kv put stores is told, and counts.
 	for i := range 40 {
