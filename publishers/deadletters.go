@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -32,6 +33,7 @@ type DeadLettersOptions struct {
 	MaxPayload int
 	// Timeout bounds each request to the bus. Default 5 s.
 	Timeout time.Duration
+	Logger  *slog.Logger // nil: slog.Default()
 }
 
 // DeadLetters implements bridge.DeadLetters on a stream.
@@ -41,11 +43,13 @@ type DeadLettersOptions struct {
 // is UTF-8, else "data_base64" holds the bytes. A text that is not UTF-8 (an
 // order id of odd bytes, say) makes the letter's "encoding" "bytes": then each
 // character of each of its texts stands for the byte of its number, except in
-// data. "truncated": true says that the event would not have fitted: only the
-// reference to the source stream is there.
+// data. "truncated": true says that the event would not have fitted, or that its
+// owner's letters take too much of the stream: only the reference to the source
+// stream is there.
 type DeadLetters struct {
 	options DeadLettersOptions
 	large   chan struct{} // one for each large letter that is being stored
+	room    letterRoom
 }
 
 var _ bridge.DeadLetters = (*DeadLetters)(nil)
@@ -68,7 +72,10 @@ func NewDeadLetters(o DeadLettersOptions) (*DeadLetters, error) {
 	if o.Timeout == 0 {
 		o.Timeout = defaultPublishTimeout
 	}
-	return &DeadLetters{o, make(chan struct{}, limits.LargeLetters)}, nil
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &DeadLetters{options: o, large: make(chan struct{}, limits.LargeLetters)}, nil
 }
 
 // Store implements bridge.DeadLetters. A repeat with the same ID, within the
@@ -91,7 +98,7 @@ func (l *DeadLetters) Store(ctx context.Context, d bridge.DeadLetter) error {
 	}
 	defer leave()
 	// The headers count as payload: those above, and what the client adds.
-	body, err := marshalLetter(d, l.options.MaxPayload-len(d.ID)-len(l.options.Stream)-256)
+	body, err := marshalLetter(d, l.options.MaxPayload-len(d.ID)-len(l.options.Stream)-256, d.Event == nil || l.keepsEvent(ctx, d))
 	if err != nil {
 		return fmt.Errorf("store dead letter of %q: %w", d.Subscription, err)
 	}
@@ -114,6 +121,26 @@ func (l *DeadLetters) place(ctx context.Context, d *bridge.DeadLetter) (leave fu
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// keepsEvent tells whether there is room for the event of a letter.
+func (l *DeadLetters) keepsEvent(ctx context.Context, d bridge.DeadLetter) bool {
+	size, now := len(d.Event.Data), time.Now()
+	if size > limits.LetterSmallBytes && l.room.stale(now) {
+		ctx, cancel := context.WithTimeout(ctx, l.options.Timeout)
+		stream, err := l.options.JetStream.Stream(ctx, l.options.Stream)
+		cancel()
+		if err == nil { // else what was known counts
+			info := stream.CachedInfo()
+			l.room.saw(int64(info.State.Bytes), max(info.Config.MaxBytes, 0), now)
+		}
+	}
+	owner := ownerOf(d)
+	whole, say := l.room.take(owner, size, now)
+	if say {
+		l.options.Logger.Warn("dead letters take more than their part of the stream: for now they refer to the events, and do not hold them", "owner", owner, "stream", l.options.Stream, "subscription_id", d.Subscription)
+	}
+	return whole
 }
 
 // Get implements bridge.DeadLetters. The Event is nil if the letter holds only
@@ -178,13 +205,13 @@ type letterEvent struct {
 const byteEncoding = "bytes"
 
 // marshalLetter returns a letter of at most limit bytes; without the event if
-// it would be larger with it.
-func marshalLetter(d bridge.DeadLetter, limit int) ([]byte, error) {
+// it would be larger with it, or is not to be whole.
+func marshalLetter(d bridge.DeadLetter, limit int, whole bool) ([]byte, error) {
 	l := letter{DeadLetter: d}
 	if d.Event != nil {
 		l.Event = letterOf(d.Event)
 	}
-	if l.Event == nil || len(d.Event.Data) <= limit {
+	if l.Event == nil || whole && len(d.Event.Data) <= limit {
 		b, err := l.marshal()
 		if err != nil || len(b) <= limit {
 			return b, err

@@ -274,7 +274,7 @@ func FuzzParseDeadLetter(f *testing.F) {
 		if err != nil {
 			return
 		}
-		b, err := marshalLetter(d, 1<<30)
+		b, err := marshalLetter(d, 1<<30, true)
 		if err != nil {
 			return // a time that JSON does not know
 		}

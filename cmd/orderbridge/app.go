@@ -175,7 +175,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 	recent := &subscribers.Recent{}
 	source := subscribers.NewSource(subscribers.SourceOptions{JetStream: a.js, Stream: a.names.Stream, Recent: recent, Logger: a.log})
 	letters, err := publishers.NewDeadLetters(publishers.DeadLettersOptions{JetStream: a.js, Stream: a.names.DeadLetters,
-		Subject: a.names.DeadLetterSubject, MaxPayload: int(a.nc.MaxPayload())})
+		Subject: a.names.DeadLetterSubject, MaxPayload: int(a.nc.MaxPayload()), Logger: a.log})
 	if err != nil {
 		return nil, err
 	}

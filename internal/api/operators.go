@@ -123,7 +123,7 @@ type wholeLetter struct {
 	store.Letter
 	Event     json.RawMessage `json:"event,omitempty" doc:"The event as it was published: data, or data_base64 if it is no text; left out if it could not be kept"`
 	Encoding  string          `json:"encoding,omitempty" doc:"bytes: each character of each text stands for a byte"`
-	Truncated bool            `json:"truncated,omitempty" doc:"true: the event was too large to be kept"`
+	Truncated bool            `json:"truncated,omitempty" doc:"true: the event was too large to be kept, or too much of the stream is its owner's already"`
 }
 
 func (a *API) getDeadLetter(ctx context.Context, in *letterID) (*struct{ Body wholeLetter }, error) {

@@ -20,6 +20,7 @@ func parts() [][]Limit {
 		feed(),
 		bus(),
 		assets(),
+		letters(),
 		pool(),
 		host(),
 		events(),
@@ -519,6 +520,29 @@ func assets() []Limit {
 		row("JetStreamTime", lasts(JetStreamTime), process, "one request to JetStream", "it is tried again"),
 		row("AdoptTime", lasts(AdoptTime), command, "wait for the leader that adopts a stream", "an error"),
 		row("TracesAtOnce", count(TracesAtOnce), process, "requests to the bus at the same time, at a take-over", "they wait"),
+	)
+}
+
+// What dead letters of one owner (the tenant of the event, else the
+// subscription) take of their stream.
+const (
+	LetterRoomShares = 16
+	LetterRoomTime   = 24 * time.Hour
+	LetterRoomLook   = 5 * time.Second
+	LetterRoomSay    = 10 * time.Minute
+	LetterRoomOwners = 4096
+	LetterSmallBytes = 1 << 10
+)
+
+func letters() []Limit {
+	const refers = "where the stream is half full, the letter refers to the event and does not hold it"
+	return part("Dead letters",
+		row("LetterRoomShares", "1/"+count(LetterRoomShares), tenant, "part of the stream that its dead letters may take in LetterRoomTime beyond the first half", refers, "TestLettersShareTheirStream"),
+		row("LetterRoomTime", lasts(LetterRoomTime), tenant, "time until that part is free again", refers, "TestLettersShareTheirStream"),
+		row("LetterRoomLook", lasts(LetterRoomLook), process, "time between two looks at how full the stream is", "what was known, and what was stored since, counts", "TestLettersShareTheirStream"),
+		row("LetterRoomSay", lasts(LetterRoomSay), tenant, "time between two warnings of that", "not logged", "TestLettersShareTheirStream"),
+		row("LetterRoomOwners", count(LetterRoomOwners), process, "owners that are known", "the one that stored least is forgotten", "TestLettersShareTheirStream"),
+		row("LetterSmallBytes", size(LetterSmallBytes), event, "events that letters always hold", refers, "TestLettersShareTheirStream"),
 	)
 }
 

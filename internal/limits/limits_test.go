@@ -72,7 +72,12 @@ func TestEachConstantHasARow(t *testing.T) {
 			}
 		}
 		if !t.Failed() {
-			t.Error("the rows have another order than the constants, or one stands twice")
+			for i := range min(len(constants), len(rows)) {
+				if constants[i] != rows[i] {
+					t.Errorf("the rows have another order than the constants, or one stands twice: %s where %s is wanted", rows[i], constants[i])
+					break
+				}
+			}
 		}
 	}
 	if n := len(limits.All()); n != len(rows) {
