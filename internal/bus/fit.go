@@ -1,21 +1,26 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// OldestServer is the oldest NATS server on which the protocol holds. Before it
-// a write cannot be checked against another subject: the server stores it as if
-// nothing had been asked, and a replica that was deposed could write on.
-const OldestServer = "2.11.0"
+// OldestServer is the oldest NATS server on which the protocol holds. Before
+// 2.11.0 a write cannot be checked against another subject: the server stores it
+// as if nothing had been asked, and a replica that was deposed could write on.
+// Up to 2.11.6 it looks for the header Nats-Expected-Last-Subject-Sequence by its
+// beginning, and so does not find it behind …-Sequence-Subject; clients send
+// headers in any order, and about one write in seven was not checked.
+const OldestServer = "2.11.7"
 
-// oldestLevel is the JetStream API level of OldestServer; what is older tells none.
+// oldestLevel is the JetStream API level since 2.11.0; what is older tells none.
 const oldestLevel = 1
 
 // TooOldError says which server does not do.
@@ -57,18 +62,21 @@ func FitStreams(ctx context.Context, js jetstream.JetStream, streams ...string) 
 			errs = append(errs, fmt.Errorf("ask for the server of stream %s: %w", name, err))
 			continue
 		}
-		if !newEnough(s.CachedInfo().Config.Metadata) {
-			return &TooOldError{What: fmt.Sprintf("stream %s is led by", name), Version: connectedIfOld(js)}
+		if metadata := s.CachedInfo().Config.Metadata; !newEnough(metadata) {
+			return &TooOldError{What: fmt.Sprintf("stream %s is led by", name), Version: cmp.Or(metadata[versionKey], connectedIfOld(js))}
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// versionKey is where a server tells its version in what it answers.
+const versionKey = "_nats.ver"
+
 // newEnough reads what servers since 2.11 add to the metadata of a stream when
 // they answer for it.
 func newEnough(metadata map[string]string) bool {
 	level, err := strconv.Atoi(metadata["_nats.level"])
-	return err == nil && level >= oldestLevel
+	return err == nil && level >= oldestLevel && !OldVersion(metadata[versionKey])
 }
 
 // connectedIfOld is the version of the server that the client is connected to,
@@ -83,11 +91,21 @@ func connectedIfOld(js jetstream.JetStream) string {
 
 // OldVersion tells whether a version is below OldestServer; what cannot be read is not.
 func OldVersion(version string) bool {
-	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
-	if len(parts) < 2 {
-		return false
+	is, readable := numbers(version)
+	oldest, _ := numbers(OldestServer)
+	return readable && slices.Compare(is[:], oldest[:]) < 0
+}
+
+// numbers are major, minor and patch of a version; a pre-release counts as what
+// it comes before.
+func numbers(version string) (n [3]int, readable bool) {
+	version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), "-")
+	parts := strings.SplitN(version, ".", 3)
+	for i, part := range parts {
+		var err error
+		if n[i], err = strconv.Atoi(part); err != nil {
+			return n, false
+		}
 	}
-	major, err1 := strconv.Atoi(parts[0])
-	minor, err2 := strconv.Atoi(parts[1])
-	return err1 == nil && err2 == nil && (major < 2 || major == 2 && minor < 11)
+	return n, len(parts) >= 2
 }

@@ -14,7 +14,7 @@ import (
 // Programs that there are.
 const (
 	TooOld = "nats-server-2.10" // the last minor version without the fence
-	Oldest = "nats-server-2.11" // 2.11.0, bus.OldestServer
+	Oldest = "nats-server-2.11" // bus.OldestServer
 	CLI    = "nats"             // of natscli
 )
 
