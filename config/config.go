@@ -47,11 +47,11 @@ type Config struct {
 	Prefix              string `desc:"begins the name of every other stream, bucket, consumer and subject of the bridge"`
 	Replicas            int    `default:"0" desc:"replicas of the streams and buckets made here; 0: 1 embedded, 3 where the server is clustered"`
 
-	SubjectLayout      string `split_words:"true" default:"orders.{tenant}.{eventType}.{orderId}" desc:"what the tokens of a subject tell: {tenant}, {eventType}, {orderId}, {legacyOrderId}, * for any, all else literal; -: nothing"`
+	SubjectLayout      string `split_words:"true" default:"orders.{tenant}.{eventType}.{orderId}" desc:"what the tokens of a subject tell: {tenant}, {eventType}, {orderId}, {legacyOrderId}, * for any, all else literal; -: nothing. The tenant is told by the tokens up to it, whatever follows"`
 	OrderIDPaths       List   `split_words:"true" default:"orderId,order.id" desc:"where an event's JSON holds the order id; the first that is there counts"`
 	LegacyOrderIDPaths List   `split_words:"true" default:"legacyOrderId" desc:"where it holds the legacy order id"`
 	EventTypePaths     List   `split_words:"true" default:"eventType,eventName,type" desc:"where it holds the type of the event"`
-	TenantPaths        List   `split_words:"true" default:"tenant" desc:"where it holds the tenant, if neither the subject nor a header tells it"`
+	TenantPaths        List   `split_words:"true" default:"tenant" desc:"where it holds the tenant, where neither SUBJECT_LAYOUT nor TENANT_SUBJECTS names it and no header tells it"`
 
 	HTTPListen string `split_words:"true" default:"127.0.0.1:8080" desc:"address of the management API, /healthz, /readyz and /metrics"`
 
@@ -59,7 +59,7 @@ type Config struct {
 	APITokensFile  string `split_words:"true" redact:"file" desc:"file of further tokens, one a line"`
 	APIHosts       List   `split_words:"true" desc:"names under which the API may be called beside addresses and localhost, separated by commas; *: any"`
 	APIProxies     CIDRs  `split_words:"true" desc:"networks of proxies whose X-Forwarded-For or Forwarded tells who calls the API, CIDRs separated by commas; empty: whoever opens the connection"`
-	TenantSubjects List   `split_words:"true" desc:"subjects that the records of a tenant's token are confined to, as in orders.{tenant}.>, separated by commas; empty: by SUBJECT_LAYOUT"`
+	TenantSubjects List   `split_words:"true" desc:"subjects that the records of a tenant's token are confined to, as in orders.{tenant}.>, separated by commas; empty: by SUBJECT_LAYOUT. They also tell the tenant of an event"`
 
 	TenantRecords int `split_words:"true" default:"20000" desc:"records that a tenant may have, however they were put; beyond it the API takes no further ones; 0: any number"`
 	TenantBytes   int `split_words:"true" default:"67108864" desc:"bytes that the records of a tenant may have together; 0: any number"`
