@@ -73,6 +73,7 @@ type Condition struct {
 	Notes   []string       // worth knowing, though it is ready
 	Changes []StreamChange // of the source stream, that no operator has acknowledged (R15)
 	Figures Figures
+	Usage   []Usage // of what tenants and subscriptions share; a leader's
 }
 
 // Bridge is one replica: it stands by, leads a term when the lease falls to it,

@@ -195,3 +195,18 @@ func check(t *testing.T, x *shares, own []*ownShare, seed uint64) {
 		t.Fatalf("seed %d: %d tenants are remembered, there are %d", seed, len(x.tenants), len(tenants))
 	}
 }
+
+// What an attempt costs by the shares: it stands in the way of each.
+func BenchmarkShares(b *testing.B) {
+	x := newShares(8192, 8, nil)
+	x.pools[flight] = pool{size: 64 << 20, keen: 8}
+	o := x.join("a")
+	for b.Loop() {
+		if x.may(o, slots) && x.may(o, flight) {
+			x.take(o, slots, 1)
+			x.take(o, flight, 700)
+		}
+		x.give(o, slots, 1)
+		x.give(o, flight, 700)
+	}
+}

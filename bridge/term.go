@@ -184,6 +184,12 @@ func (t *term) publishCondition() {
 	} else {
 		cond.Reasons = append(cond.Reasons, c.takingOver())
 	}
+	cond.Usage = c.usage()
+	for _, u := range cond.Usage {
+		if note := u.note(); note != "" {
+			cond.Notes = append(cond.Notes, note)
+		}
+	}
 	if c.missing {
 		cond.Reasons = append(cond.Reasons, "the bucket of the subscription records is missing: the last ones stay in force")
 	}

@@ -111,6 +111,9 @@ func TestAttackTarpit(t *testing.T) {
 				}
 				return time.Since(since) > 3*time.Second
 			})
+			if r, _ := p.readyz(); size == 0 && !strings.Contains(strings.Join(r.Reasons, "\n"), `tenant "acme" has`) {
+				t.Errorf("/readyz does not say who takes most: %v", r.Reasons)
+			}
 			took := append(flowsOn(t, js, "globex", globex, 10), flowsOn(t, js, "initech", plain, 10)...)
 			slices.Sort(took)
 			t.Logf("%d attempts of one tenant hang; the neighbours' deliveries took %s to %s, median %s; before, at most %s; memory %d MiB",
@@ -150,7 +153,9 @@ func TestAttackLedger(t *testing.T) {
 	flowsOn(t, js, "globex", globex, 3)
 	before := p.resident()
 	for i := range 120 {
-		publishMsg(t, js, of("acme", fmt.Sprintf("%d-%s", i, strings.Repeat("x", 900<<10)), i, 0))
+		m := of("acme", fmt.Sprintf("%d-%s", i, strings.Repeat("x", 900<<10)), i, 0)
+		m.Header.Set("Nats-Msg-Id", fmt.Sprint("long-", i))
+		publishMsg(t, js, m)
 		if i%10 == 0 {
 			flowsOn(t, js, "globex", globex, 1)
 		}

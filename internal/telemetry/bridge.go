@@ -50,6 +50,7 @@ type figure struct {
 type bridgeCollector struct {
 	condition func() bridge.Condition
 	alerts    *prometheus.Desc
+	shares    [4]*prometheus.Desc
 	figures   []figure
 }
 
@@ -97,6 +98,14 @@ func RegisterBridge(r prometheus.Registerer, condition func() bridge.Condition) 
 	})
 	add(prometheus.GaugeValue, "epoch", "The epoch that this replica leads, 0 if it stands by.", func(c bridge.Condition) float64 { return float64(c.Epoch) })
 	c.alerts = prometheus.NewDesc("orderbridge_alerts_total", "Alerts raised, by kind.", []string{"kind"}, nil)
+	for i, x := range [4][2]string{
+		{"share_used", "How much of what tenants share is in use, by resource."},
+		{"share_size", "How much of it there is."},
+		{"share_most", "How much of it the tenant has that has most (/readyz names it where little is left)."},
+		{"share_waiting", "Subscriptions that wait for it."},
+	} {
+		c.shares[i] = prometheus.NewDesc("orderbridge_"+x[0], x[1], []string{"resource"}, nil)
+	}
 	r.MustRegister(c)
 }
 
@@ -106,6 +115,9 @@ func (c *bridgeCollector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- f.desc
 	}
 	ch <- c.alerts
+	for _, d := range c.shares {
+		ch <- d
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -116,5 +128,10 @@ func (c *bridgeCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, kind := range bridge.AlertKinds {
 		ch <- prometheus.MustNewConstMetric(c.alerts, prometheus.CounterValue, float64(condition.Figures.Alerts[kind]), kind)
+	}
+	for _, u := range condition.Usage {
+		for i, n := range [4]int64{u.Used, u.Size, u.Most, int64(u.Waiting)} {
+			ch <- prometheus.MustNewConstMetric(c.shares[i], prometheus.GaugeValue, float64(n), u.Resource)
+		}
 	}
 }
