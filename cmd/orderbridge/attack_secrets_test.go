@@ -137,7 +137,6 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 		"claims":     {`"tenant":"acme","key":"file:pw"`, "acme/pw.hosts"},
 	}
 	for id, r := range refused {
-		id, r := id, r
 		status, _ := verdict(t, js, id, put(t, js, id, `{"targetURL":"`+thief.URL+`/x",`+r[0]+`}`), bridge.StateInvalid)
 		if !strings.Contains(status.Reason, r[1]) || strings.Contains(status.Reason, "stolen") {
 			t.Errorf("%s: the status does not say %q: %s", id, r[1], status.Reason)
@@ -185,11 +184,22 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "later.hosts")); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(1100 * time.Millisecond) // files are taken for unchanged for a second
-	publishOne(t, js, "o9", 1)
-	verdict(t, js, "later", 1, bridge.StateRetrying, bridge.StateSuspended)
-	if n := strings.Count(thief.sent(), "stolen"); n != 3 {
-		t.Errorf("%d requests hold a secret", n)
+	n := 0
+	await(t, 20*time.Second, "the bridge sees it", func() bool {
+		n++
+		publishOne(t, js, fmt.Sprint("late", n), 1)
+		var st bridge.Status
+		return json.Unmarshal(entry(t, js, "subscription_status", "later"), &st) == nil && (st.State == bridge.StateRetrying || st.State == bridge.StateSuspended)
+	})
+	before := strings.Count(thief.sent(), "stolen")
+	witness := receive(t, nil)
+	subscribe(t, js, "witness", record(witness))
+	for i := range 3 {
+		publishOne(t, js, fmt.Sprint("after", i), 1)
+	}
+	await(t, 20*time.Second, "the witness has what came after", func() bool { return strings.Contains(witness.sent(), "after2") })
+	if after := strings.Count(thief.sent(), "stolen"); after != before {
+		t.Errorf("%d requests held a secret after it was forbidden", after-before)
 	}
 	if log := p.log.String(); strings.Contains(log, "stolen-") || !strings.Contains(log, "ORDERBRIDGE_SECRET_UNSAID_HOSTS") {
 		t.Errorf("log: %.4000s", log)
