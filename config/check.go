@@ -149,10 +149,6 @@ func (k *checker) wrong(name, problem, remedy string) {
 	}
 }
 
-func (k *checker) warn(name, problem, remedy string) {
-	k.warnings = append(k.warnings, k.vars[Prefix+"_"+name].wrong(problem, remedy).Error())
-}
-
 func (k *checker) within(name string, n, least, most int) {
 	if n < least || n > most {
 		k.wrong(name, "is out of range", fmt.Sprintf("give %d to %d", least, most))
