@@ -261,12 +261,12 @@ const (
 	SecretFileBytes     = 1 << 20
 	SecretHostsBytes    = 8 << 10
 	SecretHosts         = 256
-	SecretRecheck       = 2 * time.Second
-	ForeignTextBytes    = 8 << 10
 	KeyIterations       = 10_000_000 // of PBKDF2
 	KeyMemoryBytes      = 256 << 20  // of scrypt
 	KeyScryptPasses     = 64
+	ForeignTextBytes    = 8 << 10
 	ReasonBytes         = 1 << 10
+	SecretRecheck       = 2 * time.Second
 )
 
 func secrets() []Limit {
