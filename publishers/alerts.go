@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/safetext"
 )
 
@@ -40,7 +41,7 @@ func NewAlerts(o AlertsOptions) (*Alerts, error) {
 		o.Source = "/orderbridge"
 	}
 	if o.Timeout == 0 {
-		o.Timeout = defaultPublishTimeout
+		o.Timeout = limits.PublishTime
 	}
 	return &Alerts{options: o}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"orderbridge/internal/limits"
 	"orderbridge/publishers/http1"
 )
 
@@ -152,14 +153,6 @@ func (c *connections) askSilent(ctx context.Context, addr string) {
 	_ = conn.Close()
 }
 
-// How long the body of an answer is waited for: that of a success decides
-// nothing, that of another answer is for people.
-const (
-	bodyPatience = 300 * time.Millisecond
-	textPatience = time.Second
-	maxText      = 4 << 10
-)
-
 // sendByNetHTTP uses RoundTrip instead of a Client: no redirects, no cookies, no
 // copy of the request.
 func (c *connections) sendByNetHTTP(ctx context.Context, r request) (answer, error) {
@@ -174,14 +167,14 @@ func (c *connections) sendByNetHTTP(ctx context.Context, r request) (answer, err
 		_ = resp.Body.Close()
 		return a, nil
 	}
-	patience := textPatience
+	patience := limits.AnswerTextPatience
 	if a.success() {
-		patience = bodyPatience
+		patience = limits.AnswerBodyPatience
 	}
 	timer := time.AfterFunc(patience, cancel)
 	defer timer.Stop()
 	if !a.success() {
-		a.text, _ = io.ReadAll(io.LimitReader(resp.Body, maxText))
+		a.text, _ = io.ReadAll(io.LimitReader(resp.Body, limits.AnswerTextBytes))
 	}
 	// The rest of a small body is read, so that the connection can be used
 	// again. A large one costs the connection instead.

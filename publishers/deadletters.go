@@ -70,7 +70,7 @@ func NewDeadLetters(o DeadLettersOptions) (*DeadLetters, error) {
 		o.MaxPayload = 1 << 20
 	}
 	if o.Timeout == 0 {
-		o.Timeout = defaultPublishTimeout
+		o.Timeout = limits.PublishTime
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

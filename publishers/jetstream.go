@@ -13,9 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
-
-const defaultPublishTimeout = 5 * time.Second
 
 // JetStreamOptions are what a JetStream publisher is made from.
 type JetStreamOptions struct {
@@ -43,7 +42,7 @@ func NewJetStream(o JetStreamOptions) (*JetStream, error) {
 		return nil, fmt.Errorf("option Timeout is %v: want 0 for the default, or more", o.Timeout)
 	}
 	if o.Timeout == 0 {
-		o.Timeout = defaultPublishTimeout
+		o.Timeout = limits.PublishTime
 	}
 	return &JetStream{options: o}, nil
 }

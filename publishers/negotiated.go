@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // negotiated is net/http with both versions of HTTP. Servers that offer HTTP/2
@@ -82,8 +84,6 @@ type memory struct {
 	until map[string]time.Time
 }
 
-const maxRemembered = 4096
-
 func (m *memory) has(origin string) bool {
 	if !m.known.Load() {
 		return false
@@ -100,10 +100,10 @@ func (m *memory) add(origin string) {
 	if m.until == nil {
 		m.until = map[string]time.Time{}
 	}
-	if _, known := m.until[origin]; !known && len(m.until) >= maxRemembered {
+	if _, known := m.until[origin]; !known && len(m.until) >= limits.NegotiatedOrigins {
 		now := time.Now()
 		for other, until := range m.until {
-			if now.After(until) || len(m.until) >= maxRemembered {
+			if now.After(until) || len(m.until) >= limits.NegotiatedOrigins {
 				delete(m.until, other)
 			}
 		}

@@ -10,10 +10,9 @@ import (
 	"net/http"
 	"net/url"
 	"time"
-)
 
-// maxProxyAnswer bounds the head of a proxy's answer to CONNECT.
-const maxProxyAnswer = 16 << 10
+	"orderbridge/internal/limits"
+)
 
 // dialProxy asks the operator's HTTP proxy for a tunnel; TLS goes through it
 // end to end. The proxy resolves host names, so the guard has judged only what
@@ -44,7 +43,7 @@ func tunnel(ctx context.Context, conn net.Conn, addr string) error {
 	if err := req.Write(conn); err != nil {
 		return err
 	}
-	answer := bufio.NewReaderSize(io.LimitReader(conn, maxProxyAnswer), maxProxyAnswer)
+	answer := bufio.NewReaderSize(io.LimitReader(conn, limits.ProxyAnswerBytes), limits.ProxyAnswerBytes)
 	resp, err := http.ReadResponse(answer, req)
 	if err != nil {
 		return errors.Join(ctx.Err(), err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 )
 
 // request is the description of one HTTP request: a value, nothing is sent yet.
@@ -227,13 +228,13 @@ func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time)
 		e.signer.sign(set, id, timestamp, r.body)
 	}
 	set("X-Attempt", strconv.Itoa(d.Attempt))
-	if v := headerValue(d.Event.PublisherID); v != "" && len(v) <= maxHeaderValue {
+	if v := headerValue(d.Event.PublisherID); v != "" && len(v) <= limits.HeaderValueBytes {
 		set("X-Event-Id", v)
 	}
-	if v := headerValue(d.Event.OrderID); v != "" && len(v) <= maxHeaderValue {
+	if v := headerValue(d.Event.OrderID); v != "" && len(v) <= limits.HeaderValueBytes {
 		set("X-Order-Id", v)
 	}
-	if v := headerValue(d.Event.Type); v != "" && len(v) <= maxHeaderValue {
+	if v := headerValue(d.Event.Type); v != "" && len(v) <= limits.HeaderValueBytes {
 		set("X-Event-Type", v)
 	}
 	if d.Redrive {
@@ -251,16 +252,12 @@ func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time)
 	return r, nil
 }
 
-// maxHeaderValue bounds a header that carries an id: servers refuse requests
-// whose headers pass 8 KiB or so in all.
-const maxHeaderValue = 2048
-
 // deliveryHeader is a delivery id as a header: encoded by headerValue or, where
 // that would be too long, "sha256-" and the hash of the id in hex. Either way
 // it is the same for each attempt and another one for each other delivery.
 func deliveryHeader(id string) string {
 	v := headerValue(id)
-	if len(v) <= maxHeaderValue {
+	if len(v) <= limits.HeaderValueBytes {
 		return v
 	}
 	sum := sha256.Sum256([]byte(id))

@@ -90,7 +90,7 @@ func (a *access) set(tokens []Token, remedy string) {
 		}
 		outgo := former[[2]string{t.Name, t.Tenant}]
 		if outgo == nil {
-			outgo = rate.NewLimiter(rate.Every(time.Second), outgoAtOnce)
+			outgo = rate.NewLimiter(rate.Every(time.Second), limits.APIOutgoAtOnce)
 		}
 		now.known = append(now.known, knownToken{
 			sha256.Sum256([]byte(t.Secret.Reveal())),

@@ -18,6 +18,7 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/internal/callers"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
 
@@ -281,7 +282,7 @@ func (a *API) storeListener(ctx context.Context, id, target string, value []byte
 				return nil
 			}
 		}
-		if !errors.Is(err, store.ErrChanged) || try == changeRetries {
+		if !errors.Is(err, store.ErrChanged) || try == limits.APIChangeRetries {
 			return err
 		}
 	}

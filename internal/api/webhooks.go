@@ -203,9 +203,6 @@ func (a *API) listing(ctx context.Context) (done func(), err error) {
 	return done, nil
 }
 
-// changeRetries is how often a change is tried again over one of somebody else.
-const changeRetries = 4
-
 // change reads a record, makes a new value of it and stores that, unless
 // somebody else was faster: then 412 if the caller meant a certain revision,
 // else all over again.
@@ -224,7 +221,7 @@ func (a *API) change(ctx context.Context, operation string, in WebhookChange, ed
 			return r, err
 		}
 		r, err = a.write(ctx, change{operation, in.ID, &r, value})
-		if !errors.Is(err, store.ErrChanged) || try == changeRetries {
+		if !errors.Is(err, store.ErrChanged) || try == limits.APIChangeRetries {
 			return r, err
 		}
 	}
@@ -368,16 +365,10 @@ type attempt struct {
 	Reason     string `json:"reason,omitempty" doc:"Why it was no success"`
 }
 
-const (
-	testTimeout = 12 * time.Second
-	outgoAtOnce = 10 // requests that a caller may have us make, then one a second
-	outgoWait   = 4 * time.Second
-)
-
 // outgo waits for the caller's turn to have us make a request: what is slow
 // enough is no scanner of ports. False if he asks for too much.
 func (a *API) outgo(ctx context.Context, c *caller) (done func(), ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, outgoWait)
+	ctx, cancel := context.WithTimeout(ctx, limits.APIOutgoWait)
 	defer cancel()
 	if c.outgo.Wait(ctx) != nil {
 		return nil, false
@@ -401,12 +392,12 @@ func (a *API) testWebhook(ctx context.Context, in *WebhookID) (*struct{ Body att
 	}
 	done, ok := a.outgo(ctx, c)
 	if !ok {
-		return nil, later(outgoWait, "too many requests to endpoints at once; try again in some seconds")
+		return nil, later(limits.APIOutgoWait, "too many requests to endpoints at once; try again in some seconds")
 	}
 	defer done()
 	d := &bridge.Delivery{Subscription: s, Event: sample(s, a.o.Now()), Generation: generation, Attempt: 1, Test: true}
 	out := &struct{ Body attempt }{attempt{DeliveryID: d.ID(), EventType: d.Event.Type}}
-	bounded, cancel := context.WithTimeout(ctx, testTimeout)
+	bounded, cancel := context.WithTimeout(ctx, limits.APITestTime)
 	defer cancel()
 	start := time.Now()
 	err = a.o.Attempt(bounded, d)
@@ -416,7 +407,7 @@ func (a *API) testWebhook(ctx context.Context, in *WebhookID) (*struct{ Body att
 	case err == nil:
 		out.Body.Success = true
 	case bounded.Err() != nil && ctx.Err() == nil:
-		out.Body.Reason = "timeout: no answer within " + testTimeout.String() + ", which is as long as a test waits"
+		out.Body.Reason = "timeout: no answer within " + limits.APITestTime.String() + ", which is as long as a test waits"
 	case errors.As(err, &failed):
 		out.Body.Status, out.Body.Reason = failed.Status, failed.Reason
 	default:

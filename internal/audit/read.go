@@ -133,7 +133,7 @@ func Follow(ctx context.Context, js jetstream.JetStream, n store.Names, q Query,
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, bridge.ErrNotFound):
-			if !sleep(ctx, lookEvery) {
+			if !sleep(ctx, limits.AuditCheck) {
 				return nil
 			}
 			continue

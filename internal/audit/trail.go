@@ -19,12 +19,7 @@ import (
 )
 
 const (
-	lookEvery   = 500 * time.Millisecond // whether this bridge leads
-	publishTime = 5 * time.Second
 	complainAll = time.Minute
-	// fresh is how long a revision may wait for the witness of its user.
-	fresh       = 5 * time.Second
-	witnessTime = 300 * time.Millisecond
 
 	codeWrongLastSequence = 10071
 )
@@ -45,7 +40,7 @@ func (a *Auditor) trail(ctx context.Context) {
 		go func() {
 			defer cancel()
 			for a.o.Leading() {
-				if !sleep(lead, lookEvery) {
+				if !sleep(lead, limits.AuditCheck) {
 					return
 				}
 			}
@@ -65,7 +60,7 @@ func (a *Auditor) trail(ctx context.Context) {
 // await returns true once this bridge leads, false when ctx ends.
 func (a *Auditor) await(ctx context.Context) bool {
 	for !a.o.Leading() {
-		if !sleep(ctx, lookEvery) {
+		if !sleep(ctx, limits.AuditCheck) {
 			return false
 		}
 	}
@@ -204,7 +199,7 @@ func (a *Auditor) who(ctx context.Context, w store.Written, former uint64) Who {
 	}
 	subject := "$KV." + a.o.Names.Subscriptions + "." + w.Key
 	user, seen := a.witness.of(subject, w.Header, w.Value)
-	for end := time.Now().Add(witnessTime); !seen && !known && a.witness.active && time.Since(w.Time) < fresh && time.Now().Before(end); {
+	for end := time.Now().Add(limits.AuditWitnessTime); !seen && !known && a.witness.active && time.Since(w.Time) < limits.AuditFresh && time.Now().Before(end); {
 		if !sleep(ctx, 20*time.Millisecond) {
 			break
 		}
@@ -238,7 +233,7 @@ func (a *Auditor) publish(ctx context.Context, kind string, e *Entry, expect *ui
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, publishTime)
+	ctx, cancel := context.WithTimeout(ctx, limits.AuditPublishTime)
 	defer cancel()
 	m := &nats.Msg{Subject: a.o.Names.AuditSubject + "." + kind + "." + token(e.Data.Subscription) + "." + token(e.Data.Action), Data: body,
 		Header: nats.Header{"Content-Type": {"application/cloudevents+json"}, jetstream.MsgIDHeader: {e.ID}}}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
+
+	"orderbridge/internal/limits"
 )
 
 // With credentials the server knows two users: whoever holds the seed in the
@@ -18,8 +20,6 @@ import (
 
 // SeedFile is where the seed of the nkey lies that opens the embedded server.
 func SeedFile(dir string) string { return filepath.Join(dir, "nats", "admin.nk") }
-
-const maxSeed = 4096
 
 // readSeed reads the seed, and makes one if there is none.
 func readSeed(dir string) (nkeys.KeyPair, error) {
@@ -35,7 +35,7 @@ func readSeed(dir string) (nkeys.KeyPair, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the credentials of the embedded server: %w", err)
 		}
-		text, err := io.ReadAll(io.LimitReader(f, maxSeed))
+		text, err := io.ReadAll(io.LimitReader(f, limits.SeedBytes))
 		f.Close()
 		if err != nil {
 			return nil, fmt.Errorf("read the credentials of the embedded server: %w", err)

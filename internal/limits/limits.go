@@ -28,6 +28,9 @@ func parts() [][]Limit {
 		filters(),
 		subscriptions(),
 		audits(),
+		patience(),
+		outgo(),
+		trail(),
 	}
 }
 
@@ -844,5 +847,80 @@ func audits() []Limit {
 		row("AuditScan", count(AuditScan), command, "entries that are looked through for it", "it says where it stopped"),
 		row("AuditTold", count(AuditTold, "a second"), process, "entries that commands ask for", "refused"),
 		row("AuditMuteTime", lasts(AuditMuteTime), process, "time for which ALERTS or AUDIT is not asked for where no answer comes (a permission is missing)", "it is asked for again"),
+	)
+}
+
+// How long is waited for what no longer decides anything.
+const (
+	AnswerHeadPatience = 500 * time.Millisecond // the rest of the head after a 2xx
+	AnswerBodyPatience = 300 * time.Millisecond // the body of a 2xx, so that the connection can be used again
+	AnswerTextPatience = time.Second
+	AnswerRestPatience = 50 * time.Millisecond // the body of a 2xx where it cannot: to part in peace
+	AnswerLastWords    = time.Second
+	WriteGrace         = 50 * time.Millisecond // the end of a write whose answer is there
+	OneWriteBytes      = 64 << 10
+	PooledRequestBytes = 64 << 10
+	SocketSilence      = 30 * time.Second
+	NegotiatedOrigins  = 4096
+	ProxyAnswerBytes   = 16 << 10
+	PublishTime        = 5 * time.Second
+	HeaderValueBytes   = 2048
+)
+
+func patience() []Limit {
+	return part("Waiting for the rest of an answer",
+		row("AnswerHeadPatience", lasts(AnswerHeadPatience), attempt, "time for the rest of the head after a 2xx", "the connection is closed", "TestSuccessesThatAreHardToRead"),
+		row("AnswerBodyPatience", lasts(AnswerBodyPatience), attempt, "time for the body of a 2xx, so that the connection can be used again", "the connection is closed", "TestEndlessBodyOfASuccess"),
+		row("AnswerTextPatience", lasts(AnswerTextPatience), attempt, "time for the body of an answer that is no success", "the connection is closed", "TestCutIsNoAnswer"),
+		row("AnswerRestPatience", lasts(AnswerRestPatience), attempt, "time for the body of a 2xx where it cannot", "the connection is closed", "TestEndlessBodyOfASuccess"),
+		row("AnswerLastWords", lasts(AnswerLastWords), attempt, "time for an answer after the request could not be written", "the attempt failed", "TestEarlyAnswer"),
+		row("WriteGrace", lasts(WriteGrace), attempt, "time for the end of a request whose answer is there", "the connection is closed", "TestEarlyAnswer"),
+		row("OneWriteBytes", size(OneWriteBytes), attempt, "request that is written before anything is read", "it is written beside the reading", "TestLongRequest"),
+		row("PooledRequestBytes", size(PooledRequestBytes), process, "request whose buffer is kept", "the buffer is not kept"),
+		row("SocketSilence", lasts(SocketSilence), connection, "time in which nothing that was sent is acknowledged", "the connection is broken"),
+		row("NegotiatedOrigins", count(NegotiatedOrigins), process, "endpoints that are remembered for the protocol they want", "the others are forgotten"),
+		row("ProxyAnswerBytes", size(ProxyAnswerBytes), attempt, "what the egress proxy answers to CONNECT", "the attempt failed", "TestProxyThatRefuses"),
+		row("PublishTime", lasts(PublishTime), process, "wait for the confirmation of what is published", "it is tried again"),
+		row("HeaderValueBytes", size(HeaderValueBytes), delivery, "an id in a header", "its hash goes instead", "FuzzHeaderValue"),
+	)
+}
+
+// Probes and tests of endpoints, on behalf of callers of the API.
+const (
+	APITestTime      = 12 * time.Second
+	APIOutgoAtOnce   = 10 // requests that a caller may have us make, then one a second
+	APIOutgoWait     = 4 * time.Second
+	APIChangeRetries = 4
+)
+
+func outgo() []Limit {
+	return part("Requests that callers of the API have made",
+		row("APITestTime", lasts(APITestTime), request, "time for a test of an endpoint", "504"),
+		row("APIOutgoAtOnce", count(APIOutgoAtOnce), caller, "requests to endpoints that it may have made at once; then one a second", "429"),
+		row("APIOutgoWait", lasts(APIOutgoWait), request, "wait for its turn", "429"),
+		row("APIChangeRetries", count(APIChangeRetries), request, "changes of others between reading and writing a record", "409"),
+	)
+}
+
+// What is told of changes in the stream AUDIT.
+const (
+	AuditCheck       = 500 * time.Millisecond // whether this bridge leads
+	AuditPublishTime = 5 * time.Second
+	AuditFresh       = 5 * time.Second
+	AuditWitnessTime = 300 * time.Millisecond
+	ActorBytes       = 1 << 10
+	ActorKeyAge      = 10 * time.Second
+	SeedBytes        = 4096
+)
+
+func trail() []Limit {
+	return part("The audit trail",
+		row("AuditCheck", lasts(AuditCheck), process, "time between two looks at whether this bridge leads", "-"),
+		row("AuditPublishTime", lasts(AuditPublishTime), process, "wait for the confirmation of an entry", "it is tried again"),
+		row("AuditFresh", lasts(AuditFresh), recordScope, "age of a change of which the bus may still tell who made it", "the entry says that nobody is known"),
+		row("AuditWitnessTime", lasts(AuditWitnessTime), recordScope, "wait for what the bus tells of a change", "likewise"),
+		row("ActorBytes", size(ActorBytes), recordScope, "what a header says of who changed it", "it is cut"),
+		row("ActorKeyAge", lasts(ActorKeyAge), process, "age of the key by which the API is believed, until it is read again", "it is read again"),
+		row("SeedBytes", size(SeedBytes), file, "the seed of the embedded server", "refused"),
 	)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
 
@@ -29,7 +30,6 @@ const (
 	byHeader  = "Orderbridge-By"
 	macHeader = "Orderbridge-By-Mac"
 	auditKey  = "audit" // in the bucket of the lease
-	maxBy     = 1 << 10
 )
 
 // Actor is who does something.
@@ -64,10 +64,6 @@ type Key struct {
 	secret []byte
 	read   time.Time
 }
-
-// keyAge is how long the key is kept before a signature that does not fit has
-// it read once more.
-const keyAge = 10 * time.Second
 
 // Load reads the key, or makes it if there is none.
 func (k *Key) Load(ctx context.Context, js jetstream.JetStream, n Names) error {
@@ -119,7 +115,7 @@ func (k *Key) stamp(ctx context.Context, h nats.Header, d Deed) {
 		return
 	}
 	by, err := json.Marshal(actor)
-	if err != nil || len(by) > maxBy {
+	if err != nil || len(by) > limits.ActorBytes {
 		return
 	}
 	h.Set(byHeader, string(by))
@@ -134,7 +130,7 @@ func (k *Key) stamp(ctx context.Context, h nats.Header, d Deed) {
 // By reads who is said to have done the deed, and whether a bridge says it.
 func (k *Key) By(h nats.Header, d Deed) (a Actor, known, told bool) {
 	by := h.Get(byHeader)
-	if by == "" || len(by) > maxBy || json.Unmarshal([]byte(by), &a) != nil {
+	if by == "" || len(by) > limits.ActorBytes || json.Unmarshal([]byte(by), &a) != nil {
 		return Actor{}, false, false
 	}
 	sum := k.sum(by, d)
@@ -153,7 +149,7 @@ func (k *Key) Digest(secret string) string {
 func (k *Key) Stale() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return time.Since(k.read) > keyAge
+	return time.Since(k.read) > limits.ActorKeyAge
 }
 
 // WriteRecord stores a record, or deletes it (value nil), if its newest revision

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // Options are what a Client is made from.
@@ -61,9 +63,6 @@ func (e *ConnError) Unwrap() error { return e.Err }
 
 var requests = sync.Pool{New: func() any { return new([]byte) }}
 
-// maxPooled is the largest request whose buffer is kept.
-const maxPooled = 64 << 10
-
 // Do sends a request and returns its answer: as soon as its status line is
 // whole there is one, whatever follows. An error means that there was none.
 // After the end of ctx the error is its cause.
@@ -78,7 +77,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (Answer, error) {
 	}
 	buffer := requests.Get().(*[]byte)
 	defer func() {
-		if cap(*buffer) <= maxPooled {
+		if cap(*buffer) <= limits.PooledRequestBytes {
 			requests.Put(buffer)
 		}
 	}()

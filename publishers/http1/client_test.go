@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"orderbridge/internal/limits"
 	"orderbridge/internal/testcert"
 )
 
@@ -541,7 +542,7 @@ func TestDeadlines(t *testing.T) {
 			t.Errorf("%s, cut: %v", path, err)
 		}
 	}
-	for path, want := range map[string]time.Duration{"/head": headPatience, "/body": bodyPatience, "/chunks": bodyPatience, "/quiet": bodyPatience, "/rest": restPatience, "/503": textPatience} {
+	for path, want := range map[string]time.Duration{"/head": limits.AnswerHeadPatience, "/body": limits.AnswerBodyPatience, "/chunks": limits.AnswerBodyPatience, "/quiet": limits.AnswerBodyPatience, "/rest": limits.AnswerRestPatience, "/503": limits.AnswerTextPatience} {
 		began := time.Now()
 		a, err := newClient(t).Do(shortly(t), s.post(path, "x"))
 		if err != nil || a.Status != 200 && (a.Status != 503 || a.RetryAfter != "5" || string(a.Text) != "sorry") {

@@ -10,21 +10,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
-)
 
-// How long is waited for what no longer decides anything.
-const (
-	headPatience = 500 * time.Millisecond // the rest of the head after a 2xx
-	bodyPatience = 300 * time.Millisecond // the body of a 2xx, so that the connection can be used again
-	restPatience = 50 * time.Millisecond  // the body of a 2xx where it cannot: to part in peace
-	textPatience = time.Second            // the body of another answer, which is for people
-	lastWords    = time.Second            // an answer after the request could not be written
-	writeGrace   = 50 * time.Millisecond  // the end of a write whose answer is there
+	"orderbridge/internal/limits"
 )
-
-// oneWrite is the longest request that is written before anything is read. A
-// longer one is written beside the reading: a server may answer and read no more.
-const oneWrite = 64 << 10
 
 // conn is a connection. Each moment one owns it: an attempt, or the list of idle
 // ones with its sweeper.
@@ -93,14 +81,14 @@ func (c *conn) exchange(msg []byte, deadline time.Time, p *parser) error {
 		wrote   error
 		writing chan error
 	)
-	if len(msg) <= oneWrite {
+	if len(msg) <= limits.OneWriteBytes {
 		if _, wrote = c.Write(msg); wrote != nil {
 			if isTimeout(wrote) {
 				return wrote
 			}
 			// The server may have answered before it closed: 413, say.
 			p.doubts("the request could not be written whole")
-			_ = c.SetReadDeadline(earlier(time.Now().Add(lastWords), deadline))
+			_ = c.SetReadDeadline(earlier(time.Now().Add(limits.AnswerLastWords), deadline))
 		}
 	} else {
 		writing = make(chan error, 1)
@@ -122,7 +110,7 @@ func (c *conn) exchange(msg []byte, deadline time.Time, p *parser) error {
 // joinWriter ends the write of a long request whose answer is there, or will not come.
 func (c *conn) joinWriter(writing chan error, p *parser) error {
 	if p.reusable() {
-		grace := time.NewTimer(writeGrace)
+		grace := time.NewTimer(limits.WriteGrace)
 		defer grace.Stop()
 		select {
 		case err := <-writing:
@@ -215,13 +203,13 @@ func (p *parser) patience() time.Duration {
 	case !p.decided():
 		return 0
 	case !p.success():
-		return textPatience
+		return limits.AnswerTextPatience
 	case p.phase == inHead:
-		return headPatience
+		return limits.AnswerHeadPatience
 	case p.doubt != "" || p.close:
-		return restPatience
+		return limits.AnswerRestPatience
 	}
-	return bodyPatience
+	return limits.AnswerBodyPatience
 }
 
 func earlier(t, deadline time.Time) time.Time {
