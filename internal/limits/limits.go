@@ -281,12 +281,12 @@ func secrets() []Limit {
 		row("SecretFileBytes", size(SecretFileBytes), file, "a certificate or key in the secrets directory", unread, "TestFiles"),
 		row("SecretHostsBytes", size(SecretHostsBytes), file, "what says where a secret may go", "the secret goes nowhere", "TestHostsFile"),
 		row("SecretHosts", count(SecretHosts), file, "hosts to which a secret may go", "the secret goes nowhere", "TestHostPatterns"),
-		row("SecretRecheck", lasts(SecretRecheck), process, "time after which a record whose secret was refused is looked at again", "it comes into force when the secret may go there by then", "TestAttackSecretsOfTheHost"),
-		row("ForeignTextBytes", size(ForeignTextBytes), attempt, "what an endpoint or token server says, in which secrets are looked for", "the rest is not told", "TestForeignTextHoldsNoSecret"),
 		row("KeyIterations", count(KeyIterations, "iterations"), file, "PBKDF2 of an encrypted private key", "the key is not opened", "TestCostlyKeyIsNotOpened"),
 		row("KeyMemoryBytes", size(KeyMemoryBytes), file, "memory of scrypt of an encrypted private key", "the key is not opened", "TestCostlyKeyIsNotOpened"),
 		row("KeyScryptPasses", count(KeyScryptPasses), file, "passes of scrypt of an encrypted private key", "the key is not opened", "TestCostlyKeyIsNotOpened"),
+		row("ForeignTextBytes", size(ForeignTextBytes), attempt, "what an endpoint or token server says, in which secrets are looked for", "the rest is not told", "TestForeignTextHoldsNoSecret"),
 		row("ReasonBytes", size(ReasonBytes), attempt, "the reason of a failure", "the rest is not told", "TestForeignTextHoldsNoSecret"),
+		row("SecretRecheck", lasts(SecretRecheck), process, "time after which a record whose secret was refused is looked at again", "it comes into force when the secret may go there by then", "TestAttackSecretsOfTheHost"),
 	)
 }
 

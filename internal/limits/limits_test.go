@@ -121,9 +121,6 @@ func TestDocumentedTable(t *testing.T) {
 	if want == string(raw) {
 		return
 	}
-	if !*update && strings.Contains(string(raw), begin+end) {
-		t.Skip("the table is written when all of today's bounds have come in")
-	}
 	if !*update {
 		t.Fatalf("%s does not tell the limits as they are: go test ./internal/limits -update", document)
 	}
@@ -147,7 +144,7 @@ func table() string {
 		if test != "" {
 			test = "`" + test + "`"
 		}
-		fmt.Fprintf(&b, "| %s (`%s`) | %s | %s | %s | %s | %s |\n", l.What, l.Name, l.Value, l.For, l.Beyond, setting, test)
+		fmt.Fprintf(&b, "| %s (`%s`) | %s | %s | %s | %s | %s |\n", strings.TrimRight(l.What, ". "), l.Name, l.Value, l.For, l.Beyond, setting, test)
 	}
 	return b.String() + "\n"
 }
