@@ -99,7 +99,7 @@ func (s *session) writeRecord(ctx context.Context, id string, record []byte, exp
 
 // recordPolicy is what the operator permits records.
 func recordPolicy(cfg *config.Config) bridge.RecordPolicy {
-	least := time.Duration(limits.RecordLeastWait)
+	least := limits.RecordLeastWait
 	if cfg.Dev {
 		least = limits.RecordLeastWaitDev
 	}
