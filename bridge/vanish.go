@@ -33,6 +33,9 @@ type Listing struct {
 // reasonNotInBucket is what a person is told of it.
 const reasonNotInBucket = "the record is not in the bucket: put it again, or delete it; what it owes and what is published meanwhile is kept"
 
+// reasonRefused is what is told of the readings of one that is there and cannot be used.
+const reasonRefused = "the record cannot be used, its status says why; what it owes and what is published meanwhile is kept"
+
 // listed compares the records in force with those that the bucket holds. It is
 // false if it has to be asked again, because records are just being applied.
 func (c *core) listed(l *Listing) (all bool) {
@@ -75,11 +78,14 @@ func (s *sub) vanished() bool {
 
 // missing is what a person is told of such a record.
 func (s *sub) missing() string {
-	if errs := s.problems.Errors(); len(errs) > 0 && s.lastSeen == s.applied {
-		return errs.Error()
+	if s.refused() {
+		return s.problems.Errors().Error()
 	}
 	return reasonNotInBucket
 }
+
+// refused reports whether the record is there as it was, and cannot be used any more.
+func (s *sub) refused() bool { return len(s.problems.Errors()) > 0 && s.lastSeen == s.applied }
 
 // vanishBeforeOpen is vanish at a take-over: the mark is confirmed before the
 // feed opens, since without a record nothing is matched.
@@ -91,7 +97,11 @@ func (s *sub) vanishBeforeOpen() {
 	}
 	s.busy = true
 	c.applying++
-	s.goReading(reasonNotInBucket, func() {
+	reason := reasonNotInBucket
+	if s.refused() {
+		reason = reasonRefused
+	}
+	s.goReading(reason, func() {
 		s.done()
 		c.applySoon(s)
 	})
@@ -101,8 +111,12 @@ func (s *sub) goneNow() {
 	s.gone = true
 	s.restartReader()
 	s.changed()
-	s.core.out.log(logWarn, "nothing is sent for a record that is not there any more", "subscription_id", s.id, "reason", s.missing())
-	s.core.raiseAlert(Alert{Kind: AlertInvalid, Subscription: s.id, Generation: s.gen, Text: s.missing(), Vanished: true}, fmt.Sprintf("gone-%d", s.applied))
+	what := "nothing is sent for a record that is not there any more"
+	if s.refused() {
+		what = "nothing is sent for a record that cannot be used any more"
+	}
+	s.core.out.log(logWarn, what, "subscription_id", s.id, "reason", s.missing())
+	s.core.raiseAlert(Alert{Kind: AlertInvalid, Subscription: s.id, Generation: s.gen, Text: s.missing(), Vanished: !s.refused()}, fmt.Sprintf("gone-%d", s.applied))
 }
 
 // holdsRecord notes the record that is in force.

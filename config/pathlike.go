@@ -19,7 +19,7 @@ func (v variable) isPath() bool {
 var marks = regexp.MustCompile(strings.Join([]string{
 	`-----BEGIN`,
 	`(?i:AGE-SECRET-KEY-|AGE-PLUGIN-)`,
-	`S[A-Z][A-Z2-7]{20,}`, // seed of an nkey
+	`\bS[UAOCNX][A-Z2-7]{40,}`, // seed of an nkey
 	`\beyJ[A-Za-z0-9_-]{8,}`,
 	`whsec_`, `\b(sk|pk|rk)_(live|test)_`, `\bgh[a-z]_[A-Za-z0-9]{16,}`, `\bxox[a-z]-`, `\bAKIA[A-Z0-9]{12,}`, `^(?i:bearer|basic) `,
 	`[\r\n]`, `^\s*[{\[]`,
@@ -46,7 +46,7 @@ func (v variable) looksSecret(text string) bool {
 func (k *checker) pathsAreNoSecrets() {
 	for name, v := range k.vars {
 		if v.isPath() && v.looksSecret(v.target.String()) {
-			k.wrong(strings.TrimPrefix(name, Prefix+"_"), "is not a path, but looks like a secret itself", "write it into a file that only this program may read, and give the path of that file")
+			k.wrong(strings.TrimPrefix(name, Prefix+"_"), "names nothing that is there, and looks like a secret itself", "if it is one, write it into a file that only this program may read, and give the path of that file")
 		}
 	}
 }

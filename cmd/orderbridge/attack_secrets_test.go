@@ -102,7 +102,7 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 	}
 	p := serving(t, bus.URL(), apiTokens, "ORDERBRIDGE_SECRETS_DIR="+dir, "ORDERBRIDGE_SEALING_KEY_FILE="+keyFile,
 		"ORDERBRIDGE_SECRET_TOKEN=stolen-token", "ORDERBRIDGE_SECRET_TOKEN_HOSTS="+at,
-		"ORDERBRIDGE_SECRET_UNSAID=stolen-unsaid",
+		"ORDERBRIDGE_SECRET_UNSAID=stolen-unsaid", "ORDERBRIDGE_SECRET_TWO_WORDS=stolen-two",
 		"ORDERBRIDGE_SECRET_IDP=stolen-client-secret", "ORDERBRIDGE_SECRET_IDP_HOSTS="+hostPortOf(t, idp.URL),
 		"ORDERBRIDGE_SECRET_ACME_PW=stolen-acme", "ORDERBRIDGE_SECRET_ACME_PW_HOSTS="+at+","+atThief,
 		"ORDERBRIDGE_SECRET_ONLY_PW=stolen-only", "ORDERBRIDGE_SECRET_ONLY_PW_HOSTS="+atThief, "ORDERBRIDGE_SECRET_ONLY_PW_TENANTS=only")
@@ -132,6 +132,7 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 		"sealedhost": {`"key":"` + seal("sealedhost", bridge.SecretHost(owner.URL)) + `"`, "another subscription or host"},
 		"sealedidp":  {client(idp.URL, seal("sealedidp", bridge.SecretHost(idp.URL))), "--host " + hostPortOf(t, idp.URL)},
 		"acme":       {`"key":"env:ORDERBRIDGE_SECRET_ACME_PW"`, "ORDERBRIDGE_SECRET_ACME_PW_TENANTS"},
+		"both":       {`"key":"env:ORDERBRIDGE_SECRET_TWO_WORDS"`, "ORDERBRIDGE_SECRET_TWO_WORDS_TENANTS=-, or gives it a name of one word; and it may not be sent to " + bridge.SecretHost(thief.URL)},
 		"globex":     {`"tenant":"globex","key":"env:ORDERBRIDGE_SECRET_ACME_PW"`, "ORDERBRIDGE_SECRET_GLOBEX_"},
 		"mallory":    {`"tenant":"Only","key":"env:ORDERBRIDGE_SECRET_ONLY_PW"`, "may not be used by tenant Only"},
 		"claims":     {`"tenant":"acme","key":"file:pw"`, "acme/pw.hosts"},
@@ -229,6 +230,11 @@ func TestAttackSecretAfterUpgrade(t *testing.T) {
 	other := put(t, js, "b", `{"targetURL":"`+e.URL+`/b","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_TOKEN"}}`)
 	verdict(t, js, "b", other, bridge.StateInvalid)
 	publishOne(t, js, "o", 2)
+	// Nobody is told to put again, or to delete, what is there.
+	owed, _ := command(t, bus.URL(), "", "owed", "list")
+	if log := p.log.String(); strings.Contains(owed+log, "not in the bucket") || strings.Contains(log, "not there any more") || !strings.Contains(log, with[1]) || !strings.Contains(owed, "its status says why") {
+		t.Errorf("owed: %s\nlog: %s", owed, log)
+	}
 	p.signal(syscall.SIGTERM)
 	p.exit(30 * time.Second)
 	if n := len(strings.Split(strings.TrimSpace(e.sent()), "\n")); n != 1 {

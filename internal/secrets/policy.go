@@ -42,9 +42,19 @@ func (s *Store) mayUseEnv(name string, use bridge.SecretUse) error {
 	if s.grants(bridge.RefEnv+name, use) {
 		return nil
 	}
-	if err := s.mayReadTenant(name, use.Tenant); err != nil {
-		return err
+	// Both at once, so that one restart is enough.
+	tenant, hosts := s.mayReadTenant(name, use.Tenant), s.mayGoTo(name, use)
+	switch {
+	case tenant == nil:
+		return hosts
+	case hosts == nil:
+		return tenant
 	}
+	return refuse("%s; and it %s", tenant, hosts)
+}
+
+// mayGoTo holds the hosts of a use against those of the variable.
+func (s *Store) mayGoTo(name string, use bridge.SecretUse) error {
 	text, set := s.o.LookupEnv(name + bridge.EnvHosts)
 	patterns, err := parseHosts(text)
 	if err != nil {
