@@ -38,37 +38,22 @@ func (e *endpoint) redact(text string) string {
 	if e.token != nil {
 		secrets = slices.Concat(secrets, e.token.issued())
 	}
-	return oneLine(hideAll(text, needles(secrets)), limits.ReasonBytes)
+	return oneLine(hideAll(text, needles(secrets), secrets), limits.ReasonBytes)
 }
 
 // hideAll replaces each part of the text that one of the needles covers, letter
-// case apart, and an end of it that a needle begins with: there it may have been
-// cut off.
-func hideAll(text string, needles []string) string {
-	lower := lowerASCII(text)
+// case apart, or that says one of the secrets in escapes.
+func hideAll(text string, needles, secrets []string) string {
 	covered := make([]bool, len(text))
-	hidden := false
-	cover := func(from, to int) {
-		hidden = true
-		for i := from; i < to; i++ {
-			covered[i] = true
-		}
-	}
-	for _, needle := range needles {
-		for at := 0; ; {
-			i := strings.Index(lower[at:], needle)
-			if i < 0 {
-				break
-			}
-			cover(at+i, at+i+len(needle))
-			at += i + 1
-		}
-		for n := min(len(needle)-1, len(lower)); n >= minCutOff; n-- {
-			if strings.HasSuffix(lower, needle[:n]) {
-				cover(len(text)-n, len(text))
-				break
+	hidden := hide(covered, view{text: lowerASCII(text)}, needles)
+	for i, v := range readViews(text) {
+		if i == 0 {
+			secrets = slices.Clone(secrets)
+			for i := range secrets {
+				secrets[i] = folded(secrets[i])
 			}
 		}
+		hidden = hide(covered, v, secrets) || hidden
 	}
 	if !hidden {
 		return text
@@ -83,6 +68,40 @@ func hideAll(text string, needles []string) string {
 		}
 	}
 	return b.String()
+}
+
+// hide covers what a view shows of the needles, and an end of it that a needle
+// begins with: there it may have been cut off.
+func hide(covered []bool, v view, needles []string) (hidden bool) {
+	cover := func(from, to int) {
+		hidden = true
+		if v.from != nil {
+			from, to = v.from[from], v.to[to-1]
+		}
+		for i := from; i < to; i++ {
+			covered[i] = true
+		}
+	}
+	for _, needle := range needles {
+		if needle == "" {
+			continue
+		}
+		for at := 0; ; {
+			i := strings.Index(v.text[at:], needle)
+			if i < 0 {
+				break
+			}
+			cover(at+i, at+i+len(needle))
+			at += i + 1
+		}
+		for n := min(len(needle)-1, len(v.text)); n >= minCutOff; n-- {
+			if strings.HasSuffix(v.text, needle[:n]) {
+				cover(len(v.text)-n, len(v.text))
+				break
+			}
+		}
+	}
+	return hidden
 }
 
 // minCutOff is how much of a secret at the end of a text is taken for one that

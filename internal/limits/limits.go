@@ -268,6 +268,7 @@ const (
 	KeyMemoryBytes      = 256 << 20  // of scrypt
 	KeyScryptPasses     = 64
 	ForeignTextBytes    = 8 << 10
+	ForeignTextDecodes  = 3
 	ReasonBytes         = 1 << 10
 	SecretRecheck       = 2 * time.Second
 )
@@ -285,6 +286,7 @@ func secrets() []Limit {
 		row("KeyMemoryBytes", size(KeyMemoryBytes), file, "memory of scrypt of an encrypted private key", "the key is not opened", "TestCostlyKeyIsNotOpened"),
 		row("KeyScryptPasses", count(KeyScryptPasses), file, "passes of scrypt of an encrypted private key", "the key is not opened", "TestCostlyKeyIsNotOpened"),
 		row("ForeignTextBytes", size(ForeignTextBytes), attempt, "what an endpoint or token server says, in which secrets are looked for", "the rest is not told", "TestForeignTextHoldsNoSecret"),
+		row("ForeignTextDecodes", count(ForeignTextDecodes, "times"), attempt, "how often its escapes are decoded to find secrets", "what only shows then is told", "TestSecretsInEscapes"),
 		row("ReasonBytes", size(ReasonBytes), attempt, "the reason of a failure", "the rest is not told", "TestForeignTextHoldsNoSecret"),
 		row("SecretRecheck", lasts(SecretRecheck), process, "time after which a record whose secret was refused is looked at again", "it comes into force when the secret may go there by then", "TestAttackSecretsOfTheHost"),
 	)
