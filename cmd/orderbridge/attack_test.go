@@ -8,8 +8,11 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"orderbridge/bridge"
 	"orderbridge/internal/testbus"
@@ -49,6 +52,12 @@ func (p *program) resident() int64 {
 // with the same bytes until the client has had enough.
 func flood(t *testing.T, begin, more string) (url string) {
 	t.Helper()
+	return hostile(t, func(conn net.Conn) { pour(conn, begin, more) })
+}
+
+// hostile is a TLS endpoint that does what it likes with each connection.
+func hostile(t *testing.T, serve func(net.Conn)) (url string) {
+	t.Helper()
 	ca, err := authority()
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +77,7 @@ func flood(t *testing.T, begin, more string) (url string) {
 			if err != nil {
 				return
 			}
-			go pour(conn, begin, more)
+			go serve(conn)
 		}
 	}()
 	return "https://" + l.Addr().String()
@@ -125,5 +134,56 @@ func TestAttackEndlessAnswers(t *testing.T) {
 	t.Logf("the neighbour had 50 events after %s; memory grew from %d to %d MiB", took, before>>20, after>>20)
 	if after > before+200<<20 {
 		t.Errorf("memory grew from %d to %d bytes", before, after)
+	}
+}
+
+// A hostile endpoint lets the rest of a success drip, byte by byte: its one slot
+// is free again within a second.
+func TestAttackDrippingAnswers(t *testing.T) {
+	attack(t)
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	serving(t, bus.URL())
+	var begun atomic.Int64
+	drip := func(head, body string) func(net.Conn) {
+		return func(conn net.Conn) {
+			defer conn.Close()
+			end := time.Now().Add(2 * time.Minute)
+			if err := conn.SetDeadline(end); err != nil {
+				return
+			}
+			if _, err := conn.Read(make([]byte, 4<<10)); err != nil {
+				return
+			}
+			begun.Add(1)
+			for text := head; time.Now().Before(end); text = body {
+				if _, err := conn.Write([]byte(text)); err != nil {
+					return
+				}
+				<-time.After(100 * time.Millisecond)
+			}
+		}
+	}
+	for _, tt := range []struct{ name, head, more string }{
+		{"status", "HTTP/1.1 200 OK", " "},
+		{"heads", "HTTP/1.1 200 OK\r\nX-Slow: ", "x"},
+		{"length", "HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", "x"},
+		{"chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"},
+		{"end", "HTTP/1.1 200 OK\r\n\r\n", "x"},
+		{"failure", "HTTP/1.1 500 No\r\nContent-Length: 60000\r\n\r\n", "x"},
+	} {
+		url := hostile(t, drip(tt.head, tt.more))
+		subscribe(t, js, tt.name, `{"targetURL":"`+url+`/hook","timeout":"PT3S","maxInFlight":1,"ordering":"none","subjects":["orders.acme.Drip.`+tt.name+`.>"]}`)
+		before := begun.Load()
+		const events = 4
+		for n := range events {
+			publishMsg(t, js, &nats.Msg{Subject: fmt.Sprintf("orders.acme.Drip.%s.%d", tt.name, n), Data: []byte(`{}`)})
+		}
+		per := 2 * time.Second // of which the bridge takes at most 1.1 s
+		if tt.name == "status" {
+			per = 5 * time.Second // without the line's end there is no answer: the attempt's own timeout counts
+		}
+		took := await(t, events*per, tt.name+": each event was sent", func() bool { return begun.Load() >= before+events })
+		t.Logf("%s: %d requests one after another began within %s", tt.name, events, took)
 	}
 }
