@@ -20,14 +20,20 @@ import (
 
 var attacks = flag.Bool("attack", false, "attack the built program (minutes)")
 
+// attackers are two at a time: each of them loads the machine, and looks at how
+// others fare meanwhile.
+var attackers = make(chan struct{}, 2)
+
 // attack begins each test of `make attack`: one that plays a role of
-// docs/security.md against the built program. Such tests run beside each other.
+// docs/security.md against the built program.
 func attack(t *testing.T) {
 	t.Helper()
 	if !*attacks {
 		t.Skip("make attack runs it")
 	}
 	t.Parallel()
+	attackers <- struct{}{}
+	t.Cleanup(func() { <-attackers })
 }
 
 // resident is the memory of the process, in bytes.
