@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -117,5 +121,111 @@ func noTrace(t *testing.T, bus *guardedBus) {
 	}
 	if after := state(); after.FirstSeq != before.FirstSeq || after.Msgs < before.Msgs {
 		t.Errorf("the audit was %+v and is %+v", before, after)
+	}
+}
+
+// rawPut puts a record with a header block as it is given, which no library sends.
+func rawPut(t *testing.T, bus *guardedBus, user, name, id, header, data string) {
+	t.Helper()
+	cert, err := tls.LoadX509KeyPair(bus.file(user+".crt"), bus.file(user+".key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := authority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := net.DialTimeout("tcp", bus.server.Addr().String(), 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close() //nolint:errcheck // a test
+	_ = plain.SetDeadline(time.Now().Add(10 * time.Second))
+	for b := make([]byte, 1); b[0] != '\n'; { // INFO
+		if _, err := plain.Read(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := tls.Client(plain, &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: ca.Pool(), ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12})
+	inbox := "_INBOX_" + user + ".raw"
+	fmt.Fprintf(c, "CONNECT {\"headers\":true,\"no_responders\":true,\"verbose\":false,\"protocol\":1,\"name\":%q}\r\nSUB %s 1\r\n", name, inbox)
+	fmt.Fprintf(c, "HPUB %s.$KV.subscriptions.%s %s %d %d\r\n%s%s\r\n", bus.prefixOf(user), id, inbox, len(header), len(header)+len(data), header, data)
+	for r := bufio.NewReader(c); ; {
+		line, err := r.ReadString('\n')
+		if err != nil && err != io.EOF || strings.HasPrefix(line, "-ERR") {
+			t.Fatalf("%s: %q, %v", id, line, err)
+		}
+		if strings.HasPrefix(line, `{"stream"`) {
+			return
+		}
+	}
+}
+
+// Headers that a server reads in one way and a client in another: the user is
+// told rightly or not at all, and neither the audit nor lists stand still.
+func TestAttackAuditByHeaders(t *testing.T) {
+	attack(t)
+	bus := guarded(t)
+	launch(t, append(bus.env("bridge"), apiTokens)...).leads()
+	await(t, 30*time.Second, "the audit begins", func() bool {
+		out, _ := bus.run(t, "auditor", "", "audit", "--action", "begins")
+		return strings.Contains(out, "begins")
+	})
+	e := receive(t, nil)
+	forged := "Nats-Request-Info: {\"acc\":\"ORDERS\",\"user\":\"boss\"}"
+	for id, header := range map[string]string{
+		"line":     "NATS/1.0\r\nA: b\n" + forged + "\r\n\r\n",
+		"swallow":  "NATS/1.0\r\nA: b\n" + forged + "\r\nX: yy",
+		"key":      "NATS/1.0\r\nA: b\n" + forged + "\r\nXyy",
+		"end":      "NATS/1.0\r\nA: b\n" + forged + "\n\nB: c\r\n\r\n",
+		"saved":    "NATS/1.0\r\nA: b\n" + forged + "\n" + strings.Repeat("k:v\n", 200) + "\nB: c\r\n\r\n",
+		"status":   "NATS/1.0 100 " + strings.Repeat("x", 300) + "\n" + forged + "\n\nB: c\r\n\r\n",
+		"noheader": "NATS/1.0\r\nno header\r\n\r\n",
+	} {
+		rawPut(t, bus, "manager", "", id, header, record(e))
+	}
+	rawPut(t, bus, "manager", strings.Repeat("<", 3500), "name", "NATS/1.0\r\n\r\n", record(e))
+	manager := bus.jetStream(t, "manager")
+	put(t, manager, "roll", record(e))
+	for i := range 30 { // two in one breath: the first may be gone before anybody reads it
+		_, _ = manager.PublishMsgAsync(&nats.Msg{Subject: bus.prefixOf("manager") + ".$KV.subscriptions.roll", Data: []byte(record(e, fmt.Sprintf(`"description":"%d"`, i)))})
+		_, _ = manager.PublishMsgAsync(&nats.Msg{Subject: bus.prefixOf("manager") + ".$KV.subscriptions.roll", Header: nats.Header{"Nats-Rollup": {"sub"}}, Data: []byte(record(e))})
+	}
+	<-manager.PublishAsyncComplete()
+	last := put(t, manager, "after", record(e))
+
+	var all []audit.Entry
+	await(t, 30*time.Second, "the audit goes on", func() bool {
+		out, good := bus.run(t, "auditor", "", "audit", "-o", "json", "--limit", "1000")
+		return good && json.Unmarshal([]byte(out), &all) == nil && all[len(all)-1].Data.Revision == last
+	})
+	next := uint64(1)
+	for _, x := range all {
+		d := x.Data
+		if d.Revision == 0 {
+			continue
+		}
+		if d.Who.Account != "" && d.Who.Account != "MANAGERS" {
+			t.Errorf("%s: by %s", d.Subscription, d.Who)
+		}
+		if d.Subscription == "name" && d.Who.User != "manager" {
+			t.Errorf("a long name hides the user: %+v", d.Who)
+		}
+		if d.Who.Account == "" && !strings.Contains(d.Who.Says, "hide") && d.Subscription != "name" {
+			t.Errorf("%s: by %s, with no word why", d.Subscription, d.Who)
+		}
+		if d.Revision != next {
+			want := fmt.Sprintf("%d to %d", next, d.Revision-1)
+			if next == d.Revision-1 {
+				want = fmt.Sprint(next)
+			}
+			if !strings.HasSuffix(d.Details["missing"], " "+want) {
+				t.Errorf("nothing tells that %s are missing before %d: %+v", want, d.Revision, d)
+			}
+		}
+		next = d.Revision + 1
+	}
+	if out, good := bus.run(t, "manager", "", "subscriptions", "list"); !good || !strings.Contains(out, "noheader") {
+		t.Errorf("list: %s", out)
 	}
 }

@@ -119,13 +119,16 @@ func (s *session) showAudit(ctx context.Context, cmd *cobra.Command, q audit.Que
 
 // changed is what an entry says beside its columns.
 func changed(d audit.Data) string {
-	if len(d.Members) == 0 {
+	if len(d.Members) == 0 && d.Details["missing"] == "" {
 		if _, what, ok := strings.Cut(d.Text, ": "); ok && d.Subscription == "" {
 			return what
 		}
 		return ""
 	}
-	parts := make([]string, 0, len(d.Members))
+	parts := make([]string, 0, len(d.Members)+1)
+	if missing := d.Details["missing"]; missing != "" {
+		parts = append(parts, missing+" not audited")
+	}
 	for i, m := range d.Members {
 		if i == 6 {
 			parts = append(parts, fmt.Sprintf("and %d more", len(d.Members)-i+d.More))

@@ -190,7 +190,7 @@ func (a *Auditor) Asks(m *nats.Msg) Who {
 	if actor, known, told := a.o.Key.By(m.Header, store.Deed{On: m.Subject, Data: m.Data}); told {
 		who.say(actor, known)
 	}
-	who.told(userOf(m.Header))
+	who.told(userOf(m))
 	return who
 }
 

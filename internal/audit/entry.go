@@ -88,7 +88,9 @@ func (w Who) String() string {
 		who = "token " + w.Name
 	case w.Vouched == byBridge:
 		who = strings.TrimSpace("the bridge " + w.Name)
-	case w.User != "" || w.Account != "":
+	case w.User == "" && w.Account != "": // as the server itself says it of what it sends for one of its users
+		who = "a NATS user of " + w.Account
+	case w.User != "":
 		who = strings.TrimSpace("NATS user " + w.User + " of " + w.Account)
 	default:
 		who = "somebody on the bus"

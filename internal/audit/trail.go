@@ -29,6 +29,7 @@ type place struct {
 	bucket   int64
 	revision uint64
 	last     uint64 // sequence of the audit's stream
+	old      uint64 // what was there when the audit began: much of it is history that went long ago
 }
 
 // trail writes an entry for each revision, while this bridge leads.
@@ -102,7 +103,7 @@ func (a *Auditor) begin(ctx context.Context) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	at.bucket = created
+	at.bucket, at.old = created, last
 	if last > limits.AuditBackfill {
 		at.revision = last
 	}
@@ -142,10 +143,13 @@ func (a *Auditor) look(ctx context.Context) (*place, error) {
 // record stores the entry of a revision, unless another leader has.
 func (a *Auditor) record(ctx context.Context, at *place, w store.Written) {
 	e := a.entryOf(ctx, w)
+	if first := at.revision + 1; w.Bucket == at.bucket && w.Revision.Revision > max(first, at.old+1) {
+		e.missed(max(first, at.old+1), w.Revision.Revision-1)
+	}
 	for ctx.Err() == nil {
 		seq, err := a.publish(ctx, "record", e, &at.last)
 		if err == nil {
-			*at = place{w.Bucket, w.Revision.Revision, seq}
+			*at = place{w.Bucket, w.Revision.Revision, seq, at.old}
 			return
 		}
 		if errorCode(err) != codeWrongLastSequence {
@@ -182,6 +186,20 @@ func (a *Auditor) entryOf(ctx context.Context, w store.Written) *Entry {
 	d.Who = a.who(ctx, w, before.Revision.Revision)
 	d.Text = summary(d)
 	return newEntry(fmt.Sprintf("%d-%d", w.Bucket, w.Revision.Revision), a.o.Source, w.Time, d)
+}
+
+// missed tells of revisions that were gone before they were read: many puts while
+// nobody led, or a writer who has what he wrote removed at once (a purge, a rollup).
+func (e *Entry) missed(first, last uint64) {
+	which := fmt.Sprintf("revision %d", first)
+	if last > first {
+		which = fmt.Sprintf("revisions %d to %d", first, last)
+	}
+	if e.Data.Details == nil {
+		e.Data.Details = map[string]string{}
+	}
+	e.Data.Details["missing"] = which
+	e.Data.Text = cut(e.Data.Text, 400) + "; " + which + " of the records went before they could be audited"
 }
 
 // who finds out who made a revision.

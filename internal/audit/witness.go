@@ -1,9 +1,11 @@
 package audit
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -36,6 +38,8 @@ type natsUser struct {
 	User    string `json:"user"`
 	Name    string `json:"name"`
 	Host    string `json:"host"`
+
+	hidden bool // the sender has seen to it that nobody can tell
 }
 
 func sumOf(h nats.Header, data []byte) [sha256.Size]byte {
@@ -49,20 +53,51 @@ func sumOf(h nats.Header, data []byte) [sha256.Size]byte {
 const byHeader = "Orderbridge-By"
 
 func (w *witness) hear(m *nats.Msg) {
-	w.note(sighting{m.Subject, sumOf(m.Header, m.Data)}, userOf(m.Header))
+	w.note(sighting{m.Subject, sumOf(m.Header, m.Data)}, userOf(m))
 }
 
-// userOf reads what the server tells; nil if nothing.
-func userOf(h nats.Header) *natsUser {
-	text := h.Get(requestInfo)
-	if text == "" || len(text) > 16<<10 {
+// userOf reads what the server tells; nil if nothing. The server takes out what a
+// sender has written under this name, and puts its own header at the end. But a
+// sender can write headers that a server reads otherwise than this client (lines
+// that end with LF alone, an empty line, a last line without an end), so that a
+// header of his stays, or the server's is not found. So only the last header
+// counts, and of what was sent nothing may hide.
+func userOf(m *nats.Msg) *natsUser {
+	if hides(m) {
+		return &natsUser{hidden: true}
+	}
+	told := m.Header.Values(requestInfo)
+	if len(told) == 0 || len(told[len(told)-1]) > limits.AuditToldBytes {
 		return nil
 	}
 	var u natsUser
-	if json.Unmarshal([]byte(text), &u) != nil || u.Account == "" {
+	if json.Unmarshal([]byte(told[len(told)-1]), &u) != nil || u.Account == "" {
 		return nil
 	}
 	return &u
+}
+
+// hides tells whether a header of the server may stand in what was sent without
+// having been read as one: within another, or behind the end of those that were
+// read. What a sender saves with other forms of a line is two bytes for each; the
+// server's header has more than these together.
+func hides(m *nats.Msg) bool {
+	const most, slack = 24, 64
+	lines, read := 0, len("NATS/1.0\r\n\r\n")
+	for name, values := range m.Header {
+		if name == "Status" || name == "Description" || name != requestInfo && strings.Contains(name, requestInfo) {
+			return true
+		}
+		for _, v := range values {
+			if strings.Contains(v, requestInfo) {
+				return true
+			}
+			lines++
+			read += len(name) + len(": ") + len(v) + len("\r\n")
+		}
+	}
+	sent := m.Size() - len(m.Subject) - len(m.Reply) - len(m.Data)
+	return sent > 0 && (lines > most || sent > read+slack)
 }
 
 func (w *witness) note(s sighting, u *natsUser) {
@@ -92,6 +127,10 @@ func (w *witness) of(subject string, h nats.Header, data []byte) (u *natsUser, s
 func (w *Who) told(u *natsUser) {
 	if u == nil || w.Vouched != "" {
 		return // by a bridge: it is its connection that the server knows
+	}
+	if u.hidden {
+		w.Says = cmp.Or(w.Says, "nothing") + "; the headers hide who sent it"
+		return
 	}
 	w.Account, w.User, w.Client, w.Address, w.Vouched = u.Account, u.User, u.Name, u.Host, byNATS
 }

@@ -825,6 +825,7 @@ const (
 	AuditQueue       = 256
 	AuditQueueWait   = time.Minute
 	AuditWitnessed   = 4096
+	AuditToldBytes   = 64 << 10
 	AuditFormerBytes = 8 << 20
 	AuditPage        = 1000
 	AuditScan        = 100_000
@@ -844,6 +845,7 @@ func audits() []Limit {
 		row("AuditQueue", count(AuditQueue), process, "entries of commands that wait for the bus (those of records wait in their bucket)", "dropped, counted and told in the log", "TestJournalDrops"),
 		row("AuditQueueWait", lasts(AuditQueueWait), process, "time for which such an entry is tried", "dropped, counted and told in the log"),
 		row("AuditWitnessed", count(AuditWitnessed), process, "changes whose NATS user is remembered until their revision comes", "the oldest are forgotten: their entries name no user"),
+		row("AuditToldBytes", size(AuditToldBytes), process, "what the server tells of a NATS user", "the entry names no user"),
 		row("AuditFormerBytes", size(AuditFormerBytes), process, "records kept to tell a change by", "the former revision is read from the bucket"),
 		row("AuditPage", count(AuditPage), command, "entries that `orderbridge audit` shows", "the newest; --limit"),
 		row("AuditScan", count(AuditScan), command, "entries that are looked through for it", "it says where it stopped"),
