@@ -72,6 +72,20 @@ func TestAction(t *testing.T) {
 	}
 }
 
+// A record's names and values are its writer's; auditors read the stream as it is.
+func TestNothingHidesInAnEntry(t *testing.T) {
+	t.Parallel()
+	const hidden = "a\u202eb\u0085c\u200bd\x7fe\ufeff"
+	body, err := newEntry("1-1", "/x", time.Now(), Data{Text: hidden, Members: []Member{{Name: hidden, After: hidden}}}).encode()
+	if err != nil || !json.Valid(body) || strings.ContainsAny(string(body), "\u202e\u0085\u200b\x7f\ufeff") {
+		t.Errorf("%q, %v", body, err)
+	}
+	var back Entry
+	if err := json.Unmarshal(body, &back); err != nil || back.Data.Members[0].Name != hidden {
+		t.Errorf("%+v, %v", back, err)
+	}
+}
+
 func TestEntryIsBounded(t *testing.T) {
 	t.Parallel()
 	huge := strings.Repeat("\u0001", 1<<20)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"orderbridge/internal/limits"
+	"orderbridge/internal/safetext"
 	"orderbridge/internal/store"
 )
 
@@ -111,15 +112,21 @@ func cut(s string, most int) string {
 	return s + tail
 }
 
-// encode gives the entry's bytes, shortened if they are too many.
+// encode gives the entry's bytes, shortened if they are too many. Auditors read
+// them as they are, in a terminal: nothing in them may hide.
 func (e *Entry) encode() ([]byte, error) {
+	body, err := e.encodePlain()
+	return safetext.JSON(body), err
+}
+
+func (e *Entry) encodePlain() ([]byte, error) {
 	e.Data.Who.bound()
 	e.Data.Text = cut(e.Data.Text, 512)
 	body, err := json.Marshal(e)
 	if err != nil {
 		return nil, fmt.Errorf("entry %s: %w", e.ID, err)
 	}
-	if len(body) <= entryBytes {
+	if len(safetext.JSON(body)) <= entryBytes {
 		return body, nil
 	}
 	e.Data.More += len(e.Data.Members)
