@@ -79,25 +79,31 @@ func cutURL(target string) (path, query string) {
 	return path, query
 }
 
-// plainSegment tells words, versions and placeholders from what may be a secret.
-// The first segment of a path may be a longer name, as in order-events.
+// plainSegment tells words, versions and placeholders from what may be a secret:
+// one word, or two that are joined, as in order-events. The first segment of a
+// path may be a longer name.
 func plainSegment(s string, first bool) bool {
-	letters, longest := "", 12
-	if first {
-		letters, longest = "-_.", 24
-	}
 	switch {
 	case s == "" || isPlaceholder(s):
 		return true
 	case len(s) <= 4 && s[0] == 'v' && strings.Trim(s[1:], "0123456789") == "":
 		return true
-	case len(s) > longest:
-		return false
+	case first && len(s) <= 24 && isWord(s, "-_."):
+		return true
 	}
-	if c := s[0]; c >= 'A' && c <= 'Z' && len(s) > 1 { // one word, in title case
+	one, two, joined := strings.Cut(s, "-")
+	if !joined {
+		one, two, joined = strings.Cut(s, "_")
+	}
+	return len(one) <= 12 && isWord(one, "") && (!joined || len(one) > 1 && len(two) > 1 && len(two) <= 12 && isWord(two, ""))
+}
+
+// isWord: lower case, or one word in title case.
+func isWord(s, more string) bool {
+	if len(s) > 1 && s[0] >= 'A' && s[0] <= 'Z' {
 		s = s[1:]
 	}
-	return strings.IndexFunc(s, func(r rune) bool { return !(r >= 'a' && r <= 'z' || strings.ContainsRune(letters, r)) }) < 0
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return !(r >= 'a' && r <= 'z' || strings.ContainsRune(more, r)) }) < 0
 }
 
 func isPlaceholder(s string) bool {

@@ -75,5 +75,10 @@ func (a *Alerts) Raise(ctx context.Context, alert bridge.Alert) error {
 
 // alertToken keeps an odd key of the records' bucket within one token.
 func alertToken(id string) string {
-	return strings.NewReplacer(".", "_", "*", "_", ">", "_", " ", "_").Replace(id)
+	return strings.Map(func(r rune) rune {
+		if r == '.' || r == '*' || r == '>' || r <= ' ' || r >= 0x7f {
+			return '_'
+		}
+		return r
+	}, id)
 }

@@ -80,6 +80,9 @@ func TestNothingHidesInAnEntry(t *testing.T) {
 	if err != nil || !json.Valid(body) || strings.ContainsAny(string(body), "\u202e\u0085\u200b\x7f\ufeff") {
 		t.Errorf("%q, %v", body, err)
 	}
+	if got := token("a.b\u202ec\u0085>d"); got != "a_b_c__d" {
+		t.Errorf("in a subject: %q", got)
+	}
 	var back Entry
 	if err := json.Unmarshal(body, &back); err != nil || back.Data.Members[0].Name != hidden {
 		t.Errorf("%+v, %v", back, err)

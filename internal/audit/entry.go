@@ -150,7 +150,7 @@ func token(s string) string {
 	s = cut(s, 128)
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '.' || r == '*' || r == '>' || r <= ' ' || r == 0x7f:
+		case r == '.' || r == '*' || r == '>' || r <= ' ' || r >= 0x7f:
 			return '_'
 		}
 		return r
