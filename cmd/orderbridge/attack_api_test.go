@@ -146,7 +146,7 @@ func TestAttackManyRecords(t *testing.T) {
 	p := serving(t, bus.URL(), apiTokens)
 	const n = 10_000
 	for i := range n {
-		if _, err := js.PublishAsync("$KV.subscriptions."+fmt.Sprintf("r%05d", i), []byte(`{"targetURL":"https://h.example.com/","tenant":"beta","status":"deactivated"}`)); err != nil {
+		if _, err := js.PublishAsync("$KV.subscriptions."+fmt.Sprintf("00000000-0000-5000-8000-%012d", i), []byte(`{"targetURL":"https://h.example.com/","tenant":"beta","status":"deactivated"}`)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -181,6 +181,12 @@ func TestAttackManyRecords(t *testing.T) {
 	if seen != n || last > 5*time.Second {
 		t.Errorf("%d of %d are listed, the slowest page took %s", seen, n, last)
 	}
+	// The ids of beta's records look like those of listeners, and come first.
+	all, target := basic(t, p, gatewayToken), receive(t, nil).URL+"/notify"
+	all.call("POST", "/api/v2/register", fmt.Sprintf(`{"http_client":%q}`, target), "Content-Type", "application/json").is(t, 200)
+	await(t, 10*time.Second, "a listener without tenant is named", func() bool {
+		return all.call("GET", "/api/v1/register", "").is(t, 200).body == `{"status": 200, "message": "Registered clients: `+target+`"}`
+	})
 }
 
 // 200 bodies of one caller come byte by byte.

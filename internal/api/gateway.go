@@ -170,7 +170,7 @@ func (a *API) listeners(ctx context.Context) *plain {
 		return a.plainly(ctx, err)
 	}
 	defer done()
-	records, next, err := a.o.Catalog.Records(ctx, scope, store.Filter{ID: isListenerID}, "", most, func(r store.Record) bool {
+	records, next, err := a.o.Catalog.Records(ctx, scope, store.Filter{ID: isListenerID, Alone: tenant == ""}, "", most, func(r store.Record) bool {
 		return r.Tenant() == tenant && r.ID == listenerID(tenant, gjson.GetBytes(r.Value, "targetURL").Str)
 	})
 	if err != nil {

@@ -163,6 +163,7 @@ type Filter struct {
 	Status string            // active or deactivated
 	Host   string            // of targetURL
 	Tenant string            // as the record tells it
+	Alone  bool              // it tells none
 	ID     func(string) bool // nil: any
 }
 
@@ -171,7 +172,8 @@ func (f Filter) holds(i *indexed) bool {
 	case i.gone,
 		f.Status != "" && (f.Status == "deactivated") != i.inactive,
 		f.Host != "" && hostHash(f.Host) != i.host,
-		f.Tenant != "" && (i.tenant == nil || i.tenant.tenant != f.Tenant):
+		f.Tenant != "" && (i.tenant == nil || i.tenant.tenant != f.Tenant),
+		f.Alone && i.tenant != nil:
 		return false
 	}
 	return f.ID == nil || f.ID(i.id)
