@@ -92,6 +92,19 @@ func busState(t testing.TB, js jetstream.JetStream) map[string]string {
 	return state
 }
 
+// settledState is the state when nothing changes by itself any more.
+func settledState(t testing.TB, js jetstream.JetStream) map[string]string {
+	t.Helper()
+	settled, since := busState(t, js), time.Now()
+	await(t, time.Minute, "nothing changes by itself", func() bool {
+		if now := busState(t, js); !maps.Equal(settled, now) {
+			settled, since = now, time.Now()
+		}
+		return time.Since(since) > 3*time.Second
+	})
+	return settled
+}
+
 // sameState tells what has changed.
 func sameState(t testing.TB, js jetstream.JetStream, before map[string]string, who string) {
 	t.Helper()
@@ -275,13 +288,7 @@ func repliesAttack(t *testing.T, bus *guardedBus, beyond bool, users ...string) 
 	if out, ok := bus.run(t, "manager", "", "subscriptions", "delete", "bad"); !ok { // the status of it would change by itself
 		t.Fatal(out)
 	}
-	settled, since := busState(t, watcher), time.Now()
-	await(t, 30*time.Second, "nothing changes by itself", func() bool {
-		if now := busState(t, watcher); !maps.Equal(settled, now) {
-			settled, since = now, time.Now()
-		}
-		return time.Since(since) > 2*time.Second
-	})
+	settled := settledState(t, watcher)
 	for _, user := range users {
 		mark := "mark" + rand.Text()
 		eyes := []seen{look(t, watcher.Conn(), "bridge's account", ">")}
@@ -389,7 +396,7 @@ func TestAttackManagerHasARecordSent(t *testing.T) {
 		verdict(t, manager, id, put(t, manager, id, bytes), bridge.StateInvalid)
 	}
 	watcher := bus.jetStream(t, "watcher")
-	before := busState(t, watcher)
+	before := settledState(t, watcher)
 	nc := manager.Conn()
 	for _, to := range []string{
 		"$JS.API.CONSUMER.CREATE.ORDERS.spy", "$JS.API.CONSUMER.CREATE.ORDERS", "$JS.API.STREAM.CREATE.SPY", "$JS.API.STREAM.PURGE.DEAD_LETTERS", "$JS.API.STREAM.PURGE.ORDERS", "$JS.API.STREAM.DELETE.ALERTS",
