@@ -139,7 +139,7 @@ func rawPut(t *testing.T, bus *guardedBus, user, name, id, header, data string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer plain.Close() //nolint:errcheck // a test
+	defer plain.Close()
 	_ = plain.SetDeadline(time.Now().Add(10 * time.Second))
 	for b := make([]byte, 1); b[0] != '\n'; { // INFO
 		if _, err := plain.Read(b); err != nil {
