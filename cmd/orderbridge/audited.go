@@ -107,7 +107,7 @@ func (a *app) takeNote(b *bridge.Bridge, m *nats.Msg) {
 	var r noteRequest
 	answer := noteAnswer{}
 	switch err := json.Unmarshal(m.Data, &r); {
-	case err != nil || r.Action != actionPurgeLetters || r.Subscription != "" && checkID(r.Subscription) != nil:
+	case err != nil || r.Action != actionPurgeLetters || r.Count < 1 || r.Subscription != "" && checkID(r.Subscription) != nil:
 		answer.Reason = "no such action is noted"
 	case !a.audit.Allowed():
 		answer.Reason = "too many at once"

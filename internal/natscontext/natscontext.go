@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -82,13 +83,21 @@ func find(name string) (string, error) {
 	}
 	parent := os.Getenv("XDG_CONFIG_HOME")
 	if parent == "" {
-		home, err := os.UserHomeDir()
+		home, err := homeOf()
 		if err != nil {
 			return "", fmt.Errorf("find context %q: %w; set HOME or XDG_CONFIG_HOME, or give the absolute path of its file", name, err)
 		}
 		parent = filepath.Join(home, ".config")
 	}
 	return filepath.Join(parent, "nats", "context", name+".json"), nil
+}
+
+// homeOf is the home directory as nats takes it: that of the user, whatever HOME says.
+func homeOf() (string, error) {
+	if u, err := user.Current(); err == nil && u.HomeDir != "" {
+		return u.HomeDir, nil
+	}
+	return os.UserHomeDir()
 }
 
 // others names the contexts that there are instead.
@@ -155,7 +164,7 @@ func expand(path *string) error {
 		return fmt.Errorf("a file of it comes from %s, which is not read here: give a path", scheme)
 	}
 	if rest, ok := strings.CutPrefix(p, "~"); ok {
-		home, err := os.UserHomeDir()
+		home, err := homeOf()
 		if err != nil {
 			return fmt.Errorf("replace ~: %w", err)
 		}
