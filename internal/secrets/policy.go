@@ -99,7 +99,7 @@ func (s *Store) mayUseFile(root *os.Root, name string, use bridge.SecretUse) err
 	if s.grants(bridge.RefFile+name, use) {
 		return nil
 	}
-	beside := filepath.Join(s.o.Dir, use.Tenant, name) + bridge.FileHosts
+	beside := filepath.Join("ORDERBRIDGE_SECRETS_DIR", use.Tenant, name) + bridge.FileHosts // tenants read it: where that is, is not theirs to know
 	data, err := s.readIn(root, use.Tenant, name+bridge.FileHosts, limits.SecretHostsBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		host := strings.Join(use.Hosts, " ")

@@ -94,7 +94,7 @@ func TestFiles(t *testing.T) {
 		{"nobody", "pw", "", "does not exist"},
 		{"", "acme/pw", "", "slash"},
 		{"", "..", "", "leads out"},
-		{"", "unsaid", "", "with the line erp.example.com in "},
+		{"", "unsaid", "", "with the line erp.example.com in ORDERBRIDGE_SECRETS_DIR/unsaid.hosts"},
 		{"", "empty", "", "which is not in the operator's"},
 		{"", "wrong", "", "may go anywhere is no secret"},
 		{"", "much", "", "has more than 8192 bytes"},
