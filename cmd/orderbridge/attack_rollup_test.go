@@ -56,6 +56,55 @@ func TestAttackRollupOfTheRecords(t *testing.T) {
 	}
 }
 
+// A writer says, as only a server does, that a record ran out. No list shows it any
+// more: so nothing is sent for it either, that is told, and all goes on when it is
+// put again.
+func TestAttackMarkersHideRecords(t *testing.T) {
+	attack(t)
+	url := testbus.Listen(t).URL()
+	p := serving(t, url)
+	js := jetStream(t, url)
+	e := receive(t, nil)
+	subscribe(t, js, "a", record(e))
+	subscribe(t, js, "b", record(e))
+	publishOne(t, js, "1", 1)
+	e.came(t, 2)
+
+	hide := func(id, data string) {
+		t.Helper()
+		if _, err := js.PublishMsg(within(t, 10*time.Second), &nats.Msg{Subject: "$KV.subscriptions." + id, Data: []byte(data), Header: nats.Header{"Nats-Marker-Reason": {"MaxAge"}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hide("a", record(e))
+	hide("b", "")
+	hidden := func() bool {
+		return strings.Contains(said(t, js, "a").Reason, "not in the bucket") && strings.Contains(said(t, js, "b").Reason, "not in the bucket")
+	}
+	await(t, 30*time.Second, "the bridge sees that they are hidden", hidden)
+	await(t, 20*time.Second, "the audit tells", func() bool {
+		out, code := command(t, url, "", "audit", "--action", "vanished")
+		return code == 0 && strings.Contains(out, " a ") && strings.Contains(out, " b ")
+	})
+	publishOne(t, js, "2", 2)
+	time.Sleep(2 * time.Second)
+	if n := e.delivered(); n != 2 {
+		t.Errorf("%d deliveries for records that nobody sees", n)
+	}
+	p.kill()
+	serving(t, url)
+	time.Sleep(6 * time.Second) // it counts every three seconds
+	before := e.delivered()
+	publishOne(t, js, "3", 3)
+	time.Sleep(2 * time.Second)
+	if n := e.delivered(); n != before || !hidden() {
+		t.Errorf("after a restart: %d deliveries more, a is %+v", n-before, said(t, js, "a"))
+	}
+	subscribe(t, js, "a", record(e))
+	subscribe(t, js, "b", record(e))
+	e.came(t, 6)
+}
+
 // The buckets that only the bridge writes take no such message; where one of an
 // earlier version still does, the bridge writes again what it knows.
 func TestAttackRollupOfTheState(t *testing.T) {

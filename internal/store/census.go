@@ -16,7 +16,8 @@ import (
 // Census implements bridge.Records. Every message that comes raises the number
 // of messages by one, so that fewer than that say that some have gone: by the
 // history of a key, which is nothing, or without a trace. Which records are left
-// is then asked of the bucket.
+// is then asked of the bucket; also where a marker says that one ran out, which
+// hides a record from all who read the bucket, and anybody can write.
 func (r *Records) Census(ctx context.Context, was bridge.Census) (bridge.Census, *bridge.Listing, error) {
 	info, err := msgget.Info(ctx, r.js, bucketStream(r.bucket))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -26,11 +27,18 @@ func (r *Records) Census(ctx context.Context, was bridge.Census) (bridge.Census,
 		return was, nil, fmt.Errorf("count the records: %w", err)
 	}
 	now := bridge.Census{Bucket: info.Created.UnixNano(), Last: info.State.LastSeq, Messages: info.State.Msgs}
-	if was.Bucket == 0 || was.Bucket == now.Bucket && now.Messages == was.Messages+now.Last-was.Last {
+	if was.Bucket == 0 {
+		return now, nil, nil
+	}
+	marked := r.marked.Swap(false)
+	if !marked && was.Bucket == now.Bucket && now.Messages == was.Messages+now.Last-was.Last {
 		return now, nil, nil
 	}
 	l, err := r.list(ctx, now)
 	if err != nil {
+		if marked {
+			r.marked.Store(true)
+		}
 		return was, nil, fmt.Errorf("list the records: %w", err)
 	}
 	return now, l, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,8 +26,9 @@ type Records struct {
 	js     jetstream.JetStream
 	bucket string
 	log    *slog.Logger
-	Key    *Key   // signs what Put stores for an actor; may be nil
-	index  *Index // nil: none is fed
+	Key    *Key         // signs what Put stores for an actor; may be nil
+	index  *Index       // nil: none is fed
+	marked *atomic.Bool // a marker came that is no deletion: the next census lists
 }
 
 var _ bridge.Records = (*Records)(nil)
@@ -36,7 +38,7 @@ func NewRecords(js jetstream.JetStream, bucket string, log *slog.Logger) *Record
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Records{js: js, bucket: bucket, log: log}
+	return &Records{js: js, bucket: bucket, log: log, marked: new(atomic.Bool)}
 }
 
 // WithIndex has the index hear all that is read of the bucket; see Feed.
@@ -55,9 +57,11 @@ func (r *Records) Watch(ctx context.Context, fn func(bridge.Revision), caughtUp 
 			if r.index != nil {
 				r.index.hear(created, m.Seq, rev, ok)
 			}
-			if ok {
-				fn(rev)
+			if !ok {
+				r.marked.Store(true)
+				return
 			}
+			fn(rev)
 		},
 	}
 	if r.index != nil {
