@@ -74,6 +74,7 @@ func TestHosts(t *testing.T) {
 		"127.0.0.1:8080": {true, true}, "[::1]:8080": {true, true}, "10.1.2.3": {true, true}, "localhost": {true, true}, "a.localhost:1": {true, true},
 		"bridge.example.com": {true, true}, "BRIDGE.example.com.:443": {true, true},
 		"orderbridge:8080": {false, true}, "orderbridge.prod.svc:8080": {false, true}, "orderbridge.prod.svc.cluster.local": {false, true},
+		"host.docker.internal:8080": {false, true}, "host.docker.internal.evil.com": {}, "internal.evil.com": {}, "evilinternal.com": {},
 		"evil.example.com": {}, "127.0.0.1.evil.example.com": {}, "bridge.example.com.evil.com": {}, "": {}, "svc.evil.com": {}, "x.svc.evil.com": {},
 		"127.1": {}, "0x7f.1": {},
 	} {

@@ -37,11 +37,13 @@ func (h Hosts) Know(hostPort string) bool {
 }
 
 // KnowHere is Know, and true for names that nobody can have in the public DNS:
-// those without a dot, as of a compose file, and those of a cluster's services.
+// those without a dot, as of a compose file, those of a cluster's services, and
+// those below .internal, which is kept for private use (host.docker.internal).
 // What only reads figures may be asked under them.
 func (h Hosts) KnowHere(hostPort string) bool {
 	host := hostOf(hostPort)
-	return h.Know(hostPort) || host != "" && (!strings.Contains(host, ".") || strings.HasSuffix(host, ".svc") || strings.HasSuffix(host, ".svc.cluster.local"))
+	private := func(end string) bool { return strings.HasSuffix(host, end) }
+	return h.Know(hostPort) || host != "" && (!strings.Contains(host, ".") || slices.ContainsFunc([]string{".svc", ".svc.cluster.local", ".internal"}, private))
 }
 
 func hostOf(hostPort string) string {
