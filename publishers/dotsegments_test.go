@@ -67,6 +67,11 @@ func TestIDsBesideEachOtherMakeNoStep(t *testing.T) {
 		{"https://h/a/.{orderId}/x", "b", "", false},
 		{"https://h/a/.{orderId}/x", "/admin", "", true},
 		{"https://h/a/.{orderId}/x", "%2e", "", true},
+		{"https://h/a/{orderId}2Fadmin", "..%", "", true},
+		{"https://h/a/{orderId}u002fadmin", "..%", "", true},
+		{"https://h/a/{orderId}5c", "x/..%", "", true},
+		{"https://h/a/{orderId}2Fadmin", "4711", "", false},
+		{"https://h/a/{orderId}2Fadmin", "50%", "", false},
 		{"https://h/a/%252{orderId}", "e", "", true},
 		{"https://h/a/%252{orderId}", "4", "", false},
 		{"https://h/../{orderId}", "a", "", false}, // the record's own affair

@@ -109,9 +109,20 @@ func parseTemplate(target, key string) (*template, error) {
 	}
 	if len(pieces) > 1 {
 		path := t.path(func(placeholder) string { return "x" })
-		t.beside = (len(pieces) > 2 || !isPlain(path)) && !hasDotSegment(path)
+		t.beside = (len(pieces) > 2 || !isPlain(path) || t.endsEscapes()) && !hasDotSegment(path)
 	}
 	return t, nil
+}
+
+// endsEscapes reports whether an id that ends in a percent sign makes an escape
+// with the text behind it: {orderId}2Fx.
+func (t *template) endsEscapes() bool {
+	for i, p := range t.pieces[1:] {
+		if t.pieces[i].inPath && p.text != "" && (isHex(p.text[0]) || p.text[0]|0x20 == 'u') {
+			return true
+		}
+	}
+	return false
 }
 
 // path is the path with the ids in it.
