@@ -4,7 +4,8 @@ import "log/slog"
 
 // ended is how an attempt comes back to the core; it leaves one line in the log:
 // at info if it failed otherwise than the one before or is the first success of
-// a subscription since its record was put, else at debug.
+// a subscription since its record was put, else at debug. One that was not made,
+// for want of files say, speaks of all: only another reason than the last is told.
 func (t *term) ended(a *attempt, o Outcome, ev *Event) {
 	if t.finished || a.ended {
 		return
@@ -12,6 +13,9 @@ func (t *term) ended(a *attempt, o Outcome, ev *Event) {
 	s := a.lane.sub
 	ran := t.now - a.at
 	repeated := o.Reason == a.lane.lastError
+	if o.Verdict == NotAttempted {
+		repeated, t.notMade = o.Reason == t.notMade, o.Reason
+	}
 	first := o.Verdict == Delivered && s.unproven
 	t.core.ended(a, o, ev)
 	level := slog.LevelDebug

@@ -45,6 +45,7 @@ type term struct {
 	reads     chan struct{} // readers that may ask the bus at the same time
 	condition atomic.Pointer[Condition]
 	counting  counting
+	notMade   string // why the last attempt that was not made was not
 }
 
 func (b *Bridge) newTerm(w won) (*term, error) {

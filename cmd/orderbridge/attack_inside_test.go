@@ -245,5 +245,7 @@ func TestAttackDescriptors(t *testing.T) {
 	}
 	if log := p.log.String(); strings.Contains(log, "suspended") {
 		t.Error("an endpoint was suspended for what this machine lacks")
+	} else if n := strings.Count(log, "outcome=not_attempted"); n > 20 {
+		t.Errorf("%d lines tell of attempts that were not made", n)
 	}
 }
