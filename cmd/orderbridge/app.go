@@ -140,11 +140,11 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 	if a.webhook, err = a.newWebhook(); err != nil {
 		return nil, err
 	}
-	a.sayUnbound()
-	a.sayWide()
 	if err := a.openFile(ctx); err != nil { // first: a bad one ends the start, with or without a bus
 		return nil, err
 	}
+	a.sayUnbound()
+	a.sayWide()
 	if err := a.connect(ctx); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/internal/egress"
 	"orderbridge/internal/limits"
-	"orderbridge/internal/secrets"
 )
 
 // refusals are the records that cannot be used because a secret is not for
@@ -86,7 +85,7 @@ func (a *app) watchRefusals(ctx context.Context, b *bridge.Bridge) error {
 // sayUnbound tells of secrets of the environment that may go nowhere.
 func (a *app) sayUnbound() {
 	const most = 10
-	remarks := secrets.Unbound(os.Environ())
+	remarks := a.secrets.Unbound(os.Environ())
 	for _, r := range remarks[:min(len(remarks), most)] {
 		a.log.Warn("secret: " + r)
 	}

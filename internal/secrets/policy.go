@@ -27,6 +27,11 @@ type Grant struct {
 // Grant sets what the operator's own file grants, instead of what it granted before.
 func (s *Store) Grant(g Grant) { s.granted.Store(&g) }
 
+func (s *Store) isGranted(reference string) bool {
+	g := s.granted.Load()
+	return g != nil && slices.Contains(g.References, reference)
+}
+
 func (s *Store) grants(reference string, use bridge.SecretUse) bool {
 	g := s.granted.Load()
 	return g != nil && use.Tenant == "" && slices.Contains(g.References, reference) && len(use.Hosts) > 0 &&
@@ -132,8 +137,8 @@ func withoutComments(text string) string {
 
 // Unbound says of each variable of an environment that is a secret for records
 // and may go nowhere, and of each that says where one may go and is wrong, what
-// to do.
-func Unbound(environ []string) (remarks []string) {
+// to do. What the operator's own file names goes somewhere.
+func (s *Store) Unbound(environ []string) (remarks []string) {
 	values := map[string]string{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
@@ -148,6 +153,7 @@ func Unbound(environ []string) (remarks []string) {
 		switch {
 		case err != nil:
 			remarks = append(remarks, fmt.Sprintf("%s%s %s; until then %s goes nowhere", name, bridge.EnvHosts, err, name))
+		case s.isGranted(bridge.RefEnv + name):
 		case !set || len(patterns) == 0:
 			remarks = append(remarks, fmt.Sprintf("%s goes nowhere: nothing says which hosts may get it; set %s%s, as in %s%s=erp.example.com", name, name, bridge.EnvHosts, name, bridge.EnvHosts))
 		}

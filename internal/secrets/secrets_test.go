@@ -175,7 +175,7 @@ func TestVariables(t *testing.T) {
 	if _, _, err := s.Value("env:ORDERBRIDGE_SECRET_UNSAID", both); err == nil {
 		t.Error("a grant reaches another host")
 	}
-	remarks := Unbound([]string{"ORDERBRIDGE_SECRET_A=hunter2", "ORDERBRIDGE_SECRET_B=x", "ORDERBRIDGE_SECRET_B_HOSTS=b", "ORDERBRIDGE_SECRET_C=x", "ORDERBRIDGE_SECRET_C_HOSTS=*", "HOME=/"})
+	remarks := s.Unbound([]string{"ORDERBRIDGE_SECRET_A=hunter2", "ORDERBRIDGE_SECRET_UNSAID=x", "ORDERBRIDGE_SECRET_B=x", "ORDERBRIDGE_SECRET_B_HOSTS=b", "ORDERBRIDGE_SECRET_C=x", "ORDERBRIDGE_SECRET_C_HOSTS=*", "HOME=/"})
 	if len(remarks) != 2 || !strings.Contains(remarks[0], "ORDERBRIDGE_SECRET_A_HOSTS=erp.example.com") || !strings.Contains(remarks[1], `ORDERBRIDGE_SECRET_C_HOSTS holds "*"`) {
 		t.Errorf("remarks %q", remarks)
 	}
