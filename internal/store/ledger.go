@@ -372,7 +372,8 @@ func fenceOf(key string) int {
 func fenceKey(i int) string { return fencePrefix + strconv.Itoa(i) }
 
 func isMarker(h nats.Header) bool {
-	return h != nil && (h.Get("KV-Operation") != "" || h.Get("Nats-Marker-Reason") != "")
+	op := h.Get("KV-Operation") // another word is none: a client of KV reads a value
+	return op == "DEL" || op == "PURGE" || h.Get("Nats-Marker-Reason") != ""
 }
 
 func errorCode(err error) jetstream.ErrorCode {
