@@ -45,6 +45,11 @@ func (s *sub) collapse() bool {
 	if len(waits.spans)+len(s.reader.done.spans) > limits.MarkSpans || waits.spans[0].From <= c.expiring {
 		return true // the lanes are shorter, or become dead letters in a moment
 	}
+	for _, ln := range lanes { // a write under way that is confirmed meanwhile does not settle them
+		for _, it := range ln.q {
+			it.gone = true
+		}
+	}
 	s.reader.owesAgain(&waits)
 	s.busy = true // nothing is read, and no revision applied, until the mark is there
 	c.applying++
@@ -81,11 +86,11 @@ func (ln *lane) forgetAll() {
 	s := ln.sub
 	for _, it := range ln.q {
 		s.dropEvent(it)
+		s.core.settle(it)
 		if it.reader {
 			it.reader = false
 			s.reader.outstanding--
 		}
-		it.gone = true
 	}
 	s.reader.ahead += len(ln.q)
 	ln.q, ln.maxSeq = nil, 0
