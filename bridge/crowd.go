@@ -18,10 +18,11 @@ import (
 // servesMany is the part of deliveries that must get through at the first attempt.
 const servesMany = 0.25
 
-// lanesFull tells whether the subscription may hold no more lanes.
+// lanesFull tells whether the subscription may hold no more lanes. One that holds
+// none goes on: its own mark, or what its tenant has, must not stop it for good.
 func (s *sub) lanesFull() bool {
 	c := s.core
-	return s.held >= c.Lanes && (s.held >= c.LanesMost || !c.shares.may(s.share(), places)) || s.overLedger()
+	return s.held >= c.Lanes && (s.held >= c.LanesMost || !c.shares.may(s.share(), places)) || s.held > 0 && s.overLedger()
 }
 
 // servesOthers tells whether the endpoint takes what is not in trouble.
