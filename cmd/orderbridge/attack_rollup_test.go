@@ -86,6 +86,16 @@ func TestAttackMarkersHideRecords(t *testing.T) {
 		out, code := command(t, url, "", "audit", "--action", "vanished")
 		return code == 0 && strings.Contains(out, " a ") && strings.Contains(out, " b ")
 	})
+	subscribe(t, js, "c", record(receive(t, nil)))
+	hide("c", "")
+	await(t, 30*time.Second, "c is hidden", func() bool { return strings.Contains(said(t, js, "c").Reason, "not in the bucket") })
+	if out, code := command(t, url, "", "subscriptions", "delete", "c"); code != 0 {
+		t.Errorf("it cannot be deleted, as its status proposes: %s", out)
+	}
+	await(t, 20*time.Second, "c is deleted", func() bool { return said(t, js, "c").DeletedAt != nil })
+	if out, code := command(t, url, "", "subscriptions", "delete", "c"); code != 1 || strings.Contains(out, `mean "c"`) {
+		t.Errorf("deleted twice: %d, %s", code, out)
+	}
 	publishOne(t, js, "2", 2)
 	time.Sleep(2 * time.Second)
 	if n := e.delivered(); n != 2 {

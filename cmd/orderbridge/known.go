@@ -68,6 +68,9 @@ func nearIDs(id string, known []string) []string {
 	}
 	var near []candidate
 	for _, k := range known {
+		if k == id {
+			continue // hidden, or gone this moment
+		}
 		n := bridge.Edits(id, k)
 		if len(id) > 2 && strings.HasPrefix(strings.ToLower(k), strings.ToLower(id)) {
 			n = min(n, 1)

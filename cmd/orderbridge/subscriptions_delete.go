@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"orderbridge/bridge"
 	"orderbridge/internal/store"
 )
 
@@ -22,11 +24,15 @@ same id within it.`,
 		Args:    args(1, 1, "the id of a subscription"),
 		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
 			entry, _, err := s.record(ctx, args[0])
-			if err != nil {
+			var expect *uint64
+			switch {
+			case err == nil:
+				revision := entry.Revision()
+				expect = &revision
+			case !s.vanished(ctx, args[0]):
 				return err
 			}
-			revision := entry.Revision()
-			_, err = s.writeRecord(ctx, args[0], nil, &revision)
+			_, err = s.writeRecord(ctx, args[0], nil, expect)
 			if errors.Is(err, store.ErrChanged) {
 				return fmt.Errorf("subscription %q was changed by somebody else just now; try again", args[0])
 			}
@@ -37,4 +43,18 @@ same id within it.`,
 			return err
 		}),
 	}
+}
+
+// vanished tells of a record that is gone without a deletion, and so still holds
+// what it is owed.
+func (s *session) vanished(ctx context.Context, id string) bool {
+	if _, err := store.ReadEntry(ctx, s.js, s.names.Subscriptions, id); !errors.Is(err, bridge.ErrNotFound) {
+		return false
+	}
+	e, err := store.ReadEntry(ctx, s.js, s.names.Status, id)
+	if err != nil {
+		return false
+	}
+	var status bridge.Status
+	return json.Unmarshal(e.Value, &status) == nil && status.DeletedAt == nil
 }
