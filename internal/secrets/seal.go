@@ -138,7 +138,7 @@ func (s *Store) unseal(text string, use bridge.SecretUse) (value bridge.Secret, 
 	}
 	identities, err := readIdentities(s.o.IdentityFile)
 	if err != nil {
-		return "", "", fmt.Errorf("is sealed, but the operator's %w", err)
+		return "", "", errors.New("is sealed, but the operator's sealing key, ORDERBRIDGE_SEALING_KEY_FILE, cannot be read")
 	}
 	data, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {

@@ -170,7 +170,7 @@ func (s *Store) root(tenant, name string) (*os.Root, error) {
 }
 
 func (s *Store) failure(tenant, name string, err error) error {
-	dir := filepath.Join(s.o.Dir, tenant)
+	dir := filepath.Join("ORDERBRIDGE_SECRETS_DIR", tenant) // tenants read it: where that is, is not theirs to know
 	var inPath *fs.PathError
 	if errors.As(err, &inPath) {
 		err = inPath.Err

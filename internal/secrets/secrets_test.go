@@ -181,6 +181,24 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+// What a tenant is told does not say where the operator keeps things.
+func TestWhereThingsLieIsNotTold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := New(Options{Dir: dir, IdentityFile: filepath.Join(dir, "sealing.key")})
+	if err := os.MkdirAll(filepath.Join(dir, "acme", "directory"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range []string{"", "acme", "none"} {
+		for _, ref := range []string{"file:none", "file:directory", "sealed:AAAA"} {
+			_, _, err := s.Value(ref, bridge.SecretUse{Tenant: tenant, Hosts: []string{"h"}})
+			if err == nil || strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "ORDERBRIDGE_S") {
+				t.Errorf("%s of %q: %v", ref, tenant, err)
+			}
+		}
+	}
+}
+
 func TestSealed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
