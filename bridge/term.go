@@ -42,7 +42,7 @@ type term struct {
 	timerN    int
 	now       time.Duration // boot time of the present batch of inputs
 	tasks     sync.WaitGroup
-	reads     chan struct{} // readers that may ask the bus at the same time
+	reads     *readTurns // readers that may ask the bus at the same time
 	condition atomic.Pointer[Condition]
 	counting  counting
 	notMade   string // why the last attempt that was not made was not
@@ -54,7 +54,7 @@ func (b *Bridge) newTerm(w won) (*term, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the feed: %w", err)
 	}
-	t := &term{b: b, logger: b.o.Logger, feed: feed, guard: newGuard(b.o.Clock), done: make(chan struct{}), reads: make(chan struct{}, 32)}
+	t := &term{b: b, logger: b.o.Logger, feed: feed, guard: newGuard(b.o.Clock), done: make(chan struct{}), reads: newReadTurns(32)}
 	t.inbox.signal = make(chan struct{}, 1)
 	t.fan = &FanOut{t: t, out: make(chan *message.Message, 256)}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
@@ -470,15 +470,17 @@ func (t *term) latest(key string, done func(Revision, error)) {
 }
 
 func (t *term) read(key string, from uint64, filters []string, most, maxBytes int, done func([]*Event, Reading, error)) {
+	tenant := ""
+	if s := t.core.subs[key]; s != nil {
+		tenant = s.tenant()
+	}
 	t.tasks.Add(1)
 	go func() {
 		defer t.tasks.Done()
-		select {
-		case t.reads <- struct{}{}:
-			defer func() { <-t.reads }()
-		case <-t.ctx.Done():
+		if !t.reads.take(t.ctx, tenant) {
 			return
 		}
+		defer t.reads.give()
 		ctx, cancel := t.call(limits.TermCallTime)
 		defer cancel()
 		msgs, got, err := t.b.o.Source.Read(ctx, key, from, filters, most, maxBytes)
