@@ -97,16 +97,16 @@ func TestAttackMarkersHideRecords(t *testing.T) {
 		t.Errorf("deleted twice: %d, %s", code, out)
 	}
 	publishOne(t, js, "2", 2)
-	time.Sleep(2 * time.Second)
+	<-time.After(2 * time.Second) // nothing tells that nothing comes
 	if n := e.delivered(); n != 2 {
 		t.Errorf("%d deliveries for records that nobody sees", n)
 	}
 	p.kill()
 	serving(t, url)
-	time.Sleep(6 * time.Second) // it counts every three seconds
+	<-time.After(6 * time.Second) // it counts every three seconds
 	before := e.delivered()
 	publishOne(t, js, "3", 3)
-	time.Sleep(2 * time.Second)
+	<-time.After(2 * time.Second)
 	if n := e.delivered(); n != before || !hidden() {
 		t.Errorf("after a restart: %d deliveries more, a is %+v", n-before, said(t, js, "a"))
 	}

@@ -36,24 +36,27 @@ func (s *session) records(ctx context.Context) (jetstream.KeyValue, error) {
 }
 
 // record reads one record.
-func (s *session) record(ctx context.Context, id string) (jetstream.KeyValueEntry, jetstream.KeyValue, error) {
+func (s *session) record(ctx context.Context, id string) (store.Entry, error) {
 	if err := checkID(id); err != nil {
-		return nil, nil, err
+		return store.Entry{}, err
 	}
 	kv, err := s.records(ctx)
 	if err != nil {
-		return nil, nil, err
+		return store.Entry{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	entry, err := kv.Get(ctx, id)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, nil, s.unknown(ctx, id)
+		return store.Entry{}, s.unknown(ctx, id)
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("read subscription %q: %w", id, explain(err))
+	if err != nil { // its headers may be what no client reads
+		if e, again := store.ReadEntry(ctx, s.js, s.names.Subscriptions, id); again == nil {
+			return e, nil
+		}
+		return store.Entry{}, fmt.Errorf("read subscription %q: %w", id, explain(err))
 	}
-	return entry, kv, nil
+	return store.Entry{Key: id, Value: entry.Value(), Revision: entry.Revision(), Time: entry.Created()}, nil
 }
 
 // statuses reads what the bridge says of each subscription; nothing if it has

@@ -33,26 +33,26 @@ if somebody else changes the record at the same time, nothing is written.`,
 		Args:    args(1, 1, "the id of a subscription"),
 		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
 			id := args[0]
-			entry, _, err := s.record(ctx, id)
+			entry, err := s.record(ctx, id)
 			if err != nil {
 				return err
 			}
-			record, err := withStatus(entry.Value(), status)
+			record, err := withStatus(entry.Value, status)
 			if err != nil {
 				return fmt.Errorf("subscription %q: %w", id, err)
 			}
-			if bytes.Equal(record, entry.Value()) {
+			if bytes.Equal(record, entry.Value) {
 				resumes, but, err := s.standing(ctx, id, active)
 				if err != nil {
 					return err
 				}
 				if !resumes {
-					_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: is %s already (revision %d)%s\n", id, status, entry.Revision(), but)
+					_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: is %s already (revision %d)%s\n", id, status, entry.Revision, but)
 					return err
 				}
 				// The same bytes again: a new revision takes back that the receiver has suspended it.
 			}
-			expect := entry.Revision()
+			expect := entry.Revision
 			revision, err := s.writeRecord(ctx, id, record, &expect)
 			if errors.Is(err, store.ErrChanged) {
 				return fmt.Errorf("subscription %q was changed by somebody else just now; try again", id)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,11 +24,11 @@ same id within it.`,
 		Example: "  orderbridge subscriptions delete acme",
 		Args:    args(1, 1, "the id of a subscription"),
 		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
-			entry, _, err := s.record(ctx, args[0])
+			entry, err := s.record(ctx, args[0])
 			var expect *uint64
 			switch {
 			case err == nil:
-				revision := entry.Revision()
+				revision := entry.Revision
 				expect = &revision
 			case !s.vanished(ctx, args[0]):
 				return err
@@ -45,8 +46,8 @@ same id within it.`,
 	}
 }
 
-// vanished tells of a record that is gone without a deletion, and so still holds
-// what it is owed.
+// vanished tells of a record that, as the bridge says, is gone without a deletion,
+// and so still holds what it is owed.
 func (s *session) vanished(ctx context.Context, id string) bool {
 	if _, err := store.ReadEntry(ctx, s.js, s.names.Subscriptions, id); !errors.Is(err, bridge.ErrNotFound) {
 		return false
@@ -56,5 +57,5 @@ func (s *session) vanished(ctx context.Context, id string) bool {
 		return false
 	}
 	var status bridge.Status
-	return json.Unmarshal(e.Value, &status) == nil && status.DeletedAt == nil
+	return json.Unmarshal(e.Value, &status) == nil && status.DeletedAt == nil && strings.Contains(status.Reason, "not in the bucket")
 }

@@ -23,11 +23,11 @@ file:NAME, sealed:…) or placeholders.`,
   orderbridge subscriptions get acme --show-secrets  as it is stored`,
 		Args: args(1, 1, "the id of a subscription"),
 		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
-			entry, _, err := s.record(ctx, args[0])
+			entry, err := s.record(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			record := entry.Value()
+			record := entry.Value
 			if !secrets {
 				if record, err = redactRecord(record); err != nil {
 					return fmt.Errorf("subscription %q: %w; --show-secrets shows it as it is stored", args[0], err)
