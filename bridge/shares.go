@@ -13,7 +13,8 @@ package bridge
 //     something: of the reserve each takes an eighth of what the one before left;
 //   - what hangs counts against its owner.
 //
-// A tenant's weight multiplies what it may have.
+// Subscriptions without a tenant have one share together; each of them may begin
+// with one all the same. A tenant's weight multiplies what it may have.
 
 // resource is one kind of what is shared.
 type resource int
@@ -139,7 +140,15 @@ func (x *shares) move(o *ownShare, tenant string) {
 }
 
 func (x *shares) may(o *ownShare, r resource) bool {
-	return x.pools[r].may(o.of.weight, o.of.used[r], o.used[r])
+	return x.pools[r].may(o.of.weight, o.of.used[r], o.used[r]) || x.begins(o, r)
+}
+
+// begins tells whether it is the first for a subscription that no tenant answers
+// for: others without a tenant are not its like, so what they have together does
+// not keep it from beginning, down to the reserve.
+func (x *shares) begins(o *ownShare, r resource) bool {
+	p := &x.pools[r]
+	return o.of.name == "" && o.used[r] == 0 && p.size-p.used > max(p.size/reserve, 1)
 }
 
 func (x *shares) take(o *ownShare, r resource, n int64) {

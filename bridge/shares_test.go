@@ -123,6 +123,34 @@ func TestSharesOfTenantsThatHangOneAfterTheOther(t *testing.T) {
 	}
 }
 
+// Hundreds of subscriptions without a tenant hang; another one, and a tenant, begin all the same.
+func TestSharesWithoutATenant(t *testing.T) {
+	t.Parallel()
+	x := newShares(8192, 8, nil)
+	var own []*ownShare
+	for range 600 {
+		own = append(own, x.join(""))
+	}
+	greed(x, slots, own[:300], 1)
+	greed(x, slots, own[300:], 1)
+	late := x.join("")
+	if !x.may(late, slots) {
+		t.Fatal("a newcomer without a tenant gets none")
+	}
+	x.take(late, slots, 1)
+	for range 5000 { // and there is an end to it
+		if o := x.join(""); x.may(o, slots) {
+			x.take(o, slots, 1)
+		}
+	}
+	if free := x.pools[slots].size - x.pools[slots].used; free < 500 {
+		t.Errorf("%d are free", free)
+	}
+	if other := x.join("a"); !x.may(other, slots) {
+		t.Error("a tenant gets none")
+	}
+}
+
 // Subscriptions of one tenant share what the tenant has.
 func TestSharesWithinATenant(t *testing.T) {
 	t.Parallel()
