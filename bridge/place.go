@@ -117,7 +117,7 @@ func place(e *LeaseEntry, s *Survey, fresh bool) placement {
 		switch p.common = 0; { // otherwise each entry speaks for itself
 		case e.Top.known():
 			p.common, durable = e.Top.Seq, min(durable, e.Top.Seq)
-		case e.FormerIDs != nil: // nothing was known: a durable's number may be of another stream
+		case e.FormerIDs != nil && !e.byHand: // nothing was known: a durable's number may be of another stream
 			durable = 0
 		}
 		if durable > p.at.Seq {

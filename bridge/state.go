@@ -154,7 +154,8 @@ type LeaseEntry struct {
 	Changes     []StreamChange `json:"changes,omitempty"`     // that no operator has acknowledged yet
 	Adopt       *Adoption      `json:"adopt,omitempty"`       // what an operator has decided while nobody led
 
-	none bool // there was no entry
+	none   bool // there was no entry
+	byHand bool // somebody else wrote it: what it does not tell is not unknown to the bridge
 }
 
 // Cursor names the one event that was expanded in part at a hand-over: done for

@@ -136,7 +136,7 @@ func (v *vigil) claim(ctx context.Context) (won, error) {
 	e := v.s.entry
 	e.Epoch = max(e.Epoch, traces.Epoch)
 	if e.FormerIDs == nil && traces.PresentIDs {
-		e.FormerIDs = new(uint64) // somebody wrote the entry by hand: no former build did
+		e.FormerIDs, e.byHand = new(uint64), true // somebody wrote the entry: no former build did
 	}
 	w, err := v.b.win(ctx, e.succession(v.b.o.Holder, v.b.bounds.Lease), v.s.revision)
 	w.fresh = v.s.fresh && v.s.entry.absent()
