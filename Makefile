@@ -23,7 +23,7 @@ build: ## Build bin/orderbridge, static
 test: ## Run all tests (under 5 minutes on 2 cores)
 	go test ./...
 
-attack: ## Attack the built program from all roles of docs/security.md (4 minutes on 2 cores)
+attack: ## Attack the built program from all roles of docs/security.md (5 minutes on 2 cores)
 	go test ./cmd/orderbridge -run '^TestAttack' -attack -count=1 -timeout 15m
 
 nats-tools: ## Build the NATS programs of other versions that some tests run, into bin/

@@ -211,7 +211,7 @@ func TestAttackEventsThatCostMuch(t *testing.T) {
 
 // 100 records with a filter and 10 events of 1 MB, of small values only.
 func TestAttackFiltersFillTheMemory(t *testing.T) {
-	attackAlone(t)
+	attack(t)
 	bus := testbus.Listen(t)
 	js := jetStream(t, bus.URL())
 	e, neighbour := receive(t, nil), receive(t, nil)

@@ -75,7 +75,7 @@ func flowsOn(t *testing.T, js jetstream.JetStream, tenant string, e *receiver, n
 // A tenant's records on a tarpit take what slots they may have; the
 // neighbours' deliveries begin at once all the same.
 func TestAttackTarpit(t *testing.T) {
-	attackAlone(t)
+	attack(t)
 	for name, size := range map[string]int{"small": 0, "large": 900 << 10} {
 		t.Run(name, func(t *testing.T) {
 			bus := testbus.Listen(t)

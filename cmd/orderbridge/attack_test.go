@@ -8,7 +8,6 @@ import (
 	"os"
 	"regexp"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,37 +20,13 @@ import (
 
 var attacks = flag.Bool("attack", false, "attack the built program (minutes)")
 
-// attackers are two at a time: each of them loads the machine, and looks at how
-// others fare meanwhile.
-var (
-	attackers = make(chan struct{}, 2)
-	entrance  sync.Mutex
-)
-
 // attack begins each test of `make attack`: one that plays a role of
-// docs/security.md against the built program.
+// docs/security.md against the built program. They run one after the other: each
+// loads the machine, and looks at how others fare meanwhile.
 func attack(t *testing.T) {
-	t.Helper()
-	attackBeside(t, cap(attackers)-1)
-}
-
-// attackAlone is attack for one that measures time or memory.
-func attackAlone(t *testing.T) {
-	t.Helper()
-	attackBeside(t, 0)
-}
-
-func attackBeside(t *testing.T, others int) {
 	t.Helper()
 	if !*attacks {
 		t.Skip("make attack runs it")
-	}
-	t.Parallel()
-	entrance.Lock()
-	defer entrance.Unlock()
-	for range cap(attackers) - others {
-		attackers <- struct{}{}
-		t.Cleanup(func() { <-attackers })
 	}
 }
 
