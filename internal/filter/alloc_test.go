@@ -1,12 +1,20 @@
+//go:build !race
+
+// What is measured here is different with the race detector.
+
 package filter
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"orderbridge/bridge"
 	"orderbridge/internal/limits"
 )
 
@@ -44,5 +52,63 @@ func TestWhatAnExpressionMakes(t *testing.T) {
 			t.Errorf("%.60s: %d KiB were made", expression, made)
 		}
 		t.Logf("%8d KiB: %.60s %.60v", made, expression, err)
+	}
+}
+
+// TestEvaluationsShareTheirMemory: 100 filters that are asked about 10 events of
+// 1 MB each at once take little, and nobody behind them waits for long.
+func TestEvaluationsShareTheirMemory(t *testing.T) {
+	f := New()
+	data := `[0` + strings.Repeat(",0", 1<<19-1) + `]`
+	var events []*bridge.Event
+	for i := range 10 {
+		events = append(events, &bridge.Event{Message: bridge.Message{Seq: uint64(i + 1), Time: time.Unix(1, 0), Subject: "orders.hog.x", Data: []byte(data)}})
+	}
+	ask := func(ctx context.Context, tenant, sub, expression string, e *bridge.Event) (bool, error) {
+		return f.Wants(bridge.WithDelivery(ctx, &bridge.Delivery{Subscription: &bridge.Subscription{ID: sub, Tenant: tenant}}), expression, e)
+	}
+	before := inUse()
+	stop, peak := make(chan struct{}), uint64(0)
+	var watch, all sync.WaitGroup
+	watch.Go(func() {
+		for tick := time.NewTicker(20 * time.Millisecond); ; {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				peak = max(peak, m.HeapAlloc)
+			}
+		}
+	})
+	for i := range 100 {
+		for _, e := range events {
+			all.Go(func() {
+				if ok, err := ask(context.Background(), "hog", fmt.Sprint("s", i), fmt.Sprintf(`size(event) > %d && event[%d] == 0`, i, i), e); err != nil || !ok {
+					t.Error(ok, err)
+				}
+			})
+		}
+	}
+	start := time.Now()
+	if ok, err := ask(t.Context(), "neighbour", "n", `event.a == 1`, event(`{"a":1}`)); err != nil || !ok {
+		t.Error(ok, err)
+	}
+	waited := time.Since(start)
+	all.Wait()
+	took := time.Since(start)
+	close(stop)
+	watch.Wait()
+	t.Logf("1,000 evaluations in %s, at most %d MiB, a neighbour waited %s", took, (peak-before)>>20, waited)
+	if peak > before+250<<20 || waited > 2*time.Second {
+		t.Errorf("%d MiB, a neighbour waited %s", (peak-before)>>20, waited)
+	}
+	if f.documents.idle > limits.FilterIdleBytes || f.turns.free == 0 {
+		t.Errorf("left behind: %d bytes, %d turns", f.documents.idle, f.turns.free)
+	}
+	room := limits.FilterBytes - f.turns.free*limits.FilterWorkBytes
+	if f.documents.room+f.documents.idle != room {
+		t.Errorf("%d of %d bytes are left, %d idle", f.documents.room, room, f.documents.idle)
 	}
 }
