@@ -37,7 +37,7 @@ func parseDuration(s string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return 0, errors.New("is not a duration")
+		return 0, errors.New("is not a duration, or too long")
 	}
 	return d, nil
 }

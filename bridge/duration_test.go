@@ -47,7 +47,7 @@ func FuzzParseDuration(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		d, err := ParseDuration(s)
 		if err != nil {
-			if form.MatchString(s) && len(s) < 12 {
+			if form.MatchString(s) && !strings.Contains(err.Error(), "too long") {
 				t.Errorf("ParseDuration(%q) = %v, but it has the form of a duration", s, err)
 			}
 			return
