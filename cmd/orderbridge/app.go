@@ -55,7 +55,7 @@ type app struct {
 	names   store.Names
 	audit   *audit.Auditor
 	// auditKey signs who acts through the management API.
-	auditKey *store.Key
+	auditKey store.Key
 	secrets  *secrets.Store
 	webhook  *publishers.Webhook
 	records  *store.Records
@@ -77,7 +77,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if cfg.NATS.URL.Reveal() == "" {
 		defer boundMemory()()
 	}
-	a := &app{cfg: cfg, log: log, auditKey: &store.Key{}}
+	a := &app{cfg: cfg, log: log}
 	return a.run(ctx, func() {})
 }
 
@@ -159,7 +159,7 @@ func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
 	}
 	a.index = store.NewIndex()
 	a.records = store.NewRecords(a.js, a.names.Subscriptions, a.log).WithIndex(a.index)
-	a.records.Key = a.auditKey
+	a.records.Key = &a.auditKey
 	if err := a.newAudit(ctx); err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ func (a *app) newAudit(ctx context.Context) (err error) {
 	}
 	holder, _ := a.holder()
 	a.audit, err = audit.New(audit.Options{
-		JetStream: a.js, Names: a.names, Key: a.auditKey, Holder: holder, Metrics: a.metrics, Logger: a.log,
+		JetStream: a.js, Names: a.names, Key: &a.auditKey, Holder: holder, Metrics: a.metrics, Logger: a.log,
 		Leading: func() bool {
 			b := a.bridge.Load()
 			return b != nil && b.Condition().Role == bridge.RoleLeader

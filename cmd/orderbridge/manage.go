@@ -27,7 +27,7 @@ func (a *app) manage(w http.ResponseWriter, r *http.Request) {
 
 func (a *app) newAPI(parse func(string, []byte) (*bridge.Subscription, bridge.Problems)) (*api.API, error) {
 	o := api.Options{
-		Catalog: store.NewCatalog(a.js, a.names, publishers.ParseDeadLetter).SignedBy(a.auditKey).WithIndex(a.index),
+		Catalog: store.NewCatalog(a.js, a.names, publishers.ParseDeadLetter).SignedBy(&a.auditKey).WithIndex(a.index),
 		Quota:   a.quota(),
 		Parse:   parse,
 		Probe:   a.webhook.Probe,
