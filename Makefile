@@ -24,7 +24,7 @@ test: ## Run all tests (under 5 minutes on 2 cores)
 	go test ./...
 
 attack: ## Attack the built program from all roles of docs/security.md (5 minutes on 2 cores)
-	go test ./cmd/orderbridge -run '^TestAttack' -attack -count=1 -timeout 15m
+	go test ./internal/e2e -run '^TestAttack' -attack -count=1 -timeout 15m
 
 nats-tools: ## Build the NATS programs of other versions that some tests run, into bin/
 	@mkdir -p $(BIN)
@@ -32,10 +32,10 @@ nats-tools: ## Build the NATS programs of other versions that some tests run, in
 	cd internal/natstools/server-2.11 && go build -o $(BIN)/nats-server-2.11 github.com/nats-io/nats-server/v2
 	cd internal/natstools/natscli && go build -o $(BIN)/nats github.com/nats-io/natscli/nats
 
-# Ten times slower, the end-to-end tests of cmd/orderbridge run into their time
-# limits on two cores; what they drive is raced by the tests of its packages.
+# Ten times slower, the end-to-end tests would run into their time limits on two
+# cores; what they drive is raced by the tests of its packages.
 race: ## Run the tests with the race detector, of the program its scripts (needs a C compiler)
-	go test -race -timeout 20m $$(go list ./... | grep -v /cmd/)
+	go test -race -timeout 20m $$(go list ./... | grep -v -e /cmd/ -e /internal/e2e)
 	go test -race -timeout 10m ./cmd/orderbridge -run '^TestScripts$$'
 
 fmt: ## Fail if a file is not formatted

@@ -2,7 +2,7 @@
 # Builds and tests the image with podman or docker, whichever is there.
 #
 #   image.sh build [TARGET]   build orderbridge:$VERSION (or the stage TARGET) for $PLATFORM
-#   image.sh test             build it, look into it, run it; see cmd/orderbridge/image_test.go
+#   image.sh test             build it, look into it, run it; see internal/e2e/image_test.go
 #   image.sh compose          run compose.yaml (with podman-compose) and break some of it
 #
 # VERSION and COMMIT are stamped into the program, TAG is the image's name,
@@ -140,7 +140,7 @@ test_image() {
 
 	say "running it (after ${SECONDS}s)"
 	ORDERBRIDGE_TEST_IMAGE=orderbridge:test ORDERBRIDGE_TEST_CONTAINER="$CONTAINER ${flags[*]}" ORDERBRIDGE_TEST_LIMITS="${limits[*]}" \
-		timeout 150 go test -count=1 -run '^TestImage' ./cmd/orderbridge
+		timeout 150 go test -count=1 -run '^TestImage' ./internal/e2e
 	say "good (after ${SECONDS}s)"
 }
 

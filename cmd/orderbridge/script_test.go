@@ -26,7 +26,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/cluster"
 	"orderbridge/internal/health"
 	"orderbridge/internal/store"
 	"orderbridge/internal/testbus"
@@ -35,12 +34,12 @@ import (
 
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) != "orderbridge" {
-		// Most of these tests wait most of the time: for a lease, for a retry.
+		// Most of these tests wait most of the time.
 		if err := flag.Set("test.parallel", "12"); err != nil {
 			panic(err)
 		}
 	}
-	testscript.Main(m, map[string]func(){"orderbridge": main, clusterNode: cluster.Node})
+	testscript.Main(m, map[string]func(){"orderbridge": main})
 }
 
 // TestScripts runs the manual: each script has a NATS server of its own.

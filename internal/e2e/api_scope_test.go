@@ -1,0 +1,385 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/internal/testbus"
+)
+
+// route is one operation of openapi.json.
+type route struct {
+	method, path string // of the description: /x/{id}
+	gateway      bool   // contract A's: Basic
+}
+
+// routes are all operations of the API as it describes itself: a new one cannot
+// be forgotten.
+func routes(t testing.TB, c caller) []route {
+	t.Helper()
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Security []map[string][]string
+		}
+	}
+	if err := json.Unmarshal([]byte(c.call("GET", "/openapi.json", "").is(t, 200).body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var all []route
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		for _, method := range slices.Sorted(maps.Keys(doc.Paths[path])) {
+			_, gateway := doc.Paths[path][method].Security[0]["basic"]
+			all = append(all, route{strings.ToUpper(method), path, gateway})
+		}
+	}
+	if len(all) < 17 {
+		t.Fatalf("only %d routes: %v", len(all), all)
+	}
+	return all
+}
+
+// with fills in the parameters of the path.
+func (r route) with(id string, sequence uint64) string {
+	return strings.NewReplacer("{id}", id, "{sequence}", fmt.Sprint(sequence)).Replace(r.path)
+}
+
+func (r route) auth(t testing.TB, p *program, token string) caller {
+	if r.gateway {
+		return basic(t, p, token)
+	}
+	return bearer(t, p, token)
+}
+
+// body is one that the route takes.
+func (r route) body() string {
+	switch {
+	case r.gateway, r.method == http.MethodGet, r.method == http.MethodDelete, strings.HasSuffix(r.path, "rotate-secret"):
+		return ""
+	}
+	return `{"targetURL":"https://overwritten.example.com/"}`
+}
+
+// snapshot is what belongs to a subscription: its record, its debts and its dead
+// letters.
+func snapshot(t testing.TB, js jetstream.JetStream, id string) string {
+	t.Helper()
+	text := kvRecords(t, js)[id]
+	for _, k := range owedKeys(t, js) {
+		if strings.HasPrefix(k, id) {
+			text += k + string(entry(t, js, "owed", k))
+		}
+	}
+	s, err := js.Stream(within(t, 5*time.Second), "DEAD_LETTERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.Info(within(t, 5*time.Second), jetstream.WithSubjectFilter("dead-letters."+id+".>"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text + fmt.Sprint(info.State.Subjects)
+}
+
+// TestScope tries every route with the wrong tenant's token.
+func TestScope(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	p := serving(t, bus.URL(), apiTokens)
+	e := receive(t, always(500))
+	acme, beta, all := bearer(t, p, acmeToken), bearer(t, p, betaToken), bearer(t, p, operator)
+
+	// acme has a record, a dead letter and a debt; beta has its own record.
+	id := acme.call("POST", webhooks, fmt.Sprintf(`{"targetURL":%q,"description":"acme-only","retry":{"schedule":[]}}`, e.URL+"/acme-only")).is(t, 200).json(t)["id"].(string)
+	own := beta.call("POST", webhooks, fmt.Sprintf(`{"targetURL":%q}`, e.URL+"/beta-only")).is(t, 200).json(t)["id"].(string)
+	active(t, js, id)
+	active(t, js, own)
+	publishMsg(t, js, &nats.Msg{Subject: "orders.acme.OrderAccepted.acme-order", Data: []byte(`{"orderId":"acme-order"}`)})
+	var sequence uint64
+	letters := func(n int) {
+		t.Helper()
+		await(t, 20*time.Second, "a dead letter", func() bool {
+			list, _ := acme.call("GET", "/api/v1/dead-letters", "").is(t, 200).json(t)["items"].([]any)
+			if len(list) < n {
+				return false
+			}
+			sequence = uint64(list[0].(map[string]any)["deadLetter"].(float64))
+			return true
+		})
+	}
+	letters(1)
+	// This one does not tell whose it is.
+	publishMsg(t, js, &nats.Msg{Subject: "orders.acme.untold", Data: []byte(`{"orderId":"acme-order"}`)})
+	letters(2)
+	acme.call("PUT", webhooks+"/"+id, fmt.Sprintf(`{"targetURL":%q,"description":"acme-only","retry":{"schedule":["PT1H"]}}`, e.URL+"/acme-only")).is(t, 200)
+	active(t, js, id)
+	publishMsg(t, js, &nats.Msg{Subject: "orders.acme.OrderAccepted.acme-order", Data: []byte(`{"orderId":"acme-order","n":2}`)})
+	await(t, 20*time.Second, "a debt", func() bool {
+		list, _ := acme.call("GET", "/api/v1/owed", "").is(t, 200).json(t)["items"].([]any)
+		return len(list) == 1
+	})
+	before, records := snapshot(t, js, id), len(kvRecords(t, js))
+	hits := e.count()
+
+	// The lists show acme's to acme and to operators.
+	for _, c := range []caller{acme, all} {
+		for _, path := range []string{webhooks, "/api/v1/statuses", "/api/v1/owed", "/api/v1/dead-letters", "/api/v1/dead-letters?subscription=" + id, "/api/v1/owed?subscription=" + id} {
+			if r := c.call("GET", path, "").is(t, 200); !strings.Contains(r.body, id) {
+				t.Errorf("%s: %s is missing in %s", path, id, r.body)
+			}
+		}
+		if r := c.call("GET", fmt.Sprintf("/api/v1/dead-letters/%d", sequence), "").is(t, 200); !strings.Contains(r.body, `{\"orderId\":\"acme-order\"}`) {
+			t.Errorf("the dead letter is %s", r.body)
+		}
+	}
+
+	const absent, none = "00000000-0000-4000-8000-000000000000", 999999
+	for _, r := range routes(t, all) {
+		name := r.method + " " + r.path
+		c := r.auth(t, p, betaToken)
+		foreign := c.call(r.method, r.with(id, sequence), r.body())
+		nowhere := c.call(r.method, r.with(absent, none), r.body())
+		if strings.Contains(r.path, "{") {
+			if foreign.status != http.StatusNotFound {
+				t.Errorf("%s of another tenant: %d %s", name, foreign.status, foreign.body)
+			}
+			if foreign.status != nowhere.status || foreign.body != nowhere.body {
+				t.Errorf("%s tells what is there: %d %s, but of nothing %d %s", name, foreign.status, foreign.body, nowhere.status, nowhere.body)
+			}
+		}
+		for _, query := range []string{"", "?subscription=" + id, "?tenant=acme", "?after=" + id[:1], "?host=127.0.0.1"} {
+			if r.method != http.MethodGet {
+				break
+			}
+			if got := c.call(r.method, r.with(id, sequence)+query, ""); strings.Contains(got.body, id) || strings.Contains(got.body, "acme-") {
+				t.Errorf("%s%s shows what is acme's: %s", name, query, got.body)
+			}
+		}
+		if after := snapshot(t, js, id); after != before {
+			t.Errorf("%s changed what is acme's:\n%s\nwas\n%s", name, after, before)
+		}
+	}
+	if e.count() != hits {
+		t.Errorf("%d requests went to the endpoints", e.count()-hits)
+	}
+	// Only what beta registered itself is new.
+	if n := len(kvRecords(t, js)); n > records+2 {
+		t.Errorf("%d records, %d before", n, records)
+	}
+
+	// An id of a deleted record that becomes another tenant's gives nothing away.
+	acme.call("DELETE", webhooks+"/"+id, "").is(t, 204)
+	revision := put(t, js, id, fmt.Sprintf(`{"targetURL":%q,"tenant":"beta","subjects":["orders.beta.>"]}`, e.URL+"/beta-now"))
+	verdict(t, js, id, revision, "active", "retrying", "reading")
+	for _, path := range []string{"/api/v1/owed", "/api/v1/dead-letters", fmt.Sprintf("/api/v1/dead-letters/%d", sequence)} {
+		if r := beta.call("GET", path, ""); strings.Contains(r.body, "acme-") {
+			t.Errorf("%s shows what was acme's: %s", path, r.body)
+		}
+	}
+	beta.call("POST", fmt.Sprintf("/api/v1/dead-letters/%d/redrive", sequence), "").problem(t, 404)
+}
+
+// TestRedriveOverTheAPI puts a dead letter back.
+func TestRedriveOverTheAPI(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	p := serving(t, bus.URL(), apiTokens)
+	e := receive(t, always(500))
+	acme := bearer(t, p, acmeToken)
+	id := acme.call("POST", webhooks, fmt.Sprintf(`{"targetURL":%q,"retry":{"schedule":[]}}`, e.URL)).is(t, 200).json(t)["id"].(string)
+	active(t, js, id)
+	for n := range 5 {
+		publishOne(t, js, fmt.Sprintf("o%d", n), 1)
+	}
+	var sequences []float64
+	page := func(before string) (next string) {
+		r := acme.call("GET", "/api/v1/dead-letters?limit=2&before="+before, "").is(t, 200).json(t)
+		for _, l := range r["items"].([]any) {
+			sequences = append(sequences, l.(map[string]any)["deadLetter"].(float64))
+		}
+		next, _ = r["next"].(string)
+		return next
+	}
+	await(t, 20*time.Second, "five dead letters", func() bool {
+		list, _ := acme.call("GET", "/api/v1/dead-letters", "").json(t)["items"].([]any)
+		return len(list) == 5
+	})
+	pages := 0
+	for next := page("0"); ; next = page(next) {
+		if pages++; next == "" || pages > 5 {
+			break
+		}
+	}
+	if fmt.Sprint(sequences) != "[5 4 3 2 1]" || pages != 3 {
+		t.Errorf("%d pages give %v", pages, sequences)
+	}
+	e.answer(nil)
+	n := e.count()
+	acme.call("POST", "/api/v1/dead-letters/3/redrive", "").is(t, 200)
+	if h := e.came(t, n+1); h.header.Get("X-Redrive") != "true" {
+		t.Errorf("got %v", h.header)
+	}
+	await(t, 10*time.Second, "the dead letter is gone", func() bool {
+		return acme.call("GET", "/api/v1/dead-letters/3", "").status == 404
+	})
+}
+
+// TestNoRouteWithoutToken tries every route without, with a wrong, and with the
+// other scheme's token, and from a web page.
+// loads finds what makes a browser fetch something from another host; a URL in
+// the text of an example does not.
+var loads = regexp.MustCompile(`(?i)<(script|link|iframe|object|embed|base|meta[^>]*refresh)|\b(src|srcset|href|action|data|poster|background|ping)\s*=\s*["']?\s*([a-z]+:)?//|url\(|@import`)
+
+func TestNoRouteWithoutToken(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	p := serving(t, bus.URL(), apiTokens, "ORDERBRIDGE_API_HOSTS=Bridge.Example.com")
+	all := bearer(t, p, operator)
+	for _, r := range routes(t, all) {
+		name := r.method + " " + r.path
+		right := r.auth(t, p, operator)
+		other := bearer(t, p, operator)
+		if !r.gateway {
+			other = basic(t, p, operator)
+		}
+		path := r.with("x", 1)
+		for auth, c := range map[string]caller{"none": {t, right.base, ""}, "other scheme": other} {
+			if got := c.call(r.method, path, r.body()); got.status != http.StatusUnauthorized {
+				t.Errorf("%s, %s: %d %s", name, auth, got.status, got.body)
+			}
+		}
+		for _, headers := range [][]string{
+			{"Host", "evil.example.com"}, {"Host", "evil.example.com:80"}, {"Host", "127.0.0.1.evil.example.com"},
+			{"Origin", "https://evil.example.com"}, {"Origin", "null"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"},
+		} {
+			if got := right.call(r.method, path, r.body(), headers...); got.status != http.StatusForbidden {
+				t.Errorf("%s, %v: %d %s", name, headers, got.status, got.body)
+			}
+		}
+	}
+	if n := len(kvRecords(t, js)); n != 0 {
+		t.Errorf("%d records were stored", n)
+	}
+	host := strings.TrimPrefix(all.base, "http://")
+	for _, headers := range [][]string{{"Origin", all.base}, {"Sec-Fetch-Site", "same-origin"}, {"Sec-Fetch-Site", "none"},
+		{"Host", "localhost"}, {"Host", "bridge.example.com:443"}, {"Host", "bridge.example.com", "Origin", "https://bridge.example.com"}, {"Host", host}, {"Host", "[::1]:8080"}} {
+		all.call("GET", webhooks, "", headers...).is(t, 200)
+	}
+	for _, path := range []string{"/", "/api", "/api/", "/index.html", "//api/v1/owed", "/api/v1/owed/"} {
+		if got := (caller{t, all.base, ""}).call("GET", path, ""); got.status != 404 && got.status != 401 {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+	(caller{t, all.base, ""}).call("GET", "/healthz", "", "Host", "any.example.com").is(t, 200)
+	for _, path := range []string{"/readyz", "/metrics"} {
+		(caller{t, all.base, ""}).call("GET", path, "", "Host", "any.example.com").is(t, 403)
+		for _, name := range []string{"10.1.2.3:8080", "localhost", "bridge.example.com", "orderbridge:8080", "orderbridge.prod.svc:8080"} {
+			(caller{t, all.base, ""}).call("GET", path, "", "Host", name).is(t, 200)
+		}
+	}
+	page := caller{t, all.base, ""}.call("GET", "/docs", "").is(t, 200)
+	if !strings.Contains(page.header.Get("Content-Security-Policy"), "default-src 'none'") || strings.Contains(page.body, "<script") || loads.MatchString(page.body) {
+		t.Errorf("the page may load something from outside: %s", page.body)
+	}
+
+	// Wrong tokens are slowed down, and counted.
+	wrong := bearer(t, p, "wrong-wrong-wrong-wrong")
+	slowed := 0
+	for range 30 {
+		if r := wrong.call("GET", webhooks, ""); r.status == http.StatusTooManyRequests && r.header.Get("Retry-After") != "" {
+			slowed++
+		} else {
+			r.is(t, 401)
+		}
+	}
+	if slowed < 10 {
+		t.Errorf("%d of 30 were slowed down", slowed)
+	}
+	metrics := caller{t, all.base, ""}.call("GET", "/metrics", "").body
+	if !strings.Contains(metrics, `orderbridge_api_refused_logins_total{reason="wrong"} 1`) {
+		t.Errorf("wrong logins are not counted")
+	}
+	await(t, 10*time.Second, "the right token works again", func() bool { return all.call("GET", webhooks, "").status == 200 })
+
+	r := all.call("GET", webhooks+"?after=queries-are-not-logged", "", "X-Request-Id", "my-own-id")
+	if r.header.Get("X-Request-Id") != "my-own-id" || all.call("GET", webhooks, "", "X-Request-Id", "two words").header.Get("X-Request-Id") == "two words" {
+		t.Errorf("the request id is %q", r.header.Get("X-Request-Id"))
+	}
+	p.said(5*time.Second, `msg="api request" method=GET path=/api/notifications/v1/webhooks status=200 token=operator .* (request_id=my-own-id)`)
+	for _, secret := range []string{operator, acmeToken, "wrong-wrong", "queries-are-not-logged"} {
+		if strings.Contains(p.log.String(), secret) {
+			t.Errorf("the log shows %s", secret)
+		}
+	}
+}
+
+// TestOwnToken: without any token set one is made, where the data lies.
+func TestOwnToken(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	env := []string{"ORDERBRIDGE_DATA_DIR=" + dir, "ORDERBRIDGE_NATS_LISTEN="}
+	p := launch(t, env...)
+	p.leads()
+	file := p.said(5*time.Second, `file=(\S+api-token)`)
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", info, err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := strings.TrimSpace(string(text))
+	if len(token) < 20 || strings.Contains(p.log.String(), token) {
+		t.Errorf("the token has %d characters, or is in the log", len(token))
+	}
+	bearer(t, p, token).call("GET", webhooks, "").is(t, 200)
+	p.stop()
+	p = launch(t, env...)
+	p.leads()
+	bearer(t, p, token).call("GET", webhooks, "").is(t, 200)
+}
+
+// A data directory that cannot be written stops nothing but the API.
+func TestOwnTokenCannotBeKept(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "api-token"), []byte("short\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bus := testbus.Listen(t)
+	p := serving(t, bus.URL(), "ORDERBRIDGE_DATA_DIR="+dir)
+	for _, token := range []string{"short", ""} {
+		bearer(t, p, token).call("GET", webhooks, "").problem(t, 503, "ORDERBRIDGE_API_TOKENS")
+	}
+	p.said(5*time.Second, `(fewer than 16 characters)`)
+}
+
+// Without a data directory nobody may call, and the answer says what to do.
+func TestNoTokenAtAll(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	p := serving(t, bus.URL())
+	bearer(t, p, "anything").call("POST", webhooks, `{}`).problem(t, 503, "ORDERBRIDGE_API_TOKENS")
+	p.said(time.Second, `(nobody may call the management API)`)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if kv, err := jetStream(t, bus.URL()).KeyValue(ctx, "subscriptions"); err != nil || kv == nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,169 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/limits"
+	"orderbridge/internal/testbus"
+)
+
+// A writer of records goes past each bound of a record: it is invalid, and its
+// status names the member and the bound. At the bound it is good.
+func TestAttackBeyondTheLimitsOfARecord(t *testing.T) {
+	attack(t)
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	p := serving(t, bus.URL())
+	text := func(n int) string { return strings.Repeat("x", n) }
+	list := func(n int, entry string) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf(`"`+entry+`"`, i))
+		}
+		return "[" + strings.Join(all, ",") + "]"
+	}
+	members := func(n int, entry string) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf(`"`+entry+`":"v"`, i))
+		}
+		return "{" + strings.Join(all, ",") + "}"
+	}
+	const url = "https://example.com/"
+	for _, tt := range []struct {
+		limit  string
+		member string
+		value  func(over int) string
+	}{
+		{"RecordURL", "targetURL", func(n int) string { return `"` + url + text(limits.RecordURL-len(url)+n) + `"` }},
+		{"RecordList", "subjects", func(n int) string { return list(limits.RecordList+n, "orders.acme.T%d") }},
+		{"RecordList", "eventTypes", func(n int) string { return list(limits.RecordList+n, "T%d") }},
+		{"RecordList", "headers", func(n int) string { return members(limits.RecordList+n, "X-H%d") }},
+		{"RecordList", "labels", func(n int) string { return members(limits.RecordList+n, "l%d") }},
+		{"RecordList", "retry", func(n int) string {
+			return `{"schedule":[` + strings.TrimSuffix(strings.Repeat(`"PT5S",`, limits.RecordList+n), ",") + `]}`
+		}},
+		{"RecordSubject", "subjects", func(n int) string { return `["orders.` + text(limits.RecordSubject-len("orders.")+n) + `"]` }},
+		{"RecordName", "eventTypes", func(n int) string { return `["` + text(limits.RecordName+n) + `"]` }},
+		{"RecordText", "description", func(n int) string { return `"` + text(limits.RecordText+n) + `"` }},
+		{"RecordInFlight", "maxInFlight", func(n int) string { return fmt.Sprint(limits.RecordInFlight + n) }},
+		{"RecordRate", "rateLimit", func(n int) string { return fmt.Sprintf(`{"requests":%d,"per":"PT1S"}`, limits.RecordRate+n) }},
+		{"RecordRateTime", "rateLimit", func(n int) string {
+			return fmt.Sprintf(`{"requests":1,"per":"PT%dS"}`, int(limits.RecordRateTime/time.Second)+n)
+		}},
+		{"RecordAttemptTime", "timeout", func(n int) string { return fmt.Sprintf(`"PT%dS"`, int(limits.RecordAttemptTime/time.Second)+n) }},
+		{"RecordAttemptTime", "connectionTimeout", func(n int) string { return fmt.Sprintf(`"PT%dS"`, int(limits.RecordAttemptTime/time.Second)+n) }},
+		{"RecordWait", "retry", func(n int) string {
+			return fmt.Sprintf(`{"schedule":["PT%dS"]}`, int(limits.RecordWait/time.Second)+n)
+		}},
+		{"RecordFilter", "filter", func(n int) string { return `"event.x == '` + text(limits.RecordFilter-len("event.x == ''")+n) + `'"` }},
+		{"RecordSigningSecrets", "signing", func(n int) string {
+			return `{"secrets":` + list(limits.RecordSigningSecrets+n, "whsec_MDAwMDAwMDAwMDAwMDAwMDAwMDAwMD%02d") + `}`
+		}},
+	} {
+		record := func(over int) string {
+			if tt.member == "targetURL" {
+				return `{"targetURL":` + tt.value(over) + `}`
+			}
+			return `{"targetURL":"` + url + `","` + tt.member + `":` + tt.value(over) + `}`
+		}
+		id := tt.limit + "-" + tt.member
+		revision := put(t, js, id, record(0))
+		verdict(t, js, id, revision, bridge.StateActive)
+		revision = put(t, js, id, record(1))
+		refused(t, js, id, revision, tt.member)
+	}
+	whole := func(over int) string {
+		return `{"targetURL":"` + url + `"` + strings.Repeat(" ", limits.RecordBytes-len(url)-len(`{"targetURL":""}`)+over) + `}`
+	}
+	verdict(t, js, "whole", put(t, js, "whole", whole(0)), bridge.StateActive)
+	refused(t, js, "whole", put(t, js, "whole", whole(1)), fmt.Sprint(limits.RecordBytes))
+	wrong := `{"targetURL":"` + url + `"` + strings.Repeat(`,"x":1`, 2*limits.RecordProblems) + `}`
+	if st, _ := verdict(t, js, "wrong", put(t, js, "wrong", wrong), bridge.StateInvalid); len(st.Errors) > limits.RecordProblems+1 {
+		t.Errorf("%d problems are told", len(st.Errors))
+	}
+	if r, status := p.readyz(); status != 200 {
+		t.Errorf("not ready after that: %v", r)
+	}
+}
+
+// refused waits for the verdict "invalid" that says the text.
+func refused(t *testing.T, js jetstream.JetStream, id string, revision uint64, text string) {
+	t.Helper()
+	st, _ := verdict(t, js, id, revision, bridge.StateInvalid)
+	if all := fmt.Sprint(st.Reason, st.Errors); !strings.Contains(all, text) {
+		t.Errorf("%s: the verdict does not speak of %s: %s", id, text, all)
+	}
+}
+
+// A neighbour on the network goes past the bounds of the HTTP listener.
+func TestAttackBeyondTheLimitsOfTheListener(t *testing.T) {
+	attack(t)
+	bus := testbus.Listen(t)
+	p := serving(t, bus.URL(), apiTokens)
+	api := bearer(t, p, operator)
+	api.call("POST", webhooks, `{"targetURL":"https://example.com/","description":"`+strings.Repeat("x", limits.APIBodyBytes)+`"}`, "Content-Type", "application/json").problem(t, 413)
+	// The head of a request: net/http allows 4 KiB more.
+	if s := status(t, p, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Pad: "+strings.Repeat("x", limits.HTTPHeaderBytes+8<<10)+"\r\n\r\n"); s != "431" {
+		t.Errorf("a head that is too long: %q", s)
+	}
+	// A head, and a body, that never end cost their connection in time.
+	for _, begin := range []string{"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", "", "POST " + webhooks + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + acmeToken + "\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n{"} {
+		conn := dialTo(t, p)
+		fmt.Fprint(conn, begin)
+		took := closed(t, conn, limits.HTTPIdleTime+20*time.Second)
+		if took > limits.HTTPReadTime+15*time.Second {
+			t.Errorf("a connection that had sent %q was closed after %s", begin[:min(30, len(begin))], took)
+		}
+	}
+	if _, code := p.readyz(); code != 200 {
+		t.Errorf("/readyz answers %d after that", code)
+	}
+}
+
+func dialTo(t *testing.T, p *program) net.Conn {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", p.http(), 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// status sends a request as it stands and returns the status of the answer.
+func status(t *testing.T, p *program, request string) string {
+	t.Helper()
+	conn := dialTo(t, p)
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	go fmt.Fprint(conn, request)
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if f := strings.Fields(line); err == nil && len(f) > 1 {
+		return f[1]
+	}
+	return fmt.Sprint(line, err)
+}
+
+// closed waits until the other end has closed the connection.
+func closed(t *testing.T, conn net.Conn, within time.Duration) time.Duration {
+	t.Helper()
+	start := time.Now()
+	if err := conn.SetReadDeadline(start.Add(within)); err != nil {
+		t.Fatal(err)
+	}
+	for b := make([]byte, 1024); ; {
+		if _, err := conn.Read(b); err != nil {
+			return time.Since(start)
+		}
+	}
+}

@@ -1,0 +1,378 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/secrets"
+	"orderbridge/internal/testbus"
+)
+
+func hostPortOf(t *testing.T, target string) string {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+func writeFiles(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func entryRevision(t *testing.T, js jetstream.JetStream, bucket, key string) uint64 {
+	t.Helper()
+	kv, err := js.KeyValue(within(t, 5*time.Second), bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := kv.Get(within(t, 5*time.Second), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.Revision()
+}
+
+// sent is all that an endpoint was sent, heads and bodies.
+func (e *receiver) sent() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var b strings.Builder
+	for _, h := range e.hits {
+		fmt.Fprintf(&b, "%s %s %v %s\n", h.method, h.uri, h.header, h.body)
+	}
+	return b.String()
+}
+
+// Whoever writes records names any secret of the host in one that sends to him,
+// in each member that can hold one and in each form. He gets nothing, not one
+// request, and the status says at once why.
+func TestAttackSecretsOfTheHost(t *testing.T) {
+	attack(t)
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	thief, owner := receive(t, nil), receive(t, nil)
+	idp := receive(t, func(*hit) int { return 500 })
+	dir := t.TempDir()
+	keyFile, err := makeSecretFiles(dir) // client.p12, whose password is another; pw; sealing.key
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, atThief := hostPortOf(t, owner.URL), hostPortOf(t, thief.URL)
+	writeFiles(t, dir, map[string]string{
+		"pw.hosts": at, "client.p12.hosts": at, "later": "stolen-later", "acme/pw": "stolen-acme-file", "acme/pw.hosts": at,
+		"sign": "whsec_c3RvbGVuLXNpZ25pbmctc2VjcmV0LWtleQ==", "sign.hosts": at, "p12pw": "another", "p12pw.hosts": at,
+	})
+	if err := os.Symlink("/proc/self/environ", filepath.Join(dir, "environ")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	recipients, err := secrets.Recipients(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seal := func(id string, hosts ...string) string {
+		value, err := secrets.Seal(recipients[0], bridge.SecretUse{Subscription: id, Hosts: hosts}, "stolen-sealed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	p := serving(t, bus.URL(), apiTokens, "ORDERBRIDGE_SECRETS_DIR="+dir, "ORDERBRIDGE_SEALING_KEY_FILE="+keyFile,
+		"ORDERBRIDGE_SECRET_TOKEN=stolen-token", "ORDERBRIDGE_SECRET_TOKEN_HOSTS="+at,
+		"ORDERBRIDGE_SECRET_UNSAID=stolen-unsaid", "ORDERBRIDGE_SECRET_TWO_WORDS=stolen-two",
+		"ORDERBRIDGE_SECRET_IDP=stolen-client-secret", "ORDERBRIDGE_SECRET_IDP_HOSTS="+hostPortOf(t, idp.URL),
+		"ORDERBRIDGE_SECRET_ACME_PW=stolen-acme", "ORDERBRIDGE_SECRET_ACME_PW_HOSTS="+at+","+atThief,
+		"ORDERBRIDGE_SECRET_ONLY_PW=stolen-only", "ORDERBRIDGE_SECRET_ONLY_PW_HOSTS="+atThief, "ORDERBRIDGE_SECRET_ONLY_PW_TENANTS=only")
+
+	const tok = "env:ORDERBRIDGE_SECRET_TOKEN"
+	client := func(tokenURL, secret string) string {
+		return fmt.Sprintf(`"auth":{"type":"client_credential","clientID":"c","clientSecret":%q,"tokenURL":"%s/token"}`, secret, tokenURL)
+	}
+	refused := map[string][2]string{ // members, what the status says
+		"header":     {`"headers":{"X-Anything":"` + tok + `"}`, "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
+		"key":        {`"key":"` + tok + `"`, "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
+		"password":   {`"auth":{"type":"basic","username":"u","password":"` + tok + `"}`, "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
+		"bearer":     {`"auth":{"type":"bearer","token":"` + tok + `"}`, "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
+		"secret":     {`"secret":"` + tok + `"`, "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
+		"signing":    {`"signing":{"secrets":["file:sign"]}`, "sign.hosts"},
+		"unsaid":     {`"key":"env:ORDERBRIDGE_SECRET_UNSAID"`, "ORDERBRIDGE_SECRET_UNSAID_HOSTS=" + atThief},
+		"policy":     {`"key":"env:ORDERBRIDGE_SECRET_TOKEN_HOSTS"`, "name the secret itself"},
+		"file":       {`"key":"file:pw"`, "pw.hosts"},
+		"later":      {`"key":"file:later"`, "with the line " + atThief},
+		"hosts":      {`"key":"file:pw.hosts"`, "name the secret itself"},
+		"sealingkey": {`"key":"file:sealing.key"`, "sealing.key.hosts"},
+		"keyfile":    {`"tls":{"keyFile":"client.p12","keyPassword":"another"}`, "client.p12.hosts"},
+		"keypass":    {`"tls":{"keyFile":"client.p12","keyPassword":"file:p12pw"}`, "p12pw.hosts"},
+		"tokenurl":   {client(thief.URL, tok), "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
+		"token":      {client(idp.URL, "env:ORDERBRIDGE_SECRET_IDP"), "ORDERBRIDGE_SECRET_IDP_HOSTS"},
+		"sealed":     {`"key":"` + seal("other", bridge.SecretHost(thief.URL)) + `"`, "another subscription or host"},
+		"sealedhost": {`"key":"` + seal("sealedhost", bridge.SecretHost(owner.URL)) + `"`, "another subscription or host"},
+		"sealedidp":  {client(idp.URL, seal("sealedidp", bridge.SecretHost(idp.URL))), "--host " + hostPortOf(t, idp.URL)},
+		"acme":       {`"key":"env:ORDERBRIDGE_SECRET_ACME_PW"`, "ORDERBRIDGE_SECRET_ACME_PW_TENANTS"},
+		"both":       {`"key":"env:ORDERBRIDGE_SECRET_TWO_WORDS"`, "ORDERBRIDGE_SECRET_TWO_WORDS_TENANTS=-, or gives it a name of one word; and it may not be sent to " + bridge.SecretHost(thief.URL)},
+		"globex":     {`"tenant":"globex","key":"env:ORDERBRIDGE_SECRET_ACME_PW"`, "ORDERBRIDGE_SECRET_GLOBEX_"},
+		"mallory":    {`"tenant":"Only","key":"env:ORDERBRIDGE_SECRET_ONLY_PW"`, "may not be used by tenant Only"},
+		"claims":     {`"tenant":"acme","key":"file:pw"`, "acme/pw.hosts"},
+	}
+	for id, r := range refused {
+		status, _ := verdict(t, js, id, put(t, js, id, `{"targetURL":"`+thief.URL+`/x",`+r[0]+`}`), bridge.StateInvalid)
+		if !strings.Contains(status.Reason, r[1]) || strings.Contains(status.Reason, "stolen") {
+			t.Errorf("%s: the status does not say %q: %s", id, r[1], status.Reason)
+		}
+	}
+	// What is there and cannot be read is no secret either.
+	for id, name := range map[string]string{"environ": "environ", "pipe": "pipe", "up": "../sealing.key", "abs": "/proc/self/environ", "none": "none"} {
+		put(t, js, "f-"+id, `{"targetURL":"`+thief.URL+`/x","retry":{"schedule":["PT0.2S"]},"key":"file:`+name+`"}`)
+		verdict(t, js, "f-"+id, 1, bridge.StateActive, bridge.StateInvalid)
+	}
+	// The API says it before anything is stored.
+	bearer(t, p, acmeToken).call("POST", webhooks, `{"targetURL":"`+thief.URL+`","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_ACME_OTHER"}}`).is(t, 200)
+	bearer(t, p, betaToken).call("POST", webhooks, `{"targetURL":"`+thief.URL+`","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_ACME_PW"}}`).problem(t, 400, "auth.token")
+	if out, code := command(t, bus.URL(), `{"targetURL":"`+thief.URL+`","key":"file:pw"}`, "subscriptions", "put", "cli", "-"); code == 0 || !strings.Contains(out, "pw.hosts") {
+		t.Errorf("put: %d %s", code, out)
+	}
+
+	// The owner gets them all, and redirects lead nowhere.
+	owner.answer(func(*hit) int { return 307 })
+	subscribe(t, js, "good", fmt.Sprintf(`{"targetURL":"%s/x","auth":{"type":"bearer","token":"%s"},"key":"file:pw","signing":{"secrets":["file:sign"]},"headers":{"X-Sealed":%q},"retry":{"schedule":["PT0.2S"]}}`,
+		owner.URL, tok, seal("good", bridge.SecretHost(owner.URL))))
+	subscribe(t, js, "ours", `{"targetURL":"`+owner.URL+`/ours","tenant":"acme","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_ACME_PW"}}`)
+	subscribe(t, js, "mtls", `{"targetURL":"`+owner.URL+`/mtls","tls":{"keyFile":"client.p12","keyPassword":"file:p12pw"}}`)
+	for n := range 3 {
+		publishOne(t, js, fmt.Sprint("o", n), n)
+	}
+	await(t, 20*time.Second, "the owner has it", func() bool {
+		all := owner.sent()
+		for _, want := range []string{"stolen-token", "stolen-sealed", "stolen-acme", "Webhook-Signature", url.QueryEscape(planted["password file"]), "/mtls"} {
+			if !strings.Contains(all, want) {
+				return false
+			}
+		}
+		return true
+	})
+	if got := thief.sent(); got != "" {
+		t.Errorf("the thief was sent: %s", got)
+	}
+
+	// The operator permits it while the program runs: nothing is lost meanwhile.
+	writeFiles(t, dir, map[string]string{"later.hosts": "# by the operator\n" + atThief + "\n"})
+	verdict(t, js, "later", 1, bridge.StateActive, bridge.StateReading)
+	await(t, 20*time.Second, "all three come", func() bool { return strings.Count(thief.sent(), "key=stolen-later") == 3 })
+	// And forbids it again.
+	if err := os.Remove(filepath.Join(dir, "later.hosts")); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	await(t, 20*time.Second, "the bridge sees it", func() bool {
+		n++
+		publishOne(t, js, fmt.Sprint("late", n), 1)
+		var st bridge.Status
+		return json.Unmarshal(entry(t, js, "subscription_status", "later"), &st) == nil && (st.State == bridge.StateRetrying || st.State == bridge.StateSuspended)
+	})
+	before := strings.Count(thief.sent(), "stolen")
+	witness := receive(t, nil)
+	subscribe(t, js, "witness", record(witness))
+	for i := range 3 {
+		publishOne(t, js, fmt.Sprint("after", i), 1)
+	}
+	await(t, 20*time.Second, "the witness has what came after", func() bool { return strings.Contains(witness.sent(), "after2") })
+	if after := strings.Count(thief.sent(), "stolen"); after != before {
+		t.Errorf("%d requests held a secret after it was forbidden", after-before)
+	}
+	if log := p.log.String(); strings.Contains(log, "stolen-") || !strings.Contains(log, "ORDERBRIDGE_SECRET_UNSAID_HOSTS") {
+		t.Errorf("log: %.4000s", log)
+	}
+}
+
+// The program is restarted without, and then with, what says where a secret may
+// go: nothing is lost, and the status says which line to add.
+func TestAttackSecretAfterUpgrade(t *testing.T) {
+	attack(t)
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, nil)
+	with := []string{"ORDERBRIDGE_SECRET_TOKEN=t-1", "ORDERBRIDGE_SECRET_TOKEN_HOSTS=" + hostPortOf(t, e.URL)}
+	p := serving(t, bus.URL(), with...)
+	before := subscribe(t, js, "a", `{"targetURL":"`+e.URL+`/a","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_TOKEN"}}`)
+	publishOne(t, js, "o", 1)
+	await(t, 20*time.Second, "the first", func() bool { return strings.Contains(e.sent(), "t-1") })
+	p.signal(syscall.SIGTERM)
+	p.exit(30 * time.Second)
+
+	p = serving(t, bus.URL(), with[0])
+	status, _ := verdict(t, js, "a", before, bridge.StateInvalid)
+	if !strings.Contains(status.Reason, with[1]) {
+		t.Errorf("the status does not say which line to add: %s", status.Reason)
+	}
+	other := put(t, js, "b", `{"targetURL":"`+e.URL+`/b","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_TOKEN"}}`)
+	verdict(t, js, "b", other, bridge.StateInvalid)
+	publishOne(t, js, "o", 2)
+	// Nobody is told to put again, or to delete, what is there.
+	owed, _ := command(t, bus.URL(), "", "owed", "list")
+	if log := p.log.String(); strings.Contains(owed+log, "not in the bucket") || strings.Contains(log, "not there any more") || !strings.Contains(log, with[1]) || !strings.Contains(owed, "its status says why") {
+		t.Errorf("owed: %s\nlog: %s", owed, log)
+	}
+	p.signal(syscall.SIGTERM)
+	p.exit(30 * time.Second)
+	if n := len(strings.Split(strings.TrimSpace(e.sent()), "\n")); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+
+	serving(t, bus.URL(), with...)
+	verdict(t, js, "a", before, bridge.StateActive, bridge.StateReading)
+	verdict(t, js, "b", other, bridge.StateActive, bridge.StateReading)
+	await(t, 20*time.Second, "what was published meanwhile comes", func() bool {
+		return strings.Count(e.sent(), " /a ") == 2 && strings.Count(e.sent(), " /b ") >= 1
+	})
+}
+
+// The API seals what it stores, also what it makes; what it shows stays as it was.
+func TestAttackSecretsInTheBucket(t *testing.T) {
+	attack(t)
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e, idp := receive(t, nil), receive(t, nil)
+	dir := t.TempDir()
+	keyFile, err := makeSecretFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "automation.json")
+	writeFiles(t, filepath.Dir(file), map[string]string{"automation.json": `{"webHook":{"enabled":true,"endpoint":"` + e.URL + `/file","key":"planted-file-key","secret":"planted-file-secret","useSslTrustAll":false}}`})
+	p := serving(t, bus.URL(), apiTokens, "ORDERBRIDGE_SEALING_KEY_FILE="+keyFile, "ORDERBRIDGE_WEBHOOK_FILE="+file)
+	acme := bearer(t, p, acmeToken)
+	stored := func(id string) string { return string(entry(t, js, "subscriptions", id)) }
+	id := acme.call("POST", webhooks, `{"targetURL":"`+e.URL+`/x","key":"planted-key","secret":"planted-secret","auth":{"type":"basic","username":"u","password":"planted-password"},`+
+		`"headers":{"X-Api":"planted-header"},"signing":{"secrets":["whsec_cGxhbnRlZC1zaWduaW5nLXNlY3JldC1rZXk="]},"tls":{"minVersion":"1.2"}}`).is(t, 200).json(t)["id"].(string)
+	check := func(when string) {
+		t.Helper()
+		if text := stored(id); strings.Contains(text, "planted") || strings.Contains(text, "whsec_") || strings.Count(text, "sealed:") < 4 {
+			t.Errorf("%s: %s", when, text)
+		}
+		if got := acme.call("GET", webhooks+"/"+id, "").is(t, 200).body; strings.Contains(got, "sealed:") || strings.Contains(got, "planted") {
+			t.Errorf("%s: shown %s", when, got)
+		}
+	}
+	check("registered")
+	acme.call("PUT", webhooks+"/"+id, `{"targetURL":"`+e.URL+`/y","auth":{"type":"basic","username":"u"},"headers":{"X-Api":"[redacted]","X-More":"planted-more"}}`).is(t, 200)
+	check("updated")
+	made := acme.call("POST", webhooks+"/"+id+"/rotate-secret", "").is(t, 200).json(t)["secret"].(string)
+	check("rotated")
+	if strings.Contains(stored(id), made) {
+		t.Error("the secret that was made stands there as it is")
+	}
+	other := acme.call("POST", webhooks, `{"targetURL":"`+e.URL+`/z","auth":{"type":"client_credential","clientID":"i","clientSecret":"planted-client","tokenURL":"`+idp.URL+`/token"}}`).is(t, 200).json(t)["id"].(string)
+	if strings.Contains(stored(other), "planted") {
+		t.Errorf("client secret: %s", stored(other))
+	}
+	// A copy in a record of the thief's own, or in this one with another place, is worth nothing.
+	var parts struct {
+		Auth json.RawMessage `json:"auth"`
+		Key  string          `json:"key"`
+	}
+	if err := json.Unmarshal([]byte(stored(id)), &parts); err != nil {
+		t.Fatal(err)
+	}
+	thief := receive(t, nil)
+	for _, at := range []string{"copy", id} {
+		rev := put(t, js, at, fmt.Sprintf(`{"targetURL":"%s/x","tenant":"acme","key":%q,"auth":%s}`, thief.URL, parts.Key, parts.Auth))
+		verdict(t, js, at, rev, bridge.StateInvalid)
+	}
+	var client struct {
+		Auth map[string]string `json:"auth"`
+	}
+	if err := json.Unmarshal([]byte(stored(other)), &client); err != nil {
+		t.Fatal(err)
+	}
+	auth, _ := json.Marshal(client.Auth) // strings only
+	verdict(t, js, other, put(t, js, other, fmt.Sprintf(`{"targetURL":"%s/x","tenant":"acme","auth":%s}`, thief.URL, auth)), bridge.StateInvalid)
+
+	if text := stored("automation"); strings.Contains(text, "planted") || strings.Count(text, "sealed:") != 2 {
+		t.Errorf("automation: %s", text)
+	}
+	publishOne(t, js, "o1", 1)
+	msg := change("o2", 1)
+	msg.Data = []byte(`{"orderId":"o2","eventType":"OrderAccepted"}`)
+	msg.Subject = "orders.acme.OrderAccepted.o2"
+	publishMsg(t, js, msg)
+	await(t, 20*time.Second, "the file's endpoint has it", func() bool { return strings.Contains(e.sent(), "key=planted-file-key") })
+	if thief.sent() != "" || idp.sent() != "" {
+		t.Errorf("the thief was sent: %s%s", thief.sent(), idp.sent())
+	}
+	// Another start stores nothing again.
+	first := entryRevision(t, js, "subscriptions", "automation")
+	p.signal(syscall.SIGTERM)
+	p.exit(30 * time.Second)
+	serving(t, bus.URL(), "ORDERBRIDGE_SEALING_KEY_FILE="+keyFile, "ORDERBRIDGE_WEBHOOK_FILE="+file)
+	if again := entryRevision(t, js, "subscriptions", "automation"); again != first {
+		t.Errorf("the file's record was stored again: %d, %d", first, again)
+	}
+	out, code := commandWith(t, []string{"ORDERBRIDGE_NATS_URL=" + bus.URL(), "ORDERBRIDGE_SEALING_KEY_FILE=" + keyFile}, `{"targetURL":"`+e.URL+`/cli","key":"planted-cli"}`, "subscriptions", "put", "cli", "-")
+	if code != 0 || strings.Contains(stored("cli"), "planted") {
+		t.Errorf("put: %d %s %s", code, out, stored("cli"))
+	}
+}
+
+// A key is given where the path of its file belongs: it is refused, and neither
+// the table of settings nor an error shows it, in whatever form.
+func TestAttackKeysInPlaceOfPaths(t *testing.T) {
+	attack(t)
+	for _, name := range []string{"SEALING_KEY_FILE", "NATS_CREDS", "NATS_NKEY", "NATS_KEY", "NATS_CERT", "NATS_CA", "NATS_CONTEXT", "API_TOKENS_FILE", "TRUST_ROOTS", "SECRETS_DIR", "WEBHOOK_FILE", "DATA_DIR"} {
+		for _, key := range []string{"AGE-SECRET-KEY-1PLANTEDPLANTEDPLANTED", "-----BEGIN PRIVATE KEY-----\nPLANTED\n-----END PRIVATE KEY-----", "SUAPLANTEDPLANTEDPLANTEDPLANTEDPLANTEDPLANTEDPLANTEDPLANTE", "ops:PLANTED-0123456789abcdef"} {
+			env := []string{"ORDERBRIDGE_" + name + "=" + key}
+			for _, args := range [][]string{{"config"}, {"config", "-o", "json"}, {"serve"}, {"subscriptions", "list"}} {
+				out, code := commandWith(t, env, "", args...)
+				if code == 0 || strings.Contains(out, "PLANTED") || !strings.Contains(out, "looks like a secret") {
+					t.Errorf("%s, %v: %d %s", name, args, code, out)
+				}
+			}
+		}
+	}
+}
+
+// Somebody opens everything, or what holds a metadata service: that stays closed,
+// by whichever of its names, and the start says so.
+func TestAttackMetadataThroughWideRanges(t *testing.T) {
+	attack(t)
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	p := serving(t, bus.URL(), "ORDERBRIDGE_EGRESS_ALLOW=0.0.0.0/0,::/0,169.254.0.0/16", "ORDERBRIDGE_ALLOW_HTTP=true")
+	for i, host := range []string{"169.254.169.254", "[fd00:ec2::254]", "100.100.100.200", "192.0.0.192", "168.63.129.16", "169.254.170.2", "[fd20:ce::254]", "[fe80::a9fe:a9fe]",
+		"[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "[::a9fe:a9fe]"} {
+		id := fmt.Sprint("m", i)
+		status, _ := verdict(t, js, id, put(t, js, id, `{"targetURL":"http://`+host+`/latest/meta-data"}`), bridge.StateInvalid)
+		if !strings.Contains(status.Reason, "not allowed") {
+			t.Errorf("%s: %s", host, status.Reason)
+		}
+	}
+	for _, host := range []string{"10.0.0.5", "169.254.0.23", "[fd12::5]"} {
+		put(t, js, "ok", `{"targetURL":"http://`+host+`/","status":"deactivated"}`)
+		verdict(t, js, "ok", 1, bridge.StateDeactivated)
+	}
+	if log := p.log.String(); !strings.Contains(log, "0.0.0.0/0 opens") || !strings.Contains(log, "::/0 opens") {
+		t.Errorf("log: %.3000s", log)
+	}
+}

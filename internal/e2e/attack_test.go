@@ -1,0 +1,189 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/testbus"
+)
+
+var attacks = flag.Bool("attack", false, "attack the built program (minutes)")
+
+// attack begins each test of `make attack`: one that plays a role of
+// docs/security.md against the built program. They run one after the other: each
+// loads the machine, and looks at how others fare meanwhile.
+func attack(t *testing.T) {
+	t.Helper()
+	if !*attacks {
+		t.Skip("make attack runs it")
+	}
+}
+
+// resident is the memory of the process, in bytes.
+func (p *program) resident() int64 {
+	p.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Skipf("the memory of a process cannot be read here: %v", err)
+	}
+	m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(text)
+	if m == nil {
+		p.t.Fatalf("/proc tells no VmRSS of the process: it has ended")
+	}
+	kib, err := strconv.ParseInt(string(m[1]), 10, 64)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return kib << 10
+}
+
+// flood is an endpoint that answers each request with a beginning, and then
+// with the same bytes until the client has had enough.
+func flood(t *testing.T, begin, more string) (url string) {
+	t.Helper()
+	return hostile(t, func(conn net.Conn) { pour(conn, begin, more) })
+}
+
+// hostile is a TLS endpoint that does what it likes with each connection.
+func hostile(t *testing.T, serve func(net.Conn)) (url string) {
+	t.Helper()
+	ca, err := authority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Issue("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(conn)
+		}
+	}()
+	return "https://" + l.Addr().String()
+}
+
+func pour(conn net.Conn, begin, more string) {
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		return
+	}
+	request := make([]byte, 4<<10)
+	if _, err := conn.Read(request); err != nil {
+		return
+	}
+	for text := begin; ; text = more {
+		if _, err := conn.Write([]byte(text)); err != nil {
+			return
+		}
+	}
+}
+
+// A hostile endpoint never ends its answer, in whatever part of it. It costs
+// the bridge no memory, and the neighbour no time.
+func TestAttackEndlessAnswers(t *testing.T) {
+	attack(t)
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	p := serving(t, bus.URL())
+	block := fmt.Sprintf("X-Pad: %01000d\r\n", 0)
+	for name, url := range map[string]string{
+		"line":    flood(t, "HTTP/1.1 2", "0000000000000000"),
+		"interim": flood(t, "", "HTTP/1.1 103 Early Hints\r\n\r\n"),
+		"head":    flood(t, "HTTP/1.1 200 OK\r\n", block),
+		"body":    flood(t, "HTTP/1.1 200 OK\r\n\r\n", block),
+		"text":    flood(t, "HTTP/1.1 500 No\r\nContent-Length: 99999999999\r\n\r\n", block),
+		"chunk":   flood(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "00000000000000000000"),
+		"chunks":  flood(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"),
+		"trailer": flood(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", block),
+	} {
+		subscribe(t, js, name, `{"targetURL":"`+url+`/hook","timeout":"PT5S"}`)
+	}
+	neighbour := receive(t, nil)
+	subscribe(t, js, "neighbour", record(neighbour))
+	before := p.resident()
+	for n := range 50 {
+		publishOne(t, js, fmt.Sprintf("o%d", n), 1)
+	}
+	took := await(t, 10*time.Second, "the neighbour has all", func() bool { return neighbour.delivered() == 50 })
+	// A 2xx counts by its first line: whatever follows it is a success.
+	last := publishOne(t, js, "last", 1)
+	acknowledged(t, js, last)
+	verdict(t, js, "interim", 1, bridge.StateActive, bridge.StateSuspended)
+	after := p.resident()
+	t.Logf("the neighbour had 50 events after %s; memory grew from %d to %d MiB", took, before>>20, after>>20)
+	if after > before+200<<20 {
+		t.Errorf("memory grew from %d to %d bytes", before, after)
+	}
+}
+
+// A hostile endpoint lets the rest of a success drip, byte by byte: its one slot
+// is free again within a second.
+func TestAttackDrippingAnswers(t *testing.T) {
+	attack(t)
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	serving(t, bus.URL())
+	var begun atomic.Int64
+	drip := func(head, body string) func(net.Conn) {
+		return func(conn net.Conn) {
+			defer conn.Close()
+			end := time.Now().Add(2 * time.Minute)
+			if err := conn.SetDeadline(end); err != nil {
+				return
+			}
+			if _, err := conn.Read(make([]byte, 4<<10)); err != nil {
+				return
+			}
+			begun.Add(1)
+			for text := head; time.Now().Before(end); text = body {
+				if _, err := conn.Write([]byte(text)); err != nil {
+					return
+				}
+				<-time.After(100 * time.Millisecond)
+			}
+		}
+	}
+	for _, tt := range []struct{ name, head, more string }{
+		{"status", "HTTP/1.1 200 OK", " "},
+		{"heads", "HTTP/1.1 200 OK\r\nX-Slow: ", "x"},
+		{"length", "HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", "x"},
+		{"chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"},
+		{"end", "HTTP/1.1 200 OK\r\n\r\n", "x"},
+		{"failure", "HTTP/1.1 500 No\r\nContent-Length: 60000\r\n\r\n", "x"},
+	} {
+		url := hostile(t, drip(tt.head, tt.more))
+		subscribe(t, js, tt.name, `{"targetURL":"`+url+`/hook","timeout":"PT3S","maxInFlight":1,"ordering":"none","subjects":["orders.acme.Drip.`+tt.name+`.>"]}`)
+		before := begun.Load()
+		const events = 4
+		for n := range events {
+			publishMsg(t, js, &nats.Msg{Subject: fmt.Sprintf("orders.acme.Drip.%s.%d", tt.name, n), Data: []byte(`{}`)})
+		}
+		per := 2 * time.Second // of which the bridge takes at most 1.1 s
+		if tt.name == "status" {
+			per = 5 * time.Second // without the line's end there is no answer: the attempt's own timeout counts
+		}
+		took := await(t, events*per, tt.name+": each event was sent", func() bool { return begun.Load() >= before+events })
+		t.Logf("%s: %d requests one after another began within %s", tt.name, events, took)
+	}
+}

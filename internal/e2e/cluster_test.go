@@ -1,0 +1,267 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/internal/cluster"
+	"orderbridge/internal/health"
+)
+
+// clusterNode is the command that runs a server of a cluster.
+const clusterNode = "cluster-node"
+
+// clustered starts three servers as one.
+func clustered(t *testing.T) *cluster.Cluster {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	c, err := cluster.Start(within(t, 60*time.Second), cluster.Options{Dir: t.TempDir(), Command: []string{clusterNode}})
+	t.Cleanup(c.Close)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// leading waits until one of the bridges leads and returns it, and the others.
+func leading(t *testing.T, all ...*program) (leader *program, others []*program) {
+	t.Helper()
+	await(t, 60*time.Second, "one of the bridges leads", func() bool {
+		for i, p := range all {
+			select {
+			case <-p.done:
+				continue
+			default:
+			}
+			if r, _ := p.readyz(); r.Role == health.RoleLeader {
+				leader = p
+				others = append(append([]*program(nil), all[:i]...), all[i+1:]...)
+				return true
+			}
+		}
+		return false
+	})
+	return leader, others
+}
+
+// firstAfter waits for a request that came after the time, and returns it.
+func firstAfter(t *testing.T, e *receiver, after time.Time) hit {
+	t.Helper()
+	var found hit
+	await(t, 60*time.Second, "a request", func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for i := len(e.hits) - 1; i >= 0 && e.hits[i].at.After(after); i-- {
+			found = *e.hits[i]
+		}
+		return !found.at.IsZero()
+	})
+	return found
+}
+
+// gap is the longest time without a request that began or ended within the window.
+func gap(e *receiver, from, to time.Time) time.Duration {
+	longest, before := time.Duration(0), time.Time{}
+	for _, h := range e.journal() {
+		if !before.IsZero() && h.at.After(from) && before.Before(to) {
+			longest = max(longest, h.at.Sub(before))
+		}
+		before = h.at
+	}
+	return longest
+}
+
+// Issue 5.4 with bridges that fail, on three servers: killed, stopped, asleep.
+func TestBridgesFailOnACluster(t *testing.T) {
+	t.Parallel()
+	c := clustered(t)
+	js := jetStream(t, c.URL(0))
+	e := receive(t, shaky)
+	env := []string{"ORDERBRIDGE_NATS_URL=" + c.URLs()}
+	leader, others := leading(t, launch(t, env...), launch(t, env...), launch(t, env...))
+	subscribe(t, js, "s", record(e, quickRetries))
+	f := publishFlow(t, js, 100, 8)
+	e.came(t, 100)
+
+	crash := time.Now()
+	leader.kill()
+	again := firstAfter(t, e, crash.Add(200*time.Millisecond)) // what was sent before may come a little later
+	t.Logf("killed with -9: another delivers after %s", again.at.Sub(crash).Round(time.Millisecond))
+	if took := again.at.Sub(crash); took > 15*time.Second {
+		t.Errorf("another delivers %s after the crash, 15 s are allowed", took)
+	}
+
+	leader, others = leading(t, append(others, launch(t, env...))...)
+	at := e.delivered()
+	await(t, 30*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+	others[0].said(30*time.Second, "standing by")
+	others[1].said(30*time.Second, "standing by")
+	stopped := time.Now()
+	leader.stop()
+	at = e.delivered()
+	await(t, 30*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+	pause := gap(e, stopped, time.Now())
+	t.Logf("stopped: %s without a request", pause.Round(time.Millisecond))
+	if pause > 3*time.Second { // 1 s, and what a busy machine adds
+		t.Errorf("%s without a request around a graceful stop, 1 s is wanted", pause)
+	}
+
+	leader, others = leading(t, others...)
+	asleep := time.Now()
+	leader.signal(syscall.SIGSTOP)
+	before := map[string]bool{} // connections of the one that sleeps
+	for _, h := range e.journal() {
+		before[h.remote] = true
+	}
+	others[0].leads()
+	t.Logf("asleep: another leads after %s", time.Since(asleep).Round(time.Millisecond))
+	awake := time.Now()
+	leader.signal(syscall.SIGCONT)
+	leader.said(20*time.Second, "leadership lost")
+	at = e.delivered()
+	await(t, 30*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+	f.arrives(t, e)
+	late := 0
+	for _, h := range e.journal() {
+		if h.at.After(awake) && before[h.remote] {
+			late++
+		}
+	}
+	if late > 0 {
+		t.Errorf("%d requests came from the one that had slept after its lease had passed", late)
+	}
+	unexcused := 0
+	repeats := f.check(t, e)
+	for _, r := range repeats {
+		excused := false
+		for _, fault := range []time.Time{crash, asleep} {
+			excused = excused || r.again.at.After(fault) && r.first.ended.After(fault.Add(-1500*time.Millisecond)) && r.first.ended.Before(fault.Add(time.Second))
+		}
+		if !excused {
+			unexcused++
+			t.Errorf("%s %d came again at %s, %s after it had arrived", r.again.order, r.again.n, r.again.at.Format("05.000"), r.again.at.Sub(r.first.ended))
+		}
+	}
+	t.Logf("%d events, %d requests, %d repeats, all of them after a crash: %t", e.delivered(), e.count(), len(repeats), unexcused == 0)
+}
+
+// Issue 5.4 with servers that fail: nothing is lost, whatever happens to one of
+// three.
+func TestServersFailUnderTwoBridges(t *testing.T) {
+	t.Parallel()
+	c := clustered(t)
+	js := jetStream(t, c.URL(0)) // servers 1 and 2 fail
+	e := receive(t, shaky)
+	env := []string{"ORDERBRIDGE_NATS_URL=" + c.URLs()}
+	p, second := launch(t, env...), launch(t, env...)
+	leading(t, p, second)
+	subscribe(t, js, "s", record(e, quickRetries))
+	f := publishFlow(t, js, 100, 8)
+	e.came(t, 100)
+
+	phase := func(what string, harm func()) {
+		t.Helper()
+		from := time.Now()
+		harm()
+		if err := c.Ready(within(t, 60*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		at := e.delivered()
+		await(t, 60*time.Second, "the flow goes on after: "+what, func() bool { return e.delivered() > at+100 })
+		t.Logf("%s: %s without a request at most", what, gap(e, from, time.Now()).Round(time.Millisecond))
+	}
+	phase("the server of the lease killed, started 3 s later", func() {
+		victim := leaderOf(t, js, "KV_lease")
+		if victim == 0 {
+			stepDown(t, js, "KV_lease")
+			victim = max(1, leaderOf(t, js, "KV_lease"))
+		}
+		c.Kill(victim)
+		<-time.After(3 * time.Second) // how long it is away is what is tested
+		if err := c.Run(victim); err != nil {
+			t.Fatal(err)
+		}
+	})
+	phase("the leader of each stream moved", func() {
+		for _, stream := range []string{"ORDERS", "KV_lease", "KV_owed", "KV_subscription_status", "KV_subscriptions", "DEAD_LETTERS"} {
+			stepDown(t, js, stream)
+		}
+	})
+	phase("server 1 cut off from the others for 8 s", func() {
+		c.Isolate(1, true)
+		<-time.After(8 * time.Second) // how long it is away is what is tested
+		c.Isolate(1, false)
+	})
+	f.arrives(t, e)
+	repeats := f.check(t, e)
+	t.Logf("%d events, none lost, %d requests, %d repeats", e.delivered(), e.count(), len(repeats))
+}
+
+// A server that is cut off from the others still answers pings. A bridge that
+// is connected to it alone goes to another one.
+func TestBridgeLeavesAServerThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	c := clustered(t)
+	js := jetStream(t, c.URL(0))
+	e := receive(t, nil)
+	ways, err := c.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range []int{0, 2} {
+		ways.Cut(i, true) // until it has connected to server 1
+	}
+	p := serving(t, ways.URLs())
+	for _, i := range []int{0, 2} {
+		ways.Cut(i, false)
+	}
+	subscribe(t, js, "s", record(e))
+	publishOne(t, js, "a", 1)
+	e.came(t, 1)
+	c.Isolate(1, true)
+	cutOff := time.Now()
+	publishOne(t, js, "a", 2)
+	p.said(40*time.Second, "another of its servers is tried")
+	e.came(t, 2)
+	t.Logf("delivers again %s after its server was cut off", time.Since(cutOff).Round(time.Millisecond))
+	c.Isolate(1, false)
+}
+
+// leaderOf is the number of the server that leads a stream.
+func leaderOf(t *testing.T, js jetstream.JetStream, stream string) int {
+	t.Helper()
+	node := -1
+	await(t, 20*time.Second, "stream "+stream+" has a leader", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		s, err := js.Stream(ctx, stream)
+		if err != nil || s.CachedInfo().Cluster == nil {
+			return false
+		}
+		_, err = fmt.Sscanf(s.CachedInfo().Cluster.Leader, "node%d", &node)
+		return err == nil
+	})
+	return node
+}
+
+// stepDown moves the leader of a stream.
+func stepDown(t *testing.T, js jetstream.JetStream, stream string) {
+	t.Helper()
+	await(t, 20*time.Second, "the leader of "+stream+" steps down", func() bool {
+		m, err := js.Conn().Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil, 2*time.Second)
+		if err != nil {
+			return false
+		}
+		var answer struct{ Success bool }
+		return json.Unmarshal(m.Data, &answer) == nil && answer.Success && !strings.Contains(string(m.Data), `"error"`)
+	})
+}

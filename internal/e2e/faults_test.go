@@ -1,0 +1,212 @@
+package e2e
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/testbus"
+)
+
+// A restart of the bus loses nothing and, since the bridge lives on, repeats nothing.
+func TestBusRestartsInMidFlow(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	// One delivery is under way all the time: what is settled after it is not
+	// acknowledged, and comes again with the new durable.
+	finish := make(chan struct{})
+	e, late := receive(t, func(h *hit) int {
+		if h.order == "o2" && h.n == 10 { // of an order that shaky leaves alone: it stands in no ledger
+			<-finish
+		}
+		return shaky(h)
+	}), receive(t, nil)
+	p := serving(t, bus.URL())
+	subscribe(t, js, "s", record(e, quickRetries))
+	f := publishFlow(t, js, 200, 8)
+	e.came(t, 150)
+	bus.Restart()
+	p.said(20*time.Second, "feed reopened")
+	at := e.delivered()
+	await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+	close(finish)
+	// X4, after a restart of the bus too.
+	_, took := verdict(t, js, "late", put(t, js, "late", record(late)), bridge.StateActive, bridge.StateReading)
+	if took > 3*time.Second {
+		t.Errorf("the verdict after the restart took %s", took)
+	}
+	f.arrives(t, e)
+	for _, r := range f.check(t, e) {
+		t.Errorf("%s %d came again", r.again.order, r.again.n)
+	}
+	if late.count() == 0 {
+		publishOne(t, js, "late", 1)
+		late.came(t, 1)
+	}
+	p.stop()
+}
+
+// A short freeze is survived unnoticed, a long one costs the lease.
+func TestConnectionFreezes(t *testing.T) {
+	t.Parallel()
+	for name, length := range map[string]time.Duration{"200ms": 200 * time.Millisecond, "20s": 20 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bus := testbus.Listen(t)
+			js := jetStream(t, bus.URL())
+			e := receive(t, shaky)
+			proxy := testbus.NewProxy(t, bus.Addr())
+			serving(t, proxy.URL())
+			subscribe(t, js, "s", record(e, quickRetries))
+			f := publishFlow(t, js, 100, 8)
+			e.came(t, 150)
+			frozen := time.Now()
+			proxy.Freeze()
+			<-time.After(length) // how long it is frozen is what is tested
+			proxy.Resume()
+			at := e.delivered()
+			await(t, 40*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+			f.arrives(t, e)
+			repeats := f.check(t, e)
+			recent(t, repeats, frozen)
+			if length < time.Second && len(repeats) > 0 {
+				t.Errorf("%d deliveries came again", len(repeats))
+			}
+			if length > 10*time.Second {
+				for _, h := range e.journal() {
+					if since := h.at.Sub(frozen); since > 4*time.Second && since < length {
+						t.Errorf("an attempt was started %s after the last renewal of the lease", since)
+						break
+					}
+				}
+			}
+		})
+	}
+}
+
+// What cannot be written down is not settled, is said, and goes on when mended.
+func TestWhatCannotBeWrittenIsNotSettled(t *testing.T) {
+	t.Parallel()
+	everything := &server.User{Username: "test", Password: "pw"}
+	user := func(deny ...string) *server.User {
+		u := &server.User{Username: "bridge", Password: "pw"}
+		if len(deny) > 0 {
+			u.Permissions = &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{">"}, Deny: deny}}
+		}
+		return u
+	}
+	forbid := func(subject string) func(*testing.T, *testbus.Bus, jetstream.JetStream, bool) {
+		return func(_ *testing.T, bus *testbus.Bus, _ jetstream.JetStream, broken bool) {
+			if broken {
+				bus.Permit(everything, user(subject))
+			} else {
+				bus.Permit(everything, user())
+			}
+		}
+	}
+	fill := func(name string) func(*testing.T, *testbus.Bus, jetstream.JetStream, bool) {
+		return func(t *testing.T, _ *testbus.Bus, js jetstream.JetStream, broken bool) {
+			ctx := within(t, 10*time.Second)
+			s, err := js.Stream(ctx, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg := s.CachedInfo().Config
+			cfg.Discard, cfg.MaxBytes = jetstream.DiscardNew, 64<<20
+			if broken {
+				cfg.MaxBytes = max(1, int64(s.CachedInfo().State.Bytes))
+			}
+			if _, err := js.UpdateStream(ctx, cfg); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const none = `"retry":{"schedule":[]}`
+	for _, tt := range []struct {
+		name    string
+		record  string
+		set     func(*testing.T, *testbus.Bus, jetstream.JetStream, bool)
+		readyz  string
+		log     string
+		stopped bool // nothing is delivered at all
+		letters uint64
+	}{
+		{"ledger full", quickRetries, fill("KV_owed"), "the ledger takes no writes", "the ledger refuses an entry", false, 0},
+		{"ledger forbidden", slowRetries, forbid("$KV.owed.>"), "the ledger takes no writes", `Permissions Violation for Publish to \\"\$KV.owed`, false, 0},
+		{"dead letters full", none, fill("DEAD_LETTERS"), "dead letters", "dead letter could not be stored", false, 1},
+		{"dead letters forbidden", none, forbid("dead-letters.>"), "dead letters", "dead letter could not be stored", false, 1},
+		{"lease forbidden", quickRetries, forbid("$KV.lease.>"), "the lease cannot be", `Permissions Violation for Publish to \\"\$KV.lease`, true, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			bus := testbus.ListenFor(t, everything, user())
+			js := jetStream(t, "nats://test:pw@"+bus.Addr())
+			bad, good := receive(t, always(http.StatusServiceUnavailable)), receive(t, nil)
+			p := serving(t, bus.URL(), "ORDERBRIDGE_NATS_USER=bridge", "ORDERBRIDGE_NATS_PASSWORD=pw")
+			subscribe(t, js, "good", record(good))
+			subscribe(t, js, "bad", record(bad, tt.record))
+			first := publishOne(t, js, "before", 1)
+			if tt.stopped {
+				bad.answer(nil)
+			} else {
+				bad.came(t, 1)
+			}
+			good.came(t, 1)
+			acknowledged(t, js, first)
+			if tt.letters == 0 {
+				bad.answer(nil)
+				await(t, 20*time.Second, "a clean start", func() bool { return bad.delivered() == 1 && len(owedKeys(t, js)) == 0 })
+				bad.answer(always(http.StatusServiceUnavailable))
+			}
+
+			tt.set(t, bus, js, true)
+			if tt.stopped {
+				p.complains(tt.readyz) // until then it may deliver, and be sure of it
+			}
+			came := good.count()
+			seq := publishOne(t, js, "x", 1)
+			last := publishOne(t, js, "y", 1)
+			if !tt.stopped {
+				good.came(t, came+2)
+				bad.came(t, 2)
+			}
+			p.complains(tt.readyz)
+			p.said(20*time.Second, tt.log)
+			if tt.stopped { // also when it no longer leads
+				p.said(20*time.Second, "leadership lost")
+				p.complains("the lease cannot be written")
+			}
+			if got := floor(t, js); got >= seq && len(owedKeys(t, js)) == 0 {
+				t.Errorf("acknowledged up to %d, though event %d stands nowhere", got, seq)
+			}
+			if tt.stopped && good.count() > came {
+				t.Errorf("%d attempts without a lease", good.count()-came)
+			}
+
+			tt.set(t, bus, js, false)
+			if tt.letters == 0 {
+				bad.answer(nil)
+			}
+			acknowledged(t, js, last)
+			p.leads()
+			await(t, 40*time.Second, "all is delivered", func() bool {
+				return good.delivered() == 3 && (tt.letters > 0 || bad.delivered() == 3)
+			})
+			if tt.letters > 0 {
+				stream, err := js.Stream(within(t, 10*time.Second), "DEAD_LETTERS")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := stream.CachedInfo().State.Msgs; got != 3 {
+					t.Errorf("%d dead letters, want 3", got)
+				}
+			}
+			await(t, 20*time.Second, "nothing is owed", func() bool { return len(owedKeys(t, js)) == 0 })
+		})
+	}
+}

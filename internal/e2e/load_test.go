@@ -1,0 +1,165 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/testbus"
+)
+
+// burst publishes events, perSecond of them (0: as fast as it goes), without
+// waiting for each confirmation.
+func burst(t testing.TB, js jetstream.JetStream, n, perSecond, size int) {
+	t.Helper()
+	pad := strings.Repeat("x", size)
+	start := time.Now()
+	var last jetstream.PubAckFuture
+	for i := range n {
+		f, err := js.PublishMsgAsync(&nats.Msg{Subject: "orders.acme.OrderChanged." + strconv.Itoa(i),
+			Data: []byte(fmt.Sprintf(`{"orderId":"%d","n":%d,"x":%q}`, i, i+1, pad))}, jetstream.WithStallWait(10*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = f
+		if perSecond > 0 && i%20 == 0 {
+			<-time.After(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))))
+		}
+	}
+	select {
+	case <-last.Ok():
+	case err := <-last.Err():
+		t.Fatal(err)
+	case <-time.After(30 * time.Second):
+		t.Fatal("not confirmed")
+	}
+}
+
+// Promise 2: an endpoint that hangs does not slow another one down. The largest
+// pause of its flow is held against that of the same flow without the other.
+func TestHangingEndpointDelaysNobody(t *testing.T) {
+	const perSecond, seconds = 2000, 4
+	if testing.Short() {
+		t.Skip("takes 12 s and wants the machine for itself")
+	}
+	pause := func(hanging bool) time.Duration {
+		bus := testbus.Listen(t)
+		js := jetStream(t, bus.URL())
+		good, bad := receive(t, nil), receive(t, always(hang))
+		p := serving(t, bus.URL())
+		subscribe(t, js, "good", record(good, `"maxInFlight":64`))
+		if hanging {
+			subscribe(t, js, "bad", record(bad))
+		}
+		burst(t, js, perSecond*seconds, perSecond, 300)
+		await(t, 30*time.Second, "all of the healthy flow", func() bool { return good.delivered() == perSecond*seconds })
+		if hanging && bad.count() == 0 {
+			t.Error("nothing was sent to the hanging endpoint")
+		}
+		longest := time.Duration(0)
+		j := good.journal()
+		for i := 1; i < len(j); i++ {
+			longest = max(longest, j[i].at.Sub(j[i-1].at))
+		}
+		p.kill()
+		return longest
+	}
+	alone, beside := pause(false), pause(true)
+	t.Logf("longest pause %s alone, %s beside an endpoint that hangs", alone, beside)
+	if beside > 3*alone+300*time.Millisecond {
+		t.Errorf("longest pause %s beside an endpoint that hangs, %s alone", beside, alone)
+	}
+}
+
+// Memory is bounded by design: 50,000 waiting events of 10 KB, an endpoint that
+// hangs, and the embedded server in the same process.
+func TestMemoryStaysBounded(t *testing.T) {
+	const events, size, limit = 50_000, 10_000, 250 << 20
+	if testing.Short() {
+		t.Skip("writes 500 MB")
+	}
+	binary := filepath.Join(t.TempDir(), "orderbridge-built")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	e := receive(t, always(hang))
+	dir := t.TempDir()
+	env := []string{"ORDERBRIDGE_DATA_DIR=" + dir, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0", "ORDERBRIDGE_EMBEDDED_SYNC=interval"}
+	p := launchBinary(t, binary, env...)
+	p.leads()
+	js := jetStream(t, p.said(10*time.Second, `embedded NATS server.* url=(\S+)`))
+	subscribe(t, js, "s", record(e))
+	burst(t, js, events, 0, size)
+	e.came(t, bridge.DefaultMaxInFlight)
+	peak := p.peak()
+	t.Logf("peak %d MiB after publishing", peak>>20)
+	<-time.After(3 * time.Second) // time in which it might take in more
+	if peak = p.peak(); peak > limit {
+		t.Errorf("peak %d MiB with %d waiting events, want at most %d", peak>>20, events, limit>>20)
+	}
+	// And when it starts with all that before it, after a crash.
+	p.kill()
+	before := e.count()
+	p = launchBinary(t, binary, env...)
+	p.leads()
+	e.came(t, before+1)
+	<-time.After(5 * time.Second)
+	t.Logf("peak %d MiB, %d MiB after a start with the backlog", peak>>20, p.peak()>>20)
+	if again := p.peak(); again > limit {
+		t.Errorf("peak %d MiB after a start with %d waiting events, want at most %d", again>>20, events, limit>>20)
+	}
+}
+
+// peak is the largest resident size of the program so far, bytes.
+func (p *program) peak() int64 {
+	p.t.Helper()
+	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Skip("the resident size is read from /proc: ", err)
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if rest, ok := strings.CutPrefix(s.Text(), "VmHWM:"); ok {
+			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			return kb << 10
+		}
+	}
+	p.t.Fatal("no VmHWM")
+	return 0
+}
+
+// TestLiveAgainUnderASteadyFlow: a record that is put in mid-flow catches up and
+// is live while the flow goes on.
+func TestLiveAgainUnderASteadyFlow(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	first, late := receive(t, nil), receive(t, nil)
+	p := serving(t, bus.URL())
+	subscribe(t, js, "first", record(first, `"maxInFlight":64`))
+	f := publishFlow(t, js, 500, 100)
+	first.came(t, 500)
+	revision := put(t, js, "late", record(late, `"maxInFlight":64`))
+	verdict(t, js, "late", revision, bridge.StateActive)
+	select {
+	case <-f.done:
+		t.Error("the flow had ended before the record was live")
+	default:
+	}
+	f.stop()
+	<-f.done
+	p.stop()
+}

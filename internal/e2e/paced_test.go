@@ -1,0 +1,82 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/testbus"
+)
+
+// What an endpoint has asked for by Retry-After holds for the next leader too,
+// after a stop and after a crash.
+func TestRetryAfterOutlivesTheLeader(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*program){"stop": (*program).stop, "kill": (*program).kill} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bus := testbus.Listen(t)
+			js := jetStream(t, bus.URL())
+			const pause = 25 * time.Second // a crash costs the lease: 12 s
+			e := receive(t, always(http.StatusTooManyRequests))
+			e.after = "25"
+			p := serving(t, bus.URL())
+			subscribe(t, js, "s", record(e))
+			for i := range 60 {
+				publishOne(t, js, fmt.Sprint("o", i), 1)
+			}
+			first := e.came(t, 1)
+			await(t, 10*time.Second, "the pause in the status", func() bool {
+				var s bridge.Status
+				value := entry(t, js, "subscription_status", "s")
+				return value != nil && json.Unmarshal(value, &s) == nil && s.Pace != nil && s.Pace.NotBefore.After(first.at.Add(20*time.Second))
+			})
+			before := e.count()
+			end(p)
+			e.answer(nil)
+			p = serving(t, bus.URL())
+			publishOne(t, js, "new", 1)
+			await(t, 60*time.Second, "the next leader asks again", func() bool { return e.count() > before })
+			again := e.came(t, before+1)
+			if early := again.at.Sub(first.at); early < pause-500*time.Millisecond {
+				t.Errorf("the next leader asked again %s after the answer that said 25 s", early)
+			}
+			await(t, 60*time.Second, "all is delivered", func() bool { return e.delivered() == 61 })
+			p.stop()
+		})
+	}
+}
+
+// A suspended endpoint stays suspended under the next leader, which probes it
+// once at a time.
+func TestSuspensionOutlivesTheLeader(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, always(http.StatusInternalServerError))
+	p := serving(t, bus.URL())
+	revision := subscribe(t, js, "s", record(e))
+	for i := range 100 {
+		publishOne(t, js, fmt.Sprint("o", i), 1)
+	}
+	verdict(t, js, "s", revision, bridge.StateSuspended)
+	for range 2 {
+		p.stop()
+		before := e.count()
+		p = serving(t, bus.URL())
+		e.came(t, before+1) // the probe, some seconds later
+		if got := e.count() - before; got > 1 {
+			t.Errorf("%d requests when the next leader probed", got)
+		}
+		if s, _ := verdict(t, js, "s", revision, bridge.StateSuspended); s.Pace == nil || s.Pace.FailingSince.IsZero() {
+			t.Errorf("status tells the pace %+v", s.Pace)
+		}
+	}
+	e.answer(nil)
+	await(t, 60*time.Second, "all is delivered", func() bool { return e.delivered() == 100 })
+	verdict(t, js, "s", revision, bridge.StateActive)
+	p.stop()
+}

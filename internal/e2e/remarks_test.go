@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/testbus"
+)
+
+// What comes by `nats kv put` and cannot be used is told in the log, without
+// its secrets; ten thousand of them do not fill it.
+func TestInvalidRecordsAreLogged(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	p := serving(t, bus.URL())
+	put(t, js, "bad", `{"targetURL":"https://u:hunter2@erp.example.com/","methd":"PUT","timeout":10,"secret":7,"auth":{"type":"bearer","token":"hunter 2"}}`)
+	line := p.said(20*time.Second, `(level=WARN msg="invalid record[^\n]* subscription_id=bad [^\n]*)\n`)
+	for _, want := range []string{"targetURL: ", "methd: is unknown; the nearest known member is ", "timeout: ", "auth.token: "} {
+		if !strings.Contains(line, want) {
+			t.Errorf("the line names no %q: %s", want, line)
+		}
+	}
+	if strings.Contains(p.log.String(), "hunter") {
+		t.Error("the log holds a secret")
+	}
+	before := strings.Count(p.log.String(), "invalid record")
+	for i := range 100 {
+		put(t, js, "bad", `{"targetURL":"ftp://x`+strings.Repeat("x", i)+`"}`)
+	}
+	p.said(30*time.Second, `msg="more invalid records[^\n]* records=8[0-9]`)
+	if n := strings.Count(p.log.String(), "invalid record") - before; n > 21 {
+		t.Errorf("%d lines of 100 invalid records", n)
+	}
+}
+
+// startFrom counts when a record is new; later it is no use, and the status says so.
+func TestStartFromThatComesTooLate(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, nil)
+	p := serving(t, bus.URL())
+	late := func(s bridge.Status) bool {
+		for _, w := range s.Warnings {
+			if w.Field == "startFrom" && strings.Contains(w.Message, "has no effect any more") && strings.Contains(w.Message, "nats kv purge") {
+				return true
+			}
+		}
+		return false
+	}
+	says := func(what string, want bool, value string) {
+		t.Helper()
+		s, _ := verdict(t, js, "s", put(t, js, "s", value), bridge.StateActive, bridge.StateReading)
+		if late(s) != want {
+			t.Errorf("%s: warnings are %v", what, s.Warnings)
+		}
+	}
+	says("at first", false, record(e, `"startFrom":"all"`))
+	says("unchanged", false, record(e, `"startFrom":"all","maxInFlight":3`))
+	says("another", true, record(e, `"startFrom":"2026-01-01T00:00:00Z"`))
+	says("still", true, record(e, `"startFrom":"2026-01-01T00:00:00Z","maxInFlight":3`))
+	p.stop()
+	serving(t, bus.URL())
+	s, _ := verdict(t, js, "s", 4, bridge.StateActive, bridge.StateReading)
+	if !late(s) {
+		t.Errorf("after a restart: warnings are %v", s.Warnings)
+	}
+	says("gone", false, record(e))
+	says("new", false, record(e, `"startFrom":"new"`))
+	says("all", true, record(e, `"startFrom":"all"`))
+}
+
+// A stream that keeps events for less time than the schedule lasts is told at
+// the start, and to each record that it concerns.
+func TestMaxAgeBelowTheRetrySchedule(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	ctx := within(t, 20*time.Second)
+	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders", "orders.>"}, MaxAge: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	e := receive(t, nil)
+	p := serving(t, bus.URL())
+	p.said(10*time.Second, `level=WARN msg="it keeps events for 1h[^\n]*the default retry schedule takes 30h21m`)
+	warned := func(s bridge.Status) bool {
+		return slices.ContainsFunc(s.Warnings, func(w bridge.Problem) bool {
+			return w.Field == "retry.schedule" && strings.Contains(w.Message, "the stream ORDERS keeps events for 1h only")
+		})
+	}
+	if s, _ := verdict(t, js, "long", put(t, js, "long", record(e)), bridge.StateActive); !warned(s) {
+		t.Errorf("warnings are %v", s.Warnings)
+	}
+	if s, _ := verdict(t, js, "short", put(t, js, "short", record(e, `"retry":{"schedule":["PT1M"]}`)), bridge.StateActive); warned(s) {
+		t.Errorf("warnings are %v", s.Warnings)
+	}
+}
+
+// Who starts the program for the first time is told what to type next.
+func TestNothingIsSubscribedYet(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := launch(t, "ORDERBRIDGE_DATA_DIR="+dir, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0")
+	p.said(30*time.Second, `msg="nothing is subscribed yet[^\n]*orderbridge subscriptions put --help`)
+	js := jetStream(t, p.said(10*time.Second, `url=(nats://\S+)`))
+	subscribe(t, js, "first", record(receive(t, nil)))
+	p.stop()
+	p = launch(t, "ORDERBRIDGE_DATA_DIR="+dir, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0")
+	p.said(30*time.Second, `msg=leading[^\n]* subscriptions=1`)
+	await(t, 10*time.Second, "the figures", func() bool { return p.figure(t, "subscriptions") == 1 })
+	p.stop()
+	if strings.Contains(p.log.String(), "nothing is subscribed") {
+		t.Error("it says that nothing is subscribed")
+	}
+}

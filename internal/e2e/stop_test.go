@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/internal/testbus"
+)
+
+// R10b: a planned stop beside endpoints that hang: all else is delivered while
+// the bridge waits for them, the stand-by goes on with it, nothing is repeated,
+// and what was cut is not tried before its own time is over.
+func TestStopBesideHangingEndpoints(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	good := receive(t, nil)
+	part := receive(t, func(h *hit) int { // hangs for one order only
+		if h.order == "o0" {
+			return hang
+		}
+		return http.StatusOK
+	})
+	bad := receive(t, always(hang))
+	env := []string{"ORDERBRIDGE_NATS_URL=" + bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=6s"}
+	p := launch(t, env...)
+	p.leads()
+	second := launch(t, env...)
+	second.said(20*time.Second, "standing by")
+	subscribe(t, js, "good", record(good))
+	subscribe(t, js, "part", record(part, `"timeout":"PT12S"`))
+	for _, id := range []string{"bad1", "bad2", "bad3"} {
+		subscribe(t, js, id, record(bad, `"timeout":"PT12S"`))
+	}
+	f := publishFlow(t, js, 100, 8)
+	good.came(t, 50)
+	bad.came(t, 3)
+	await(t, 20*time.Second, "the order that hangs is under way", func() bool {
+		for _, h := range part.journal() {
+			if h.order == "o0" {
+				return true
+			}
+		}
+		return false
+	})
+	cut := map[string]hit{}
+	for _, e := range []*receiver{part, bad} {
+		for _, h := range e.journal() {
+			if h.status == 0 {
+				cut[h.header.Get("Webhook-Id")] = h
+			}
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	p.said(10*time.Second, "handing over")
+	wasGood, wasPart := good.delivered(), part.delivered()
+	await(t, 20*time.Second, "deliveries while the stop waits", func() bool { return good.delivered() >= wasGood+100 && part.delivered() >= wasPart+80 })
+	select {
+	case <-p.done:
+		t.Error("the process had ended before: its stop did not wait for what hangs")
+	default:
+	}
+	if code := p.exit(20 * time.Second); code != exitGood {
+		t.Errorf("exit code %d", code)
+	}
+	second.leads()
+	at := good.delivered()
+	await(t, 20*time.Second, "the flow goes on", func() bool { return good.delivered() >= at+50 })
+	f.end()
+	bad.answer(nil)
+	part.answer(nil)
+	f.arrives(t, good)
+	f.arrives(t, part)
+	for _, e := range []*receiver{good, part} {
+		for _, r := range f.check(t, e) {
+			t.Errorf("%s %d came again after a graceful stop", r.again.order, r.again.n)
+		}
+	}
+	await(t, 60*time.Second, "what hung is delivered", func() bool { return bad.delivered() >= 3*f.end() })
+	for _, e := range []*receiver{part, bad} {
+		for _, h := range e.journal() {
+			first, was := cut[h.header.Get("Webhook-Id")]
+			if !was || h.at.Equal(first.at) {
+				continue
+			}
+			if early := h.at.Sub(first.at); early < 11500*time.Millisecond {
+				t.Errorf("%s %d came again %s after it was first sent, the endpoint may need 12 s", h.order, h.n, early)
+			}
+			if got := h.header.Get("X-Attempt"); got != "1" {
+				t.Errorf("%s %d came again as attempt %s: what we cut counts for nothing", h.order, h.n, got)
+			}
+			delete(cut, h.header.Get("Webhook-Id"))
+		}
+	}
+	if len(cut) > 0 {
+		t.Errorf("%d deliveries that were cut never came again", len(cut))
+	}
+}
+
+// A stop whose ledger takes nothing cannot write down what is owed. It frees the
+// lease all the same, in time, so that the stand-by need not wait for its end;
+// nothing is lost.
+func TestStopWithALedgerThatRefuses(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	good, bad := receive(t, nil), receive(t, always(http.StatusServiceUnavailable))
+	env := []string{"ORDERBRIDGE_NATS_URL=" + bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=4s"}
+	p := launch(t, env...)
+	p.leads()
+	second := launch(t, env...)
+	second.said(20*time.Second, "standing by")
+	subscribe(t, js, "good", record(good))
+	subscribe(t, js, "bad", record(bad, quickRetries))
+	room := func(open bool) {
+		ctx := within(t, 10*time.Second)
+		s, err := js.Stream(ctx, "KV_owed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := s.CachedInfo().Config
+		cfg.Discard, cfg.MaxBytes = jetstream.DiscardNew, 64<<20
+		if !open {
+			cfg.MaxBytes = max(1, int64(s.CachedInfo().State.Bytes))
+		}
+		if _, err := js.UpdateStream(ctx, cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	room(false)
+	for i := range 5 {
+		publishOne(t, js, fmt.Sprint("o", i), 1)
+	}
+	p.complains("the ledger takes no writes")
+	good.came(t, 5)
+	p.signal(syscall.SIGTERM)
+	p.said(10*time.Second, "handed over all the same")
+	if code := p.exit(10 * time.Second); code == exitGood {
+		t.Error("exit code 0, though not all could be written down")
+	}
+	// What a stand-by would have to wait for is the end of the lease, 12 s.
+	second.said(6*time.Second, "lease won")
+	room(true)
+	bad.answer(nil)
+	last := publishOne(t, js, "o5", 1)
+	acknowledged(t, js, last)
+	await(t, 40*time.Second, "all is delivered", func() bool { return good.delivered() == 6 && bad.delivered() == 6 })
+}
+
+// R5: what a healthy endpoint got is soon settled, though another one leaves the
+// same events without an answer: a crash repeats little of it.
+func TestKilledBesideAHangingEndpoint(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	good, bad := receive(t, nil), receive(t, always(hang))
+	p := serving(t, bus.URL())
+	subscribe(t, js, "good", record(good))
+	subscribe(t, js, "bad", record(bad))
+	f := publishFlow(t, js, 100, 400) // few for each order: its lanes are parked one by one
+	good.came(t, 500)
+	crash := time.Now()
+	p.kill()
+	at := good.count()
+	launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
+	good.came(t, at+1)
+	f.arrives(t, good)
+	repeats := f.check(t, good)
+	recent(t, repeats, crash)
+	oldest := time.Duration(0)
+	for _, r := range repeats {
+		oldest = max(oldest, crash.Sub(r.first.ended))
+	}
+	t.Logf("%d repeats, the oldest had been delivered %s before the crash", len(repeats), oldest)
+}

@@ -1,0 +1,565 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/health"
+	"orderbridge/internal/natstools"
+	"orderbridge/internal/testbus"
+)
+
+// The stream ORDERS made anew, restored, rolled back, purged (R15): nothing of
+// what is there is passed over, what is gone and was owed is told.
+
+// remake deletes the stream ORDERS and makes it anew.
+func remake(t testing.TB, js jetstream.JetStream) {
+	t.Helper()
+	ctx := within(t, 20*time.Second)
+	s, err := js.Stream(ctx, "ORDERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	if err := js.DeleteStream(ctx, "ORDERS"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(ctx, cfg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// publishSome publishes the changes from to to of each order.
+func publishSome(t testing.TB, js jetstream.JetStream, orders []string, from, to int) {
+	t.Helper()
+	for n := from; n <= to; n++ {
+		for _, o := range orders {
+			publishOne(t, js, o, n)
+		}
+	}
+}
+
+// got counts the requests with a 2xx for each change of an order.
+func got(e *receiver) map[string]int {
+	m := map[string]int{}
+	for _, h := range e.journal() {
+		if h.status/100 == 2 {
+			m[fmt.Sprintf("%s %d", h.order, h.n)]++
+		}
+	}
+	return m
+}
+
+// gets waits until all changes of the orders have arrived.
+func gets(t testing.TB, e *receiver, orders []string, from, to int) {
+	t.Helper()
+	missing := ""
+	defer func() {
+		if t.Failed() {
+			t.Logf("missing: %s", missing)
+		}
+	}()
+	await(t, 40*time.Second, fmt.Sprintf("changes %d to %d of %v arrive", from, to, orders), func() bool {
+		have := got(e)
+		missing = ""
+		for _, o := range orders {
+			for n := from; n <= to; n++ {
+				if name := fmt.Sprintf("%s %d", o, n); have[name] == 0 {
+					missing += name + ", "
+				}
+			}
+		}
+		return missing == ""
+	})
+}
+
+// once checks that nothing came twice and that the first successes of each
+// order came in their order.
+func once(t testing.TB, e *receiver) {
+	t.Helper()
+	notTwice(t, e)
+	inOrder(t, e)
+}
+
+func notTwice(t testing.TB, e *receiver) {
+	t.Helper()
+	for name, n := range got(e) {
+		if n != 1 {
+			t.Errorf("%s came %d times", name, n)
+		}
+	}
+}
+
+func inOrder(t testing.TB, e *receiver) {
+	t.Helper()
+	last, seen := map[string]int{}, map[string]bool{}
+	for _, h := range e.journal() {
+		name := fmt.Sprintf("%s %d", h.order, h.n)
+		if h.status/100 != 2 || seen[name] {
+			continue
+		}
+		seen[name] = true
+		if h.n < last[h.order] {
+			t.Errorf("%s came after %d", name, last[h.order])
+		}
+		last[h.order] = h.n
+	}
+}
+
+// toldChange waits until /readyz, still 200, and the alerts tell a change.
+func toldChange(t testing.TB, p *program, js jetstream.JetStream, text string) {
+	t.Helper()
+	await(t, 30*time.Second, "/readyz tells "+text, func() bool {
+		r, status := p.readyz()
+		return status == http.StatusOK && r.Role == health.RoleLeader && strings.Contains(strings.Join(r.Reasons, "\n"), text)
+	})
+	await(t, 10*time.Second, "an alert of kind stream-changed", func() bool {
+		for _, a := range alerts(t, js) {
+			if a.Kind == bridge.AlertStreamChanged && strings.Contains(a.Text, text) {
+				return true
+			}
+		}
+		return false
+	})
+	if n := p.figure(t, "stream_changes_open"); n < 1 {
+		t.Errorf("orderbridge_stream_changes_open is %d", n)
+	}
+}
+
+func alerts(t testing.TB, js jetstream.JetStream) (list []bridge.Alert) {
+	t.Helper()
+	ctx := within(t, 10*time.Second)
+	s, err := js.Stream(ctx, "ALERTS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := s.CachedInfo().State
+	for seq := max(info.FirstSeq, 1); seq <= info.LastSeq; seq++ {
+		m, err := s.GetMsg(ctx, seq)
+		if err != nil {
+			continue
+		}
+		var e struct{ Data bridge.Alert }
+		if err := json.Unmarshal(m.Data, &e); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, e.Data)
+	}
+	return list
+}
+
+func letters(t testing.TB, js jetstream.JetStream) (list []bridge.DeadLetter) {
+	t.Helper()
+	ctx := within(t, 10*time.Second)
+	s, err := js.Stream(ctx, "DEAD_LETTERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := s.CachedInfo().State
+	for seq := max(info.FirstSeq, 1); seq <= info.LastSeq; seq++ {
+		m, err := s.GetMsg(ctx, seq)
+		if err != nil {
+			continue
+		}
+		var d bridge.DeadLetter
+		if err := json.Unmarshal(m.Data, &d); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, d)
+	}
+	return list
+}
+
+var someOrders = []string{"a", "b", "c"}
+
+func TestStreamMadeAnewInFlow(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, nil)
+	p := serving(t, bus.URL())
+	subscribe(t, js, "s", record(e))
+	publishSome(t, js, someOrders, 1, 100)
+	gets(t, e, someOrders, 1, 100)
+	acknowledged(t, js, 300)
+	remake(t, js)
+	publishSome(t, js, someOrders, 101, 150) // while the bridge does not know yet
+	gets(t, e, someOrders, 101, 150)
+	publishSome(t, js, someOrders, 151, 300) // past the former end
+	gets(t, e, someOrders, 151, 300)
+	once(t, e)
+	toldChange(t, p, js, "made anew")
+}
+
+func TestStreamMadeAnewWhileTheBridgeIsAway(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ before, after int }{{5, 3}, {2, 3}, {3, 3}, {0, 3}} {
+		t.Run(fmt.Sprintf("%d then %d", tt.before, tt.after), func(t *testing.T) {
+			t.Parallel()
+			bus := testbus.Listen(t)
+			js := jetStream(t, bus.URL())
+			e := receive(t, nil)
+			p := serving(t, bus.URL())
+			subscribe(t, js, "s", record(e))
+			publishSome(t, js, someOrders, 1, tt.before)
+			gets(t, e, someOrders, 1, tt.before)
+			p.stop()
+			remake(t, js)
+			publishSome(t, js, someOrders, tt.before+1, tt.before+tt.after)
+			p = serving(t, bus.URL())
+			gets(t, e, someOrders, tt.before+1, tt.before+tt.after)
+			once(t, e)
+			if tt.before > 0 {
+				toldChange(t, p, js, "the source stream has changed")
+			}
+		})
+	}
+}
+
+// Held orders and a reading of the former stream: what is not there any more
+// becomes dead letters that say so, the orders go on in the new stream.
+func TestStreamMadeAnewWithDebts(t *testing.T) {
+	t.Parallel()
+	for _, away := range []bool{false, true} {
+		t.Run(map[bool]string{false: "in flow", true: "while away"}[away], func(t *testing.T) {
+			t.Parallel()
+			bus := testbus.Listen(t)
+			js := jetStream(t, bus.URL())
+			held := receive(t, func(h *hit) int { // order a fails in the former stream
+				if h.order == "a" && h.n <= 20 {
+					return http.StatusBadRequest
+				}
+				return http.StatusOK
+			})
+			down := receive(t, always(http.StatusServiceUnavailable))
+			p := serving(t, bus.URL())
+			subscribe(t, js, "held", record(held, `"retry":{"schedule":["PT1H"]}`))
+			subscribe(t, js, "down", record(down, `"retry":{"schedule":["PT1H"]}`, `"ordering":"none"`))
+			publishSome(t, js, someOrders, 1, 20)
+			gets(t, held, []string{"b", "c"}, 1, 20)
+			await(t, 20*time.Second, "order a waits, the other subscription reads", func() bool {
+				keys := owedKeys(t, js)
+				return slices.Contains(keys, "down") && slices.ContainsFunc(keys, func(k string) bool { return strings.HasPrefix(k, "held.") })
+			})
+			acknowledged(t, js, 60)
+			<-time.After(1500 * time.Millisecond) // the second in which a crash may repeat
+			if away {
+				p.stop()
+			}
+			remake(t, js)
+			publishSome(t, js, someOrders, 21, 40)
+			down.answer(nil)
+			if away {
+				p = serving(t, bus.URL())
+			}
+			gets(t, held, someOrders, 21, 40)
+			gets(t, down, someOrders, 21, 40)
+			once(t, held)
+			notTwice(t, down) // its record asks for no order
+			toldChange(t, p, js, "made anew")
+			n, ranged := 0, false
+			for _, d := range letters(t, js) {
+				if !d.Vanished || !strings.Contains(d.Reason, "vanished") || d.Sequence == 0 {
+					t.Errorf("dead letter %+v", d)
+				}
+				if d.Subscription == "held" {
+					n++
+				}
+				ranged = ranged || d.Subscription == "down" && d.Through > d.Sequence
+			}
+			if n != 20 || !ranged {
+				t.Errorf("%d dead letters of the held order, want 20; one of the reading subscription's events: %v", n, ranged)
+			}
+			st, _ := verdict(t, js, "down", 0, bridge.StateActive, bridge.StateReading)
+			if st.Expired == 0 {
+				t.Error("the status of the reading subscription does not tell what vanished")
+			}
+		})
+	}
+}
+
+// A server that comes back with an older store: the stream has lost its tail,
+// and other events have its sequences now.
+func TestStreamRolledBack(t *testing.T) {
+	t.Parallel()
+	for _, away := range []bool{false, true} {
+		t.Run(map[bool]string{false: "in flow", true: "while away"}[away], func(t *testing.T) {
+			t.Parallel()
+			bus := testbus.Listen(t)
+			js := jetStream(t, bus.URL())
+			e := receive(t, nil)
+			p := serving(t, bus.URL())
+			subscribe(t, js, "s", record(e))
+			publishSome(t, js, someOrders, 1, 20)
+			gets(t, e, someOrders, 1, 20)
+			acknowledged(t, js, 60)
+			backup := t.TempDir()
+			bus.RestartAfter(func(dir string) { copyStream(t, dir, backup, "ORDERS") })
+			publishSome(t, js, someOrders, 21, 40)
+			gets(t, e, someOrders, 21, 40)
+			acknowledged(t, js, 120)
+			<-time.After(1500 * time.Millisecond)
+			if away {
+				p.stop()
+			}
+			bus.RestartAfter(func(dir string) { restoreStream(t, backup, dir, "ORDERS") })
+			publishSome(t, js, someOrders, 101, 150) // past the former end
+			if away {
+				p = serving(t, bus.URL())
+			}
+			gets(t, e, someOrders, 101, 150)
+			toldChange(t, p, js, "the source stream has changed")
+			inOrder(t, e)
+			repeats := 0
+			for name, n := range got(e) {
+				if n > 1 {
+					repeats++
+					if n > 2 {
+						t.Errorf("%s came %d times", name, n)
+					}
+				}
+			}
+			t.Logf("%d repeats", repeats)
+			for i, h := range e.journal() {
+				for _, o := range e.journal()[:i] {
+					same := o.order == h.order && o.n == h.n
+					if id := h.header.Get("Webhook-Id"); same != (o.header.Get("Webhook-Id") == id) {
+						t.Fatalf("%s %d and %s %d: ids %s, %s", o.order, o.n, h.order, h.n, o.header.Get("Webhook-Id"), id)
+					}
+				}
+			}
+		})
+	}
+}
+
+const streamStore = "jetstream/$G/streams/"
+
+func copyStream(t testing.TB, store, to, stream string) {
+	t.Helper()
+	if err := os.CopyFS(filepath.Join(to, stream), os.DirFS(filepath.Join(store, streamStore, stream))); err != nil {
+		t.Error(err)
+	}
+}
+
+func restoreStream(t testing.TB, backup, store, stream string) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(store, streamStore, stream)); err != nil {
+		t.Error(err)
+	}
+	if err := os.CopyFS(filepath.Join(store, streamStore, stream), os.DirFS(filepath.Join(backup, stream))); err != nil {
+		t.Error(err)
+	}
+}
+
+// A backup that is restored keeps sequences and times: nothing that was
+// settled comes again, what was owed goes on.
+func TestStreamRestoredFromABackup(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, func(h *hit) int {
+		if h.order == "a" && h.n == 5 {
+			return http.StatusBadRequest
+		}
+		return http.StatusOK
+	})
+	serving(t, bus.URL())
+	subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT10S"]}`))
+	publishSome(t, js, someOrders, 1, 20)
+	gets(t, e, []string{"b", "c"}, 1, 20)
+	acknowledged(t, js, 60)
+	<-time.After(1500 * time.Millisecond)
+	dir := filepath.Join(t.TempDir(), "backup")
+	natsProgram(t, bus.URL(), "stream", "backup", "ORDERS", dir, "--no-progress")
+	if err := js.DeleteStream(within(t, 10*time.Second), "ORDERS"); err != nil {
+		t.Fatal(err)
+	}
+	natsProgram(t, bus.URL(), "stream", "restore", dir, "--no-progress")
+	e.answer(nil)
+	publishSome(t, js, someOrders, 21, 40)
+	gets(t, e, someOrders, 1, 40)
+	once(t, e)
+	if list := letters(t, js); len(list) > 0 {
+		t.Errorf("dead letters: %+v", list)
+	}
+}
+
+// natsProgram runs the nats program.
+func natsProgram(t testing.TB, url string, args ...string) string {
+	t.Helper()
+	ctx := within(t, 60*time.Second)
+	out, err := exec.CommandContext(ctx, natstools.Find(t, natstools.CLI), append([]string{"--server", url}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("nats %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// What somebody removes from the stream while it is owed is counted and told.
+func TestRemovedFromTheStream(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, func(h *hit) int {
+		if h.order == "a" {
+			return http.StatusBadRequest
+		}
+		return http.StatusOK
+	})
+	p := serving(t, bus.URL())
+	subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT3S","PT1H"]}`))
+	first := publishOne(t, js, "a", 1)
+	publishOne(t, js, "b", 1)
+	e.came(t, 2)
+	await(t, 10*time.Second, "order a waits", func() bool { return len(owedKeys(t, js)) > 0 })
+	s, err := js.Stream(within(t, 5*time.Second), "ORDERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteMsg(within(t, 5*time.Second), first); err != nil {
+		t.Fatal(err)
+	}
+	await(t, 20*time.Second, "a dead letter of the removed event", func() bool { return len(letters(t, js)) == 1 })
+	if d := letters(t, js)[0]; d.Sequence != first || !strings.Contains(d.Reason, "removed from the source stream") || d.Order != "a" {
+		t.Errorf("dead letter %+v", d)
+	}
+	await(t, 10*time.Second, "the status counts it", func() bool {
+		st, _ := verdict(t, js, "s", 0, bridge.StateActive)
+		return st.Expired == 1
+	})
+	await(t, 10*time.Second, "the metric counts it", func() bool { return p.figure(t, "deliveries_removed_total") == 1 })
+	// Events that nobody has seen: published and removed while the bridge is away.
+	p.stop()
+	publishSome(t, js, []string{"c"}, 1, 10)
+	for seq := first + 4; seq < first+7; seq++ {
+		if err := s.DeleteMsg(within(t, 5*time.Second), seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p = serving(t, bus.URL())
+	gets(t, e, []string{"c"}, 8, 10)
+	await(t, 10*time.Second, "the metric counts them", func() bool { return p.figure(t, "events_missed_total") == 3 })
+	// A purge of the whole stream while the bridge is away.
+	p.stop()
+	publishSome(t, js, []string{"d"}, 1, 4)
+	if err := s.Purge(within(t, 5*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	publishSome(t, js, []string{"d"}, 5, 6)
+	p = serving(t, bus.URL())
+	gets(t, e, []string{"d"}, 5, 6)
+	await(t, 10*time.Second, "the metric counts them", func() bool { return p.figure(t, "events_missed_total") == 4 })
+	told := 0
+	for _, a := range alerts(t, js) {
+		switch a.Kind {
+		case bridge.AlertMissed:
+			told++
+		case bridge.AlertStreamChanged:
+			t.Errorf("a purge is no other stream: %s", a.Text)
+		}
+	}
+	if told != 2 {
+		t.Errorf("%d alerts tell of missed events, want 2", told)
+	}
+}
+
+// What the former build left on the bus names no messages: it is judged as far
+// as it can be, and nothing is passed over.
+func TestStreamMadeAnewUnderTheFormerBuild(t *testing.T) {
+	t.Parallel()
+	former := formerBuild(t)
+	for _, tt := range []struct{ before, after int }{{5, 3}, {3, 9}} {
+		t.Run(fmt.Sprintf("%d then %d", tt.before, tt.after), func(t *testing.T) {
+			t.Parallel()
+			bus := testbus.Listen(t)
+			js := jetStream(t, bus.URL())
+			e := receive(t, func(h *hit) int {
+				if h.order == "a" && h.n == tt.before {
+					return http.StatusBadRequest
+				}
+				return http.StatusOK
+			})
+			p := launchBinary(t, former, "ORDERBRIDGE_NATS_URL="+bus.URL())
+			p.leads()
+			subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT1H"]}`))
+			publishSome(t, js, someOrders, 1, tt.before)
+			gets(t, e, []string{"b", "c"}, 1, tt.before)
+			p.stop()
+			remake(t, js)
+			publishSome(t, js, someOrders, tt.before+1, tt.before+tt.after)
+			p = serving(t, bus.URL())
+			gets(t, e, someOrders, tt.before+1, tt.before+tt.after)
+			once(t, e)
+			toldChange(t, p, js, "the source stream has changed")
+			if n := len(letters(t, js)); n != 1 {
+				t.Errorf("%d dead letters, want 1 of the order that waited", n)
+			}
+		})
+	}
+}
+
+// Two replicas; the leader and the new stream are killed and made again and again.
+func TestStreamMadeAnewBeneathReplicas(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, nil)
+	p := serving(t, bus.URL())
+	subscribe(t, js, "s", record(e))
+	other := launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
+	other.said(30*time.Second, "standing by")
+	for i := range 4 {
+		publishSome(t, js, someOrders, 40*i+1, 40*i+20)
+		gets(t, e, someOrders, 40*i+1, 40*i+20)
+		remake(t, js)
+		publishSome(t, js, someOrders, 40*i+21, 40*i+40)
+		if i == 2 {
+			p.kill()
+		}
+		gets(t, e, someOrders, 40*i+21, 40*i+40)
+	}
+	inOrder(t, e)
+	toldChange(t, other, js, "made anew")
+}
+
+// The same for a subscription that has still to read.
+func TestRemovedBeforeItWasRead(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, always(http.StatusServiceUnavailable))
+	p := serving(t, bus.URL())
+	subscribe(t, js, "s", record(e, `"ordering":"none"`, quickRetries))
+	publishSome(t, js, someOrders, 1, 10)
+	verdict(t, js, "s", 0, bridge.StateSuspended)
+	publishSome(t, js, someOrders, 11, 200)
+	s, err := js.Stream(within(t, 5*time.Second), "ORDERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	acknowledged(t, js, 600)
+	p.stop() // what is in memory it would deliver all the same
+	for seq := uint64(551); seq <= 560; seq++ {
+		if err := s.DeleteMsg(within(t, 5*time.Second), seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.answer(nil)
+	serving(t, bus.URL())
+	gets(t, e, someOrders, 195, 200)
+	await(t, 20*time.Second, "the status counts them", func() bool {
+		st, _ := verdict(t, js, "s", 0, bridge.StateActive, bridge.StateReading, bridge.StateRetrying, bridge.StateSuspended)
+		return st.Expired == 10
+	})
+}

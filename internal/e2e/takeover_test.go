@@ -1,0 +1,272 @@
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"orderbridge/bridge"
+	"orderbridge/internal/testbus"
+)
+
+// shaky answers some first attempts with 503, so that lanes are held now and
+// then. Only three orders fail: after a pause each order runs up to its next
+// failure at once, and five failures in a row would suspend the subscription.
+func shaky(h *hit) int {
+	if (h.n+5*int(h.order[1]))%13 == 0 && strings.Contains("o0 o1 o4", h.order) && h.header.Get("X-Attempt") == "1" {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusOK
+}
+
+// Promises 1, 3 and 4 over a crash: killed in mid-flow, started again.
+func TestKilledAndStartedAgain(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, shaky)
+	p := serving(t, bus.URL())
+	subscribe(t, js, "s", record(e, quickRetries))
+	f := publishFlow(t, js, 200, 8)
+	e.came(t, 200)
+	crash := time.Now()
+	p.kill()
+	at := e.count()
+	p = launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
+	e.came(t, at+1)
+	f.arrives(t, e)
+	recent(t, f.check(t, e), crash)
+	p.stop()
+}
+
+// The same with a second bridge that stands by.
+func TestSecondBridgeTakesOverFromAKilledOne(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, shaky)
+	p := serving(t, bus.URL())
+	second := launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
+	second.said(20*time.Second, "standing by")
+	subscribe(t, js, "s", record(e, quickRetries))
+	f := publishFlow(t, js, 200, 8)
+	e.came(t, 200)
+	crash := time.Now()
+	p.kill()
+	if took := second.leads(); took < 8*time.Second || took > 20*time.Second {
+		t.Errorf("took over after %s, the lease holds for 10 s and 2 s more", took)
+	}
+	f.arrives(t, e)
+	recent(t, f.check(t, e), crash)
+}
+
+// A stopped process holds no lease when it wakes: what it still has in hand
+// must neither be sent nor settled.
+func TestSecondBridgeTakesOverFromAStoppedOneThatWakesLater(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, shaky)
+	p := serving(t, bus.URL())
+	second := launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
+	second.said(20*time.Second, "standing by")
+	subscribe(t, js, "s", record(e, quickRetries))
+	f := publishFlow(t, js, 200, 8)
+	e.came(t, 200)
+	crash := time.Now()
+	p.signal(syscall.SIGSTOP)
+	second.leads()
+	p.signal(syscall.SIGCONT)
+	p.said(20*time.Second, "leadership lost")
+	if r, _ := p.readyz(); r.Role == "leader" {
+		t.Errorf("two lead")
+	}
+	at := e.delivered()
+	await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+	f.arrives(t, e)
+	recent(t, f.check(t, e), crash)
+}
+
+// Promise 4: a graceful stop repeats nothing, and its successor need not wait.
+func TestSecondBridgeTakesOverFromOneThatIsStopped(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, shaky)
+	p := serving(t, bus.URL())
+	second := launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
+	second.said(20*time.Second, "standing by")
+	subscribe(t, js, "s", record(e, quickRetries))
+	f := publishFlow(t, js, 200, 8)
+	e.came(t, 200)
+	p.stop()
+	if took := second.leads(); took > 5*time.Second {
+		t.Errorf("took over %s after the other one had gone", took)
+	}
+	at := e.delivered()
+	await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+50 })
+	f.arrives(t, e)
+	for _, r := range f.check(t, e) {
+		t.Errorf("%s %d came again after a graceful stop", r.again.order, r.again.n)
+	}
+}
+
+// The embedded server's lock proves that the former bridge is gone, so neither
+// a stop nor a crash makes the next start wait.
+func TestEmbeddedServerStartsAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	env := []string{"ORDERBRIDGE_DATA_DIR=" + dir, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0"}
+	e := receive(t, shaky)
+	start := func() (*program, time.Duration) {
+		p := launch(t, env...)
+		began := time.Now()
+		p.leads()
+		return p, time.Since(began)
+	}
+	url := func(p *program) string { return p.said(10*time.Second, `embedded NATS server.* url=(\S+)`) }
+	run := func(p *program, f *flow) *flow {
+		js := jetStream(t, url(p))
+		if f == nil {
+			subscribe(t, js, "s", record(e, quickRetries))
+		}
+		at := e.delivered()
+		g := publishFlow(t, js, 100, 4)
+		if f != nil {
+			// Another run of the program, other orders.
+			g.end()
+		}
+		await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at || f != nil })
+		return g
+	}
+	p, _ := start()
+	f := run(p, nil)
+	await(t, 20*time.Second, "deliveries", func() bool { return e.delivered() > 50 })
+	if out := launch(t, env...); out.exit(20*time.Second) != exitFailed || !strings.Contains(out.log.String(), "in use") {
+		t.Errorf("a second process on the same data directory: %s", out.log.String())
+	}
+	f.end()
+	p.stop()
+	p, took := start()
+	if took > 8*time.Second {
+		t.Errorf("after a stop it leads again only after %s", took)
+	}
+	f.arrives(t, e)
+	for _, r := range f.check(t, e) {
+		t.Errorf("%s %d came again after a graceful stop", r.again.order, r.again.n)
+	}
+	p.kill()
+	p, took = start()
+	if took > 8*time.Second {
+		t.Errorf("after a crash it leads again only after %s", took)
+	}
+	js := jetStream(t, url(p))
+	seq := publishOne(t, js, "o0", f.count["o0"]+1)
+	f.count["o0"]++
+	f.arrives(t, e)
+	acknowledged(t, js, seq)
+	p.stop()
+}
+
+// R10: an attempt under way may finish; it counts, and nothing is repeated.
+func TestStopLetsRunningAttemptsFinish(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	finish := make(chan struct{})
+	e := receive(t, func(*hit) int { <-finish; return http.StatusOK })
+	p := serving(t, bus.URL())
+	subscribe(t, js, "s", record(e))
+	seq := publishOne(t, js, "a", 1)
+	waits := publishOne(t, js, "a", 2) // in the lane behind it
+	e.came(t, 1)
+	p.signal(syscall.SIGTERM)
+	p.said(10*time.Second, "handing over")
+	late := publishOne(t, js, "b", 1)
+	if e.count() != 1 {
+		t.Errorf("an attempt was started during the stop")
+	}
+	close(finish)
+	if code := p.exit(15 * time.Second); code != exitGood {
+		t.Errorf("exit code %d", code)
+	}
+	if got := e.count(); got != 1 {
+		t.Errorf("%d requests, want the one that was under way", got)
+	}
+	p = serving(t, bus.URL())
+	acknowledged(t, js, max(seq, waits, late))
+	await(t, 10*time.Second, "the rest is delivered", func() bool { return e.delivered() == 3 })
+	if got := e.count(); got != 3 {
+		t.Errorf("%d requests for 3 events", got)
+	}
+	p.stop()
+}
+
+// R10: a hanging attempt is cut when the time is up, burns no attempt and comes
+// again under the same id.
+func TestStopCutsHangingAttempts(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, always(hang))
+	p := serving(t, bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=2s")
+	subscribe(t, js, "s", record(e, `"timeout":"PT5S"`))
+	publishOne(t, js, "a", 1)
+	last := publishOne(t, js, "a", 2)
+	first := e.came(t, 1)
+	began := time.Now()
+	p.signal(syscall.SIGTERM)
+	if code := p.exit(10 * time.Second); code != exitGood {
+		t.Errorf("exit code %d", code)
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("the stop took %s, 2 s were allowed", took)
+	}
+	if keys := owedKeys(t, js); len(keys) != 1 {
+		t.Errorf("the ledger holds %v, want the lane that was cut", keys)
+	}
+	e.answer(nil)
+	p = serving(t, bus.URL())
+	await(t, 20*time.Second, "both are delivered", func() bool { return e.delivered() == 2 })
+	again := e.journal()[1]
+	if again.header.Get("Webhook-Id") != first.header.Get("Webhook-Id") || again.header.Get("X-Attempt") != "1" {
+		t.Errorf("came again as %s attempt %s, first %s", again.header.Get("Webhook-Id"), again.header.Get("X-Attempt"), first.header.Get("Webhook-Id"))
+	}
+	// The endpoint may still be at work on what was given up, for as long as the attempt could have taken.
+	if early := again.at.Sub(first.at); early < 4500*time.Millisecond {
+		t.Errorf("came again %s after it was first sent, the endpoint may need 5 s", early)
+	}
+	acknowledged(t, js, last)
+	verdict(t, js, "s", 0, bridge.StateActive)
+	p.stop()
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	bus := testbus.Listen(t)
+	js := jetStream(t, bus.URL())
+	var hits atomic.Int32
+	e := receive(t, func(*hit) int {
+		if hits.Add(1) == 1 {
+			return hang
+		}
+		return http.StatusOK
+	})
+	p := serving(t, bus.URL())
+	subscribe(t, js, "s", record(e))
+	publishOne(t, js, "a", 1)
+	e.came(t, 1)
+	p.signal(syscall.SIGTERM)
+	p.said(10*time.Second, "handing over")
+	began := time.Now()
+	p.signal(syscall.SIGTERM)
+	if code := p.exit(5 * time.Second); code == exitGood {
+		t.Error("exit code 0, though nothing was handed over")
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("ended %s after the second signal", took)
+	}
+}

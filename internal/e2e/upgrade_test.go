@@ -1,0 +1,95 @@
+package e2e
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"orderbridge/internal/testbus"
+)
+
+// build builds the program as a release with that version.
+func build(t testing.TB, version string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
+	path := filepath.Join(t.TempDir(), "orderbridge-"+version)
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w -X orderbridge/internal/telemetry.version="+version, "-o", path, ".")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", version, err, out)
+	}
+	return path
+}
+
+// servedBy lists the versions that delivered, in the order of their turns.
+func servedBy(e *receiver) []string {
+	var agents []string
+	for _, h := range e.journal() {
+		agents = append(agents, h.header.Get("User-Agent"))
+	}
+	return slices.Compact(agents)
+}
+
+// docs/deploy.md: an upgrade and a roll-back in mid-flow lose nothing, keep the
+// order and repeat nothing, with replicas and with the embedded server.
+func TestUpgradeAndRollBack(t *testing.T) {
+	t.Parallel()
+	was, is := build(t, "v0.1.0"), build(t, "v0.2.0")
+	want := []string{"orderbridge/v0.1.0", "orderbridge/v0.2.0", "orderbridge/v0.1.0"}
+
+	t.Run("replicas", func(t *testing.T) {
+		t.Parallel()
+		bus := testbus.Listen(t)
+		js := jetStream(t, bus.URL())
+		e := receive(t, shaky)
+		env := "ORDERBRIDGE_NATS_URL=" + bus.URL()
+		present := launchBinary(t, was, env)
+		present.leads()
+		subscribe(t, js, "s", record(e, quickRetries))
+		f := publishFlow(t, js, 200, 8)
+		e.came(t, 150)
+		for _, binary := range []string{is, was} {
+			next := launchBinary(t, binary, env)
+			next.said(30*time.Second, "standing by")
+			present.stop()
+			next.leads()
+			e.came(t, e.count()+150)
+			present = next
+		}
+		f.arrives(t, e)
+		for _, r := range f.check(t, e) {
+			t.Errorf("%s %d came again", r.again.order, r.again.n)
+		}
+		if got := servedBy(e); !slices.Equal(got, want) {
+			t.Errorf("delivered by %v, want %v", got, want)
+		}
+	})
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		listen := freeAddress(t)
+		env := []string{"ORDERBRIDGE_NATS_LISTEN=" + listen, "ORDERBRIDGE_DATA_DIR=" + t.TempDir()}
+		e := receive(t, shaky)
+		present := launchBinary(t, was, env...)
+		present.leads()
+		js := jetStream(t, "nats://"+listen)
+		subscribe(t, js, "s", record(e, quickRetries))
+		f := publishFlow(t, js, 200, 8)
+		e.came(t, 150)
+		for _, binary := range []string{is, was} {
+			present.stop()
+			present = launchBinary(t, binary, env...)
+			present.leads()
+			e.came(t, e.count()+150)
+		}
+		f.arrives(t, e)
+		for _, r := range f.check(t, e) {
+			t.Errorf("%s %d came again", r.again.order, r.again.n)
+		}
+		if got := servedBy(e); !slices.Equal(got, want) {
+			t.Errorf("delivered by %v, want %v", got, want)
+		}
+	})
+}
