@@ -99,17 +99,20 @@ func (e *Event) TooLong(what string) string {
 	return ""
 }
 
-// Refusal says why the record cannot get an event that matches it; "" if it can.
-func (e *Event) Refusal(s *Subscription) string {
-	switch {
-	case s.Tenant != "" && e.Tenant != "" && s.Tenant != e.Tenant: // a former build owed it
-		return fmt.Sprintf("the event is of tenant %s, not of %s", begun(e.Tenant), s.Tenant)
-	case e.over != nil && len(s.Types) > 0 && e.over.size(fieldType) > 0:
-		return e.TooLong(fieldNames[fieldType]) + " for eventTypes"
+// overlong names the values that were left out because of their length.
+func (e *Event) overlong() (names []string) {
+	if e.over == nil {
+		return nil
 	}
-	return ""
+	for f, n := range e.over.sizes {
+		if n > 0 {
+			names = append(names, fieldNames[f])
+		}
+	}
+	return names
 }
 
+// begun is a text of any length, for people.
 func begun(text string) string {
 	if len(text) <= 64 {
 		return text
@@ -119,16 +122,11 @@ func begun(text string) string {
 
 // noteBounds takes note of an event that tells more than is used.
 func (c *core) noteBounds(e *Event) {
-	if e.over == nil || e.Not != "" {
+	names := e.overlong()
+	if names == nil || e.Not != "" {
 		return
 	}
 	c.figures.Overlong++
-	var names []string
-	for f, n := range e.over.sizes {
-		if n > 0 {
-			names = append(names, fieldNames[f])
-		}
-	}
 	what := strings.Join(names, ", ")
 	c.complain("event tells a value that is too long: it counts as not told", what, "value", what, "most_bytes", limits.ValueBytes,
 		"sequence", e.Seq, "subject", shown(e.Subject), "events", c.figures.Overlong)

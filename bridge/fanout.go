@@ -115,7 +115,7 @@ func (f *FanOut) attempt(a *attempt) {
 	r := &run{a: a, cancel: cancel}
 	a.token = r
 	f.tasks.Add(1)
-	if a.Delivery.Event != nil && !filtered(&a.Delivery) && a.Delivery.Event.Refusal(a.Delivery.Subscription) == "" {
+	if a.Delivery.Event != nil && !filtered(&a.Delivery) && a.Delivery.Subscription.Refusal(a.Delivery.Event) == "" {
 		select {
 		case f.out <- f.message(ctx, r):
 			return
@@ -161,7 +161,7 @@ func (f *FanOut) prepare(ctx context.Context, r *run) {
 		f.end(r, Outcome{Verdict: Filtered})
 		return
 	}
-	if why := d.Event.Refusal(d.Subscription); why != "" {
+	if why := d.Subscription.Refusal(d.Event); why != "" {
 		f.end(r, Judge(&AttemptError{Fault: FaultRender, Reason: why}, false))
 		return
 	}
@@ -213,7 +213,7 @@ func (t *term) fetch(ctx context.Context, a *attempt) (*Event, error) {
 			return nil, &AttemptError{Fault: FaultSource, Reason: "the dead letter cannot be read now: " + err.Error(), Err: err}
 		case letter.Event != nil:
 			a.Delivery.Known = letter.knownID()
-			return t.b.o.Decoder.redriven(&letter), nil
+			return t.b.o.Decoder.redriven(letter.Event, letter.Stream), nil
 		}
 	}
 	m, err := t.get(ctx, a.known, a.top)

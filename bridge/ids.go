@@ -129,13 +129,13 @@ func (c *core) askFormerIDs() {
 	})
 }
 
-// redriven is the event of a dead letter under the name that it has now: a
+// redriven is the event of a dead letter, as the letter tells it and its stream
+// ("": that of the decoder), under the name that it has now: a
 // former build may have written the letter, with a tenant and values as that
 // build told them. What the letter's message no longer tells (its data may be
 // gone) stays as the letter has it.
-func (d *Decoder) redriven(letter *DeadLetter) *Event {
-	was, e := letter.Event, d.Decode(&letter.Event.Message)
-	stream := letter.Stream
+func (d *Decoder) redriven(was *Event, stream string) *Event {
+	e := d.Decode(&was.Message)
 	if stream == "" {
 		stream = d.Stream
 	}

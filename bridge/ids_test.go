@@ -14,7 +14,7 @@ func TestIdentity(t *testing.T) {
 		return (&Decoder{Stream: stream, Created: at.Add(-time.Hour)}).Decode(&Message{Seq: seq, Time: at, Subject: "orders.acme.T.1", Header: header, Data: []byte(data)})
 	}
 	idOf := func(e *Event, subscription string, generation uint64) string {
-		return (&Delivery{Subscription: &Subscription{ID: subscription}, Event: e, Generation: generation}).ID()
+		return deliveryID(e.ID, subscription, generation)
 	}
 	base := decode("ORDERS", 7, at, nil, "")
 	if base.ID != "ORDERS-7-1772366400123456789" {
@@ -56,59 +56,13 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// Ids of the build before R11 stay with the deliveries that began under it,
-// unless a publisher could have made them look like another.
-func TestFormerIDs(t *testing.T) {
-	t.Parallel()
-	s := &Subscription{ID: "erp"}
-	at := time.Unix(1772366400, 0)
-	d := &Decoder{Stream: "ORDERS", Created: time.Unix(1700000000, 5)}
-	for _, tt := range []struct{ msgID, want string }{
-		{"", "ORDERS-1700000000-7.erp.3"},
-		{"e-1", "e-1.erp.3"},
-		{"e 1", "e 1.erp.3"}, // encoded in the header, as before
-		{strings.Repeat("x", 513), publisherID(strings.Repeat("x", 513)) + ".erp.3"},
-		{"evil.1772366400.{}", ""},
-	} {
-		m := &Message{Seq: 7, Time: at, Subject: "x"}
-		if tt.msgID != "" {
-			m.Header = header("Nats-Msg-Id", tt.msgID)
-		}
-		e := d.Decode(m)
-		now := deliveryID(e.ID, "erp", 3)
-		want := tt.want
-		if want == "" {
-			want = now
-		}
-		if got := (&Delivery{Subscription: s, Event: e, Generation: 3, Former: true}).ID(); got != want {
-			t.Errorf("%q: former id %q, want %q", tt.msgID, got, want)
-		}
-		letter := DeadLetter{Subscription: "erp", Generation: 3, Event: e, former: true}
-		if got := letter.idOf(e); got != want {
-			t.Errorf("%q: the letter says %q, want %q", tt.msgID, got, want)
-		}
-		if got := (&Delivery{Subscription: s, Event: e, Generation: 3}).ID(); got != now {
-			t.Errorf("%q: id %q, want %q", tt.msgID, got, now)
-		}
-	}
-	for id, want := range map[string]bool{
-		"e-1.erp.3": true, "ORDERS-1-7.erp.3": true, "a.b.erp.3": false, "e-1.erp.4": false, "e-1.other.3": false, ".erp.3": false, "": false,
-		deliveryID("e", "erp", 3): true, strings.Repeat("A", 32): false,
-	} {
-		got := (&DeadLetter{Subscription: "erp", Generation: 3, DeliveryID: id}).knownID()
-		if (got == id && id != "") != want || got != "" && got != id {
-			t.Errorf("dead letter with id %q: known as %q", id, got)
-		}
-	}
-}
-
 // A dead letter of the former build names its event anew, but is sent under the
 // id that the receiver knows.
 func TestRedrivenLettersOfAFormerBuild(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1772366400, 77)
 	d := &Decoder{Stream: "ORDERS"}
-	e := d.redriven(&DeadLetter{Event: &Event{Message: Message{Seq: 7, Time: at, Header: header("Nats-Msg-Id", "e-1")}, ID: "e-1", OrderID: "as it was"}})
+	e := d.redriven(&Event{Message: Message{Seq: 7, Time: at, Header: header("Nats-Msg-Id", "e-1")}, ID: "e-1", OrderID: "as it was"}, "")
 	if e.ID != eventID("ORDERS", 7, at) || e.PublisherID != "e-1" || e.OrderID != "as it was" {
 		t.Errorf("%+v", e)
 	}

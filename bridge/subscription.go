@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
@@ -219,6 +220,17 @@ func (s *Subscription) MatchesEvent(e *Event) bool {
 	return e.Not == "" && s.hears(e) &&
 		anyMatches(s.Subjects, e.Subject, SubjectMatches) &&
 		anyMatches(s.Types, e.matchedType(), typeMatches)
+}
+
+// Refusal says why the record cannot get an event that matches it; "" if it can.
+func (s *Subscription) Refusal(e *Event) string {
+	if s.Tenant != "" && e.Tenant != "" && s.Tenant != e.Tenant { // a former build owed it
+		return fmt.Sprintf("the event is of tenant %s, not of %s", begun(e.Tenant), s.Tenant)
+	}
+	if why := e.TooLong("event type"); why != "" && len(s.Types) > 0 {
+		return why + " for eventTypes"
+	}
+	return ""
 }
 
 func anyMatches(patterns []string, value string, matches func(pattern, value string) bool) bool {
