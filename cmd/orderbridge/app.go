@@ -2,17 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
-	"os"
-	"strings"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +24,6 @@ import (
 	"orderbridge/internal/boottime"
 	"orderbridge/internal/bus"
 	"orderbridge/internal/callers"
-	"orderbridge/internal/egress"
 	"orderbridge/internal/embedded"
 	"orderbridge/internal/filter"
 	"orderbridge/internal/health"
@@ -44,41 +37,34 @@ import (
 
 // app is the running program, its parts in the order in which they start.
 type app struct {
-	cfg     *config.Config
-	log     *slog.Logger
-	metrics *prometheus.Registry
-	health  *health.Server
-	server  *embedded.Server // nil with a bus of the user's own
-	nc      *nats.Conn
-	link    bus.Link
-	js      jetstream.JetStream
-	names   store.Names
-	audit   *audit.Auditor
-	// auditKey signs who acts through the management API.
-	auditKey store.Key
+	cfg      *config.Config
+	log      *slog.Logger
+	metrics  *prometheus.Registry
+	health   *health.Server
 	secrets  *secrets.Store
 	webhook  *publishers.Webhook
-	records  *store.Records
-	index    *store.Index // of the records
-	refused  refusals
+	policy   bridge.RecordPolicy // of the operator, for records
+	refused  secrets.Refused
 	file     *automation.File // nil: none is configured
-	api      atomic.Pointer[api.API]
-	callers  []api.Token // that it began with
-	bridge   atomic.Pointer[bridge.Bridge]
-	inside   atomic.Pointer[embedded.Server] // server, for /readyz
-	parseAs  func(id string, record []byte) (*bridge.Subscription, bridge.Problems)
-	unfit    atomic.Pointer[string]   // why the bus is too old, nil if it is not
-	waits    atomic.Pointer[[]string] // what the start waits for
-	sight    atomic.Pointer[sight]    // what is wrong with the streams and buckets
-}
+	server   *embedded.Server // nil with a bus of the user's own
+	link     bus.Link
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	fitness  bus.Fitness // of the servers
+	names    store.Names
+	auditKey store.Key // signs who acts through the management API
+	audit    *audit.Auditor
+	index    *store.Index // of the records
+	records  *store.Records
+	source   *jetstream.StreamInfo
+	tokens   []api.Token // that the API began with
 
-// serve runs the program until ctx ends; then it hands over and returns nil.
-func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
-	if cfg.NATS.URL.Reveal() == "" {
-		defer boundMemory()()
-	}
-	a := &app{cfg: cfg, log: log}
-	return a.run(ctx, func() {})
+	// What /readyz and requests read while the program starts; nil: not there yet.
+	waits  atomic.Pointer[[]string] // what the start waits for
+	inside atomic.Pointer[embedded.Server]
+	upkeep atomic.Pointer[store.Upkeep]
+	bridge atomic.Pointer[bridge.Bridge]
+	api    atomic.Pointer[api.API]
 }
 
 // run starts everything, calls started once the bridge stands by or leads, and
@@ -87,7 +73,7 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	a.metrics = telemetry.Registry()
 	a.waiting("starting")
 	a.health, err = health.Listen(health.Options{Listen: a.cfg.HTTPListen, Readiness: a.readiness, Metrics: a.metrics, Log: a.log,
-		Else: http.HandlerFunc(a.manage), Hosts: callers.NewHosts(a.hostNames()), Insider: a.insider})
+		Else: http.HandlerFunc(a.serveAPI), Hosts: callers.NewHosts(hostNames(a.cfg)), Insider: a.insider})
 	if err != nil {
 		return err
 	}
@@ -101,152 +87,92 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	}()
 
 	defer a.close()
-	b, err := a.wire(ctx)
-	if err != nil {
+	if err := a.wire(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped before it had begun
 		}
 		return err
 	}
-	a.bridge.Store(b)
 	a.log.Info("orderbridge is up", "version", telemetry.Version().Version, "http", a.health.Addr().String(), "stream", a.names.Stream, "subscriptions", a.names.Subscriptions)
+	a.upkeep.Load().Look(ctx)
+	return a.work(ctx, started)
+}
 
-	watch := a.firstLook(ctx)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return b.Run(ctx) })
-	g.Go(func() error { return a.audit.Run(ctx) })
-	g.Go(func() error { return a.takeCommands(ctx, b) })
-	g.Go(func() error { return a.judgeRecords(ctx, a.parseAs) })
-	g.Go(func() error { return a.records.Feed(ctx) })
-	g.Go(func() error { return a.watchQuotas(ctx) })
-	g.Go(func() error { return a.followTokens(ctx, a.api.Load()) })
-	g.Go(func() error { return a.sayWhatIsNext(ctx, b) })
-	if a.file != nil {
-		g.Go(func() error { return a.file.Run(byFile(ctx), a.records) })
+// wire makes the parts, from the bus to the endpoint.
+func (a *app) wire(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{
+		a.openEndpoints, // first: bad settings end the start, with or without a bus
+		a.connect,
+		a.openState,
+		a.newBridge,
+		a.newAPI,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
-	g.Go(func() error { return a.watchAssets(ctx, b, watch) })
-	g.Go(func() error { return a.watchRefusals(ctx, b) })
-	g.Go(func() error { return a.leaveDeafServers(ctx) })
-	g.Go(func() error { return a.watchFit(ctx) })
-	g.Go(func() error { return a.untilClosed(ctx) })
+	return nil
+}
+
+// work runs the parts until ctx ends or one of them fails.
+func (a *app) work(ctx context.Context, started func()) error {
+	g, ctx := errgroup.WithContext(ctx)
+	b := a.bridge.Load()
+	run := func(part func(context.Context) error) { g.Go(func() error { return part(ctx) }) }
+	run(b.Run)
+	run(a.audit.Run)
+	run(store.Commands{Conn: a.nc, Names: a.names, Bridge: b, Witness: a.audit, Parse: a.parse, Log: a.log}.Run)
+	run(a.records.Feed)
+	run(func(ctx context.Context) error { return quota(a.cfg).Watch(ctx, a.index, a.metrics, a.log) })
+	run(func(ctx context.Context) error { return a.tokenSource().Follow(ctx, a.api.Load(), a.tokens) })
+	run(func(ctx context.Context) error { return a.upkeep.Load().Run(ctx, b) })
+	run(func(ctx context.Context) error { return a.refused.Watch(ctx, a.webhook.Check, b.Reread, a.log) })
+	run(func(ctx context.Context) error { return bus.LeaveDeafServers(ctx, a.nc, a.log, a.askLease) })
+	run(a.link.UntilClosed)
+	run(a.sayWhatIsNext)
+	if a.file != nil {
+		run(func(ctx context.Context) error { return a.file.Run(byFile(ctx), a.records) })
+	}
+	if a.server == nil { // its own server is of this build
+		run(func(ctx context.Context) error { return a.fitness.Watch(ctx, a.nc, a.log, a.streamsFit) })
+	}
 	a.tellStart()
 	started()
 	return g.Wait()
 }
 
-// wire makes the parts, from the bus to the endpoint.
-func (a *app) wire(ctx context.Context) (*bridge.Bridge, error) {
-	var err error
-	if a.webhook, err = a.newWebhook(); err != nil {
-		return nil, err
+// openEndpoints makes what delivers, and reads the automation file.
+func (a *app) openEndpoints(ctx context.Context) (err error) {
+	if a.webhook, a.secrets, err = newWebhook(a.cfg, a.log); err != nil {
+		return err
 	}
-	if err := a.openFile(ctx); err != nil { // first: a bad one ends the start, with or without a bus
-		return nil, err
+	a.policy = recordPolicy(a.cfg)
+	if a.cfg.WebhookFile != "" {
+		o := automationOptions(a.cfg, a.secrets, a.webhook, a.cfg.WebhookFile, a.cfg.WebhookID)
+		o.Logger, o.Changed = a.log, func() { a.fileChanged(ctx) }
+		if a.file, err = automation.Open(o); err != nil {
+			return err
+		}
 	}
-	a.sayUnbound()
-	a.sayWide()
-	if err := a.connect(ctx); err != nil {
-		return nil, err
-	}
-	if err := a.awaitFit(ctx, a.accountFits); err != nil {
-		return nil, err
-	}
-	if err := a.ensure(ctx); err != nil {
-		return nil, err
-	}
-	if err := a.awaitFit(ctx, a.streamsFit); err != nil {
-		return nil, err
-	}
-	a.index = store.NewIndex()
-	a.records = store.NewRecords(a.js, a.names.Subscriptions, a.log).WithIndex(a.index)
-	a.records.Key = &a.auditKey
-	if err := a.newAudit(ctx); err != nil {
-		return nil, err
-	}
-	if err := a.startFile(byFile(ctx)); err != nil {
-		return nil, err
-	}
-	stream, err := a.js.Stream(ctx, a.names.Stream)
-	if err != nil {
-		return nil, fmt.Errorf("open stream %q: %w", a.names.Stream, explain(err))
-	}
-	info := stream.CachedInfo()
-
-	recent := &subscribers.Recent{}
-	source := subscribers.NewSource(subscribers.SourceOptions{JetStream: a.js, Stream: a.names.Stream, Recent: recent, Logger: a.log})
-	letters, err := publishers.NewDeadLetters(publishers.DeadLettersOptions{JetStream: a.js, Stream: a.names.DeadLetters,
-		Subject: a.names.DeadLetterSubject, MaxPayload: int(a.nc.MaxPayload()), Logger: a.log})
-	if err != nil {
-		return nil, err
-	}
-	alerts, err := publishers.NewAlerts(publishers.AlertsOptions{JetStream: a.js, Subject: a.names.AlertSubject})
-	if err != nil {
-		return nil, err
-	}
-	holder, successor := a.holder()
-	parse := a.parse(info.Config)
-	a.parseAs = parse
-	b, err := bridge.New(bridge.Options{
-		Feed: func() (bridge.Feed, error) {
-			return subscribers.NewFeed(subscribers.Options{JetStream: a.js, Stream: a.names.Stream, DurablePrefix: a.names.DurablePrefix,
-				Window: a.cfg.Window, Metadata: store.DurableMetadata(a.names), Recent: recent, Logger: a.log})
-		},
-		Source:      source,
-		Ledger:      store.NewLedger(a.js, a.names, store.NewMaker(a.js, storeOptions(a.cfg, a.log))),
-		Lease:       a.newLease(a.js),
-		Traces:      func(ctx context.Context) (bridge.Traces, error) { return store.Traces(ctx, a.js, a.names) },
-		Records:     a.records,
-		DeadLetters: letters,
-		Alerts:      auditedAlerts{alerts, a.audit},
-		Clock:       boottime.Clock{},
-		Decoder: &bridge.Decoder{Stream: a.names.Stream, Created: info.Created, SubjectLayout: a.cfg.SubjectLayout, TenantSubjects: a.cfg.TenantSubjects,
-			OrderIDPaths: a.cfg.OrderIDPaths, LegacyOrderIDPaths: a.cfg.LegacyOrderIDPaths, TypePaths: a.cfg.EventTypePaths, TenantPaths: a.cfg.TenantPaths},
-		Parse:           a.read(parse),
-		Filter:          filter.New(),
-		Publisher:       a.webhook,
-		Middleware:      []message.HandlerMiddleware{telemetry.NewAttempts(a.metrics).Middleware},
-		Connection:      bus.Present(a.nc),
-		Holder:          holder,
-		Successor:       successor,
-		Window:          a.cfg.Window,
-		MaxEventBytes:   a.maxEventBytes(),
-		ShutdownTimeout: a.cfg.ShutdownTimeout.Duration,
-		Logger:          a.log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	telemetry.RegisterBridge(a.metrics, b.Condition)
-	manage, err := a.newAPI(parse)
-	if err != nil {
-		return nil, err
-	}
-	a.api.Store(manage)
-	return b, nil
-}
-
-// sparedOf are the subjects of the audit: with the permissions of a former build
-// there is none, and everything else goes on.
-func sparedOf(n store.Names) []string {
-	spared := []string{n.AuditSubject + ".", "$KV." + n.Subscriptions + ".*"}
-	for _, verb := range []string{"STREAM.INFO.", "STREAM.CREATE.", "STREAM.MSG.GET.", "CONSUMER.CREATE."} {
-		spared = append(spared, jetstream.DefaultAPIPrefix+verb+n.Audit)
-	}
-	return spared
+	warnOfSettings(a.cfg, a.secrets, a.log)
+	return nil
 }
 
 // connect starts the embedded server, if the user has no bus, and connects.
 func (a *app) connect(ctx context.Context) (err error) {
 	o := busOptions(a.cfg, a.log)
 	if o.URL == "" {
-		if a.server, err = a.startEmbedded(ctx); err != nil {
+		a.waiting("starting the embedded server")
+		if a.server, err = embedded.Await(ctx, embeddedOptions(a.cfg, a.log), a.waiting); err != nil {
 			return err
 		}
+		a.inside.Store(a.server)
 		o.InProcess, o.Nkey, o.Sign = a.server, a.server.Nkey(), a.server.Sign
-		a.tellEmbedded()
+		tellEmbedded(a.cfg, a.log, a.server)
 	}
 	a.waiting("connecting to the bus")
-	o.Link, o.Spared = &a.link, sparedOf(storeOptions(a.cfg, a.log).Names())
+	a.names = storeOptions(a.cfg, a.log).Names()
+	o.Link, o.Spared = &a.link, audit.Spared(a.names)
 	if a.nc, err = bus.Connect(ctx, o); err != nil {
 		return err
 	}
@@ -254,120 +180,200 @@ func (a *app) connect(ctx context.Context) (err error) {
 	return err
 }
 
-func (a *app) newWebhook() (*publishers.Webhook, error) {
-	a.secrets = secrets.New(secrets.Options{Dir: a.cfg.SecretsDir, IdentityFile: a.cfg.SealingKeyFile})
-	o := publishers.Options{
-		Version:       telemetry.Version().Version,
-		AllowHTTP:     a.cfg.AllowHTTP,
-		AllowTrustAll: a.cfg.AllowTrustAll,
-		Dev:           a.cfg.Dev,
-		NetHTTP:       a.cfg.HTTPClient == config.ClientNetHTTP,
-		Logger:        a.log,
-		MaxIdleConns:  idleConnections(),
-		Proxy:         strings.TrimSuffix(strings.TrimPrefix(a.cfg.EgressProxy.Reveal(), "http://"), "/"),
-		DialControl:   egressPolicy(a.cfg).Control,
-		Internal:      func(addr netip.Addr) bool { return egress.Class(addr) != egress.Public },
-		Secrets:       a.secrets,
+// openState makes and checks the streams and buckets, and opens what is in them.
+func (a *app) openState(ctx context.Context) (err error) {
+	if err := a.fitness.Await(ctx, a.log, func(ctx context.Context) error { return bus.FitAccount(ctx, a.js) }); err != nil {
+		return err
 	}
-	if a.cfg.TrustRoots != "" {
-		pem, err := os.ReadFile(a.cfg.TrustRoots)
-		if err != nil {
-			return nil, fmt.Errorf("read ORDERBRIDGE_TRUST_ROOTS: %w", err)
-		}
-		if o.TrustRoots, err = x509.SystemCertPool(); err != nil {
-			o.TrustRoots = x509.NewCertPool()
-		}
-		if !o.TrustRoots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ORDERBRIDGE_TRUST_ROOTS: %s holds no PEM certificate", a.cfg.TrustRoots)
+	o := storeOptions(a.cfg, a.log)
+	if a.server != nil {
+		o.Storage = a.server.MaxStore()
+	}
+	a.upkeep.Store(store.NewUpkeep(a.js, o))
+	a.waiting("checking the streams and buckets")
+	if a.names, err = a.upkeep.Load().Ensure(ctx, a.waiting); err != nil {
+		return err
+	}
+	if err := a.fitness.Await(ctx, a.log, a.streamsFit); err != nil {
+		return err
+	}
+	a.index = store.NewIndex()
+	a.records = store.NewRecords(a.js, a.names.Subscriptions, a.log).WithIndex(a.index)
+	a.records.Key = &a.auditKey
+	if err := a.newAudit(ctx); err != nil {
+		return err
+	}
+	if a.file != nil { // its record is up to date before anything is delivered
+		a.waiting("writing the record of the automation file")
+		if err := a.file.Start(byFile(ctx), a.records); err != nil {
+			return err
 		}
 	}
-	return publishers.NewWebhook(o)
+	stream, err := a.js.Stream(ctx, a.names.Stream)
+	if err != nil {
+		return fmt.Errorf("open stream %q: %w", a.names.Stream, store.Explain(err))
+	}
+	a.source = stream.CachedInfo()
+	return nil
+}
+
+func (a *app) newAudit(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
+	defer cancel()
+	if err := a.auditKey.Load(ctx, a.js, a.names); err != nil {
+		a.log.Debug("the key of the audit is not there yet", "error", err)
+	}
+	holder, _ := a.holder()
+	a.audit, err = audit.New(audit.Options{
+		JetStream: a.js, Names: a.names, Key: &a.auditKey, Holder: holder, Metrics: a.metrics, Logger: a.log,
+		Leading: func() bool {
+			b := a.bridge.Load()
+			return b != nil && b.Condition().Role == bridge.RoleLeader
+		},
+	})
+	return err
+}
+
+func (a *app) newBridge(context.Context) error {
+	letters, err := publishers.NewDeadLetters(publishers.DeadLettersOptions{JetStream: a.js, Stream: a.names.DeadLetters,
+		Subject: a.names.DeadLetterSubject, MaxPayload: int(a.nc.MaxPayload()), Logger: a.log})
+	if err != nil {
+		return err
+	}
+	alerts, err := publishers.NewAlerts(publishers.AlertsOptions{JetStream: a.js, Subject: a.names.AlertSubject})
+	if err != nil {
+		return err
+	}
+	recent := &subscribers.Recent{}
+	maker := store.NewMaker(a.js, storeOptions(a.cfg, a.log))
+	holder, successor := a.holder()
+	b, err := bridge.New(bridge.Options{
+		Feed: func() (bridge.Feed, error) {
+			return subscribers.NewFeed(subscribers.Options{JetStream: a.js, Stream: a.names.Stream, DurablePrefix: a.names.DurablePrefix,
+				Window: a.cfg.Window, Metadata: store.DurableMetadata(a.names), Recent: recent, Logger: a.log})
+		},
+		Source:      subscribers.NewSource(subscribers.SourceOptions{JetStream: a.js, Stream: a.names.Stream, Recent: recent, Logger: a.log}),
+		Ledger:      store.NewLedger(a.js, a.names, maker),
+		Lease:       store.Guarded{Lease: store.NewLease(a.js, a.names, maker, a.log), Unfit: a.fitness.Problem},
+		Traces:      func(ctx context.Context) (bridge.Traces, error) { return store.Traces(ctx, a.js, a.names) },
+		Records:     a.records,
+		DeadLetters: letters,
+		Alerts:      audit.Alerts{Alerts: alerts, Audit: a.audit},
+		Clock:       boottime.Clock{},
+		Decoder: &bridge.Decoder{Stream: a.names.Stream, Created: a.source.Created, SubjectLayout: a.cfg.SubjectLayout, TenantSubjects: a.cfg.TenantSubjects,
+			OrderIDPaths: a.cfg.OrderIDPaths, LegacyOrderIDPaths: a.cfg.LegacyOrderIDPaths, TypePaths: a.cfg.EventTypePaths, TenantPaths: a.cfg.TenantPaths},
+		Parse:           a.parseNoted,
+		Filter:          filter.New(),
+		Publisher:       a.webhook,
+		Middleware:      []message.HandlerMiddleware{telemetry.NewAttempts(a.metrics).Middleware},
+		Connection:      bus.Present(a.nc),
+		Holder:          holder,
+		Successor:       successor,
+		Window:          a.cfg.Window,
+		MaxEventBytes:   maxEventBytes(a.cfg, a.nc),
+		ShutdownTimeout: a.cfg.ShutdownTimeout.Duration,
+		Logger:          a.log,
+	})
+	if err != nil {
+		return err
+	}
+	telemetry.RegisterBridge(a.metrics, b.Condition)
+	a.bridge.Store(b)
+	return nil
+}
+
+func (a *app) newAPI(context.Context) (err error) {
+	if a.tokens, err = a.tokenSource().Open(); err != nil {
+		return err
+	}
+	m, err := api.New(api.Options{
+		Catalog: store.NewCatalog(a.js, a.names, publishers.ParseDeadLetter).SignedBy(&a.auditKey).WithIndex(a.index),
+		Quota:   quota(a.cfg),
+		Parse:   a.parse,
+		Probe:   a.webhook.Probe,
+		Attempt: func(ctx context.Context, d *bridge.Delivery) error {
+			m := message.NewMessage(d.Event.ID, d.Event.Data)
+			m.SetContext(bridge.WithDelivery(ctx, d))
+			return a.webhook.Publish(d.Subscription.ID, m)
+		},
+		Seal: func(_ context.Context, id string, record []byte) ([]byte, error) {
+			return a.secrets.SealRecord(id, record)
+		},
+		Tokens:         a.tokens,
+		Hosts:          hostNames(a.cfg),
+		Proxies:        callers.Proxies(a.cfg.APIProxies),
+		Busy:           health.Busy,
+		Remedy:         "set ORDERBRIDGE_API_TOKENS or ORDERBRIDGE_API_TOKENS_FILE",
+		TenantSubjects: a.cfg.ConfineTenants(),
+		Version:        telemetry.Version().Version,
+		Metrics:        a.metrics,
+		Log:            a.log,
+	})
+	a.api.Store(m)
+	return err
+}
+
+func (a *app) tokenSource() *api.TokenSource {
+	return &api.TokenSource{Set: func() ([]api.Token, error) { return tokensSet(a.cfg) }, File: a.cfg.APITokensFile, Dir: a.cfg.DataDir, Log: a.log}
 }
 
 // parse reads records under the operator's policy and warns of subjects that
 // the stream does not carry, of schedules that last longer than it keeps events,
-// and of secrets and files that are not there.
-func (a *app) parse(source jetstream.StreamConfig) func(string, []byte) (*bridge.Subscription, bridge.Problems) {
-	policy := recordPolicy(a.cfg)
-	return func(id string, data []byte) (*bridge.Subscription, bridge.Problems) {
-		s, problems := bridge.ParseSubscription(id, data, policy)
-		if s != nil {
-			problems = append(problems, s.CheckSubjects(a.names.Stream, source.Subjects)...)
-			problems = append(problems, s.CheckMaxAge(a.names.Stream, source.MaxAge)...)
-			problems = append(problems, a.webhook.Check(s)...)
-			problems = append(problems, a.fileProblem(id)...)
-			problems = append(problems, a.quotaProblem(s)...)
-		}
-		return s, problems
+// of secrets and files that are not there, and of quotas.
+func (a *app) parse(id string, data []byte) (*bridge.Subscription, bridge.Problems) {
+	s, problems := bridge.ParseSubscription(id, data, a.policy)
+	if s == nil {
+		return nil, problems
+	}
+	problems = append(problems, s.CheckSubjects(a.names.Stream, a.source.Config.Subjects)...)
+	problems = append(problems, s.CheckMaxAge(a.names.Stream, a.source.Config.MaxAge)...)
+	problems = append(problems, a.webhook.Check(s)...)
+	if a.file != nil && id == a.cfg.WebhookID && a.file.Problem() != "" { // the file as it is now is not in force
+		problems = append(problems, bridge.Problem{Message: a.file.Problem(), Warning: true})
+	}
+	return s, append(problems, quota(a.cfg).Problem(s, a.index)...)
+}
+
+// parseNoted parses for the bridge, and remembers a record of which a secret is
+// refused.
+func (a *app) parseNoted(id string, data []byte) (*bridge.Subscription, bridge.Problems) {
+	s, problems := a.parse(id, data)
+	if s != nil {
+		a.refused.Note(s, problems)
+	}
+	return s, slices.Clip(problems)
+}
+
+// fileChanged brings the status of the automation file's subscription up to date.
+func (a *app) fileChanged(ctx context.Context) {
+	b := a.bridge.Load()
+	if b == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
+	defer cancel()
+	if err := b.Reread(ctx, a.cfg.WebhookID); err != nil && !errors.Is(err, context.Canceled) {
+		a.log.Warn("automation file: the status of its subscription is not up to date", "error", err)
 	}
 }
 
-// maxEventBytes leaves room for the envelope of a dead letter.
-func (a *app) maxEventBytes() int {
-	if a.cfg.MaxEventBytes > 0 {
-		return a.cfg.MaxEventBytes
-	}
-	return int(a.nc.MaxPayload()) - 16<<10
+// byFile is who changes the record that a configuration file makes.
+func byFile(ctx context.Context) context.Context {
+	return store.WithActor(ctx, store.Actor{Via: "bridge", Name: "webhook file"})
 }
 
-// holder names this replica. The lock on the data directory proves that an
-// embedded server's former bridge is gone.
-func (a *app) holder() (name string, successor bool) {
-	if a.server != nil {
-		return "embedded", true
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:6]), false
+func (a *app) streamsFit(ctx context.Context) error {
+	return bus.FitStreams(ctx, a.js, "KV_"+a.names.Lease, "KV_"+a.names.Owed, "KV_"+a.names.Status)
 }
 
-// takeCommands answers what operators ask the leader over the bus.
-func (a *app) takeCommands(ctx context.Context, b *bridge.Bridge) error {
-	sub, err := a.nc.Subscribe(a.names.Commands+".redrive", func(m *nats.Msg) {
-		if b.Condition().Role == bridge.RoleStandby {
-			return // the leader answers
-		}
-		ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
-		defer cancel()
-		answer := store.RedriveAnswer{}
-		var request store.RedriveRequest
-		if err := json.Unmarshal(m.Data, &request); err != nil {
-			answer.Reason = "the request is not readable: " + err.Error()
-		} else if err := b.Redrive(ctx, request.Subscription, request.Generation, request.Sequence); errors.Is(err, bridge.ErrNotLeader) {
-			return
-		} else if err != nil {
-			answer.Reason = err.Error()
-		} else {
-			answer.Accepted = true
-			a.tellRedrive(m, request, answer.Reason)
-		}
-		if data, err := json.Marshal(answer); err == nil {
-			if err := m.Respond(data); err != nil {
-				a.log.Warn("command could not be answered", "subject", m.Subject, "error", err)
-			}
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("subscribe to commands: %w", err)
-	}
-	streams, err := a.nc.Subscribe(a.names.Commands+".stream", func(m *nats.Msg) { a.answerStream(ctx, b, m) })
-	if err != nil {
-		return fmt.Errorf("subscribe to commands: %w", err)
-	}
-	defer streams.Unsubscribe() //nolint:errcheck // the connection ends with the program
-	notes, err := a.nc.Subscribe(a.names.Commands+".audit", func(m *nats.Msg) { a.takeNote(b, m) })
-	if err != nil {
-		return fmt.Errorf("subscribe to commands: %w", err)
-	}
-	defer notes.Unsubscribe() //nolint:errcheck // likewise
-	<-ctx.Done()
-	if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		a.log.Debug("unsubscribe from commands", "error", err)
-	}
-	return nil
+// askLease asks the leader of the lease's bucket for something.
+func (a *app) askLease(ctx context.Context) error {
+	_, _, err := store.NewLease(a.js, a.names, nil, a.log).Get(ctx)
+	return err
 }
+
+// waiting says in /readyz what the start waits for.
+func (a *app) waiting(what ...string) { a.waits.Store(&what) }
 
 // close stops what run has started, in reverse order.
 func (a *app) close() {
@@ -390,13 +396,4 @@ func (a *app) close() {
 	if a.server != nil {
 		a.server.Stop()
 	}
-}
-
-// httpURL is where the program answers; for people and the demo.
-func (a *app) httpURL() string {
-	_, port, err := net.SplitHostPort(a.health.Addr().String())
-	if err != nil {
-		return "http://" + a.health.Addr().String()
-	}
-	return "http://" + net.JoinHostPort("127.0.0.1", port)
 }

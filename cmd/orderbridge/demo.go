@@ -23,6 +23,7 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/config"
 	"orderbridge/internal/limits"
+	"orderbridge/internal/store"
 	"orderbridge/internal/telemetry"
 	"orderbridge/internal/testcert"
 )
@@ -145,11 +146,11 @@ type demo struct {
 
 func (d *demo) play(ctx context.Context) error {
 	out := d.cmd.OutOrStdout()
-	s := &session{cfg: d.app.cfg, nc: d.app.nc, js: d.app.js, names: d.app.names}
+	s := newSession(d.app.cfg, d.app.log, d.app.nc, d.app.js, nil)
 	fmt.Fprintf(out, "%s, put into the bucket %q:\n", count(len(demoSubscriptions), "subscription"), s.names.Subscriptions)
 	for _, x := range demoSubscriptions {
 		record := fmt.Sprintf(x.record, d.receiver.url)
-		revision, err := s.putRecord(ctx, x.id, []byte(record))
+		revision, err := s.putRecord(ctx, x.id, []byte(record), store.AnyRevision)
 		if err != nil {
 			return err
 		}
@@ -247,7 +248,7 @@ func (d *demo) tryNext() {
 With the nats command line (the bucket is %q, the verdict shows in %q):
   nats -s %s kv put %s mine '{"targetURL":"%s/mine/{orderId}","method":"PUT"}'
   nats -s %s kv get %s mine --raw
-`, bold(d.cmd, "It stays up"), environment, self, self, self, d.app.httpURL(), d.app.httpURL(),
+`, bold(d.cmd, "It stays up"), environment, self, self, self, d.httpURL(), d.httpURL(),
 		d.app.names.Subscriptions, d.app.names.Status,
 		d.app.server.URL(), d.app.names.Subscriptions, d.receiver.url, d.app.server.URL(), d.app.names.Status)
 }
@@ -329,4 +330,13 @@ func (r *demoReceiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(status)
 	fmt.Fprintf(r.out, "  %7.3f  %-6s %-52s %7s  %-6d  %s%s\n", time.Since(r.start).Seconds(), req.Method, req.URL.RequestURI(),
 		req.Header.Get("X-Attempt"), status, req.Header.Get("Webhook-Id"), note)
+}
+
+// httpURL is where the program answers.
+func (d *demo) httpURL() string {
+	address := d.app.health.Addr().String()
+	if _, port, err := net.SplitHostPort(address); err == nil {
+		address = net.JoinHostPort("127.0.0.1", port)
+	}
+	return "http://" + address
 }

@@ -9,6 +9,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	_ "golang.org/x/crypto/x509roots/fallback" // the roots of Mozilla, for machines and images that have none of their own
+
+	"orderbridge/internal/process"
 	"orderbridge/internal/safetext"
 )
 
@@ -26,7 +29,7 @@ func run() int {
 	// net/http tells there what an endpoint does to it, once for each frame of
 	// HTTP/2: that is no line of our log.
 	slog.SetDefault(slog.New(slog.DiscardHandler))
-	forbidCores()
+	process.ForbidCores()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)

@@ -67,7 +67,7 @@ func (s *session) debts(ctx context.Context, only []string) ([]store.Debt, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	debts, _, err := s.catalog().Owed(ctx, store.Everything(), subscription, "", math.MaxInt32)
+	debts, _, err := s.catalog.Owed(ctx, store.Everything(), subscription, "", math.MaxInt32)
 	if errors.Is(err, bridge.ErrNotFound) {
 		return nil, s.noBucket(s.names.Owed)
 	}

@@ -3,15 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"orderbridge/config"
-	"orderbridge/internal/telemetry"
 )
 
 func newRoot() *cobra.Command {
@@ -121,31 +117,4 @@ func args(least, most int, want string) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-// settings reads the environment and says what looks wrong in it.
-func settings(cmd *cobra.Command) (*config.Config, *slog.Logger, error) {
-	cfg, warnings, err := config.Load()
-	log := telemetry.Logger(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat)
-	for _, w := range warnings {
-		log.Warn(w)
-	}
-	if err != nil {
-		return nil, nil, badSettings(err)
-	}
-	if err := applyContext(cmd, cfg); err != nil {
-		return nil, nil, err
-	}
-	return cfg, log, nil
-}
-
-func badSettings(err error) error {
-	lines := []string{"the environment is not usable:"}
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		for _, e := range joined.Unwrap() {
-			lines = append(lines, "  "+e.Error())
-		}
-	}
-	return usagef("%s", strings.Join(lines, "\n"))
 }

@@ -3,18 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 	"orderbridge/subscribers"
 )
@@ -115,11 +112,11 @@ type lease struct {
 // streamReport asks the leader, or, where nobody leads, looks for itself; then
 // it returns the lease, too.
 func (s *session) streamReport(ctx context.Context) (bridge.StreamReport, *lease, error) {
-	answer, err := s.catalog().AskStream(ctx, store.StreamRequest{})
+	answer, err := s.catalog.AskStream(ctx, store.StreamRequest{})
 	if !errors.Is(err, store.ErrNoLeader) {
 		return answer.Report, nil, explain(err)
 	}
-	value, revision, err := s.catalog().LeaseValue(ctx)
+	value, revision, err := s.catalog.LeaseValue(ctx)
 	switch {
 	case err != nil:
 		return bridge.StreamReport{}, nil, explain(err)
@@ -154,7 +151,7 @@ func (s *session) adoptStream(ctx context.Context, cmd *cobra.Command, begin bri
 	if held != nil {
 		return s.adoptLater(ctx, cmd, r, a, held)
 	}
-	answer, err := s.catalog().AskStream(ctx, store.StreamRequest{Adopt: true, Begin: begin})
+	answer, err := s.catalog.AskStream(ctx, store.StreamRequest{Adopt: true, Begin: begin})
 	var no *store.RefusedError
 	switch {
 	case errors.As(err, &no):
@@ -178,7 +175,7 @@ func (s *session) adoptLater(ctx context.Context, cmd *cobra.Command, r bridge.S
 			return ctx.Err()
 		case <-time.After(leaseTime):
 		}
-		value, revision, err := s.catalog().LeaseValue(ctx)
+		value, revision, err := s.catalog.LeaseValue(ctx)
 		if err != nil {
 			return explain(err)
 		}
@@ -186,7 +183,7 @@ func (s *session) adoptLater(ctx context.Context, cmd *cobra.Command, r bridge.S
 			return errors.New("somebody leads, or has begun to: try again")
 		}
 	}
-	err := s.catalog().AdoptLater(ctx, held.value, held.revision, a)
+	err := s.catalog.AdoptLater(ctx, held.value, held.revision, a)
 	if errors.Is(err, bridge.ErrDeposed) {
 		return errors.New("somebody leads, or has begun to: try again")
 	}
@@ -222,42 +219,5 @@ func printStream(w io.Writer, r bridge.StreamReport) {
 	}
 	if r.Adopt != nil {
 		fmt.Fprintf(w, "decided    at %s, for the next leader: begin after %d\n", r.Adopt.Time.UTC().Format(time.RFC3339), r.Adopt.After)
-	}
-}
-
-// answerStream is the leader's side of the commands above.
-func (a *app) answerStream(ctx context.Context, b *bridge.Bridge, m *nats.Msg) {
-	if b.Condition().Role != bridge.RoleLeader {
-		return // the leader answers
-	}
-	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
-	defer cancel()
-	var answer store.StreamAnswer
-	var request store.StreamRequest
-	err := json.Unmarshal(m.Data, &request)
-	if err != nil {
-		err = fmt.Errorf("the request is not readable: %w", err)
-	}
-	if err == nil && request.Adopt {
-		var adopted bridge.Adoption
-		adopted, err = b.Adopt(ctx, request.Begin)
-		answer.Adopted = &adopted
-		if err == nil {
-			a.tellAdopt(m, adopted)
-		}
-	}
-	if err == nil {
-		answer.Report, err = b.Stream(ctx)
-	}
-	if errors.Is(err, bridge.ErrNotLeader) {
-		return
-	}
-	if err != nil {
-		answer.Reason = err.Error()
-	}
-	if data, err := json.Marshal(answer); err == nil {
-		if err := m.Respond(data); err != nil {
-			a.log.Warn("command could not be answered", "subject", m.Subject, "error", err)
-		}
 	}
 }

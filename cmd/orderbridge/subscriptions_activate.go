@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -13,7 +12,6 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/internal/limits"
-	"orderbridge/internal/store"
 )
 
 func newSubscriptionsActivate(active bool) *cobra.Command {
@@ -52,13 +50,9 @@ if somebody else changes the record at the same time, nothing is written.`,
 				}
 				// The same bytes again: a new revision takes back that the receiver has suspended it.
 			}
-			expect := entry.Revision
-			revision, err := s.writeRecord(ctx, id, record, &expect)
-			if errors.Is(err, store.ErrChanged) {
-				return fmt.Errorf("subscription %q was changed by somebody else just now; try again", id)
-			}
+			revision, err := s.putRecord(ctx, id, record, entry.Revision)
 			if err != nil {
-				return fmt.Errorf("store subscription %q: %w", id, err)
+				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: stored as revision %d\n", id, revision)
 			return s.verdict(ctx, cmd, id, revision)
@@ -72,16 +66,12 @@ if somebody else changes the record at the same time, nothing is written.`,
 func (s *session) standing(ctx context.Context, id string, active bool) (resumes bool, but string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
-	entry, err := store.ReadEntry(ctx, s.js, s.names.Status, id)
-	if errors.Is(err, bridge.ErrNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+	status, err := s.catalog.LastStatus(ctx, id)
+	switch {
+	case !active || errors.Is(err, bridge.ErrNotFound) || errors.Is(err, jetstream.ErrStreamNotFound):
 		return false, "", nil
-	}
-	if err != nil {
-		return false, "", fmt.Errorf("status of %q: %w", id, explain(err))
-	}
-	var status bridge.Status
-	if !active || json.Unmarshal(entry.Value, &status) != nil {
-		return false, "", nil
+	case err != nil:
+		return false, "", explain(err)
 	}
 	switch status.State {
 	case bridge.StateSuspended:

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
 
@@ -24,21 +24,19 @@ same id within it.`,
 		Example: "  orderbridge subscriptions delete acme",
 		Args:    args(1, 1, "the id of a subscription"),
 		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
-			entry, err := s.record(ctx, args[0])
-			var expect *uint64
-			switch {
-			case err == nil:
-				revision := entry.Revision
-				expect = &revision
-			case !s.vanished(ctx, args[0]):
-				return err
-			}
-			_, err = s.writeRecord(ctx, args[0], nil, expect)
-			if errors.Is(err, store.ErrChanged) {
-				return fmt.Errorf("subscription %q was changed by somebody else just now; try again", args[0])
-			}
+			r, err := s.record(ctx, args[0])
+			expect := r.Revision
 			if err != nil {
-				return fmt.Errorf("delete subscription %q: %w", args[0], err)
+				if !s.vanished(ctx, args[0]) {
+					return err
+				}
+				expect = store.AnyRevision
+			}
+			ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
+			defer cancel()
+			err = s.catalog.Remove(acting(ctx), store.Everything(), args[0], expect)
+			if err = s.notWritten(args[0], err); err != nil {
+				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: deleted\n", args[0])
 			return err
@@ -49,13 +47,9 @@ same id within it.`,
 // vanished tells of a record that, as the bridge says, is gone without a deletion,
 // and so still holds what it is owed.
 func (s *session) vanished(ctx context.Context, id string) bool {
-	if _, err := store.ReadEntry(ctx, s.js, s.names.Subscriptions, id); !errors.Is(err, bridge.ErrNotFound) {
+	if _, err := s.catalog.Record(ctx, store.Everything(), id); !errors.Is(err, bridge.ErrNotFound) {
 		return false
 	}
-	e, err := store.ReadEntry(ctx, s.js, s.names.Status, id)
-	if err != nil {
-		return false
-	}
-	var status bridge.Status
-	return json.Unmarshal(e.Value, &status) == nil && status.DeletedAt == nil && strings.Contains(status.Reason, "not in the bucket")
+	status, err := s.catalog.LastStatus(ctx, id)
+	return err == nil && status.DeletedAt == nil && strings.Contains(status.Reason, "not in the bucket")
 }

@@ -33,12 +33,11 @@ bad or the bridge finds the record invalid.`,
 			if err := checkID(id); err != nil {
 				return err
 			}
-			a := &app{cfg: s.cfg}
-			var err error
-			if a.webhook, err = a.newWebhook(); err != nil {
+			webhook, secrets, err := newWebhook(s.cfg, nil)
+			if err != nil {
 				return err
 			}
-			o := a.automationOptions(args[0], id)
+			o := automationOptions(s.cfg, secrets, webhook, args[0], id)
 			o.Logger = s.log
 			o.Judge = func(record []byte) bridge.Problems {
 				problems, err := s.judge(ctx, id, record)

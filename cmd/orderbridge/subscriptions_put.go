@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -15,8 +15,7 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/config"
-	"orderbridge/internal/egress"
-	"orderbridge/internal/filter"
+	"orderbridge/internal/bus"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/secrets"
 	"orderbridge/internal/store"
@@ -55,7 +54,7 @@ record as they are are sealed before it is stored. Exit code 1 if it was not sto
 				printProblems(cmd, path, problems)
 				return fmt.Errorf("subscription %q was not stored", id)
 			}
-			revision, err := s.putRecord(ctx, id, record)
+			revision, err := s.putRecord(ctx, id, record, store.AnyRevision)
 			if err != nil {
 				return err
 			}
@@ -74,41 +73,24 @@ func sealRecord(cfg *config.Config, id string, record []byte) ([]byte, error) {
 	return secrets.New(secrets.Options{IdentityFile: cfg.SealingKeyFile}).SealRecord(id, record)
 }
 
-func (s *session) putRecord(ctx context.Context, id string, record []byte) (uint64, error) {
-	revision, err := s.writeRecord(ctx, id, record, nil)
-	if err != nil {
-		return 0, fmt.Errorf("store subscription %q: %w", id, err)
-	}
-	return revision, nil
-}
-
-// writeRecord stores or deletes a record, if its revision is what is expected,
-// and says who does it.
-func (s *session) writeRecord(ctx context.Context, id string, record []byte, expect *uint64) (uint64, error) {
+// putRecord stores a record, if its revision is the one that is expected, and
+// says who does it.
+func (s *session) putRecord(ctx context.Context, id string, record []byte, expect uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
-	revision, err := store.WriteRecord(store.WithActor(ctx, whoRuns()), s.js, s.names.Subscriptions, id, record, expect, nil)
+	r, err := s.catalog.Put(acting(ctx), store.Everything(), id, record, expect)
+	return r.Revision, s.notWritten(id, err)
+}
+
+// notWritten says why a record could not be stored or deleted.
+func (s *session) notWritten(id string, err error) error {
 	switch {
+	case errors.Is(err, store.ErrChanged):
+		return fmt.Errorf("subscription %q was changed by somebody else just now; try again", id)
 	case errors.Is(err, jetstream.ErrBucketNotFound):
-		return 0, s.noBucket(s.names.Subscriptions)
-	case err != nil:
-		return 0, explain(err)
+		return s.noBucket(s.names.Subscriptions)
 	}
-	return revision, nil
-}
-
-// recordPolicy is what the operator permits records.
-func recordPolicy(cfg *config.Config) bridge.RecordPolicy {
-	least := limits.RecordLeastWait
-	if cfg.Dev {
-		least = limits.RecordLeastWaitDev
-	}
-	return bridge.RecordPolicy{LeastWait: least, AllowHTTP: cfg.AllowHTTP, AllowHTTPLoopback: cfg.Dev, AllowTrustAll: cfg.AllowTrustAll,
-		CheckAddress: egressPolicy(cfg).Check, CheckFilter: filter.New().Check}
-}
-
-func egressPolicy(cfg *config.Config) egress.Policy {
-	return egress.Policy{Allow: cfg.EgressAllow, Dev: cfg.Dev}
+	return explain(err)
 }
 
 func printProblems(cmd *cobra.Command, where string, problems bridge.Problems) {
@@ -156,76 +138,66 @@ func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (
 	tick := time.NewTicker(limits.VerdictCheck)
 	defer tick.Stop()
 	for {
-		entry, err := store.ReadEntry(ctx, s.js, s.names.Status, id)
-		var status bridge.Status
+		status, err := s.catalog.LastStatus(ctx, id)
 		switch {
-		case err == nil && json.Unmarshal(entry.Value, &status) == nil && status.Revision >= revision:
+		case err == nil && status.Revision >= revision:
 			return &status, nil
 		case ctx.Err() != nil:
-			return nil, lack(ctx)
+			return nil, bus.Lack(ctx)
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			return nil, nil // no bridge has ever run
 		case err != nil && !errors.Is(err, bridge.ErrNotFound):
-			return nil, fmt.Errorf("status of %q: %w", id, explain(err))
+			return nil, explain(err)
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, lack(ctx)
+			return nil, bus.Lack(ctx)
 		}
 	}
 }
 
-func newSubscriptionsValidate() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "validate FILE|-...",
-		Short: "Check records without storing them, and without a bus",
-		Long: `Check records as the bridge does and print all problems. Exit code 1 if one of
-them has an error. The id is taken from the name of the file.`,
-		Example: `  orderbridge subscriptions validate acme.json
-  orderbridge subscriptions validate records/*.json`,
-		Args: args(1, -1, "files, or - for stdin"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, _, err := settings(cmd)
-			if err != nil {
-				return err
-			}
-			bad := 0
-			for _, path := range args {
-				record, err := readInput(cmd, path)
-				if err != nil {
-					return err
-				}
-				id := "stdin"
-				if path != "-" {
-					id = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-				}
-				sub, problems := bridge.ParseSubscription(id, record, recordPolicy(cfg))
-				printProblems(cmd, path, problems)
-				if problems.Err() != nil {
-					bad++
-					continue
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: good: %s\n", path, sub.Describe())
-			}
-			if bad > 0 {
-				return fmt.Errorf("%s invalid", count(bad, "record"))
-			}
-			return nil
-		},
+// Whether a record is good depends on the settings and files of the bridge. So
+// commands ask one that runs; without one they judge by their own settings, and
+// what only those forbid is a warning.
+
+// judge is what is wrong with a record.
+func (s *session) judge(ctx context.Context, id string, record []byte) (bridge.Problems, error) {
+	var answer store.JudgeAnswer
+	subject := s.catalog.JudgeSubject()
+	err := s.denials.Without(ctx, subject, func(ctx context.Context) (err error) {
+		answer, err = s.catalog.Judge(ctx, id, record)
+		return err
+	})
+	if err == nil {
+		return answer.Problems, nil
 	}
-	return cmd
+	var why string
+	var no *bus.Denial
+	switch {
+	case errors.As(err, &no):
+		why = fmt.Sprintf("the bridge was not asked: %s may not publish to %q", s.denials.User(), subject)
+	case errors.Is(err, store.ErrNoJudge):
+		why = "no bridge has answered"
+	default:
+		return nil, err
+	}
+	return s.judgeAlone(id, record, why), nil
 }
 
-func newSubscriptionsSchema() *cobra.Command {
-	return &cobra.Command{
-		Use:     "schema",
-		Short:   "Print the JSON Schema of a record",
-		Example: "  orderbridge subscriptions schema > subscription.schema.json",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := cmd.OutOrStdout().Write(bridge.SubscriptionSchema())
-			return err
-		},
+// judgeAlone judges by the settings of this process; what they alone forbid is
+// left to the bridge.
+func (s *session) judgeAlone(id string, record []byte, why string) bridge.Problems {
+	policy := recordPolicy(s.cfg)
+	_, own := bridge.ParseSubscription(id, record, policy)
+	policy.AllowHTTP, policy.AllowTrustAll = true, true
+	policy.CheckAddress = func(netip.Addr) error { return nil }
+	_, any := bridge.ParseSubscription(id, record, policy)
+	for i, p := range own {
+		if !p.Warning && !slices.Contains(any, p) {
+			own[i].Warning = true
+			own[i].Message += " (so say the settings of this command; " + why + ", and its settings decide)"
+		}
 	}
+	return own
 }

@@ -3,13 +3,18 @@ package api
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
+	"orderbridge/bridge"
 	"orderbridge/internal/limits"
+	"orderbridge/internal/store"
 )
 
 // Quota is what a tenant may store by the API. What others put for it counts as
@@ -18,6 +23,67 @@ type Quota struct {
 	Records int
 	Bytes   int64
 	Writes  int // a second
+}
+
+// Exceeded says what a tenant has more of than it may; "" if nothing. What
+// `nats kv put` has stored for a tenant counts as well, but nobody can refuse it
+// there: the record is as good as any other, and its status, a metric and the
+// log tell that the tenant has more than its quota.
+func (q Quota) Exceeded(u store.Usage) string {
+	switch {
+	case q.Records > 0 && u.Records > q.Records:
+		return fmt.Sprintf("tenant %s has %d records, and may have %d (ORDERBRIDGE_TENANT_RECORDS)", u.Tenant, u.Records, q.Records)
+	case q.Bytes > 0 && u.Bytes > q.Bytes:
+		return fmt.Sprintf("the records of tenant %s have %d bytes, and may have %d (ORDERBRIDGE_TENANT_BYTES)", u.Tenant, u.Bytes, q.Bytes)
+	}
+	return ""
+}
+
+// Problem warns in the status of a record that its tenant has too much.
+func (q Quota) Problem(s *bridge.Subscription, index *store.Index) bridge.Problems {
+	if s.Tenant == "" || index == nil {
+		return nil
+	}
+	if text := q.Exceeded(index.Usage(s.Tenant)); text != "" {
+		return bridge.Problems{{Field: "tenant", Message: text + ": the API takes no further ones of it", Warning: true}}
+	}
+	return nil
+}
+
+// Watch tells, until ctx ends, of tenants that have more than their quota, and
+// of those that have it no longer.
+func (q Quota) Watch(ctx context.Context, index *store.Index, metrics prometheus.Registerer, log *slog.Logger) error {
+	beyond := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "orderbridge_tenants_beyond_quota",
+		Help: "Tenants that have more records, or more bytes of them, than ORDERBRIDGE_TENANT_RECORDS and ORDERBRIDGE_TENANT_BYTES say; the log and the status of their records name them.",
+	})
+	if err := metrics.Register(beyond); err != nil {
+		return fmt.Errorf("register a metric: %w", err)
+	}
+	tick := time.NewTicker(limits.QuotaLook)
+	defer tick.Stop()
+	var told []string
+	for {
+		var now []string
+		for _, u := range index.Usages(func(u store.Usage) bool { return q.Exceeded(u) != "" }) {
+			now = append(now, u.Tenant)
+			if !slices.Contains(told, u.Tenant) {
+				log.Warn("a tenant has more than its quota: " + q.Exceeded(u))
+			}
+		}
+		for _, tenant := range told {
+			if !slices.Contains(now, tenant) {
+				log.Info("a tenant is within its quota again", "tenant", tenant)
+			}
+		}
+		told = now
+		beyond.Set(float64(len(now)))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 // writer is a tenant that writes. Its writes that add something come one after

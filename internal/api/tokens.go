@@ -1,4 +1,4 @@
-package main
+package api
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,45 +15,55 @@ import (
 	"time"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/api"
 	"orderbridge/internal/limits"
 )
 
 const noTokens = "nobody may call the management API: no token is set, and %s; set ORDERBRIDGE_API_TOKENS or ORDERBRIDGE_API_TOKENS_FILE"
 
-// tokens are those that may call the management API at the start, and what is to
-// be said of the files that hold them.
-func (a *app) tokens() ([]api.Token, error) {
-	tokens, file, err := a.readTokens()
+// TokenSource is where the tokens of those come from that may call the API.
+type TokenSource struct {
+	// Set reads those that the operator has set, by the environment or in File.
+	Set  func() ([]Token, error)
+	File string // the operator's own file, "": none
+	// Dir is the data directory: where no token is set, the file api-token in it
+	// holds one, which is made if it is absent. Without the directory there is none.
+	Dir string
+	Log *slog.Logger
+}
+
+// Open reads the tokens at the start, and says what is to be said of the files
+// that hold them.
+func (s *TokenSource) Open() ([]Token, error) {
+	tokens, file, err := s.read()
 	var kept *keptError
 	switch {
 	case errors.As(err, &kept): // deliveries go on all the same
-		a.log.Warn(fmt.Sprintf(noTokens, "none can be kept in the data directory"), "error", kept.cause)
+		s.Log.Warn(fmt.Sprintf(noTokens, "none can be kept in the data directory"), "error", kept.cause)
 		return nil, nil
 	case err != nil:
 		return nil, err
 	case file == "" && len(tokens) == 0:
-		a.log.Warn(fmt.Sprintf(noTokens, "there is no data directory to keep one in"))
+		s.Log.Warn(fmt.Sprintf(noTokens, "there is no data directory to keep one in"))
 	case len(tokens) == 0:
-		a.log.Warn(fmt.Sprintf(noTokens, "the file of tokens holds none"), "file", file)
-	case file != "" && a.cfg.APITokensFile == "":
-		a.log.Info("the management API asks for the token in a file, since none is set", "file", file)
+		s.Log.Warn(fmt.Sprintf(noTokens, "the file of tokens holds none"), "file", file)
+	case file != "" && s.File == "":
+		s.Log.Info("the management API asks for the token in a file, since none is set", "file", file)
 	}
-	a.checkMode(file)
+	s.checkMode(file)
 	return tokens, nil
 }
 
 // checkMode warns of a file of tokens that everybody on this machine can read.
-func (a *app) checkMode(file string) {
+func (s *TokenSource) checkMode(file string) {
 	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o004 != 0 {
-		a.log.Warn("every user of this machine can read the tokens of the management API; chmod o-r the file", "file", file, "mode", info.Mode().Perm().String())
+		s.Log.Warn("every user of this machine can read the tokens of the management API; chmod o-r the file", "file", file, "mode", info.Mode().Perm().String())
 	}
 }
 
-// followTokens reads the files again: a token that was taken out must be good no
-// longer. A file that cannot be read leaves the tokens as they were.
-func (a *app) followTokens(ctx context.Context, m *api.API) error {
-	now := a.callers
+// Follow reads the files again until ctx ends, and gives the API what has
+// changed since now: a token that was taken out must be good no longer. A file
+// that cannot be read leaves the tokens as they were.
+func (s *TokenSource) Follow(ctx context.Context, a *API, now []Token) error {
 	tick := time.NewTicker(limits.APITokensReread)
 	defer tick.Stop()
 	said := ""
@@ -62,17 +73,17 @@ func (a *app) followTokens(ctx context.Context, m *api.API) error {
 			return nil
 		case <-tick.C:
 		}
-		tokens, file, err := a.readTokens()
+		tokens, file, err := s.read()
 		switch {
 		case err != nil && err.Error() != said:
 			said = err.Error()
-			a.log.Error("the tokens of the management API cannot be read again; those read before stay in force", "error", err)
+			s.Log.Error("the tokens of the management API cannot be read again; those read before stay in force", "error", err)
 		case err != nil:
 		case !slices.Equal(tokens, now):
 			said, now = "", tokens
-			m.SetTokens(tokens, "the file of tokens holds none; put one in, one a line, as name:token or name:token:tenant")
-			a.log.Info("the tokens of the management API were read again", "file", file, "tokens", len(tokens))
-			a.checkMode(file)
+			a.SetTokens(tokens, "the file of tokens holds none; put one in, one a line, as name:token or name:token:tenant")
+			s.Log.Info("the tokens of the management API were read again", "file", file, "tokens", len(tokens))
+			s.checkMode(file)
 		default:
 			said = ""
 		}
@@ -84,27 +95,17 @@ type keptError struct{ cause error }
 
 func (e *keptError) Error() string { return e.cause.Error() }
 
-// readTokens reads those that were set or, where none was, the one in the data
-// directory, which is made if it is absent; file is where the last of them come
-// from.
-func (a *app) readTokens() (tokens []api.Token, file string, err error) {
-	set, err := a.cfg.AllAPITokens()
-	if err != nil {
-		return nil, "", err
+// read reads those that were set or, where none was, the one in the data
+// directory; file is where the last of them come from.
+func (s *TokenSource) read() (tokens []Token, file string, err error) {
+	tokens, err = s.Set()
+	if err != nil || len(tokens) > 0 || s.File != "" {
+		return tokens, s.File, err
 	}
-	for _, t := range set {
-		if t.Tenant != "" && len(a.cfg.ConfineTenants()) == 0 {
-			return nil, "", fmt.Errorf("token %q is of tenant %q, but ORDERBRIDGE_SUBJECT_LAYOUT=%q tells no tenant; set ORDERBRIDGE_TENANT_SUBJECTS", t.Name, t.Tenant, a.cfg.SubjectLayout)
-		}
-		tokens = append(tokens, api.Token{Name: t.Name, Secret: t.Secret, Tenant: t.Tenant})
-	}
-	if len(tokens) > 0 || a.cfg.APITokensFile != "" {
-		return tokens, a.cfg.APITokensFile, nil
-	}
-	if info, err := os.Stat(a.cfg.DataDir); err != nil || !info.IsDir() {
+	if info, err := os.Stat(s.Dir); err != nil || !info.IsDir() {
 		return nil, "", nil
 	}
-	path, err := filepath.Abs(filepath.Join(a.cfg.DataDir, "api-token"))
+	path, err := filepath.Abs(filepath.Join(s.Dir, "api-token"))
 	if err != nil {
 		return nil, "", fmt.Errorf("find the data directory: %w", err)
 	}
@@ -112,7 +113,7 @@ func (a *app) readTokens() (tokens []api.Token, file string, err error) {
 	if err != nil {
 		return nil, "", &keptError{err}
 	}
-	return []api.Token{{Name: "file", Secret: token}}, path, nil
+	return []Token{{Name: "file", Secret: token}}, path, nil
 }
 
 // ownToken reads the token from the file; an absent one is made.

@@ -193,6 +193,3 @@ func (a *Auditor) Asks(m *nats.Msg) Who {
 	who.told(userOf(m))
 	return who
 }
-
-// Allowed bounds how often somebody may have a note taken.
-func (a *Auditor) Allowed() bool { return a.asked.Allow() }

@@ -1,22 +1,23 @@
-package main
+package bus
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
-	"orderbridge/internal/bus"
+	"github.com/nats-io/nats.go"
+
 	"orderbridge/internal/limits"
-	"orderbridge/internal/store"
 )
 
-// leaveDeafServers goes to another server of a cluster when the present one is
+// LeaveDeafServers goes to another server of a cluster when the present one is
 // connected but cut off from the others: it answers pings, and nothing else
-// that matters. Whether it does is asked by reading the lease.
-func (a *app) leaveDeafServers(ctx context.Context) error {
-	if len(a.nc.Servers()) < 2 {
+// that matters. Whether it does is for ask to say, which reads something from a
+// stream's leader; it is called every limits.HearingCheck until ctx ends.
+func LeaveDeafServers(ctx context.Context, nc *nats.Conn, log *slog.Logger, ask func(context.Context) error) error {
+	if len(nc.Servers()) < 2 {
 		return nil
 	}
-	lease := store.NewLease(a.js, a.names, nil, a.log)
 	tick := time.NewTicker(limits.HearingCheck)
 	defer tick.Stop()
 	heard, left := time.Now(), time.Time{}
@@ -26,21 +27,21 @@ func (a *app) leaveDeafServers(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		ask, cancel := context.WithTimeout(ctx, limits.HearingCheck)
-		_, _, err := lease.Get(ask)
+		asked, cancel := context.WithTimeout(ctx, limits.HearingCheck)
+		err := ask(asked)
 		cancel()
 		now := time.Now()
-		if err == nil || !a.nc.IsConnected() {
+		if err == nil || !nc.IsConnected() {
 			heard = now
 			continue
 		}
 		if now.Sub(heard) < limits.DeafAfter || now.Sub(left) < limits.DeafAgain {
 			continue
 		}
-		a.log.Warn("the bus does not answer: another of its servers is tried", "url", bus.Redact(a.nc.ConnectedUrl()), "error", err)
+		log.Warn("the bus does not answer: another of its servers is tried", "url", Redact(nc.ConnectedUrl()), "error", err)
 		left = now
-		if err := a.nc.ForceReconnect(); err != nil {
-			a.log.Warn("reconnect", "error", err)
+		if err := nc.ForceReconnect(); err != nil {
+			log.Warn("reconnect", "error", err)
 		}
 	}
 }

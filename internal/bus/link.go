@@ -1,7 +1,9 @@
 package bus
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -84,7 +86,8 @@ func (l *Link) Violation() string {
 	return l.options.Explain(l.refused)
 }
 
-var violatedSubject = regexp.MustCompile(`(?:Publish|Subscription) to "([^"]+)"`)
+// violated finds in a permission error what was refused, and for which subject.
+var violated = regexp.MustCompile(`(Publish|Subscription) to "([^"]+)"`)
 
 // spares tells whether err refuses only what the program can do without, and
 // which of Options.Spared it is.
@@ -92,11 +95,11 @@ func (o Options) spares(err error) (subject string, spared bool) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return "", false
 	}
-	m := violatedSubject.FindStringSubmatch(err.Error())
+	m := violated.FindStringSubmatch(err.Error())
 	if m == nil {
 		return "", false
 	}
-	i := slices.IndexFunc(o.Spared, func(begin string) bool { return strings.HasPrefix(m[1], begin) })
+	i := slices.IndexFunc(o.Spared, func(begin string) bool { return strings.HasPrefix(m[2], begin) })
 	if i < 0 {
 		return "", false
 	}
@@ -117,8 +120,22 @@ func (l *Link) firstOf(subject string) bool {
 	return true
 }
 
-// Closed is closed when the connection has ended for good.
-func (l *Link) Closed() <-chan struct{} { return l.closed }
+// UntilClosed ends with an error when the connection is closed though nobody has
+// asked for it: nothing can be done without one, and a new process gets a new one.
+func (l *Link) UntilClosed(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-l.closed:
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err := l.nc.LastError(); err != nil {
+		return fmt.Errorf("the connection to NATS was closed: %w", err)
+	}
+	return errors.New("the connection to NATS was closed")
+}
 
 // news tells whether a text is worth a warning: it is another one than before,
 // or that was a while ago.

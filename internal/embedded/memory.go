@@ -1,4 +1,4 @@
-package main
+package embedded
 
 import (
 	"os"
@@ -9,12 +9,12 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// boundMemory keeps a process with an embedded server small until the returned
+// BoundMemory keeps a process with an embedded server small until the returned
 // function is called. Most of what the server has in memory are the blocks of
 // the stream that it wrote or read lately; it holds them weakly, but without a
 // limit Go collects them only once the heap has doubled: 500 MB published in 20
 // seconds made it a process of 700 MB. A GOMEMLIMIT of the user's is left alone.
-func boundMemory() (stop func()) {
+func BoundMemory() (stop func()) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}

@@ -1,7 +1,10 @@
 package embedded
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -27,6 +30,31 @@ type NoRoomError struct {
 
 func (e *NoRoomError) Error() string {
 	return fmt.Sprintf("the disk of the data directory %q is full: %s free of %s; make room there, or set ORDERBRIDGE_DATA_DIR to another disk. It goes on by itself", e.Dir, mib(e.Free), mib(e.Capacity))
+}
+
+// Await is Start, but waits a full disk out; waiting is told of it.
+func Await(ctx context.Context, o Options, waiting func(reasons ...string)) (*Server, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	said := false
+	for {
+		s, err := Start(o)
+		var full *NoRoomError
+		if !errors.As(err, &full) {
+			return s, err
+		}
+		waiting(full.Error())
+		if !said {
+			o.Logger.Error(full.Error())
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(limits.DiskCheck):
+		}
+	}
 }
 
 func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"log/slog"
@@ -7,9 +7,9 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// idleConnections is how many connections to endpoints are kept open for reuse:
+// IdleConnections is how many connections to endpoints are kept open for reuse:
 // at most half of what may be open at all, so that there is room for new ones.
-func idleConnections() int {
+func IdleConnections() int {
 	n, known := openFiles()
 	if !known {
 		return limits.IdleConnections
@@ -17,9 +17,9 @@ func idleConnections() int {
 	return int(max(1, min(limits.IdleConnections, n/2)))
 }
 
-// tellFewFiles says in one line that fewer files may be open than the bridge can
+// WarnOfFewFiles says in one line that fewer files may be open than the bridge can
 // use: each running attempt takes one.
-func tellFewFiles(log *slog.Logger) {
+func WarnOfFewFiles(log *slog.Logger) {
 	if n, known := openFiles(); known && n < limits.DescriptorsWanted {
 		log.Warn("few files may be open at once, and each attempt takes one: beyond that deliveries wait; raise the hard limit (LimitNOFILE=, ulimit -Hn, --ulimit nofile=)",
 			"open_files", n, "wanted", strconv.Itoa(limits.DescriptorsWanted))

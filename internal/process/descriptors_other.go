@@ -1,7 +1,7 @@
 //go:build !unix
 
-package main
+package process
 
 func openFiles() (n uint64, known bool) { return 0, false }
 
-func forbidCores() {}
+func ForbidCores() {}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package process
 
 import "syscall"
 
@@ -14,6 +14,6 @@ func openFiles() (n uint64, known bool) {
 	return uint64(limit.Cur), true //nolint:unconvert // an int64 on FreeBSD
 }
 
-// forbidCores keeps the process from leaving its memory, and the secrets in it,
+// ForbidCores keeps the process from leaving its memory, and the secrets in it,
 // on the disk. Where that fails the system forbids more than we do.
-func forbidCores() { _ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}) }
+func ForbidCores() { _ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}) }

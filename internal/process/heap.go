@@ -1,7 +1,4 @@
-// Package heap keeps the garbage collector from running all the time where
-// little is in use: by itself it collects whenever the heap has doubled, and a
-// bridge in good health holds but a few MB and makes hundreds a second.
-package heap
+package process
 
 import (
 	"os"
@@ -10,9 +7,11 @@ import (
 	"runtime/metrics"
 )
 
-// Floor lets the heap grow to at least so many bytes before it is collected.
-// Above half of that nothing changes. It does nothing where GOGC is set.
-func Floor(bytes uint64) {
+// HeapFloor lets the heap grow to at least so many bytes before it is collected.
+// By itself Go collects whenever the heap has doubled, and a bridge in good
+// health holds but a few MB and makes hundreds a second. Above half of the floor
+// nothing changes. It does nothing where GOGC is set.
+func HeapFloor(bytes uint64) {
 	if os.Getenv("GOGC") == "" {
 		watch(&cycle{floor: bytes, percent: standard})
 	}

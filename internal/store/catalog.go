@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -55,12 +56,16 @@ func (e *RefusedError) Error() string { return e.Reason }
 // the records as `nats kv` does, by compare-and-set, and what the bridge says of
 // them. Every call takes the caller's scope. Safe for concurrent use.
 type Catalog struct {
-	js    jetstream.JetStream
-	names Names
-	parse func([]byte) (bridge.DeadLetter, error)
-	key   *Key   // nil: what is done through it is not signed
-	index *Index // nil: lists read the whole bucket
+	js     jetstream.JetStream
+	names  Names
+	parse  func([]byte) (bridge.DeadLetter, error)
+	key    *Key   // nil: what is done through it is not signed
+	index  *Index // nil: lists read the whole bucket
+	singly bool   // lists make no consumer
 }
+
+// AnyRevision is what a write expects that replaces whatever is there.
+const AnyRevision = math.MaxUint64
 
 // NewCatalog opens the state under these names. parse reads a dead letter as it
 // lies in its stream.
@@ -78,6 +83,13 @@ func (c *Catalog) SignedBy(k *Key) *Catalog {
 func (c *Catalog) WithIndex(x *Index) *Catalog {
 	c.index = x
 	return c
+}
+
+// Singly has lists read entry by entry, for callers who may make no consumer.
+func (c *Catalog) Singly() *Catalog {
+	one := *c
+	one.singly = true
+	return &one
 }
 
 // Record is a subscription record as it is stored.
@@ -145,7 +157,7 @@ func (c *Catalog) Records(ctx context.Context, scope Scope, f Filter, after stri
 		}})
 	}
 	p := page[Record]{after: after, limit: limit, key: func(r Record) string { return r.ID }}
-	err := ListEntries(ctx, c.js, c.names.Subscriptions, func(e Entry) error {
+	err := c.each(ctx, c.names.Subscriptions, func(e Entry) error {
 		r := Record{e.Key, e.Value, e.Revision, e.Time}
 		if p.wants(r.ID) && (f.ID == nil || f.ID(r.ID)) && good(r) {
 			p.add(r)
@@ -158,7 +170,7 @@ func (c *Catalog) Records(ctx context.Context, scope Scope, f Filter, after stri
 
 // Put stores a record if its revision still is expect (0: there must be none)
 // and both what is there and what is put lie in the scope; else ErrChanged or
-// bridge.ErrNotFound.
+// bridge.ErrNotFound. AnyRevision is for those whose scope is everything.
 func (c *Catalog) Put(ctx context.Context, scope Scope, id string, value []byte, expect uint64) (Record, error) {
 	fail := func(err error) (Record, error) {
 		return Record{}, fmt.Errorf("store subscription %q: %w", id, err)
@@ -175,18 +187,19 @@ func (c *Catalog) Put(ctx context.Context, scope Scope, id string, value []byte,
 	} else if err := c.confirmScope(ctx, scope, id, expect); err != nil {
 		return fail(err)
 	}
-	revision, err := WriteRecord(ctx, c.js, c.names.Subscriptions, id, value, &expect, c.key)
+	revision, err := c.writeRecord(ctx, id, value, expect)
 	if err != nil {
 		return fail(err)
 	}
 	return Record{ID: id, Value: value, Revision: revision, Time: time.Now()}, nil
 }
 
-// Remove deletes a record if its revision still is expect and it lies in the scope.
+// Remove deletes a record if its revision still is expect and it lies in the
+// scope; see Put.
 func (c *Catalog) Remove(ctx context.Context, scope Scope, id string, expect uint64) error {
 	err := c.confirmScope(ctx, scope, id, expect)
 	if err == nil {
-		_, err = WriteRecord(ctx, c.js, c.names.Subscriptions, id, nil, &expect, c.key)
+		_, err = c.writeRecord(ctx, id, nil, expect)
 	}
 	if err != nil {
 		return fmt.Errorf("delete subscription %q: %w", id, err)
@@ -212,11 +225,21 @@ func (c *Catalog) marker(ctx context.Context, id string) (uint64, error) {
 // confirmScope makes sure that the revision that is about to be replaced is one
 // that the caller may see.
 func (c *Catalog) confirmScope(ctx context.Context, scope Scope, id string, expect uint64) error {
+	if expect == AnyRevision && scope.all {
+		return nil
+	}
 	r, err := c.Record(ctx, scope, id)
 	if err == nil && r.Revision != expect {
 		err = ErrChanged
 	}
 	return err
+}
+
+func (c *Catalog) writeRecord(ctx context.Context, id string, value []byte, expect uint64) (uint64, error) {
+	if expect == AnyRevision {
+		return WriteRecord(ctx, c.js, c.names.Subscriptions, id, value, nil, c.key)
+	}
+	return WriteRecord(ctx, c.js, c.names.Subscriptions, id, value, &expect, c.key)
 }
 
 func changed(err error) error {
@@ -239,11 +262,13 @@ func (c *Catalog) Status(ctx context.Context, scope Scope, id string) (Verdict, 
 	if _, err := c.Record(ctx, scope, id); err != nil {
 		return Verdict{}, err
 	}
-	status, err := c.status(ctx, id)
+	status, err := c.LastStatus(ctx, id)
 	return Verdict{id, status}, err
 }
 
-func (c *Catalog) status(ctx context.Context, id string) (status bridge.Status, err error) {
+// LastStatus reads what the bridge has said of a subscription, also of one whose
+// record is gone; it is for those whose scope is everything.
+func (c *Catalog) LastStatus(ctx context.Context, id string) (status bridge.Status, err error) {
 	e, err := ReadEntry(ctx, c.js, c.names.Status, id)
 	if err == nil {
 		err = json.Unmarshal(e.Value, &status)
@@ -284,7 +309,7 @@ func (c *Catalog) statusIDs(ctx context.Context, scope Scope) ([]string, error) 
 		return append([]string{}, keys...), err
 	}
 	own := []string{}
-	err := ListEntries(ctx, c.js, c.names.Subscriptions, func(e Entry) error {
+	err := c.each(ctx, c.names.Subscriptions, func(e Entry) error {
 		if scope.holds(tenantOf(e.Value)) {
 			own = append(own, e.Key)
 		}

@@ -31,8 +31,8 @@ func checkSource(info *jetstream.StreamInfo, o Options) []Finding {
 	if why := Losing(c); why != "" {
 		k.say(Error, "%s", why)
 	}
-	if c.MaxAge > 0 && o.RetrySpan > 0 && c.MaxAge < o.RetrySpan {
-		k.say(Warning, "it keeps events for %s, the default retry schedule takes %s: what an endpoint that is down for longer is still owed becomes dead letters. Run `nats stream edit %s --max-age 7d`", c.MaxAge, o.RetrySpan, c.Name)
+	if span := bridge.DefaultRetrySpan(); c.MaxAge > 0 && c.MaxAge < span {
+		k.say(Warning, "it keeps events for %s, the default retry schedule takes %s: what an endpoint that is down for longer is still owed becomes dead letters. Run `nats stream edit %s --max-age 7d`", c.MaxAge, span, c.Name)
 	}
 	if c.MaxMsgsPerSubject > 0 {
 		k.say(Warning, "it keeps only %d messages of each subject: older changes of an order vanish unseen while they wait. Run `nats stream edit %s --max-msgs-per-subject=-1`", c.MaxMsgsPerSubject, c.Name)

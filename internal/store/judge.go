@@ -27,7 +27,9 @@ type JudgeAnswer struct {
 }
 
 // JudgeSubject is where judges listen; one of them answers.
-func (c *Catalog) JudgeSubject() string { return c.names.Commands + ".judge" }
+func (c *Catalog) JudgeSubject() string { return judgeSubject(c.names) }
+
+func judgeSubject(n Names) string { return n.Commands + ".judge" }
 
 // ErrNoJudge says that no bridge runs that could answer.
 var ErrNoJudge = errors.New("no bridge has answered")

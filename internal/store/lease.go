@@ -137,3 +137,17 @@ func (l *Lease) Watch(ctx context.Context, fn func(value []byte, revision uint64
 	}
 	return f.run(ctx)
 }
+
+// Guarded is a lease that is let go while unfit says why it could not be fenced.
+type Guarded struct {
+	bridge.Lease
+	Unfit func() string // "": it can
+}
+
+// Put implements bridge.Lease.
+func (g Guarded) Put(ctx context.Context, value []byte, expect uint64, id string) (uint64, error) {
+	if unfit := g.Unfit(); unfit != "" {
+		return 0, fmt.Errorf("write lease: %w: %s", bridge.ErrRefused, unfit)
+	}
+	return g.Lease.Put(ctx, value, expect, id)
+}

@@ -29,12 +29,8 @@ type Letter struct {
 // on: 0 if there are no more. Their events are left out. bridge.ErrNotFound if
 // the stream has never been made.
 func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string, before uint64, limit int) ([]Letter, uint64, error) {
-	filter := c.names.DeadLetterSubject + ".>"
-	if subscription != "" {
-		if !safeID.MatchString(subscription) {
-			return nil, 0, nil
-		}
-		filter = c.names.DeadLetterSubject + "." + subscription + ".>"
+	if subscription != "" && !safeID.MatchString(subscription) {
+		return nil, 0, nil
 	}
 	stream, err := c.letterStream(ctx)
 	if err != nil {
@@ -45,7 +41,7 @@ func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string,
 	if before > 0 {
 		high = min(high, before-1)
 	}
-	r := letterReader{catalog: c, stream: stream, filter: filter, owners: owners{catalog: c, scope: scope}}
+	r := letterReader{catalog: c, stream: stream, filter: c.letterSubject(subscription), owners: owners{catalog: c, scope: scope}}
 	found := []Letter{}
 	for window := uint64(max(limits.LetterWindow, limit)); state.Msgs > 0 && high >= state.FirstSeq; window *= 4 {
 		if !scope.all {
@@ -242,4 +238,40 @@ func (c *Catalog) Redrive(ctx context.Context, scope Scope, sequence uint64) (Le
 		return l, &RefusedError{answer.Reason}
 	}
 	return l, nil
+}
+
+// RemoveLetter removes a dead letter for good. bridge.ErrNotFound if there is no
+// such letter, or no stream of them.
+func (c *Catalog) RemoveLetter(ctx context.Context, sequence uint64) error {
+	stream, err := c.letterStream(ctx)
+	if err == nil {
+		err = stream.DeleteMsg(ctx, sequence)
+	}
+	return err
+}
+
+// RemoveLetters removes all dead letters of a subscription, or ("") of all, for
+// good, and tells how many. bridge.ErrNotFound if there is no stream of them.
+func (c *Catalog) RemoveLetters(ctx context.Context, subscription string) (int, error) {
+	stream, err := c.letterStream(ctx)
+	if err != nil {
+		return 0, err
+	}
+	before := stream.CachedInfo().State.Msgs
+	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(c.letterSubject(subscription))); err != nil {
+		return 0, fmt.Errorf("purge stream %q: %w", c.names.DeadLetters, err)
+	}
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("purged stream %q, but how many are left is not known: %w", c.names.DeadLetters, err)
+	}
+	return int(before - min(before, info.State.Msgs)), nil
+}
+
+// letterSubject is where the dead letters of a subscription lie; "" is all.
+func (c *Catalog) letterSubject(subscription string) string {
+	if subscription == "" {
+		return c.names.DeadLetterSubject + ".>"
+	}
+	return c.names.DeadLetterSubject + "." + subscription + ".>"
 }

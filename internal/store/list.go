@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,12 +39,48 @@ func Keys(ctx context.Context, js jetstream.JetStream, bucket string) ([]string,
 	return keys, nil
 }
 
+// EachRecord calls fn for each record, in the order of their revisions, or where
+// the catalog reads singly in that of their ids. bridge.ErrNotFound if there is
+// no such bucket.
+func (c *Catalog) EachRecord(ctx context.Context, fn func(Record) error) error {
+	return c.each(ctx, c.names.Subscriptions, func(e Entry) error { return fn(Record{e.Key, e.Value, e.Revision, e.Time}) })
+}
+
+// EachStatus calls fn for what the bridge says of each subscription, as
+// EachRecord does; what cannot be read is passed over.
+func (c *Catalog) EachStatus(ctx context.Context, fn func(Verdict) error) error {
+	return c.each(ctx, c.names.Status, func(e Entry) error {
+		v := Verdict{ID: e.Key}
+		if json.Unmarshal(e.Value, &v.Status) != nil {
+			return nil
+		}
+		return fn(v)
+	})
+}
+
+// IDs are those of all records, and of those that were deleted, in order.
+func (c *Catalog) IDs(ctx context.Context) ([]string, error) {
+	return Keys(ctx, c.js, c.names.Subscriptions)
+}
+
+func (c *Catalog) each(ctx context.Context, bucket string, fn func(Entry) error, keys ...string) error {
+	if c.singly {
+		return ReadEntries(ctx, c.js, bucket, fn, keys...)
+	}
+	return ListEntries(ctx, c.js, bucket, fn, keys...)
+}
+
 // ReadEntries calls fn for each present entry of a bucket in the order of keys,
 // as ListEntries does, for callers who may read messages but make no consumer.
-func ReadEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn func(Entry) error) error {
+func ReadEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn func(Entry) error, under ...string) error {
 	keys, err := Keys(ctx, js, bucket)
 	if err != nil {
 		return err
+	}
+	if len(under) > 0 {
+		keys = slices.DeleteFunc(keys, func(key string) bool {
+			return !slices.ContainsFunc(under, func(k string) bool { return bridge.SubjectMatches(k, key) })
+		})
 	}
 	for part := range slices.Chunk(keys, limits.ListAtOnce) {
 		entries := make([]Entry, len(part))

@@ -50,7 +50,7 @@ func (c *Catalog) Owed(ctx context.Context, scope Scope, subscription, after str
 func (c *Catalog) owedUnder(ctx context.Context, scope Scope, keys []string, after string, limit int) ([]Debt, string, error) {
 	o := owners{catalog: c, scope: scope}
 	p := page[Debt]{after: after, limit: limit, key: func(d Debt) string { return d.Key }}
-	err := ListEntries(ctx, c.js, c.names.Owed, func(e Entry) error {
+	err := c.each(ctx, c.names.Owed, func(e Entry) error {
 		if !p.wants(e.Key) {
 			return nil
 		}

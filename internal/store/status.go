@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -53,12 +52,7 @@ func ListEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn 
 		keys = []string{">"}
 	}
 	if elsewhere(js) { // what a server pushes there does not come here
-		return ReadEntries(ctx, js, kv.Bucket(), func(e Entry) error {
-			if !slices.ContainsFunc(keys, func(k string) bool { return bridge.SubjectMatches(k, e.Key) }) {
-				return nil
-			}
-			return fn(e)
-		})
+		return ReadEntries(ctx, js, kv.Bucket(), fn, keys...)
 	}
 	w, err := kv.WatchFiltered(ctx, keys, jetstream.IgnoreDeletes())
 	if err != nil {

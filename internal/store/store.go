@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,17 +21,14 @@ import (
 // Options say how the streams and buckets are called and how they are made
 // where they are absent.
 type Options struct {
-	Prefix        string   // of everything of ours, may be empty
-	Stream        string   // source stream, "ORDERS"
-	Subjects      []string // of the source stream, when it is made
-	Subscriptions string   // bucket of the records, "subscriptions"
-	Replicas      int      // of what is made; 0: 3 where the server is clustered, else 1
-	OwedBytes     int64    // size of the ledger, bytes; 0: 64 MiB
-	Storage       int64    // what all streams together may take, bytes; 0: enough
-	// RetrySpan is the sum of the default retry schedule: what the source
-	// stream must at least keep.
-	RetrySpan time.Duration
-	Logger    *slog.Logger // nil: slog.Default()
+	Prefix        string       // of everything of ours, may be empty
+	Stream        string       // source stream, "ORDERS"
+	Subjects      []string     // of the source stream, when it is made
+	Subscriptions string       // bucket of the records, "subscriptions"
+	Replicas      int          // of what is made; 0: 3 where the server is clustered, else 1
+	OwedBytes     int64        // size of the ledger, bytes; 0: 64 MiB
+	Storage       int64        // what all streams together may take, bytes; 0: enough
+	Logger        *slog.Logger // nil: slog.Default()
 }
 
 // Names of the streams and buckets, prefix included.

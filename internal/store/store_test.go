@@ -48,7 +48,7 @@ func TestEnsureIsStable(t *testing.T) {
 	if n.Owed != "acme_owed" || n.DeadLetterSubject != "acme.dead-letters" {
 		t.Errorf("names: %+v", n)
 	}
-	_, found, err := Ensure(testContext(t), js, Options{Prefix: "acme.", Subjects: []string{"orders"}, RetrySpan: 28 * time.Hour})
+	_, found, err := Ensure(testContext(t), js, Options{Prefix: "acme.", Subjects: []string{"orders"}})
 	if err != nil || len(found) != 0 {
 		t.Errorf("second time: %v, %v; want nothing", found, err)
 	}
@@ -64,7 +64,7 @@ func TestEnsureIsStable(t *testing.T) {
 
 func TestEnsureFindings(t *testing.T) {
 	t.Parallel()
-	opts := Options{Subjects: []string{"orders", "orders.>"}, RetrySpan: 28 * time.Hour}
+	opts := Options{Subjects: []string{"orders", "orders.>"}}
 	tests := []struct {
 		name     string
 		stream   jetstream.StreamConfig

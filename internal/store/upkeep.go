@@ -1,116 +1,120 @@
-package main
+package store
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"orderbridge/bridge"
-	"orderbridge/internal/health"
 	"orderbridge/internal/limits"
-	"orderbridge/internal/store"
 )
 
-// The streams and buckets, at the start and while the program runs. What does
-// not fit never ends it: it stays up, not ready, says why and goes on when it
-// is mended. With the embedded server that also leaves the operator's remedy
-// something to talk to.
+// Upkeep sees to the streams and buckets, at the start and while the program
+// runs. What does not fit never ends it: the program stays up, not ready, says
+// why and goes on when it is mended. With the embedded server that also leaves
+// the operator's remedy something to talk to.
+type Upkeep struct {
+	js    jetstream.JetStream
+	o     Options
+	log   *slog.Logger
+	watch *Watch
+	seen  atomic.Pointer[condition]
+}
 
-// ensure makes and checks streams and buckets until all fit.
-func (a *app) ensure(ctx context.Context) error {
-	a.waiting("checking the streams and buckets")
+// condition is what the last look at the streams and buckets has found.
+type condition struct {
+	reasons  []string // why the program is not ready
+	warnings []string // what it works in spite of
+}
+
+// NewUpkeep sees to what Ensure makes under these options.
+func NewUpkeep(js jetstream.JetStream, o Options) *Upkeep {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &Upkeep{js: js, o: o, log: o.Logger, watch: NewWatch(js, o)}
+}
+
+// Condition says why the program is not ready, and what it works in spite of.
+// Safe for concurrent use.
+func (u *Upkeep) Condition() (reasons, warnings []string) {
+	if c := u.seen.Load(); c != nil {
+		return c.reasons, c.warnings
+	}
+	return nil, nil
+}
+
+// Ensure makes and checks streams and buckets until all fit, and tells waiting
+// what it waits for. The error is that of ctx.
+func (u *Upkeep) Ensure(ctx context.Context, waiting func(reasons ...string)) (Names, error) {
 	told, said := "", time.Time{}
 	for {
-		names, findings, err := store.Ensure(ctx, a.js, a.storeOptions())
+		names, findings, err := Ensure(ctx, u.js, u.o)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return names, ctx.Err()
 		}
 		reasons := standing(findings)
 		if err != nil {
-			reasons = []string{"the bus cannot make or check the streams and buckets yet: " + explain(err).Error()}
+			reasons = []string{"the bus cannot make or check the streams and buckets yet: " + Explain(err).Error()}
 		}
 		text := strings.Join(reasons, "\n")
 		if again := text != told || time.Since(said) >= limits.AssetsSayAgain; again || len(reasons) == 0 {
-			a.tell(findings)
+			u.tell(findings)
 			if err != nil {
-				a.log.Warn("the bus cannot make or check the streams and buckets yet", "error", explain(err))
+				u.log.Warn("the bus cannot make or check the streams and buckets yet", "error", Explain(err))
 			}
 			told, said = text, time.Now()
 		}
 		if len(reasons) == 0 {
-			a.names = names
-			return nil
+			return names, nil
 		}
-		a.waiting(reasons...)
+		waiting(reasons...)
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return names, ctx.Err()
 		case <-time.After(limits.AssetsCheck):
 		}
 	}
 }
 
-// tell logs findings by their severity.
-func (a *app) tell(findings []store.Finding) {
-	for _, f := range findings {
-		switch f.Severity {
-		case store.Error:
-			a.log.Error(f.Text, "what", f.Subject)
-		case store.Warning:
-			a.log.Warn(f.Text, "what", f.Subject)
-		default:
-			a.log.Info(f.Text, "what", f.Subject)
-		}
-	}
-}
-
-// standing are the errors among the findings, as reasons for not being ready.
-func standing(findings []store.Finding) []string {
-	var reasons []string
-	for _, f := range findings {
-		if f.Severity == store.Error {
-			reasons = append(reasons, f.Subject+": "+f.Text)
-		}
-	}
-	return reasons
-}
-
-// sight is what the last look at the streams and buckets has found.
-type sight struct {
-	reasons  []string // why the program is not ready
-	warnings []string // what it works in spite of
-}
-
-// firstLook is what later ones are held against, before anything runs.
-func (a *app) firstLook(ctx context.Context) *store.Watch {
+// Look takes the look that later ones are held against, before anything runs.
+func (u *Upkeep) Look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, limits.AssetsCheck)
 	defer cancel()
-	w := store.NewWatch(a.js, a.storeOptions())
-	if _, err := w.Look(ctx); err != nil {
-		a.log.Debug("the streams and buckets cannot be looked at", "error", err)
+	if _, err := u.watch.Look(ctx); err != nil {
+		u.log.Debug("the streams and buckets cannot be looked at", "error", err)
 	}
-	return w
 }
 
-// watchAssets looks at the streams and buckets while the program runs.
-func (a *app) watchAssets(ctx context.Context, b *bridge.Bridge, w *store.Watch) error {
+// Watcher is the bridge, as far as streams and buckets concern it.
+type Watcher interface {
+	Losing(why string)
+	Alert(kind, what, text string)
+}
+
+// Run looks at the streams and buckets until ctx ends.
+func (u *Upkeep) Run(ctx context.Context, b Watcher) error {
 	tick := time.NewTicker(limits.AssetsCheck)
 	defer tick.Stop()
-	answered, told := time.Now(), []store.Finding(nil)
+	answered, told := time.Now(), []Finding(nil)
 	for {
-		seen, err := w.Look(ctx)
+		seen, err := u.watch.Look(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
 			answered = time.Now()
 			b.Losing(seen.Losing)
-			a.report(b, seen, told)
+			u.report(b, seen, told)
 			told = seen.Standing
-		case time.Since(answered) > limits.AssetsTime && a.nc.IsConnected():
-			a.sight.Store(&sight{reasons: []string{"the bus does not answer for its streams and buckets: " + explain(err).Error()}})
-			a.log.Debug("the streams and buckets cannot be looked at", "error", err)
+		case time.Since(answered) > limits.AssetsTime && u.js.Conn().IsConnected():
+			u.seen.Store(&condition{reasons: []string{"the bus does not answer for its streams and buckets: " + Explain(err).Error()}})
+			u.log.Debug("the streams and buckets cannot be looked at", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -120,54 +124,49 @@ func (a *app) watchAssets(ctx context.Context, b *bridge.Bridge, w *store.Watch)
 	}
 }
 
-// report tells what is new in log and alerts, and what stands in /readyz.
-func (a *app) report(b *bridge.Bridge, seen store.Sight, told []store.Finding) {
+// report tells what is new in log and alerts, and what stands in Condition.
+func (u *Upkeep) report(b Watcher, seen Sight, told []Finding) {
 	news := seen.News
 	for _, f := range seen.Standing {
 		if !slices.Contains(told, f) && !slices.Contains(news, f) {
 			news = append(news, f)
 		}
 	}
-	a.tell(news)
+	u.tell(news)
 	for _, f := range news {
 		b.Alert(bridge.AlertBus, f.Subject, f.Text)
 	}
 	if len(told) > 0 && len(seen.Standing) == 0 {
-		a.log.Info("the streams and buckets fit again")
+		u.log.Info("the streams and buckets fit again")
 	}
-	now := &sight{reasons: standing(seen.Standing)}
+	now := &condition{reasons: standing(seen.Standing)}
 	for _, f := range seen.Standing {
-		if f.Severity == store.Warning {
+		if f.Severity == Warning {
 			now.warnings = append(now.warnings, f.Subject+": "+f.Text)
 		}
 	}
-	a.sight.Store(now)
+	u.seen.Store(now)
 }
 
-// readiness is the body of /readyz.
-func (a *app) readiness() health.Readiness {
-	b := a.bridge.Load()
-	if b == nil {
-		return health.Readiness{Role: health.RoleStandby, Reasons: append(slices.Clone(*a.waits.Load()), a.busReasons()...)}
+// tell logs findings by their severity.
+func (u *Upkeep) tell(findings []Finding) {
+	for _, f := range findings {
+		switch f.Severity {
+		case Error:
+			u.log.Error(f.Text, "what", f.Subject)
+		case Warning:
+			u.log.Warn(f.Text, "what", f.Subject)
+		default:
+			u.log.Info(f.Text, "what", f.Subject)
+		}
 	}
-	c := b.Condition()
-	r := health.Readiness{Role: string(c.Role), Reasons: slices.Clone(c.Reasons)}
-	r.Reasons = append(r.Reasons, a.busReasons()...)
-	seen := a.sight.Load()
-	if seen == nil {
-		seen = new(sight)
-	}
-	r.Reasons = append(r.Reasons, seen.reasons...)
-	if problem := a.webhook.LocalProblem(); problem != "" {
-		r.Reasons = append(r.Reasons, problem)
-	}
-	r.Ready = len(r.Reasons) == 0
-	r.Reasons = append(r.Reasons, c.Notes...)
-	r.Reasons = append(r.Reasons, seen.warnings...) // it works in spite of them
-	if a.file != nil && a.file.Problem() != "" {
-		r.Reasons = append(r.Reasons, a.file.Problem()) // its last good version is in force
-	}
-	return r
 }
 
-func (a *app) waiting(what ...string) { a.waits.Store(&what) }
+// standing are the errors among the findings, as reasons for not being ready.
+func standing(findings []Finding) []string {
+	var reasons []string
+	for _, f := range errorsOf(findings) {
+		reasons = append(reasons, f.Subject+": "+f.Text)
+	}
+	return reasons
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newDeadLettersList() *cobra.Command {
+	var limit int
+	format := output("table")
+	cmd := &cobra.Command{
+		Use:     "list [SUBSCRIPTION]",
+		Aliases: []string{"ls"},
+		Short:   "List dead letters, the newest last",
+		Example: `  orderbridge dead-letters list
+  orderbridge dead-letters list acme --limit 0 -o json`,
+		Args: args(0, 1, "one subscription at most"),
+		PreRunE: func(*cobra.Command, []string) error {
+			if limit < 0 {
+				return usagef("--limit: %d is less than nothing; 0 lists all", limit)
+			}
+			return nil
+		},
+		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
+			subscription, err := optionalID(args)
+			if err != nil {
+				return err
+			}
+			list, err := s.letters(ctx, subscription, limit)
+			if err == nil && len(list) == 0 && subscription != "" {
+				err = s.mustKnow(ctx, subscription)
+			}
+			if err != nil {
+				return err
+			}
+			if format == "json" {
+				return printJSON(cmd, list)
+			}
+			if len(list) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "no dead letters")
+				return nil
+			}
+			t := newTable("SEQUENCE", "SUBSCRIPTION", "ORDER", "TIME", "ATTEMPTS", "STATUS", "REASON")
+			for _, l := range list {
+				t.row(strconv.FormatUint(l.Sequence, 10), l.Subscription, cmp.Or(l.Order, "-"), l.Time.UTC().Format(time.RFC3339),
+					strconv.Itoa(l.Attempts), strconv.Itoa(l.LastStatus), l.Reason)
+			}
+			return t.print(cmd)
+		}),
+	}
+	cmd.Flags().IntVar(&limit, "limit", 100, "how many of the newest to list; 0: all")
+	format.register(cmd, "table", "json")
+	return cmd
+}
