@@ -11,13 +11,16 @@ import (
 func TestMembersHaveGoodExamples(t *testing.T) {
 	t.Parallel()
 	policy := RecordPolicy{AllowTrustAll: true, CheckFilter: func(string) error { return nil }}
-	for name := range recordMembers {
-		if memberExamples[name] == "" && !slices.Contains([]string{"transform", "id", "createdAt", "updatedAt"}, name) {
-			t.Errorf("%s has no example", name)
+	for _, m := range recordObject.members {
+		if m.example == "" && !slices.Contains([]string{"transform", "id", "createdAt", "updatedAt"}, m.name) {
+			t.Errorf("%s has no example", m.name)
 		}
 	}
-	for field, example := range memberExamples {
-		example, _, _ = strings.Cut(example, " or ")
+	for field, m := range memberAt {
+		example, _, _ := strings.Cut(m.example, " or ")
+		if example == "" {
+			continue
+		}
 		record := `{"targetURL":"https://erp.example.com/{orderId}","` + field + `":` + example + `}`
 		if field == "coalesce" {
 			record = `{"targetURL":"https://erp.example.com/{orderId}","method":"GET","coalesce":true}`

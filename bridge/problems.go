@@ -20,6 +20,9 @@ func (p Problem) String() string {
 	return p.Field + ": " + p.Message
 }
 
+// Error makes a problem an error.
+func (p Problem) Error() string { return p.String() }
+
 // Problems are all problems of one record, in the order of its members.
 type Problems []Problem
 

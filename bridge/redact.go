@@ -5,24 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
-)
-
-// The members of a record that may be shown as they stand. What is not named
-// here, a misspelled member of an invalid record included, is a secret.
-var (
-	openMembers = []string{
-		"id", "createdAt", "updatedAt", "targetURL", "method", "subjects", "eventTypes", "filter", "payload", "transform",
-		"connectionTimeout", "timeout", "retry", "ordering", "coalesce", "maxInFlight", "rateLimit", "startFrom", "status",
-		"tenant", "description", "labels",
-	}
-	openWithin = map[string][]string{
-		"auth": {"type", "username", "clientID", "tokenURL", "scopes", "audience"},
-		"tls":  {"trustAll", "trustFile", "clientCert", "keyFile", "minVersion", "cipherSuites"},
-	}
 )
 
 // Redaction says more exactly what may be shown of a record.
@@ -33,8 +18,9 @@ type Redaction struct {
 
 // RedactRecord is the one place that makes a record fit to be shown: all else
 // stays as it stands, members in their order, but each value that is a secret,
-// or may be one, is "[redacted]", and so is the user info of a URL. The error
-// says that data is no JSON object, and shows nothing of it.
+// or may be one, is "[redacted]", and so is the user info of a URL. What is not
+// declared, a misspelled member of an invalid record included, is a secret. The
+// error says that data is no JSON object, and shows nothing of it.
 func RedactRecord(data []byte, how Redaction) ([]byte, error) {
 	if !json.Valid(data) {
 		return nil, errors.New("the record is not JSON")
@@ -44,20 +30,22 @@ func RedactRecord(data []byte, how Redaction) ([]byte, error) {
 		return nil, errors.New("the record is not a JSON object")
 	}
 	var out bytes.Buffer
-	redactObject(&out, doc, func(name string, v gjson.Result) {
-		within, nested := openWithin[name]
-		switch {
-		case nested && v.IsObject():
-			redactObject(&out, v, func(name string, v gjson.Result) {
-				redactValue(&out, v, slices.Contains(within, name), how)
-			})
-		case name == "headers" && v.IsObject():
-			redactObject(&out, v, func(_ string, v gjson.Result) { redactValue(&out, v, false, how) })
+	redactMembers(&out, doc, recordObject, how)
+	return out.Bytes(), nil
+}
+
+func redactMembers(out *bytes.Buffer, v gjson.Result, o *memberSet, how Redaction) {
+	redactObject(out, v, func(name string, v gjson.Result) {
+		m := o.byName[name]
+		switch visible := m.visibility(); {
+		case visible == byPart && v.IsObject():
+			redactMembers(out, v, m.object, how)
+		case m != nil && m.secrecy == secretsByName && v.IsObject():
+			redactObject(out, v, func(_ string, v gjson.Result) { redactValue(out, v, false, how) })
 		default:
-			redactValue(&out, v, slices.Contains(openMembers, name), how)
+			redactValue(out, v, visible == open, how)
 		}
 	})
-	return out.Bytes(), nil
 }
 
 func redactObject(out *bytes.Buffer, object gjson.Result, member func(name string, v gjson.Result)) {

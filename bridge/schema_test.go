@@ -3,8 +3,8 @@ package bridge
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
-	"slices"
+	"flag"
+	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -47,38 +47,23 @@ func compileSchema(t testing.TB) *jsonschema.Schema {
 	return schema
 }
 
-func TestSchemaKnowsTheMembersOfTheParser(t *testing.T) {
+var update = flag.Bool("update", false, "write subscription.schema.json again")
+
+// The file is for people and editors; it is made from the members' declarations: go test -run TestSchemaFile -update.
+func TestSchemaFile(t *testing.T) {
 	t.Parallel()
-	properties := readSchema(t).Properties
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(recordMembers)), slices.Sorted(maps.Keys(properties))); diff != "" {
-		t.Errorf("members of the parser (-) and the schema (+):\n%s", diff)
-	}
-	for name, members := range map[string]map[string]memberReader{"retry": retryMembers, "signing": signingMembers, "tls": tlsMembers} {
-		var object schemaText
-		if err := json.Unmarshal(properties[name], &object); err != nil {
+	const name = "subscription.schema.json"
+	if *update {
+		if err := os.WriteFile(name, SubscriptionSchema(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(slices.Sorted(maps.Keys(members)), slices.Sorted(maps.Keys(object.Properties))); diff != "" {
-			t.Errorf("members of %s in the parser (-) and the schema (+):\n%s", name, diff)
-		}
 	}
-	var auth struct {
-		OneOf []struct {
-			Properties map[string]struct{ Const string }
-		}
-	}
-	if err := json.Unmarshal(properties["auth"], &auth); err != nil {
+	file, err := os.ReadFile(name)
+	if err != nil {
 		t.Fatal(err)
 	}
-	parser, schema := map[string][]string{}, map[string][]string{}
-	for kind, members := range authMembers {
-		parser[kind] = slices.Sorted(maps.Keys(members))
-	}
-	for _, one := range auth.OneOf {
-		schema[one.Properties["type"].Const] = slices.Sorted(maps.Keys(one.Properties))
-	}
-	if diff := cmp.Diff(parser, schema); diff != "" {
-		t.Errorf("members of auth in the parser (-) and the schema (+):\n%s", diff)
+	if diff := cmp.Diff(string(file), string(SubscriptionSchema())); diff != "" {
+		t.Errorf("%s is not what the declarations say; write it with -update (-file +declarations):\n%s", name, diff)
 	}
 }
 

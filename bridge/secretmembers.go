@@ -3,10 +3,95 @@ package bridge
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/tidwall/gjson"
 )
+
+// SecretMember is a member of a record that is a secret, or holds some.
+type SecretMember struct {
+	Path string // "key", "auth.password"
+	// GoesTo are the members whose URLs name the hosts that get the secret, or what is made of it.
+	GoesTo []string
+	// ByName: the member is an object with a secret under each name (headers).
+	ByName bool
+}
+
+// SecretMembers are the members of a record that are secrets, or hold some, each where it stands; those of an object of which nothing may be
+// shown count as one.
+func SecretMembers() (list []SecretMember) {
+	var collect func(o *memberSet)
+	collect = func(o *memberSet) {
+		for _, m := range o.members {
+			switch visible := m.visibility(); {
+			case visible == byPart:
+				collect(m.object)
+			case visible == hidden:
+				list = append(list, SecretMember{m.path, m.targets(), m.secrecy == secretsByName})
+			}
+		}
+	}
+	collect(recordObject)
+	return list
+}
+
+var theTarget = []string{"targetURL"}
+
+func (m *member) targets() []string {
+	if m == nil || m.goesTo == nil {
+		return theTarget
+	}
+	return m.goesTo
+}
+
+// SecretGoesTo are the members whose URLs name the hosts that get the secret of a field of a record ("headers.X-Key").
+func SecretGoesTo(field string) []string { return slices.Clone(memberAt[field].targets()) }
+
+// SecretValue is a secret of a record: the value itself or a reference.
+type SecretValue struct {
+	Field string
+	Value Secret
+	Hosts []string // that get it, or what is made of it, as of SecretHost
+}
+
+// Secrets are those of the record, with the hosts that get them, in the order of the members.
+func (s *Subscription) Secrets() (list []SecretValue) {
+	if s.More == nil {
+		return nil
+	}
+	urls := map[string]string{"targetURL": s.TargetURL, "auth.tokenURL": s.More.Auth.tokenURL()}
+	var collect func(o *memberSet)
+	collect = func(o *memberSet) {
+		for _, m := range o.members {
+			switch {
+			case m.object != nil:
+				collect(m.object)
+			case m.secrets != nil:
+				var hosts []string
+				for _, at := range m.targets() {
+					hosts = append(hosts, SecretHost(urls[at]))
+				}
+				m.secrets(s.More, func(suffix string, value Secret) {
+					list = append(list, SecretValue{m.path + suffix, value, hosts})
+				})
+			}
+		}
+	}
+	collect(recordObject)
+	return list
+}
+
+// Hosts are all that the record connects to, as of SecretHost, that of the target first: they see its client certificate.
+func (s *Subscription) Hosts() []string {
+	hosts := []string{SecretHost(s.TargetURL)}
+	if s.More != nil {
+		if token := s.More.Auth.tokenURL(); token != "" {
+			hosts = append(hosts, SecretHost(token))
+		}
+	}
+	return hosts
+}
 
 // ReplaceSecrets is the record with each value of a secret member that is a
 // string and not empty replaced by what replace returns for it; all else stays
@@ -19,22 +104,7 @@ func ReplaceSecrets(data []byte, replace func(field, value string) (string, erro
 		return nil, errors.New("the record is not a JSON object")
 	}
 	w := secretWriter{replace: replace}
-	w.object(doc, func(name string, v gjson.Result) {
-		switch {
-		case name == "key" || name == "secret":
-			w.value(name, v)
-		case name == "signing" && v.IsObject():
-			w.object(v, w.signing)
-		case name == "auth" && v.IsObject():
-			w.within("auth.", v, "password", "token", "clientSecret")
-		case name == "tls" && v.IsObject():
-			w.within("tls.", v, "keyPassword")
-		case name == "headers" && v.IsObject():
-			w.object(v, func(name string, v gjson.Result) { w.value("headers."+name, v) })
-		default:
-			w.out.WriteString(v.Raw)
-		}
-	})
+	w.members(doc, recordObject)
 	if w.err != nil || !w.changed {
 		return nil, w.err
 	}
@@ -48,35 +118,36 @@ type secretWriter struct {
 	err     error
 }
 
-func (w *secretWriter) object(v gjson.Result, member func(name string, v gjson.Result)) {
-	redactObject(&w.out, v, member)
-}
-
-func (w *secretWriter) within(prefix string, v gjson.Result, secrets ...string) {
-	w.object(v, func(name string, v gjson.Result) {
-		for _, secret := range secrets {
-			if name == secret {
-				w.value(prefix+name, v)
-				return
-			}
+func (w *secretWriter) members(v gjson.Result, o *memberSet) {
+	redactObject(&w.out, v, func(name string, v gjson.Result) {
+		if m := o.byName[name]; m != nil {
+			w.member(m, v)
+		} else {
+			w.out.WriteString(v.Raw)
 		}
-		w.out.WriteString(v.Raw)
 	})
 }
 
-func (w *secretWriter) signing(name string, v gjson.Result) {
-	if name != "secrets" || !v.IsArray() {
-		w.out.WriteString(v.Raw)
-		return
-	}
-	w.out.WriteByte('[')
-	for i, item := range v.Array() {
-		if i > 0 {
-			w.out.WriteByte(',')
+func (w *secretWriter) member(m *member, v gjson.Result) {
+	switch {
+	case m.object != nil && v.IsObject():
+		w.members(v, m.object)
+	case m.secrecy == secretText:
+		w.value(m.path, v)
+	case m.secrecy == secretsByName && v.IsObject():
+		redactObject(&w.out, v, func(name string, v gjson.Result) { w.value(m.path+"."+name, v) })
+	case m.secrecy == secretList && v.IsArray():
+		w.out.WriteByte('[')
+		for i, item := range v.Array() {
+			if i > 0 {
+				w.out.WriteByte(',')
+			}
+			w.value(m.path+"["+strconv.Itoa(i)+"]", item)
 		}
-		w.value("signing.secrets["+strconv.Itoa(i)+"]", item)
+		w.out.WriteByte(']')
+	default:
+		w.out.WriteString(v.Raw)
 	}
-	w.out.WriteByte(']')
 }
 
 func (w *secretWriter) value(field string, v gjson.Result) {

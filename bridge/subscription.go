@@ -80,37 +80,6 @@ type RateLimit struct {
 	Per      time.Duration
 }
 
-// Auth is how an attempt authenticates itself to the endpoint. Each secret of
-// a record, here and elsewhere, is the value itself or a reference (IsReference).
-type Auth struct {
-	Type string // basic, bearer or client_credential
-
-	Username string // basic; may be empty
-	Password Secret // basic; may be empty
-
-	Token Secret // bearer
-
-	ClientID     string   // client_credential
-	ClientSecret Secret   // client_credential
-	TokenURL     string   // client_credential
-	Scopes       []string // client_credential; nil: none are asked for
-	Audience     string   // client_credential; "": none is asked for
-}
-
-// TLS says how the endpoint, and its token server, are verified and what is
-// shown to them. The files lie in the tenant's part of the secrets directory
-// (CheckFileName).
-type TLS struct {
-	TrustAll    bool   // every certificate is accepted
-	TrustFile   string // PEM or PKCS#12: the authorities, instead of the system's
-	ClientCert  string // PEM: the client certificate and its chain; "": they are in KeyFile
-	KeyFile     string // PEM or PKCS#12: the key, with or without the certificate
-	KeyPassword Secret // of KeyFile, and of TrustFile where that is PKCS#12
-	MinVersion  string // "1.2" or "1.3"; "": 1.2
-
-	CipherSuites []string // of TLS 1.2, beside the default ones; see OldCipherSuites
-}
-
 // AttemptTimeout bounds a whole attempt.
 func (s *Subscription) AttemptTimeout() time.Duration {
 	if s.More == nil || s.More.Timeout == 0 {
