@@ -51,7 +51,7 @@ func main() {
 	for field := range strings.SplitSeq(sizes, ",") {
 		n, err := strconv.Atoi(field)
 		if err != nil || n < 1 {
-			fmt.Fprintf(os.Stderr, "bench: -sizes: %q is no number of records\n", field)
+			fmt.Fprintf(os.Stderr, "bench: -sizes: %q is not a number of records\n", field)
 			os.Exit(2)
 		}
 		s.Sizes = append(s.Sizes, n)

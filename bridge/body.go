@@ -115,7 +115,7 @@ func (m *Message) BodyProblem() string {
 	return JSONProblem(body)
 }
 
-// JSONProblem says in a few words why the text is no JSON object; "" if it is one.
+// JSONProblem says in a few words why the text is not a JSON object; "" if it is one.
 func JSONProblem(body []byte) string {
 	text := bytes.TrimSpace(body)
 	switch {
@@ -180,12 +180,12 @@ func syntaxProblem(text []byte) string {
 		for back := range 2 {
 			at := len(text) - len(rest) - back
 			if at >= 0 && bytes.HasPrefix(text[at:], []byte(word)) {
-				return word + " at byte " + fmt.Sprint(at+1) + " is no value that JSON has"
+				return word + " at byte " + fmt.Sprint(at+1) + " is not a JSON value"
 			}
 		}
 	}
 	if !utf8.Valid(text) && len(rest) > 0 && rest[0] >= utf8.RuneSelf {
-		return "byte " + fmt.Sprint(syntax.Offset) + " is no UTF-8"
+		return "byte " + fmt.Sprint(syntax.Offset) + " is not UTF-8"
 	}
 	return strings.TrimPrefix(syntax.Error(), "json: ") + " at byte " + fmt.Sprint(syntax.Offset)
 }
@@ -200,7 +200,7 @@ func decodeBase64(text string) []byte {
 }
 
 // CloudEventValue is the value of a ce- header: percent-decoded, as the bindings
-// have it, where that gives UTF-8, else as it stands. Bytes that are no UTF-8
+// have it, where that gives UTF-8, else as it stands. Bytes that are not UTF-8
 // are percent-encoded, because such a value cannot stand anywhere else.
 func CloudEventValue(v string) string {
 	if strings.IndexByte(v, '%') >= 0 {

@@ -207,7 +207,7 @@ var badRecords = []struct {
 	{"env reference", `{"targetURL":"https://h/","auth":{"type":"basic","username":"u","password":"env:hunter2"}}`, "auth.password", "begins with ORDERBRIDGE_SECRET_", false},
 	{"another tenant's variable", `{"targetURL":"https://h/","tenant":"acme","key":"env:ORDERBRIDGE_SECRET_GLOBEX_KEY"}`, "key", "begins with ORDERBRIDGE_SECRET_ACME_", true},
 	{"the variable of a tenant with a longer name", `{"targetURL":"https://h/","tenant":"acme","key":"env:ORDERBRIDGE_SECRET_ACME__EU_KEY"}`, "key", "begins with", true},
-	{"sealed reference", `{"targetURL":"https://h/","headers":{"X-Key":"sealed:hunter2!"}}`, "headers.X-Key", "no sealed value", false},
+	{"sealed reference", `{"targetURL":"https://h/","headers":{"X-Key":"sealed:hunter2!"}}`, "headers.X-Key", "not a sealed value", false},
 }
 
 func TestParseGoodRecords(t *testing.T) {

@@ -20,7 +20,7 @@ const (
 const envSecrets = "ORDERBRIDGE_SECRET_"
 
 // What the names of the variables and files end in that say who may get a
-// secret. They are no secrets themselves: no record may refer to them.
+// secret. They are not secrets themselves: no record may refer to them.
 const (
 	EnvHosts   = "_HOSTS"   // where the variable may go
 	EnvTenants = "_TENANTS" // whose records may refer to it; NoTenant: those without
@@ -69,10 +69,10 @@ func CheckReference(tenant, value string) error {
 		}
 	case strings.HasPrefix(value, RefSealed):
 		if _, err := base64.RawURLEncoding.DecodeString(value[len(RefSealed):]); err != nil || value == RefSealed {
-			return errors.New("is no sealed value; make one with `orderbridge secrets seal`")
+			return errors.New("is not a sealed value; make one with `orderbridge secrets seal`")
 		}
 	default:
-		return errors.New("is no reference")
+		return errors.New("is not a reference")
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 		k.wrong("NATS_INBOX", "cannot begin a subject", "write it as _INBOX_bridge, without a dot at its end")
 	}
 	if c.JetstreamDomain != "" && !inbox.MatchString(c.JetstreamDomain) {
-		k.wrong("JETSTREAM_DOMAIN", "is no name of a domain", "write it as in `domain:` of the server's jetstream block, e.g. hub")
+		k.wrong("JETSTREAM_DOMAIN", "is not a valid domain name", "write it as in `domain:` of the server's jetstream block, e.g. hub")
 	}
 	if c.JetstreamAPIPrefix != "" && !apiPrefix.MatchString(c.JetstreamAPIPrefix) {
 		k.wrong("JETSTREAM_API_PREFIX", "cannot begin a subject", "write it as JS.acme.API, without a dot at its end")
@@ -74,7 +74,7 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 		k.address("NATS_LISTEN", c.NATS.Listen)
 	}
 	if c.EmbeddedAuth != AuthOpen && c.EmbeddedAuth != AuthCredentials {
-		k.wrong("EMBEDDED_AUTH", "is no way to ask for credentials", "use open or credentials")
+		k.wrong("EMBEDDED_AUTH", "is not a way to authenticate", "use open or credentials")
 	} else if c.NATS.URL == "" && c.NATS.Listen != "" && !loopback(c.NATS.Listen) && c.EmbeddedAuth == AuthOpen {
 		k.wrong("NATS_LISTEN", "opens the embedded server, which asks for no credentials, to the network", "set ORDERBRIDGE_EMBEDDED_AUTH=credentials, use 127.0.0.1, or a NATS server of your own with ORDERBRIDGE_NATS_URL")
 	}
@@ -83,10 +83,10 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 		k.wrong("DATA_DIR", "is empty", "give a directory")
 	}
 	if c.HTTPClient != ClientOwn && c.HTTPClient != ClientNetHTTP {
-		k.wrong("HTTP_CLIENT", "is no client", "use own or net/http")
+		k.wrong("HTTP_CLIENT", "is not an HTTP client", "use own or net/http")
 	}
 	if c.EmbeddedSync != SyncAlways && c.EmbeddedSync != SyncInterval {
-		k.wrong("EMBEDDED_SYNC", "is no way to sync", "use always or interval")
+		k.wrong("EMBEDDED_SYNC", "is not a sync mode", "use always or interval")
 	}
 	k.name("STREAM", c.Stream)
 	k.name("SUBSCRIPTIONS_BUCKET", c.SubscriptionsBucket)
@@ -99,7 +99,7 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	}
 	for _, s := range c.Subjects {
 		if !subject.MatchString(s) {
-			k.wrong("SUBJECTS", fmt.Sprintf("holds %q, which is no subject of NATS", s), "write it as orders,orders.>")
+			k.wrong("SUBJECTS", fmt.Sprintf("holds %q, which is not a NATS subject", s), "write it as orders,orders.>")
 		}
 	}
 	k.within("REPLICAS", c.Replicas, 0, 5)
@@ -112,7 +112,7 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	k.within("TENANT_WRITES", c.TenantWrites, 0, 1_000_000)
 	for _, s := range c.TenantSubjects {
 		if !subject.MatchString(s) || strings.Count(s, "{tenant}") != 1 || !slices.Contains(strings.Split(s, "."), "{tenant}") {
-			k.wrong("TENANT_SUBJECTS", fmt.Sprintf("holds %q, which is no subject with {tenant} for one token", s), "write it as orders.{tenant}.>")
+			k.wrong("TENANT_SUBJECTS", fmt.Sprintf("holds %q, which is not a subject with {tenant} for one token", s), "write it as orders.{tenant}.>")
 		}
 	}
 	k.certificates("TRUST_ROOTS", c.TrustRoots)
@@ -125,14 +125,14 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 		k.wrong("SUBJECT_LAYOUT", err.Error(), "see its description in `orderbridge config`")
 	}
 	if !plain.MatchString(c.WebhookID) {
-		k.wrong("WEBHOOK_ID", "is no id of a subscription", "use 1 to 64 letters, digits, - and _")
+		k.wrong("WEBHOOK_ID", "is not a valid subscription id", "use 1 to 64 letters, digits, - and _")
 	}
 	k.within("WINDOW", c.Window, 1, 65536)
 	if c.MaxEventBytes != 0 {
 		k.within("MAX_EVENT_BYTES", c.MaxEventBytes, 1024, 64<<20)
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
-		k.wrong("LOG_FORMAT", "is no format", "use text or json")
+		k.wrong("LOG_FORMAT", "is not a log format", "use text or json")
 	}
 	if d := c.ShutdownTimeout.Duration; d < 0 || d > time.Hour {
 		k.wrong("SHUTDOWN_TIMEOUT", "is out of range", "give 0s to 1h")
@@ -215,7 +215,7 @@ var (
 
 func (k *checker) name(name, value string) {
 	if !plain.MatchString(value) {
-		k.wrong(name, "is no name of a stream or bucket", "use 1 to 64 letters, digits, - and _")
+		k.wrong(name, "is not a valid stream or bucket name", "use 1 to 64 letters, digits, - and _")
 	}
 }
 
@@ -259,7 +259,7 @@ func (k *checker) address(name, value string) {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		k.wrong(name, "is no address", "write it as 127.0.0.1:8080, [::1]:8080 or :8080")
+		k.wrong(name, "is not an address", "write it as 127.0.0.1:8080, [::1]:8080 or :8080")
 	}
 }
 
@@ -294,7 +294,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is no regular file")
+		return nil, errors.New("it is not a regular file")
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -147,20 +147,20 @@ func TestBadValuesNameVariableValueAndRemedy(t *testing.T) {
 		{"range", "WINDOW=0", `ORDERBRIDGE_WINDOW="0" is out of range; give 1 to 65536`},
 		{"bool", "DEV=yes", `ORDERBRIDGE_DEV="yes" is not a truth value; write true or false`},
 		{"level", "LOG_LEVEL=loud", `ORDERBRIDGE_LOG_LEVEL="loud" is not a level; use debug, info, warn or error`},
-		{"format", "LOG_FORMAT=xml", `ORDERBRIDGE_LOG_FORMAT="xml" is no format; use text or json`},
+		{"format", "LOG_FORMAT=xml", `ORDERBRIDGE_LOG_FORMAT="xml" is not a log format; use text or json`},
 		{"duration", "SHUTDOWN_TIMEOUT=20", `ORDERBRIDGE_SHUTDOWN_TIMEOUT="20" is not a duration; write it as 20s or PT20S`},
 		{"long duration", "SHUTDOWN_TIMEOUT=2h", `ORDERBRIDGE_SHUTDOWN_TIMEOUT="2h" is out of range; give 0s to 1h`},
 		{"network", "EGRESS_ALLOW=10.0.0.0/8,lan", `ORDERBRIDGE_EGRESS_ALLOW="10.0.0.0/8,lan" holds "lan", which is not a network; write it as 10.0.0.0/8 or fd00::/8`},
 		{"bits", "EGRESS_ALLOW=10.1.0.0/8", `ORDERBRIDGE_EGRESS_ALLOW="10.1.0.0/8" holds "10.1.0.0/8", which has bits set beyond its mask; did you mean 10.0.0.0/8?`},
-		{"address", "HTTP_LISTEN=8080", `ORDERBRIDGE_HTTP_LISTEN="8080" is no address; write it as 127.0.0.1:8080, [::1]:8080 or :8080`},
-		{"port", "NATS_LISTEN=:99999", `ORDERBRIDGE_NATS_LISTEN=":99999" is no address; write it as 127.0.0.1:8080, [::1]:8080 or :8080`},
+		{"address", "HTTP_LISTEN=8080", `ORDERBRIDGE_HTTP_LISTEN="8080" is not an address; write it as 127.0.0.1:8080, [::1]:8080 or :8080`},
+		{"port", "NATS_LISTEN=:99999", `ORDERBRIDGE_NATS_LISTEN=":99999" is not an address; write it as 127.0.0.1:8080, [::1]:8080 or :8080`},
 		{"url", "NATS_URL=http://nats", `ORDERBRIDGE_NATS_URL="http://nats" has a scheme that NATS does not speak; use nats://, tls://, ws:// or wss://`},
 		{"file", "TRUST_ROOTS=/nowhere/ca.pem", `ORDERBRIDGE_TRUST_ROOTS="/nowhere/ca.pem" names no file; give the path of a PEM file with CA certificates`},
 		{"no certificate", "TRUST_ROOTS=" + empty, fmt.Sprintf(`ORDERBRIDGE_TRUST_ROOTS=%q names a file without a certificate; give the path of a PEM file with CA certificates`, empty)},
-		{"directory", "TRUST_ROOTS=" + dir, fmt.Sprintf(`ORDERBRIDGE_TRUST_ROOTS=%q names a file that cannot be read: it is no regular file; give the path of a PEM file with CA certificates`, dir)},
-		{"subject", "SUBJECTS=orders.>.x", `ORDERBRIDGE_SUBJECTS="orders.>.x" holds "orders.>.x", which is no subject of NATS; write it as orders,orders.>`},
+		{"directory", "TRUST_ROOTS=" + dir, fmt.Sprintf(`ORDERBRIDGE_TRUST_ROOTS=%q names a file that cannot be read: it is not a regular file; give the path of a PEM file with CA certificates`, dir)},
+		{"subject", "SUBJECTS=orders.>.x", `ORDERBRIDGE_SUBJECTS="orders.>.x" holds "orders.>.x", which is not a NATS subject; write it as orders,orders.>`},
 		{"no subject", "SUBJECTS=", `ORDERBRIDGE_SUBJECTS="" holds no subject; write it as orders,orders.>`},
-		{"stream", "STREAM=MY.ORDERS", `ORDERBRIDGE_STREAM="MY.ORDERS" is no name of a stream or bucket; use 1 to 64 letters, digits, - and _`},
+		{"stream", "STREAM=MY.ORDERS", `ORDERBRIDGE_STREAM="MY.ORDERS" is not a valid stream or bucket name; use 1 to 64 letters, digits, - and _`},
 		{"own stream", "STREAM=DEAD_LETTERS", `ORDERBRIDGE_STREAM="DEAD_LETTERS" is a stream of the bridge's own; choose another name, or set ORDERBRIDGE_PREFIX`},
 		{"own stream of alerts", "STREAM=ALERTS", `ORDERBRIDGE_STREAM="ALERTS" is a stream of the bridge's own; choose another name, or set ORDERBRIDGE_PREFIX`},
 		{"own stream of a bucket", "STREAM=KV_lease", `ORDERBRIDGE_STREAM="KV_lease" is a stream of the bridge's own; choose another name, or set ORDERBRIDGE_PREFIX`},
@@ -169,7 +169,7 @@ func TestBadValuesNameVariableValueAndRemedy(t *testing.T) {
 		{"the records as stream", "STREAM=KV_subscriptions", `ORDERBRIDGE_STREAM="KV_subscriptions" is the bucket of the records; give the stream of the events`},
 		{"own subjects", "SUBJECTS=*.>", `ORDERBRIDGE_SUBJECTS="*.>" holds "*.>", which also hears dead-letters.>; name only the subjects of the events, as in orders,orders.>`},
 		{"subjects of the bus", "SUBJECTS=orders,$KV.x.>", `ORDERBRIDGE_SUBJECTS="orders,$KV.x.>" holds "$KV.x.>", which also hears $KV.>; name only the subjects of the events, as in orders,orders.>`},
-		{"domain", "NATS_URL=nats://n JETSTREAM_DOMAIN=a.>", `ORDERBRIDGE_JETSTREAM_DOMAIN="a.>" is no name of a domain; write it as in ` + "`domain:`" + ` of the server's jetstream block, e.g. hub`},
+		{"domain", "NATS_URL=nats://n JETSTREAM_DOMAIN=a.>", `ORDERBRIDGE_JETSTREAM_DOMAIN="a.>" is not a valid domain name; write it as in ` + "`domain:`" + ` of the server's jetstream block, e.g. hub`},
 		{"domain and prefix", "NATS_URL=nats://n JETSTREAM_DOMAIN=hub JETSTREAM_API_PREFIX=JS.hub.API", `ORDERBRIDGE_JETSTREAM_API_PREFIX="JS.hub.API" is set beside ORDERBRIDGE_JETSTREAM_DOMAIN; set one of them: a domain stands for the prefix $JS.<domain>.API`},
 		{"domain without server", "JETSTREAM_DOMAIN=hub", `ORDERBRIDGE_JETSTREAM_DOMAIN="hub" is set, but the embedded server has none; set ORDERBRIDGE_NATS_URL to use your own server, or unset it`},
 		{"handshake without server", "NATS_HANDSHAKE_FIRST=true", `ORDERBRIDGE_NATS_HANDSHAKE_FIRST="true" is set, but the embedded server asks for nothing; set ORDERBRIDGE_NATS_URL to use your own server, or unset it`},
@@ -177,9 +177,9 @@ func TestBadValuesNameVariableValueAndRemedy(t *testing.T) {
 		{"prefix", "PREFIX=a..b", `ORDERBRIDGE_PREFIX="a..b" cannot begin a name; use at most 32 letters, digits, -, _ and single dots, as in acme-`},
 		{"inbox", "NATS_INBOX=_INBOX_bridge.", `ORDERBRIDGE_NATS_INBOX="_INBOX_bridge." cannot begin a subject; write it as _INBOX_bridge, without a dot at its end`},
 		{"replicas", "REPLICAS=7", `ORDERBRIDGE_REPLICAS="7" is out of range; give 0 to 5`},
-		{"client", "HTTP_CLIENT=curl", `ORDERBRIDGE_HTTP_CLIENT="curl" is no client; use own or net/http`},
-		{"auth", "EMBEDDED_AUTH=yes", `ORDERBRIDGE_EMBEDDED_AUTH="yes" is no way to ask for credentials; use open or credentials`},
-		{"sync", "EMBEDDED_SYNC=1s", `ORDERBRIDGE_EMBEDDED_SYNC="1s" is no way to sync; use always or interval`},
+		{"client", "HTTP_CLIENT=curl", `ORDERBRIDGE_HTTP_CLIENT="curl" is not an HTTP client; use own or net/http`},
+		{"auth", "EMBEDDED_AUTH=yes", `ORDERBRIDGE_EMBEDDED_AUTH="yes" is not a way to authenticate; use open or credentials`},
+		{"sync", "EMBEDDED_SYNC=1s", `ORDERBRIDGE_EMBEDDED_SYNC="1s" is not a sync mode; use always or interval`},
 		{"event size", "MAX_EVENT_BYTES=5", `ORDERBRIDGE_MAX_EVENT_BYTES="5" is out of range; give 1024 to 67108864`},
 		{"user alone", "NATS_URL=nats://n NATS_USER=me", `ORDERBRIDGE_NATS_USER="me" is set, but ORDERBRIDGE_NATS_PASSWORD is not; set both or none`},
 		{"password alone", "NATS_URL=nats://n NATS_PASSWORD=hunter2", `ORDERBRIDGE_NATS_PASSWORD="[redacted]" is set, but ORDERBRIDGE_NATS_USER is not; set both or none`},
@@ -334,7 +334,7 @@ func TestNearMissesOfDecisiveVariablesAreProblems(t *testing.T) {
 		"ORDERBRIDGE_SUBSCRIPTION_BUCKET": "ORDERBRIDGE_SUBSCRIPTIONS_BUCKET",
 	} {
 		warnings, problems := unknown([]string{name + "=hunter2"})
-		if len(warnings) != 0 || len(problems) != 1 || !strings.Contains(problems[0].Error(), name+" is no setting; ") || !strings.Contains(problems[0].Error(), want) || strings.Contains(problems[0].Error(), "hunter2") {
+		if len(warnings) != 0 || len(problems) != 1 || !strings.Contains(problems[0].Error(), name+" is not a setting; ") || !strings.Contains(problems[0].Error(), want) || strings.Contains(problems[0].Error(), "hunter2") {
 			t.Errorf("%s: got %q, %v, want %s named", name, warnings, problems, want)
 		}
 	}

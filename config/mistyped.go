@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// A name that is no setting has no effect. Most are harmless, and a warning is
+// A name that is not a setting has no effect. Most are harmless, and a warning is
 // enough: a newer build's setting must not stop an older one. But a mistyped
 // name of those that say which bus and which data are meant makes a bridge that
 // works, is healthy, and is alone with a bus of its own: it is not started.
@@ -23,7 +23,7 @@ func decisive(name string) bool {
 // nearMiss is how many edits may lie between a name and the one that is meant.
 const nearMiss = 2
 
-// unknown looks for variables that seem to be meant for us and are no setting:
+// unknown looks for variables that seem to be meant for us and are not settings:
 // what is near to a decisive one is a problem, all else a warning.
 func unknown(environ []string) (warnings []string, problems []error) {
 	known := variables(new(Config))
@@ -34,7 +34,7 @@ func unknown(environ []string) (warnings []string, problems []error) {
 			continue
 		}
 		if meant := mistyped(name, known); meant != "" {
-			problems = append(problems, fmt.Errorf("%s is no setting; %s is: rename it, or unset it, since without it another bus or other data would be used", name, meant))
+			problems = append(problems, fmt.Errorf("%s is not a setting; %s is: rename it, or unset it, since without it another bus or other data would be used", name, meant))
 			continue
 		}
 		if !strings.HasPrefix(name, Prefix+"_") {
@@ -44,10 +44,10 @@ func unknown(environ []string) (warnings []string, problems []error) {
 			return cmp.Compare(unlikeness(name, a.name), unlikeness(name, b.name))
 		})
 		if strings.HasPrefix(name, Prefix+"_NATS_") {
-			problems = append(problems, fmt.Errorf("%s is no setting; the servers are set by %s_NATS_URL, and `orderbridge config` shows the other settings: use one of them, or unset it, since without it another bus could be used", name, Prefix))
+			problems = append(problems, fmt.Errorf("%s is not a setting; the servers are set by %s_NATS_URL, and `orderbridge config` shows the other settings: use one of them, or unset it, since without it another bus could be used", name, Prefix))
 			continue
 		}
-		warnings = append(warnings, fmt.Sprintf("%s is no setting and has no effect; the nearest one is %s", name, nearest.name))
+		warnings = append(warnings, fmt.Sprintf("%s is not a setting and has no effect; the nearest one is %s", name, nearest.name))
 	}
 	slices.Sort(warnings)
 	slices.SortFunc(problems, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })

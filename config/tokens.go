@@ -30,7 +30,7 @@ func (t *Tokens) Decode(value string) error {
 	for i, item := range split(value) {
 		one, err := parseToken(item)
 		if err != nil {
-			return fmt.Errorf("holds as number %d what is no token: %w; write it as name:token or name:token:tenant", i+1, err)
+			return fmt.Errorf("holds as number %d what is not a token: %w; write it as name:token or name:token:tenant", i+1, err)
 		}
 		*t = append(*t, one)
 	}
@@ -47,7 +47,7 @@ func parseToken(item string) (Token, error) {
 	case len(parts[1]) < limits.TokenLeast:
 		return Token{}, fmt.Errorf("its token has fewer than %d characters, so that it could be guessed", limits.TokenLeast)
 	case !tokenText.MatchString(parts[1]):
-		return Token{}, errors.New("its token holds a character that is no visible ASCII")
+		return Token{}, errors.New("its token holds a character that is not visible ASCII")
 	case len(parts) == 3 && !plain.MatchString(parts[2]):
 		return Token{}, errors.New("its tenant is not made of 1 to 64 letters, digits, - and _")
 	}
@@ -113,7 +113,7 @@ func (c *Config) AllAPITokens() (Tokens, error) {
 		}
 		one, err := parseToken(line)
 		if err != nil {
-			return fail(fmt.Errorf("line %d is no token: %w; write it as name:token or name:token:tenant", n, err))
+			return fail(fmt.Errorf("line %d is not a token: %w; write it as name:token or name:token:tenant", n, err))
 		}
 		all = append(all, one)
 	}

@@ -35,7 +35,7 @@ func NewAlerts(o AlertsOptions) (*Alerts, error) {
 	case o.JetStream == nil:
 		return nil, errors.New("option JetStream is missing")
 	case !isSubject(o.Subject):
-		return nil, fmt.Errorf("option Subject is %q, which is no subject", o.Subject)
+		return nil, fmt.Errorf("option Subject is %q, which is not a subject", o.Subject)
 	}
 	if o.Source == "" {
 		o.Source = "/orderbridge"

@@ -19,7 +19,7 @@ import (
 type answer struct {
 	status     int
 	retryAfter string
-	text       []byte // the beginning of the body, if the status is no success
+	text       []byte // the beginning of the body, if the status is not a success
 }
 
 func (a answer) success() bool { return a.status >= 200 && a.status < 300 }

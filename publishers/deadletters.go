@@ -62,7 +62,7 @@ func NewDeadLetters(o DeadLettersOptions) (*DeadLetters, error) {
 	case o.Stream == "":
 		return nil, errors.New("option Stream is missing")
 	case !isSubject(o.Subject):
-		return nil, fmt.Errorf("option Subject is %q, which is no subject", o.Subject)
+		return nil, fmt.Errorf("option Subject is %q, which is not a subject", o.Subject)
 	case o.MaxPayload < 0 || o.Timeout < 0:
 		return nil, fmt.Errorf("options MaxPayload %d and Timeout %v must not be negative", o.MaxPayload, o.Timeout)
 	}
@@ -83,7 +83,7 @@ func NewDeadLetters(o DeadLettersOptions) (*DeadLetters, error) {
 func (l *DeadLetters) Store(ctx context.Context, d bridge.DeadLetter) error {
 	subject := l.options.Subject + "." + d.Subscription + "." + d.Lane
 	if !isSubject(subject) || strings.Contains(d.Subscription+d.Lane, ".") {
-		return fmt.Errorf("store dead letter of %q: lane %q is no subject token: %w", d.Subscription, d.Lane, bridge.ErrRefused)
+		return fmt.Errorf("store dead letter of %q: lane %q is not a subject token: %w", d.Subscription, d.Lane, bridge.ErrRefused)
 	}
 	header := nats.Header{}
 	if d.ID != "" {

@@ -173,7 +173,7 @@ func TestNumbersDoNotPassTheProxy(t *testing.T) {
 	}
 }
 
-// What this machine lacks is no fault of an endpoint.
+// What this machine lacks is not a fault of an endpoint.
 func TestFaultsOfThisMachine(t *testing.T) {
 	t.Parallel()
 	dial := func(errno syscall.Errno) error {

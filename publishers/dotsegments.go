@@ -81,13 +81,13 @@ func isStep(segment string) bool {
 	return dots == 1 || dots == 2 || dots > 2 && blanks > 0
 }
 
-// isIgnored: control and format characters, and bytes that are no UTF-8, which
+// isIgnored: control and format characters, and bytes that are not UTF-8, which
 // some decoders drop.
 func isIgnored(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Mn, r) || r == utf8.RuneError
 }
 
-// decodeOnce decodes %XX, and the %uXXXX of old servers. What is no escape stays.
+// decodeOnce decodes %XX, and the %uXXXX of old servers. What is not an escape stays.
 func decodeOnce(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s

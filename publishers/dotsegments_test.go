@@ -40,7 +40,7 @@ func TestContractD3NoWayOutOfThePath(t *testing.T) {
 	}
 }
 
-// What is no such id goes on as before.
+// What is not such an id goes on as before.
 func TestContractD3OtherIDsPass(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{

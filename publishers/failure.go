@@ -116,7 +116,7 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout()
 }
 
-// statusFailure is an answer that is no success.
+// statusFailure is an answer that is not a success.
 func statusFailure(a answer, now time.Time) *bridge.AttemptError {
 	reason := strconv.Itoa(a.status)
 	if text := http.StatusText(a.status); text != "" {
@@ -136,7 +136,7 @@ func statusFailure(a answer, now time.Time) *bridge.AttemptError {
 }
 
 // oneLine makes foreign text fit for a log line: white space becomes a blank,
-// control characters and what is no UTF-8 go, and it is at most limit bytes long.
+// control characters and what is not UTF-8 go, and it is at most limit bytes long.
 func oneLine(s string, limit int) string {
 	var b strings.Builder
 	blank := false

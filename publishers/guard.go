@@ -29,9 +29,9 @@ func (d *dialer) guardHost(network, addr string) error {
 	meant, number, plain := bridge.HostAddress(host)
 	switch {
 	case strings.Contains(strings.ToLower(host), "xn--") && !isForeignName(host):
-		return &policyError{err: errors.New("host " + strconv.Quote(host) + " is no name in another alphabet"), literal: true}
+		return &policyError{err: errors.New("host " + strconv.Quote(host) + " is not a name in another alphabet"), literal: true}
 	case number && !meant.IsValid():
-		return &policyError{err: errors.New("host " + strconv.Quote(host) + " ends in a number but is no address")}
+		return &policyError{err: errors.New("host " + strconv.Quote(host) + " ends in a number but is not an address")}
 	case !number && d.proxy == "": // it is resolved here, and each address is judged
 		return nil
 	case !number && bridge.IsLocalName(host):

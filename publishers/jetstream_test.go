@@ -247,7 +247,7 @@ func TestDeadLettersRefusals(t *testing.T) {
 	}
 	d.Lane = "a.b"
 	if err := l.Store(shortly(t), d); !errors.Is(err, bridge.ErrRefused) {
-		t.Errorf("lane that is no token: %v", err)
+		t.Errorf("lane that is not a token: %v", err)
 	}
 	nobody := newDeadLetters(t, js, func(o *DeadLettersOptions) { o.Subject, o.Timeout = "nobody", time.Second })
 	d.Lane = "l"

@@ -69,7 +69,7 @@ func looksLikeJSON(data []byte) bool {
 		return last == '}'
 	case first == '[':
 		return last == ']'
-	case len(data) > 4096: // a scalar of that size is no event
+	case len(data) > 4096: // a scalar of that size is not an event
 		return false
 	}
 	return json.Valid(data)
@@ -216,7 +216,7 @@ func binaryAttributes(e *bridge.Event) map[string]string {
 	return attributes
 }
 
-// attributeName reports whether CloudEvents allows the name; data is no attribute.
+// attributeName reports whether CloudEvents allows the name; data is not an attribute.
 func attributeName(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {

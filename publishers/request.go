@@ -180,7 +180,7 @@ func (e *endpoint) hide(values ...string) {
 	}
 }
 
-// minSecret is the length from which a constant header of a record is hidden in texts: shorter ones are no secrets, and hiding them
+// minSecret is the length from which a constant header of a record is hidden in texts: shorter ones are not secrets, and hiding them
 // would only garble what people read.
 const minSecret = 6
 

@@ -453,7 +453,7 @@ func TestCloudEvent(t *testing.T) {
 		bridge.Event{ID: "e", Type: "T", Message: bridge.Message{Data: []byte("\xef\xbb\xbf{\"a\":1}")}},
 		`{"specversion":"1.0","id":"e","source":"/orderbridge","type":"T","datacontenttype":"application/json","data":{"a":1}}`,
 	}, {
-		"headers that are no UTF-8",
+		"headers that are not UTF-8",
 		bridge.Event{ID: "e", Message: bridge.Message{Header: map[string][]string{"ce-specversion": {"1.0"}, "ce-id": {"a%FF"}, "ce-source": {"/\xfe"}, "ce-type": {"T"}}}},
 		`{"specversion":"1.0","id":"a%FF","source":"/%FE","type":"T"}`,
 	}, {
@@ -465,7 +465,7 @@ func TestCloudEvent(t *testing.T) {
 		bridge.Event{ID: "e", Message: bridge.Message{Data: []byte(structured)}},
 		structured,
 	}, {
-		"structured mode that is no JSON",
+		"structured mode that is not JSON",
 		bridge.Event{ID: "e", Message: bridge.Message{Data: []byte("{"), Header: map[string][]string{"Content-Type": {"application/cloudevents+json"}}}},
 		"",
 	}} {

@@ -28,7 +28,7 @@ var signingSecrets = []bridge.Secret{
 }
 
 // signed are requests as a receiver gets them: first POST, its retry, GET, and
-// a body that is no ASCII.
+// a body that is not ASCII.
 func signed(t *testing.T) (requests []*http.Request, bodies []string) {
 	t.Helper()
 	server := receiver(t, func(_ http.ResponseWriter, r *http.Request) {

@@ -238,7 +238,7 @@ func shorten(s string, limit int) string {
 	return s[:limit] + "…"
 }
 
-// url sends the target as it is: net/url would take it apart and escape it anew.
+// url sends the target as it is: net/url would take it apart and escape it again.
 func (t *template) url(target string) *url.URL {
 	if !strings.HasPrefix(target, "//") {
 		return &url.URL{Scheme: t.scheme, Host: t.host, Opaque: target}

@@ -109,7 +109,7 @@ func (t *tokenSource) get(ctx context.Context, refused string) (string, error) {
 		case <-ctx.Done():
 			return "", &tokenError{t.host, "", ctx.Err(), t.target}
 		}
-		// One who was cut off or out of time fails for himself only.
+		// A caller that was cut off or out of time fails alone.
 		if f.err == nil || !errors.Is(f.err, context.Canceled) && !errors.Is(f.err, context.DeadlineExceeded) {
 			return f.token, f.err
 		}

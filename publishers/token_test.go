@@ -285,7 +285,7 @@ func TestContractC12FailingTokenServer(t *testing.T) {
 	}
 }
 
-// One who is cut off while he fetches fails alone.
+// A caller that is cut off while it fetches fails alone.
 func TestTokenFetchCutOff(t *testing.T) {
 	t.Parallel()
 	arrived, answer := make(chan struct{}, 8), make(chan struct{})

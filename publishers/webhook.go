@@ -226,7 +226,7 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 }
 
 // send makes the request, with a token where the record needs one. A token that
-// the endpoint refuses is fetched anew, once.
+// the endpoint refuses is fetched again, once.
 func (e *endpoint) send(ctx context.Context, r request) (answer, error) {
 	if e.token == nil {
 		return e.roundTrip(ctx, r, "")
@@ -258,10 +258,10 @@ func (e *endpoint) roundTrip(ctx context.Context, r request, token string) (answ
 }
 
 // compiled is what is kept of a revision of a record that was made from files:
-// its endpoint, made anew when one of them has changed.
+// its endpoint, recreated when one of them has changed.
 type compiled struct {
 	endpoint atomic.Pointer[endpoint]
-	mu       sync.Mutex // held while it is made anew
+	mu       sync.Mutex // held while it is recreated
 }
 
 // recheck is how long files are taken for unchanged.

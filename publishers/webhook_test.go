@@ -687,7 +687,7 @@ func TestOurOwnCutIsNoAttempt(t *testing.T) {
 }
 
 // A server may close a connection at the moment at which we send on it. Such a
-// request is sent again on another one, and is no failed attempt.
+// request is sent again on another one, and is not a failed attempt.
 func TestConnectionThatTheServerClosed(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int32

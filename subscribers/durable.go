@@ -31,9 +31,9 @@ type durables struct {
 	told     int                         // the smaller window that the log has told of
 }
 
-// errMadeAnew: the sequences that the bridge knows mean nothing in this stream,
+// errRecreated: the sequences that the bridge knows mean nothing in this stream,
 // or mean other events.
-var errMadeAnew = errors.New("the stream was made anew or has lost its end")
+var errRecreated = errors.New("the stream was recreated or has lost its end")
 
 // durable is one generation of the feed's consumer.
 type durable struct {
@@ -195,7 +195,7 @@ func (d *durables) reopen(ctx context.Context, last durable, position uint64, ta
 	return g, c, err
 }
 
-// unchanged is an error of errMadeAnew if the stream is another one.
+// unchanged is an error of errRecreated if the stream is another one.
 func (d *durables) unchanged(ctx context.Context, witnesses bridge.Witnesses) error {
 	taken := witnesses[0]
 	info, err := msgget.Info(ctx, d.js, d.stream)
@@ -203,11 +203,11 @@ func (d *durables) unchanged(ctx context.Context, witnesses bridge.Witnesses) er
 	case err != nil:
 		return err
 	case !info.Created.Equal(d.created):
-		return fmt.Errorf("%w: it is of %s", errMadeAnew, info.Created)
+		return fmt.Errorf("%w: it is of %s", errRecreated, info.Created)
 	case info.State.LastSeq < taken.Seq && !msgget.Settled(info):
 		return fmt.Errorf("%w: it seems to end before event %d", msgget.ErrNoLeader, taken.Seq)
 	case info.State.LastSeq < taken.Seq:
-		return fmt.Errorf("%w: it ends at sequence %d, event %d has been taken in", errMadeAnew, info.State.LastSeq, taken.Seq)
+		return fmt.Errorf("%w: it ends at sequence %d, event %d has been taken in", errRecreated, info.State.LastSeq, taken.Seq)
 	}
 	r, standing, err := witnesses.Testify(func(r bridge.Ref) (bridge.Standing, error) {
 		if r.Seq < info.State.FirstSeq {
@@ -223,7 +223,7 @@ func (d *durables) unchanged(ctx context.Context, witnesses bridge.Witnesses) er
 		return bridge.Same, err
 	})
 	if err == nil && standing == bridge.Other {
-		err = fmt.Errorf("%w: event %d is another one now", errMadeAnew, r.Seq)
+		err = fmt.Errorf("%w: event %d is another one now", errRecreated, r.Seq)
 	}
 	return err
 }

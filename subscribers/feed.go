@@ -215,7 +215,7 @@ func (f *feed) checkIdle(ctx context.Context, gen durable, cons jetstream.Consum
 		return nil // the connection's own signs decide
 	}
 	if why := difference(made, info); why != "" {
-		f.log.Warn("the consumer of the feed is made anew, since it is not as it was made", "stream", f.d.stream, "consumer", f.d.name(gen), "cause", why)
+		f.log.Warn("the consumer of the feed is recreated, since it is not as it was made", "stream", f.d.stream, "consumer", f.d.name(gen), "cause", why)
 		return fmt.Errorf("consumer %q is not as it was made: %s", f.d.name(gen), why)
 	}
 	f.mu.Lock()
@@ -269,7 +269,7 @@ func (f *feed) reopen(ctx context.Context, cause error, reconnected <-chan nats.
 			f.mu.Unlock()
 			return nil
 		}
-		if errors.Is(err, bridge.ErrDeposed) || errors.Is(err, errMadeAnew) || f.nc.IsClosed() {
+		if errors.Is(err, bridge.ErrDeposed) || errors.Is(err, errRecreated) || f.nc.IsClosed() {
 			return err
 		}
 		f.log.Warn("feed cannot be reopened yet", "stream", f.d.stream, "error", err, "cause", cause)

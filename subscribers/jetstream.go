@@ -159,7 +159,7 @@ func (j *JetStream) Open(ctx context.Context, epoch uint64, at bridge.Ref) error
 // each Open, its topic is "" or the stream's name. When ctx ends, no more
 // messages come and the channel is closed; those that are out can still be
 // settled until Close. The channel is closed as well, and the log says why,
-// when a newer epoch has taken over or the stream has been made anew.
+// when a newer epoch has taken over or the stream has been recreated.
 func (j *JetStream) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	if j.standalone {
 		return j.subscribeAlone(ctx, topic)

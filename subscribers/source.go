@@ -144,7 +144,7 @@ func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []str
 	}
 	sure := r.name == old
 	if err != nil {
-		s.log.Debug("reader starts anew", "stream", s.o.Stream, "error", err)
+		s.log.Debug("reader starts again", "stream", s.o.Stream, "error", err)
 		s.drop(r)
 	}
 	if len(msgs) > 0 {

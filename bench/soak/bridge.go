@@ -156,7 +156,7 @@ func (b *bridge) memory(ctx context.Context) (m memory, err error) {
 		if len(f) < 2 {
 			continue
 		}
-		kib, _ := strconv.Atoi(f[1]) // what is no number is none of the three
+		kib, _ := strconv.Atoi(f[1]) // what is not a number is none of the three
 		switch f[0] {
 		case "VmRSS:":
 			m.resident = kib >> 10

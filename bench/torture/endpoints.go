@@ -19,7 +19,7 @@ import (
 )
 
 // endpoints are the receivers of all subscriptions: two servers, so that a
-// record can be put anew for another endpoint. Each keeps the one journal.
+// record can be put again for another endpoint. Each keeps the one journal.
 type endpoints struct {
 	servers []*http.Server
 	hosts   []string
@@ -210,7 +210,7 @@ func describe(r *journal.Request, q *http.Request, body []byte) {
 	parts := strings.Split(strings.TrimPrefix(q.URL.Path, "/"), "/")
 	r.Subscription = parts[0]
 	if len(parts) > 1 {
-		r.Generation, _ = strconv.Atoi(parts[1]) // 0 is no generation: the checker rejects it
+		r.Generation, _ = strconv.Atoi(parts[1]) // 0 is not a generation: the checker rejects it
 	}
 	r.ID = q.Header.Get("Webhook-Id")
 	r.Attempt, _ = strconv.Atoi(q.Header.Get("X-Attempt"))

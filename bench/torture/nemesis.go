@@ -316,7 +316,7 @@ func (w *world) feed(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	name := ""
-	_ = w.bus.anyhow(ctx, 0, func(ctx context.Context, js jetstream.JetStream) error { // none is no failure
+	_ = w.bus.anyhow(ctx, 0, func(ctx context.Context, js jetstream.JetStream) error { // none is not a failure
 		s, err := js.Stream(ctx, "ORDERS")
 		if err != nil {
 			return err

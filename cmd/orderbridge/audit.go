@@ -75,7 +75,7 @@ func sinceWhen(text string, now time.Time) (time.Time, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return time.Time{}, usagef("--since is %q, which is no time; write it like 24h, 7d or 2026-01-31T12:00:00Z", text)
+		return time.Time{}, usagef("--since is %q, which is not a time; write it like 24h, 7d or 2026-01-31T12:00:00Z", text)
 	}
 	return now.Add(-d), nil
 }

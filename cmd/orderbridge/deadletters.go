@@ -77,7 +77,7 @@ func parseSequences(args []string) ([]uint64, error) {
 	for _, a := range args {
 		n, err := strconv.ParseUint(a, 10, 64)
 		if err != nil || n == 0 {
-			return nil, usagef("%q is no sequence of a dead letter; `orderbridge dead-letters list` shows them", a)
+			return nil, usagef("%q is not the sequence of a dead letter; `orderbridge dead-letters list` shows them", a)
 		}
 		sequences = append(sequences, n)
 	}

@@ -27,7 +27,7 @@ func main() { os.Exit(run()) }
 // run ends at the first SIGINT or SIGTERM in an orderly way; a second one kills.
 func run() int {
 	// net/http tells there what an endpoint does to it, once for each frame of
-	// HTTP/2: that is no line of our log.
+	// HTTP/2: that is not a line of our log.
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	process.ForbidCores()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -102,7 +102,7 @@ func checkSubject(subject string) error {
 	tokens := strings.Split(subject, ".")
 	bad := strings.ContainsAny(subject, " \t\r\n") || slices.Contains(tokens, "") || slices.Contains(tokens, "*") || slices.Contains(tokens, ">")
 	if bad {
-		return usagef("--subject: %q is no subject to publish to; it has no spaces, wildcards or empty parts, as in orders.acme.OrderAccepted.4711", subject)
+		return usagef("--subject: %q is not a subject to publish to; it has no spaces, wildcards or empty parts, as in orders.acme.OrderAccepted.4711", subject)
 	}
 	return nil
 }
@@ -116,7 +116,7 @@ func named(path string) string {
 }
 
 // splitEvents finds the events of an input and makes sure that all are JSON.
-// An input whose first line is no document by itself is one document.
+// An input whose first line is not a document by itself is one document.
 func splitEvents(data []byte) ([][]byte, error) {
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 {
@@ -199,7 +199,7 @@ func (s *session) publishOne(ctx context.Context, msg *nats.Msg, options []jetst
 	case errors.Is(err, nats.ErrMaxPayload):
 		return nil, fmt.Errorf("an event has %d bytes, the server takes %d", len(msg.Data), s.nc.MaxPayload())
 	case errors.Is(err, nats.ErrBadSubject):
-		return nil, errors.New("that is no subject; it has no spaces, wildcards or empty parts")
+		return nil, errors.New("that is not a subject; it has no spaces, wildcards or empty parts")
 	case err != nil:
 		return nil, explain(err)
 	}

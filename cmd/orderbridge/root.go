@@ -58,7 +58,7 @@ func plainFlagError(err error) error {
 	var wrong *pflag.InvalidValueError
 	var number *strconv.NumError
 	if errors.As(err, &wrong) && errors.As(err, &number) {
-		return fmt.Errorf("--%s: %q is no whole number", wrong.GetFlag().Name, wrong.GetValue())
+		return fmt.Errorf("--%s: %q is not a whole number", wrong.GetFlag().Name, wrong.GetValue())
 	}
 	return err
 }

@@ -18,7 +18,7 @@ import (
 
 func newStream() *cobra.Command {
 	cmd := newGroup("stream", "See to the stream of the events", newStreamStatus(), newStreamAdopt())
-	cmd.Long = `See to the stream of the events. A stream that was deleted and made anew, restored
+	cmd.Long = `See to the stream of the events. A stream that was deleted and recreated, restored
 from a backup, or that has lost its end gives the same sequences to other events.
 The bridge notices, passes nothing over, and says so until an operator has
 acknowledged it.`
@@ -84,7 +84,7 @@ done: the command says what it would do. If nobody leads, the next leader does i
 			if from != "" {
 				t, err := time.Parse(time.RFC3339, from)
 				if err != nil {
-					return usagef("--from-time is %q, which is no time; write it like 2026-01-31T12:00:00Z", from)
+					return usagef("--from-time is %q, which is not a time; write it like 2026-01-31T12:00:00Z", from)
 				}
 				begin.Time = t
 			}

@@ -47,7 +47,7 @@ var idPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 func checkID(id string) error {
 	if !idPattern.MatchString(id) {
-		return usagef("%q is no id of a subscription; use 1 to 64 letters, digits, - and _", id)
+		return usagef("%q is not a valid subscription id; use 1 to 64 letters, digits, - and _", id)
 	}
 	return nil
 }

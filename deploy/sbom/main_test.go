@@ -35,6 +35,6 @@ func TestBill(t *testing.T) {
 		}
 	}
 	if err := run([]string{"v1.2.3", "main.go"}, &first); err == nil {
-		t.Error("a file that is no program has a bill")
+		t.Error("a file that is not a program has a bill")
 	}
 }

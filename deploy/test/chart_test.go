@@ -25,7 +25,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var update = flag.Bool("update", false, "write deploy/kubernetes/orderbridge.yaml anew")
+var update = flag.Bool("update", false, "write deploy/kubernetes/orderbridge.yaml again")
 
 const (
 	chartDir  = "../helm/orderbridge"
@@ -237,10 +237,10 @@ func TestObjects(t *testing.T) {
 					}
 				} else if strings.HasPrefix(e.Name, "ORDERBRIDGE_SECRET_") {
 					if e.ValueFrom == nil || e.ValueFrom.SecretKeyRef == nil {
-						t.Errorf("%s is no reference", e.Name)
+						t.Errorf("%s is not a reference", e.Name)
 					}
 				} else if !slices.ContainsFunc(settings, func(s []string) bool { return s[1] == e.Name }) {
-					t.Errorf("%s is no setting", e.Name)
+					t.Errorf("%s is not a setting", e.Name)
 				}
 			}
 		})

@@ -26,7 +26,7 @@ func TestCompose(t *testing.T) {
 	for name, s := range project.Services {
 		for variable := range s.Environment {
 			if strings.HasPrefix(variable, "ORDERBRIDGE_") && !slices.ContainsFunc(settings, func(s []string) bool { return s[1] == variable }) {
-				t.Errorf("%s: %s is no setting", name, variable)
+				t.Errorf("%s: %s is not a setting", name, variable)
 			}
 		}
 		for _, p := range s.Ports {

@@ -121,7 +121,7 @@ type letterID struct {
 // wholeLetter is a dead letter with its event.
 type wholeLetter struct {
 	store.Letter
-	Event     json.RawMessage `json:"event,omitempty" doc:"The event as it was published: data, or data_base64 if it is no text; left out if it could not be kept"`
+	Event     json.RawMessage `json:"event,omitempty" doc:"The event as it was published: data, or data_base64 if it is not text; left out if it could not be kept"`
 	Encoding  string          `json:"encoding,omitempty" doc:"bytes: each character of each text stands for a byte"`
 	Truncated bool            `json:"truncated,omitempty" doc:"true: the event was too large to be kept, or too much of the stream is its owner's already"`
 }

@@ -222,7 +222,7 @@ func (a *API) subjectsOf(tenant string) []string {
 
 // keepSecrets fills in the secrets that an update leaves out, since no answer
 // ever shows them. They stay only as long as they go to the same place: else
-// whoever may change a record could have its secrets sent to himself. null
+// whoever may change a record could have its secrets sent elsewhere. null
 // removes one.
 func keepSecrets(given *object, old object) (problems bridge.Problems) {
 	same := sameOrigin(given.text("targetURL"), old.text("targetURL"))

@@ -80,7 +80,7 @@ func (a *API) webhooks(h huma.API) {
 		"The new secret signs beside the one before it, which goes with the next rotation (a record that has only `secret` gets it replaced). Give the new one, or none: then one is made, and shown in this answer only.",
 		a.rotateSecret)
 	register(a, h, "testWebhook", http.MethodPost, webhooksPath+"/{id}/test", "Send a sample event",
-		"One sample, marked with `X-Test: true` and ids that begin with `test-`, is sent as deliveries are sent, once. It is no event of the bus and owes nothing.", a.testWebhook)
+		"One sample, marked with `X-Test: true` and ids that begin with `test-`, is sent as deliveries are sent, once. It is not an event of the bus and owes nothing.", a.testWebhook)
 }
 
 // register adds one operation; every error passes failure.
@@ -360,13 +360,13 @@ type attempt struct {
 	DeliveryID string `json:"deliveryId" doc:"Webhook-Id of the request"`
 	EventType  string `json:"eventType" doc:"Of the sample"`
 	Success    bool   `json:"success"`
-	Status     int    `json:"status,omitempty" doc:"HTTP status of the endpoint's answer, if it was no success"`
+	Status     int    `json:"status,omitempty" doc:"HTTP status of the endpoint's answer, if it was not a success"`
 	Duration   int64  `json:"durationMs"`
-	Reason     string `json:"reason,omitempty" doc:"Why it was no success"`
+	Reason     string `json:"reason,omitempty" doc:"Why it was not a success"`
 }
 
 // outgo waits for the caller's turn to have us make a request: what is slow
-// enough is no scanner of ports. False if he asks for too much.
+// enough is not a scanner of ports. False if the caller asks for too much.
 func (a *API) outgo(ctx context.Context, c *caller) (done func(), ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, limits.APIOutgoWait)
 	defer cancel()

@@ -51,7 +51,7 @@ type Who struct {
 	// Vouched is who has made sure of it: bridge (the API knew the token), nats
 	// (the server told the user); empty: nobody.
 	Vouched string `json:"vouched,omitempty"`
-	// Says is what the writer says of himself: anybody may say anything.
+	// Says is what writers say of themselves: anybody may say anything.
 	Says string `json:"says,omitempty"`
 }
 

@@ -117,7 +117,7 @@ func (r *reader) window(ctx context.Context, low, high uint64) error {
 	return nil
 }
 
-// read is false for what the query does not want, and what is no entry.
+// read is false for what the query does not want, and what is not an entry.
 func (q Query) read(m *bridge.Message) (e Entry, ok bool) {
 	if m.Time.Before(q.Since) || json.Unmarshal(m.Data, &e) != nil {
 		return e, false

@@ -181,7 +181,7 @@ func (a *Auditor) entryOf(ctx context.Context, w store.Written) *Entry {
 	}
 	d.Members, d.More = changes(before.Value, w.Value)
 	if !w.Deleted && flatten(w.Value) == nil {
-		d.Details = map[string]string{"record": "it is no JSON object"}
+		d.Details = map[string]string{"record": "it is not a JSON object"}
 	}
 	d.Who = a.who(ctx, w, before.Revision.Revision)
 	d.Text = summary(d)
@@ -189,7 +189,7 @@ func (a *Auditor) entryOf(ctx context.Context, w store.Written) *Entry {
 }
 
 // missed tells of revisions that were gone before they were read: many puts while
-// nobody led, or a writer who has what he wrote removed at once (a purge, a rollup).
+// nobody led, or a writer whose writes are removed at once (a purge, a rollup).
 func (e *Entry) missed(first, last uint64) {
 	which := fmt.Sprintf("revision %d", first)
 	if last > first {

@@ -59,8 +59,8 @@ func (w *witness) hear(m *nats.Msg) {
 // userOf reads what the server tells; nil if nothing. The server takes out what a
 // sender has written under this name, and puts its own header at the end. But a
 // sender can write headers that a server reads otherwise than this client (lines
-// that end with LF alone, an empty line, a last line without an end), so that a
-// header of his stays, or the server's is not found. So only the last header
+// that end with LF alone, an empty line, a last line without an end), so that the
+// sender's header stays, or the server's is not found. So only the last header
 // counts, and of what was sent nothing may hide.
 func userOf(m *nats.Msg) *natsUser {
 	if hides(m) {

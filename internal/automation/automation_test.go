@@ -103,7 +103,7 @@ func TestFileIsBounded(t *testing.T) {
 		t.Errorf("a large file: %v", err)
 	}
 	if _, err := Open(Options{Path: t.TempDir(), ID: "automation"}); err == nil {
-		t.Error("a directory is no file")
+		t.Error("a directory is not a file")
 	}
 	if _, err := Open(Options{Path: write(t, t.TempDir(), "\xef\xbb\xbf{}"), ID: "automation"}); err != nil {
 		t.Errorf("a byte order mark: %v", err)

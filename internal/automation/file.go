@@ -88,7 +88,7 @@ func readFile(path string) ([]byte, error) {
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("automation file %s is no regular file", path)
+		return nil, fmt.Errorf("automation file %s is not a regular file", path)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, limits.AutomationFileBytes+1))
 	if err != nil {

@@ -55,7 +55,7 @@ type Options struct {
 
 // Connect waits until the bus is reached, with a log line while it is not, or
 // until ctx ends: also refused credentials, a name that is not found or a wrong
-// certificate may mend themselves. What the program has to be started anew for
+// certificate may mend themselves. What the program has to be restarted for
 // (a file that is not there) is returned at once. Once connected, only the
 // caller ends the connection.
 func Connect(ctx context.Context, o Options) (*nats.Conn, error) {

@@ -17,7 +17,7 @@ import (
 )
 
 // credentials are how one logs in. Credentials file, certificates and keys are
-// read anew for each connection: they are rotated while the program runs.
+// read again for each connection: they are rotated while the program runs.
 func (o Options) credentials() ([]nats.Option, error) {
 	var opts []nats.Option
 	if o.Creds != "" {
@@ -116,7 +116,7 @@ func (d socksDialer) Dial(network, address string) (net.Conn, error) {
 func socks(text string) (nats.CustomDialer, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
-		return nil, errors.New("the SOCKS proxy is no URL; write it as socks5://host:port") // without the value: it may hold a password
+		return nil, errors.New("the SOCKS proxy is not a URL; write it as socks5://host:port") // without the value: it may hold a password
 	}
 	d, err := proxy.FromURL(u, &net.Dialer{Timeout: limits.BusConnectTime})
 	if err != nil {

@@ -103,7 +103,7 @@ func (o Options) credentialsRemedy() string {
 	case o.userInURL():
 		return "check the user in ORDERBRIDGE_NATS_URL; what stands there goes before all other credentials"
 	case o.Creds != "":
-		return fmt.Sprintf("check ORDERBRIDGE_NATS_CREDS (%s%s); the file is read anew at each attempt", o.Creds, expiry(o.Creds))
+		return fmt.Sprintf("check ORDERBRIDGE_NATS_CREDS (%s%s); the file is read again at each attempt", o.Creds, expiry(o.Creds))
 	case o.NkeyFile != "":
 		return fmt.Sprintf("check ORDERBRIDGE_NATS_NKEY (%s); the file is read when the program starts", o.NkeyFile)
 	case o.User != "":

@@ -21,7 +21,7 @@ func Network(ip netip.Addr) netip.Prefix {
 }
 
 // Remote is the other end of a connection, as in http.Request.RemoteAddr; the
-// zero Addr if it is no address.
+// zero Addr if it is not an address.
 func Remote(hostPort string) netip.Addr {
 	ap, _ := netip.ParseAddrPort(hostPort) // the zero one
 	return ap.Addr().Unmap().WithZone("")
@@ -42,8 +42,8 @@ func (p Proxies) has(ip netip.Addr) bool {
 // Client is who has sent the request: the other end of the connection or, where
 // that is one of the proxies, whom it names. The list of X-Forwarded-For or
 // Forwarded is read from the right, as far as proxies of ours have written it;
-// what stands left of that the caller himself may have made up. Where both
-// headers are there and differ, or the name is no address, it is the last proxy.
+// what stands left of that the caller may have made up. Where both
+// headers are there and differ, or the name is not an address, it is the last proxy.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	remote := Remote(r.RemoteAddr)
 	if !p.has(remote) {

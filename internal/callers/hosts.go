@@ -55,7 +55,7 @@ func hostOf(hostPort string) string {
 }
 
 // OwnPage is false for what a browser sends for a page of another site. Programs
-// that are no browsers send none of these headers.
+// that are not browsers send none of these headers.
 func OwnPage(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "none", "same-origin":

@@ -142,7 +142,7 @@ func (c *Cluster) Run(i int) error {
 	done := make(chan struct{})
 	p.done = done
 	go func(cmd *exec.Cmd) {
-		_ = cmd.Wait() // a killed server is no failure
+		_ = cmd.Wait() // a killed server is not a failure
 		close(done)
 	}(p.cmd)
 	return nil

@@ -97,7 +97,7 @@ func (r reply) is(t testing.TB, status int) reply {
 	return r
 }
 
-// problem fails the test if the answer is no problem+json of that status which
+// problem fails the test if the answer is not problem+json of that status which
 // holds the texts.
 func (r reply) problem(t testing.TB, status int, texts ...string) {
 	t.Helper()

@@ -486,7 +486,7 @@ func TestAttackForeignIDs(t *testing.T) {
 	}
 }
 
-// Whoever is no insider learns neither addresses nor names from probes and
+// Whoever is not an insider learns neither addresses nor names from probes and
 // figures, and no page reaches them under a name of its own.
 func TestAttackStrangersLearnLittle(t *testing.T) {
 	attack(t)

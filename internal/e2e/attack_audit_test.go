@@ -17,7 +17,7 @@ import (
 	"orderbridge/internal/audit"
 )
 
-// Somebody changes records, by every way, under another name where he can, and
+// Somebody changes records, by every way, under another name where possible, and
 // tries to leave no trace: each change stands in the audit once, over a killed
 // leader too, with who it was as far as it is proved, and without a secret.
 func TestAttackAudit(t *testing.T) {

@@ -93,7 +93,7 @@ func TestAttackTakeAnothersEventID(t *testing.T) {
 }
 
 // Types, ids and patterns of a length that nobody needs: the neighbour is served
-// meanwhile, and whoever asked for them learns why he gets nothing.
+// meanwhile, and whoever asked for them learns why nothing comes.
 func TestAttackLongValues(t *testing.T) {
 	attack(t)
 	bus := testbus.Listen(t)

@@ -195,7 +195,7 @@ func TestAttackHostsInDisguise(t *testing.T) {
 }
 
 // Tarpits of one tenant use all file descriptors up: that is counted against
-// nobody, is told, and the neighbour gets his event with its first attempt.
+// nobody, is told, and the neighbour gets its event with the first attempt.
 func TestAttackDescriptors(t *testing.T) {
 	attack(t)
 	bus := testbus.Listen(t)
@@ -222,7 +222,7 @@ func TestAttackDescriptors(t *testing.T) {
 	subscribe(t, js, "neighbour", record(neighbour))
 	publishOne(t, js, "wanted", 1)
 	var first hit
-	await(t, 2*time.Minute, "the neighbour has his event", func() bool {
+	await(t, 2*time.Minute, "the neighbour has its event", func() bool {
 		for _, h := range neighbour.journal() {
 			if h.order == "wanted" {
 				first = h

@@ -64,8 +64,8 @@ func (e *receiver) sent() string {
 	return b.String()
 }
 
-// Whoever writes records names any secret of the host in one that sends to him,
-// in each member that can hold one and in each form. He gets nothing, not one
+// Whoever writes records names any secret of the host in one that sends to a thief,
+// in each member that can hold one and in each form. The thief gets nothing, not one
 // request, and the status says at once why.
 func TestAttackSecretsOfTheHost(t *testing.T) {
 	attack(t)
@@ -143,7 +143,7 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 			t.Errorf("%s: the status does not say %q: %s", id, r[1], status.Reason)
 		}
 	}
-	// What is there and cannot be read is no secret either.
+	// What is there and cannot be read is not a secret either.
 	for id, name := range map[string]string{"environ": "environ", "pipe": "pipe", "up": "../sealing.key", "abs": "/proc/self/environ", "none": "none"} {
 		put(t, js, "f-"+id, `{"targetURL":"`+thief.URL+`/x","retry":{"schedule":["PT0.2S"]},"key":"file:`+name+`"}`)
 		verdict(t, js, "f-"+id, 1, bridge.StateActive, bridge.StateInvalid)

@@ -427,7 +427,7 @@ func TestContractB13BadFileLeavesTheOldInForce(t *testing.T) {
 		return len(r.Reasons) == 0 && len(s.Warnings) == 0
 	})
 	if _, after := statusOf(t, js, "automation"); after != before {
-		t.Errorf("the record was written anew: revision %d, was %d", after, before)
+		t.Errorf("the record was written again: revision %d, was %d", after, before)
 	}
 }
 
@@ -510,5 +510,5 @@ func TestSubscriptionsImport(t *testing.T) {
 	run("enables no webhook", exitGood, "--id", "mine")
 	automationFile(t, path, `{"enabled":true,"endpoint":"`+e.URL+`","useSslTrustAll":false}`)
 	run("no automation file has made", exitFailed, "--id", "mine")
-	run("is no id", exitUsage, "--id", "a.b")
+	run("is not a valid id", exitUsage, "--id", "a.b")
 }

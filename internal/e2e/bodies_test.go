@@ -48,7 +48,7 @@ func TestBodiesAsPublishersWriteThem(t *testing.T) {
 		{"flat", `{"order.id":"flat","type":"T","n":2}`, "", "", "flat", "", ""},
 		{"base64", `{"specversion":"1.0","id":"1","source":"/x","type":"T","data_base64":"` + base64.StdEncoding.EncodeToString([]byte(`{"orderId":"coded"}`)) + `"}`, events, "", "coded", "", "coded"},
 		{"wide", wide, "", "", "", "it is UTF-16, but JSON is UTF-8", ""},
-		{"nan", `{"orderId":"x","total":NaN}`, "", "", "", "NaN at byte 24 is no value that JSON has", ""},
+		{"nan", `{"orderId":"x","total":NaN}`, "", "", "", "NaN at byte 24 is not a JSON value", ""},
 		{"array", `[{"orderId":"x"}]`, "", "", "", "it is a JSON array, not an object", ""},
 		{"batch", `[{"specversion":"1.0","id":"1","source":"/x","type":"T","data":{"orderId":"x"}}]`, batch, "", "", "it is a batch of CloudEvents", ""},
 		{"brotli", "\x0b\x02\x80", json, "br", "", `its Content-Encoding is "br": only gzip and deflate can be read`, ""},

@@ -214,7 +214,7 @@ func TestEmbeddedServerStaysForTheRemedy(t *testing.T) {
 }
 
 // The stream of the events is deleted: /readyz says so within seconds, it is
-// not made by the bridge, and made anew by its owner it is used again.
+// not made by the bridge; recreated by its owner, it is used again.
 func TestSourceStreamDeleted(t *testing.T) {
 	t.Parallel()
 	bus := testbus.Listen(t)
@@ -290,7 +290,7 @@ func TestServerReplacedByAnEmptyOne(t *testing.T) {
 	await(t, 20*time.Second, "the event on the new server", func() bool { return e.delivered() == 2 })
 }
 
-// Somebody pauses the feed's consumer, or gives it a filter: it is made anew.
+// Somebody pauses the feed's consumer, or gives it a filter: it is recreated.
 func TestFeedConsumerEditedByOthers(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(context.Context, jetstream.JetStream, jetstream.ConsumerConfig) error{

@@ -175,7 +175,7 @@ func TestContextThatCannotBeUsed(t *testing.T) {
 		want string
 	}{
 		{"", []string{"--context", "prod"}, exitUsage, `there is no context "prod" of the program nats: no file ` + filepath.Join(place, "prod.json") + "; there are broken, good, nokey, nowhere, nsc, op"},
-		{"", []string{"--context", "../prod"}, exitUsage, "is no name of a context"},
+		{"", []string{"--context", "../prod"}, exitUsage, "is not a valid context name"},
 		{"", []string{"--context", "nsc"}, exitUsage, "its credentials come from nsc"},
 		{"", []string{"--context", "op"}, exitUsage, "token: it comes from op://"},
 		{"", []string{"--context", "nowhere"}, exitUsage, "it has no url"},

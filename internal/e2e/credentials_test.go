@@ -296,7 +296,7 @@ func TestCredentialsFileIsReadAnew(t *testing.T) {
 	p.stop()
 }
 
-// Certificates are read anew for each connection.
+// Certificates are read again for each connection.
 func TestCertificatesOfTheBusAreReadAnew(t *testing.T) {
 	t.Parallel()
 	newCA := func() *testcert.CA {

@@ -264,7 +264,7 @@ type receiver struct {
 	mu    sync.Mutex
 	hits  []*hit
 	reply func(h *hit) int // a status, hang or reset; may block
-	after string           // Retry-After of each answer that is no success
+	after string           // Retry-After of each answer that is not a success
 }
 
 // hit is one request as it came; status and ended are set when it is answered.

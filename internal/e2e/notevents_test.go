@@ -13,7 +13,7 @@ import (
 	"orderbridge/internal/testbus"
 )
 
-// What servers and clients leave in the stream for themselves is no event: a
+// What servers and clients leave in the stream for themselves is not an event: a
 // marker is not delivered, a schedule only when it is due, neither by the feed
 // nor by a reader, and both are counted.
 func TestMessagesThatAreNoEvents(t *testing.T) {

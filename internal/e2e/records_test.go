@@ -155,7 +155,7 @@ func remove(t testing.TB, js jetstream.JetStream, id string) uint64 {
 	return ack.Sequence
 }
 
-// A bucket that is gone is no deletion; one that is made anew counts from its
+// A bucket that is gone is not a deletion; one that is recreated counts from its
 // own beginning.
 func TestRecordsBucketMadeAnew(t *testing.T) {
 	t.Parallel()

@@ -39,7 +39,7 @@ func TestInvalidRecordsAreLogged(t *testing.T) {
 	}
 }
 
-// startFrom counts when a record is new; later it is no use, and the status says so.
+// startFrom counts when a record is new; later it has no effect, and the status says so.
 func TestStartFromThatComesTooLate(t *testing.T) {
 	t.Parallel()
 	bus := testbus.Listen(t)

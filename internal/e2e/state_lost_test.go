@@ -56,7 +56,7 @@ func purgeStream(names ...string) meddling {
 	}
 }
 
-func anew(bucket string) meddling {
+func recreated(bucket string) meddling {
 	return func(t *testing.T, js jetstream.JetStream) {
 		t.Helper()
 		dropStream("KV_"+bucket)(t, js)
@@ -104,9 +104,9 @@ func TestLeaseMeddledWithInMidFlow(t *testing.T) {
 			_, err := kv.PutString(within(t, 10*time.Second), "leader", `{"epoch":1,"holder":"x","floor":0,"length":"10s"}`)
 			return err
 		}),
-		"bucket purged":  purgeStream("KV_lease"),
-		"bucket deleted": dropStream("KV_lease"),
-		"bucket anew":    anew("lease"),
+		"bucket purged":    purgeStream("KV_lease"),
+		"bucket deleted":   dropStream("KV_lease"),
+		"bucket recreated": recreated("lease"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -165,7 +165,7 @@ func retries(wait string) string {
 	return `"retry":{"schedule":["` + strings.Join(slices.Repeat([]string{wait}, 40), `","`) + `"]}`
 }
 
-// R16: a state bucket that somebody deletes, makes anew or purges in mid-flow is
+// R16: a state bucket that somebody deletes, recreates or purges in mid-flow is
 // filled again within seconds: what it told of held orders and of a subscription
 // that reads is not lost when the process is killed after that.
 func TestStateBucketMeddledWithInMidFlow(t *testing.T) {
@@ -175,7 +175,7 @@ func TestStateBucketMeddledWithInMidFlow(t *testing.T) {
 		lost   []string // buckets
 	}{
 		"owed deleted":   {dropStream("KV_owed"), []string{"owed"}},
-		"owed anew":      {anew("owed"), []string{"owed"}},
+		"owed recreated": {recreated("owed"), []string{"owed"}},
 		"owed purged":    {purgeStream("KV_owed"), []string{"owed"}},
 		"status deleted": {dropStream("KV_subscription_status"), []string{"subscription_status"}},
 		"status purged":  {purgeStream("KV_subscription_status"), []string{"subscription_status"}},

@@ -75,7 +75,7 @@ func (p Policy) Control(network, address string, _ syscall.RawConn) error {
 	}
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return fmt.Errorf("address %q is no IP address and port", address)
+		return fmt.Errorf("address %q is not an IP address and port", address)
 	}
 	return p.Check(ap.Addr())
 }

@@ -196,7 +196,7 @@ func compare(l, r ref.Val) (int, bool) {
 	}
 }
 
-// exactly is nil for what is no finite number.
+// exactly is nil for what is not a finite number.
 func exactly(v ref.Val) *big.Float {
 	b := new(big.Float).SetPrec(128)
 	switch v := v.(type) {

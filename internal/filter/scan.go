@@ -100,7 +100,7 @@ func (s *scanner) value(i, name int) (open bool, end int) {
 }
 
 // after goes to where the next value begins. It closes what ends before that;
-// done says that the outermost value has ended, or (i < 0) that the text is no JSON.
+// done says that the outermost value has ended, or (i < 0) that the text is not JSON.
 func (s *scanner) after(i int, opened bool) (next, name int, done bool) {
 	for ; ; opened = false {
 		i = s.space(i)

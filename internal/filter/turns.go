@@ -8,7 +8,7 @@ import (
 // turns lets a few evaluations run at once and the others wait. Whose turn it
 // is goes round: first over the tenants that wait, within a tenant over its
 // subscriptions, within one in the order of coming. So whoever asks for much
-// waits for himself.
+// waits alone.
 type turns struct {
 	mu      sync.Mutex
 	free    int

@@ -27,7 +27,7 @@ var (
 	_ traits.Lister = (*joined)(nil)
 )
 
-var errNotNative = fmt.Errorf("a value of the event is no Go value")
+var errNotNative = fmt.Errorf("a value of the event is not a Go value")
 
 // ConvertToNative implements ref.Val.
 func (*object) ConvertToNative(reflect.Type) (any, error) { return nil, errNotNative }

@@ -150,7 +150,7 @@ const (
 	AnswerSurplusBytes    = 16 << 10 // what chunks cost beside their data
 	AnswerTrailerBytes    = 4 << 10
 	AnswerBodyBytes       = 64 << 10
-	AnswerTextBytes       = 4 << 10 // of the body of an answer that is no success
+	AnswerTextBytes       = 4 << 10 // of the body of an answer that is not a success
 )
 
 func answers() []Limit {
@@ -165,7 +165,7 @@ func answers() []Limit {
 		row("AnswerSurplusBytes", size(AnswerSurplusBytes), attempt, "what chunks cost beside their data", parting, "FuzzAnswer"),
 		row("AnswerTrailerBytes", size(AnswerTrailerBytes), attempt, "trailers", parting, "FuzzAnswer"),
 		row("AnswerBodyBytes", size(AnswerBodyBytes), attempt, "body of a success, so that the connection can be used again", parting, "FuzzAnswer"),
-		row("AnswerTextBytes", size(AnswerTextBytes), attempt, "body of an answer that is no success, of which 1 KiB is kept", parting, "FuzzAnswer"),
+		row("AnswerTextBytes", size(AnswerTextBytes), attempt, "body of an answer that is not a success, of which 1 KiB is kept", parting, "FuzzAnswer"),
 	)
 }
 
@@ -875,7 +875,7 @@ func patience() []Limit {
 	return part("Waiting for the rest of an answer",
 		row("AnswerHeadPatience", lasts(AnswerHeadPatience), attempt, "time for the rest of the head after a 2xx", "the connection is closed", "TestSuccessesThatAreHardToRead"),
 		row("AnswerBodyPatience", lasts(AnswerBodyPatience), attempt, "time for the body of a 2xx, so that the connection can be used again", "the connection is closed", "TestEndlessBodyOfASuccess"),
-		row("AnswerTextPatience", lasts(AnswerTextPatience), attempt, "time for the body of an answer that is no success", "the connection is closed", "TestCutIsNoAnswer"),
+		row("AnswerTextPatience", lasts(AnswerTextPatience), attempt, "time for the body of an answer that is not a success", "the connection is closed", "TestCutIsNoAnswer"),
 		row("AnswerRestPatience", lasts(AnswerRestPatience), attempt, "time for the body of a 2xx where it cannot", "the connection is closed", "TestEndlessBodyOfASuccess"),
 		row("AnswerLastWords", lasts(AnswerLastWords), attempt, "time for an answer after the request could not be written", "the attempt failed", "TestEarlyAnswer"),
 		row("WriteGrace", lasts(WriteGrace), attempt, "time for the end of a request whose answer is there", "the connection is closed", "TestEarlyAnswer"),

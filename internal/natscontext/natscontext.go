@@ -79,7 +79,7 @@ func find(name string) (string, error) {
 	case filepath.IsAbs(name):
 		return name, nil
 	case name == "" || strings.Contains(name, "..") || strings.ContainsAny(name, `/\`):
-		return "", fmt.Errorf("%q is no name of a context: use one that `nats context ls` shows, or the absolute path of its file", name)
+		return "", fmt.Errorf("%q is not a valid context name: use one that `nats context ls` shows, or the absolute path of its file", name)
 	}
 	parent := os.Getenv("XDG_CONFIG_HOME")
 	if parent == "" {

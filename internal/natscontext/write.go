@@ -35,7 +35,7 @@ func Encode(description string, s Settings) ([]byte, error) {
 // the path. One that somebody else made is replaced only with force.
 func Write(name, description string, s Settings, force bool) (path string, err error) {
 	if filepath.IsAbs(name) {
-		return "", fmt.Errorf("%q is no name of a context", name)
+		return "", fmt.Errorf("%q is not a valid context name", name)
 	}
 	if path, err = find(name); err != nil {
 		return "", err

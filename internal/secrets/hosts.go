@@ -43,7 +43,7 @@ func parseHosts(text string) ([]pattern, error) {
 
 func quote(s string) string { return strconv.Quote(s[:min(len(s), 80)]) }
 
-var errPattern = errors.New("is no host; write it as erp.example.com, erp.example.com:8443, *.example.com, 10.0.0.5 or [fd00::5]:8443, with http:// before it for a plain connection")
+var errPattern = errors.New("is not a host; write it as erp.example.com, erp.example.com:8443, *.example.com, 10.0.0.5 or [fd00::5]:8443, with http:// before it for a plain connection")
 
 func parsePattern(text string) (p pattern, err error) {
 	rest := strings.ToLower(text)
@@ -69,7 +69,7 @@ func parsePattern(text string) (p pattern, err error) {
 		p.below, host = true, after
 	}
 	if strings.Contains(host, "*") {
-		return p, errors.New("has its * elsewhere than at its beginning, as in *.example.com; what may go anywhere is no secret")
+		return p, errors.New("has its * elsewhere than at its beginning, as in *.example.com; what may go anywhere is not a secret")
 	}
 	if p.name, err = plainName(host); err != nil {
 		return p, errPattern

@@ -13,8 +13,8 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// Who writes records says himself which tenant he is of and where his record
-// sends to. So a secret of the host says where it may go: a variable by another
+// Whoever writes a record says which tenant it belongs to and where it is sent.
+// So a secret of the host says where it may go: a variable by another
 // one, …_HOSTS, a file by one beside it, ….hosts. Without either it goes nowhere.
 
 // A Grant is what a file of the operator's own names beside a host: it may go

@@ -116,7 +116,7 @@ func SealFor(recipient string, use bridge.SecretUse, tenant *string, value bridg
 func sealContent(recipient string, content []byte) (string, error) {
 	to, err := age.ParseRecipients(strings.NewReader(recipient))
 	if err != nil {
-		return "", errors.New("this is no public key of age; it begins with age1")
+		return "", errors.New("this is not an age public key; it begins with age1")
 	}
 	var out bytes.Buffer
 	w, err := age.Encrypt(&out, to...)
@@ -142,7 +142,7 @@ func (s *Store) unseal(text string, use bridge.SecretUse) (value bridge.Secret, 
 	}
 	data, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
-		return "", "", errors.New("is no sealed value; make one with `orderbridge secrets seal`")
+		return "", "", errors.New("is not a sealed value; make one with `orderbridge secrets seal`")
 	}
 	r, err := age.Decrypt(bytes.NewReader(data), identities...)
 	var noMatch *age.NoIdentityMatchError
@@ -172,7 +172,7 @@ func readIdentities(path string) ([]age.Identity, error) {
 	defer f.Close()
 	identities, err := age.ParseIdentities(io.LimitReader(f, 64<<10))
 	if err != nil { // its text can show the line, which is the key
-		return nil, fmt.Errorf("sealing key in %s cannot be read: it is no identity file of age", path)
+		return nil, fmt.Errorf("sealing key in %s cannot be read: it is not an age identity file", path)
 	}
 	return identities, nil
 }

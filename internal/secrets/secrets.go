@@ -133,7 +133,7 @@ func (s *Store) readIn(root *os.Root, tenant, name string, most int64) ([]byte, 
 		return nil, s.failure(tenant, name, err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("file %q is no regular file", name)
+		return nil, fmt.Errorf("file %q is not a regular file", name)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {

@@ -82,7 +82,7 @@ func (r *Records) list(ctx context.Context, now bridge.Census) (*bridge.Listing,
 func (r *Records) still(ctx context.Context, now bridge.Census) error {
 	created, err := r.created(ctx)
 	if err == nil && created != now.Bucket {
-		err = errMadeAnew
+		err = errRecreated
 	}
 	return err
 }

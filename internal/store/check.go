@@ -105,9 +105,9 @@ func checkState(info *jetstream.StreamInfo) []Finding {
 	c := info.Config
 	bucket := strings.TrimPrefix(c.Name, bucketStream(""))
 	k := checker{what: "bucket " + bucket}
-	const anew = "Delete it while no bridge runs; it is made anew"
+	const remedy = "Delete it while no bridge runs; it is recreated"
 	if c.Mirror != nil {
-		k.say(Error, "it is a mirror of %q, which takes no writes. %s", c.Mirror.Name, anew)
+		k.say(Error, "it is a mirror of %q, which takes no writes. %s", c.Mirror.Name, remedy)
 	} else if !slices.ContainsFunc(c.Subjects, func(f string) bool { return bridge.SubjectMatches(f, bucketSubject(bucket, "x")) }) {
 		k.say(Error, "it does not hear %s, so nothing can be written to it. Run `nats stream edit %s --subjects '%s'`", bucketSubject(bucket, ">"), c.Name, bucketSubject(bucket, ">"))
 	}
@@ -115,7 +115,7 @@ func checkState(info *jetstream.StreamInfo) []Finding {
 		k.say(Error, "its retention is %s: what is owed would be forgotten. Run `nats stream edit %s --retention limits`", retention(c), c.Name)
 	}
 	if c.Sealed {
-		k.say(Error, "it is sealed: nothing can be written to it. %s", anew)
+		k.say(Error, "it is sealed: nothing can be written to it. %s", remedy)
 	}
 	if c.NoAck {
 		k.say(Error, "it confirms no write (no_ack). Run `nats stream edit %s --ack`", c.Name)
@@ -141,7 +141,7 @@ func checkState(info *jetstream.StreamInfo) []Finding {
 		k.say(Warning, "it allows no TTL on messages: the markers of removed entries stay and fill it. Run `nats stream edit %s --allow-msg-ttl`", c.Name)
 	}
 	if c.Storage == jetstream.MemoryStorage {
-		k.say(Error, "it is kept in memory: a restart of the server would forget what is owed. %s", anew)
+		k.say(Error, "it is kept in memory: a restart of the server would forget what is owed. %s", remedy)
 	}
 	k.consumers(c, "1 for each replica")
 	return k.found
@@ -158,7 +158,7 @@ func checkLetters(info *jetstream.StreamInfo) []Finding {
 		k.say(Error, "it is a mirror of %q, which takes no writes: delete it or use another prefix", c.Mirror.Name)
 	}
 	if c.Sealed {
-		k.say(Error, "it is sealed: nothing can be added to it. Delete it once its content is saved; it is made anew")
+		k.say(Error, "it is sealed: nothing can be added to it. Delete it once its content is saved; it is recreated")
 	}
 	if c.NoAck {
 		k.say(Error, "it confirms no write (no_ack). Run `nats stream edit %s --ack`", c.Name)

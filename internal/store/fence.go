@@ -17,7 +17,7 @@ import (
 // A state bucket is fenced by its leader: each of 64 keys holds the epoch, in a
 // header the term, and each write expects the sequence of one of them. One more
 // key, the seal, says that the bucket holds all that it should: it is written
-// last, so that a bucket that was purged or made anew and not yet filled again
+// last, so that a bucket that was purged or recreated and not yet filled again
 // lacks it (R16).
 
 const (
@@ -78,7 +78,7 @@ func (l *Ledger) fenceAll(ctx context.Context, s *stateBucket, epoch uint64, ter
 		return made, err
 	}
 	if after.Created.UnixNano() != made.Created {
-		return made, errMadeAnew // once more
+		return made, errRecreated // once more
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -31,7 +31,7 @@ func TestLedgerBucketLost(t *testing.T) {
 			}
 			return s.Purge(ctx)
 		}, bridge.ErrLost, bridge.ErrLost},
-		"made anew": {func(ctx context.Context, js jetstream.JetStream, stream string) error {
+		"recreated": {func(ctx context.Context, js jetstream.JetStream, stream string) error {
 			if err := js.DeleteStream(ctx, stream); err != nil {
 				return err
 			}
@@ -86,7 +86,7 @@ func TestLedgerBucketLost(t *testing.T) {
 			if err != nil || again.Sealed != (tt.write == nil) || again.Unfenced != (tt.write != nil) {
 				t.Fatalf("fenced again: %+v, %v", again, err)
 			}
-			if (name == "deleted" || name == "made anew") != (again.Created != made.Created) {
+			if (name == "deleted" || name == "recreated") != (again.Created != made.Created) {
 				t.Errorf("created %d, before %d", again.Created, made.Created)
 			}
 			if err := l.Write(ctx, entry); err != nil {

@@ -45,7 +45,7 @@ const (
 	gone
 )
 
-var errMadeAnew = errors.New("bucket was made anew")
+var errRecreated = errors.New("bucket was recreated")
 
 // run returns when ctx ends or the connection is closed for good.
 func (f *follower) run(ctx context.Context) error {
@@ -69,7 +69,7 @@ func (f *follower) run(ctx context.Context) error {
 }
 
 // check asks the leader which bucket it is that stands there now, and how far
-// it goes. A bucket made anew is read from its beginning.
+// it goes. A recreated bucket is read from its beginning.
 func (f *follower) check(ctx context.Context) (last uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.FollowCheck)
 	defer cancel()
@@ -83,7 +83,7 @@ func (f *follower) check(ctx context.Context) (last uint64, err error) {
 	}
 	if created := info.Created.UnixNano(); created != f.created {
 		if f.created != 0 {
-			f.log.Warn("bucket was made anew", "bucket", f.bucket, "created", info.Created)
+			f.log.Warn("bucket was recreated", "bucket", f.bucket, "created", info.Created)
 		}
 		f.created, f.seen = created, 0
 	}
@@ -139,7 +139,7 @@ func (f *follower) session(ctx context.Context, status <-chan nats.Status) error
 		return err
 	}
 	if f.created != created {
-		return errMadeAnew
+		return errRecreated
 	}
 	doubt := make(chan error, 1)
 	msgs := make(chan jetstream.Msg, 256)
@@ -191,7 +191,7 @@ func (f *follower) session(ctx context.Context, status <-chan nats.Status) error
 				return err
 			}
 			if f.created != created {
-				return errMadeAnew
+				return errRecreated
 			}
 			if last > f.seen && len(msgs) == 0 {
 				if behind {

@@ -71,7 +71,7 @@ func TestIndex(t *testing.T) {
 	}
 	x.hear(8, 1, bridge.Revision{Key: "new", Revision: 1, Value: []byte(`{"tenant":"t0"}`)}, true)
 	if got := x.Usage("t0").Records; got != 1 {
-		t.Errorf("after the bucket was made anew t0 has %d records", got)
+		t.Errorf("after the bucket was recreated t0 has %d records", got)
 	}
 	x.hear(7, 9999, bridge.Revision{Key: "old", Revision: 9999, Value: []byte(`{"tenant":"t0"}`)}, true)
 	if got := x.Usage("t0").Records; got != 1 {

@@ -15,7 +15,7 @@ import (
 // A Look at what is on the bus, every few seconds while the bridge runs: others
 // edit, delete and restore streams, and servers are replaced by empty ones.
 //
-// What is absent is made anew where that helps: the bridge's own streams and
+// What is absent is recreated where that helps: the bridge's own streams and
 // buckets at once. The stream of the events and the bucket of the records are
 // the user's: an empty one in their place would be in the way of a restore, and
 // would take the records out of force. They are made only when everything else
@@ -148,10 +148,10 @@ func (w *Watch) mend(ctx context.Context, e *ensurer, absent []asset, infos map[
 			asked = true
 		}
 		if _, err := e.stream(ctx, a); err != nil {
-			sight.Standing = append(sight.Standing, Finding{Error, a.what, "it is gone and cannot be made anew: " + err.Error()})
+			sight.Standing = append(sight.Standing, Finding{Error, a.what, "it is gone and cannot be recreated: " + err.Error()})
 			continue
 		}
-		what := "it was gone and has been made anew: what it held is lost, but for what the bridge still knew"
+		what := "it was gone and has been recreated: what it held is lost, but for what the bridge still knew"
 		if a.users {
 			what = "an empty server has taken the place of the former one: it has been made as at a first start"
 		}
@@ -168,10 +168,10 @@ func (w *Watch) mend(ctx context.Context, e *ensurer, absent []asset, infos map[
 func (w *Watch) lacks(a asset) string {
 	name := strings.TrimPrefix(a.what, "stream ")
 	if a.config.Name == name {
-		return fmt.Sprintf("it is gone: nothing is delivered, and publishers are refused. Restore it, or make it anew: `nats stream add %s --subjects '%s' --retention limits --max-age 7d --storage file`. A restart of the bridge makes it as well", name, strings.Join(a.config.Subjects, ","))
+		return fmt.Sprintf("it is gone: nothing is delivered, and publishers are refused. Restore it, or recreate it: `nats stream add %s --subjects '%s' --retention limits --max-age 7d --storage file`. A restart of the bridge makes it as well", name, strings.Join(a.config.Subjects, ","))
 	}
 	name = strings.TrimPrefix(a.what, "bucket ")
-	return fmt.Sprintf("it is gone: the last records stay in force, none can be changed. Restore it, or make it anew and put the records again: `nats kv add %s --history %d`. A restart of the bridge makes it as well", name, limits.RecordHistory)
+	return fmt.Sprintf("it is gone: the last records stay in force, none can be changed. Restore it, or recreate it and put the records again: `nats kv add %s --history %d`. A restart of the bridge makes it as well", name, limits.RecordHistory)
 }
 
 // empty tells whether nothing is left of what was there when all was there.
@@ -198,7 +198,7 @@ func errorsOf(found []Finding) []Finding {
 func changes(a asset, old, now *jetstream.StreamInfo) []Finding {
 	k := checker{what: a.what}
 	if !old.Created.Equal(now.Created) {
-		k.say(Warning, "it was made anew or restored at %s", now.Created.UTC().Format(time.RFC3339))
+		k.say(Warning, "it was recreated or restored at %s", now.Created.UTC().Format(time.RFC3339))
 	}
 	was := map[string]bool{}
 	for _, f := range a.check(old) {

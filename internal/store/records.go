@@ -28,7 +28,7 @@ type Records struct {
 	log    *slog.Logger
 	Key    *Key         // signs what Put stores for an actor; may be nil
 	index  *Index       // nil: none is fed
-	marked *atomic.Bool // a marker came that is no deletion: the next census lists
+	marked *atomic.Bool // a marker came that is not a deletion: the next census lists
 }
 
 var _ bridge.Records = (*Records)(nil)
@@ -72,7 +72,7 @@ func (r *Records) Watch(ctx context.Context, fn func(bridge.Revision), caughtUp 
 
 // Latest implements bridge.Records. An absent bucket is an error, not ErrNotFound.
 func (r *Records) Latest(ctx context.Context, key string) (bridge.Revision, error) {
-	// Read before and after: a bucket that is made anew in between must not
+	// Read before and after: a bucket that is recreated in between must not
 	// lend its revision to the other one.
 	before, err := r.created(ctx)
 	if err != nil {
@@ -87,7 +87,7 @@ func (r *Records) Latest(ctx context.Context, key string) (bridge.Revision, erro
 		return bridge.Revision{}, err
 	}
 	if before != after {
-		return bridge.Revision{}, fmt.Errorf("read subscription %q: bucket %q was made anew meanwhile", key, r.bucket)
+		return bridge.Revision{}, fmt.Errorf("read subscription %q: bucket %q was recreated meanwhile", key, r.bucket)
 	}
 	rev, ok := r.revision(m.Subject, m.Header, m.Data, m.Seq, m.Time, after)
 	if !ok {

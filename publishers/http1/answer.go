@@ -40,7 +40,7 @@ type parser struct {
 	minor      int
 	retryAfter string
 	keepFor    int    // seconds, by the server's hint; 0: none
-	text       []byte // the body's beginning, of an answer that is no success
+	text       []byte // the body's beginning, of an answer that is not a success
 
 	second    bool   // another answer followed that no request had asked for
 	seen      bool   // a byte of an answer came

@@ -162,7 +162,7 @@ func (c *Client) idleNow() int {
 	return c.idle
 }
 
-// echo answers with a status that is no success and the request's id as text:
+// echo answers with a status that is not a success and the request's id as text:
 // who gets another one's answer sees it.
 func echo(p *peer, r *http.Request) bool {
 	id := r.Header.Get("Webhook-Id")

@@ -136,7 +136,7 @@ func (p *parser) rest(why string) {
 }
 
 // splitField takes a field apart; ok is false where it is none: folded, without
-// a colon, a name that is no token, a control character in the value.
+// a colon, a name that is not a token, a control character in the value.
 func splitField(line []byte) (name, value []byte, ok bool) {
 	colon := 0
 	for colon < len(line) && isToken(line[colon]) {

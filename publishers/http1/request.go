@@ -96,7 +96,7 @@ func (r *Request) append(b []byte) ([]byte, error) {
 	slices.Sort(names)
 	for _, name := range names {
 		if ours[name] || !isTokenString(name) {
-			return nil, fmt.Errorf("header %q cannot be sent: it belongs to the connection, or is no name", name)
+			return nil, fmt.Errorf("header %q cannot be sent: it belongs to the connection, or is not a name", name)
 		}
 		for _, value := range r.Header[name] {
 			if b, err = appendField(b, name, value); err != nil {

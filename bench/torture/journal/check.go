@@ -484,7 +484,7 @@ func (c *checker) figures() {
 	}
 	r.Deliveries = len(arrived) - min(r.Repeats, len(arrived))
 	slices.SortFunc(arrived, time.Time.Compare)
-	var end time.Time // the last event: what comes later is no gap
+	var end time.Time // the last event: what comes later is not a gap
 	for i := range c.j.Events {
 		if c.j.Events[i].Confirmed.After(end) {
 			end = c.j.Events[i].Confirmed

@@ -18,7 +18,7 @@ func at(seconds float64) time.Time {
 // story is a true journal: 4 orders with 25 changes each, one change in 0.1 s;
 // a crash at 5 s that repeats one delivery, a graceful stop at 7 s; "plain"
 // fails now and then and gives one event up; "off" is deactivated from 4 s to
-// 8 s; "moved" is deleted at 3 s and put anew for another endpoint at 5 s;
+// 8 s; "moved" is deleted at 3 s and put again for another endpoint at 5 s;
 // "lazy" hears only the newest of what waits; "strict" one after another.
 func story() *Journal {
 	j := &Journal{Started: epoch, Ended: at(30)}

@@ -51,7 +51,7 @@ const (
 	Update     = "update"     // of an active record
 	Deactivate = "deactivate" // status deactivated
 	Delete     = "delete"
-	Invalid    = "invalid" // a value that is no record
+	Invalid    = "invalid" // a value that is not a record
 )
 
 // Operation is one change of a record.
