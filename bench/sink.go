@@ -18,7 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
 )
 
 // sinkSettings say where the sink writes its authority.
@@ -46,7 +46,7 @@ type sinkStatus struct {
 
 // runSink serves HTTP/1.1 over TLS with a certificate of its own.
 func runSink(ctx context.Context, s sinkSettings, ready func(any) error) error {
-	ca, err := testcert.NewCA()
+	ca, err := lab.NewCA()
 	if err != nil {
 		return err
 	}

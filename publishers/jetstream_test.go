@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 func stream(t *testing.T, js jetstream.JetStream, c jetstream.StreamConfig) jetstream.Stream {
@@ -38,7 +38,7 @@ func newJetStream(t *testing.T, o JetStreamOptions) *JetStream {
 
 func TestJetStreamPublish(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	s := stream(t, js, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}})
 	p := newJetStream(t, JetStreamOptions{JetStream: js})
 
@@ -74,7 +74,7 @@ func TestJetStreamPublish(t *testing.T) {
 
 func TestJetStreamRefusesWhatItCannotKeep(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	stream(t, js, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}, MaxMsgSize: 1024})
 	p := newJetStream(t, JetStreamOptions{JetStream: js, Timeout: 2 * time.Second})
 	for _, tc := range []struct {
@@ -105,7 +105,7 @@ func TestJetStreamRefusesWhatItCannotKeep(t *testing.T) {
 
 func TestJetStreamUnconfirmedIsAnError(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Start(t)
+	bus := lab.StartBus(t)
 	js := bus.JetStream()
 	stream(t, js, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}})
 	p := newJetStream(t, JetStreamOptions{JetStream: js, Timeout: 300 * time.Millisecond})
@@ -133,7 +133,7 @@ var deadLetterStream = jetstream.StreamConfig{Name: "acme_DEAD_LETTERS", Subject
 
 func TestDeadLettersKeepTheEventByteForByte(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	s := stream(t, js, deadLetterStream)
 	l := newDeadLetters(t, js)
 	event := func(data []byte) *bridge.Event {
@@ -205,7 +205,7 @@ func TestDeadLettersKeepTheEventByteForByte(t *testing.T) {
 
 func TestDeadLettersOverTheSizeLimitAreReferences(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	stream(t, js, deadLetterStream)
 	l := newDeadLetters(t, js) // the test server allows 1 MiB too
 	for i, tc := range []struct {
@@ -232,7 +232,7 @@ func TestDeadLettersOverTheSizeLimitAreReferences(t *testing.T) {
 
 func TestDeadLettersRefusals(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	full := deadLetterStream
 	full.MaxMsgs, full.Discard = 1, jetstream.DiscardNew
 	stream(t, js, full)

@@ -24,7 +24,8 @@ import (
 	"unicode/utf16"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
+	"orderbridge/internal/localca"
 )
 
 // Servers as they are: those that ask for a client certificate in an odd way,
@@ -35,12 +36,12 @@ func TestClientCertificateIsShownWhateverTheServerNames(t *testing.T) {
 	t.Parallel()
 	dir := directory(t.TempDir())
 	credentials(t, dir)
-	self := issued(t, testcert.SelfSigned)
-	cert, key, err := testcert.PEMPair(self)
+	self := issued(t, lab.SelfSigned)
+	cert, key, err := localca.PEMPair(self)
 	ok(t, err)
 	dir.write(t, "self.crt", cert)
 	dir.write(t, "self.key", key)
-	stranger, err := testcert.NewCA()
+	stranger, err := lab.NewCA()
 	ok(t, err)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		var shown []*x509.Certificate
@@ -75,7 +76,7 @@ func TestRenegotiationForAClientCertificate(t *testing.T) {
 	apache := lookPath(t, "apache2")
 	dir := directory(t.TempDir())
 	credentials(t, dir)
-	cert, key, err := testcert.PEMPair(issued(t, testCA(t).Issue))
+	cert, key, err := localca.PEMPair(issued(t, testCA(t).Issue))
 	ok(t, err)
 	dir.write(t, "server.crt", cert)
 	dir.write(t, "server.key", key)
@@ -203,11 +204,11 @@ func TestWhyACertificateIsRefused(t *testing.T) {
 	runIn(t, string(dir), openssl, "x509", "-req", "-sha1", "-in", "sha1.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "1", "-extfile", "ext", "-out", "sha1.crt")
 	sha1, err := tls.LoadX509KeyPair(filepath.Join(string(dir), "sha1.crt"), filepath.Join(string(dir), "sha1.key"))
 	ok(t, err)
-	stranger, err := testcert.NewCA()
+	stranger, err := lab.NewCA()
 	ok(t, err)
 	later, err := testCA(t).IssueFor(time.Now().Add(time.Hour), time.Now().Add(2*time.Hour), "localhost", "127.0.0.1")
 	ok(t, err)
-	expired, err := testCA(t).IssueExpired("localhost", "127.0.0.1")
+	expired, err := lab.Expired(testCA(t))("localhost", "127.0.0.1")
 	ok(t, err)
 	elsewhere, err := testCA(t).Issue("a.example.com", "b.example.com")
 	ok(t, err)
@@ -219,7 +220,7 @@ func TestWhyACertificateIsRefused(t *testing.T) {
 	}{
 		{"SHA-1", sha1, "ca.crt", []string{`"erp.example.com"`, "SHA1-RSA", "SHA-256"}},
 		{"unknown", issued(t, stranger.Issue), "", []string{"unknown authority", `"orderbridge local authority"`, "intermediate", "tls.trustFile", "ORDERBRIDGE_TRUST_ROOTS"}},
-		{"self-signed", issued(t, testcert.SelfSigned), "", []string{"by itself", "tls.trustFile", "ORDERBRIDGE_TRUST_ROOTS"}},
+		{"self-signed", issued(t, lab.SelfSigned), "", []string{"by itself", "tls.trustFile", "ORDERBRIDGE_TRUST_ROOTS"}},
 		{"expired", expired, "", []string{`"orderbridge local" has expired at 20`}},
 		{"not yet", later, "", []string{"not valid before 20", "clock"}},
 		{"other host", elsewhere, "", []string{`not valid for host "127.0.0.1"`, "only for a.example.com, b.example.com"}},

@@ -25,7 +25,8 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
+	"orderbridge/internal/localca"
 )
 
 // directory is a Secrets over plain files; internal/secrets is tested by itself.
@@ -68,9 +69,9 @@ func (d directory) write(t *testing.T, name string, data []byte) {
 const keyPassword = "hunter2 ü"
 
 // credentials are files of all kinds for one client certificate.
-func credentials(t *testing.T, dir directory) (clientCA *testcert.CA) {
+func credentials(t *testing.T, dir directory) (clientCA *localca.CA) {
 	t.Helper()
-	clientCA, err := testcert.NewCA()
+	clientCA, err := lab.NewCA()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +83,7 @@ func credentials(t *testing.T, dir directory) (clientCA *testcert.CA) {
 	ok(t, err)
 	sec1, err := x509.MarshalECPrivateKey(key)
 	ok(t, err)
-	encrypted, err := testcert.EncryptedKey(key, keyPassword)
+	encrypted, err := lab.EncryptedKey(key, keyPassword)
 	ok(t, err)
 	old, err := x509.EncryptPEMBlock(rand.Reader, "EC PRIVATE KEY", sec1, []byte(keyPassword), x509.PEMCipherAES256) //nolint:staticcheck // what older tools write
 	ok(t, err)
@@ -128,12 +129,12 @@ func ok(t *testing.T, err error) {
 	}
 }
 
-func issuedBy(t *testing.T, ca *testcert.CA) tls.Certificate {
+func issuedBy(t *testing.T, ca *localca.CA) tls.Certificate {
 	t.Helper()
 	return issued(t, ca.Issue)
 }
 
-func certificateOf(t *testing.T, ca *testcert.CA) *x509.Certificate {
+func certificateOf(t *testing.T, ca *localca.CA) *x509.Certificate {
 	t.Helper()
 	block, _ := pem.Decode(ca.PEM())
 	c, err := x509.ParseCertificate(block.Bytes)
@@ -142,7 +143,7 @@ func certificateOf(t *testing.T, ca *testcert.CA) *x509.Certificate {
 }
 
 // requireClient makes a server ask for a certificate of the authority.
-func requireClient(ca *testcert.CA) func(*httptest.Server) {
+func requireClient(ca *localca.CA) func(*httptest.Server) {
 	return func(s *httptest.Server) {
 		s.TLS.ClientAuth, s.TLS.ClientCAs = tls.RequireAndVerifyClientCert, ca.Pool()
 	}

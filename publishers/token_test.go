@@ -24,7 +24,7 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/internal/egress"
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
 )
 
 // authority is an OAuth 2.0 server, and an endpoint that asks it.
@@ -356,7 +356,7 @@ func unescape(t *testing.T, s string) string {
 func selfSigned(t *testing.T) *httptest.Server {
 	t.Helper()
 	return receiver(t, func(http.ResponseWriter, *http.Request) {}, func(s *httptest.Server) {
-		s.TLS.Certificates = []tls.Certificate{issued(t, testcert.SelfSigned)}
+		s.TLS.Certificates = []tls.Certificate{issued(t, lab.SelfSigned)}
 	})
 }
 

@@ -20,13 +20,14 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
+	"orderbridge/internal/localca"
 )
 
-var newCA = sync.OnceValues(testcert.NewCA)
+var newCA = sync.OnceValues(lab.NewCA)
 
 // testCA is the one authority of the tests.
-func testCA(tb testing.TB) *testcert.CA {
+func testCA(tb testing.TB) *localca.CA {
 	tb.Helper()
 	ca, err := newCA()
 	if err != nil {
@@ -518,13 +519,13 @@ func TestContractD9Certificates(t *testing.T) {
 		want   string // "" is success
 	}{
 		{"good", func(*httptest.Server) {}, false, ""},
-		{"expired", cert(issued(t, testCA(t).IssueExpired)), false, `TLS: the certificate of "orderbridge local" has expired at 20`},
-		{"self-signed", cert(issued(t, testcert.SelfSigned)), false, "TLS: the certificate is signed by an unknown authority: by itself; if that is right, give the authority's certificate in tls.trustFile"},
+		{"expired", cert(issued(t, lab.Expired(testCA(t)))), false, `TLS: the certificate of "orderbridge local" has expired at 20`},
+		{"self-signed", cert(issued(t, lab.SelfSigned)), false, "TLS: the certificate is signed by an unknown authority: by itself; if that is right, give the authority's certificate in tls.trustFile"},
 		{"wrong host", cert(other), false, `TLS: the certificate is not valid for host "127.0.0.1"`},
 		{"TLS 1.1 only", func(s *httptest.Server) { s.TLS.MinVersion, s.TLS.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, false, "TLS: refused by the server: tls: protocol version not supported"},
 		{"TLS 1.2 only", func(s *httptest.Server) { s.TLS.MaxVersion = tls.VersionTLS12 }, false, ""},
-		{"dev: self-signed", cert(issued(t, testcert.SelfSigned)), true, ""},
-		{"dev: expired", cert(issued(t, testCA(t).IssueExpired)), true, `TLS: the certificate of "orderbridge local" has expired at 20`},
+		{"dev: self-signed", cert(issued(t, lab.SelfSigned)), true, ""},
+		{"dev: expired", cert(issued(t, lab.Expired(testCA(t)))), true, `TLS: the certificate of "orderbridge local" has expired at 20`},
 		{"dev: wrong host", cert(other), true, `TLS: the certificate is not valid for host "127.0.0.1"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

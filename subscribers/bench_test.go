@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
-	"orderbridge/internal/testbus"
 )
 
 // cpu is the processor time that this process has used.
@@ -29,7 +29,7 @@ func report(b *testing.B, since time.Duration) {
 
 // The feed, server included, in one process; each event settled at once.
 func BenchmarkFeed(b *testing.B) {
-	js := testbus.Start(b).JetStream()
+	js := lab.StartBus(b).JetStream()
 	makeStream(b, js)
 	f := newTestFeed(b, js, Options{})
 	if err := f.Open(testContext(b), 1, bridge.Ref{}); err != nil {
@@ -52,7 +52,7 @@ func BenchmarkFeed(b *testing.B) {
 
 // What the client library and the server need by themselves, for comparison.
 func BenchmarkConsume(b *testing.B) {
-	js := testbus.Start(b).JetStream()
+	js := lab.StartBus(b).JetStream()
 	s := makeStream(b, js)
 	publishMany(b, js, 1, b.N, 500)
 	c, err := s.CreateConsumer(testContext(b), jetstream.ConsumerConfig{

@@ -7,7 +7,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 	"orderbridge/publishers"
 	"orderbridge/subscribers"
 )
@@ -26,7 +26,7 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			js := testbus.Start(t).JetStream()
+			js := lab.StartBus(t).JetStream()
 			group := func(t *testing.T, group string) (message.Publisher, message.Subscriber) {
 				pub, err := publishers.NewJetStream(publishers.JetStreamOptions{JetStream: js})
 				if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 func newTestFeed(t testing.TB, js jetstream.JetStream, o Options) *JetStream {
@@ -114,12 +114,12 @@ func floors(t testing.TB, js jetstream.JetStream) map[string]uint64 {
 
 func eventuallyFloor(t testing.TB, js jetstream.JetStream, durable string, want uint64) {
 	t.Helper()
-	testbus.Eventually(t, fmt.Sprintf("floor %d of %s", want, durable), func() bool { return floors(t, js)[durable] == want })
+	lab.Eventually(t, fmt.Sprintf("floor %d of %s", want, durable), func() bool { return floors(t, js)[durable] == want })
 }
 
 func TestFeedSettlesThePrefixOnly(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	makeStream(t, js)
 	publishMany(t, js, 1, 3, 0)
 	f := newTestFeed(t, js, Options{})
@@ -155,7 +155,7 @@ func TestFeedSettlesThePrefixOnly(t *testing.T) {
 
 func TestFeedMessage(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	makeStream(t, js)
 	f := newTestFeed(t, js, Options{})
 	msgs := open(t, f, 1, 0, 0)
@@ -180,7 +180,7 @@ func TestFeedMessage(t *testing.T) {
 
 func TestFeedTakeOver(t *testing.T) {
 	t.Parallel()
-	b := testbus.Start(t)
+	b := lab.StartBus(t)
 	js := b.JetStream()
 	makeStream(t, js)
 	old := newTestFeed(t, js, Options{})
@@ -220,7 +220,7 @@ func TestFeedTakeOver(t *testing.T) {
 	fourth := newTestFeed(t, js, Options{})
 	open(t, fourth, 4, 0, 10)
 	// The deposed feed hears of its lost durable, finds the newer one and ends.
-	testbus.Eventually(t, "the old feed ends", func() bool {
+	lab.Eventually(t, "the old feed ends", func() bool {
 		select {
 		case _, ok := <-msgs:
 			return !ok
@@ -232,7 +232,7 @@ func TestFeedTakeOver(t *testing.T) {
 
 func TestFeedWindow(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	makeStream(t, js)
 	for name, o := range map[string]Options{
 		"events": {Window: 10},
@@ -264,7 +264,7 @@ func TestFeedWindow(t *testing.T) {
 
 func TestFeedStop(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	makeStream(t, js)
 	f := newTestFeed(t, js, Options{})
 	if err := f.Open(testContext(t), 1, bridge.Ref{}); err != nil {
@@ -278,7 +278,7 @@ func TestFeedStop(t *testing.T) {
 	}
 	m1, m2 := nextSeq(t, msgs, 1), nextSeq(t, msgs, 2)
 	cancel()
-	testbus.Eventually(t, "channel closed", func() bool {
+	lab.Eventually(t, "channel closed", func() bool {
 		select {
 		case _, ok := <-msgs:
 			return !ok
@@ -291,7 +291,7 @@ func TestFeedStop(t *testing.T) {
 	}
 	m1.Ack()
 	m2.Ack()
-	testbus.Eventually(t, "confirmed", func() bool {
+	lab.Eventually(t, "confirmed", func() bool {
 		if err := f.Confirm(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
@@ -303,7 +303,7 @@ func TestFeedStop(t *testing.T) {
 
 func TestFeedReportsExpired(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	s := makeStream(t, js)
 	f := newTestFeed(t, js, Options{})
 	publishMany(t, js, 1, 10, 0)
@@ -337,7 +337,7 @@ func publishSlowly(t *testing.T, js jetstream.JetStream, n int) *sync.WaitGroup 
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for i := range n {
-			testbus.Eventually(t, "publish", func() bool {
+			lab.Eventually(t, "publish", func() bool {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 				defer cancel()
 				_, err := js.Publish(ctx, "orders", fmt.Append(nil, i), jetstream.WithMsgID(fmt.Sprint(i)))
@@ -350,8 +350,8 @@ func publishSlowly(t *testing.T, js jetstream.JetStream, n int) *sync.WaitGroup 
 
 func TestFeedOverRestart(t *testing.T) {
 	t.Parallel()
-	b := testbus.Listen(t)
-	js := testbus.JetStream(t, testbus.Dial(t, b.URL()))
+	b := lab.ListenBus(t)
+	js := lab.JetStream(t, lab.Dial(t, b.URL()))
 	makeStream(t, js)
 	f := newTestFeed(t, js, Options{})
 	msgs := open(t, f, 1, 0, 0)
@@ -362,7 +362,7 @@ func TestFeedOverRestart(t *testing.T) {
 	takeAll(t, msgs, 1001, 2000)
 	b.Restart()
 	takeAll(t, msgs, 2001, 3000)
-	testbus.Eventually(t, "all settled", func() bool {
+	lab.Eventually(t, "all settled", func() bool {
 		fl := floors(t, js)
 		for _, v := range fl {
 			return v == 3000 && len(fl) == 1
@@ -375,14 +375,14 @@ func TestFeedOverRestart(t *testing.T) {
 // client acknowledges a later one. Nothing may be lost.
 func TestFeedOverFrozenConnection(t *testing.T) {
 	t.Parallel()
-	b := testbus.Listen(t)
+	b := lab.ListenBus(t)
 	makeStream(t, b.JetStream())
-	p := testbus.NewProxy(t, b.Addr())
-	js := testbus.JetStream(t, testbus.Dial(t, p.URL()))
+	p := b.Proxy()
+	js := lab.JetStream(t, lab.Dial(t, p.URL()))
 	f := newTestFeed(t, js, Options{})
 	msgs := open(t, f, 1, 0, 0)
 	const n = 20000
-	direct := testbus.JetStream(t, testbus.Dial(t, b.URL()))
+	direct := lab.JetStream(t, lab.Dial(t, b.URL()))
 	var wg sync.WaitGroup
 	wg.Go(func() { publishMany(t, direct, 1, n, 100) })
 	defer wg.Wait()
@@ -390,7 +390,7 @@ func TestFeedOverFrozenConnection(t *testing.T) {
 	for range 4 {
 		takeAll(t, msgs, seq+1, seq+2000)
 		seq += 2000
-		p.Freeze()
+		p.Silence(true)
 		// What is in the client already still comes.
 		frozen := time.After(200 * time.Millisecond)
 	drain:
@@ -407,10 +407,10 @@ func TestFeedOverFrozenConnection(t *testing.T) {
 			}
 		}
 		p.Cut()
-		p.Resume()
+		p.Silence(false)
 	}
 	takeAll(t, msgs, seq+1, n)
-	testbus.Eventually(t, "all settled", func() bool {
+	lab.Eventually(t, "all settled", func() bool {
 		for _, v := range floors(t, direct) {
 			if v == n {
 				return true
@@ -422,7 +422,7 @@ func TestFeedOverFrozenConnection(t *testing.T) {
 
 func TestFeedDurableDeleted(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	s := makeStream(t, js)
 	f := newTestFeed(t, js, Options{})
 	msgs := open(t, f, 1, 0, 0)
@@ -435,7 +435,7 @@ func TestFeedDurableDeleted(t *testing.T) {
 	if err := s.DeleteConsumer(testContext(t), "orderbridge-1-1"); err != nil {
 		t.Fatal(err)
 	}
-	testbus.Eventually(t, "a new durable", func() bool { _, ok := floors(t, js)["orderbridge-1-2"]; return ok })
+	lab.Eventually(t, "a new durable", func() bool { _, ok := floors(t, js)["orderbridge-1-2"]; return ok })
 	for _, m := range rest {
 		m.Ack()
 	}
@@ -447,7 +447,7 @@ func TestFeedDurableDeleted(t *testing.T) {
 // A message that got lost at the end of what was sent, without any sign.
 func TestFeedIdleCheck(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	s := makeStream(t, js)
 	f := newTestFeed(t, js, Options{idleCheck: 500 * time.Millisecond})
 	msgs := open(t, f, 1, 0, 0)
@@ -489,7 +489,7 @@ func TestFeedIdleCheck(t *testing.T) {
 // Sequences of another stream of the same name mean nothing: say so, take in nothing.
 func TestFeedStreamMadeAnew(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	makeStream(t, js)
 	f := newTestFeed(t, js, Options{})
 	msgs := open(t, f, 1, 0, 0)
@@ -517,7 +517,7 @@ func TestFeedStreamMadeAnew(t *testing.T) {
 // take their time.
 func TestFeedCluster(t *testing.T) {
 	t.Parallel()
-	nodes := testbus.Cluster(t)
+	nodes := lab.ClusterOf(t)
 	if _, err := nodes[0].CreateStream(testContext(t), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders", "orders.>"}, Replicas: 3}); err != nil {
 		t.Fatal(err)
 	}
@@ -525,7 +525,7 @@ func TestFeedCluster(t *testing.T) {
 	msgs := open(t, old, 1, 0, 0)
 	publishMany(t, nodes[1], 1, 2000, 100)
 	takeAll(t, msgs, 1, 1500)
-	testbus.Eventually(t, "confirmed", func() bool {
+	lab.Eventually(t, "confirmed", func() bool {
 		return old.Confirm(testContext(t)) == nil && floors(t, nodes[1])["orderbridge-1-1"] == 1500
 	})
 	second := newTestFeed(t, nodes[1], Options{})

@@ -14,8 +14,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
-	"orderbridge/internal/testbus"
 )
 
 func testContext(t testing.TB) context.Context {
@@ -86,7 +86,7 @@ func TestWidest(t *testing.T) {
 
 func TestSourceGet(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	stream := makeStream(t, js)
 	ctx := testContext(t)
 	seq := publish(t, js, "orders.acme", "body")
@@ -141,7 +141,7 @@ func readAll(t *testing.T, s *Source, key string, from, last uint64, filters []s
 
 func TestSourceRead(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	stream := makeStream(t, js)
 	ctx := testContext(t)
 	s := NewSource(SourceOptions{JetStream: js, Stream: "ORDERS"})
@@ -198,14 +198,14 @@ func TestSourceRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	testbus.Eventually(t, "a new consumer", func() bool {
+	lab.Eventually(t, "a new consumer", func() bool {
 		msgs, _, err := s.Read(ctx, "gone", 6, nil, 5, 1<<20)
 		return err == nil && len(msgs) == 5 && msgs[0].Seq == 6
 	})
 	for _, k := range []string{"all", "a", "bytes", "one", "back", "gone", "k"} {
 		s.Forget(k)
 	}
-	testbus.Eventually(t, "no consumers left", func() bool {
+	lab.Eventually(t, "no consumers left", func() bool {
 		info, err := stream.Info(ctx)
 		return err == nil && info.State.Consumers == 0
 	})
@@ -213,7 +213,7 @@ func TestSourceRead(t *testing.T) {
 
 func TestSourceReadManyKeys(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	stream := makeStream(t, js)
 	publishMany(t, js, 1, 100, 0)
 	s := NewSource(SourceOptions{JetStream: js, Stream: "ORDERS"})
@@ -222,7 +222,7 @@ func TestSourceReadManyKeys(t *testing.T) {
 			t.Fatalf("reader %d: %v, %v", i, msgs, err)
 		}
 	}
-	testbus.Eventually(t, "consumers are given back", func() bool {
+	lab.Eventually(t, "consumers are given back", func() bool {
 		info, err := stream.Info(testContext(t))
 		return err == nil && info.State.Consumers <= limits.ReaderConsumers
 	})
@@ -230,7 +230,7 @@ func TestSourceReadManyKeys(t *testing.T) {
 
 func TestSourceSequenceAt(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	stream := makeStream(t, js)
 	ctx := testContext(t)
 	s := NewSource(SourceOptions{JetStream: js, Stream: "ORDERS"})
@@ -285,7 +285,7 @@ func TestSourceSequenceAt(t *testing.T) {
 }
 
 func BenchmarkSequenceAt(b *testing.B) {
-	js := testbus.Start(b).JetStream()
+	js := lab.StartBus(b).JetStream()
 	makeStream(b, js)
 	publishMany(b, js, 1, 20000, 100)
 	s := NewSource(SourceOptions{JetStream: js, Stream: "ORDERS"})

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
 )
 
 const healthyEndpoints = 4
@@ -26,7 +26,7 @@ type endpoints struct {
 }
 
 func openEndpoints(roots string) (*endpoints, error) {
-	ca, err := testcert.NewCA()
+	ca, err := lab.NewCA()
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"orderbridge/internal/cluster"
+	"orderbridge/internal/lab"
 )
 
 // bridgeProc is one replica of the built orderbridge. It has a way of its own
@@ -20,7 +20,7 @@ import (
 type bridgeProc struct {
 	name, path, dir string
 	env             []string
-	ways            *cluster.Client
+	ways            *lab.Client
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -28,7 +28,7 @@ type bridgeProc struct {
 	wanted bool // it is to run
 }
 
-func newBridge(c *cluster.Cluster, name, path, dir, roots string) (*bridgeProc, error) {
+func newBridge(c *lab.Cluster, name, path, dir, roots string) (*bridgeProc, error) {
 	ways, err := c.Client()
 	if err != nil {
 		return nil, err

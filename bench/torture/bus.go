@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/internal/cluster"
+	"orderbridge/internal/lab"
 )
 
 // bus is the harness's own way to the servers: a connection to each of them,
@@ -22,7 +22,7 @@ type bus struct {
 	js    []jetstream.JetStream
 }
 
-func newBus(c *cluster.Cluster) (*bus, error) {
+func newBus(c *lab.Cluster) (*bus, error) {
 	b := &bus{}
 	for i := range c.Nodes() {
 		nc, err := nats.Connect(c.URL(i), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.ReconnectBufSize(-1),

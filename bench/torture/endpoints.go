@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"orderbridge/bench/torture/journal"
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/localca"
 )
 
 // endpoints are the receivers of all subscriptions: two servers, so that a
@@ -49,7 +49,7 @@ type reaction struct {
 
 var good = reaction{status: http.StatusOK}
 
-func newEndpoints(ca *testcert.CA, rng *rand.Rand) (*endpoints, error) {
+func newEndpoints(ca *localca.CA, rng *rand.Rand) (*endpoints, error) {
 	e := &endpoints{over: make(chan struct{}), rng: rng, down: map[string]outage{}, gone: map[string]bool{}}
 	for _, protocols := range [][]string{{"http/1.1"}, {"h2", "http/1.1"}} {
 		cert, err := ca.Issue("127.0.0.1")

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"orderbridge/bench/torture/journal"
-	"orderbridge/internal/cluster"
+	"orderbridge/internal/lab"
 )
 
 // settings are the flags.
@@ -36,7 +36,7 @@ var errBroken = errors.New("a promise was broken")
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == nodeRole {
-		cluster.Node()
+		lab.Node()
 		return
 	}
 	s := settings{}

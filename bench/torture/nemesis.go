@@ -160,7 +160,7 @@ func (w *world) cutOff(ctx, all context.Context, rng *rand.Rand, f *journal.Faul
 		if quiet {
 			b.ways.Silence(i, true)
 		} else {
-			b.ways.Cut(i, true)
+			b.ways.Refuse(i, true)
 		}
 	}
 	length := between(rng, 0.2, 4)
@@ -170,7 +170,8 @@ func (w *world) cutOff(ctx, all context.Context, rng *rand.Rand, f *journal.Faul
 	f.Target += map[bool]string{true: " in silence", false: " with a reset"}[quiet]
 	pause(ctx, length)
 	for i := range w.cluster.Nodes() {
-		b.ways.Cut(i, false)
+		b.ways.Silence(i, false)
+		b.ways.Refuse(i, false)
 	}
 	return w.settle(all)
 }

@@ -19,8 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"orderbridge/bench/torture/journal"
-	"orderbridge/internal/cluster"
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
 )
 
 // world is everything that a run consists of.
@@ -28,7 +27,7 @@ type world struct {
 	settings
 	log       *slog.Logger
 	dir       string
-	cluster   *cluster.Cluster
+	cluster   *lab.Cluster
 	bus       *bus
 	bridges   []*bridgeProc
 	endpoints *endpoints
@@ -80,7 +79,7 @@ func (w *world) open(ctx context.Context) error {
 	} else if w.bridge, err = filepath.Abs(w.bridge); err != nil {
 		return err
 	}
-	ca, err := testcert.NewCA()
+	ca, err := lab.NewCA()
 	if err != nil {
 		return err
 	}
@@ -93,7 +92,7 @@ func (w *world) open(ctx context.Context) error {
 	}
 	starting, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the servers take longer than a minute"))
 	defer cancel()
-	if w.cluster, err = cluster.Start(starting, cluster.Options{Dir: w.dir, Command: []string{self, nodeRole}}); err != nil {
+	if w.cluster, err = lab.StartCluster(starting, lab.ClusterOptions{Dir: w.dir, Command: []string{self, nodeRole}}); err != nil {
 		return err
 	}
 	if w.bus, err = newBus(w.cluster); err != nil {

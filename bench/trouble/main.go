@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"orderbridge/internal/cluster"
+	"orderbridge/internal/lab"
 )
 
 const (
@@ -33,7 +33,7 @@ func (s settings) scaled(n int) int { return max(1, int(float64(n)*s.part)) }
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == nodeRole {
-		cluster.Node()
+		lab.Node()
 		return
 	}
 	s := settings{}

@@ -22,18 +22,18 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/internal/cluster"
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
+	"orderbridge/internal/localca"
 )
 
 // site is a server, a bridge and endpoints.
 type site struct {
 	settings
 	dir    string
-	bus    *cluster.Cluster
+	bus    *lab.Cluster
 	nc     *nats.Conn
 	js     jetstream.JetStream
-	ca     *testcert.CA
+	ca     *localca.CA
 	bridge *exec.Cmd
 	ended  chan struct{}
 	env    []string
@@ -47,7 +47,7 @@ func newSite(ctx context.Context, s settings, dir string) (*site, error) {
 	if err != nil {
 		return w, err
 	}
-	if w.bus, err = cluster.Start(ctx, cluster.Options{Nodes: 1, Dir: dir, Command: []string{self, nodeRole}}); err != nil {
+	if w.bus, err = lab.StartCluster(ctx, lab.ClusterOptions{Nodes: 1, Dir: dir, Command: []string{self, nodeRole}}); err != nil {
 		return w, err
 	}
 	if w.nc, err = nats.Connect(w.bus.URL(0)); err != nil {
@@ -56,7 +56,7 @@ func newSite(ctx context.Context, s settings, dir string) (*site, error) {
 	if w.js, err = jetstream.New(w.nc, jetstream.WithPublishAsyncMaxPending(256)); err != nil {
 		return w, err
 	}
-	if w.ca, err = testcert.NewCA(); err != nil {
+	if w.ca, err = lab.NewCA(); err != nil {
 		return w, err
 	}
 	roots := filepath.Join(dir, "roots.pem")

@@ -23,9 +23,9 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/config"
 	"orderbridge/internal/limits"
+	"orderbridge/internal/localca"
 	"orderbridge/internal/store"
 	"orderbridge/internal/telemetry"
-	"orderbridge/internal/testcert"
 )
 
 // demoEvents are order events in the shapes of all four contracts, one a line.
@@ -271,7 +271,7 @@ type demoReceiver struct {
 // startDemoReceiver listens with a certificate of an authority made for this
 // run, which it leaves as ca.pem in dir.
 func startDemoReceiver(dir string, out io.Writer) (*demoReceiver, error) {
-	ca, err := testcert.NewCA()
+	ca, err := localca.New(24 * time.Hour)
 	if err != nil {
 		return nil, err
 	}

@@ -27,8 +27,8 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/internal/health"
+	"orderbridge/internal/lab"
 	"orderbridge/internal/store"
-	"orderbridge/internal/testbus"
 	"orderbridge/publishers"
 )
 
@@ -64,7 +64,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			bus := testbus.Listen(env.T().(testing.TB))
+			bus := lab.ListenBus(env.T().(testing.TB))
 			env.Setenv("ORDERBRIDGE_NATS_URL", bus.URL())
 			env.Values["bus"] = bus
 			env.Values["requests"] = make(chan string, 100)
@@ -94,7 +94,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-func busOf(ts *testscript.TestScript) *testbus.Bus { return ts.Value("bus").(*testbus.Bus) }
+func busOf(ts *testscript.TestScript) *lab.Bus { return ts.Value("bus").(*lab.Bus) }
 
 func exitcode(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])

@@ -20,7 +20,7 @@ import (
 	"syscall"
 	"time"
 
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/localca"
 )
 
 func main() {
@@ -66,7 +66,7 @@ func certificates(path string) error {
 	if _, err := dir.Stat(authority); err == nil {
 		return nil
 	}
-	ca, err := testcert.NewCAFor(validity)
+	ca, err := localca.New(validity)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func certificates(path string) error {
 		if err != nil {
 			return err
 		}
-		cert, key, err := testcert.PEMPair(issued)
+		cert, key, err := localca.PEMPair(issued)
 		if err != nil {
 			return err
 		}

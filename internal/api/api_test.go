@@ -21,9 +21,9 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/internal/callers"
+	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
-	"orderbridge/internal/testbus"
 )
 
 const (
@@ -34,7 +34,7 @@ const (
 // start makes an API on a real bus that no bridge serves.
 func start(t *testing.T, change func(*Options)) (*API, *store.Catalog) {
 	t.Helper()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	names, found, err := store.Ensure(t.Context(), js, store.Options{Subjects: []string{"orders.>"}})
 	if err != nil {
 		t.Fatal(err, found)
@@ -336,7 +336,7 @@ func TestPanicsAndTooMuchAtOnce(t *testing.T) {
 		}
 	}
 	close(gate)
-	testbus.Eventually(t, "there is room again", func() bool { return ask(t, a, nil, "GET", webhooksPath, "").Code == http.StatusOK })
+	lab.Eventually(t, "there is room again", func() bool { return ask(t, a, nil, "GET", webhooksPath, "").Code == http.StatusOK })
 }
 
 // waiting is a body that comes when the gate opens.

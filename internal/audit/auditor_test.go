@@ -14,16 +14,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
-	"orderbridge/internal/testbus"
 )
 
 func storeActor(via, name string) store.Actor { return store.Actor{Via: via, Name: name} }
 
 func bus(t *testing.T) (jetstream.JetStream, store.Names) {
 	t.Helper()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	n, _, err := store.Ensure(t.Context(), js, store.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestEachRevisionHasOneEntry(t *testing.T) {
 	}
 	one.Store(true)
 	two.Store(true)
-	testbus.Eventually(t, "all entries", func() bool { return len(entries(t, js, n, Query{})) >= changes+1 })
+	lab.Eventually(t, "all entries", func() bool { return len(entries(t, js, n, Query{})) >= changes+1 })
 	seen := map[uint64]int{}
 	last := uint64(0)
 	for _, e := range entries(t, js, n, Query{}) {
@@ -120,14 +120,14 @@ func TestNothingIsLostWhileNobodyLeads(t *testing.T) {
 		}
 	}
 	put("a")
-	testbus.Eventually(t, "the first", func() bool { return len(entries(t, js, n, Query{Subscription: "a"})) == 1 })
+	lab.Eventually(t, "the first", func() bool { return len(entries(t, js, n, Query{Subscription: "a"})) == 1 })
 	lead.Store(false)
 	put("b")
 	if err := kv.Delete(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	lead.Store(true)
-	testbus.Eventually(t, "what came meanwhile", func() bool {
+	lab.Eventually(t, "what came meanwhile", func() bool {
 		return len(entries(t, js, n, Query{Subscription: "b"})) == 1 && len(entries(t, js, n, Query{Subscription: "a", Action: "delete"})) == 1
 	})
 	if err := js.DeleteStream(t.Context(), n.Audit); err != nil {
@@ -137,7 +137,7 @@ func TestNothingIsLostWhileNobodyLeads(t *testing.T) {
 	if _, _, err := store.Ensure(t.Context(), js, store.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	testbus.Eventually(t, "after the stream was made again", func() bool { return len(entries(t, js, n, Query{Subscription: "c"})) == 1 })
+	lab.Eventually(t, "after the stream was made again", func() bool { return len(entries(t, js, n, Query{Subscription: "c"})) == 1 })
 }
 
 func TestOnlyABridgeVouches(t *testing.T) {
@@ -172,7 +172,7 @@ func TestOnlyABridgeVouches(t *testing.T) {
 	if _, err := js.PublishMsg(t.Context(), replayed); err != nil {
 		t.Fatal(err)
 	}
-	testbus.Eventually(t, "all entries", func() bool { return len(entries(t, js, n, Query{})) == 5 })
+	lab.Eventually(t, "all entries", func() bool { return len(entries(t, js, n, Query{})) == 5 })
 	vouched := map[string]int{}
 	for _, e := range entries(t, js, n, Query{}) {
 		if e.Data.Who.Vouched == byBridge && e.Data.Who.Via == "api" {

@@ -15,9 +15,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
-	"orderbridge/internal/testbus"
 )
 
 func write(t testing.TB, dir, text string) string {
@@ -113,7 +113,7 @@ func TestFileIsBounded(t *testing.T) {
 // TestReplicasStoreOnce: of many that store the same file at once one does.
 func TestReplicasStoreOnce(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	kv, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "subscriptions", History: 8})
 	if err != nil {
 		t.Fatal(err)

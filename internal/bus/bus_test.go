@@ -11,13 +11,13 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 func TestConnectWaitsForTheBus(t *testing.T) {
 	t.Parallel()
-	b := testbus.Listen(t)
-	p := testbus.NewProxy(t, b.Addr())
+	b := lab.ListenBus(t)
+	p := b.Proxy()
 	p.Refuse(true)
 	time.AfterFunc(300*time.Millisecond, func() { p.Refuse(false) })
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -29,12 +29,12 @@ func TestConnectWaitsForTheBus(t *testing.T) {
 	defer nc.Close()
 	// What cannot be sent now is refused, not kept for later.
 	p.Refuse(true)
-	testbus.Eventually(t, "disconnected", func() bool { return !nc.IsConnected() })
+	lab.Eventually(t, "disconnected", func() bool { return !nc.IsConnected() })
 	if err := nc.Publish("x", nil); err == nil {
 		t.Error("published while disconnected")
 	}
 	p.Refuse(false)
-	testbus.Eventually(t, "connected", nc.IsConnected)
+	lab.Eventually(t, "connected", nc.IsConnected)
 }
 
 func TestConnectFails(t *testing.T) {

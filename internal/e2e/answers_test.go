@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // rawEndpoint is a TLS endpoint that answers with bytes of its own, so that it
@@ -140,7 +140,7 @@ func TestSuccessesThatAreHardToRead(t *testing.T) {
 		"silent-head":  never(ok, ""),
 		"no-length":    never(ok+"\r\n", ""),
 	}
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := newRawEndpoint(t, answers)
 	p := serving(t, bus.URL())

@@ -17,7 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // route is one operation of openapi.json.
@@ -96,7 +96,7 @@ func snapshot(t testing.TB, js jetstream.JetStream, id string) string {
 // TestScope tries every route with the wrong tenant's token.
 func TestScope(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens)
 	e := receive(t, always(500))
@@ -195,7 +195,7 @@ func TestScope(t *testing.T) {
 // TestRedriveOverTheAPI puts a dead letter back.
 func TestRedriveOverTheAPI(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens)
 	e := receive(t, always(500))
@@ -246,7 +246,7 @@ var loads = regexp.MustCompile(`(?i)<(script|link|iframe|object|embed|base|meta[
 
 func TestNoRouteWithoutToken(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens, "ORDERBRIDGE_API_HOSTS=Bridge.Example.com")
 	all := bearer(t, p, operator)
@@ -362,7 +362,7 @@ func TestOwnTokenCannotBeKept(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "api-token"), []byte("short\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	p := serving(t, bus.URL(), "ORDERBRIDGE_DATA_DIR="+dir)
 	for _, token := range []string{"short", ""} {
 		bearer(t, p, token).call("GET", webhooks, "").problem(t, 503, "ORDERBRIDGE_API_TOKENS")
@@ -373,7 +373,7 @@ func TestOwnTokenCannotBeKept(t *testing.T) {
 // Without a data directory nobody may call, and the answer says what to do.
 func TestNoTokenAtAll(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	p := serving(t, bus.URL())
 	bearer(t, p, "anything").call("POST", webhooks, `{}`).problem(t, 503, "ORDERBRIDGE_API_TOKENS")
 	p.said(time.Second, `(nobody may call the management API)`)

@@ -18,8 +18,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
-	"orderbridge/internal/testbus"
 )
 
 // raw opens a connection and writes the text as it is; the connection is closed
@@ -66,7 +66,7 @@ func figure(t testing.TB, c caller, name string) string {
 func TestAttackRecordsBeyondQuota(t *testing.T) {
 	attack(t)
 	const most = 30
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	env := []string{apiTokens, "ORDERBRIDGE_TENANT_RECORDS=30", "ORDERBRIDGE_TENANT_BYTES=20000", "ORDERBRIDGE_TENANT_WRITES=20"}
 	p := serving(t, bus.URL(), env...)
@@ -141,7 +141,7 @@ func TestAttackRecordsBeyondQuota(t *testing.T) {
 // they show.
 func TestAttackManyRecords(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens)
 	const n = 10_000
@@ -192,7 +192,7 @@ func TestAttackManyRecords(t *testing.T) {
 // 200 bodies of one caller come byte by byte.
 func TestAttackSlowBodies(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	p := serving(t, bus.URL(), apiTokens)
 	acme, beta := bearer(t, p, acmeToken), bearer(t, p, betaToken)
 	address := p.http()
@@ -247,7 +247,7 @@ func TestAttackIdleConnections(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\nulimit -n 400\nexec "+binary+" \"$@\"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := launchBinary(t, script, "ORDERBRIDGE_NATS_URL="+bus.URL(), apiTokens)
 	p.leads()
@@ -292,7 +292,7 @@ func TestAttackIdleNATSConnections(t *testing.T) {
 // Wrong tokens never keep a good one out, behind a proxy or not.
 func TestAttackWrongTokens(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	p := serving(t, bus.URL(), apiTokens, "ORDERBRIDGE_API_PROXIES=127.0.0.1")
 	good, wrong := bearer(t, p, acmeToken), bearer(t, p, "wrong-wrong-wrong-wrong")
 	for _, c := range []struct{ by, left string }{{"", ""}, {"198.51.100.7", ""}, {"198.51.100.8", "spoofed"}} {
@@ -322,7 +322,7 @@ func TestAttackWrongTokens(t *testing.T) {
 // that it remembers.
 func TestAttackForeignPages(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens)
 	c, e := basic(t, p, gatewayToken), receive(t, nil)
@@ -353,7 +353,7 @@ func TestAttackForeignPages(t *testing.T) {
 // A token that is taken out of the file is good no longer, without a restart.
 func TestAttackRevokedToken(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	file := filepath.Join(t.TempDir(), "tokens")
 	write := func(text string) {
 		t.Helper()
@@ -383,7 +383,7 @@ func TestAttackRevokedToken(t *testing.T) {
 // answered well.
 func TestAttackHugeRequests(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens)
 	acme, address := bearer(t, p, acmeToken), p.http()
@@ -441,7 +441,7 @@ func TestAttackHugeRequests(t *testing.T) {
 // way, gives and changes nothing; what is another's answers as what is not there.
 func TestAttackForeignIDs(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens)
 	acme := bearer(t, p, acmeToken)
@@ -490,7 +490,7 @@ func TestAttackForeignIDs(t *testing.T) {
 // figures, and no page reaches them under a name of its own.
 func TestAttackStrangersLearnLittle(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens)
 	e := receive(t, always(500))

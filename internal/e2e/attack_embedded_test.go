@@ -17,8 +17,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/internal/embedded"
+	"orderbridge/internal/lab"
 	"orderbridge/internal/natstools"
-	"orderbridge/internal/testbus"
 )
 
 // connects tells whether somebody with these options gets in and may use JetStream.
@@ -161,7 +161,7 @@ func jetStreamWith(t *testing.T, url, dir string) jetstream.JetStream {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return testbus.JetStream(t, testbus.Dial(t, url, o))
+	return lab.JetStream(t, lab.Dial(t, url, o))
 }
 
 // An open server stays on the machine.

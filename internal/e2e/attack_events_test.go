@@ -11,13 +11,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // A publisher of one tenant speaks as another in every way that an event knows.
 func TestAttackSpeakAsAnotherTenant(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	acme, globex, wide, any := receive(t, nil), receive(t, nil), receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
@@ -57,7 +57,7 @@ func TestAttackSpeakAsAnotherTenant(t *testing.T) {
 // A publisher gives its event the id of another's: two events, two deliveries.
 func TestAttackTakeAnothersEventID(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	serving(t, bus.URL())
@@ -96,7 +96,7 @@ func TestAttackTakeAnothersEventID(t *testing.T) {
 // meanwhile, and whoever asked for them learns why nothing comes.
 func TestAttackLongValues(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	neighbour, plain, typed, notified, ordered := receive(t, nil), receive(t, nil), receive(t, nil), receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
@@ -154,7 +154,7 @@ func TestAttackLongValues(t *testing.T) {
 // Events that cost much to read: deep, compressed, full of headers.
 func TestAttackEventsThatCostMuch(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	neighbour, filtered := receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
@@ -212,7 +212,7 @@ func TestAttackEventsThatCostMuch(t *testing.T) {
 // 100 records with a filter and 10 events of 1 MB, of small values only.
 func TestAttackFiltersFillTheMemory(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e, neighbour := receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL(), "GOMEMLIMIT=400MiB")

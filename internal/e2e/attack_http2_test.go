@@ -16,7 +16,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // flood2 is an endpoint that speaks HTTP/2 only, answers each request with
@@ -145,7 +145,7 @@ func (p *program) burned() time.Duration {
 // busy with it.
 func TestAttackHTTP2Floods(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL())
 	ok := headBlock("200")

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // insidePorts are three ports of an internal network: closed, open and silent,
@@ -55,7 +55,7 @@ func insidePorts(t *testing.T) map[string]string {
 // one, nor where a name leads. The operator's log tells.
 func TestAttackEyesInside(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens, "ORDERBRIDGE_ALLOW_HTTP=true")
 	operators := bearer(t, p, operator)
@@ -157,7 +157,7 @@ func TestAttackHostsInDisguise(t *testing.T) {
 			}()
 		}
 	}()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens, "ORDERBRIDGE_EGRESS_PROXY=http://"+proxy.Addr().String(), "ORDERBRIDGE_EGRESS_ALLOW=203.0.113.0/24")
 	hosts := []string{"10.5", "167772165", "0xa000005", "012.0.0.5", "[::ffff:10.0.0.5]", "0", "localhost.", "①②⑦.⓪.⓪.①", "127.1", "[64:ff9b::a00:5]", "[2002:a00:5::1]", "10.0.0.5.", "[fe80::1%25eth0]", "x.localhost", "metadata.google.internal"}
@@ -198,7 +198,7 @@ func TestAttackHostsInDisguise(t *testing.T) {
 // nobody, is told, and the neighbour gets its event with the first attempt.
 func TestAttackDescriptors(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	wrapper := filepath.Join(t.TempDir(), "few-files")
 	if err := os.WriteFile(wrapper, []byte("#!/bin/sh\nulimit -n 60\nexec orderbridge \"$@\"\n"), 0o700); err != nil {

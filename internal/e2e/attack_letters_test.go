@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // A tenant has large events that many of its records cannot judge: each becomes
@@ -17,7 +17,7 @@ import (
 // stream, and can still be redriven.
 func TestAttackDeadLettersOfOthers(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	const most = 16 << 20
 	if _, err := js.CreateStream(within(t, 10*time.Second), jetstream.StreamConfig{

@@ -11,15 +11,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
-	"orderbridge/internal/testbus"
 )
 
 // A writer of records goes past each bound of a record: it is invalid, and its
 // status names the member and the bound. At the bound it is good.
 func TestAttackBeyondTheLimitsOfARecord(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL())
 	text := func(n int) string { return strings.Repeat("x", n) }
@@ -107,7 +107,7 @@ func refused(t *testing.T, js jetstream.JetStream, id string, revision uint64, t
 // A neighbour on the network goes past the bounds of the HTTP listener.
 func TestAttackBeyondTheLimitsOfTheListener(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	p := serving(t, bus.URL(), apiTokens)
 	api := bearer(t, p, operator)
 	api.call("POST", webhooks, `{"targetURL":"https://example.com/","description":"`+strings.Repeat("x", limits.APIBodyBytes)+`"}`, "Content-Type", "application/json").problem(t, 413)

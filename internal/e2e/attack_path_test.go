@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // realServer starts a web server of others on a free port of 127.0.0.1. PORT
@@ -163,7 +163,7 @@ func TestAttackPathOutOfTheHook(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			address, dir := realServer(t, tc.program, tc.config, tc.arguments...)
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			serving(t, bus.URL(), "ORDERBRIDGE_ALLOW_HTTP=true")
 			for _, method := range []string{"GET", "PUT"} {

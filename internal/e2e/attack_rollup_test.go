@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // rollUp publishes one message that has the server remove all others of its stream.
@@ -26,7 +26,7 @@ func rollUp(t *testing.T, js jetstream.JetStream, subject, data string) error {
 // for them, tells it, and goes on without loss when they are put again.
 func TestAttackRollupOfTheRecords(t *testing.T) {
 	attack(t)
-	url := testbus.Listen(t).URL()
+	url := lab.ListenBus(t).URL()
 	p := serving(t, url)
 	js := jetStream(t, url)
 	e := receive(t, nil)
@@ -61,7 +61,7 @@ func TestAttackRollupOfTheRecords(t *testing.T) {
 // put again.
 func TestAttackMarkersHideRecords(t *testing.T) {
 	attack(t)
-	url := testbus.Listen(t).URL()
+	url := lab.ListenBus(t).URL()
 	p := serving(t, url)
 	js := jetStream(t, url)
 	e := receive(t, nil)
@@ -119,7 +119,7 @@ func TestAttackMarkersHideRecords(t *testing.T) {
 // earlier version still does, the bridge writes again what it knows.
 func TestAttackRollupOfTheState(t *testing.T) {
 	attack(t)
-	url := testbus.Listen(t).URL()
+	url := lab.ListenBus(t).URL()
 	p := serving(t, url)
 	js := jetStream(t, url)
 	e := receive(t, nil)
@@ -179,7 +179,7 @@ func leaseThere(t *testing.T, js jetstream.JetStream) bool {
 // A consumer that somebody deletes under the bridge: what is put is still seen.
 func TestAttackDeletedConsumers(t *testing.T) {
 	attack(t)
-	url := testbus.Listen(t).URL()
+	url := lab.ListenBus(t).URL()
 	serving(t, url)
 	js := jetStream(t, url)
 	e := receive(t, nil)

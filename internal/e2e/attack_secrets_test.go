@@ -14,8 +14,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/lab"
 	"orderbridge/internal/secrets"
-	"orderbridge/internal/testbus"
 )
 
 func hostPortOf(t *testing.T, target string) string {
@@ -69,7 +69,7 @@ func (e *receiver) sent() string {
 // request, and the status says at once why.
 func TestAttackSecretsOfTheHost(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	thief, owner := receive(t, nil), receive(t, nil)
 	idp := receive(t, func(*hit) int { return 500 })
@@ -211,7 +211,7 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 // go: nothing is lost, and the status says which line to add.
 func TestAttackSecretAfterUpgrade(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	with := []string{"ORDERBRIDGE_SECRET_TOKEN=t-1", "ORDERBRIDGE_SECRET_TOKEN_HOSTS=" + hostPortOf(t, e.URL)}
@@ -252,7 +252,7 @@ func TestAttackSecretAfterUpgrade(t *testing.T) {
 // The API seals what it stores, also what it makes; what it shows stays as it was.
 func TestAttackSecretsInTheBucket(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e, idp := receive(t, nil), receive(t, nil)
 	dir := t.TempDir()
@@ -357,7 +357,7 @@ func TestAttackKeysInPlaceOfPaths(t *testing.T) {
 // by whichever of its names, and the start says so.
 func TestAttackMetadataThroughWideRanges(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), "ORDERBRIDGE_EGRESS_ALLOW=0.0.0.0/0,::/0,169.254.0.0/16", "ORDERBRIDGE_ALLOW_HTTP=true")
 	for i, host := range []string{"169.254.169.254", "[fd00:ec2::254]", "100.100.100.200", "192.0.0.192", "168.63.129.16", "169.254.170.2", "[fd20:ce::254]", "[fe80::a9fe:a9fe]",

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // tarpit takes connections and never says a word.
@@ -78,7 +78,7 @@ func TestAttackTarpit(t *testing.T) {
 	attack(t)
 	for name, size := range map[string]int{"small": 0, "large": 900 << 10} {
 		t.Run(name, func(t *testing.T) {
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			p := serving(t, bus.URL())
 			pit := tarpit(t)
@@ -142,7 +142,7 @@ func stored(t *testing.T, js jetstream.JetStream, stream string) int {
 // the ledger nor the memory grows by that, and the neighbour notices nothing.
 func TestAttackLedger(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL())
 	greedy, globex := receive(t, always(http.StatusUnprocessableEntity)), receive(t, nil)
@@ -180,7 +180,7 @@ func TestAttackLedger(t *testing.T) {
 // ledger. When the records are deleted their space is free at once.
 func TestAttackLedgerShare(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	serving(t, bus.URL()).stop()
 	const room = 1 << 20
@@ -242,7 +242,7 @@ func TestAttackLedgerShare(t *testing.T) {
 // A record that wants to be tried again after a nanosecond is tried after a second.
 func TestAttackHastySchedule(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	serving(t, bus.URL())
 	e := receive(t, always(http.StatusUnprocessableEntity))

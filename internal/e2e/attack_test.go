@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 var attacks = flag.Bool("attack", false, "attack the built program (minutes)")
@@ -103,7 +103,7 @@ func pour(conn net.Conn, begin, more string) {
 // the bridge no memory, and the neighbour no time.
 func TestAttackEndlessAnswers(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL())
 	block := fmt.Sprintf("X-Pad: %01000d\r\n", 0)
@@ -141,7 +141,7 @@ func TestAttackEndlessAnswers(t *testing.T) {
 // is free again within a second.
 func TestAttackDrippingAnswers(t *testing.T) {
 	attack(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	serving(t, bus.URL())
 	var begun atomic.Int64

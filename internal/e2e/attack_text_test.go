@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // unseen finds what steers a terminal, turns the direction of writing or cannot
@@ -39,7 +39,7 @@ func TestAttackHiddenText(t *testing.T) {
 	}
 	text := strings.Trim(string(quoted), `"`)
 	raw := strings.NewReplacer("\x1b", "", "\x07", "", `\u001b`, "", `\u0007`, "").Replace(hostile) // what JSON may hold as it is
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	plainLog := serving(t, bus.URL(), apiTokens, "ORDERBRIDGE_LOG_LEVEL=debug")
 	e := receive(t, nil)

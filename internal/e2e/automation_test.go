@@ -23,8 +23,8 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
+	"orderbridge/internal/localca"
 )
 
 // automationFile writes a configuration file; section is what stands in webHook,
@@ -136,7 +136,7 @@ func TestContractB2NothingIsSentUnlessEnabled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			e := receive(t, nil)
 			p, path := automated(t, bus.URL(), section(e.URL))
@@ -180,7 +180,7 @@ func sent(e *receiver, order string) bool {
 // B3, B4, B5, B7, B12: what is sent.
 func TestContractB4B5B7B12WhatIsSent(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	first := true
@@ -232,7 +232,7 @@ func TestContractB4B5B7B12WhatIsSent(t *testing.T) {
 // B5 without key, B7 without secret, B6 default.
 func TestContractB3B5B7EnabledWithEndpointIsComplete(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	p, _ := automated(t, bus.URL(), `{"enabled":true,"endpoint":"`+e.URL+`/automation"}`, "ORDERBRIDGE_ALLOW_TRUST_ALL=true")
@@ -252,9 +252,9 @@ func TestContractB3B5B7EnabledWithEndpointIsComplete(t *testing.T) {
 
 // own starts an endpoint whose certificate comes from an authority that only
 // the test knows.
-func own(t *testing.T, host string, clients *x509.CertPool, auth tls.ClientAuthType) (*receiver, *testcert.CA) {
+func own(t *testing.T, host string, clients *x509.CertPool, auth tls.ClientAuthType) (*receiver, *localca.CA) {
 	t.Helper()
-	ca, err := testcert.NewCA()
+	ca, err := lab.NewCA()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func own(t *testing.T, host string, clients *x509.CertPool, auth tls.ClientAuthT
 
 func TestContractB8TrustsEveryCertificate(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e, _ := own(t, "somebody.else.example", nil, tls.NoClientCert)
 	p, _ := automated(t, bus.URL(), `{"enabled":true,"endpoint":"`+e.URL+`"}`, "ORDERBRIDGE_ALLOW_TRUST_ALL=true")
@@ -297,7 +297,7 @@ func TestContractB9RefusesUnknownIssuersAndWrongNames(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			p, _ := automated(t, bus.URL(), `{"enabled":true,"endpoint":"`+e.URL+`","useSslTrustAll":false}`, "ORDERBRIDGE_ALLOW_TRUST_ALL=true")
 			happened(t, js, "OrderAccepted", "1")
@@ -312,9 +312,9 @@ func TestContractB9RefusesUnknownIssuersAndWrongNames(t *testing.T) {
 
 // writeClient makes a client certificate and writes it with its encrypted key,
 // as client.pem and client.p12; it returns the authority of it.
-func writeClient(t testing.TB, dir, password string) *testcert.CA {
+func writeClient(t testing.TB, dir, password string) *localca.CA {
 	t.Helper()
-	ca, err := testcert.NewCA()
+	ca, err := lab.NewCA()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,7 +322,7 @@ func writeClient(t testing.TB, dir, password string) *testcert.CA {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := testcert.EncryptedKey(client.PrivateKey, password)
+	der, err := lab.EncryptedKey(client.PrivateKey, password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +353,7 @@ func TestContractB10PresentsTheClientCertificate(t *testing.T) {
 			if strings.Contains(kind, " ") {
 				key = filepath.Join(dir, "client.p12")
 			}
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			p, _ := automated(t, bus.URL(), `{"enabled":true,"endpoint":"`+e.URL+`","useSslTrustAll":false,"useSslClientCert":true,"sslTrustFile":"trust.pem","sslKeyFile":"`+key+`","sslKeyPassword":"hunter2"}`,
 				"ORDERBRIDGE_SECRETS_DIR="+dir)
@@ -376,7 +376,7 @@ func TestContractB11VerifiesAgainstTheKeyFile(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "key.pem"), server.PEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	section := `{"enabled":true,"endpoint":"%s","useSslTrustAll":false,"useSslClientCert":false,"sslKeyFile":"key.pem","sslKeyPassword":"hunter2"}`
 	p, path := automated(t, bus.URL(), fmt.Sprintf(section, e.URL), "ORDERBRIDGE_SECRETS_DIR="+dir)
@@ -397,7 +397,7 @@ func TestContractB11VerifiesAgainstTheKeyFile(t *testing.T) {
 // B13: a file that turns bad while it runs leaves the old one in force.
 func TestContractB13BadFileLeavesTheOldInForce(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	good := `{"enabled":true,"endpoint":"` + e.URL + `","useSslTrustAll":false}`
@@ -445,7 +445,7 @@ func statusOf(t testing.TB, js jetstream.JetStream, id string) (s bridge.Status,
 // people change in it.
 func TestAutomationFileOfTwoReplicas(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	section := `{"enabled":true,"endpoint":"` + e.URL + `","useSslTrustAll":false,"key":"%s"}`
@@ -483,7 +483,7 @@ func TestAutomationFileOfTwoReplicas(t *testing.T) {
 
 func TestSubscriptionsImport(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	serving(t, bus.URL())

@@ -11,14 +11,14 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // Data in the forms in which publishers write it: what can be read is read, the
 // bytes go out as they came, and what cannot be read says why.
 func TestBodiesAsPublishersWriteThem(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	raw, get, note := receive(t, nil), receive(t, nil), receive(t, nil)
 	serving(t, bus.URL())

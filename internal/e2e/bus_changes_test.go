@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // edit changes the configuration of a stream as `nats stream edit` does.
@@ -62,7 +62,7 @@ func alerted(t testing.TB, js jetstream.JetStream, kind, text string) bool {
 // far as the server had left it, or counted as lost; nothing is passed over.
 func TestRetentionEditedWhileRunning(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	down := receive(t, always(http.StatusInternalServerError))
 	stuck := receive(t, always(hang))
@@ -110,7 +110,7 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 // they wait for is not deleted by the edit, and copied.
 func TestRetentionEditedWhileOrdersWait(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, func(h *hit) int {
 		if h.order == "o1" || h.order == "o2" {
@@ -217,7 +217,7 @@ func TestEmbeddedServerStaysForTheRemedy(t *testing.T) {
 // not made by the bridge; recreated by its owner, it is used again.
 func TestSourceStreamDeleted(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
@@ -257,7 +257,7 @@ func TestChangesOfTheBusAreTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			p := serving(t, bus.URL())
 			edit(t, js, tt.stream, tt.change)
@@ -275,7 +275,7 @@ func TestChangesOfTheBusAreTold(t *testing.T) {
 // without a restart.
 func TestServerReplacedByAnEmptyOne(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Configure(t, "")
+	bus := lab.ConfigureBus(t, "")
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
@@ -306,7 +306,7 @@ func TestFeedConsumerEditedByOthers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			e := receive(t, nil)
 			p := serving(t, bus.URL())
@@ -336,7 +336,7 @@ func TestFeedConsumerEditedByOthers(t *testing.T) {
 // and a warning says what that means.
 func TestRecordsInAMirror(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	origin, err := js.CreateKeyValue(within(t, 10*time.Second), jetstream.KeyValueConfig{Bucket: "origin", History: 64})
 	if err != nil {
@@ -365,7 +365,7 @@ func TestRecordsInAMirror(t *testing.T) {
 // twice: both say so, and work.
 func TestTwoPrefixesWithTheSameRecords(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	a := serving(t, bus.URL(), "ORDERBRIDGE_PREFIX=a-")
 	b := serving(t, bus.URL(), "ORDERBRIDGE_PREFIX=b-")
 	other := serving(t, bus.URL(), "ORDERBRIDGE_PREFIX=c-", "ORDERBRIDGE_SUBSCRIPTIONS_BUCKET=others")

@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // account is a server whose one account has these JetStream limits.
@@ -43,7 +43,7 @@ func TestWorksWithinLimits(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Configure(t, tt.config)
+			bus := lab.ConfigureBus(t, tt.config)
 			url := bus.URL()
 			if strings.HasPrefix(tt.config, "accounts") {
 				url = as(url)
@@ -121,7 +121,7 @@ func TestNamesTheLimitAndWaits(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Configure(t, tt.config)
+			bus := lab.ConfigureBus(t, tt.config)
 			url := bus.URL()
 			if strings.HasPrefix(tt.config, "accounts") {
 				url = as(url)

@@ -11,14 +11,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/internal/bus"
-	"orderbridge/internal/testbus"
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
+	"orderbridge/internal/localca"
 )
 
 // elsewhere is JetStream behind a domain or a prefix.
 func elsewhere(t *testing.T, url string, o bus.Options, opts ...nats.Option) jetstream.JetStream {
 	t.Helper()
-	js, err := bus.JetStream(testbus.Dial(t, url, opts...), o, 10*time.Second)
+	js, err := bus.JetStream(lab.Dial(t, url, opts...), o, 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,8 +78,8 @@ func worksElsewhere(t *testing.T, url string, js jetstream.JetStream, env ...str
 func TestJetStreamDomain(t *testing.T) {
 	t.Parallel()
 	listen := freeAddress(t)
-	hub := testbus.Configure(t, fmt.Sprintf("jetstream { domain: hub }\nleafnodes { listen: %q }", listen))
-	leaf := testbus.Configure(t, fmt.Sprintf("jetstream { domain: edge }\nleafnodes { remotes: [{ url: \"nats-leaf://%s\" }] }", listen))
+	hub := lab.ConfigureBus(t, fmt.Sprintf("jetstream { domain: hub }\nleafnodes { listen: %q }", listen))
+	leaf := lab.ConfigureBus(t, fmt.Sprintf("jetstream { domain: edge }\nleafnodes { remotes: [{ url: \"nats-leaf://%s\" }] }", listen))
 	js := elsewhere(t, leaf.URL(), bus.Options{Domain: "hub"})
 	await(t, 10*time.Second, "the domain is reached", func() bool {
 		_, err := js.AccountInfo(within(t, time.Second))
@@ -101,8 +101,8 @@ func TestJetStreamDomain(t *testing.T) {
 func TestSingleLeafNode(t *testing.T) {
 	t.Parallel()
 	listen := freeAddress(t)
-	testbus.Configure(t, fmt.Sprintf("leafnodes { listen: %q }", listen))
-	leaf := testbus.Configure(t, fmt.Sprintf("jetstream { domain: edge }\nleafnodes { remotes: [{ url: \"nats-leaf://%s\" }] }", listen))
+	lab.ConfigureBus(t, fmt.Sprintf("leafnodes { listen: %q }", listen))
+	leaf := lab.ConfigureBus(t, fmt.Sprintf("jetstream { domain: edge }\nleafnodes { remotes: [{ url: \"nats-leaf://%s\" }] }", listen))
 	e := receive(t, nil)
 	js := jetStream(t, leaf.URL())
 	p := serving(t, leaf.URL())
@@ -115,7 +115,7 @@ func TestSingleLeafNode(t *testing.T) {
 // JetStream of another account, which is imported under another prefix.
 func TestJetStreamAPIPrefix(t *testing.T) {
 	t.Parallel()
-	server := testbus.Configure(t, `
+	server := lab.ConfigureBus(t, `
 		accounts {
 			data { jetstream: enabled, users: [{user: d, password: p}], exports: [
 				{service: "$JS.API.>", response_type: stream}, {service: "$KV.>"}, {service: "$JS.ACK.>", response_type: stream}, {service: "orders"}, {service: "orders.>"},
@@ -143,7 +143,7 @@ func TestTLSHandshakeFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	chain, key, err := testcert.PEMPair(cert)
+	chain, key, err := localca.PEMPair(cert)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestTLSHandshakeFirst(t *testing.T) {
 		files[name] = filepath.Join(dir, name)
 		write(t, files[name], content)
 	}
-	server := testbus.Configure(t, fmt.Sprintf("tls { cert_file: %q, key_file: %q, handshake_first: true }", files["cert.pem"], files["key.pem"]))
+	server := lab.ConfigureBus(t, fmt.Sprintf("tls { cert_file: %q, key_file: %q, handshake_first: true }", files["cert.pem"], files["key.pem"]))
 	url := strings.Replace(server.URL(), "nats://", "tls://", 1)
 	env := []string{"ORDERBRIDGE_NATS_CA=" + files["ca.pem"], "ORDERBRIDGE_NATS_HANDSHAKE_FIRST=true"}
 	js := elsewhere(t, url, bus.Options{}, nats.RootCAs(files["ca.pem"]), nats.TLSHandshakeFirst())

@@ -11,20 +11,20 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/internal/cluster"
 	"orderbridge/internal/health"
+	"orderbridge/internal/lab"
 )
 
 // clusterNode is the command that runs a server of a cluster.
 const clusterNode = "cluster-node"
 
 // clustered starts three servers as one.
-func clustered(t *testing.T) *cluster.Cluster {
+func clustered(t *testing.T) *lab.Cluster {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	c, err := cluster.Start(within(t, 60*time.Second), cluster.Options{Dir: t.TempDir(), Command: []string{clusterNode}})
+	c, err := lab.StartCluster(within(t, 60*time.Second), lab.ClusterOptions{Dir: t.TempDir(), Command: []string{clusterNode}})
 	t.Cleanup(c.Close)
 	if err != nil {
 		t.Fatal(err)
@@ -218,11 +218,11 @@ func TestBridgeLeavesAServerThatIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, i := range []int{0, 2} {
-		ways.Cut(i, true) // until it has connected to server 1
+		ways.Refuse(i, true) // until it has connected to server 1
 	}
 	p := serving(t, ways.URLs())
 	for _, i := range []int{0, 2} {
-		ways.Cut(i, false)
+		ways.Refuse(i, false)
 	}
 	subscribe(t, js, "s", record(e))
 	publishOne(t, js, "a", 1)

@@ -13,8 +13,9 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 
+	"orderbridge/internal/lab"
+	"orderbridge/internal/localca"
 	"orderbridge/internal/natstools"
-	"orderbridge/internal/testcert"
 )
 
 // natsCLI is the program nats with contexts of its own.
@@ -67,7 +68,7 @@ func (n *natsCLI) orderbridge(env []string, args ...string) (string, int) {
 func TestContextsOfTheProgramNats(t *testing.T) {
 	t.Parallel()
 	n := newNatsCLI(t)
-	ca, err := testcert.NewCA()
+	ca, err := lab.NewCA()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func TestContextsOfTheProgramNats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certPEM, keyPEM, err := testcert.PEMPair(cert)
+	certPEM, keyPEM, err := localca.PEMPair(cert)
 	if err != nil {
 		t.Fatal(err)
 	}

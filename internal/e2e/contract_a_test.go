@@ -17,8 +17,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"orderbridge/internal/testbus"
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
 )
 
 // listener is a plain HTTP server as contract A's receivers are: it keeps what
@@ -75,7 +74,7 @@ func notResponding(target string) string {
 // TestContractA holds the statements A1-A11 of contract A, each as a row.
 func TestContractA(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens, "ORDERBRIDGE_ALLOW_HTTP=true")
 	c := basic(t, p, gatewayToken)
@@ -204,7 +203,7 @@ func TestContractA(t *testing.T) {
 		closed := httptest.NewServer(http.NotFoundHandler())
 		refused := closed.URL + "/x"
 		closed.Close()
-		self, err := testcert.SelfSigned("127.0.0.1")
+		self, err := lab.SelfSigned("127.0.0.1")
 		if err != nil {
 			t.Fatal(err)
 		}

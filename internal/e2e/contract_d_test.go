@@ -10,14 +10,14 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // D8: a legacy order carries legacyOrderId and no version; both forms pass, by
 // POST as they are, by GET with the id that the URL asks for.
 func TestContractD8LegacyOrdersPassAsTheyAre(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	post, get := receive(t, nil), receive(t, nil)
 	serving(t, bus.URL())
@@ -56,7 +56,7 @@ func TestContractD8LegacyOrdersPassAsTheyAre(t *testing.T) {
 // supplier; subjects and eventTypes say which of them a subscription hears.
 func TestContractD11SubjectsAndEventTypesSelect(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), "ORDERBRIDGE_SUBJECT_LAYOUT=orders.*.{eventType}.{orderId}")
 	type want struct {
@@ -105,7 +105,7 @@ func TestContractD11SubjectsAndEventTypesSelect(t *testing.T) {
 // deliver once more, with the same id, a graceful stop nothing.
 func TestContractX3AcknowledgedOnlyOnSuccess(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	answers := make(chan int)
 	e := receive(t, func(h *hit) int {

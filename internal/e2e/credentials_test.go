@@ -17,7 +17,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
+	"orderbridge/internal/localca"
 )
 
 // doorBus is a server whose doors change while it runs.
@@ -299,8 +300,8 @@ func TestCredentialsFileIsReadAnew(t *testing.T) {
 // Certificates are read again for each connection.
 func TestCertificatesOfTheBusAreReadAnew(t *testing.T) {
 	t.Parallel()
-	newCA := func() *testcert.CA {
-		ca, err := testcert.NewCA()
+	newCA := func() *localca.CA {
+		ca, err := lab.NewCA()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -322,7 +323,7 @@ func TestCertificatesOfTheBusAreReadAnew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		certPEM, keyPEM, err := testcert.PEMPair(c)
+		certPEM, keyPEM, err := localca.PEMPair(c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -336,7 +337,7 @@ func TestCertificatesOfTheBusAreReadAnew(t *testing.T) {
 	p.unready("is not signed by the authority in ORDERBRIDGE_NATS_CA (" + ca + ")")
 	write(t, ca, right.PEM())
 	p.unready("the NATS server refuses the client certificate")
-	put(right.IssueExpired)
+	put(lab.Expired(right))
 	p.unready("check ORDERBRIDGE_NATS_CERT (" + crt + ", expired on ")
 	put(right.Issue)
 	p.leads()

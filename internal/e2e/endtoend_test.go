@@ -10,14 +10,14 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // Promise 1 and DESIGN 9: each of the three methods, with what stands on the
 // wire, and acknowledged only then.
 func TestDeliversByGetPostAndPut(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	get, post, put := receive(t, nil), receive(t, nil), receive(t, nil)
 	serving(t, bus.URL())
@@ -80,7 +80,7 @@ func TestDeliversByGetPostAndPut(t *testing.T) {
 // itself; it is acknowledged once it stands in the ledger, not before.
 func TestRetriesHoldOnlyTheirOrder(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	answer := make(chan int)
 	e := receive(t, nil)

@@ -9,13 +9,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // A restart of the bus loses nothing and, since the bridge lives on, repeats nothing.
 func TestBusRestartsInMidFlow(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	// One delivery is under way all the time: what is settled after it is not
 	// acknowledged, and comes again with the new durable.
@@ -57,18 +57,18 @@ func TestConnectionFreezes(t *testing.T) {
 	for name, length := range map[string]time.Duration{"200ms": 200 * time.Millisecond, "20s": 20 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			e := receive(t, shaky)
-			proxy := testbus.NewProxy(t, bus.Addr())
+			proxy := bus.Proxy()
 			serving(t, proxy.URL())
 			subscribe(t, js, "s", record(e, quickRetries))
 			f := publishFlow(t, js, 100, 8)
 			e.came(t, 150)
 			frozen := time.Now()
-			proxy.Freeze()
+			proxy.Silence(true)
 			<-time.After(length) // how long it is frozen is what is tested
-			proxy.Resume()
+			proxy.Silence(false)
 			at := e.delivered()
 			await(t, 40*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
 			f.arrives(t, e)
@@ -100,8 +100,8 @@ func TestWhatCannotBeWrittenIsNotSettled(t *testing.T) {
 		}
 		return u
 	}
-	forbid := func(subject string) func(*testing.T, *testbus.Bus, jetstream.JetStream, bool) {
-		return func(_ *testing.T, bus *testbus.Bus, _ jetstream.JetStream, broken bool) {
+	forbid := func(subject string) func(*testing.T, *lab.Bus, jetstream.JetStream, bool) {
+		return func(_ *testing.T, bus *lab.Bus, _ jetstream.JetStream, broken bool) {
 			if broken {
 				bus.Permit(everything, user(subject))
 			} else {
@@ -109,8 +109,8 @@ func TestWhatCannotBeWrittenIsNotSettled(t *testing.T) {
 			}
 		}
 	}
-	fill := func(name string) func(*testing.T, *testbus.Bus, jetstream.JetStream, bool) {
-		return func(t *testing.T, _ *testbus.Bus, js jetstream.JetStream, broken bool) {
+	fill := func(name string) func(*testing.T, *lab.Bus, jetstream.JetStream, bool) {
+		return func(t *testing.T, _ *lab.Bus, js jetstream.JetStream, broken bool) {
 			ctx := within(t, 10*time.Second)
 			s, err := js.Stream(ctx, name)
 			if err != nil {
@@ -130,7 +130,7 @@ func TestWhatCannotBeWrittenIsNotSettled(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		record  string
-		set     func(*testing.T, *testbus.Bus, jetstream.JetStream, bool)
+		set     func(*testing.T, *lab.Bus, jetstream.JetStream, bool)
 		readyz  string
 		log     string
 		stopped bool // nothing is delivered at all
@@ -144,7 +144,7 @@ func TestWhatCannotBeWrittenIsNotSettled(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.ListenFor(t, everything, user())
+			bus := lab.ListenBusFor(t, everything, user())
 			js := jetStream(t, "nats://test:pw@"+bus.Addr())
 			bad, good := receive(t, always(http.StatusServiceUnavailable)), receive(t, nil)
 			p := serving(t, bus.URL(), "ORDERBRIDGE_NATS_USER=bridge", "ORDERBRIDGE_NATS_PASSWORD=pw")

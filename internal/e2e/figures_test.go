@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // figure is the value of a metric without labels, -1 if there is none.
@@ -43,7 +43,7 @@ func (p *program) figure(t testing.TB, name string) int {
 // stream, and is owed all the same; also to the next process.
 func TestFiguresOfAnOutage(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e, healthy := receive(t, always(http.StatusServiceUnavailable)), receive(t, nil)
 	p := serving(t, bus.URL())
@@ -95,7 +95,7 @@ func TestFiguresOfAnOutage(t *testing.T) {
 // One that answered 410 is suspended as well.
 func TestFiguresOfA410(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, always(http.StatusGone))
 	p := serving(t, bus.URL())

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 func priced(order string, n int, total string) *nats.Msg {
@@ -24,7 +24,7 @@ func priced(order string, n int, total string) *nats.Msg {
 // ledger; what it cannot judge is a dead letter of that subscription only.
 func TestFilterSendsOnlyWhatItWants(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	all, dear := receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
@@ -100,7 +100,7 @@ func scrape(t testing.TB, p *program) string {
 // A wrong filter is told with its place; the record before it stays owed.
 func TestFilterIsCheckedWhenTheRecordIsRead(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	serving(t, bus.URL())
@@ -124,7 +124,7 @@ func TestFilterIsCheckedWhenTheRecordIsRead(t *testing.T) {
 // would have probed it, and what it rejects uses up no rate.
 func TestFilteredEventsDoNotProbe(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, always(http.StatusInternalServerError))
 	serving(t, bus.URL())

@@ -13,7 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // formerCommit is the build whose state this one must take over.
@@ -64,7 +64,7 @@ func formerBuild(t testing.TB) string {
 func TestUpgradeKeepsTheIDsOfDeliveriesThatHaveBegun(t *testing.T) {
 	t.Parallel()
 	old := formerBuild(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	hung := make(chan struct{}, 8)
 	e := receive(t, func(h *hit) int {
@@ -123,7 +123,7 @@ func TestUpgradeKeepsTheIDsOfDeliveriesThatHaveBegun(t *testing.T) {
 func TestUpgradeRedrivesLettersUnderTheirID(t *testing.T) {
 	t.Parallel()
 	old := formerBuild(t)
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, always(http.StatusUnprocessableEntity))
 	was := launchBinary(t, old, "ORDERBRIDGE_NATS_URL="+bus.URL())

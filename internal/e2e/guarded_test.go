@@ -16,8 +16,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/internal/bus"
-	"orderbridge/internal/testbus"
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
+	"orderbridge/internal/localca"
 )
 
 // The accounts that are shipped, and those of the build before, in which all
@@ -136,7 +136,7 @@ func (b *guardedBus) certificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cert, key, err := testcert.PEMPair(issued)
+		cert, key, err := localca.PEMPair(issued)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +181,7 @@ func (b *guardedBus) dialing(t testing.TB, user string) []nats.Option {
 
 func (b *guardedBus) dial(t testing.TB, user string, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	return testbus.Dial(t, b.url, append(b.dialing(t, user), opts...)...)
+	return lab.Dial(t, b.url, append(b.dialing(t, user), opts...)...)
 }
 
 // jetStream is JetStream as a user reaches it.

@@ -28,8 +28,7 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/internal/health"
-	"orderbridge/internal/testbus"
-	"orderbridge/internal/testcert"
+	"orderbridge/internal/lab"
 )
 
 // await polls until ok says yes, for as long as it may take on a busy machine.
@@ -73,7 +72,7 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-var authority = sync.OnceValues(testcert.NewCA)
+var authority = sync.OnceValues(lab.NewCA)
 
 // environment is that of a program that trusts the endpoints of these tests.
 func environment(t testing.TB, more ...string) []string {
@@ -410,7 +409,7 @@ func (e *receiver) came(t testing.TB, n int) hit {
 
 func jetStream(t testing.TB, url string) jetstream.JetStream {
 	t.Helper()
-	return testbus.JetStream(t, testbus.Dial(t, url))
+	return lab.JetStream(t, lab.Dial(t, url))
 }
 
 func within(t testing.TB, d time.Duration) context.Context {

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // onlyHTTP11 offers HTTP/2 too, as IIS does where it wants a client certificate,
@@ -94,7 +94,7 @@ func TestHTTP11Required(t *testing.T) {
 	for client, most2 := range map[string]int32{"own": 0, "net/http": 16} { // those that are under way when it is learned
 		t.Run(client, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			addr, over1, over2 := onlyHTTP11(t)
 			p := serving(t, bus.URL(), "ORDERBRIDGE_HTTP_CLIENT="+client)

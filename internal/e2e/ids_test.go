@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // X2: the id of a delivery has a fixed length and no dot, no publisher can
@@ -19,7 +19,7 @@ import (
 // deliveries; the publisher's id travels as X-Event-Id.
 func TestContractX2NoPublisherChoosesAnID(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	stream, err := js.CreateStream(within(t, 10*time.Second), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}, Duplicates: 100 * time.Millisecond})
 	if err != nil {
@@ -68,7 +68,7 @@ func TestContractX2NoPublisherChoosesAnID(t *testing.T) {
 // restored, keeps its id: receivers can drop what they have had.
 func TestIDsSurviveBackupAndRestore(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, always(http.StatusServiceUnavailable))
 	p := serving(t, bus.URL())

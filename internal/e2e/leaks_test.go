@@ -23,8 +23,8 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/lab"
 	"orderbridge/internal/secrets"
-	"orderbridge/internal/testbus"
 )
 
 // echo is the worst of endpoints: it answers with all that it was sent, in
@@ -117,7 +117,7 @@ var planted = map[string]string{
 // everything that the program emits.
 func TestNoSecretIsShown(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := newEcho(t)
 	dir := t.TempDir()

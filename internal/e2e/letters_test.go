@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // alertsTold are the alerts of a kind for a subscription, in order.
@@ -45,7 +45,7 @@ func alertsTold(t testing.TB, js jetstream.JetStream, kind, subscription string)
 // filter is mended.
 func TestDeadLettersAreToldOnceWithTheirCount(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e, other := receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
@@ -109,7 +109,7 @@ func TestDeadLettersAreToldOnceWithTheirCount(t *testing.T) {
 // new record.
 func TestFilterTroubleEndsByItself(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	serving(t, bus.URL())

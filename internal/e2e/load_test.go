@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // burst publishes events, perSecond of them (0: as fast as it goes), without
@@ -53,7 +53,7 @@ func TestHangingEndpointDelaysNobody(t *testing.T) {
 		t.Skip("takes 12 s and wants the machine for itself")
 	}
 	pause := func(hanging bool) time.Duration {
-		bus := testbus.Listen(t)
+		bus := lab.ListenBus(t)
 		js := jetStream(t, bus.URL())
 		good, bad := receive(t, nil), receive(t, always(hang))
 		p := serving(t, bus.URL())
@@ -145,7 +145,7 @@ func (p *program) peak() int64 {
 // is live while the flow goes on.
 func TestLiveAgainUnderASteadyFlow(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	first, late := receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())

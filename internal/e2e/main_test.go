@@ -14,7 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"orderbridge/internal/cluster"
+	"orderbridge/internal/lab"
 )
 
 // Exit codes of the program.
@@ -25,7 +25,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(suite{m}, map[string]func(){clusterNode: cluster.Node})
+	testscript.Main(suite{m}, map[string]func(){clusterNode: lab.Node})
 }
 
 // suite builds the program before it runs the tests.

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // What servers and clients leave in the stream for themselves is not an event: a
@@ -18,7 +18,7 @@ import (
 // nor by a reader, and both are counted.
 func TestMessagesThatAreNoEvents(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	if _, err := js.CreateStream(within(t, 10*time.Second), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}, MaxAge: 24 * time.Hour,
 		Storage: jetstream.FileStorage, AllowMsgTTL: true, SubjectDeleteMarkerTTL: 3 * time.Second, AllowRollup: true, AllowMsgSchedules: true, AllowAtomicPublish: true}); err != nil {

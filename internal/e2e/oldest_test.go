@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/internal/bus"
+	"orderbridge/internal/lab"
 	"orderbridge/internal/natstools"
-	"orderbridge/internal/testbus"
 )
 
 const tooOld = "Upgrade every server of the cluster to NATS " + bus.OldestServer + " or later"
@@ -25,7 +25,7 @@ func TestServerThatIsTooOld(t *testing.T) {
 	p.complains("NATS server 2.10.29, which is too old")
 	p.complains(tooOld)
 	p.said(10*time.Second, "level=ERROR.*"+tooOld)
-	names := testbus.JetStream(t, s.conn()).StreamNames(within(t, 10*time.Second))
+	names := lab.JetStream(t, s.conn()).StreamNames(within(t, 10*time.Second))
 	for name := range names.Name() {
 		t.Errorf("stream %s was made", name)
 	}

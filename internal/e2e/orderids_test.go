@@ -8,14 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // People are shown the order id as it was published: in the log, by the
 // commands and by the API, whether the order waits or is dead.
 func TestOrdersAreShownByTheirPlainID(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e, none := receive(t, always(http.StatusServiceUnavailable)), receive(t, always(http.StatusServiceUnavailable))
 	p := serving(t, bus.URL(), "ORDERBRIDGE_LOG_LEVEL=debug", apiTokens)

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // What an endpoint has asked for by Retry-After holds for the next leader too,
@@ -18,7 +18,7 @@ func TestRetryAfterOutlivesTheLeader(t *testing.T) {
 	for name, end := range map[string]func(*program){"stop": (*program).stop, "kill": (*program).kill} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			const pause = 25 * time.Second // a crash costs the lease: 12 s
 			e := receive(t, always(http.StatusTooManyRequests))
@@ -54,7 +54,7 @@ func TestRetryAfterOutlivesTheLeader(t *testing.T) {
 // once at a time.
 func TestSuspensionOutlivesTheLeader(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, always(http.StatusInternalServerError))
 	p := serving(t, bus.URL())

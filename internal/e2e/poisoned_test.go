@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 const patientRetries = `"retry":{"schedule":["PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S","PT1S"]}`
@@ -61,7 +61,7 @@ func TestPoisonedOrders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			bad := map[string]bool{}
 			for i := range orders {
@@ -113,7 +113,7 @@ func TestPoisonedOrders(t *testing.T) {
 // An endpoint that fails one request in five gets everything, and is not suspended.
 func TestEndpointThatFailsNowAndThen(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, func(h *hit) int {
 		d := fnv.New32a()
@@ -151,7 +151,7 @@ func TestDeadEndpointIsSuspendedSoon(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			e := receive(t, nil)
 			serving(t, bus.URL())

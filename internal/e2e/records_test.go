@@ -12,14 +12,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // X4, X5 and R12: one record through its life. Each change has its verdict and
 // takes effect within a second (the median of all, for busy machines).
 func TestLifeOfARecord(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e, other, neighbour := receive(t, nil), receive(t, nil), receive(t, nil)
 	serving(t, bus.URL())
@@ -159,7 +159,7 @@ func remove(t testing.TB, js jetstream.JetStream, id string) uint64 {
 // own beginning.
 func TestRecordsBucketMadeAnew(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e, other := receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
@@ -192,7 +192,7 @@ func TestRecordsBucketMadeAnew(t *testing.T) {
 // What cannot be rendered is dead-lettered for that subscription only.
 func TestStrangeEvents(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	get, note, plain := receive(t, nil), receive(t, nil), receive(t, nil)
 	serving(t, bus.URL())
@@ -277,7 +277,7 @@ func TestStrangeEvents(t *testing.T) {
 // The Nats-* headers of a publisher neither lose a delivery nor come out.
 func TestHeadersOfThePublisher(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	ctx := within(t, 60*time.Second)
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders", "orders.>"}, AllowMsgTTL: true}); err != nil {
@@ -308,7 +308,7 @@ func TestHeadersOfThePublisher(t *testing.T) {
 // The same order id in two tenants is two orders.
 func TestSameOrderIDInTwoTenants(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, func(h *hit) int {
 		if strings.Contains(string(h.body), "acme") {
@@ -346,7 +346,7 @@ func TestSameOrderIDInTwoTenants(t *testing.T) {
 // A delivery that is given up, and put back by an operator.
 func TestDeadLettersAndRedrive(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e, other := receive(t, always(http.StatusInternalServerError)), receive(t, nil)
 	serving(t, bus.URL())

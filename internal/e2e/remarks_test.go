@@ -9,14 +9,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // What comes by `nats kv put` and cannot be used is told in the log, without
 // its secrets; ten thousand of them do not fill it.
 func TestInvalidRecordsAreLogged(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL())
 	put(t, js, "bad", `{"targetURL":"https://u:hunter2@erp.example.com/","methd":"PUT","timeout":10,"secret":7,"auth":{"type":"bearer","token":"hunter 2"}}`)
@@ -42,7 +42,7 @@ func TestInvalidRecordsAreLogged(t *testing.T) {
 // startFrom counts when a record is new; later it has no effect, and the status says so.
 func TestStartFromThatComesTooLate(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
@@ -80,7 +80,7 @@ func TestStartFromThatComesTooLate(t *testing.T) {
 // the start, and to each record that it concerns.
 func TestMaxAgeBelowTheRetrySchedule(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	ctx := within(t, 20*time.Second)
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders", "orders.>"}, MaxAge: time.Hour}); err != nil {

@@ -12,14 +12,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // TestRetentionGuard: what the stream is about to drop is copied to the dead
 // letters first; what it dropped all the same is said loudly, and for good.
 func TestRetentionGuard(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	_, err := js.CreateStream(within(t, 10*time.Second), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders", "orders.>"}, MaxMsgs: 1000})
 	if err != nil {

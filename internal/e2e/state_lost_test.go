@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // meddling is what somebody does to the bridge's own state.
@@ -110,7 +110,7 @@ func TestLeaseMeddledWithInMidFlow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			e := receive(t, shaky)
 			p := serving(t, bus.URL())
@@ -183,7 +183,7 @@ func TestStateBucketMeddledWithInMidFlow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			release := make(chan struct{})
 			e, down := receive(t, held(release)), receive(t, always(http.StatusServiceUnavailable))
@@ -236,7 +236,7 @@ func TestStatusLostWhileStopped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			release := make(chan struct{})
 			e, off := receive(t, held(release)), receive(t, nil)
@@ -277,7 +277,7 @@ func TestStatusLostWhileStopped(t *testing.T) {
 // seconds, until it leads itself.
 func TestStandByOfNobody(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	p := serving(t, bus.URL())
 	second := launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
 	second.said(20*time.Second, "standing by")

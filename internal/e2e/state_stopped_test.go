@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // R16: what somebody does to the bridge's own state while no bridge runs.
@@ -52,7 +52,7 @@ func TestStateMeddledWithWhileStopped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			release := make(chan struct{})
 			e := receive(t, held(release))
@@ -103,7 +103,7 @@ func last(t *testing.T, js jetstream.JetStream) uint64 {
 // before the lease is free.
 func TestOwedDeletedRightBeforeAStop(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	release := make(chan struct{})
 	e := receive(t, held(release))

@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // R10b: a planned stop beside endpoints that hang: all else is delivered while
@@ -17,7 +17,7 @@ import (
 // and what was cut is not tried before its own time is over.
 func TestStopBesideHangingEndpoints(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	good := receive(t, nil)
 	part := receive(t, func(h *hit) int { // hangs for one order only
@@ -107,7 +107,7 @@ func TestStopBesideHangingEndpoints(t *testing.T) {
 // nothing is lost.
 func TestStopWithALedgerThatRefuses(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	good, bad := receive(t, nil), receive(t, always(http.StatusServiceUnavailable))
 	env := []string{"ORDERBRIDGE_NATS_URL=" + bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=4s"}
@@ -156,7 +156,7 @@ func TestStopWithALedgerThatRefuses(t *testing.T) {
 // same events without an answer: a crash repeats little of it.
 func TestKilledBesideAHangingEndpoint(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	good, bad := receive(t, nil), receive(t, always(hang))
 	p := serving(t, bus.URL())

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // prints checks what a command printed.
@@ -27,7 +27,7 @@ func prints(t testing.TB, out string, code, want int, texts ...string) {
 // restarts too.
 func TestStreamAdoptAcknowledges(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
@@ -69,7 +69,7 @@ func TestStreamAdoptAtEnd(t *testing.T) {
 	t.Parallel()
 	t.Run("nobody leads", func(t *testing.T) {
 		t.Parallel()
-		bus := testbus.Listen(t)
+		bus := lab.ListenBus(t)
 		js := jetStream(t, bus.URL())
 		e := receive(t, nil)
 		p := serving(t, bus.URL())
@@ -96,7 +96,7 @@ func TestStreamAdoptAtEnd(t *testing.T) {
 	})
 	t.Run("a subscription that reads", func(t *testing.T) {
 		t.Parallel()
-		bus := testbus.Listen(t)
+		bus := lab.ListenBus(t)
 		js := jetStream(t, bus.URL())
 		e := receive(t, always(503))
 		serving(t, bus.URL())

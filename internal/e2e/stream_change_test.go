@@ -16,8 +16,8 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/internal/health"
+	"orderbridge/internal/lab"
 	"orderbridge/internal/natstools"
-	"orderbridge/internal/testbus"
 )
 
 // The stream ORDERS made anew, restored, rolled back, purged (R15): nothing of
@@ -185,7 +185,7 @@ var someOrders = []string{"a", "b", "c"}
 
 func TestStreamMadeAnewInFlow(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
@@ -207,7 +207,7 @@ func TestStreamMadeAnewWhileTheBridgeIsAway(t *testing.T) {
 	for _, tt := range []struct{ before, after int }{{5, 3}, {2, 3}, {3, 3}, {0, 3}} {
 		t.Run(fmt.Sprintf("%d then %d", tt.before, tt.after), func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			e := receive(t, nil)
 			p := serving(t, bus.URL())
@@ -234,7 +234,7 @@ func TestStreamMadeAnewWithDebts(t *testing.T) {
 	for _, away := range []bool{false, true} {
 		t.Run(map[bool]string{false: "in flow", true: "while away"}[away], func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			held := receive(t, func(h *hit) int { // order a fails in the former stream
 				if h.order == "a" && h.n <= 20 {
@@ -296,7 +296,7 @@ func TestStreamRolledBack(t *testing.T) {
 	for _, away := range []bool{false, true} {
 		t.Run(map[bool]string{false: "in flow", true: "while away"}[away], func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			e := receive(t, nil)
 			p := serving(t, bus.URL())
@@ -366,7 +366,7 @@ func restoreStream(t testing.TB, backup, store, stream string) {
 // settled comes again, what was owed goes on.
 func TestStreamRestoredFromABackup(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, func(h *hit) int {
 		if h.order == "a" && h.n == 5 {
@@ -409,7 +409,7 @@ func natsProgram(t testing.TB, url string, args ...string) string {
 // What somebody removes from the stream while it is owed is counted and told.
 func TestRemovedFromTheStream(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, func(h *hit) int {
 		if h.order == "a" {
@@ -482,7 +482,7 @@ func TestStreamMadeAnewUnderTheFormerBuild(t *testing.T) {
 	for _, tt := range []struct{ before, after int }{{5, 3}, {3, 9}} {
 		t.Run(fmt.Sprintf("%d then %d", tt.before, tt.after), func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			e := receive(t, func(h *hit) int {
 				if h.order == "a" && h.n == tt.before {
@@ -512,7 +512,7 @@ func TestStreamMadeAnewUnderTheFormerBuild(t *testing.T) {
 // Two replicas; the leader and the new stream are killed and made again and again.
 func TestStreamMadeAnewBeneathReplicas(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
@@ -536,7 +536,7 @@ func TestStreamMadeAnewBeneathReplicas(t *testing.T) {
 // The same for a subscription that has still to read.
 func TestRemovedBeforeItWasRead(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, always(http.StatusServiceUnavailable))
 	p := serving(t, bus.URL())

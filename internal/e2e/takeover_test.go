@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // shaky answers some first attempts with 503, so that lanes are held now and
@@ -25,7 +25,7 @@ func shaky(h *hit) int {
 // Promises 1, 3 and 4 over a crash: killed in mid-flow, started again.
 func TestKilledAndStartedAgain(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, shaky)
 	p := serving(t, bus.URL())
@@ -45,7 +45,7 @@ func TestKilledAndStartedAgain(t *testing.T) {
 // The same with a second bridge that stands by.
 func TestSecondBridgeTakesOverFromAKilledOne(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, shaky)
 	p := serving(t, bus.URL())
@@ -67,7 +67,7 @@ func TestSecondBridgeTakesOverFromAKilledOne(t *testing.T) {
 // must neither be sent nor settled.
 func TestSecondBridgeTakesOverFromAStoppedOneThatWakesLater(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, shaky)
 	p := serving(t, bus.URL())
@@ -93,7 +93,7 @@ func TestSecondBridgeTakesOverFromAStoppedOneThatWakesLater(t *testing.T) {
 // Promise 4: a graceful stop repeats nothing, and its successor need not wait.
 func TestSecondBridgeTakesOverFromOneThatIsStopped(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, shaky)
 	p := serving(t, bus.URL())
@@ -174,7 +174,7 @@ func TestEmbeddedServerStartsAgainAtOnce(t *testing.T) {
 // R10: an attempt under way may finish; it counts, and nothing is repeated.
 func TestStopLetsRunningAttemptsFinish(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	finish := make(chan struct{})
 	e := receive(t, func(*hit) int { <-finish; return http.StatusOK })
@@ -209,7 +209,7 @@ func TestStopLetsRunningAttemptsFinish(t *testing.T) {
 // again under the same id.
 func TestStopCutsHangingAttempts(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	e := receive(t, always(hang))
 	p := serving(t, bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=2s")
@@ -246,7 +246,7 @@ func TestStopCutsHangingAttempts(t *testing.T) {
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
-	bus := testbus.Listen(t)
+	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	var hits atomic.Int32
 	e := receive(t, func(*hit) int {

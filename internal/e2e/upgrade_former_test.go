@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // docs/deploy.md: the state that the former build left on the bus is taken over
@@ -20,7 +20,7 @@ func TestUpgradeFromTheFormerBuildInMidFlow(t *testing.T) {
 	for _, how := range []string{"stopped", "killed"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			env := "ORDERBRIDGE_NATS_URL=" + bus.URL()
 			release := make(chan struct{})

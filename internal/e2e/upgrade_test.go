@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // build builds the program as a release with that version.
@@ -42,7 +42,7 @@ func TestUpgradeAndRollBack(t *testing.T) {
 
 	t.Run("replicas", func(t *testing.T) {
 		t.Parallel()
-		bus := testbus.Listen(t)
+		bus := lab.ListenBus(t)
 		js := jetStream(t, bus.URL())
 		e := receive(t, shaky)
 		env := "ORDERBRIDGE_NATS_URL=" + bus.URL()

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // `nats kv purge` and `nats kv del` of a record harm nobody else, whatever of it
@@ -30,7 +30,7 @@ func TestRecordPurgedWhileBusy(t *testing.T) {
 	for how, remove := range remove {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			bus := testbus.Listen(t)
+			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			release := make(chan struct{})
 			var once sync.Once
@@ -126,7 +126,7 @@ func TestRecordVanishedWithoutMarker(t *testing.T) {
 		for restarted, stop := range map[string]string{"running": "", "stopped": "stop", "seen, then restarted": "restart"} {
 			t.Run(name+"/"+restarted, func(t *testing.T) {
 				t.Parallel()
-				bus := testbus.Listen(t)
+				bus := lab.ListenBus(t)
 				js := jetStream(t, bus.URL())
 				e := receive(t, nil)
 				value := record(e)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 func TestDoubt(t *testing.T) {
@@ -67,14 +67,14 @@ func TestInfoOnACluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for a cluster")
 	}
-	js := testbus.Cluster(t)[0]
+	js := lab.ClusterOf(t)[0]
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3}); err != nil {
 		t.Fatal(err)
 	}
 	info := func() (info *jetstream.StreamInfo) {
-		testbus.Eventually(t, "the leader answers", func() bool {
+		lab.Eventually(t, "the leader answers", func() bool {
 			var err error
 			info, err = Info(ctx, js, "S")
 			if err != nil && !errors.Is(err, ErrNoLeader) {
@@ -97,7 +97,7 @@ func TestInfoOnACluster(t *testing.T) {
 	if _, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN.S", nil); err != nil {
 		t.Fatal(err)
 	}
-	testbus.Eventually(t, "another leads", func() bool {
+	lab.Eventually(t, "another leads", func() bool {
 		i, err := Info(ctx, js, "S")
 		return err == nil && i.Cluster.Leader != first.Cluster.Leader
 	})

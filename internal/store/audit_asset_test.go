@@ -6,15 +6,15 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
-	"orderbridge/internal/testbus"
 )
 
 // The audit is bounded, and nobody takes an entry out. One message cannot wipe
 // a state bucket.
 func TestAuditAsset(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	n, _, err := Ensure(t.Context(), js, Options{Prefix: "acme."})
 	if err != nil {
 		t.Fatal(err)

@@ -7,14 +7,14 @@ import (
 	"testing"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // What only a replicated bus does: refuse a second checked write in flight,
 // judge repeats before expectations, answer from replicas that lag.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	nodes := testbus.Cluster(t)
+	nodes := lab.ClusterOf(t)
 	n := ensure(t, nodes[0], Options{})
 	ctx := testContext(t)
 	if s, err := nodes[0].Stream(ctx, bucketStream(n.Owed)); err != nil || s.CachedInfo().Config.Replicas != 3 {

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 // What somebody does to a state bucket is seen by a write and by a look, and
@@ -53,7 +53,7 @@ func TestLedgerBucketLost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			js := testbus.Start(t).JetStream()
+			js := lab.StartBus(t).JetStream()
 			n := ensure(t, js, Options{})
 			ctx := testContext(t)
 			l := NewLedger(js, n, NewMaker(js, Options{}))
@@ -106,7 +106,7 @@ func TestLedgerBucketLost(t *testing.T) {
 // and the traces of all of them are found.
 func TestFencesOfTwoTerms(t *testing.T) {
 	t.Parallel()
-	b := testbus.Start(t)
+	b := lab.StartBus(t)
 	js := b.JetStream()
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
@@ -140,7 +140,7 @@ func TestFencesOfTwoTerms(t *testing.T) {
 // Which records are there is asked only when messages have gone.
 func TestCensus(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
 	kv, err := js.KeyValue(ctx, n.Subscriptions)
@@ -198,7 +198,7 @@ func TestCensus(t *testing.T) {
 // A write of somebody else shows also when the leader has written since.
 func TestForeignWriteBelowOwnOnes(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
 	l := NewLedger(js, n, NewMaker(js, Options{}))

@@ -7,16 +7,16 @@ import (
 	"testing"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
-	"orderbridge/internal/testbus"
 )
 
 // Pages hold what was put before, however it was put, and no more than their
 // bounds.
 func TestPagesAreBounded(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	names, found, err := store.Ensure(t.Context(), js, store.Options{Subjects: []string{"orders.>"}})
 	if err != nil {
 		t.Fatal(err, found)

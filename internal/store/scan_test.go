@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 func TestSpans(t *testing.T) {
@@ -35,7 +35,7 @@ func TestSpans(t *testing.T) {
 // A scan finds what matches, in order, over gaps, without a consumer.
 func TestScan(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	s, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}, MaxConsumers: 1})
 	if err != nil {
 		t.Fatal(err)

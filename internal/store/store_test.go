@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/testbus"
+	"orderbridge/internal/lab"
 )
 
 func testContext(t *testing.T) context.Context {
@@ -43,7 +43,7 @@ func ensure(t *testing.T, js jetstream.JetStream, o Options) Names {
 
 func TestEnsureIsStable(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	n := ensure(t, js, Options{Prefix: "acme."})
 	if n.Owed != "acme_owed" || n.DeadLetterSubject != "acme.dead-letters" {
 		t.Errorf("names: %+v", n)
@@ -84,7 +84,7 @@ func TestEnsureFindings(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			js := testbus.Start(t).JetStream()
+			js := lab.StartBus(t).JetStream()
 			if _, err := js.CreateStream(testContext(t), tt.stream); err != nil {
 				t.Fatal(err)
 			}
@@ -131,7 +131,7 @@ func load(t *testing.T, l *Ledger, b bridge.Bucket) map[string]string {
 
 func TestLedgerWriteAndLoad(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
 	l := newLedger(t, js, n, 1)
@@ -176,7 +176,7 @@ func TestLedgerWriteAndLoad(t *testing.T) {
 
 func TestLedgerNeedsFence(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	l := NewLedger(js, ensure(t, js, Options{}), nil)
 	if err := l.Write(testContext(t), bridge.Write{Bucket: bridge.BucketOwed, Key: "s", Value: []byte("v"), ID: "1:1"}); err == nil {
 		t.Error("written without a fence")
@@ -189,7 +189,7 @@ func TestLedgerNeedsFence(t *testing.T) {
 // Two epochs fence at the same time: the older one never comes out above.
 func TestLedgerFenceRace(t *testing.T) {
 	t.Parallel()
-	b := testbus.Start(t)
+	b := lab.StartBus(t)
 	n := ensure(t, b.JetStream(), Options{})
 	for round := range uint64(10) {
 		older, newer := NewLedger(b.JetStream(), n, nil), NewLedger(b.JetStream(), n, nil)
@@ -214,7 +214,7 @@ func TestLedgerFenceRace(t *testing.T) {
 
 func TestLedgerFull(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	n := ensure(t, js, Options{OwedBytes: 256 << 10})
 	ctx := testContext(t)
 	l := newLedger(t, js, n, 1)
@@ -257,13 +257,13 @@ func TestLedgerFull(t *testing.T) {
 
 func TestLedgerWriteOverRestart(t *testing.T) {
 	t.Parallel()
-	b := testbus.Listen(t)
-	js := testbus.JetStream(t, testbus.Dial(t, b.URL()))
+	b := lab.ListenBus(t)
+	js := lab.JetStream(t, lab.Dial(t, b.URL()))
 	n := ensure(t, js, Options{})
 	l := newLedger(t, js, n, 1)
 	b.Restart()
 	w := bridge.Write{Bucket: bridge.BucketOwed, Key: "s.lane", Value: []byte("v"), ID: "1:1"}
-	testbus.Eventually(t, "write after a restart", func() bool {
+	lab.Eventually(t, "write after a restart", func() bool {
 		err := l.Write(testContext(t), w)
 		if errors.Is(err, bridge.ErrDeposed) || errors.Is(err, bridge.ErrRefused) {
 			t.Fatal(err)
@@ -277,7 +277,7 @@ func TestLedgerWriteOverRestart(t *testing.T) {
 
 func TestLease(t *testing.T) {
 	t.Parallel()
-	b := testbus.Start(t)
+	b := lab.StartBus(t)
 	js := b.JetStream()
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
@@ -324,7 +324,7 @@ func TestLease(t *testing.T) {
 // Of many contenders for each revision exactly one wins.
 func TestLeaseContention(t *testing.T) {
 	t.Parallel()
-	b := testbus.Start(t)
+	b := lab.StartBus(t)
 	n := ensure(t, b.JetStream(), Options{})
 	rev := uint64(0)
 	for round := range 20 {
@@ -354,8 +354,8 @@ func TestLeaseContention(t *testing.T) {
 
 func TestLeaseWatchOverRestart(t *testing.T) {
 	t.Parallel()
-	b := testbus.Listen(t)
-	js := testbus.JetStream(t, testbus.Dial(t, b.URL()))
+	b := lab.ListenBus(t)
+	js := lab.JetStream(t, lab.Dial(t, b.URL()))
 	n := ensure(t, js, Options{})
 	l := NewLease(js, n, nil, nil)
 	rev, err := l.Put(testContext(t), []byte("a"), 0, "1")
@@ -370,12 +370,12 @@ func TestLeaseWatchOverRestart(t *testing.T) {
 	has := func(rev uint64, v string) func() bool {
 		return func() bool { mu.Lock(); defer mu.Unlock(); return seen[rev] == v }
 	}
-	testbus.Eventually(t, "present entry", has(rev, "a"))
+	lab.Eventually(t, "present entry", has(rev, "a"))
 	b.Restart()
 	var rev2 uint64
-	testbus.Eventually(t, "put", func() bool { rev2, err = l.Put(testContext(t), []byte("b"), rev, "2"); return err == nil })
+	lab.Eventually(t, "put", func() bool { rev2, err = l.Put(testContext(t), []byte("b"), rev, "2"); return err == nil })
 	start := time.Now()
-	testbus.Eventually(t, "next entry", has(rev2, "b"))
+	lab.Eventually(t, "next entry", has(rev2, "b"))
 	if d := time.Since(start); d > time.Second {
 		t.Errorf("in step only after %s", d)
 	}
@@ -431,7 +431,7 @@ func (s *seenRecords) has(key, value string) bool {
 
 func TestRecordsWatch(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
 	kv, err := js.KeyValue(ctx, n.Subscriptions)
@@ -458,7 +458,7 @@ func TestRecordsWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := watchRecords(t, js, n.Subscriptions)
-	testbus.Eventually(t, "caught up", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.caught == 1 })
+	lab.Eventually(t, "caught up", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.caught == 1 })
 	s.mu.Lock()
 	got := make([]string, 0, len(s.revs))
 	for _, r := range s.revs {
@@ -470,7 +470,7 @@ func TestRecordsWatch(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, "|"), want)
 	}
 	must(kv.Put(ctx, "a", []byte("3")))
-	testbus.Eventually(t, "a change", func() bool { return s.has("a", "3") })
+	lab.Eventually(t, "a change", func() bool { return s.has("a", "3") })
 
 	r := NewRecords(js, n.Subscriptions, nil)
 	if rev, err := r.Latest(ctx, "a"); err != nil || string(rev.Value) != "3" || rev.Bucket == 0 {
@@ -492,16 +492,16 @@ func TestRecordsWatch(t *testing.T) {
 
 func TestRecordsEmptyBucket(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	n := ensure(t, js, Options{})
 	s := watchRecords(t, js, n.Subscriptions)
-	testbus.Eventually(t, "caught up", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.caught == 1 })
+	lab.Eventually(t, "caught up", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.caught == 1 })
 }
 
 func TestRecordsOverRestart(t *testing.T) {
 	t.Parallel()
-	b := testbus.Listen(t)
-	js := testbus.JetStream(t, testbus.Dial(t, b.URL()))
+	b := lab.ListenBus(t)
+	js := lab.JetStream(t, lab.Dial(t, b.URL()))
 	n := ensure(t, js, Options{})
 	kv, err := js.KeyValue(testContext(t), n.Subscriptions)
 	if err != nil {
@@ -510,9 +510,9 @@ func TestRecordsOverRestart(t *testing.T) {
 	s := watchRecords(t, js, n.Subscriptions)
 	for i := range 3 {
 		value := fmt.Sprint(i)
-		testbus.Eventually(t, "put", func() bool { _, err := kv.Put(testContext(t), "a", []byte(value)); return err == nil })
+		lab.Eventually(t, "put", func() bool { _, err := kv.Put(testContext(t), "a", []byte(value)); return err == nil })
 		start := time.Now()
-		testbus.Eventually(t, "seen", func() bool { return s.has("a", value) })
+		lab.Eventually(t, "seen", func() bool { return s.has("a", value) })
 		if d := time.Since(start); d > time.Second {
 			t.Errorf("restart %d: in step only after %s", i, d)
 		}
@@ -522,7 +522,7 @@ func TestRecordsOverRestart(t *testing.T) {
 
 func TestRecordsBucketMadeAnew(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
 	kv, err := js.KeyValue(ctx, n.Subscriptions)
@@ -535,7 +535,7 @@ func TestRecordsBucketMadeAnew(t *testing.T) {
 		}
 	}
 	s := watchRecords(t, js, n.Subscriptions)
-	testbus.Eventually(t, "old records", func() bool { return s.has("old9", "x") })
+	lab.Eventually(t, "old records", func() bool { return s.has("old9", "x") })
 	if err := js.DeleteKeyValue(ctx, n.Subscriptions); err != nil {
 		t.Fatal(err)
 	}
@@ -549,7 +549,7 @@ func TestRecordsBucketMadeAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	testbus.Eventually(t, "all new records", func() bool {
+	lab.Eventually(t, "all new records", func() bool {
 		for i := range 10 {
 			if !s.has(fmt.Sprint("new", i), "y") {
 				return false
@@ -567,9 +567,9 @@ func TestRecordsBucketMadeAnew(t *testing.T) {
 			return len(s.missing) > 0 && s.missing[len(s.missing)-1] == want
 		}
 	}
-	testbus.Eventually(t, "missing", last(true))
+	lab.Eventually(t, "missing", last(true))
 	ensure(t, js, Options{})
-	testbus.Eventually(t, "there again", last(false))
+	lab.Eventually(t, "there again", last(false))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.revs[0].Bucket
@@ -585,7 +585,7 @@ func TestRecordsBucketMadeAnew(t *testing.T) {
 
 func TestEntries(t *testing.T) {
 	t.Parallel()
-	js := testbus.Start(t).JetStream()
+	js := lab.StartBus(t).JetStream()
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
 	l := newLedger(t, js, n, 1)

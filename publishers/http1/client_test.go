@@ -17,11 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
-	"orderbridge/internal/testcert"
 )
 
-var newCA = sync.OnceValues(testcert.NewCA)
+var newCA = sync.OnceValues(lab.NewCA)
 
 // layer is what a server speaks below HTTP.
 type layer struct {

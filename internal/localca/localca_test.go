@@ -1,14 +1,15 @@
-package testcert
+package localca
 
 import (
 	"crypto/x509"
 	"errors"
 	"testing"
+	"time"
 )
 
 func TestIssue(t *testing.T) {
 	t.Parallel()
-	ca, err := NewCA()
+	ca, err := New(time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -16,11 +17,7 @@ func TestIssue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expired, err := ca.IssueExpired("localhost")
-	if err != nil {
-		t.Fatal(err)
-	}
-	self, err := SelfSigned("localhost")
+	expired, err := ca.IssueFor(time.Now().Add(-time.Hour), time.Now().Add(-time.Minute), "localhost")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,8 +34,12 @@ func TestIssue(t *testing.T) {
 	if _, err := expired.Leaf.Verify(x509.VerifyOptions{Roots: ca.Pool()}); !errors.As(err, &invalid) || invalid.Reason != x509.Expired {
 		t.Errorf("expired certificate: got %v", err)
 	}
+	stranger, err := New(time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var unknown x509.UnknownAuthorityError
-	if _, err := self.Leaf.Verify(x509.VerifyOptions{Roots: ca.Pool()}); !errors.As(err, &unknown) {
-		t.Errorf("self-signed certificate: got %v", err)
+	if _, err := good.Leaf.Verify(x509.VerifyOptions{Roots: stranger.Pool()}); !errors.As(err, &unknown) {
+		t.Errorf("a certificate of another authority: got %v", err)
 	}
 }

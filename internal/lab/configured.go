@@ -1,4 +1,4 @@
-package testbus
+package lab
 
 import (
 	"net"
@@ -14,10 +14,10 @@ type Configured struct {
 	config string
 }
 
-// Configure runs a server on a free port of 127.0.0.1 until the test ends. The
+// ConfigureBus runs a bus on a free port of 127.0.0.1 until the test ends. The
 // configuration says neither where it listens nor where it stores; its
 // JetStream is on.
-func Configure(t testing.TB, config string) *Configured {
+func ConfigureBus(t testing.TB, config string) *Configured {
 	t.Helper()
 	c := &Configured{Bus: &Bus{t: t, dir: t.TempDir(), port: server.RANDOM_PORT}, config: config}
 	c.run()

@@ -1,8 +1,7 @@
-// Package testbus gives tests a real JetStream server that can be restarted and
-// a proxy in front of it that can freeze and cut connections.
-package testbus
+package lab
 
 import (
+	"context"
 	"net"
 	"sync"
 	"testing"
@@ -25,18 +24,18 @@ type Bus struct {
 	s  *server.Server
 }
 
-// Start runs a server for in-process connections until the test ends.
-func Start(t testing.TB) *Bus { return start(t, 0) }
+// StartBus runs a server for in-process connections until the test ends.
+func StartBus(t testing.TB) *Bus { return startBus(t, 0) }
 
-// Listen runs a server on a free port of 127.0.0.1 until the test ends. It can be restarted.
-func Listen(t testing.TB) *Bus { return start(t, server.RANDOM_PORT) }
+// ListenBus runs a server on a free port of 127.0.0.1 until the test ends. It can be restarted.
+func ListenBus(t testing.TB) *Bus { return startBus(t, server.RANDOM_PORT) }
 
-// ListenFor is Listen for these users only; Permit changes what they may do.
-func ListenFor(t testing.TB, users ...*server.User) *Bus {
-	return start(t, server.RANDOM_PORT, users...)
+// ListenBusFor is ListenBus for these users only; Permit changes what they may do.
+func ListenBusFor(t testing.TB, users ...*server.User) *Bus {
+	return startBus(t, server.RANDOM_PORT, users...)
 }
 
-func start(t testing.TB, port int, users ...*server.User) *Bus {
+func startBus(t testing.TB, port int, users ...*server.User) *Bus {
 	t.Helper()
 	b := &Bus{t: t, dir: t.TempDir(), port: port, users: users}
 	b.start()
@@ -64,7 +63,7 @@ func (b *Bus) start() {
 
 func (b *Bus) options() *server.Options {
 	opts := &server.Options{
-		ServerName: "testbus", JetStream: true, StoreDir: b.dir, Users: b.users,
+		ServerName: "lab", JetStream: true, StoreDir: b.dir, Users: b.users,
 		NoSigs: true, NoLog: true, DontListen: b.port == 0,
 	}
 	if b.port != 0 {
@@ -82,7 +81,7 @@ func (b *Bus) Permit(users ...*server.User) {
 	}
 }
 
-// Stop ends the server. Start comes again with Restart.
+// Stop ends the server. It comes again with Restart.
 func (b *Bus) Stop() {
 	b.mu.Lock()
 	s := b.s
@@ -117,6 +116,17 @@ func (b *Bus) InProcessConn() (net.Conn, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.s.InProcessConn()
+}
+
+// Proxy passes connections on to a listening bus until the test ends.
+func (b *Bus) Proxy() *Proxy {
+	b.t.Helper()
+	p, err := NewProxy(b.Addr())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(p.Close)
+	return p
 }
 
 // Conn connects in-process until the test ends.
@@ -167,4 +177,21 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 		}
 		<-time.After(5 * time.Millisecond)
 	}
+}
+
+// ClusterOf runs three servers as one in this process until the test ends, and
+// returns a JetStream handle on a connection to each.
+func ClusterOf(t testing.TB) (all []jetstream.JetStream) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := StartCluster(ctx, ClusterOptions{Dir: t.TempDir()})
+	t.Cleanup(c.Close)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range c.Nodes() {
+		all = append(all, JetStream(t, Dial(t, c.URL(i))))
+	}
+	return all
 }

@@ -1,4 +1,4 @@
-package cluster
+package lab
 
 import (
 	"io"
@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestLink(t *testing.T) {
+func TestProxy(t *testing.T) {
 	t.Parallel()
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -23,14 +23,14 @@ func TestLink(t *testing.T) {
 			go func() { io.Copy(c, c); c.Close() }()
 		}
 	}()
-	l, err := newLink(echo.Addr().String())
+	p, err := NewProxy(echo.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.close()
+	defer p.Close()
 	dial := func() net.Conn {
 		t.Helper()
-		c, err := net.Dial("tcp", l.addr())
+		c, err := net.Dial("tcp", p.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,30 +50,30 @@ func TestLink(t *testing.T) {
 		t.Fatal("nothing passes")
 	}
 
-	l.set(silent)
+	p.Silence(true)
 	c.Write([]byte("b"))
 	late := dial() // accepted by the kernel, as by a host that is not reached any more
 	late.Write([]byte("c"))
 	if comes(c, "b", 100*time.Millisecond) || comes(late, "c", 100*time.Millisecond) {
-		t.Error("something passes a silent link")
+		t.Error("something passes a silent proxy")
 	}
-	l.set(passing)
+	p.Silence(false)
 	if !comes(c, "b", 5*time.Second) || !comes(late, "c", 5*time.Second) {
-		t.Error("what waited in a silent link is lost")
+		t.Error("what waited in a silent proxy is lost")
 	}
 
-	l.set(cut)
+	p.Refuse(true)
 	for name, c := range map[string]net.Conn{"an old connection": c, "a new one": dial()} {
 		c.SetReadDeadline(time.Now().Add(5 * time.Second))
 		if _, err := c.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 			t.Errorf("%s is not cut: %v", name, err)
 		}
 	}
-	l.set(passing)
+	p.Refuse(false)
 	c = dial()
 	c.Write([]byte("d"))
 	if !comes(c, "d", 5*time.Second) {
-		t.Error("the link is not mended")
+		t.Error("the proxy is not mended")
 	}
 }
 

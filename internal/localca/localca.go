@@ -1,6 +1,6 @@
-// Package testcert makes certificates for tests and for the demo: an authority
-// of its own and what it issues, all in memory.
-package testcert
+// Package localca makes certificates for trials on one machine, as those of the
+// demo: an authority of its own and what it issues, all in memory.
+package localca
 
 import (
 	"crypto/ecdsa"
@@ -23,11 +23,8 @@ type CA struct {
 	key  *ecdsa.PrivateKey
 }
 
-// NewCA returns an authority that is valid from an hour ago for a day.
-func NewCA() (*CA, error) { return NewCAFor(24 * time.Hour) }
-
-// NewCAFor is NewCA with a time of validity of its own, from now on.
-func NewCAFor(validity time.Duration) (*CA, error) {
+// New returns an authority that is valid from an hour ago until so long from now.
+func New(validity time.Duration) (*CA, error) {
 	now := time.Now()
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "orderbridge local authority"},
@@ -54,20 +51,9 @@ func (c *CA) Issue(hosts ...string) (tls.Certificate, error) {
 	return c.IssueFor(c.cert.NotBefore, c.cert.NotAfter, hosts...)
 }
 
-// IssueExpired is Issue with a certificate whose time ended a minute ago.
-func (c *CA) IssueExpired(hosts ...string) (tls.Certificate, error) {
-	return c.IssueFor(c.cert.NotBefore, time.Now().Add(-time.Minute), hosts...)
-}
-
 // IssueFor is Issue with a time of validity of its own.
 func (c *CA) IssueFor(notBefore, notAfter time.Time, hosts ...string) (tls.Certificate, error) {
-	return issue(leaf(notBefore, notAfter, hosts), c)
-}
-
-// SelfSigned returns a certificate for the hosts that no authority has signed.
-func SelfSigned(hosts ...string) (tls.Certificate, error) {
-	now := time.Now()
-	return issue(leaf(now.Add(-time.Hour), now.Add(24*time.Hour), hosts), nil)
+	return c.issue(leaf(notBefore, notAfter, hosts))
 }
 
 // Pool returns the authority as the only root of a new pool.
@@ -111,8 +97,8 @@ func leaf(notBefore, notAfter time.Time, hosts []string) *x509.Certificate {
 	return template
 }
 
-func issue(template *x509.Certificate, by *CA) (tls.Certificate, error) {
-	der, key, err := sign(template, by)
+func (c *CA) issue(template *x509.Certificate) (tls.Certificate, error) {
+	der, key, err := sign(template, c)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("issue certificate: %w", err)
 	}

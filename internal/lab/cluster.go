@@ -1,80 +1,84 @@
-package cluster
+package lab
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Options of a cluster.
-type Options struct {
+// ClusterOptions say what StartCluster starts.
+type ClusterOptions struct {
 	// Nodes is the number of servers. Default 3; 1 is a server without cluster.
 	Nodes int
 	// Dir holds their stores and logs.
 	Dir string
 	// Command runs Node in a process of its own; the settings are added as its
-	// last argument.
+	// last argument. Without it the servers run in this process: they can be
+	// stopped, but neither killed nor paused, and write no log.
 	Command []string
 }
 
-// Cluster is what Start made. Its methods may be called by one goroutine at a
-// time, those of a Client beside them.
+// Cluster is what StartCluster made: servers that work as one. Every way between
+// two of them leads through a proxy. Its methods may be called by one goroutine
+// at a time, those of a Client beside them.
 type Cluster struct {
-	o      Options
-	nodes  []*proc
-	routes map[[2]int]*link // from, to
+	o      ClusterOptions
+	nodes  []*clusterNode
+	routes map[[2]int]*Proxy // from, to
 
 	mu      sync.Mutex
 	clients []*Client
 }
 
-// proc is one server.
-type proc struct {
+// clusterNode is one server: a process, or one in this process.
+type clusterNode struct {
 	settings
-	cmd   *exec.Cmd
-	stdin io.Closer
-	done  chan struct{}
+	process *Process
+	server  *server.Server
 }
 
-// Start runs the servers and waits until they work as one. Close must be called
-// also after an error.
-func Start(ctx context.Context, o Options) (*Cluster, error) {
+// StartCluster runs the servers and waits until they work as one. Close must be
+// called also after an error.
+func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 	if o.Nodes == 0 {
 		o.Nodes = 3
 	}
-	c := &Cluster{o: o, routes: map[[2]int]*link{}}
+	c := &Cluster{o: o, routes: map[[2]int]*Proxy{}}
 	ports, err := freePorts(2 * o.Nodes)
 	if err != nil {
 		return c, fmt.Errorf("find free ports: %w", err)
 	}
 	for i := range o.Nodes {
 		name := "node" + strconv.Itoa(i)
-		p := &proc{settings: settings{Name: name, Port: ports[i], Cluster: ports[o.Nodes+i],
-			Dir: filepath.Join(o.Dir, name), Log: filepath.Join(o.Dir, name+".log")}}
+		p := &clusterNode{settings: settings{Name: name, Port: ports[i], Cluster: ports[o.Nodes+i], Dir: filepath.Join(o.Dir, name)}}
+		if len(o.Command) > 0 {
+			p.Log = filepath.Join(o.Dir, name+".log")
+		}
 		for j := range o.Nodes {
 			if j == i {
 				continue
 			}
-			l, err := newLink(hostPort(ports[o.Nodes+j]))
+			l, err := NewProxy(hostPort(ports[o.Nodes+j]))
 			if err != nil {
-				return c, fmt.Errorf("make a link: %w", err)
+				return c, fmt.Errorf("make a proxy: %w", err)
 			}
 			c.routes[[2]int{i, j}] = l
-			p.Routes = append(p.Routes, l.addr())
+			p.Routes = append(p.Routes, l.Addr())
 		}
 		c.nodes = append(c.nodes, p)
 		if err := c.Run(i); err != nil {
@@ -84,18 +88,22 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	return c, c.Ready(ctx)
 }
 
-// freePorts finds ports that are free now; nothing keeps them so.
+// freePorts finds ports that are free now. Nothing keeps them so, but they are
+// not among those that the kernel gives to whoever asks for any.
 func freePorts(n int) ([]int, error) {
 	var ports []int
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it only binds
+	for range 100 * n {
+		port := 10_000 + rand.IntN(20_000)
+		ln, err := net.Listen("tcp", hostPort(port))
 		if err != nil {
-			return nil, err
+			continue
 		}
 		defer ln.Close()
-		ports = append(ports, ln.Addr().(*net.TCPAddr).Port)
+		if ports = append(ports, port); len(ports) == n {
+			return ports, nil
+		}
 	}
-	return ports, nil
+	return nil, errors.New("there are none")
 }
 
 func hostPort(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -117,35 +125,24 @@ func (c *Cluster) URLs() string {
 
 // Run starts a server that does not run; its store is as it left it. It
 // returns at once, see Ready.
-func (c *Cluster) Run(i int) error {
+func (c *Cluster) Run(i int) (err error) {
 	p := c.nodes[i]
-	if p.done != nil {
-		select {
-		case <-p.done:
-		default:
-			return nil
+	if len(c.o.Command) == 0 {
+		if p.server == nil {
+			p.server, err = p.start()
 		}
+		return err
+	}
+	if p.process != nil && p.process.Running() {
+		return nil
 	}
 	arg, err := json.Marshal(p.settings)
 	if err != nil {
 		return err
 	}
-	argv := append(append([]string(nil), c.o.Command...), string(arg))
-	p.cmd = exec.Command(argv[0], argv[1:]...) //nolint:gosec,noctx // our own program; Close ends it
-	p.cmd.Stderr = os.Stderr
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
-		return fmt.Errorf("start %s: %w", p.Name, err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", p.Name, err)
-	}
-	done := make(chan struct{})
-	p.done = done
-	go func(cmd *exec.Cmd) {
-		_ = cmd.Wait() // a killed server is not a failure
-		close(done)
-	}(p.cmd)
-	return nil
+	argv := append(slices.Clone(c.o.Command), string(arg))
+	p.process, err = Start(Command{Name: p.Name, Path: argv[0], Args: argv[1:], Env: os.Environ(), Stdin: true})
+	return err
 }
 
 // Kill is kill -9. It returns when the process is gone.
@@ -155,49 +152,39 @@ func (c *Cluster) Kill(i int) { c.end(i, syscall.SIGKILL) }
 func (c *Cluster) Stop(i int) { c.end(i, syscall.SIGTERM) }
 
 func (c *Cluster) end(i int, s syscall.Signal) {
-	p := c.nodes[i]
-	if p.cmd == nil || p.cmd.Process == nil {
-		return
+	switch p := c.nodes[i]; {
+	case p.process != nil:
+		p.process.End(s, 20*time.Second)
+	case p.server != nil:
+		p.server.Shutdown()
+		p.server.WaitForShutdown()
+		p.server = nil
 	}
-	_ = p.cmd.Process.Signal(s) // it may have ended
-	select {
-	case <-p.done:
-	case <-time.After(20 * time.Second):
-		_ = p.cmd.Process.Kill()
-		<-p.done
-	}
-	p.stdin.Close()
 }
 
 // Pause is SIGSTOP, Continue SIGCONT.
-func (c *Cluster) Pause(i int) { _ = c.nodes[i].cmd.Process.Signal(syscall.SIGSTOP) }
+func (c *Cluster) Pause(i int) { c.nodes[i].process.Signal(syscall.SIGSTOP) }
 
 // Continue lets a paused server go on.
-func (c *Cluster) Continue(i int) { _ = c.nodes[i].cmd.Process.Signal(syscall.SIGCONT) }
+func (c *Cluster) Continue(i int) { c.nodes[i].process.Signal(syscall.SIGCONT) }
 
 // Isolate cuts a server off from the others, without telling anybody, or
 // mends it. Clients reach it as before.
 func (c *Cluster) Isolate(i int, on bool) {
 	for pair, l := range c.routes {
 		if pair[0] == i || pair[1] == i {
-			l.set(state(on))
+			l.Silence(on)
 		}
 	}
-}
-
-func state(broken bool) wire {
-	if broken {
-		return silent
-	}
-	return passing
 }
 
 // Ready waits until the servers that run agree and all of them store what is
 // written: streams of each replica count can be made.
 func (c *Cluster) Ready(ctx context.Context) error {
 	var err error
-	for {
-		if err = c.probe(ctx); err == nil {
+	// Without a leader there is no answer.
+	for patience := 250 * time.Millisecond; ; patience = min(2*patience, 5*time.Second) {
+		if err = c.probe(ctx, patience); err == nil {
 			return nil
 		}
 		select {
@@ -208,13 +195,13 @@ func (c *Cluster) Ready(ctx context.Context) error {
 	}
 }
 
-func (c *Cluster) probe(ctx context.Context) error {
+func (c *Cluster) probe(ctx context.Context, patience time.Duration) error {
 	for i := range c.nodes {
 		nc, err := nats.Connect(c.URL(i), nats.Timeout(time.Second), nats.NoReconnect())
 		if err != nil {
 			return err
 		}
-		err = probeNode(ctx, nc, len(c.nodes))
+		err = probeNode(ctx, nc, len(c.nodes), patience)
 		nc.Close()
 		if err != nil {
 			return err
@@ -223,8 +210,8 @@ func (c *Cluster) probe(ctx context.Context) error {
 	return nil
 }
 
-func probeNode(ctx context.Context, nc *nats.Conn, replicas int) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+func probeNode(ctx context.Context, nc *nats.Conn, replicas int, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -237,29 +224,28 @@ func probeNode(ctx context.Context, nc *nats.Conn, replicas int) error {
 	return js.DeleteStream(ctx, name)
 }
 
-// Close ends all servers and closes all links.
+// Close ends all servers and closes all proxies.
 func (c *Cluster) Close() {
 	for i, p := range c.nodes {
-		if p.cmd == nil || p.cmd.Process == nil {
-			continue
+		if p.process != nil {
+			c.Continue(i)
 		}
-		c.Continue(i)
 		c.Kill(i)
 	}
 	for _, l := range c.routes {
-		l.close()
+		l.Close()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, k := range c.clients {
-		for _, l := range k.links {
-			l.close()
+		for _, l := range k.ways {
+			l.Close()
 		}
 	}
 }
 
-// Client is one client's ways to the servers.
-type Client struct{ links []*link }
+// Client is one client's ways to the servers, each through a proxy.
+type Client struct{ ways []*Proxy }
 
 // Client makes ways to the servers for one more client.
 func (c *Cluster) Client() (*Client, error) {
@@ -268,11 +254,11 @@ func (c *Cluster) Client() (*Client, error) {
 	defer c.mu.Unlock()
 	c.clients = append(c.clients, k)
 	for _, p := range c.nodes {
-		l, err := newLink(hostPort(p.Port))
+		l, err := NewProxy(hostPort(p.Port))
 		if err != nil {
-			return nil, fmt.Errorf("make a link: %w", err)
+			return nil, fmt.Errorf("make a proxy: %w", err)
 		}
-		k.links = append(k.links, l)
+		k.ways = append(k.ways, l)
 	}
 	return k, nil
 }
@@ -280,21 +266,15 @@ func (c *Cluster) Client() (*Client, error) {
 // URLs of all servers by this client's ways, separated by commas.
 func (k *Client) URLs() string {
 	var urls []string
-	for _, l := range k.links {
-		urls = append(urls, "nats://"+l.addr())
+	for _, l := range k.ways {
+		urls = append(urls, l.URL())
 	}
 	return strings.Join(urls, ",")
 }
 
 // Silence makes the way to a server silent, or mends it.
-func (k *Client) Silence(i int, on bool) { k.links[i].set(state(on)) }
+func (k *Client) Silence(i int, on bool) { k.ways[i].Silence(on) }
 
-// Cut closes the client's connections to a server and refuses new ones, or
+// Refuse closes the client's connections to a server and refuses new ones, or
 // mends it.
-func (k *Client) Cut(i int, on bool) {
-	if on {
-		k.links[i].set(cut)
-	} else {
-		k.links[i].set(passing)
-	}
-}
+func (k *Client) Refuse(i int, on bool) { k.ways[i].Refuse(on) }
