@@ -172,7 +172,7 @@ var scopes = form[[]string]{
 	read: func(r *recordReader, field string, v gjson.Result) ([]string, bool) {
 		return r.list(field, v, limits.RecordName, func(s string) string {
 			if !IsToken(s) || strings.ContainsAny(s, `"\`) {
-				return "is no scope; use visible ASCII without spaces, quotes and backslashes"
+				return "is not a valid scope; use visible ASCII without spaces, quotes and backslashes"
 			}
 			return ""
 		}), true

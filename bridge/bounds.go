@@ -46,7 +46,7 @@ func (e *Event) bound(f field, v string) string {
 }
 
 // boundOrder bounds both order ids. The one that names the lane does so by the
-// same hash as any id that is no readable token.
+// same hash as any id that is not a readable token.
 func (e *Event) boundOrder(order, legacy string) {
 	e.OrderID, e.LegacyOrderID = e.bound(fieldOrderID, order), e.bound(fieldLegacyOrderID, legacy)
 	switch {

@@ -46,7 +46,7 @@ var (
 // twice the last one counts, of a repeated header the first. The values of ce-
 // headers are percent-decoded, as the CloudEvents bindings have it (CloudEventValue). Numbers are
 // ids by their literal text. A PublisherID that is longer than 512 bytes, or holds
-// control characters or bytes that are no UTF-8, is replaced by sha256- and its
+// control characters or bytes that are not UTF-8, is replaced by sha256- and its
 // hash. Of the rest, what is longer than 512 bytes counts as not told (bounds.go).
 //
 // A Decoder must not be changed after its first use; it may then be used by
@@ -298,7 +298,7 @@ type object struct {
 	ranks      [fields]int // of the path that told the value, from 1
 	attributes told        // as a structured CloudEvent
 	id, uuid   string
-	base64     string       // data of a structured CloudEvent that is no JSON, or not told so
+	base64     string       // data of a structured CloudEvent that is not JSON, or not told so
 	data       gjson.Result // as a structured CloudEvent
 	cloudEvent bool         // has specversion
 	summary    [3]bool      // which of the members that only an order summary has

@@ -77,7 +77,7 @@ func TestDecode(t *testing.T) {
 		{"gzip that holds a megabyte", "orders", header("Content-Encoding", "gzip"), gzipped(`{"orderId":"1","x":"` + strings.Repeat("a", 1<<20) + `"}`), ids{ID: defaultID}},
 		{"an encoding that we do not know", "orders", header("Content-Encoding", "br"), `{"orderId":"1"}`, ids{ID: defaultID}},
 		{"identity", "orders", header("Content-Encoding", "identity"), `{"orderId":"1"}`, ids{ID: defaultID, OrderID: "1"}},
-		{"ce- headers that are no UTF-8", "orders", header("ce-orderid", "a%FFb", "ce-type", "T\xff"), ``, ids{ID: defaultID, Type: "T%FF", OrderID: "a%FFb"}},
+		{"ce- headers that are not UTF-8", "orders", header("ce-orderid", "a%FFb", "ce-type", "T\xff"), ``, ids{ID: defaultID, Type: "T%FF", OrderID: "a%FFb"}},
 		{"structured, base64", "orders", nil, `{"specversion":"1.0","id":"e","type":"T","data_base64":"` + base64.StdEncoding.EncodeToString([]byte(`{"orderId":"1"}`)) + `"}`, ids{ID: "e", Type: "T", OrderID: "1"}},
 		{"structured, base64 of something else", "orders", nil, `{"specversion":"1.0","id":"e","type":"T","data_base64":"AAEC"}`, ids{ID: "e", Type: "T"}},
 		{"batch", "orders", header("Content-Type", "application/cloudevents-batch+json"), `[{"specversion":"1.0","id":"e","type":"T","orderid":"1"}]`, ids{ID: defaultID}},
@@ -85,7 +85,7 @@ func TestDecode(t *testing.T) {
 		{"A10 summary", "orders", nil, `{"uuid":"u","id":"i","type":"ORDER_MODIFIED",` + summary + `}`, ids{ID: defaultID, Type: "ORDER_MODIFIED", OrderID: "u"}},
 		{"A10 summary with id", "orders", nil, `{"id":22,` + summary + `}`, ids{ID: defaultID, OrderID: "22"}},
 		{"A10 summary with orderId", "orders", nil, `{"uuid":"u","orderId":"o",` + summary + `}`, ids{ID: defaultID, OrderID: "o"}},
-		{"uuid and id of others are no order's", "orders", nil, `{"uuid":"u","id":"i","orderType":"x","state":"y","state":"z"}`, ids{ID: defaultID}},
+		{"uuid and id of others are not an order's", "orders", nil, `{"uuid":"u","id":"i","orderType":"x","state":"y","state":"z"}`, ids{ID: defaultID}},
 
 		{"header ids", "orders", header("Nats-Msg-Id", "m", "ce-id", "c"), ``, ids{ID: "m"}},
 		{"ce-id", "orders", header("ce-id", "c"), `{"specversion":"1.0","id":"s"}`, ids{ID: "c"}},
@@ -96,7 +96,7 @@ func TestDecode(t *testing.T) {
 		{"header case", "orders", header("Ce-Id", "c", "CE-ORDERID", "1", "Ce-Orderid", "2"), ``, ids{ID: "c", OrderID: "1"}},
 		{"percent-encoded header", "orders", header("ce-orderid", "PO%201%2F2", "ce-type", "100%"), ``, ids{ID: defaultID, OrderID: "PO 1/2", Type: "100%"}},
 		{"Nats-Msg-Id is taken as it is", "orders", header("Nats-Msg-Id", "a%20b"), ``, ids{ID: "a%20b"}},
-		{"ce-subject is no order id", "orders", header("ce-subject", "1"), ``, ids{ID: defaultID}},
+		{"ce-subject is not an order id", "orders", header("ce-subject", "1"), ``, ids{ID: defaultID}},
 
 		{"structured by member", "orders", nil, `{"specversion":"1.0","id":"e","type":"T","orderid":"","data":{"orderId":"1","eventType":"t","legacyOrderId":"L"}}`, ids{"e", "T", "1", "L", ""}},
 		{"structured by content type", "orders", header("Content-Type", "Application/CloudEvents+JSON; charset=utf-8"), `{"id":"e","type":"T","data":{"order":{"id":"1"}}}`, ids{ID: "e", Type: "T", OrderID: "1"}},
@@ -109,7 +109,7 @@ func TestDecode(t *testing.T) {
 		{"event id with a control character", "orders", header("ce-id", "a%0Ab"), ``, ids{ID: "sha256-" + hashOf("a\nb")}},
 		{"event id of 513 bytes", "orders", header("Nats-Msg-Id", long), ``, ids{ID: "sha256-" + hex.EncodeToString(sum[:])}},
 		{"event id of 512 bytes", "orders", header("Nats-Msg-Id", long[1:]), ``, ids{ID: long[1:]}},
-		{"event id that is no UTF-8", "orders", header("Nats-Msg-Id", "a\xff"), ``, ids{ID: "sha256-" + hashOf("a\xff")}},
+		{"event id that is not UTF-8", "orders", header("Nats-Msg-Id", "a\xff"), ``, ids{ID: "sha256-" + hashOf("a\xff")}},
 
 		{"subject", "orders.acme.OrderAccepted.4711", nil, `x`, ids{defaultID, "OrderAccepted", "4711", "", "acme"}},
 		{"subject last, tenant first", "orders.acme.OrderAccepted.4711", header("ce-tenant", "globex"), `{"orderId":"1","type":"T"}`, ids{defaultID, "T", "1", "", "acme"}},

@@ -24,7 +24,7 @@ type Event struct {
 	OrderID       string // "" if the event tells none
 	LegacyOrderID string // "" if the event tells none
 	Tenant        string // "" if the event tells none
-	Not           string // what the message is that is no event (noevent.go): it matches nothing; "" for an event
+	Not           string // what the message is that is not an event (noevent.go): it matches nothing; "" for an event
 
 	over      *overlong // what was left out of it (bounds.go); nil: nothing
 	bySubject bool      // its tenant is told by its subject or not at all

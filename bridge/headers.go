@@ -75,7 +75,7 @@ func (r *recordReader) headers(field string, v gjson.Result) {
 		_, twice := headers[canonical]
 		switch {
 		case !isHeaderName(name):
-			r.fail(at, "is no header name; use letters, digits and -")
+			r.fail(at, "is not a valid header name; use letters, digits and -")
 		case isReserved(canonical):
 			r.fail(at, "is reserved: the bridge sets it, or it belongs to the connection; remove it")
 		case twice:

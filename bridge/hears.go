@@ -42,19 +42,19 @@ func (r *recordReader) subjects(field string, v gjson.Result) {
 // checkFilter says what is wrong with a subject filter, "" if nothing.
 func checkFilter(filter string) string {
 	if strings.ContainsFunc(filter, unicode.IsSpace) {
-		return "is no subject filter: it holds a space"
+		return "is not a valid subject filter: it holds a space"
 	}
 	tokens, stars := strings.Split(filter, "."), 0
 	for i, token := range tokens {
 		switch {
 		case token == "":
-			return "is no subject filter: it has an empty token (a dot too many)"
+			return "is not a valid subject filter: it has an empty token (a dot too many)"
 		case token == ">" && i < len(tokens)-1:
-			return "is no subject filter: > may only be its last token"
+			return "is not a valid subject filter: > may only be its last token"
 		case i == limits.SubjectTokens:
 			return fmt.Sprintf("has %d tokens; at most %d are allowed: end it earlier, with >", len(tokens), limits.SubjectTokens)
 		case len(token) > 1 && strings.ContainsAny(token, "*>"):
-			return "is no subject filter: * and > stand for whole tokens only, as in orders.*.created or orders.>"
+			return "is not a valid subject filter: * and > stand for whole tokens only, as in orders.*.created or orders.>"
 		case token == "*":
 			stars++
 		}

@@ -6,7 +6,7 @@ import (
 )
 
 // Records without tenant hear all events, one with a tenant those of just that
-// tenant, and nobody hears what is no event; the directory says the same.
+// tenant, and nobody hears what is not an event; the directory says the same.
 func TestWhoHearsAnEvent(t *testing.T) {
 	t.Parallel()
 	for _, e := range []*Event{

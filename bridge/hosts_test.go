@@ -32,7 +32,7 @@ func TestHostsWrittenAsNumbers(t *testing.T) {
 	}
 	for _, host := range []string{"localhost", "LOCALHOST", "localhost.", "x.localhost", "ip6-loopback"} {
 		if !IsLocalName(host) {
-			t.Errorf("%q is no local name", host)
+			t.Errorf("%q is not a local name", host)
 		}
 	}
 	if IsLocalName("localhost.example.com") || IsLocalName("notlocalhost") {

@@ -66,7 +66,7 @@ type Outcome struct {
 //
 // An error that is no *AttemptError is a retry: it came from our own side, so
 // it counts for the breaker only if it was a timeout. A context that we
-// cancelled, with ErrCut or otherwise, is no attempt.
+// cancelled, with ErrCut or otherwise, is not an attempt.
 func Judge(err error, perOrderURL bool) Outcome {
 	if err == nil {
 		return Outcome{Verdict: Delivered}

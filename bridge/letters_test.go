@@ -16,7 +16,7 @@ func TestKindsOfDeadLetters(t *testing.T) {
 	}
 	same(true, `422: order 7 is unknown`, `422: no such customer`, 422, 422)
 	same(false, `422`, `500`, 422, 500)
-	same(true, `the order id "a" is no path segment`, `the order id "b" is no path segment`, 0, 0)
+	same(true, `the order id "a" is not a path segment`, `the order id "b" is not a path segment`, 0, 0)
 	same(true, `it is not JSON: NaN at byte 24`, `it is not JSON: NaN at byte 7`, 0, 0)
 	same(false, `filter: no such key: total`, `filter: no such key: price`, 0, 0)
 	if n := len(kindOf(strings.Repeat("x", 1<<20), 0)); n > 120 {

@@ -14,7 +14,7 @@ package bridge
 // they are neither delivered nor read, and no dead letter is made of one.
 // Figures counts them.
 
-// notEvent says what the message is that is no event; "" if it is one. A
+// notEvent says what the message is that is not an event; "" if it is one. A
 // header of ours alone decides nothing where an event may carry it as well:
 // a rollup with data replaces older events by a new one.
 func (m *Message) notEvent() string {
@@ -52,7 +52,7 @@ func isStatus(v string) bool {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// passOver takes note of a message that is no event; the first of each kind is told.
+// passOver takes note of a message that is not an event; the first of each kind is told.
 func (c *core) passOver(e *Event) {
 	c.figures.NotEvents++
 	level := logDebug
@@ -63,5 +63,5 @@ func (c *core) passOver(e *Event) {
 		c.passed[e.Not] = true
 		level = logInfo
 	}
-	c.out.log(level, "message is no event: it is counted and passed over", "kind", e.Not, "sequence", e.Seq, "subject", e.Subject)
+	c.out.log(level, "message is not an event: it is counted and passed over", "kind", e.Not, "sequence", e.Seq, "subject", e.Subject)
 }

@@ -41,7 +41,7 @@ func ParseSubscription(id string, data []byte, policy RecordPolicy) (*Subscripti
 		s:      &Subscription{ID: strings.Clone(id), Method: "POST", Payload: "event", MaxInFlight: DefaultMaxInFlight},
 	}
 	if !isSafeID(id) {
-		r.fail("id", "the key %s is no id; use 1 to 64 of A-Z a-z 0-9 _ -", quote(id))
+		r.fail("id", "the key %s is not a valid id; use 1 to 64 of A-Z a-z 0-9 _ -", quote(id))
 	}
 	if err := checkJSON(data); err != nil {
 		r.fail("", "%s", err)

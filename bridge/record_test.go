@@ -155,7 +155,7 @@ var badRecords = []struct {
 
 	{"header reserved", `{"targetURL":"https://h/","headers":{"webhook-id":"x"}}`, "headers.webhook-id", "reserved", false},
 	{"header reserved, hop by hop", `{"targetURL":"https://h/","headers":{"transfer-encoding":"x"}}`, "headers.transfer-encoding", "reserved", false},
-	{"header name", `{"targetURL":"https://h/","headers":{"X Y":"x"}}`, "headers.X Y", "no header name", false},
+	{"header name", `{"targetURL":"https://h/","headers":{"X Y":"x"}}`, "headers.X Y", "not a valid header name", false},
 	{"header injection", `{"targetURL":"https://h/","headers":{"X-Y":"a\r\nb"}}`, "headers.X-Y", "control character", false},
 	{"header not ASCII", `{"targetURL":"https://h/","headers":{"X-Y":"ä"}}`, "headers.X-Y", "ASCII", false},
 	{"header twice", `{"targetURL":"https://h/","headers":{"X-Y":"a","x-y":"b"}}`, "headers.x-y", "more than once", true},
@@ -183,7 +183,7 @@ var badRecords = []struct {
 	{"token URL over http", `{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"hunter2","tokenURL":"http://t/"}}`, "auth.tokenURL", "ORDERBRIDGE_ALLOW_HTTP", true},
 	{"token URL with user info", `{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"hunter2","tokenURL":"https://u:hunter2@t/"}}`, "auth.tokenURL", "user info", false},
 	{"token URL with placeholder", `{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"hunter2","tokenURL":"https://t/{orderId}"}}`, "auth.tokenURL", "placeholder", false},
-	{"scope with a space", `{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"hunter2","tokenURL":"https://t/","scopes":["a b"]}}`, "auth.scopes[0]", "is no scope", false},
+	{"scope with a space", `{"targetURL":"https://h/","auth":{"type":"client_credential","clientID":"c","clientSecret":"hunter2","tokenURL":"https://t/","scopes":["a b"]}}`, "auth.scopes[0]", "is not a valid scope", false},
 	{"bearer without token", `{"targetURL":"https://h/","auth":{"type":"bearer"}}`, "auth.token", "required", false},
 	{"bearer with a space", `{"targetURL":"https://h/","auth":{"type":"bearer","token":"hunter2 "}}`, "auth.token", "visible ASCII", false},
 	{"empty secret", `{"targetURL":"https://h/","secret":""}`, "secret", "empty", false},

@@ -20,7 +20,7 @@ type Redaction struct {
 // stays as it stands, members in their order, but each value that is a secret,
 // or may be one, is "[redacted]", and so is the user info of a URL. What is not
 // declared, a misspelled member of an invalid record included, is a secret. The
-// error says that data is no JSON object, and shows nothing of it.
+// error says that data is not a JSON object, and shows nothing of it.
 func RedactRecord(data []byte, how Redaction) ([]byte, error) {
 	if !json.Valid(data) {
 		return nil, errors.New("the record is not JSON")

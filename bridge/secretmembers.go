@@ -97,7 +97,7 @@ func (s *Subscription) Hosts() []string {
 // string and not empty replaced by what replace returns for it; all else stays
 // as it stands, members in their order. Every header counts as a secret, as it
 // does where records are shown. It is nil if nothing was replaced. The error is
-// that of replace, or says that data is no JSON object.
+// that of replace, or says that data is not a JSON object.
 func ReplaceSecrets(data []byte, replace func(field, value string) (string, error)) ([]byte, error) {
 	doc := gjson.ParseBytes(data)
 	if !gjson.ValidBytes(data) || !doc.IsObject() {

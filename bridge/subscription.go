@@ -184,7 +184,7 @@ func (s *Subscription) LogValue() slog.Value {
 // MatchesEvent reports whether the record hears the event: one of its subject
 // filters matches (or it has none), one of its event types matches (or it has
 // none), and the tenants agree (tenant.go).
-// Whether the record is active is not asked here. Nobody hears what is no event.
+// Whether the record is active is not asked here. Nobody hears what is not an event.
 func (s *Subscription) MatchesEvent(e *Event) bool {
 	return e.Not == "" && s.hears(e) &&
 		anyMatches(s.Subjects, e.Subject, SubjectMatches) &&

@@ -68,7 +68,7 @@ func (r *recordReader) url(field, target string) bool {
 	case strings.Contains(target, "#"):
 		r.fail(field, "has a fragment (#…), which is never sent; remove it, or write %%23")
 	case !isHost(u.Hostname()) || !isPort(u.Port()):
-		r.fail(field, "has the host %s, which is no host name or address with a port of 1 to 65535; write other alphabets as xn--…", quote(u.Host))
+		r.fail(field, "has the host %s, which is not a host name or address with a port of 1 to 65535; write other alphabets as xn--…", quote(u.Host))
 	default:
 		return r.plainHost(field, u.Hostname()) && r.permitted(field, u)
 	}
@@ -84,7 +84,7 @@ func (r *recordReader) plainHost(field, host string) bool {
 	case addr.IsValid():
 		r.fail(field, "has the host %s, which is another way to write the address %s; write the address so, or a name", quote(host), addr.WithZone(""))
 	default:
-		r.fail(field, "has the host %s, which ends in a number but is no address; write the address as four numbers, or a name", quote(host))
+		r.fail(field, "has the host %s, which ends in a number but is not an address; write the address as four numbers, or a name", quote(host))
 	}
 	return false
 }
