@@ -69,79 +69,72 @@ func (b Begin) Adoption(ctx context.Context, source Source, now time.Time) (Adop
 	return a, nil
 }
 
-// Stream reports on the source stream; ErrNotLeader if another replica must be asked.
-func (b *Bridge) Stream(ctx context.Context) (StreamReport, error) {
-	var r StreamReport
-	err := b.ask(ctx, func(c *core, done func(error)) {
-		if !c.opened {
-			done(errNotReady)
-			return
-		}
-		st := c.stream
-		r = StreamReport{Name: st.Name, Created: st.Created, First: st.First, Last: st.Last, Leader: c.holder, Floor: c.prefix,
-			Known: c.top.Seq, Position: c.position(), Changes: append([]StreamChange{}, c.changes...)}
-		done(nil)
-	})
-	return r, err
-}
-
-// Adopt carries a decision out. It returns when that is confirmed.
-func (b *Bridge) Adopt(ctx context.Context, begin Begin) (Adoption, error) {
-	a, err := begin.Adoption(ctx, b.o.Source, b.o.Clock.Now())
-	if err != nil {
-		return a, err
-	}
-	return a, b.ask(ctx, func(c *core, done func(error)) { c.adoptStream(a, done) })
-}
-
-// ask asks the leading term's core.
-func (b *Bridge) ask(ctx context.Context, what func(c *core, done func(error))) error {
-	t := b.term.Load()
-	if t == nil {
-		return ErrNotLeader
-	}
-	answer := make(chan error, 1)
-	t.post(func() { what(t.core, func(err error) { answer <- err }) })
-	select {
-	case err := <-answer:
-		return err
-	case <-t.done:
-		return ErrNotLeader
-	case <-ctx.Done():
-		return fmt.Errorf("not confirmed: %w", context.Cause(ctx))
-	}
-}
-
 var errNotReady = errors.New("this replica is not ready to take it: try again")
 
-// adoptStream takes a decision; done is called when all of it is confirmed.
-func (c *core) adoptStream(a Adoption, done func(error)) {
-	switch {
-	case c.dead || c.stopping || c.leaving || !c.opened:
-		done(errNotReady)
-		return
-	case len(c.changes) == 0:
-		done(errors.New("there is nothing to adopt: no change of the stream is open"))
-		return
-	case a.After > 0 && a.After < c.position():
-		done(fmt.Errorf("the bridge has come to sequence %d already, and can only begin later than that", c.position()))
+// adopting is a decision that is being carried out.
+type adopting struct {
+	command uint64 // 0: none
+	waits   int    // confirmations that are awaited
+	since   time.Duration
+}
+
+// adoptStream takes a decision; the command is answered when all of it is confirmed.
+func (c *core) adoptStream(in *Adopt) {
+	if err := c.adoptable(in); err != nil {
+		c.emit(Answer{in.Command, err})
 		return
 	}
-	c.lookBack(func() {
-		waits := 1
-		confirmed := func() {
-			if waits--; waits == 0 {
-				done(nil)
-			}
-		}
-		for _, s := range c.settleUpTo(a) {
-			waits++
-			s.writeMark(confirmed)
-		}
-		c.changes = nil
-		c.out.log(logWarn, "an operator has adopted the stream", "after", a.After)
-		c.leaseConfirmed(c.out.boot(), confirmed)
-	})
+	c.sure(held{in: in})
+}
+
+func (c *core) adoptable(in *Adopt) error {
+	a := &in.Adoption
+	switch {
+	case c.stopping || c.leaving != nil || !c.opened:
+		return errNotReady
+	case len(c.changes) == 0:
+		return errors.New("there is nothing to adopt: no change of the stream is open")
+	case a.After > 0 && a.After < c.position():
+		return fmt.Errorf("the bridge has come to sequence %d already, and can only begin later than that", c.position())
+	}
+	return nil
+}
+
+func (c *core) adoptSure(in *Adopt) {
+	if err := c.adoptable(in); err != nil { // another one came first
+		c.emit(Answer{in.Command, err})
+		return
+	}
+	marks := c.settleUpTo(in.Adoption)
+	c.adopting = adopting{command: in.Command, waits: 1 + len(marks), since: c.now.Boot}
+	for _, s := range marks {
+		s.writeMark(effect{what: isAdopted})
+	}
+	c.changes = nil
+	c.log(Warn, "an operator has adopted the stream", "after", in.Adoption.After)
+	c.renew()
+}
+
+// confirmed counts what is awaited down.
+func (a *adopting) confirmed(c *core) {
+	if a.waits--; a.waits == 0 {
+		c.emit(Answer{a.command, nil})
+		*a = adopting{}
+	}
+}
+
+// leaseConfirmed: a lease entry was confirmed that was sent at that time. One
+// that was sent after the decision tells it.
+func (c *core) adoptionTold(sent time.Duration) {
+	if c.adopting.command == 0 || c.adopting.since < 0 {
+		return
+	}
+	if sent <= c.adopting.since {
+		c.renew()
+		return
+	}
+	c.adopting.since = -1
+	c.adopting.confirmed(c)
 }
 
 // settleUpTo lets everything up to a sequence count as settled, and returns the
@@ -171,25 +164,15 @@ func (c *core) settleUpTo(a Adoption) (marks []*sub) {
 	return marks
 }
 
-// leaseConfirmed calls done once a renewal that was sent after since is confirmed.
-func (c *core) leaseConfirmed(since time.Duration, done func()) {
-	if c.lastFlush > since {
-		done()
-		return
-	}
-	c.renew(nil)
-	c.after(c.Tick/4, func() { c.leaseConfirmed(since, done) })
-}
-
 // adoptEarly carries out what was decided while nobody led, before the feed runs.
 func (c *core) adoptEarly() {
 	a := c.old.Adopt
 	if a == nil || len(c.changes) == 0 {
 		return
 	}
-	c.out.log(logWarn, "adopted as an operator decided while nobody led", "after", a.After)
+	c.log(Warn, "adopted as an operator decided while nobody led", "after", a.After)
 	for _, s := range c.settleUpTo(*a) {
-		s.writeMark(nil)
+		s.writeMark()
 	}
 	c.changes = nil
 }

@@ -9,6 +9,7 @@ import (
 
 // attempt is one HTTP request of a delivery, or the burial of a dead letter.
 type attempt struct {
+	number     uint64
 	lane       *lane
 	item       *item
 	probe      bool
@@ -16,13 +17,13 @@ type attempt struct {
 	nextProbe  time.Duration // of such a one: when the next is due
 	again      bool          // an earlier one of this delivery has failed
 	burial     bool
+	gone       bool // of a burial: the event was removed from the stream
 	ended      bool
 	at         time.Duration
 	Delivery   Delivery // Event is nil if it must be read by sequence
 	Seq        uint64
 	known, top Ref    // its message, and the highest one that was known (R15)
 	DeadLetter uint64 // not 0: the event is read from this dead letter
-	token      any    // of whoever runs it
 
 	older, newer *attempt // in core.runs
 	weight       int64    // bytes of its event, as they count in the shares
@@ -33,7 +34,7 @@ func (s *sub) offer(ln *lane) {
 	if s.dead || ln.ready || ln.run != nil || len(ln.q) == 0 {
 		return
 	}
-	if ln.next > s.core.out.boot() && !(s.failing() && s.probing()) {
+	if ln.next > s.core.now.Boot && !(s.failing() && s.probing()) {
 		return // its timer offers it again
 	}
 	ln.ready = true
@@ -76,7 +77,7 @@ func (s *sub) pumpSome(most int) {
 			continue
 		}
 		probe := s.failing()
-		if !probe && ln.next > c.out.boot() {
+		if !probe && ln.next > c.now.Boot {
 			most++
 			continue
 		}
@@ -100,7 +101,7 @@ func (s *sub) open() bool {
 		}
 		return false
 	}
-	now := c.out.boot()
+	now := c.now.Boot
 	if s.notBefore > now {
 		return false // its timer kicks it
 	}
@@ -110,7 +111,7 @@ func (s *sub) open() bool {
 	return true
 }
 
-func (s *sub) probing() bool { return s.probeAt <= s.core.out.boot() }
+func (s *sub) probing() bool { return s.probeAt <= s.core.now.Boot }
 
 func (s *sub) maxInFlight() int {
 	if s.failing() {
@@ -123,7 +124,7 @@ func (ln *lane) start(probe bool) {
 	s := ln.sub
 	c := s.core
 	it := ln.q[0]
-	a := &attempt{lane: ln, item: it, at: c.out.boot(), Seq: it.seq, known: it.ref(), top: c.top,
+	a := &attempt{lane: ln, item: it, at: c.now.Boot, Seq: it.seq, known: it.ref(), top: c.top,
 		Delivery: Delivery{Subscription: s.rec, Event: it.ev, Generation: s.gen, Attempt: ln.attempts + 1, Redrive: ln.redrive > 0, Former: c.former(it.seq)}}
 	a.DeadLetter = ln.redrive
 	ln.run = a
@@ -131,7 +132,7 @@ func (ln *lane) start(probe bool) {
 		s.beginProbe(a)
 	}
 	if s.pace != nil {
-		s.pace.started(c.out.boot())
+		s.pace.started(c.now.Boot)
 	}
 	s.inFlight++
 	if a.again = ln.suspect(); a.again {
@@ -143,23 +144,37 @@ func (ln *lane) start(probe bool) {
 	if ln.attempts > 0 {
 		c.figures.Retried++
 	}
-	c.out.attempt(a)
+	c.attemptN++
+	a.number = c.attemptN
+	c.attempts[a.number] = a
+	c.emit(&StartAttempt{Attempt: a.number, Delivery: a.Delivery, Sequence: a.Seq, Message: a.known, Top: a.top, DeadLetter: a.DeadLetter})
 }
 
-// ended is the input of an attempt's outcome. ev is the event if it had to be
-// read for it.
-func (c *core) ended(a *attempt, o Outcome, ev *Event) {
-	if c.dead || a.ended {
+// attemptEnded is the input of an attempt's outcome. One that was forgotten, by a
+// stop or with its subscription, comes too late.
+func (c *core) attemptEnded(in *AttemptEnded) {
+	a := c.attempts[in.Attempt]
+	if a == nil {
 		return
 	}
+	o, ev := in.Outcome, in.Event
 	if o.Doubt { // R15: the event is not what the ledger speaks of; is the stream still the same?
-		if o.Doubt = false; c.leaving {
-			c.ended(a, Outcome{Verdict: NotAttempted, Reason: o.Reason}, nil)
+		if c.leaving == nil {
+			in.Outcome.Doubt = false
+			c.sure(held{in: in})
 			return
 		}
-		c.lookBack(func() { c.ended(a, o, ev) })
-		return
+		o, ev = Outcome{Verdict: NotAttempted, Reason: o.Reason}, nil
 	}
+	if ev != nil {
+		a.Delivery.Event = ev
+	}
+	told := c.aboutToTell(a, &o)
+	c.ended(a, o, ev)
+	c.tellAttempt(a, told)
+}
+
+func (c *core) ended(a *attempt, o Outcome, ev *Event) {
 	c.finished(a)
 	ln, it := a.lane, a.item
 	if ev != nil && it.stamp == 0 && ev.Seq == it.seq && ln.redrive == 0 {
@@ -170,7 +185,7 @@ func (c *core) ended(a *attempt, o Outcome, ev *Event) {
 		return
 	}
 	if o.Verdict == Delivered || o.Status > 0 {
-		s.answered(c.out.boot() - a.at)
+		s.answered(c.now.Boot - a.at)
 	}
 	c.judge(a, o, ev)
 	if ln.run == nil {
@@ -192,6 +207,7 @@ func (c *core) ended(a *attempt, o Outcome, ev *Event) {
 // finished: the attempt runs no more.
 func (c *core) finished(a *attempt) {
 	a.ended = true
+	delete(c.attempts, a.number)
 	c.runs.remove(a)
 	c.discharge(a)
 	a.lane.sub.inFlight--
@@ -205,7 +221,7 @@ func (c *core) finished(a *attempt) {
 func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 	ln, it := a.lane, a.item
 	s := ln.sub
-	now := c.out.boot()
+	now := c.now.Boot
 	if o.Verdict == Delivered || o.Verdict == Filtered || o.Status > 0 {
 		s.filterTold()
 	}
@@ -262,8 +278,8 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 		s.reason = o.Reason
 		s.changed()
 		c.raise(AlertSuspended, s, "410 Gone: put or activate the record to resume", c.nextID())
-		c.out.log(logWarn, "suspended by the receiver: 410 Gone; put or activate the record to resume", "subscription_id", s.id)
-		s.goReading(reasonGone, nil)
+		c.log(Warn, "suspended by the receiver: 410 Gone; put or activate the record to resume", "subscription_id", s.id)
+		s.goReading(reasonGone)
 		s.shed()
 	}
 	if s.mode == reading && !it.reader && !it.inLedger && s.reader.at < it.seq {
@@ -306,10 +322,10 @@ func (c *core) judge(a *attempt, o Outcome, ev *Event) {
 	wait := schedule[ln.attempts-1]
 	wait += time.Duration((c.rng.Float64()*2 - 1) * 0.1 * float64(wait))
 	wait = max(wait, o.RetryAfter)
-	ln.next, ln.nextWall = now+wait, c.out.wall().Add(wait)
+	ln.next, ln.nextWall = now+wait, c.now.Wall.Add(wait)
 	ln.hold()
 	if s.lanesFull() || len(ln.q) > c.Lane {
-		s.goReading(reasonBacklog, nil)
+		s.goReading(reasonBacklog)
 	}
 	ln.write()
 	ln.wake()
@@ -356,24 +372,15 @@ func (ln *lane) removeRedriven(it *item) {
 	c := ln.sub.core
 	hold := &attempt{lane: ln, item: it, burial: true}
 	ln.run = hold
-	var try func()
-	try = func() {
-		c.out.unbury(ln.redrive, func(err error) {
-			if c.dead || ln.sub.dead {
-				return
-			}
-			if err != nil {
-				c.complain("redriven dead letter could not be removed, tried again", ln.sub.id, "subscription_id", ln.sub.id, "error", err)
-				c.after(c.Busy, try)
-				return
-			}
-			ln.run = nil
-			ln.take(it)
-			it.gone = true
-			ln.write()
-		})
-	}
-	try()
+	c.ask(request{out: RemoveLetter{c.newRequest(), ln.redrive}, sub: ln.sub, lane: ln, item: it,
+		until: "redriven dead letter could not be removed, tried again", args: []any{"subscription_id", ln.sub.id}})
+}
+
+func (ln *lane) letterRemoved(it *item) {
+	ln.run = nil
+	ln.take(it)
+	it.gone = true
+	ln.write()
 }
 
 // bury stores the dead letter; the lane is busy until it is confirmed (R14).
@@ -386,7 +393,7 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 		ev = it.ev
 	}
 	d := DeadLetter{Subscription: s.id, Generation: s.gen, Lane: ln.token, Key: ln.key, Order: ln.order, Reason: o.Reason, Attempts: ln.attempts,
-		LastStatus: o.Status, Sequence: it.seq, Time: c.out.wall(), Event: ev, ID: c.nextID(), message: it.ref(), top: c.top}
+		LastStatus: o.Status, Sequence: it.seq, Time: c.now.Wall, Event: ev, ID: c.nextID(), message: it.ref(), top: c.top}
 	if d.Key == "" {
 		d.Key = ln.token
 	}
@@ -397,42 +404,52 @@ func (ln *lane) bury(it *item, o Outcome, ev *Event) {
 	if d.DeliveryID = ln.known; ev != nil && d.DeliveryID == "" {
 		d.DeliveryID = d.idOf(ev)
 	}
-	var try func()
-	try = func() {
-		c.out.bury(d, func(err error) {
-			if c.dead || s.dead {
-				return
-			}
-			delete(c.unstored, ln)
-			if it.gone { // superseded meanwhile
-				ln.run = nil
-				ln.attempts, ln.next = 0, 0
-				s.offer(ln)
-				return
-			}
-			if err != nil {
-				c.unstored[ln] = struct{}{}
-				c.complain("dead letter could not be stored: kept and tried again", s.id, "subscription_id", s.id, "sequence", it.seq, "error", err)
-				c.after(c.Busy, try)
-				return
-			}
-			ln.run = nil
-			c.figures.Dead++
-			level := logWarn
-			if s.buried(d.Reason, d.LastStatus) > limits.LetterLines { // told with their count
-				level = logDebug
-			}
-			c.out.log(level, "dead letter", "subscription_id", s.id, "sequence", it.seq, "order_id", d.Order, "attempts", d.Attempts, "status", d.LastStatus, "reason", d.Reason)
-			s.health().probes = 0
-			if o.Gone {
-				s.expired++
-				c.figures.Removed++
-				s.changed()
-			}
-			ln.remove(it)
-			s.offer(ln)
-			ln.drop()
-		})
+	a.gone = o.Gone
+	c.ask(request{out: StoreLetter{c.newRequest(), d}, sub: s, lane: ln, item: it,
+		until: "dead letter could not be stored: kept and tried again", args: []any{"subscription_id", s.id, "sequence", it.seq}})
+}
+
+// letterWaits tells whether a letter that could not be stored is still wanted.
+func (c *core) letterWaits(q *request) bool {
+	if q.item.gone {
+		q.lane.letterNeedless()
+		return false
 	}
-	try()
+	c.unstored[q.lane] = struct{}{}
+	return true
+}
+
+// letterNeedless: the delivery was superseded meanwhile.
+func (ln *lane) letterNeedless() {
+	delete(ln.sub.core.unstored, ln)
+	ln.run = nil
+	ln.attempts, ln.next = 0, 0
+	ln.sub.offer(ln)
+}
+
+// letterStored: the dead letter is confirmed.
+func (c *core) letterStored(q *request) {
+	ln, it, s, d := q.lane, q.item, q.sub, q.out.(StoreLetter).Letter
+	if it.gone {
+		ln.letterNeedless()
+		return
+	}
+	delete(c.unstored, ln)
+	gone := ln.run.gone
+	ln.run = nil
+	c.figures.Dead++
+	level := Warn
+	if s.buried(d.Reason, d.LastStatus) > limits.LetterLines { // told with their count
+		level = Debug
+	}
+	c.log(level, "dead letter", "subscription_id", s.id, "sequence", it.seq, "order_id", d.Order, "attempts", d.Attempts, "status", d.LastStatus, "reason", d.Reason)
+	s.health().probes = 0
+	if gone {
+		s.expired++
+		c.figures.Removed++
+		s.changed()
+	}
+	ln.remove(it)
+	s.offer(ln)
+	ln.drop()
 }

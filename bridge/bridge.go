@@ -277,3 +277,18 @@ func (b *Bridge) Redrive(ctx context.Context, subscription string, generation, s
 		return fmt.Errorf("redrive dead letter %d: not confirmed: %w", sequence, context.Cause(ctx))
 	}
 }
+
+// Losing tells the leader why the source stream deletes what is owed; "": it
+// does not (any more).
+func (b *Bridge) Losing(why string) {
+	if t := b.term.Load(); t != nil {
+		t.post(StreamLoses{why})
+	}
+}
+
+// Alert tells the operators something about the bus; only the leader does.
+func (b *Bridge) Alert(kind, what, text string) {
+	if t := b.term.Load(); t != nil {
+		t.post(BusAlert{kind, what, text})
+	}
+}

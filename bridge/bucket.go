@@ -38,9 +38,9 @@ type bucketState struct {
 	lost    bool  // at the take-over: what is there is not all that was there
 	fencing bool  // gone while we lead: it is being made and fenced
 	filling *filling
-	round   int // how often it was fenced: what an earlier bucket confirmed does not count
-	held    []func()
-	checked bool // a check is under way
+	round   int        // how often it was fenced: what an earlier bucket confirmed does not count
+	held    []*request // writes that wait until it is fenced
+	checked bool       // a check is under way
 	again   time.Duration
 }
 
@@ -77,35 +77,33 @@ func (c *core) sealAll() {
 			c.seal(Bucket(b))
 		}
 	}
-	c.after(c.Watch, c.checkBuckets)
+	c.after(c.Watch, timer{what: dueBuckets})
 }
 
 func (c *core) seal(b Bucket) {
+	c.ask(request{out: SealBucket{c.newRequest(), b}, round: c.buckets[b].round})
+}
+
+func (c *core) bucketSealed(q *request, err error) {
+	b := q.out.(SealBucket).Bucket
 	x := &c.buckets[b]
-	round := x.round
-	c.out.seal(b, func(err error) {
-		switch {
-		case c.dead || x.round != round || x.fencing:
-		case errors.Is(err, ErrDeposed):
-			c.end(fmt.Errorf("seal bucket %s: %w", b, err))
-		case errors.Is(err, ErrLost):
-			c.bucketLost(b)
-		case err != nil:
-			c.complain("a state bucket cannot be sealed yet", b.String(), "bucket", b.String(), "error", err)
-			c.after(c.Busy, func() {
-				if x.round == round && !x.fencing {
-					c.seal(b)
-				}
-			})
-		default:
-			x.named, x.lost = x.made.Created, false
-		}
-	})
+	switch {
+	case x.round != q.round || x.fencing:
+	case errors.Is(err, ErrDeposed):
+		c.end(fmt.Errorf("seal bucket %s: %w", b, err))
+	case errors.Is(err, ErrLost):
+		c.bucketLost(b)
+	case err != nil:
+		c.complain("a state bucket cannot be sealed yet", b.String(), "bucket", b.String(), "error", err)
+		c.again(q)
+	default:
+		x.named, x.lost = x.made.Created, false
+	}
 }
 
 // checkBuckets looks whether the buckets are still there though nothing is written.
 func (c *core) checkBuckets() {
-	c.after(c.Watch, c.checkBuckets)
+	c.after(c.Watch, timer{what: dueBuckets})
 	c.checkAll()
 }
 
@@ -123,30 +121,33 @@ func (c *core) checkBucket(b Bucket) {
 		return
 	}
 	x.checked = true
-	round := x.round
-	c.out.checkBucket(b, func(err error) {
-		x.checked = false
-		switch {
-		case c.dead || x.round != round || x.fencing:
-		case errors.Is(err, ErrLost):
-			c.bucketLost(b)
-		case errors.Is(err, ErrMeddled) && x.filling == nil && c.out.boot() >= x.again:
-			x.again = c.out.boot() + 15*c.Watch
-			text := fmt.Sprintf("somebody has changed or removed entries of the bucket %s: all of it is written again, as the leader knows it", b)
-			c.out.log(logWarn, text, "bucket", b.String())
-			c.raiseState(text)
-			c.fill(b, func() {})
-		}
-	})
+	c.ask(request{out: CheckBucket{c.newRequest(), b}, round: x.round})
+}
+
+func (c *core) bucketChecked(q *request, err error) {
+	b := q.out.(CheckBucket).Bucket
+	x := &c.buckets[b]
+	x.checked = false
+	switch {
+	case x.round != q.round || x.fencing:
+	case errors.Is(err, ErrLost):
+		c.bucketLost(b)
+	case errors.Is(err, ErrMeddled) && x.filling == nil && c.now.Boot >= x.again:
+		x.again = c.now.Boot + 15*c.Watch
+		text := fmt.Sprintf("somebody has changed or removed entries of the bucket %s: all of it is written again, as the leader knows it", b)
+		c.log(Warn, text, "bucket", b.String())
+		c.raiseState(text)
+		c.fill(b, false)
+	}
 }
 
 // bucketLost begins again with a bucket that is gone or another one.
 func (c *core) bucketLost(b Bucket) {
 	x := &c.buckets[b]
 	switch {
-	case c.dead || x.fencing:
+	case x.fencing:
 		return
-	case c.out.boot() >= c.leaseEnd: // another one may lead: an empty bucket is not ours to fill
+	case c.now.Boot >= c.leaseEnd: // another one may lead: an empty bucket is not ours to fill
 		c.end(errLeaseOver)
 		return
 	case !c.opened:
@@ -154,51 +155,27 @@ func (c *core) bucketLost(b Bucket) {
 		return
 	}
 	text := fmt.Sprintf("the bucket %s was deleted, made anew or purged by somebody while the bridge runs: it is made and filled again from memory, nothing is lost as long as the leader lives", b)
-	c.out.log(logWarn, text, "bucket", b.String())
+	c.log(Warn, text, "bucket", b.String())
 	c.raiseState(text)
 	x.fencing, x.named, x.filling = true, 0, nil
-	c.refence(b)
+	c.ask(request{out: FenceBucket{c.newRequest(), b, c.epoch, c.term}, until: "a state bucket cannot be made again yet", args: []any{"bucket", b.String()}})
 }
 
-func (c *core) refence(b Bucket) {
+// fencedAgain: the bucket is there again, and ours.
+func (c *core) fencedAgain(b Bucket, made Made) {
 	x := &c.buckets[b]
-	if c.out.boot() >= c.leaseEnd-c.Margin {
+	if c.now.Boot >= c.leaseEnd {
 		c.end(errLeaseOver)
 		return
 	}
-	c.out.fence(b, c.epoch, c.term, func(made Made, err error) {
-		switch {
-		case c.dead:
-		case c.out.boot() >= c.leaseEnd:
-			c.end(errLeaseOver)
-		case errors.Is(err, ErrDeposed):
-			c.end(fmt.Errorf("fence bucket %s: %w", b, err))
-		case err != nil:
-			c.complain("a state bucket cannot be made again yet", b.String(), "bucket", b.String(), "error", err)
-			c.after(c.Busy, func() { c.refence(b) })
-		default:
-			x.made, x.fencing = made, false
-			x.round++
-			held := x.held
-			x.held = nil
-			for _, again := range held {
-				again()
-			}
-			c.fill(b, func() {
-				c.out.log(logInfo, "the bucket holds everything again", "bucket", b.String())
-				c.seal(b)
-			})
-		}
-	})
-}
-
-// awaitFence holds a write back while its bucket is made again.
-func (c *core) awaitFence(b Bucket, again func()) bool {
-	x := &c.buckets[b]
-	if x.fencing {
-		x.held = append(x.held, again)
+	x.made, x.fencing = made, false
+	x.round++
+	held := x.held
+	x.held = nil
+	for _, q := range held {
+		c.send(q)
 	}
-	return x.fencing
+	c.fill(b, true)
 }
 
 // mending tells whether a bucket lacks what it should hold, or may.
@@ -213,12 +190,13 @@ type filling struct {
 	c    *core
 	b    Bucket
 	subs []*sub
-	out  int // not confirmed
-	then func()
+	late []*sub // were being changed
+	out  int    // not confirmed
+	lost bool   // the bucket was lost: it is sealed when all is confirmed
 }
 
-func (c *core) fill(b Bucket, then func()) {
-	f := &filling{c: c, b: b, then: then}
+func (c *core) fill(b Bucket, lost bool) {
+	f := &filling{c: c, b: b, lost: lost}
 	f.subs = c.which(func(s *sub) bool {
 		return b == BucketStatus || s.reader != nil || s.liveMark > 0 || len(s.lanes) > 0
 	})
@@ -244,7 +222,10 @@ func (f *filling) more() {
 	}
 	if x.filling == f && len(f.subs) == 0 && f.out == 0 {
 		x.filling = nil
-		f.then()
+		if f.lost {
+			f.c.log(Info, "the bucket holds everything again", "bucket", f.b.String())
+			f.c.seal(f.b)
+		}
 	}
 }
 
@@ -255,10 +236,12 @@ func (f *filling) await(key string) {
 		return
 	}
 	f.out++
-	k.then = append(k.then, func(any) {
-		f.out--
-		f.more()
-	})
+	k.then = append(k.then, effect{what: isFilled, filling: f})
+}
+
+func (f *filling) confirmed() {
+	f.out--
+	f.more()
 }
 
 // rewriteStatus: one that is being applied writes its status at the end, after
@@ -267,17 +250,22 @@ func (s *sub) rewriteStatus(f *filling) {
 	key := writerKey(BucketStatus, s.id)
 	switch {
 	case f.c.keys[key] != nil: // on its way
-	case s.busy:
+	case s.busy():
 		f.out++
-		f.c.after(f.c.Tick, func() {
-			f.out--
-			f.subs = append(f.subs, s)
-			f.more()
-		})
+		f.c.after(f.c.Tick, timer{what: dueStatus, filling: f})
+		f.late = append(f.late, s)
 	case s.applied > 0:
-		f.c.put(BucketStatus, s.id, s.statusEntry(s.applied, s.bucket), nil)
+		f.c.put(BucketStatus, s.id, s.statusEntry(s.applied, s.bucket))
 	}
 	f.await(key)
+}
+
+// later asks again for the status of one that was being changed.
+func (f *filling) later() {
+	f.out--
+	f.subs = append(f.subs, f.late[0])
+	f.late = f.late[1:]
+	f.more()
 }
 
 func (s *sub) rewriteDebts(f *filling) {
@@ -285,9 +273,9 @@ func (s *sub) rewriteDebts(f *filling) {
 	switch {
 	case c.keys[s.id] != nil || s.mode == going: // on its way
 	case s.reader != nil:
-		s.writeMark(nil)
+		s.writeMark()
 	case s.liveMark > 0:
-		c.put(BucketOwed, s.id, &Mark{Generation: s.gen, Live: s.liveMark}, nil)
+		c.put(BucketOwed, s.id, &Mark{Generation: s.gen, Live: s.liveMark})
 	}
 	f.await(s.id)
 	for _, token := range sorted(s.lanes) {
@@ -299,7 +287,7 @@ func (s *sub) rewriteDebts(f *filling) {
 		switch {
 		case c.keys[key] != nil: // on its way
 		case len(ln.q) == 0:
-			c.put(BucketOwed, key, &LaneEntry{Generation: s.gen, Key: ln.key, UpTo: s.loadedMax[token]}, nil)
+			c.put(BucketOwed, key, &LaneEntry{Generation: s.gen, Key: ln.key, UpTo: s.loadedMax[token]})
 		default:
 			ln.write()
 		}
@@ -346,29 +334,23 @@ func (c *core) standsStill(s *sub) bool {
 
 // confirmBeforeOpen writes the mark; the feed opens only when it is confirmed.
 func (s *sub) confirmBeforeOpen() {
-	c := s.core
-	s.busy = true
-	c.applying++
-	s.writeMark(func() {
-		s.done()
-		c.applySoon(s)
-		s.kick()
-	})
+	s.begin(confirmingOwn, revision{})
+	s.writeMark(effect{what: goesOn, sub: s})
 }
 
 // tellLost says what the buckets have lost while nobody led.
-func (c *core) tellLost(l *loaded) {
-	if c.buckets[BucketStatus].lost && (len(l.marks) > 0 || len(l.lanes) > 0 || c.old.Applied != nil) {
+func (c *core) tellLost(l *Loaded) {
+	if c.buckets[BucketStatus].lost && (len(l.Marks) > 0 || len(l.Lanes) > 0 || c.old.Applied != nil) {
 		text := "the bucket " + BucketStatus.String() + " was deleted or purged while no bridge ran: the records are taken as their history and the lease tell them"
-		c.out.log(logWarn, text)
+		c.log(Warn, text)
 		c.raiseState(text)
 	}
-	if !c.buckets[BucketOwed].lost || len(l.status) == 0 {
+	if !c.buckets[BucketOwed].lost || len(l.Status) == 0 {
 		return
 	}
 	var owed []string
-	for _, id := range sorted(l.status) {
-		switch l.status[id].State {
+	for _, id := range sorted(l.Status) {
+		switch l.Status[id].State {
 		case StateRetrying, StateReading, StateSuspended:
 			owed = append(owed, id)
 		}
@@ -377,6 +359,6 @@ func (c *core) tellLost(l *loaded) {
 	if n := min(len(owed), 20); n > 0 {
 		text += fmt.Sprintf(" (%s)", strings.Join(owed[:n], ", "))
 	}
-	c.out.log(logError, text)
+	c.log(Error, text)
 	c.raiseState(text)
 }

@@ -46,70 +46,47 @@ func ParseLeaseEntry(value []byte) (LeaseEntry, error) {
 	return e, nil
 }
 
-// leaseSight is the lease as its bucket's leader knows it.
-type leaseSight struct {
-	entry      LeaseEntry // absent if there is none
-	unreadable error      // somebody has overwritten it with something else
-	revision   uint64     // what a write has to expect
+// LeaseSight is the lease as its bucket's leader knows it.
+type LeaseSight struct {
+	Entry      LeaseEntry // absent if there is none
+	Unreadable error      // somebody has overwritten it with something else
+	Revision   uint64     // what a write has to expect
 }
 
-func sight(value []byte, revision uint64) leaseSight {
-	s := leaseSight{revision: revision}
+func sight(value []byte, revision uint64) LeaseSight {
+	s := LeaseSight{Revision: revision}
 	if len(value) == 0 {
 		return s
 	}
-	if s.entry, s.unreadable = ParseLeaseEntry(value); s.unreadable != nil {
-		s.entry = LeaseEntry{Holder: "unknown"}
+	if s.Entry, s.Unreadable = ParseLeaseEntry(value); s.Unreadable != nil {
+		s.Entry = LeaseEntry{Holder: "unknown"}
 	}
 	return s
 }
 
-func readLease(ctx context.Context, l Lease) (leaseSight, error) {
+func readLease(ctx context.Context, l Lease) (LeaseSight, error) {
 	value, revision, err := l.Get(ctx)
 	if err != nil {
-		return leaseSight{}, err
+		return LeaseSight{}, err
 	}
 	return sight(value, revision), nil
 }
 
 // deposes tells whether the entry is that of a replica that has won the lease
 // after the given epoch. What is neither that nor ours was made by hand.
-func (s leaseSight) deposes(epoch uint64) bool {
-	return s.unreadable == nil && !s.entry.absent() && s.entry.Epoch > epoch
+func (s LeaseSight) deposes(epoch uint64) bool {
+	return s.Unreadable == nil && !s.Entry.absent() && s.Entry.Epoch > epoch
 }
 
-// leaseRefused is asked when a write of the lease was refused because its
-// revision is another one. again writes it once more, over the revision that is
-// there now: only while the lease is ours by our own clock.
-func (c *core) leaseRefused(cause error, again func(revision uint64)) {
-	c.out.readLease(func(s leaseSight, err error) {
-		switch {
-		case c.dead:
-		case c.out.boot() >= c.leaseEnd:
-			c.end(fmt.Errorf("renew the lease: %w", errLeaseOver))
-		case err != nil:
-			c.complain("the lease was refused and cannot be read", "", "error", err)
-			c.after(c.Busy, func() { c.leaseRefused(cause, again) })
-		case s.deposes(c.epoch):
-			c.end(fmt.Errorf("renew the lease: %w", cause))
-		default:
-			if s.entry.Term != c.term { // else: a former copy of our own landed late
-				c.leaseTampered(s)
-			}
-			again(s.revision)
-		}
-	})
-}
-
-func (c *core) leaseTampered(s leaseSight) {
+func (c *core) leaseTampered(s LeaseSight) {
 	text := "the lease entry was deleted or purged by somebody: it is written again, nothing else is needed"
 	switch {
-	case s.unreadable != nil:
-		text = "the lease entry was overwritten by somebody, " + s.unreadable.Error() + ": it is written again, nothing else is needed"
-	case !s.entry.absent():
-		text = fmt.Sprintf("the lease entry was overwritten by somebody, with epoch %d of %q below our own: it is written again, nothing else is needed", s.entry.Epoch, s.entry.Holder)
+	case s.Unreadable != nil:
+		text = "the lease entry was overwritten by somebody, " + s.Unreadable.Error() + ": it is written again, nothing else is needed"
+	case !s.Entry.absent():
+		text = fmt.Sprintf("the lease entry was overwritten by somebody, with epoch %d of %q below our own: it is written again, nothing else is needed", s.Entry.Epoch, s.Entry.Holder)
 	}
-	c.out.log(logWarn, text, "epoch", c.epoch)
+	c.log(Warn, text, "epoch", c.epoch)
 	c.raiseState(text)
 }
 
@@ -119,7 +96,7 @@ func (c *core) raiseState(text string) {
 		c.figures.Alerts = map[string]uint64{}
 	}
 	c.figures.Alerts[AlertState]++
-	c.out.alert(Alert{Kind: AlertState, Subscription: wholeBridge, Text: text, Time: c.out.wall(), ID: AlertState + "." + c.nextID()})
+	c.emit(RaiseAlert{Alert{Kind: AlertState, Subscription: wholeBridge, Text: text, Time: c.now.Wall, ID: AlertState + "." + c.nextID()}})
 }
 
 // wholeBridge stands where an alert names a subscription and means all of them.

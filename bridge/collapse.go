@@ -31,7 +31,7 @@ func (s *sub) collapse() bool {
 	switch {
 	case len(s.lanes) == 0:
 		return true
-	case s.busy || len(s.revs) > 0 || s.queued || s.mode != reading || s.active:
+	case s.changing() || s.mode != reading || s.active:
 		return false
 	case len(lanes) == 0:
 		return !more
@@ -51,19 +51,19 @@ func (s *sub) collapse() bool {
 		}
 	}
 	s.reader.owesAgain(&waits)
-	s.busy = true // nothing is read, and no revision applied, until the mark is there
-	c.applying++
-	s.writeMark(func() {
-		for _, ln := range lanes {
-			if s.lanes[ln.token] == ln && ln.run == nil {
-				ln.forgetAll()
-			}
-		}
-		s.done()
-		c.applySoon(s)
-		s.kick()
-	})
+	s.begin(confirmingOwn, revision{}) // nothing is read, and no revision applied, until the mark is there
+	s.writeMark(effect{what: isCollapsed, sub: s, lanes: lanes})
 	return !more
+}
+
+// collapsed: the mark tells what the lanes held.
+func (s *sub) collapsed(lanes []*lane) {
+	for _, ln := range lanes {
+		if s.lanes[ln.token] == ln && ln.run == nil {
+			ln.forgetAll()
+		}
+	}
+	s.changeDone()
 }
 
 // collapsible are the lanes that stand in the order of the stream and in which

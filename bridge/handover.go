@@ -27,7 +27,7 @@ type handover struct {
 	last     time.Duration // released by then, whatever is confirmed
 	frozen   time.Duration // since when
 	dragging map[*sub]struct{}
-	done     func(error)
+	cause    error // what the term ends with
 }
 
 type step int
@@ -46,48 +46,48 @@ const (
 
 var errStopUnconfirmed = errors.New("the graceful stop took too long: what was not confirmed may be repeated")
 
-// stop hands everything over; done is called when the lease is free. With nil,
-// nothing of ours is owed in memory and nothing is repeated afterwards.
-func (c *core) stop(done func(error)) {
-	if c.handover.step != leading || c.dead {
+// stop hands everything over; the term ends when the lease is free. With no
+// cause, nothing of ours is owed in memory and nothing is repeated afterwards.
+func (c *core) stop() {
+	if c.handover.step != leading {
 		return
 	}
-	now := c.out.boot()
-	c.handover = handover{step: draining, until: now + c.Drain, last: now + c.Last, done: done}
-	c.out.log(logInfo, "handing over", "running", c.running, "unsettled", len(c.win))
+	now := c.now.Boot
+	c.handover = handover{step: draining, until: now + c.Drain, last: now + c.Last}
+	c.log(Info, "handing over", "running", c.running, "unsettled", len(c.win))
 	c.checkAll() // a bucket that somebody deleted a moment ago is filled before nobody knows any more what was in it
 	c.handOver()
 }
 
 // handOver goes on with a graceful stop, as far as it can at the moment.
 func (c *core) handOver() {
-	if c.dead || c.handover.step == leading {
+	if c.handover.step == leading {
 		return
 	}
 	for c.handover.step < releasing && c.handOverStep() {
 		c.handover.step++
 	}
-	if c.handover.step < releasing && c.out.boot() >= c.handover.last {
-		c.out.log(logWarn, "not all could be confirmed: handed over all the same", "writes", len(c.keys), "running", c.running)
+	if c.handover.step < releasing && c.now.Boot >= c.handover.last {
+		c.log(Warn, "not all could be confirmed: handed over all the same", "writes", len(c.keys), "running", c.running)
 		c.stopping, c.handover.step = true, releasing
 		c.release(errStopUnconfirmed)
 	}
-	if c.handover.step < releasing {
-		c.after(c.Tick/10, c.handOver)
+	if c.handover.step < releasing && !c.over {
+		c.after(c.Tick/10, timer{what: dueHandover})
 	}
 }
 
 // handOverStep does what the present step has to do, and tells whether it is over.
 func (c *core) handOverStep() bool {
 	h := &c.handover
-	now := c.out.boot()
+	now := c.now.Boot
 	switch h.step {
 	case draining:
 		if c.opened && c.drags(now) && now < h.until {
 			return false
 		}
 		c.stopping, h.frozen, h.until = true, now, now+c.Freeze
-		if c.leaving {
+		if c.leaving != nil {
 			h.until = now + limits.LeaveFreeze
 		}
 	case freezing:
@@ -181,13 +181,13 @@ func (c *core) cutRunning() {
 	if c.running == 0 {
 		return
 	}
-	c.out.log(logWarn, "attempts cut off by the stop: they are tried again later", "running", c.running)
+	c.log(Warn, "attempts cut off by the stop: they are tried again later", "running", c.running)
 	for a := c.runs.oldest; a != nil; a = a.newer {
 		// The endpoint may still be at it.
-		rest := a.Delivery.Subscription.AttemptTimeout() - (c.out.boot() - a.at)
-		a.lane.nextWall = c.out.wall().Add(max(rest, 0))
+		rest := a.Delivery.Subscription.AttemptTimeout() - (c.now.Boot - a.at)
+		a.lane.nextWall = c.now.Wall.Add(max(rest, 0))
 		a.lane.cut = true
-		c.out.cut(a)
+		c.emit(CutAttempt{a.number})
 	}
 }
 
@@ -241,7 +241,7 @@ func (c *core) parkAll() {
 	}
 	for _, s := range subs {
 		if waiting[s] > most {
-			s.goReading(reasonHandover, nil)
+			s.goReading(reasonHandover)
 			continue
 		}
 		for _, token := range sorted(s.lanes) {
@@ -262,7 +262,7 @@ func (ln *lane) parkAtStop() {
 	}
 	ln.hold()
 	if len(ln.q) > s.core.Lane && s.mode == live {
-		s.goReading(reasonHandover, nil)
+		s.goReading(reasonHandover)
 	}
 	ln.write()
 }
@@ -284,29 +284,26 @@ func (c *core) flushReaders() {
 			continue
 		}
 		if s.reader.advance(); s.reader.moved {
-			s.writeMark(nil)
+			s.writeMark()
 		}
 	}
 }
 
 // release acknowledges what is settled and frees the lease.
 func (c *core) release(why error) {
-	var free func()
-	free = func() {
-		switch {
-		case c.dead:
-		case c.renewing: // its outcome decides which revision ours must follow
-			c.after(c.Tick/10, free)
-		default:
-			c.renew(func() {
-				c.dead = true
-				c.handover.done(why)
-			})
-		}
-	}
-	if c.leaving { // the consumer may be gone
-		free()
+	if c.handover.cause = c.leaving; c.leaving != nil { // the consumer may be gone
+		c.freeLease()
 		return
 	}
-	c.out.confirm(func(error) { free() })
+	c.handover.cause = why
+	c.ask(request{out: ConfirmSettled{c.newRequest()}, done: true})
+}
+
+// freeLease writes the lease for the last time. Where a renewal is under way, its
+// outcome decides which revision that must follow.
+func (c *core) freeLease() {
+	if c.freeing = true; c.renewing {
+		return
+	}
+	c.renew()
 }

@@ -142,7 +142,7 @@ func (c *core) recollect() {
 	n := 0
 	for _, s := range c.which(func(s *sub) bool { return s.recalled != nil }) {
 		x := s.recalled
-		expired := len(s.revs) == 0 && !s.deletedAt.IsZero() && c.out.wall().Sub(s.deletedAt) > c.Keep
+		expired := len(s.revs) == 0 && !s.deletedAt.IsZero() && c.now.Wall.Sub(s.deletedAt) > c.Keep
 		switch {
 		case x.gone || expired:
 			s.recalled, s.gen = nil, 0
@@ -162,7 +162,7 @@ func (c *core) recollect() {
 	}
 	if n > 0 {
 		text := fmt.Sprintf("%d records had no status: they are taken as their history tells them at revision %d, what they had got is not sent again", n, c.old.Applied.Revision)
-		c.out.log(logWarn, text)
+		c.log(Warn, text)
 		c.raiseState(text)
 	}
 	c.removeOrphans()
@@ -171,40 +171,41 @@ func (c *core) recollect() {
 
 // restore ends the recollection of a record: its anchor, its debts, its status.
 func (s *sub) restore() {
+	x := s.recalled
+	s.locate(anchorTime(x.born.Time.Add(-s.core.Overlap), x.from))
+}
+
+func (s *sub) restoreAt(anchor uint64) {
 	c := s.core
 	x := s.recalled
-	s.ask(anchorTime(x.born.Time.Add(-c.Overlap), x.from), func(anchor, _ uint64) {
-		s.recalled = nil
-		if e := c.orphans.generation(s.id); (e > s.gen || e > 0 && !x.renewed) && !s.begins(e) {
-			s.gen = e // the creation is not kept in the history any more
-		}
-		s.mode, s.fromLoad, s.liveFrom, s.anchorTime = live, true, anchor, x.born.Time.Add(-c.Overlap)
-		confirm := c.adopt(s, c.orphans)
-		c.orphans.drop(s.id)
-		if s.active && s.valid {
-			c.directory.Put(s.rec)
-		}
-		if !s.deletedAt.IsZero() {
-			c.expireDebts(s)
-		}
-		then := func() {
-			c.put(BucketStatus, s.id, s.statusEntry(s.applied, s.bucket), func(any) {
-				if s.dead || !s.busy {
-					return
-				}
-				s.paced()
-				s.done()
-				c.applySoon(s)
-				s.changed()
-				s.kick()
-			})
-		}
-		if confirm {
-			s.writeMark(then)
-		} else {
-			then()
-		}
-	})
+	s.recalled = nil
+	if e := c.orphans.generation(s.id); (e > s.gen || e > 0 && !x.renewed) && !s.begins(e) {
+		s.gen = e // the creation is not kept in the history any more
+	}
+	s.mode, s.fromLoad, s.liveFrom, s.anchorTime = live, true, anchor, x.born.Time.Add(-c.Overlap)
+	confirm := c.adopt(s, c.orphans)
+	c.orphans.drop(s.id)
+	if s.active && s.valid {
+		c.directory.Put(s.rec)
+	}
+	if !s.deletedAt.IsZero() {
+		c.expireDebts(s)
+	}
+	if confirm {
+		s.writeMark(effect{what: endsChange, sub: s})
+	} else {
+		s.finish()
+	}
+}
+
+// restored: its status is confirmed.
+func (s *sub) restored() {
+	if !s.busy() {
+		return
+	}
+	s.paced()
+	s.changed()
+	s.changeDone()
 }
 
 // begins tells whether a revision that is still to be applied begins that
@@ -229,17 +230,17 @@ func anchorTime(put time.Time, startFrom string) time.Time {
 }
 
 // generation is that of the entries of a record without status, 0 if there are none.
-func (l *loaded) generation(id string) uint64 {
-	gen := l.marks[id].Generation
-	for _, e := range l.lanes[id] {
+func (l *Loaded) generation(id string) uint64 {
+	gen := l.Marks[id].Generation
+	for _, e := range l.Lanes[id] {
 		gen = max(gen, e.Generation)
 	}
 	return gen
 }
 
-func (l *loaded) drop(id string) {
-	delete(l.marks, id)
-	delete(l.lanes, id)
+func (l *Loaded) drop(id string) {
+	delete(l.Marks, id)
+	delete(l.Lanes, id)
 }
 
 // removeOrphans removes what the ledger holds of records that have no status and
@@ -248,20 +249,20 @@ func (l *loaded) drop(id string) {
 // again and writes it anew).
 func (c *core) removeOrphans() {
 	l := c.orphans
-	for _, id := range sorted(l.lanes) {
+	for _, id := range sorted(l.Lanes) {
 		if s := c.subs[id]; s != nil && s.recalled != nil {
 			continue
 		}
-		for _, token := range sorted(l.lanes[id]) {
-			c.put(BucketOwed, laneKey(id, token), nil, nil)
+		for _, token := range sorted(l.Lanes[id]) {
+			c.put(BucketOwed, laneKey(id, token), nil)
 		}
-		delete(l.lanes, id)
+		delete(l.Lanes, id)
 	}
-	for _, id := range sorted(l.marks) {
+	for _, id := range sorted(l.Marks) {
 		if s := c.subs[id]; s != nil && s.recalled != nil {
 			continue
 		}
-		c.put(BucketOwed, id, nil, nil)
-		delete(l.marks, id)
+		c.put(BucketOwed, id, nil)
+		delete(l.Marks, id)
 	}
 }

@@ -197,7 +197,7 @@ func (w *Witnesses) Testify(judge func(Ref) (Standing, error)) (Ref, Standing, e
 func (c *core) know(r Ref) {
 	if r.known() && r.Seq > c.top.Seq {
 		c.took(r)
-		c.out.known(r)
+		c.emit(NoteMessage{r})
 	}
 }
 
@@ -207,61 +207,55 @@ func (c *core) took(r Ref) {
 	c.top = c.witnesses[0]
 }
 
-// lookBack runs then once the stream was the same in an answer that came after
-// now. What it says otherwise ends the term.
-func (c *core) lookBack(then func()) {
-	c.lookQ = append(c.lookQ, then)
-	c.lookNow()
-}
-
+// lookNow asks whether the stream is still the same, for all that waits for it.
 func (c *core) lookNow() {
-	if c.looking || len(c.lookQ) == 0 || c.dead {
+	if c.looking || len(c.doubtful) == 0 {
 		return
 	}
 	c.looking = true
-	if wait := c.lookedAt + limits.LookGap - c.out.boot(); wait > 0 && c.lookedAt > 0 {
-		c.after(wait, c.look)
+	if wait := c.lookedAt + limits.LookGap - c.now.Boot; wait > 0 && c.lookedAt > 0 {
+		c.after(wait, timer{what: dueLook})
 		return
 	}
 	c.look()
 }
 
 func (c *core) look() {
-	c.lookedAt = c.out.boot()
-	batch := c.lookQ
-	c.lookQ = nil
-	floor := c.floorRef
-	c.out.look(c.witnesses, floor, func(l Look, err error) {
-		c.looking = false
-		switch {
-		case c.dead:
-			return
-		case err != nil:
-			c.lookQ = append(batch, c.lookQ...)
-			c.streamMissing(err)
-			c.after(c.Busy, c.lookNow)
+	c.lookedAt = c.now.Boot
+	c.inLook, c.doubtful = c.doubtful, nil
+	c.ask(request{out: LookAtStream{c.newRequest(), c.witnesses, c.floorRef}})
+}
+
+// looked takes what waited if the stream is the same. If it is not, the term ends.
+func (c *core) looked(q *request, in StreamSeen) {
+	batch := c.inLook
+	c.inLook, c.looking = nil, false
+	if in.Err != nil {
+		c.doubtful = append(batch, c.doubtful...)
+		c.streamMissing(in.Err)
+		c.looking = true
+		c.after(c.Busy, timer{what: dueLook})
+		return
+	}
+	if why := c.differs(in.Look, q.out.(LookAtStream).Floor); why != "" {
+		c.leave(why)
+		return
+	}
+	c.streamSeen(in.Look.Stream)
+	for _, h := range batch {
+		if c.over {
 			return
 		}
-		if why := c.differs(l, floor); why != "" {
-			c.leave(why)
-			return
-		}
-		c.streamSeen(l.Stream)
-		for _, f := range batch {
-			if c.dead {
-				return
-			}
-			f()
-		}
-		c.lookNow()
-	})
+		c.isSure(h)
+	}
+	c.lookNow()
 }
 
 // checkStream looks every few seconds.
 func (c *core) checkStream() {
-	c.after(c.Check, c.checkStream)
-	if c.opened && len(c.lookQ) == 0 && !c.looking {
-		c.lookBack(func() {})
+	c.after(c.Check, timer{what: dueStream})
+	if c.opened && len(c.doubtful) == 0 && !c.looking {
+		c.sure(held{in: Tick{}})
 	}
 }
 
@@ -288,6 +282,9 @@ func (c *core) streamSeen(st StreamState) {
 	c.stream = st
 	c.know(Ref{st.Last, st.LastTime})
 }
+
+// errFeedEnded: somebody else may lead.
+var errFeedEnded = fmt.Errorf("the feed ended: %w", ErrDeposed)
 
 // streamMissing gets why the stream did not answer a look.
 func (c *core) streamMissing(err error) {

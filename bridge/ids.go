@@ -111,22 +111,14 @@ func (d *DeadLetter) idOf(ev *Event) string {
 // former tells whether the deliveries of the event keep the ids of a former build.
 func (c *core) former(seq uint64) bool { return c.formerIDs != nil && seq <= *c.formerIDs }
 
-// askFormerIDs finds out, where a former build led before, which events it may
-// have sent.
-func (c *core) askFormerIDs() {
-	c.out.sequenceAt(time.Time{}, func(_ uint64, end Ref, err error) {
-		last := end.Seq
-		switch {
-		case c.dead || c.stopping:
-			return
-		case err != nil:
-			c.retry("ask for the end of the stream", err, c.askFormerIDs)
-			return
-		}
-		c.formerIDs = &last
-		c.out.log(logInfo, "deliveries of the events that a former build may have sent keep the ids of that build", "up_to", last)
-		c.startFeed()
-	})
+// formerTold: where a former build led before, it may have sent all events up to there.
+func (c *core) formerTold(last uint64) {
+	if c.stopping {
+		return
+	}
+	c.formerIDs = &last
+	c.log(Info, "deliveries of the events that a former build may have sent keep the ids of that build", "up_to", last)
+	c.takeOverFrom(applyingAll)
 }
 
 // redriven is the event of a dead letter, as the letter tells it and its stream

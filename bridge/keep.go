@@ -13,7 +13,7 @@ func (c *core) keep() {
 		low = min(low, s.lowestHeld())
 	}
 	c.kept = low != noLimit
-	c.out.keep(low)
+	c.ask(request{out: KeepFrom{c.newRequest(), low}})
 }
 
 // keepSoon is asked each second: trouble has begun and nothing is kept yet.

@@ -133,7 +133,7 @@ func (s *sub) enqueue(it *item) {
 	if ln.held {
 		s.dropEvent(it)
 		if s.mode == live && (len(ln.q) > c.Lane || s.overLedger()) {
-			s.goReading(reasonBacklog, nil)
+			s.goReading(reasonBacklog)
 		} else {
 			ln.write()
 		}
@@ -201,7 +201,7 @@ func supersedes(rec *Subscription, newer, older *item) bool {
 func (c *core) superseded(it *item) {
 	it.gone = true
 	c.figures.Superseded++
-	c.out.log(logInfo, "superseded", "subscription_id", it.sub.id, "sequence", it.seq)
+	c.log(Info, "superseded", "subscription_id", it.sub.id, "sequence", it.seq)
 	it.sub.settleItem(it)
 }
 
@@ -226,7 +226,7 @@ func (s *sub) settleItem(it *item) {
 func (ln *lane) park() {
 	ln.hold()
 	if len(ln.q) > ln.sub.core.Lane {
-		ln.sub.goReading(reasonBacklog, nil)
+		ln.sub.goReading(reasonBacklog)
 	}
 	ln.write()
 }
@@ -266,17 +266,11 @@ func (ln *lane) write() {
 		// The feed has yet to come to what a predecessor had put here: a
 		// successor must know that it is settled.
 		c.drained = append(c.drained, ln)
-		c.put(BucketOwed, ln.ledgerKey(), &LaneEntry{Generation: s.gen, Key: ln.key, Order: ln.order, UpTo: upTo, Known: refs(c.top)}, nil)
+		c.put(BucketOwed, ln.ledgerKey(), &LaneEntry{Generation: s.gen, Key: ln.key, Order: ln.order, UpTo: upTo, Known: refs(c.top)})
 		return
 	}
 	if len(ln.q) == 0 {
-		c.put(BucketOwed, ln.ledgerKey(), nil, func(confirmed any) {
-			if k := c.keys[ln.ledgerKey()]; confirmed == nil && len(ln.q) == 0 && ln.held && (k == nil || !k.wanted) && !s.dead {
-				ln.release()
-				ln.drop()
-				s.pumpReader()
-			}
-		})
+		c.put(BucketOwed, ln.ledgerKey(), nil, effect{what: laneOpens, sub: s, lane: ln})
 		return
 	}
 	e := &LaneEntry{Generation: s.gen, Key: ln.key, Order: ln.order, Redrive: ln.redrive,
@@ -292,34 +286,48 @@ func (ln *lane) write() {
 		}
 	}
 	e.Known = refs(e.Known...)
-	c.put(BucketOwed, ln.ledgerKey(), e, func(confirmed any) {
-		got, _ := confirmed.(*LaneEntry)
-		if got == nil || s.dead {
-			return
-		}
-		in := seqSet{}
-		for _, q := range got.Seqs {
-			in.add(q, q)
-		}
-		for _, it := range items {
-			if it.gone || it.inLedger || !in.has(it.seq) {
-				continue
-			}
-			it.inLedger = true
-			s.settleItem(it)
-			if ln.run == nil || ln.run.item != it {
-				it.ev = nil
-			}
-		}
+	c.put(BucketOwed, ln.ledgerKey(), e, effect{what: laneHolds, sub: s, lane: ln, items: items})
+}
+
+// entryGone: the lane opens, unless something newer is wanted.
+func (ln *lane) entryGone(confirmed any) {
+	s := ln.sub
+	if k := s.core.keys[ln.ledgerKey()]; confirmed == nil && len(ln.q) == 0 && ln.held && (k == nil || !k.wanted) {
+		ln.release()
+		ln.drop()
 		s.pumpReader()
-	})
+	}
+}
+
+// entryHolds: what the confirmed entry tells of these items is owed by the ledger.
+func (ln *lane) entryHolds(confirmed any, items []*item) {
+	s := ln.sub
+	got, _ := confirmed.(*LaneEntry)
+	if got == nil {
+		return
+	}
+	in := seqSet{}
+	for _, q := range got.Seqs {
+		in.add(q, q)
+	}
+	for _, it := range items {
+		if it.gone || it.inLedger || !in.has(it.seq) {
+			continue
+		}
+		it.inLedger = true
+		s.settleItem(it)
+		if ln.run == nil || ln.run.item != it {
+			it.ev = nil
+		}
+	}
+	s.pumpReader()
 }
 
 // loadLane takes a lane over from a predecessor (R9).
 func (s *sub) loadLane(token string, e LaneEntry) {
 	c := s.core
 	if len(e.Seqs) == 0 && e.UpTo == 0 {
-		c.put(BucketOwed, laneKey(s.id, token), nil, nil)
+		c.put(BucketOwed, laneKey(s.id, token), nil)
 		return
 	}
 	ln := s.lane(token, e.Key)
@@ -330,10 +338,10 @@ func (s *sub) loadLane(token string, e LaneEntry) {
 	ln.redrive = e.Redrive
 	c.weighEntry(ln.ledgerKey(), &e)
 	ln.attempts, ln.nextWall, ln.lastStatus, ln.lastError = e.Head.Attempts, e.Head.Next, e.Head.LastStatus, e.Head.LastError
-	ln.next = c.out.boot() + e.Head.Next.Sub(c.out.wall())
+	ln.next = c.now.Boot + e.Head.Next.Sub(c.now.Wall)
 	ln.hold()
 	for _, q := range e.Seqs {
-		it := &item{seq: q, sub: s, lane: ln, inLedger: true, at: c.out.boot()}
+		it := &item{seq: q, sub: s, lane: ln, inLedger: true, at: c.now.Boot}
 		if i, ok := slices.BinarySearchFunc(e.Known, it.ref(), compareRefs); ok {
 			it.stamp = e.Known[i].Time
 		}
@@ -362,8 +370,8 @@ func (s *sub) loadLane(token string, e LaneEntry) {
 // wake offers the lane again when its head is due.
 func (ln *lane) wake() {
 	c := ln.sub.core
-	if d := ln.next - c.out.boot(); d > 0 {
-		c.after(d, func() { ln.sub.offer(ln) })
+	if d := ln.next - c.now.Boot; d > 0 {
+		c.after(d, timer{what: dueOffer, sub: ln.sub, lane: ln})
 	} else {
 		ln.sub.offer(ln)
 	}

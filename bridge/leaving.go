@@ -19,24 +19,23 @@ func (c *core) leave(why string) {
 	case !c.opened:
 		c.end(cause)
 		return
-	case c.leaving || c.handover.step != leading: // it ends already
+	case c.leaving != nil || c.handover.step != leading: // it ends already
 		return
 	}
-	c.leaving = true
-	c.out.log(logWarn, "the source stream has changed: what is in memory is delivered or written down, then the bridge takes over anew", "reason", why, "unsettled", len(c.win))
-	until := c.out.boot() + limits.LeaveDeliver
-	var wait func()
-	wait = func() {
-		now := c.out.boot()
-		if c.handover.step != leading {
-			return // a graceful stop came first
-		}
-		if len(c.win) > 0 && now < until {
-			c.after(c.Tick/10, wait)
-			return
-		}
-		c.handover = handover{step: draining, until: now, last: now + limits.LeaveLast, done: func(error) { c.out.over(cause) }}
+	c.leaving, c.leaveUntil = cause, c.now.Boot+limits.LeaveDeliver
+	c.log(Warn, "the source stream has changed: what is in memory is delivered or written down, then the bridge takes over anew", "reason", why, "unsettled", len(c.win))
+	c.leaveSoon()
+}
+
+// leaveSoon hands over when all is delivered, or a moment has passed.
+func (c *core) leaveSoon() {
+	now := c.now.Boot
+	switch {
+	case c.handover.step != leading: // a graceful stop came first
+	case len(c.win) > 0 && now < c.leaveUntil:
+		c.after(c.Tick/10, timer{what: dueLeaving})
+	default:
+		c.handover = handover{step: draining, until: now, last: now + limits.LeaveLast}
 		c.handOver()
 	}
-	wait()
 }

@@ -74,7 +74,7 @@ func kindOf(reason string, status int) string {
 // buried takes note of a dead letter and returns how many of its kind there are.
 func (s *sub) buried(reason string, status int) uint64 {
 	c := s.core
-	now := c.out.boot()
+	now := c.now.Boot
 	if s.letters == nil {
 		s.letters = &letters{kinds: map[string]*letterKind{}}
 	}
@@ -92,7 +92,7 @@ func (s *sub) buried(reason string, status int) uint64 {
 		k.over, k.shown, k.show = false, 0, pauses{}
 	}
 	if k.count == 0 {
-		k.since = c.out.wall()
+		k.since = c.now.Wall
 	}
 	k.reason, k.last, k.good = reason, now, false
 	k.count++
@@ -104,14 +104,14 @@ func (s *sub) buried(reason string, status int) uint64 {
 	}
 	if !s.letters.ticking {
 		s.letters.ticking = true
-		c.after(limits.LetterTick, s.tickLetters)
+		c.after(limits.LetterTick, timer{what: dueLetters, sub: s})
 	}
 	return k.count
 }
 
 func (s *sub) showLetters(k *letterKind) {
 	k.shown = k.count
-	k.show.next(s.core.out.boot(), letterShown)
+	k.show.next(s.core.now.Boot, letterShown)
 	s.changed()
 }
 
@@ -123,19 +123,19 @@ func (s *sub) tellLetters(k *letterKind, over bool) {
 		text = "no more: " + text
 	}
 	if k.told > 0 { // the first has a line of its own
-		c.out.log(logWarn, "dead letters", "subscription_id", s.id, "count", k.count, "since", k.since.UTC().Format(time.RFC3339), "over", over, "reason", k.reason)
+		c.log(Warn, "dead letters", "subscription_id", s.id, "count", k.count, "since", k.since.UTC().Format(time.RFC3339), "over", over, "reason", k.reason)
 	}
 	k.told = k.count
-	k.tell.next(c.out.boot(), letterTold)
+	k.tell.next(c.now.Boot, letterTold)
 	c.raiseAlert(Alert{Kind: AlertDeadLettered, Subscription: s.id, Generation: s.gen, Text: text, Count: k.count, Since: k.since, Over: over}, c.nextID())
 }
 
 func (s *sub) tickLetters() {
 	c := s.core
-	if s.dead || c.dead || s.letters == nil {
+	if s.letters == nil {
 		return
 	}
-	now := c.out.boot()
+	now := c.now.Boot
 	for _, name := range sorted(s.letters.kinds) {
 		k := s.letters.kinds[name]
 		quiet := now - k.last
@@ -156,14 +156,14 @@ func (s *sub) tickLetters() {
 		s.letters = nil
 		return
 	}
-	c.after(limits.LetterTick, s.tickLetters)
+	c.after(limits.LetterTick, timer{what: dueLetters, sub: s})
 }
 
 // endLetters: it is over, and told unless it was told a moment ago.
 func (s *sub) endLetters(k *letterKind) {
 	k.over = true
 	s.changed()
-	if now := s.core.out.boot(); now >= k.tell.due || k.tell.step == 1 {
+	if now := s.core.now.Boot; now >= k.tell.due || k.tell.step == 1 {
 		s.tellLetters(k, true)
 	}
 }

@@ -16,27 +16,19 @@ import "fmt"
 // reasonLosing begins the reason of a dead letter that was written because of it.
 const reasonLosing = reasonExpiring + ", since its retention was changed"
 
-// Losing tells the leader why the source stream deletes what is owed; "": it
-// does not (any more).
-func (b *Bridge) Losing(why string) {
-	if t := b.term.Load(); t != nil {
-		t.post(func() { t.core.setLosing(why) })
-	}
-}
-
 func (c *core) setLosing(why string) {
-	if c.dead || c.losing == why {
+	if c.losing == why {
 		return
 	}
 	begun := c.losing == ""
 	c.losing = why
 	if why == "" {
 		c.expiring = 0 // the guard's next look says it again
-		c.out.holdBack(noLimit)
-		c.out.log(logInfo, "the stream keeps what is owed again")
+		c.emit(HoldAcks{noLimit})
+		c.log(Info, "the stream keeps what is owed again")
 		return
 	}
-	c.out.log(logError, "the stream deletes what is owed: it is copied to the dead letters", "reason", why)
+	c.log(Error, "the stream deletes what is owed: it is copied to the dead letters", "reason", why)
 	c.expiring = noLimit
 	if begun {
 		c.keepOwed()
@@ -53,8 +45,8 @@ func (c *core) keepOwed() {
 		low = min(low, s.lowestOwed())
 		s.rescue()
 	}
-	c.out.holdBack(low)
-	c.after(c.Renew, c.keepOwed)
+	c.emit(HoldAcks{low})
+	c.after(c.Renew, timer{what: dueOwed})
 }
 
 // endangered is up to where events are copied: by the stream's limits, or all
@@ -66,29 +58,11 @@ func (c *core) endangered(byLimits uint64) uint64 {
 	return byLimits
 }
 
-// Alert tells the operators something about the bus; only the leader does.
-func (b *Bridge) Alert(kind, what, text string) {
-	if t := b.term.Load(); t != nil {
-		t.post(func() { t.core.raiseBus(kind, what, text) })
-	}
-}
-
 // raiseBus is raise for what concerns no single subscription.
-func (c *core) raiseBus(kind, what, text string) {
-	if c.dead {
-		return
-	}
+func (c *core) raiseBus(in BusAlert) {
 	if c.figures.Alerts == nil {
 		c.figures.Alerts = map[string]uint64{}
 	}
-	c.figures.Alerts[kind]++
-	c.out.alert(Alert{Kind: kind, Subscription: wholeBridge, Text: fmt.Sprintf("%s: %s", what, text), Time: c.out.wall(), ID: kind + "." + c.nextID()})
-}
-
-// takingOver says what a leader that does not deliver yet waits for.
-func (c *core) takingOver() string {
-	if c.stuck == "" {
-		return "taking over"
-	}
-	return "taking over: " + c.stuck
+	c.figures.Alerts[in.Kind]++
+	c.emit(RaiseAlert{Alert{Kind: in.Kind, Subscription: wholeBridge, Text: fmt.Sprintf("%s: %s", in.What, in.Text), Time: c.now.Wall, ID: in.Kind + "." + c.nextID()}})
 }

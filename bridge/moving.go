@@ -49,21 +49,21 @@ type claim struct {
 }
 
 // claims are those that may speak of another stream.
-func (c *core) claims(l *loaded) (list []*claim) {
+func (c *core) claims(l *Loaded) (list []*claim) {
 	p := &c.placed
 	doubtful := func(cl *claim) {
 		cl.known = refs(cl.known...)
-		if (cl.highest > p.common || cl.status) && (p.changed != "" || len(cl.known) > 0) {
+		if (cl.highest > p.common || cl.Status) && (p.changed != "" || len(cl.known) > 0) {
 			list = append(list, cl)
 		}
 	}
-	for _, id := range sorted(l.status) {
-		if s := l.status[id]; s.Anchor > p.at.Seq+1 {
+	for _, id := range sorted(l.Status) {
+		if s := l.Status[id]; s.Anchor > p.at.Seq+1 {
 			doubtful(&claim{id: id, status: true, highest: s.Anchor - 1, known: slices.Clone(s.Known)})
 		}
 	}
-	for _, id := range sorted(l.marks) {
-		m := l.marks[id]
+	for _, id := range sorted(l.Marks) {
+		m := l.Marks[id]
 		highest := max(m.From, m.Live, 1) - 1
 		if n := len(m.Done); n > 0 {
 			highest = max(highest, m.Done[n-1][1])
@@ -73,9 +73,9 @@ func (c *core) claims(l *loaded) (list []*claim) {
 		}
 		doubtful(&claim{id: id, highest: highest, known: slices.Clone(m.Known)})
 	}
-	for _, id := range sorted(l.lanes) {
-		for _, token := range sorted(l.lanes[id]) {
-			e := l.lanes[id][token]
+	for _, id := range sorted(l.Lanes) {
+		for _, token := range sorted(l.Lanes[id]) {
+			e := l.Lanes[id][token]
 			if e.Redrive > 0 {
 				continue // its event lies in the dead letter
 			}
@@ -89,129 +89,131 @@ func (c *core) claims(l *loaded) (list []*claim) {
 	return list
 }
 
-// relocate makes what was loaded speak of the present stream, then goes on.
-func (c *core) relocate(l *loaded, then func()) {
-	claims := c.claims(l)
-	if len(claims) == 0 && c.placed.changed == "" {
-		then()
+// judgeClaims asks what of the loaded state speaks of the present stream.
+func (c *core) judgeClaims() {
+	c.moving = &moving{c: c, l: c.loading, claims: c.claims(c.loading), n: 1, lowest: map[string]uint64{}}
+	if len(c.moving.claims) == 0 && c.placed.changed == "" {
+		c.relocated()
 		return
 	}
-	entries := make([][]Ref, len(claims))
-	for i, cl := range claims {
+	entries := make([][]Ref, len(c.moving.claims))
+	for i, cl := range c.moving.claims {
 		entries[i] = cl.known
 	}
-	c.out.judge(entries, func(highest []int, err error) {
-		if c.dead {
-			return
+	c.askStep(JudgeMessages{c.newRequest(), entries})
+}
+
+// claimsJudged finds what has to move.
+func (c *core) claimsJudged(highest []int) {
+	m := c.moving
+	for i, cl := range m.claims {
+		cl.valid, cl.ref = c.placed.common, c.placed.top
+		if cl.status { // it may be of a stream before the one that the lease names
+			cl.valid, cl.ref = c.placed.at.Seq, c.placed.at
 		}
-		if err != nil {
-			c.retry("compare the ledger with the stream", err, func() { c.relocate(l, then) })
-			return
+		if h := highest[i]; h >= 0 && cl.known[h].Seq >= cl.valid {
+			cl.valid, cl.ref = cl.known[h].Seq, cl.known[h]
 		}
-		c.lookBack(func() {
-			for i, cl := range claims {
-				cl.valid, cl.ref = c.placed.common, c.placed.top
-				if cl.status { // it may be of a stream before the one that the lease names
-					cl.valid, cl.ref = c.placed.at.Seq, c.placed.at
-				}
-				if h := highest[i]; h >= 0 && cl.known[h].Seq >= cl.valid {
-					cl.valid, cl.ref = cl.known[h].Seq, cl.known[h]
-				}
-			}
-			moved := slices.DeleteFunc(claims, func(cl *claim) bool { return cl.highest <= cl.valid })
-			m := &moving{c: c, l: l, claims: moved, then: then, n: 1, lowest: map[string]uint64{}}
-			m.anchors(func() { m.untils(m.write) })
-		})
-	})
+	}
+	m.claims = slices.DeleteFunc(m.claims, func(cl *claim) bool { return cl.highest <= cl.valid })
+	c.step = relocating
+	m.goOn()
 }
 
 // moving is one relocation under way.
 type moving struct {
 	c      *core
-	l      *loaded
+	l      *Loaded
 	claims []*claim
-	then   func()
+	ends   bool              // the anchors are located, now the ends
+	at     int               // the claim for which the stream is asked
 	n      int               // confirmations that are awaited
 	lowest map[string]uint64 // by subscription: nothing below was published after its record was put
-	burialQ
+	burials
 	change StreamChange
 }
 
-// anchors moves the anchors, one after another; what it asks about the stream
-// must be answered first. Marks, too, do not move below what the record's put
-// allows.
-func (m *moving) anchors(then func()) {
-	var next func(i int)
-	next = func(i int) {
-		for ; i < len(m.claims); i++ {
-			cl := m.claims[i]
-			if cl.token != "" {
-				continue
-			}
-			s := m.l.status[cl.id]
-			moved := func() {
-				if cl.status {
-					s.Anchor = max(min(s.Anchor, cl.valid+1), m.lowest[cl.id])
-					m.l.status[cl.id] = s
-				}
-			}
-			_, asked := m.lowest[cl.id]
-			if asked || s.AnchorTime.IsZero() || s.AnchorTime.UnixNano() <= max(m.c.stream.FirstTime, cl.ref.Time) {
-				moved()
-				continue
-			}
-			m.c.ask("anchor of "+cl.id, s.AnchorTime, func(seq, _ uint64) {
-				m.lowest[cl.id] = seq
-				moved()
-				next(i + 1)
-			})
+// goOn asks the stream for anchors and ends, one after another, then writes.
+func (m *moving) goOn() {
+	for ; m.at < len(m.claims); m.at++ {
+		if m.ends && m.locatesEnd(m.claims[m.at]) || !m.ends && m.locatesAnchor(m.claims[m.at]) {
 			return
 		}
-		then()
 	}
-	next(0)
+	if m.ends {
+		m.write()
+		return
+	}
+	m.ends, m.at = true, 0
+	m.goOn()
 }
 
-// untils moves the ends of what deactivated and deleted records owe.
-func (m *moving) untils(then func()) {
-	c := m.c
-	var next func(i int)
-	next = func(i int) {
-		for ; i < len(m.claims); i++ {
-			cl := m.claims[i]
-			mark, ok := m.l.marks[cl.id]
-			if cl.status || cl.token != "" || !ok || mark.Until == nil || *mark.Until <= cl.valid {
-				continue
-			}
-			until := cl.valid
-			at := mark.UntilTime
-			if st := m.l.status[cl.id]; at.IsZero() && !st.Active && !st.Since.IsZero() {
-				at = st.Since.Add(c.Overlap)
-			}
-			set := func(seq uint64) {
-				until = max(until, seq-min(seq, 1))
-				mark.Until = &until
-				m.l.marks[cl.id] = mark
-			}
-			if at.IsZero() {
-				set(0)
-				continue
-			}
-			c.ask("end of "+cl.id, at, func(seq, _ uint64) {
-				set(seq)
-				next(i + 1)
-			})
-			return
-		}
-		then()
+// located is the answer for the present claim.
+func (m *moving) located(seq uint64) {
+	cl := m.claims[m.at]
+	if m.ends {
+		m.moveEnd(cl, seq)
+	} else {
+		m.lowest[cl.id] = seq
+		m.moveAnchor(cl)
 	}
-	next(0)
+	m.at++
+	m.goOn()
+}
+
+// locatesAnchor is true if it has asked the stream. Marks, too, do not move below
+// what the record's put allows.
+func (m *moving) locatesAnchor(cl *claim) bool {
+	if cl.token != "" {
+		return false
+	}
+	s := m.l.Status[cl.id]
+	if _, asked := m.lowest[cl.id]; asked || s.AnchorTime.IsZero() || s.AnchorTime.UnixNano() <= max(m.c.stream.FirstTime, cl.ref.Time) {
+		m.moveAnchor(cl)
+		return false
+	}
+	m.c.find("anchor of "+cl.id, s.AnchorTime, nil, m)
+	return true
+}
+
+func (m *moving) moveAnchor(cl *claim) {
+	if cl.status {
+		s := m.l.Status[cl.id]
+		s.Anchor = max(min(s.Anchor, cl.valid+1), m.lowest[cl.id])
+		m.l.Status[cl.id] = s
+	}
+}
+
+// locatesEnd is true if it has asked the stream for the end of what a deactivated
+// or deleted record owes.
+func (m *moving) locatesEnd(cl *claim) bool {
+	mark, ok := m.l.Marks[cl.id]
+	if cl.status || cl.token != "" || !ok || mark.Until == nil || *mark.Until <= cl.valid {
+		return false
+	}
+	at := mark.UntilTime
+	if st := m.l.Status[cl.id]; at.IsZero() && !st.Active && !st.Since.IsZero() {
+		at = st.Since.Add(m.c.Overlap)
+	}
+	if at.IsZero() {
+		m.moveEnd(cl, 0)
+		return false
+	}
+	m.c.find("end of "+cl.id, at, nil, m)
+	return true
+}
+
+func (m *moving) moveEnd(cl *claim, seq uint64) {
+	mark := m.l.Marks[cl.id]
+	until := max(cl.valid, seq-min(seq, 1))
+	mark.Until = &until
+	m.l.Marks[cl.id] = mark
 }
 
 // write moves marks and lanes, and goes on when all of it is confirmed.
 func (m *moving) write() {
 	c, p := m.c, &m.c.placed
-	m.change = StreamChange{Time: c.out.wall(), Reason: p.changed, Created: c.stream.Created, Floor: c.old.Floor, Known: c.old.Top.Seq, Position: p.at.Seq, Last: c.stream.Last}
+	m.change = StreamChange{Time: c.now.Wall, Reason: p.changed, Created: c.stream.Created, Floor: c.old.Floor, Known: c.old.Top.Seq, Position: p.at.Seq, Last: c.stream.Last}
 	if p.changed == "" {
 		m.change.Reason = "the ledger speaks of messages that are not there"
 	}
@@ -223,7 +225,7 @@ func (m *moving) write() {
 	}
 	for _, cl := range m.claims {
 		switch {
-		case cl.status:
+		case cl.Status:
 		case cl.token == "":
 			m.mark(cl)
 		default:
@@ -240,21 +242,21 @@ func (m *moving) confirmed() {
 		return
 	}
 	c := m.c
-	if c.placed.changed == "" && !slices.ContainsFunc(m.claims, func(cl *claim) bool { return !cl.status }) {
-		m.then() // at most anchors that were told before
+	if c.placed.changed == "" && !slices.ContainsFunc(m.claims, func(cl *claim) bool { return !cl.Status }) {
+		c.relocated() // at most anchors that were told before
 		return
 	}
 	c.changes = append(slices.Clone(c.changes), m.change)
 	c.changes = c.changes[max(0, len(c.changes)-limits.StreamChanges):]
 	c.figures.Changes++
 	c.told15 = true
-	m.then()
+	c.relocated()
 }
 
 func (m *moving) mark(cl *claim) {
 	c := m.c
-	mark := m.l.marks[cl.id]
-	status := m.l.status[cl.id]
+	mark := m.l.Marks[cl.id]
+	status := m.l.Status[cl.id]
 	old := max(c.old.Top.Seq, cl.highest)
 	if n := len(cl.known); n > 0 {
 		old = max(old, cl.known[n-1].Seq)
@@ -278,9 +280,9 @@ func (m *moving) mark(cl *claim) {
 		mark.Known = refs(append(mark.Known, cl.ref)...)
 		mark.Known = slices.DeleteFunc(mark.Known, func(r Ref) bool { return r.Seq > max(cl.valid, c.top.Seq) })
 	}
-	m.l.marks[cl.id] = mark
+	m.l.Marks[cl.id] = mark
 	m.n++
-	c.put(BucketOwed, cl.id, &mark, func(any) { m.confirmed() })
+	c.put(BucketOwed, cl.id, &mark, effect{what: isMoved, moving: m})
 }
 
 // owedUpTo is the last sequence of the former stream that a mark owed, at most.
@@ -300,22 +302,18 @@ func (m *moving) vanished(cl *claim, mark Mark, from, to, lost uint64) {
 	c := m.c
 	m.change.Owed += lost
 	c.figures.Vanished += lost
-	s := m.l.status[cl.id]
+	s := m.l.Status[cl.id]
 	s.Expired += lost
-	m.l.status[cl.id] = s
-	c.out.log(logError, "events that were owed vanished with the former stream", "subscription_id", cl.id, "from", from, "to", to, "at_most", lost)
+	m.l.Status[cl.id] = s
+	c.log(Error, "events that were owed vanished with the former stream", "subscription_id", cl.id, "from", from, "to", to, "at_most", lost)
 	m.n++
 	m.bury(DeadLetter{Subscription: cl.id, Generation: mark.Generation, Lane: vanishedToken(from), Key: vanishedToken(from),
-		Reason: fmt.Sprintf("%s: up to %d events, sequences %d to %d, were owed and not read yet", reasonVanished, lost, from, to), Sequence: from, Through: to}, func() {
-		m.n++
-		c.put(BucketStatus, cl.id, &s, func(any) { m.confirmed() })
-		m.confirmed()
-	})
+		Reason: fmt.Sprintf("%s: up to %d events, sequences %d to %d, were owed and not read yet", reasonVanished, lost, from, to), Sequence: from, Through: to}, buried{status: cl.id})
 }
 
 func (m *moving) lane(cl *claim) {
 	c := m.c
-	e := m.l.lanes[cl.id][cl.token]
+	e := m.l.Lanes[cl.id][cl.token]
 	kept := slices.IndexFunc(e.Seqs, func(q uint64) bool { return q > cl.valid })
 	if kept < 0 {
 		kept = len(e.Seqs)
@@ -327,23 +325,10 @@ func (m *moving) lane(cl *claim) {
 	if kept == 0 {
 		e.Head = Head{}
 	}
+	w := &movedLane{claim: cl, entry: e, waits: 1}
 	m.n++
-	wait := 1
-	write := func() {
-		if wait--; wait > 0 {
-			return
-		}
-		key := laneKey(cl.id, cl.token)
-		if len(e.Seqs) == 0 && e.UpTo == 0 {
-			delete(m.l.lanes[cl.id], cl.token)
-			c.put(BucketOwed, key, nil, func(any) { m.confirmed() })
-			return
-		}
-		m.l.lanes[cl.id][cl.token] = e
-		c.put(BucketOwed, key, &e, func(any) { m.confirmed() })
-	}
-	defer write()
-	if st, ok := m.l.status[cl.id]; !ok || st.Generation != e.Generation {
+	defer m.laneBuried(w)
+	if st, ok := m.l.Status[cl.id]; !ok || st.Generation != e.Generation {
 		return // of a generation that is gone: its entries are dropped anyway
 	}
 	for i, seq := range gone {
@@ -360,51 +345,83 @@ func (m *moving) lane(cl *claim) {
 				d.DeliveryID = deliveryID(eventID(c.stream.Name, seq, time.Unix(0, d.message.Time)), cl.id, e.Generation)
 			}
 		}
-		wait++
+		w.waits++
 		m.change.DeadLetters++
-		m.bury(d, write)
+		m.bury(d, buried{lane: w})
 	}
 }
 
-// burialQ bounds the dead letters that are stored at the same time.
-type burialQ struct {
-	waiting []func()
+// movedLane is a lane whose vanished deliveries become dead letters first.
+type movedLane struct {
+	claim *claim
+	entry LaneEntry // what stays
+	waits int
+}
+
+// laneBuried writes the lane when its last dead letter is stored.
+func (m *moving) laneBuried(w *movedLane) {
+	if w.waits--; w.waits > 0 {
+		return
+	}
+	id, token, key := w.claim.id, w.claim.token, laneKey(w.claim.id, w.claim.token)
+	if len(w.entry.Seqs) == 0 && w.entry.UpTo == 0 {
+		delete(m.l.Lanes[id], token)
+		m.c.put(BucketOwed, key, nil, effect{what: isMoved, moving: m})
+		return
+	}
+	m.l.Lanes[id][token] = w.entry
+	m.c.put(BucketOwed, key, &w.entry, effect{what: isMoved, moving: m})
+}
+
+// burials bounds the dead letters that are stored at the same time.
+type burials struct {
+	waiting []burial
 	running int
 }
 
-// bury stores a dead letter without an event until it is confirmed, then calls done.
-func (m *moving) bury(d DeadLetter, done func()) {
-	c := m.c
-	d.Vanished, d.Time, d.ID = true, c.out.wall(), c.nextID()
-	var try func()
-	try = func() {
-		c.out.bury(d, func(err error) {
-			if c.dead {
-				return
-			}
-			if err != nil {
-				c.complain("take-over waits: dead letter of a vanished event could not be stored, tried again", d.Subscription, "subscription_id", d.Subscription, "sequence", d.Sequence, "error", err)
-				c.after(c.Busy, try)
-				return
-			}
-			c.figures.Dead++
-			c.out.log(logWarn, "dead letter", "subscription_id", d.Subscription, "sequence", d.Sequence, "order", d.Key, "attempts", d.Attempts, "reason", d.Reason)
-			m.running--
-			done()
-			for m.running < limits.BurialsAtOnce && len(m.waiting) > 0 {
-				next := m.waiting[0]
-				m.waiting = m.waiting[1:]
-				m.running++
-				next()
-			}
-		})
+type burial struct {
+	letter DeadLetter
+	then   buried
+}
+
+// buried is what follows when the dead letter of a vanished event is stored.
+type buried struct {
+	status string     // the status of this subscription is written; "": none
+	lane   *movedLane // it may be written; nil: none
+}
+
+// bury stores a dead letter without an event until it is confirmed.
+func (m *moving) bury(d DeadLetter, then buried) {
+	d.Vanished, d.Time, d.ID = true, m.c.now.Wall, m.c.nextID()
+	m.waiting = append(m.waiting, burial{d, then})
+	m.buryMore()
+}
+
+func (m *moving) buryMore() {
+	for m.running < limits.BurialsAtOnce && len(m.waiting) > 0 {
+		b := m.waiting[0]
+		m.waiting = m.waiting[1:]
+		m.running++
+		m.c.ask(request{out: StoreLetter{m.c.newRequest(), b.letter}, moving: m, buried: b.then,
+			until: "take-over waits: dead letter of a vanished event could not be stored, tried again",
+			args:  []any{"subscription_id", b.letter.Subscription, "sequence", b.letter.Sequence}})
 	}
-	if m.running >= limits.BurialsAtOnce {
-		m.waiting = append(m.waiting, try)
-		return
+}
+
+// letterStored: a dead letter is confirmed.
+func (m *moving) letterStored(q *request) {
+	c, d := m.c, q.out.(StoreLetter).Letter
+	c.figures.Dead++
+	c.log(Warn, "dead letter", "subscription_id", d.Subscription, "sequence", d.Sequence, "order", d.Key, "attempts", d.Attempts, "reason", d.Reason)
+	m.running--
+	if q.buried.lane != nil {
+		m.laneBuried(q.buried.lane)
 	}
-	m.running++
-	try()
+	if id := q.buried.status; id != "" {
+		s := m.l.Status[id]
+		c.put(BucketStatus, id, &s, effect{what: isMoved, moving: m})
+	}
+	m.buryMore()
 }
 
 // tell is said when the term leads: the take-over may have been tried more than once.
@@ -414,7 +431,7 @@ func (c *core) tell() {
 	}
 	x := c.changes[len(c.changes)-1]
 	text := x.String()
-	c.out.log(logError, "the source stream has changed; `orderbridge stream adopt` acknowledges it", "what", text)
+	c.log(Error, "the source stream has changed; `orderbridge stream adopt` acknowledges it", "what", text)
 	c.raiseAll(AlertStreamChanged, text, fmt.Sprintf("%d-%d-%d", x.Created.UnixNano(), x.Known, x.Last))
 }
 

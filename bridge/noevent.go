@@ -55,13 +55,13 @@ func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 // passOver takes note of a message that is not an event; the first of each kind is told.
 func (c *core) passOver(e *Event) {
 	c.figures.NotEvents++
-	level := logDebug
+	level := Debug
 	if !c.passed[e.Not] {
 		if c.passed == nil {
 			c.passed = map[string]bool{}
 		}
 		c.passed[e.Not] = true
-		level = logInfo
+		level = Info
 	}
-	c.out.log(level, "message is not an event: it is counted and passed over", "kind", e.Not, "sequence", e.Seq, "subject", e.Subject)
+	c.log(level, "message is not an event: it is counted and passed over", "kind", e.Not, "sequence", e.Seq, "subject", e.Subject)
 }

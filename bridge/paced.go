@@ -22,7 +22,7 @@ type Pace struct {
 // paceEntry is what a successor has to know, nil if there is nothing.
 func (s *sub) paceEntry() *Pace {
 	c := s.core
-	now, wall := c.out.boot(), c.out.wall()
+	now, wall := c.now.Boot, c.now.Wall
 	at := func(t time.Duration) time.Time { return wall.Add(t - now).UTC().Truncate(time.Millisecond) }
 	p := Pace{}
 	if s.notBefore > now {
@@ -44,7 +44,7 @@ func (s *sub) paceEntry() *Pace {
 // paceMoved tells whether the status entry must be written for the pace: a pause
 // is when it is long, and has moved by more than a tenth of what is left of it.
 func (s *sub) paceMoved() bool {
-	left := s.notBefore - s.core.out.boot()
+	left := s.notBefore - s.core.now.Boot
 	return s.failing() != s.told.failing || left > limits.PaceNotable && s.notBefore-s.told.notBefore > max(time.Second, left/10)
 }
 
@@ -60,7 +60,7 @@ func (s *sub) resumePace(st *Status) {
 	default:
 		return
 	}
-	now, wall := c.out.boot(), c.out.wall()
+	now, wall := c.now.Boot, c.now.Wall
 	if rest := p.NotBefore.Sub(wall); !p.NotBefore.IsZero() && rest > 0 {
 		s.waitUntil(now + min(rest, limits.RetryAfter))
 		s.told.notBefore = s.notBefore
@@ -84,7 +84,7 @@ func (s *sub) resumePace(st *Status) {
 // yet written down as reading. The feed is open.
 func (c *core) suspendResumed() {
 	for _, s := range c.which(func(s *sub) bool { return s.failing() && s.mode == live }) {
-		s.goReading(reasonSuspended, nil)
+		s.goReading(reasonSuspended)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // subscription takes no more room where there is little: it reads for itself.
 
 func (c *core) parkOld() {
-	now := c.out.boot()
+	now := c.now.Boot
 	if c.stopping || len(c.win) == 0 || now-c.win[0].at <= c.ParkSoon {
 		c.expandNext()
 		return
@@ -46,7 +46,7 @@ func (c *core) parkOld() {
 		switch s := ln.sub; {
 		case s.mode != live:
 		case parked[s] > c.Parked || s.lanesFull():
-			s.goReading(reasonSlow, nil)
+			s.goReading(reasonSlow)
 		default:
 			c.figures.Parked++
 			ln.park()
@@ -77,7 +77,7 @@ func (c *core) standsInTheWay(s *sub) bool {
 	if !c.crowded() || s.inFlight == 0 && !s.waits {
 		return false
 	}
-	if now := c.out.boot(); now-c.slowAt >= c.Tick || c.slow == nil {
+	if now := c.now.Boot; now-c.slowAt >= c.Tick || c.slow == nil {
 		c.slow, c.slowAt = c.stalled(now), now
 	}
 	_, slow := c.slow[s]
@@ -108,9 +108,9 @@ func (s *sub) patience() time.Duration {
 // renewSoon lets the lease tell what is settled above an event that holds the
 // floor, twice as often as it must be renewed.
 func (c *core) renewSoon() {
-	now := c.out.boot()
+	now := c.now.Boot
 	if !c.opened || c.handover.step == releasing || len(c.win) == 0 || now-c.win[0].at <= c.ParkSoon || now-c.renewSent < c.Renew/2 {
 		return
 	}
-	c.renew(nil)
+	c.renew()
 }

@@ -1,54 +1,61 @@
 package bridge
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 )
 
 // redrive puts a dead letter back as owed by its subscription, once: its lane
 // is named after it. The letter is removed when it is delivered, or replaced by
-// a new one when it fails for good again. done gets the reason of a refusal, or
-// nil when the entry is confirmed.
-func (c *core) redrive(d DeadLetter, sequence uint64, done func(error)) {
+// a new one when it fails for good again. The command is answered with the reason
+// of a refusal, or when the entry is confirmed.
+func (c *core) redrive(in *Redrive) {
+	if err := c.redrivable(in); err != nil {
+		c.emit(Answer{in.Command, err})
+		return
+	}
+	d := &in.Letter
 	s := c.subs[d.Subscription]
-	switch {
-	case c.dead || c.stopping || !c.opened:
-		done(fmt.Errorf("this replica is not ready to take it: try again"))
-		return
-	case s == nil || s.mode == unseen || !s.deletedAt.IsZero():
-		done(fmt.Errorf("there is no subscription %q", d.Subscription))
-		return
-	case s.gen != d.Generation:
-		done(fmt.Errorf("dead letter %d is of generation %d of subscription %q, which is at generation %d now: it was deleted and put again for another endpoint", sequence, d.Generation, s.id, s.gen))
-		return
-	case d.Event == nil && d.Vanished:
-		done(fmt.Errorf("dead letter %d cannot be put back: its event vanished from the source stream", sequence))
-		return
-	case s.lanesFull():
-		done(fmt.Errorf("subscription %q has %d lanes in the ledger already: try again when it has caught up", s.id, s.held))
-		return
-	}
-	token := redriveToken(sequence)
-	if s.lanes[token] != nil {
-		done(fmt.Errorf("dead letter %d is owed again already", sequence))
-		return
-	}
-	ln := s.lane(token, d.Key)
-	ln.redrive = sequence
+	ln := s.lane(redriveToken(in.Sequence), d.Key)
+	ln.redrive = in.Sequence
 	if ln.order = d.Order; ln.order == "" {
 		ln.order = OrderOf(d.Lane, d.Key)
 	}
-	ln.q = []*item{{seq: d.Sequence, stamp: d.stamp(), sub: s, lane: ln, at: c.out.boot()}}
+	ln.q = []*item{{seq: d.Sequence, stamp: d.stamp(), sub: s, lane: ln, at: c.now.Boot}}
 	ln.hold()
-	e := &LaneEntry{Generation: s.gen, Key: ln.key, Order: ln.order, Seqs: []uint64{d.Sequence}, Redrive: sequence}
-	c.put(BucketOwed, ln.ledgerKey(), e, func(any) {
-		if s.dead || len(ln.q) == 0 {
-			return
-		}
-		ln.q[0].inLedger = true
-		done(nil)
-		s.offer(ln)
-	})
+	e := &LaneEntry{Generation: s.gen, Key: ln.key, Order: ln.order, Seqs: []uint64{d.Sequence}, Redrive: in.Sequence}
+	c.put(BucketOwed, ln.ledgerKey(), e, effect{what: isRedriven, sub: s, lane: ln, command: in.Command})
+}
+
+func (c *core) redrivable(in *Redrive) error {
+	d := &in.Letter
+	s := c.subs[d.Subscription]
+	switch {
+	case c.stopping || !c.opened:
+		return errors.New("this replica is not ready to take it: try again")
+	case s == nil || s.mode == unseen || !s.deletedAt.IsZero():
+		return fmt.Errorf("there is no subscription %q", d.Subscription)
+	case s.gen != d.Generation:
+		return fmt.Errorf("dead letter %d is of generation %d of subscription %q, which is at generation %d now: it was deleted and put again for another endpoint", in.Sequence, d.Generation, s.id, s.gen)
+	case d.Event == nil && d.Vanished:
+		return fmt.Errorf("dead letter %d cannot be put back: its event vanished from the source stream", in.Sequence)
+	case s.lanesFull():
+		return fmt.Errorf("subscription %q has %d lanes in the ledger already: try again when it has caught up", s.id, s.held)
+	case s.lanes[redriveToken(in.Sequence)] != nil:
+		return fmt.Errorf("dead letter %d is owed again already", in.Sequence)
+	}
+	return nil
+}
+
+// redriven: the entry is confirmed.
+func (c *core) redriven(ln *lane, command uint64) {
+	if len(ln.q) == 0 {
+		return
+	}
+	ln.q[0].inLedger = true
+	c.emit(Answer{command, nil})
+	ln.sub.offer(ln)
 }
 
 func redriveToken(sequence uint64) string { return laneMark + "r" + strconv.FormatUint(sequence, 10) }

@@ -45,13 +45,13 @@ type invalidTold struct {
 func (s *sub) tellInvalid(r revision) {
 	c := s.core
 	t := &c.invalid
-	now := c.out.boot()
+	now := c.now.Boot
 	if t.lines == 0 || now-t.since >= limits.InvalidTime {
 		*t = invalidTold{since: now, unsaid: t.unsaid}
 	}
 	if t.lines >= limits.InvalidLines {
 		if t.unsaid++; t.unsaid == 1 {
-			c.after(limits.InvalidTime-(now-t.since), c.tellUnsaid)
+			c.after(limits.InvalidTime-(now-t.since), timer{what: dueInvalid})
 		}
 		return
 	}
@@ -60,11 +60,11 @@ func (s *sub) tellInvalid(r revision) {
 	if len(text) > limits.InvalidText {
 		text = text[:limits.InvalidText] + "… (the status entry names all)"
 	}
-	c.out.log(logWarn, "invalid record: nothing is sent for it until a good one is put", "subscription_id", s.id, "revision", r.Revision.Revision, "errors", text)
+	c.log(Warn, "invalid record: nothing is sent for it until a good one is put", "subscription_id", s.id, "revision", r.Revision.Revision, "errors", text)
 }
 
 func (c *core) tellUnsaid() {
 	n := c.invalid.unsaid
 	c.invalid.unsaid = 0
-	c.out.log(logWarn, "more invalid records: the bucket subscription_status names each", "records", n)
+	c.log(Warn, "more invalid records: the bucket subscription_status names each", "records", n)
 }

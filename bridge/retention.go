@@ -23,47 +23,32 @@ const reasonExpiring = "expiring: the stream was about to drop the event"
 // guardRetention watches the debts of all subscriptions against the limits of
 // the source stream.
 func (c *core) guardRetention() {
-	c.after(c.Guard, c.guardRetention)
+	c.after(c.Guard, timer{what: dueRetention})
 	if !c.opened || c.stopping || c.guarding {
 		return
 	}
 	c.keep()
 	c.guarding = true
-	c.out.retention(retentionSteps, func(r Retention, err error) {
-		c.guarding = false
-		if c.dead || c.stopping {
-			return
-		}
-		if err != nil {
-			c.out.log(logWarn, "the stream's limits cannot be compared with what is owed", "error", err)
-			return
-		}
-		c.lookBack(func() {
-			c.expiring, c.first = c.endangered(r.Beyond[expiringStep]), r.First
-			for _, s := range c.which(func(s *sub) bool { return s.reader != nil || len(s.lanes) > 0 || s.warned > 0 }) {
-				s.guard(r)
-			}
-		})
-	})
+	c.ask(request{out: AskRetention{c.newRequest(), retentionSteps}})
 }
 
-// countGap looks, before any reader or the feed starts, for what the stream has
-// dropped while nobody led.
-func (c *core) countGap() {
-	c.out.retention(retentionSteps, func(r Retention, err error) {
-		switch {
-		case c.dead || c.stopping:
-			return
-		case err != nil:
-			c.retry("ask for the limits of the stream", err, c.countGap)
-			return
-		}
-		c.lookBack(func() { c.hasGap(r) })
-	})
+func (c *core) retentionTold(in RetentionTold) {
+	c.guarding = false
+	if c.stopping {
+		return
+	}
+	if in.Err != nil {
+		c.log(Warn, "the stream's limits cannot be compared with what is owed", "error", in.Err)
+		return
+	}
+	r := in.Retention
+	c.expiring, c.first = c.endangered(r.Beyond[expiringStep]), r.First
+	for _, s := range c.which(func(s *sub) bool { return s.reader != nil || len(s.lanes) > 0 || s.warned > 0 }) {
+		s.guard(r)
+	}
 }
 
 func (c *core) hasGap(r Retention) {
-	c.counted = true
 	c.expiring, c.first = c.endangered(r.Beyond[expiringStep]), r.First
 	var missed uint64
 	if r.First > c.taken+1 {
@@ -79,7 +64,6 @@ func (c *core) hasGap(r Retention) {
 			s.changed()
 		}
 	}
-	c.startFeed()
 }
 
 // missed tells of events that the stream lost before the feed came to them:
@@ -88,13 +72,13 @@ func (c *core) hasGap(r Retention) {
 func (c *core) missed(n, upTo uint64) {
 	c.figures.Missed += n
 	c.untold += n
-	now := c.out.boot()
+	now := c.now.Boot
 	if c.missedAt > 0 && now-c.missedAt < c.Guard {
 		return
 	}
 	c.missedAt = max(now, 1)
 	text := fmt.Sprintf("the stream dropped %d events before they could be matched, up to sequence %d (a limit, a purge, or removed by hand)", c.untold, upTo)
-	c.out.log(logError, text, "position", c.taken)
+	c.log(Error, text, "position", c.taken)
 	c.raiseAll(AlertMissed, text, fmt.Sprint(upTo))
 	c.untold = 0
 }
@@ -133,7 +117,7 @@ func (s *sub) guard(r Retention) {
 	if warned != s.warned {
 		if warned > s.warned {
 			text := s.retentionText(warned)
-			c.out.log(logWarn, "what is owed comes near the limits of the stream", "subscription_id", s.id, "sequence", low, "way", text)
+			c.log(Warn, "what is owed comes near the limits of the stream", "subscription_id", s.id, "sequence", low, "way", text)
 			c.raise(AlertRetention, s, text, fmt.Sprintf("%d-%d", low, warned))
 		}
 		s.warned = warned
@@ -182,7 +166,7 @@ func (s *sub) countExpired(first uint64) {
 	s.expired += lost
 	s.changed()
 	text := fmt.Sprintf("the stream dropped up to %d events that were owed, up to sequence %d", lost, end)
-	s.core.out.log(logError, text, "subscription_id", s.id)
+	s.core.log(Error, text, "subscription_id", s.id)
 	s.core.raise(AlertExpired, s, text, fmt.Sprint(end))
 }
 
@@ -216,11 +200,11 @@ func (s *sub) holes(to uint64) {
 	s.changed()
 	text := fmt.Sprintf("up to %d events that were owed had been removed from the stream before they were read, up to sequence %d; the status counts what follows", lost, to)
 	if r.holes {
-		c.out.log(logDebug, text, "subscription_id", s.id)
+		c.log(Debug, text, "subscription_id", s.id)
 		return
 	}
 	r.holes = true
-	c.out.log(logError, text, "subscription_id", s.id)
+	c.log(Error, text, "subscription_id", s.id)
 	c.raise(AlertExpired, s, text, fmt.Sprint("holes-", to))
 }
 
@@ -303,6 +287,6 @@ func (c *core) raiseAlert(a Alert, what string) {
 		c.figures.Alerts = map[string]uint64{}
 	}
 	c.figures.Alerts[a.Kind]++
-	a.Time, a.ID = c.out.wall(), fmt.Sprintf("%s.%s.%d.%s", a.Kind, a.Subscription, a.Generation, what)
-	c.out.alert(a)
+	a.Time, a.ID = c.now.Wall, fmt.Sprintf("%s.%s.%d.%s", a.Kind, a.Subscription, a.Generation, what)
+	c.emit(RaiseAlert{a})
 }

@@ -6,13 +6,9 @@ import (
 	"time"
 )
 
-// record is the input of the records' bucket: a revision, with what the parser
-// made of it. Revisions of one key come in the order of the bucket; one that
-// was seen before does no harm.
-func (c *core) record(r Revision, rec *Subscription, problems Problems) {
-	if c.dead {
-		return
-	}
+// recordSeen takes a revision.
+func (c *core) recordSeen(in *RecordSeen) {
+	r, rec, problems := in.Revision, in.Record, in.Problems
 	if c.recall(r, rec, problems) {
 		c.noteSeen(c.subs[r.Key], r)
 		return
@@ -53,7 +49,7 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 	s.lastSeen = r.Revision
 	s.revs = append(s.revs, revision{r, rec, problems, c.position()})
 	if c.opened && (r.Deleted || rec != nil && rec.Inactive) && s.active {
-		s.goReading(reasonDeactivated, nil) // what comes by the feed from now on must not join its lanes
+		s.goReading(reasonDeactivated) // what comes by the feed from now on must not join its lanes
 	}
 	if c.caughtUp {
 		c.applySoon(s)
@@ -62,9 +58,10 @@ func (c *core) record(r Revision, rec *Subscription, problems Problems) {
 
 // reread takes note of other warnings about the revision that is in force, and
 // brings one into force that could not be used before.
-func (c *core) reread(r Revision, rec *Subscription, problems Problems) {
+func (c *core) reread(in *RecordReread) {
+	r, rec, problems := in.Revision, in.Record, in.Problems
 	s := c.subs[r.Key]
-	if c.dead || s == nil || s.bucket != r.Bucket || s.applied != r.Revision || s.busy || len(s.revs) > 0 || problems.Err() != nil || !s.deletedAt.IsZero() {
+	if s == nil || s.bucket != r.Bucket || s.applied != r.Revision || s.busy() || len(s.revs) > 0 || problems.Err() != nil || !s.deletedAt.IsZero() {
 		return
 	}
 	if rec != nil && (!s.valid || s.rec == nil) {
@@ -89,12 +86,8 @@ func (s *sub) mended(r revision) {
 	}
 }
 
-// bucketMissing says that the records' bucket is gone, or there again. The last
-// directory stays in force: a missing bucket is not a deletion (R12).
-func (c *core) bucketMissing(missing bool) { c.missing = missing }
-
 func (c *core) applySoon(s *sub) {
-	if s.busy || s.queued || len(s.revs) == 0 || s.dead {
+	if s.busy() || s.queued || len(s.revs) == 0 || s.dead {
 		return
 	}
 	s.queued = true
@@ -107,7 +100,7 @@ func (c *core) applyMore() {
 		s := c.applyQ[0]
 		c.applyQ = c.applyQ[1:]
 		s.queued = false
-		if s.dead || s.busy || len(s.revs) == 0 && s.recalled == nil {
+		if s.dead || s.busy() || len(s.revs) == 0 && s.recalled == nil {
 			continue
 		}
 		s.apply()
@@ -117,129 +110,186 @@ func (c *core) applyMore() {
 	}
 }
 
+// change is what a subscription is doing to its own state, one at a time: until
+// it is confirmed no revision is applied and no attempt begins (R12).
+type change struct {
+	kind changeKind
+	revision
+}
+
+type changeKind uint8
+
+const (
+	anchoring     changeKind = iota // the first valid revision (R13)
+	updating                        // another valid one
+	invalidating                    // one that cannot be used
+	deactivating                    // by the record
+	deleting                        // by a marker
+	activating                      // after one of these
+	forgetting                      // deleted before it ever was valid
+	restoring                       // its status was lost (R16)
+	confirmingOwn                   // no revision: a mark that must stand before the feed opens, or collapsed lanes
+)
+
+func (s *sub) busy() bool { return s.change != nil }
+
+// begin begins a change.
+func (s *sub) begin(kind changeKind, r revision) {
+	s.change = &change{kind, r}
+	s.core.applying++
+}
+
 // apply brings the oldest revision that is not applied into force (R12): first
-// what it asks about the stream, then the mark, then the status entry.
+// what it asks about the stream (located), then the mark, then the status entry
+// (finish).
 func (s *sub) apply() {
-	c := s.core
-	s.busy = true
-	c.applying++
 	if s.recalled != nil {
+		s.begin(restoring, revision{})
 		s.restore()
 		return
 	}
-	r := s.revs[0]
-	switch {
+	switch r := s.revs[0]; {
 	case r.Deleted && s.mode == unseen:
-		s.forget(r)
+		s.begin(forgetting, r)
+		s.core.put(BucketStatus, s.id, nil, effect{what: isForgotten, sub: s})
 	case r.Deleted:
-		s.deactivate(r, true)
+		s.begin(deleting, r)
+		s.locate(r.Time.Add(s.core.Overlap))
 	case r.rec == nil:
+		s.begin(invalidating, r)
 		s.invalidate(r)
 	case s.mode == unseen:
-		s.anchorAt(r)
+		s.begin(anchoring, r)
+		s.locateAnchor(r)
 	case !s.deletedAt.IsZero() && !s.continues(r):
 		s.replace(r)
 	case !s.deletedAt.IsZero() || !s.active && !r.rec.Inactive:
-		s.activate(r)
+		s.begin(activating, r)
+		s.locate(r.Time.Add(-s.core.Overlap))
 	case s.active && r.rec.Inactive:
-		s.deactivate(r, false)
+		s.begin(deactivating, r)
+		s.locate(r.Time.Add(s.core.Overlap))
 	default:
+		s.begin(updating, r)
 		s.update(r)
 	}
 }
 
-// finish ends apply: the revision's effect is confirmed, its status entry is
-// written and confirmed, then the next one's turn comes.
-func (s *sub) finish(r revision) {
-	c := s.core
+// locate asks for the sequence at a time, which the change needs.
+func (s *sub) locate(at time.Time) { s.core.find("subscription "+s.id, at, s, nil) }
+
+// find asks for whom the stream for the sequence at a time.
+func (c *core) find(whom string, at time.Time, s *sub, m *moving) {
+	c.ask(request{out: FindSequence{c.newRequest(), at}, sub: s, moving: m,
+		until: "record waits: the stream does not answer", args: []any{"for", whom}})
+}
+
+// sequenceFound goes on with whoever asked.
+func (c *core) sequenceFound(q *request, in SequenceFound) {
+	if q.step {
+		c.formerTold(in.Last.Seq)
+		return
+	}
+	c.know(in.Last)
+	if q.moving != nil {
+		q.moving.located(in.Sequence)
+		return
+	}
+	s := q.sub
+	switch s.change.kind {
+	case anchoring:
+		s.anchored(in.Sequence)
+	case deactivating, deleting:
+		s.deactivate(in.Sequence, in.Last.Seq)
+	case activating:
+		s.activate(in.Sequence)
+	case restoring:
+		s.restoreAt(in.Sequence)
+	case updating, invalidating, forgetting, confirmingOwn: // ask nothing
+	}
+}
+
+// finish ends the change of a revision: its effect is confirmed, its status entry
+// is written and confirmed, then the next one's turn comes.
+func (s *sub) finish() {
+	r := &s.change.revision
+	if s.change.kind == restoring {
+		s.core.put(BucketStatus, s.id, s.statusEntry(s.applied, s.bucket), effect{what: isRestored, sub: s})
+		return
+	}
 	s.revised()
-	c.put(BucketStatus, s.id, s.statusEntry(r.Revision.Revision, r.Bucket), func(any) {
-		if s.dead || !s.busy {
-			return
-		}
-		s.applied, s.bucket = r.Revision.Revision, r.Bucket
-		s.unproven = s.active && s.valid
-		s.revs = s.revs[1:]
-		if len(s.revs) == 0 {
-			s.revs = nil
-		}
-		s.paced()
-		s.done()
-		if s.mode == joining && s.deletedAt.IsZero() {
-			s.mode = live
-		}
-		c.applySoon(s)
-		s.changed()
-		s.kick()
-	})
+	s.core.put(BucketStatus, s.id, s.statusEntry(r.Revision.Revision, r.Bucket), effect{what: isApplied, sub: s})
+}
+
+func (s *sub) revisionApplied() {
+	if !s.busy() {
+		return
+	}
+	r := &s.change.revision
+	s.applied, s.bucket = r.Revision.Revision, r.Bucket
+	s.unproven = s.active && s.valid
+	s.revs = s.revs[1:]
+	if len(s.revs) == 0 {
+		s.revs = nil
+	}
+	s.paced()
+	s.done()
+	if s.mode == joining && s.deletedAt.IsZero() {
+		s.mode = live
+	}
+	s.core.applySoon(s)
+	s.changed()
+	s.kick()
 }
 
 func (s *sub) done() {
-	s.busy = false
+	s.change = nil
 	s.core.applying--
 	s.core.applyMore()
 }
 
-// ask asks the stream for the sequence at a time, until it answers.
-func (s *sub) ask(t time.Time, then func(seq, last uint64)) {
-	s.core.ask("subscription "+s.id, t, func(seq, last uint64) {
-		if !s.dead {
-			then(seq, last)
-		}
-	})
+// changeDone ends a change that is none of a revision.
+func (s *sub) changeDone() {
+	s.done()
+	s.core.applySoon(s)
+	s.kick()
 }
 
-// ask asks for whom the stream for the sequence at a time. The answer counts
-// once the stream was the same after it (R15).
-func (c *core) ask(whom string, t time.Time, then func(seq, last uint64)) {
-	var try func()
-	try = func() {
-		c.out.sequenceAt(t, func(seq uint64, last Ref, err error) {
-			switch {
-			case c.dead:
-			case err != nil:
-				c.complain("record waits: the stream does not answer", whom, "for", whom, "error", err)
-				c.after(c.Busy, try)
-			default:
-				c.lookBack(func() {
-					c.know(last)
-					then(seq, last.Seq)
-				})
-			}
-		})
-	}
-	try()
-}
-
-// anchorAt is R13, for a record's first valid revision.
-func (s *sub) anchorAt(r revision) {
-	c := s.core
-	at := r.Time.Add(-c.Overlap)
+// anchorOf is the time from which a record hears events (R13).
+func (s *sub) anchorOf(r *revision) time.Time {
+	at := r.Time.Add(-s.core.Overlap)
 	if r.rec.More != nil {
 		at = anchorTime(at, r.rec.More.StartFrom)
 	}
-	s.ask(at, func(anchor, last uint64) {
-		s.holdsRecord(r.rec)
-		s.problems, s.valid, s.active = r.problems, true, true
-		s.deletedAt = time.Time{}
-		s.liveFrom = anchor
-		s.anchorTime = at
-		switch {
-		case r.rec.Inactive:
-			s.active = false
-			s.readFrom(anchor, reasonDeactivated)
-			s.reader.until, s.untilTime = anchor-1, at
-			s.writeMark(func() { s.enterReading(); s.finish(r) })
-		case anchor <= c.position():
-			c.directory.Put(s.rec)
-			s.readFrom(anchor, reasonNew)
-			s.writeMark(func() { s.enterReading(); s.finish(r) })
-		default:
-			c.directory.Put(s.rec)
-			s.mode = joining
-			s.finish(r)
-		}
-	})
+	return at
+}
+
+func (s *sub) locateAnchor(r revision) { s.locate(s.anchorOf(&r)) }
+
+// anchored is R13, for a record's first valid revision.
+func (s *sub) anchored(anchor uint64) {
+	c, r := s.core, &s.change.revision
+	at := s.anchorOf(r)
+	s.holdsRecord(r.rec)
+	s.problems, s.valid, s.active = r.problems, true, true
+	s.deletedAt = time.Time{}
+	s.liveFrom = anchor
+	s.anchorTime = at
+	switch {
+	case r.rec.Inactive:
+		s.active = false
+		s.readFrom(anchor, reasonDeactivated)
+		s.reader.until, s.untilTime = anchor-1, at
+		s.writeMark(effect{what: entersRead, sub: s}, effect{what: endsChange, sub: s})
+	case anchor <= c.position():
+		c.directory.Put(s.rec)
+		s.readFrom(anchor, reasonNew)
+		s.writeMark(effect{what: entersRead, sub: s}, effect{what: endsChange, sub: s})
+	default:
+		c.directory.Put(s.rec)
+		s.mode = joining
+		s.finish()
+	}
 }
 
 func (s *sub) readFrom(anchor uint64, reason string) {
@@ -260,7 +310,7 @@ func (s *sub) update(r revision) {
 	if !wasValid || s.mode == reading {
 		s.restartReader()
 	}
-	s.finish(r)
+	s.finish()
 }
 
 // invalidate: a record that cannot be used harms no other. If it was valid
@@ -271,82 +321,79 @@ func (s *sub) invalidate(r revision) {
 	s.tellInvalid(r)
 	s.core.raise(AlertInvalid, s, r.problems.Errors().Error(), fmt.Sprint(r.Revision.Revision))
 	if s.mode == unseen {
-		s.finish(r)
+		s.finish()
 		return
 	}
 	s.shed()
-	s.goReading(reasonInvalid, func() { s.finish(r) })
+	s.goReading(reasonInvalid, effect{what: endsChange, sub: s})
 }
 
-func (s *sub) deactivate(r revision, deleted bool) {
-	c := s.core
+func (s *sub) deactivate(seq, last uint64) {
+	c, r := s.core, &s.change.revision
+	deleted := s.change.kind == deleting
 	reason := reasonDeactivated
 	if deleted {
 		reason = reasonDeleted
 	}
-	s.ask(r.Time.Add(c.Overlap), func(seq, last uint64) {
-		s.active = false
-		s.shed()
-		if deleted {
-			s.deletedAt = r.Time
-			if r.Purged {
-				s.purged = true // R12: after a purge nothing is continued
-			}
-			c.expireDebts(s)
-		} else {
-			s.startsAt(r.rec)
-			s.holdsRecord(r.rec)
-			s.problems, s.valid = r.problems, true
+	s.active = false
+	s.shed()
+	if deleted {
+		s.deletedAt = r.Time
+		if r.Purged {
+			s.purged = true // R12: after a purge nothing is continued
 		}
-		until := max(min(last, seq-1), s.liveFrom-1)
-		if s.mode != reading {
-			until = max(until, r.seen)
-		} else {
-			until = max(until, s.reader.at)
-		}
-		s.untilTime = r.Time.Add(c.Overlap)
-		if s.mode == reading {
-			c.directory.Remove(s.id)
-			s.reader.until = min(s.reader.until, until)
-			s.writeMark(func() { s.finish(r) })
-			return
-		}
-		s.goReadingUntil(reason, until, func() { s.finish(r) })
-	})
-}
-
-func (s *sub) activate(r revision) {
-	c := s.core
-	s.ask(r.Time.Add(-c.Overlap), func(seq, last uint64) {
+		c.expireDebts(s)
+	} else {
 		s.startsAt(r.rec)
 		s.holdsRecord(r.rec)
 		s.problems, s.valid = r.problems, true
-		s.suspended, s.deletedAt = false, time.Time{}
-		rd := s.reader
-		if rd != nil && rd.until != noLimit {
-			rd.done.add(rd.until+1, max(seq, 1)-1)
-			rd.until = noLimit
-		}
-		if r.rec.Inactive { // put again after a deletion, but deactivated
-			s.core.out.log(logInfo, "put again as deactivated", "subscription_id", s.id)
-			if rd == nil {
-				s.untilTime = r.Time.Add(-c.Overlap)
-				s.goReadingUntil(reasonDeactivated, seq-1, func() { s.finish(r) })
-				return
-			}
-			rd.until, s.untilTime = max(rd.at, seq-1), r.Time.Add(-c.Overlap)
-			s.writeMark(func() { s.finish(r) })
-			return
-		}
-		c.directory.Put(s.rec)
-		s.restartReader()
+	}
+	until := max(min(last, seq-1), s.liveFrom-1)
+	if s.mode != reading {
+		until = max(until, r.seen)
+	} else {
+		until = max(until, s.reader.at)
+	}
+	s.untilTime = r.Time.Add(c.Overlap)
+	if s.mode == reading {
+		c.directory.Remove(s.id)
+		s.reader.until = min(s.reader.until, until)
+		s.writeMark(effect{what: endsChange, sub: s})
+		return
+	}
+	s.goReadingUntil(reason, until, effect{what: endsChange, sub: s})
+}
+
+func (s *sub) activate(seq uint64) {
+	c, r := s.core, &s.change.revision
+	s.startsAt(r.rec)
+	s.holdsRecord(r.rec)
+	s.problems, s.valid = r.problems, true
+	s.suspended, s.deletedAt = false, time.Time{}
+	rd := s.reader
+	if rd != nil && rd.until != noLimit {
+		rd.done.add(rd.until+1, max(seq, 1)-1)
+		rd.until = noLimit
+	}
+	if r.rec.Inactive { // put again after a deletion, but deactivated
+		c.log(Info, "put again as deactivated", "subscription_id", s.id)
 		if rd == nil {
-			s.active = true
-			s.finish(r)
+			s.untilTime = r.Time.Add(-c.Overlap)
+			s.goReadingUntil(reasonDeactivated, seq-1, effect{what: endsChange, sub: s})
 			return
 		}
-		s.writeMark(func() { s.active = true; s.finish(r) })
-	})
+		rd.until, s.untilTime = max(rd.at, seq-1), r.Time.Add(-c.Overlap)
+		s.writeMark(effect{what: endsChange, sub: s})
+		return
+	}
+	c.directory.Put(s.rec)
+	s.restartReader()
+	if rd == nil {
+		s.active = true
+		s.finish()
+		return
+	}
+	s.writeMark(effect{what: activates, sub: s}, effect{what: endsChange, sub: s})
 }
 
 // continues tells whether a put after a deletion speaks of the same partner.
@@ -357,15 +404,15 @@ func (s *sub) continues(r revision) bool {
 // replace begins a new generation: debts and lanes of the old one are dropped.
 func (s *sub) replace(r revision) {
 	c := s.core
-	c.out.log(logInfo, "new generation: what was owed to the deleted record is dropped", "subscription_id", s.id, "generation", r.Revision.Revision)
+	c.log(Info, "new generation: what was owed to the deleted record is dropped", "subscription_id", s.id, "generation", r.Revision.Revision)
 	n := c.newSub(s.id, max(r.Revision.Revision, s.gen+1))
 	n.applied, n.bucket, n.revs = s.applied, s.bucket, s.revs
 	s.discard()
 	c.subs[n.id] = n
 	c.behind[n] = struct{}{}
-	c.put(BucketOwed, n.id, nil, nil)
-	n.busy = true
-	n.anchorAt(r)
+	c.put(BucketOwed, n.id, nil)
+	n.begin(anchoring, r)
+	n.locateAnchor(r)
 }
 
 // discard drops everything that a generation owes.
@@ -378,11 +425,11 @@ func (s *sub) discard() {
 		ln := s.lanes[token]
 		delete(c.unstored, ln)
 		if ln.held {
-			c.put(BucketOwed, ln.ledgerKey(), nil, nil)
+			c.put(BucketOwed, ln.ledgerKey(), nil)
 		}
 		if run := ln.run; run != nil && !run.burial && !run.ended {
 			c.finished(run)
-			c.out.cut(run)
+			c.emit(CutAttempt{run.number})
 		}
 		for _, it := range ln.q {
 			it.gone = true
@@ -409,60 +456,61 @@ func (s *sub) discard() {
 	s.leaveShares()
 }
 
-// forget drops a record that was deleted before it ever was valid.
-func (s *sub) forget(r revision) {
-	c := s.core
-	c.put(BucketStatus, s.id, nil, func(any) {
-		if s.dead || !s.busy {
-			return
-		}
-		s.revs = s.revs[1:]
-		s.applied, s.bucket = r.Revision.Revision, r.Bucket
-		s.done()
-		if len(s.revs) > 0 {
-			s.gen = s.revs[0].Revision.Revision // what comes begins it
-			c.applySoon(s)
-			return
-		}
-		s.dead = true
-		s.leaveShares()
-		if c.subs[s.id] == s {
-			delete(c.subs, s.id)
-		}
-	})
+// forgotten drops a record that was deleted before it ever was valid.
+func (s *sub) forgotten() {
+	if !s.busy() {
+		return
+	}
+	c, r := s.core, s.change.revision
+	s.revs = s.revs[1:]
+	s.applied, s.bucket = r.Revision.Revision, r.Bucket
+	s.done()
+	if len(s.revs) > 0 {
+		s.gen = s.revs[0].Revision.Revision // what comes begins it
+		c.applySoon(s)
+		return
+	}
+	s.dead = true
+	s.leaveShares()
+	if c.subs[s.id] == s {
+		delete(c.subs, s.id)
+	}
 }
 
 // expireDebts drops the debts of a deleted record after Keep, unless the
 // stream's leader knows a newer revision (R12).
 func (c *core) expireDebts(s *sub) {
-	deleted := s.deletedAt
 	c.deletions[s] = struct{}{}
 	c.collapsing[s] = struct{}{}
-	wait := max(c.Keep-c.out.wall().Sub(deleted), 0)
-	var expire func()
-	expire = func() {
-		if s.dead || !s.deletedAt.Equal(deleted) {
-			return
-		}
-		if s.busy || len(s.revs) > 0 || s.queued || !c.opened || c.stopping {
-			c.after(c.Renew, expire)
-			return
-		}
-		c.out.latest(s.id, func(r Revision, err error) {
-			if c.dead || s.dead || !s.deletedAt.Equal(deleted) {
-				return
-			}
-			gone := errors.Is(err, ErrNotFound) || err == nil && r.Deleted
-			if !gone || s.busy || len(s.revs) > 0 || s.queued {
-				c.after(c.Renew, expire) // the bus does not answer, or a put is on its way
-				return
-			}
-			c.out.log(logInfo, "deleted record: its debts are dropped", "subscription_id", s.id)
-			s.discard()
-			c.put(BucketOwed, s.id, nil, nil)
-			c.put(BucketStatus, s.id, nil, nil)
-			delete(c.subs, s.id)
-		})
+	c.after(max(c.Keep-c.now.Wall.Sub(s.deletedAt), 0), timer{what: dueDebts, sub: s, time: s.deletedAt})
+}
+
+// changing tells whether a revision is being applied, or waits for it.
+func (s *sub) changing() bool { return s.busy() || len(s.revs) > 0 || s.queued }
+
+func (c *core) debtsDue(s *sub, deleted time.Time) {
+	switch {
+	case !s.deletedAt.Equal(deleted):
+	case s.changing() || !c.opened || c.stopping:
+		c.after(c.Renew, timer{what: dueDebts, sub: s, time: deleted})
+	default:
+		c.ask(request{out: FindRecord{c.newRequest(), s.id}, sub: s, time: deleted})
 	}
-	c.after(wait, expire)
+}
+
+func (c *core) debtsJudged(q *request, in RecordFound) {
+	s := q.sub
+	if !s.deletedAt.Equal(q.time) {
+		return
+	}
+	gone := errors.Is(in.Err, ErrNotFound) || in.Err == nil && in.Revision.Deleted
+	if !gone || s.changing() { // the bus does not answer, or a put is on its way
+		c.after(c.Renew, timer{what: dueDebts, sub: s, time: q.time})
+		return
+	}
+	c.log(Info, "deleted record: its debts are dropped", "subscription_id", s.id)
+	s.discard()
+	c.put(BucketOwed, s.id, nil)
+	c.put(BucketStatus, s.id, nil)
+	delete(c.subs, s.id)
 }

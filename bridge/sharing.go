@@ -75,12 +75,13 @@ func (c *core) charge(a *attempt) {
 }
 
 // weighed: the event of an attempt was read.
-func (c *core) weighed(a *attempt, weight int64) {
-	if c.dead || a.ended {
+func (c *core) weighed(in AttemptWeighed) {
+	a := c.attempts[in.Attempt]
+	if a == nil {
 		return
 	}
-	c.shares.take(a.lane.sub.share(), flight, weight-a.weight)
-	a.weight = weight
+	c.shares.take(a.lane.sub.share(), flight, in.Bytes-a.weight)
+	a.weight = in.Bytes
 	c.takeTurns(1)
 }
 
@@ -163,7 +164,7 @@ func (s *sub) shedWhilePaced() {
 	if s.rec.Coalesce && s.rec.Method != "GET" {
 		return // what is newer is compared with them
 	}
-	now := s.core.out.boot()
+	now := s.core.now.Boot
 	if s.notBefore-now > pacedLong || s.pace != nil && s.pace.wait(now) > pacedLong {
 		s.shed()
 	}

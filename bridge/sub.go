@@ -50,11 +50,11 @@ type sub struct {
 	recalled                 *recalled     // status lost, being restored from the history
 	mode                     mode
 	active, valid, suspended bool
-	fromLoad                 bool // live since before this term: the inherited intervals speak of it
-	dead                     bool // replaced by a newer generation
-	busy                     bool // a revision is being applied
-	unproven                 bool // nothing was delivered since the record was put in this term
-	queued                   bool // in core.applyQ
+	fromLoad                 bool    // live since before this term: the inherited intervals speak of it
+	dead                     bool    // replaced by a newer generation
+	change                   *change // under way
+	unproven                 bool    // nothing was delivered since the record was put in this term
+	queued                   bool    // in core.applyQ
 
 	liveFrom  uint64 // owes nothing below (anchor, or after the last reading)
 	liveMark  uint64 // a mark {live} stands in the ledger
@@ -181,19 +181,10 @@ func (s *sub) mark() *Mark {
 
 // writeMark stores the position. A {live} mark that it replaces is as good as
 // confirmed: the new one pays the same debt (R7).
-func (s *sub) writeMark(then func()) {
-	c := s.core
+func (s *sub) writeMark(then ...effect) {
 	s.reader.moved = false
-	c.put(BucketOwed, s.id, s.mark(), func(confirmed any) {
-		if s.dead {
-			return
-		}
-		c.settleMark(s)
-		if then != nil {
-			then()
-		}
-		s.pumpReader()
-	})
+	effects := append([]effect{{what: paysMark, sub: s}}, then...)
+	s.core.put(BucketOwed, s.id, s.mark(), append(effects, effect{what: pumpsReader, sub: s})...)
 }
 
 // leftovers tells whether the subscription is live again while some of what it
@@ -211,31 +202,31 @@ func (s *sub) settledSeq(m Ref) {
 	r.moved = true
 }
 
-// goReading is R6. then, if any, runs when the mark is confirmed.
-func (s *sub) goReading(reason string, then func()) {
-	s.goReadingUntil(reason, noLimit, then)
+// goReading is R6. The effects, if any, follow when the mark is confirmed.
+func (s *sub) goReading(reason string, then ...effect) {
+	s.goReadingUntil(reason, noLimit, then...)
 }
 
 // goReadingUntil is goReading for a subscription that owes nothing above until.
-func (s *sub) goReadingUntil(reason string, until uint64, then func()) {
+func (s *sub) goReadingUntil(reason string, until uint64, then ...effect) {
 	c := s.core
 	if s.dead || s.mode == unseen {
 		return
 	}
 	switch s.mode {
 	case reading:
-		if then != nil {
-			then()
+		for _, e := range then {
+			c.confirmed(e, nil)
 		}
 		return
 	case going:
 		s.reader.until = min(s.reader.until, until)
-		if then != nil {
-			s.writeMark(then)
+		if len(then) > 0 {
+			s.writeMark(then...)
 		}
 		return
 	}
-	c.out.log(logInfo, "subscription reads", "subscription_id", s.id, "reason", reason)
+	c.log(Info, "subscription reads", "subscription_id", s.id, "reason", reason)
 	old := s.reader // with leftovers of an earlier reading
 	from := max(c.taken+1, s.liveFrom)
 	for _, w := range c.win {
@@ -274,14 +265,7 @@ func (s *sub) goReadingUntil(reason string, until uint64, then func()) {
 			r.done.add(c.cursor.Seq, c.cursor.Seq)
 		}
 	}
-	s.writeMark(func() {
-		if s.mode == going {
-			s.enterReading()
-		}
-		if then != nil {
-			then()
-		}
-	})
+	s.writeMark(append([]effect{{what: entersRead, sub: s}}, then...)...)
 }
 
 // owes tells whether the subscription owes something to the feed for the event:
@@ -372,11 +356,11 @@ func (s *sub) disownReader() {
 func (s *sub) pumpReader() {
 	c := s.core
 	r := s.reader
-	if s.leftovers() && !c.dead && !s.dead {
+	if s.leftovers() && !s.dead {
 		s.settleLeftovers()
 		return
 	}
-	if s.mode != reading || r == nil || s.dead || s.rec == nil || s.gone || c.stopping || !c.opened || c.dead {
+	if s.mode != reading || r == nil || s.dead || s.rec == nil || s.gone || c.stopping || !c.opened {
 		return
 	}
 	rescuing := r.at < min(c.expiring, r.until) // reads on whatever its state, for the dead letters
@@ -387,15 +371,15 @@ func (s *sub) pumpReader() {
 		r.at = end // settled already: need not be read
 	}
 	r.advance()
-	if s.active && s.valid && !s.suspended && s.backToLive() || r.pulling || s.busy || len(s.revs) > 0 {
+	if s.active && s.valid && !s.suspended && s.backToLive() || r.pulling || s.busy() || len(s.revs) > 0 {
 		return
 	}
-	now := c.out.boot()
+	now := c.now.Boot
 	if r.empty && now < r.again {
 		return
 	}
 	if s.failing() && r.empty && r.at >= c.position() && r.outstanding == 0 && s.owesNothing() {
-		c.out.log(logInfo, "breaker half open: nothing is owed that could probe", "subscription_id", s.id)
+		c.log(Info, "breaker half open: nothing is owed that could probe", "subscription_id", s.id)
 		s.halfOpen()
 	}
 	room := c.Outstanding - r.outstanding
@@ -406,26 +390,21 @@ func (s *sub) pumpReader() {
 		return
 	}
 	r.pulling = true
-	round := r.round
-	rec := s.rec
-	c.out.read(s.id, r.at+1, rec.Subjects, room, c.ReadBytes, func(evs []*Event, got Reading, err error) {
-		stale := func() bool { return c.dead || s.dead || s.reader != r || r.round != round }
-		switch {
-		case stale():
-		case err != nil:
-			r.pulling = false
-			c.complain("reader waits", s.id, "subscription_id", s.id, "error", err)
-			r.empty, r.again = true, c.out.boot()+max(c.Poll, c.Busy)
-		case got.Sure:
-			s.hasRead(evs, got)
-		default: // R15
-			c.lookBack(func() {
-				if !stale() {
-					s.hasRead(evs, got)
-				}
-			})
-		}
-	})
+	c.ask(request{out: ReadEvents{c.newRequest(), s.id, s.tenant(), r.at + 1, s.rec.Subjects, room, c.ReadBytes}, sub: s, reader: r, round: r.round})
+}
+
+// eventsRead is the answer to a read, unless the reader has been set back since.
+func (s *sub) eventsRead(q *request, in EventsRead) {
+	c, r := s.core, q.reader
+	switch {
+	case s.reader != r || r.round != q.round:
+	case in.Err != nil:
+		r.pulling = false
+		c.complain("reader waits", s.id, "subscription_id", s.id, "error", in.Err)
+		r.empty, r.again = true, c.now.Boot+max(c.Poll, c.Busy)
+	default:
+		s.hasRead(in.Events, in.Reading)
+	}
 }
 
 // hasRead takes in what the reader has read.
@@ -454,7 +433,7 @@ func (s *sub) hasRead(evs []*Event, got Reading) {
 				continue
 			}
 			s.matchedByReader(ev.Seq)
-			s.enqueue(&item{seq: ev.Seq, stamp: ev.Ref().Time, ev: ev, sub: s, reader: true, at: c.out.boot()})
+			s.enqueue(&item{seq: ev.Seq, stamp: ev.Ref().Time, ev: ev, sub: s, reader: true, at: c.now.Boot})
 			if ev.Seq <= c.expiring {
 				s.laneOf(ev).rescue()
 			}
@@ -468,7 +447,7 @@ func (s *sub) hasRead(evs []*Event, got Reading) {
 		r.moved = r.moved || r.at > before
 		r.empty = r.at == before
 		if r.empty {
-			r.again = c.out.boot() + c.Poll
+			r.again = c.now.Boot + c.Poll
 		}
 	}
 	s.shedWhilePaced()
@@ -481,7 +460,7 @@ func (s *sub) restartReader() {
 	if s.reader != nil {
 		s.reader.round++
 		s.reader.pulling = false
-		s.core.out.forget(s.id)
+		s.core.emit(ForgetReader{s.id})
 	}
 }
 
@@ -499,10 +478,10 @@ func (s *sub) owesNothing() bool {
 func (s *sub) backToLive() bool {
 	c := s.core
 	r := s.reader
-	if s.failing() || r.at < c.position() || r.at+1 < s.liveFrom || r.until != noLimit || s.busy || len(s.revs) > 0 || r.done.max() > r.at {
+	if s.failing() || r.at < c.position() || r.at+1 < s.liveFrom || r.until != noLimit || s.busy() || len(s.revs) > 0 || r.done.max() > r.at {
 		return false
 	}
-	c.out.log(logInfo, "subscription is live again", "subscription_id", s.id, "position", r.at, "unsettled", r.outstanding)
+	c.log(Info, "subscription is live again", "subscription_id", s.id, "position", r.at, "unsettled", r.outstanding)
 	s.mode, s.liveFrom = live, r.at+1
 	r.round++ // a read under way comes too late
 	r.pulling = false
@@ -513,8 +492,8 @@ func (s *sub) backToLive() bool {
 		s.writeLive()
 		return true
 	}
-	c.out.forget(s.id)
-	s.writeMark(nil)
+	c.emit(ForgetReader{s.id})
+	s.writeMark()
 	return true
 }
 
@@ -531,19 +510,18 @@ func (s *sub) writeLive() {
 	c := s.core
 	mark := s.liveFrom
 	s.liveMark = mark
-	c.put(BucketOwed, s.id, &Mark{Generation: s.gen, Live: mark, Known: refs(c.top)}, func(any) {
-		if s.dead {
-			return
-		}
-		c.settleMark(s)
-		if s.mode == live && s.reader == nil && s.liveMark == mark {
-			c.liveMarks[s] = struct{}{}
-		}
-	})
+	c.put(BucketOwed, s.id, &Mark{Generation: s.gen, Live: mark, Known: refs(c.top)},
+		effect{what: paysMark, sub: s}, effect{what: isLive, sub: s, mark: mark})
+}
+
+func (s *sub) liveConfirmed(mark uint64) {
+	if s.mode == live && s.reader == nil && s.liveMark == mark {
+		s.core.liveMarks[s] = struct{}{}
+	}
 }
 
 func (s *sub) endReading() {
-	s.core.out.forget(s.id)
+	s.core.emit(ForgetReader{s.id})
 	s.reader = nil
 	delete(s.core.readers, s)
 	s.changed()
@@ -562,10 +540,10 @@ func (c *core) floorMoved() {
 		}
 	}
 	for _, s := range ordered(c.liveMarks) {
-		if s.mode == live && s.reader == nil && !s.busy && s.liveMark > 0 && c.floorDurable+1 >= s.liveMark {
+		if s.mode == live && s.reader == nil && !s.busy() && s.liveMark > 0 && c.floorDurable+1 >= s.liveMark {
 			s.liveMark = 0
 			delete(c.liveMarks, s)
-			c.put(BucketOwed, s.id, nil, nil)
+			c.put(BucketOwed, s.id, nil)
 		}
 	}
 }
@@ -579,7 +557,7 @@ func (s *sub) waitUntil(t time.Duration) {
 	}
 	s.notBefore = t
 	s.changed()
-	s.core.after(t-s.core.out.boot(), s.kick)
+	s.core.after(t-s.core.now.Boot, timer{what: dueKick, sub: s})
 }
 
 // paced makes the pace follow the record.
@@ -614,13 +592,10 @@ func (s *sub) mayStart() bool {
 	if s.pace == nil {
 		return true
 	}
-	wait := s.pace.wait(s.core.out.boot())
+	wait := s.pace.wait(s.core.now.Boot)
 	if wait > 0 && !s.pacing {
 		s.pacing = true
-		s.core.after(wait, func() {
-			s.pacing = false
-			s.pump()
-		})
+		s.core.after(wait, timer{what: duePace, sub: s})
 	}
 	return wait == 0
 }
@@ -669,7 +644,7 @@ func (s *sub) statusEntry(revision uint64, bucket int64) *Status {
 		st.DeletedAt = &t
 	}
 	if st.State != s.told.state || st.Since.IsZero() {
-		st.Since = s.core.out.wall()
+		st.Since = s.core.now.Wall
 	}
 	st.Expired = s.expired
 	if s.warned > 0 {
@@ -693,7 +668,7 @@ func (c *core) flushStatus(s *sub) {
 	if s.dead || s.applied == 0 {
 		return
 	}
-	if s.busy || len(s.revs) > 0 || s.queued {
+	if s.busy() || len(s.revs) > 0 || s.queued {
 		return // the revision's own status entry will say it
 	}
 	if state, reason := s.verdict(); state == s.told.state && reason == s.told.reason && s.warned == s.told.warned && s.expired == s.told.expired && s.remarks().digest() == s.told.said && !s.paceMoved() {
@@ -703,7 +678,7 @@ func (c *core) flushStatus(s *sub) {
 		c.dirty[s] = struct{}{} // one write at a time
 		return
 	}
-	c.put(BucketStatus, s.id, s.statusEntry(s.applied, s.bucket), nil)
+	c.put(BucketStatus, s.id, s.statusEntry(s.applied, s.bucket))
 }
 
 // ---- iteration in a fixed order
@@ -713,19 +688,6 @@ func sorted[K cmp.Ordered, V any](m map[K]V) []K {
 		return nil
 	}
 	return slices.Sorted(maps.Keys(m))
-}
-
-// which returns the subscriptions that want says yes to, by id. There may be a
-// million, so only those are sorted.
-func (c *core) which(want func(*sub) bool) []*sub {
-	var some []*sub
-	for _, s := range c.subs {
-		if want(s) {
-			some = append(some, s)
-		}
-	}
-	slices.SortFunc(some, func(a, b *sub) int { return cmp.Compare(a.id, b.id) })
-	return some
 }
 
 func ordered(m map[*sub]struct{}) []*sub {

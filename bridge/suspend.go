@@ -23,7 +23,7 @@ func (s *sub) blamed(a *attempt, o Outcome, ev *Event) bool {
 	if ln.attempts > 0 && b.succeeded > ln.failedAt {
 		ln.own = true // others got through since it failed last
 	}
-	ln.failedAt = s.core.out.boot()
+	ln.failedAt = s.core.now.Boot
 	order := orderHash(ln.token)
 	switch {
 	case o.Unreachable || a.Delivery.Subscription.Ordering == OrderingStrict: // one lane is all that it has
@@ -38,35 +38,35 @@ func (s *sub) blamed(a *attempt, o Outcome, ev *Event) bool {
 
 func (s *sub) openBreaker(reason string) {
 	c := s.core
-	s.health().opens(c.out.boot(), c.Failures)
+	s.health().opens(c.now.Boot, c.Failures)
 	c.figures.Suspended++
 	s.reason = reason
 	s.probeIn(s.health().probeAfter(c.ProbeMin, c.ProbeMax))
 	s.changed()
 	c.raise(AlertSuspended, s, reason, c.nextID())
-	c.out.log(logWarn, "suspended: the endpoint fails; probed from time to time, nothing is lost", "subscription_id", s.id, "reason", reason)
-	s.goReading(reasonSuspended, nil)
+	c.log(Warn, "suspended: the endpoint fails; probed from time to time, nothing is lost", "subscription_id", s.id, "reason", reason)
+	s.goReading(reasonSuspended)
 	s.shed()
 }
 
 func (s *sub) closeBreaker() {
-	s.goesOn(s.breaker.closes(s.core.out.boot(), s.core.RampRate))
+	s.goesOn(s.breaker.closes(s.core.now.Boot, s.core.RampRate))
 }
 
 // halfOpen gives an endpoint its chance when nothing is owed that could probe it (R14).
 func (s *sub) halfOpen() {
-	s.goesOn(s.breaker.halfOpens(s.core.out.boot(), s.core.RampRate))
+	s.goesOn(s.breaker.halfOpens(s.core.now.Boot, s.core.RampRate))
 }
 
 // goesOn resumes a suspended subscription, at a rate at first, or (0) as before.
 func (s *sub) goesOn(rate float64) {
 	c := s.core
-	now := c.out.boot()
+	now := c.now.Boot
 	c.figures.Suspended--
 	s.reason = ""
 	s.changed()
 	c.raise(AlertResumed, s, "the endpoint answers", c.nextID())
-	c.out.log(logInfo, "resumed: the endpoint answers", "subscription_id", s.id, "rate", rate)
+	c.log(Info, "resumed: the endpoint answers", "subscription_id", s.id, "rate", rate)
 	if rate > 0 {
 		s.slowStart(now, rate)
 	}
@@ -80,12 +80,14 @@ func (s *sub) goesOn(rate float64) {
 
 func (s *sub) probeIn(d time.Duration) {
 	c := s.core
-	s.probeAt = c.out.boot() + d
-	c.after(d, func() {
-		if s.failing() && s.probing() {
-			s.kick()
-		}
-	})
+	s.probeAt = c.now.Boot + d
+	c.after(d, timer{what: dueProbe, sub: s})
+}
+
+func (s *sub) probeDue() {
+	if s.failing() && s.probing() {
+		s.kick()
+	}
 }
 
 // freely tells whether an order that has not failed may probe now: those that
@@ -113,7 +115,7 @@ func (s *sub) probeFailed(a *attempt) {
 	if _, orders := b.inARow(); orders >= c.Failures {
 		b.free = 0
 	}
-	s.probeIn(max(a.nextProbe-c.out.boot(), 0))
+	s.probeIn(max(a.nextProbe-c.now.Boot, 0))
 }
 
 // ---- which lane is next

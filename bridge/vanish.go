@@ -1,11 +1,7 @@
 package bridge
 
 import (
-	"context"
 	"fmt"
-	"time"
-
-	"orderbridge/internal/limits"
 )
 
 // A record that is not in its bucket any more though nobody has deleted it (its
@@ -41,7 +37,7 @@ const reasonRefused = "the record cannot be used, its status says why; what it o
 func (c *core) listed(l *Listing) (all bool) {
 	all = true
 	for _, s := range c.which(func(s *sub) bool { return s.absent(l) }) {
-		if s.busy || len(s.revs) > 0 || s.queued || !c.opened {
+		if s.changing() || !c.opened {
 			all = false
 			continue
 		}
@@ -66,7 +62,7 @@ func (s *sub) absent(l *Listing) bool {
 func (s *sub) vanish() {
 	s.goneNow()
 	s.shed()
-	s.goReading(reasonNotInBucket, nil)
+	s.goReading(reasonNotInBucket)
 }
 
 // vanished tells of a record that a take-over does not find in the bucket, of
@@ -90,21 +86,16 @@ func (s *sub) refused() bool { return len(s.problems.Errors()) > 0 && s.lastSeen
 // vanishBeforeOpen is vanish at a take-over: the mark is confirmed before the
 // feed opens, since without a record nothing is matched.
 func (s *sub) vanishBeforeOpen() {
-	c := s.core
 	s.goneNow()
-	if s.busy || s.mode != live {
+	if s.busy() || s.mode != live {
 		return
 	}
-	s.busy = true
-	c.applying++
+	s.begin(confirmingOwn, revision{})
 	reason := reasonNotInBucket
 	if s.refused() {
 		reason = reasonRefused
 	}
-	s.goReading(reason, func() {
-		s.done()
-		c.applySoon(s)
-	})
+	s.goReading(reason, effect{what: goesOn, sub: s})
 }
 
 func (s *sub) goneNow() {
@@ -115,7 +106,7 @@ func (s *sub) goneNow() {
 	if s.refused() {
 		what = "nothing is sent for a record that cannot be used any more"
 	}
-	s.core.out.log(logWarn, what, "subscription_id", s.id, "reason", s.missing())
+	s.core.log(Warn, what, "subscription_id", s.id, "reason", s.missing())
 	s.core.raiseAlert(Alert{Kind: AlertInvalid, Subscription: s.id, Generation: s.gen, Text: s.missing(), Vanished: !s.refused()}, fmt.Sprintf("gone-%d", s.applied))
 }
 
@@ -125,51 +116,4 @@ func (s *sub) holdsRecord(rec *Subscription) {
 	if s.own != nil {
 		s.core.shares.move(s.own, s.tenant())
 	}
-}
-
-// watchPresence asks it as long as the term lasts. A listing of many records
-// takes its time: the next one waits twenty times as long.
-func (t *term) watchPresence(was Census) {
-	wait := limits.CensusTime
-	for {
-		select {
-		case <-t.ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-		ctx, cancel := t.call(limits.TermLoadTime)
-		began := time.Now()
-		now, l, err := t.b.o.Records.Census(ctx, was)
-		cancel()
-		wait = max(limits.CensusTime, 20*time.Since(began))
-		if err != nil {
-			t.logger.Debug("the records cannot be counted", "error", err)
-			wait = limits.CensusTime
-			continue
-		}
-		was = now
-		if l == nil {
-			continue
-		}
-		again := make(chan bool, 1)
-		t.post(func() { again <- !t.core.listed(l) })
-		select {
-		case <-t.ctx.Done():
-			return
-		case x := <-again:
-			if x {
-				was.Messages++ // as if one had gone
-			}
-		}
-	}
-}
-
-func (t *term) firstCensus() Census {
-	ctx, cancel := context.WithTimeout(t.ctx, limits.TermCallTime)
-	defer cancel()
-	c, _, err := t.b.o.Records.Census(ctx, Census{})
-	if err != nil {
-		t.logger.Debug("the records cannot be counted", "error", err)
-	}
-	return c
 }

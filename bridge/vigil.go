@@ -14,7 +14,7 @@ type vigil struct {
 	s         standby
 	told      bool // who leads
 	unread    bool // that the lease cannot be read
-	sightings chan leaseSight
+	sightings chan LeaseSight
 }
 
 // won is a lease that was won.
@@ -29,7 +29,7 @@ type won struct {
 // this replica and succeed says that it is of a former life.
 func (b *Bridge) standBy(ctx context.Context, succeed bool) (won, error) {
 	watchCtx, cancel := context.WithCancel(ctx)
-	v := &vigil{b: b, s: standby{patience: b.patience()}, sightings: make(chan leaseSight, 1)}
+	v := &vigil{b: b, s: standby{patience: b.patience()}, sightings: make(chan LeaseSight, 1)}
 	v.s.led = b.o.Clock.Boot()
 	b.led.Store(int64(v.s.led))
 	if succeed {
@@ -144,11 +144,11 @@ func (v *vigil) claim(ctx context.Context) (won, error) {
 }
 
 func (v *vigil) observe(x leaseSight) {
-	if x.unreadable != nil && !v.unread {
-		v.b.o.Logger.Error("the lease cannot be read: it is treated as held by somebody", "error", x.unreadable)
+	if x.Unreadable != nil && !v.unread {
+		v.b.o.Logger.Error("the lease cannot be read: it is treated as held by somebody", "error", x.Unreadable)
 	}
-	v.unread = x.unreadable != nil
-	v.s.observe(x.entry, x.revision, v.b.o.Clock.Boot())
+	v.unread = x.Unreadable != nil
+	v.s.observe(x.Entry, x.Revision, v.b.o.Clock.Boot())
 	v.b.led.Store(int64(v.s.led))
 	// Held by another is a good state; free, it is good only once we have it.
 	if v.s.wait(v.b.o.Clock.Boot()) > 0 {

@@ -1,12 +1,34 @@
 package bridge
 
-// take is the input of the feed: the next event in stream order, matched
-// against the directory as of version. token comes back with settle.
-func (c *core) take(ev *Event, matches []*Subscription, version uint64, token any) {
-	if c.dead || c.stopping || c.leaving {
+import "time"
+
+// windowEvent is one event of the feed's window.
+type windowEvent struct {
+	ev                         *Event
+	tag                        uint64 // of whoever gave it
+	version                    uint64
+	matches                    []*Subscription // by id
+	next                       int             // matches before it are expanded
+	items                      []*item
+	debts                      int
+	at                         time.Duration
+	expanded, settled, touched bool
+	marks                      []*sub // R7: confirmation of their {live} marks is a debt of this event
+}
+
+func (w *windowEvent) seq() uint64 { return w.ev.Seq }
+
+// unexpanded tells whether the event is not yet expanded for a subscription.
+func (w *windowEvent) unexpanded(id string) bool {
+	return !w.expanded && !w.settled && w.next < len(w.matches) && id >= w.matches[w.next].ID
+}
+
+// take is the input of the feed.
+func (c *core) take(in *EventTaken) {
+	if c.stopping || c.leaving != nil {
 		return
 	}
-	c.pending = append(c.pending, &windowEvent{ev: ev, matches: matches, version: version, token: token})
+	c.pending = append(c.pending, &windowEvent{ev: in.Event, matches: in.Matches, version: in.Version, tag: in.Tag})
 	c.expandNext()
 }
 
@@ -41,7 +63,7 @@ func (c *core) takeIn(w *windowEvent) {
 	}
 	c.noteTenant(w.ev)
 	c.noteBounds(w.ev)
-	w.at = c.out.boot()
+	w.at = c.now.Boot
 	c.win = append(c.win, w)
 	c.winBytes += w.ev.Size()
 	for _, s := range c.newMarks { // R7: a debt of the feed's next event
@@ -63,7 +85,7 @@ func (c *core) takeIn(w *windowEvent) {
 
 // expand turns matches into deliveries; false if D is reached before the last.
 func (c *core) expand(w *windowEvent) bool {
-	now := c.out.boot()
+	now := c.now.Boot
 	for w.next < len(w.matches) {
 		if c.owed >= c.Deliveries {
 			return false
@@ -83,7 +105,7 @@ func (c *core) expand(w *windowEvent) bool {
 		}
 		if s.mode == live && c.standsInTheWay(s) {
 			w.next-- // it may still owe this one
-			s.goReading(reasonSlow, nil)
+			s.goReading(reasonSlow)
 			w.next++
 		}
 		c.figures.Matched++
@@ -138,8 +160,8 @@ func (c *core) settled(w *windowEvent) {
 	}
 	w.settled = true
 	c.winBytes -= w.ev.Size()
-	c.out.settle(w)
-	w.items, w.token = nil, nil
+	c.emit(SettleEvent{w.seq(), w.tag})
+	w.items = nil
 	i := 0
 	for i < len(c.win) && c.win[i].settled {
 		c.prefix, c.floorRef = c.win[i].seq(), c.win[i].ev.Ref()

@@ -1,0 +1,55 @@
+package bridge
+
+import (
+	"context"
+	"time"
+
+	"orderbridge/internal/limits"
+)
+
+// watchPresence asks it as long as the term lasts. A listing of many records
+// takes its time: the next one waits twenty times as long.
+func (t *term) watchPresence(was Census) {
+	wait := limits.CensusTime
+	for {
+		select {
+		case <-t.ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		ctx, cancel := t.call(limits.TermLoadTime)
+		began := time.Now()
+		now, l, err := t.b.o.Records.Census(ctx, was)
+		cancel()
+		wait = max(limits.CensusTime, 20*time.Since(began))
+		if err != nil {
+			t.logger.Debug("the records cannot be counted", "error", err)
+			wait = limits.CensusTime
+			continue
+		}
+		was = now
+		if l == nil {
+			continue
+		}
+		again := make(chan bool, 1)
+		t.post(func() { again <- !t.core.listed(l) })
+		select {
+		case <-t.ctx.Done():
+			return
+		case x := <-again:
+			if x {
+				was.Messages++ // as if one had gone
+			}
+		}
+	}
+}
+
+func (t *term) firstCensus() Census {
+	ctx, cancel := context.WithTimeout(t.ctx, limits.TermCallTime)
+	defer cancel()
+	c, _, err := t.b.o.Records.Census(ctx, Census{})
+	if err != nil {
+		t.logger.Debug("the records cannot be counted", "error", err)
+	}
+	return c
+}
