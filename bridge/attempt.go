@@ -89,7 +89,7 @@ func (s *sub) pumpSome(most int) {
 // can change it, it is seen to that the subscription is asked again.
 func (s *sub) open() bool {
 	c := s.core
-	if s.busy || len(s.revs) > 0 || s.dead || s.rec == nil || s.gone || !s.active || !s.valid || s.suspended || s.mode != live && s.mode != reading {
+	if s.busy() || len(s.revs) > 0 || s.dead || s.rec == nil || s.gone || !s.active || !s.valid || s.suspended || s.mode != live && s.mode != reading {
 		return false // kicked when that changes
 	}
 	if c.holdsBack(s) {
@@ -167,7 +167,7 @@ func (c *core) attemptEnded(in *AttemptEnded) {
 		o, ev = Outcome{Verdict: NotAttempted, Reason: o.Reason}, nil
 	}
 	if ev != nil {
-		a.Delivery.Event = ev
+		a.Delivery.Event, a.Delivery.Known = ev, in.Known
 	}
 	told := c.aboutToTell(a, &o)
 	c.ended(a, o, ev)

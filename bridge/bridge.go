@@ -242,41 +242,12 @@ func (b *Bridge) Reread(ctx context.Context, subscription string) error {
 	if problems.Err() != nil {
 		rec = nil
 	}
-	t.post(func() { t.core.reread(r, rec, problems) })
+	t.post(&RecordReread{r, rec, problems})
 	return nil
 }
 
 // ErrNotLeader says that another replica leads: only the leader takes commands.
 var ErrNotLeader = errors.New("this replica does not lead")
-
-// Redrive puts a dead letter back as owed by its subscription. It returns when
-// that is confirmed; ErrNotLeader if another replica must be asked, and an
-// error that says why it cannot be done otherwise.
-func (b *Bridge) Redrive(ctx context.Context, subscription string, generation, sequence uint64) error {
-	t := b.term.Load()
-	if t == nil {
-		return ErrNotLeader
-	}
-	d, err := b.o.DeadLetters.Get(ctx, sequence)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return fmt.Errorf("there is no dead letter %d", sequence)
-	case err != nil:
-		return fmt.Errorf("read dead letter %d: %w", sequence, err)
-	case d.Subscription != subscription || generation != 0 && d.Generation != generation:
-		return fmt.Errorf("dead letter %d belongs to subscription %q, generation %d, not to %q, generation %d", sequence, d.Subscription, d.Generation, subscription, generation)
-	}
-	answer := make(chan error, 1)
-	t.post(func() { t.core.redrive(d, sequence, func(err error) { answer <- err }) })
-	select {
-	case err := <-answer:
-		return err
-	case <-t.done:
-		return ErrNotLeader
-	case <-ctx.Done():
-		return fmt.Errorf("redrive dead letter %d: not confirmed: %w", sequence, context.Cause(ctx))
-	}
-}
 
 // Losing tells the leader why the source stream deletes what is owed; "": it
 // does not (any more).

@@ -2,10 +2,8 @@ package bridge
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"orderbridge/internal/limits"

@@ -43,7 +43,7 @@ func (f *FanOut) take(events <-chan *message.Message) {
 		}
 		ev := t.b.o.Decoder.Decode(src)
 		matches, version := t.core.directory.Match(ev, nil)
-		t.post(func() { t.core.take(ev, matches, version, m) })
+		t.post(&EventTaken{ev, matches, version, t.unsettled.add(m)})
 	}
 }
 
@@ -51,7 +51,7 @@ type runKey struct{}
 
 // run is one attempt under way.
 type run struct {
-	a       *attempt
+	attempt *StartAttempt
 	cancel  context.CancelFunc
 	outcome *Outcome // only the handler's goroutine touches it
 	status  int      // of a success, likewise
@@ -106,34 +106,35 @@ func (f *FanOut) Settle(next message.HandlerFunc) message.HandlerFunc {
 
 // attempt makes a message of a delivery. The message's context ends with the
 // time that the record gives an attempt, or that of the lease (R10).
-func (f *FanOut) attempt(a *attempt) {
+func (f *FanOut) attempt(a *StartAttempt) *run {
 	timeout := a.Delivery.Subscription.AttemptTimeout()
 	if a.Delivery.Event == nil {
 		timeout += limits.TermCallTime // to read it
 	}
 	ctx, cancel := context.WithTimeout(f.t.guard.context(), timeout)
-	r := &run{a: a, cancel: cancel}
-	a.token = r
+	r := &run{attempt: a, cancel: cancel}
 	f.tasks.Add(1)
 	if a.Delivery.Event != nil && !filtered(&a.Delivery) && a.Delivery.Subscription.Refusal(a.Delivery.Event) == "" {
 		select {
 		case f.out <- f.message(ctx, r):
-			return
+			return r
 		default: // the router is busy: somebody else waits for it
 		}
 	}
 	go f.prepare(ctx, r)
+	return r
 }
 
 // end brings an attempt back to the core.
 func (f *FanOut) end(r *run, o Outcome) {
 	r.cancel()
-	f.t.post(func() { f.t.ended(r.a, o, r.a.Delivery.Event) })
+	d := &r.attempt.Delivery
+	f.t.post(&AttemptEnded{r.attempt.Attempt, o, d.Event, d.Known})
 	f.tasks.Done()
 }
 
 func (f *FanOut) message(ctx context.Context, r *run) *message.Message {
-	d := &r.a.Delivery
+	d := &r.attempt.Delivery
 	m := message.NewMessage(d.ID(), d.Event.Data)
 	m.SetContext(context.WithValue(WithDelivery(ctx, d), runKey{}, r))
 	return m
@@ -143,9 +144,9 @@ func (f *FanOut) message(ctx context.Context, r *run) *message.Message {
 // the event and evaluates the filter.
 func (f *FanOut) prepare(ctx context.Context, r *run) {
 	t := f.t
-	d := &r.a.Delivery
+	d := &r.attempt.Delivery
 	if d.Event == nil {
-		ev, err := t.fetch(ctx, r.a)
+		ev, err := t.fetch(ctx, r.attempt)
 		if err != nil {
 			if ctx.Err() != nil {
 				err = ErrCut
@@ -154,8 +155,7 @@ func (f *FanOut) prepare(ctx context.Context, r *run) {
 			return
 		}
 		d.Event = ev
-		weight := ev.weight()
-		t.post(func() { t.core.weighed(r.a, weight) })
+		t.post(AttemptWeighed{r.attempt.Attempt, ev.weight()})
 	}
 	if d.Event.Not != "" { // a former build held it
 		f.end(r, Outcome{Verdict: Filtered})
@@ -201,7 +201,7 @@ func (t *term) wants(ctx context.Context, d *Delivery) (bool, error) {
 }
 
 // fetch reads the event of a delivery that is not in memory.
-func (t *term) fetch(ctx context.Context, a *attempt) (*Event, error) {
+func (t *term) fetch(ctx context.Context, a *StartAttempt) (*Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.TermCallTime)
 	defer cancel()
 	if a.DeadLetter > 0 {
@@ -216,7 +216,7 @@ func (t *term) fetch(ctx context.Context, a *attempt) (*Event, error) {
 			return t.b.o.Decoder.redriven(letter.Event, letter.Stream), nil
 		}
 	}
-	m, err := t.get(ctx, a.known, a.top)
+	m, err := t.get(ctx, a.Message, a.Top)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil, &AttemptError{Fault: FaultExpired, Reason: reasonRemoved, Err: err}

@@ -1,7 +1,5 @@
 package bridge
 
-import "time"
-
 // What is owed, for the metrics. A delivery is owed in one of four places: the
 // feed's window, the ledger, what a reader has in memory, and what a reader has
 // yet to read. Of the last the feed knows most: it matches each event also for
@@ -157,19 +155,4 @@ func (c *core) dispatched(id string) uint64 {
 		return c.win[n-1].seq() - 1
 	}
 	return c.position()
-}
-
-// counting spreads out the counting so that it takes no more than a fiftieth of
-// the core's time.
-type counting struct {
-	last owing
-	next time.Time
-}
-
-func (k *counting) at(now time.Time, count func() owing) owing {
-	if !now.Before(k.next) {
-		k.last = count()
-		k.next = now.Add(max(200*time.Millisecond, 50*time.Since(now)))
-	}
-	return k.last
 }

@@ -86,7 +86,7 @@ type (
 	// StateLoaded answers LoadState.
 	StateLoaded struct {
 		Reply
-		State *State
+		State *Loaded
 	}
 	// EntryWritten answers WriteEntry.
 	EntryWritten struct{ Reply }
@@ -122,6 +122,7 @@ type (
 		Attempt uint64
 		Outcome Outcome
 		Event   *Event // nil if it could not be read
+		Known   string // of a redrive: Delivery.Known
 	}
 	// AttemptWeighed says how large the event of an attempt is that had to be read.
 	AttemptWeighed struct {

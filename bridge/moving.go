@@ -53,7 +53,7 @@ func (c *core) claims(l *Loaded) (list []*claim) {
 	p := &c.placed
 	doubtful := func(cl *claim) {
 		cl.known = refs(cl.known...)
-		if (cl.highest > p.common || cl.Status) && (p.changed != "" || len(cl.known) > 0) {
+		if (cl.highest > p.common || cl.status) && (p.changed != "" || len(cl.known) > 0) {
 			list = append(list, cl)
 		}
 	}
@@ -225,7 +225,7 @@ func (m *moving) write() {
 	}
 	for _, cl := range m.claims {
 		switch {
-		case cl.Status:
+		case cl.status:
 		case cl.token == "":
 			m.mark(cl)
 		default:
@@ -242,7 +242,7 @@ func (m *moving) confirmed() {
 		return
 	}
 	c := m.c
-	if c.placed.changed == "" && !slices.ContainsFunc(m.claims, func(cl *claim) bool { return !cl.Status }) {
+	if c.placed.changed == "" && !slices.ContainsFunc(m.claims, func(cl *claim) bool { return !cl.status }) {
 		c.relocated() // at most anchors that were told before
 		return
 	}

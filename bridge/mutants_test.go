@@ -42,7 +42,7 @@ func TestMutants(t *testing.T) {
 		{"R10b the cursor is missing", "core.go", "e.Cursor = &Cursor{w.seq(), id}", ""},
 		{"R10 expansion goes on at a stop", "window.go", "for !c.stopping {", "for {"},
 		{"R12 only the newest revision is applied", "revisions.go", "	r := s.revs[0]\n", "	s.revs = s.revs[len(s.revs)-1:]\n	r := s.revs[0]\n"},
-		{"R12 attempts go on while a revision is applied", "attempt.go", "if s.busy || len(s.revs) > 0 || s.dead", "if s.dead"},
+		{"R12 attempts go on while a revision is applied", "attempt.go", "if s.busy() || len(s.revs) > 0 || s.dead", "if s.dead"},
 		{"R12 any put continues a deleted record", "revisions.go", "return s.rec != nil && r.rec != nil && s.rec.Tenant == r.rec.Tenant && s.rec.Origin() == r.rec.Origin()", "return true"},
 		{"R12 what was published while deactivated is delivered", "revisions.go", "rd.done.add(rd.until+1, max(seq, 1)-1)", ""},
 		{"R13 anchored when seen, not when put", "revisions.go", "	s.ask(at, func(anchor, last uint64) {", "	s.ask(at, func(anchor, last uint64) {\n\t\tanchor = last + 1"},

@@ -15,6 +15,9 @@ type Request struct {
 func (Request) output()          {}
 func (r Request) number() uint64 { return r.ID }
 
+// Reply is what the answer to the request begins with.
+func (r Request) Reply(err error) Reply { return Reply{r.ID, err} }
+
 // ---- requests: the source stream
 
 type (

@@ -31,13 +31,12 @@ func (t *term) watchPresence(was Census) {
 		if l == nil {
 			continue
 		}
-		again := make(chan bool, 1)
-		t.post(func() { again <- !t.core.listed(l) })
+		t.post(RecordsListed{l})
 		select {
 		case <-t.ctx.Done():
 			return
-		case x := <-again:
-			if x {
+		case all := <-t.compared:
+			if !all {
 				was.Messages++ // as if one had gone
 			}
 		}

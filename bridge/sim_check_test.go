@@ -122,7 +122,7 @@ func (w *simWorld) idle() string {
 			}
 			continue
 		}
-		if sb == nil || sb.busy || len(sb.revs) > 0 || sb.applied != w.ops[s][len(w.ops[s])-1].rev {
+		if sb == nil || sb.busy() || len(sb.revs) > 0 || sb.applied != w.ops[s][len(w.ops[s])-1].rev {
 			return fmt.Sprintf("sub%d: record not applied", s)
 		}
 		var st Status

@@ -255,7 +255,7 @@ func (w *simWorld) applied(s int, rev uint64) bool {
 			return false
 		}
 		x := n.term.core.subs[simID(s)]
-		return x != nil && x.applied == rev && !x.busy
+		return x != nil && x.applied == rev && !x.busy()
 	})
 }
 
@@ -270,7 +270,8 @@ func (t *simTerm) census() {
 			}
 		}
 	}
-	if !t.core.listed(l) {
+	t.step(RecordsListed{l})
+	if !t.compared {
 		t.later(w.rnd(50, 1000), t.census)
 	}
 }

@@ -138,7 +138,7 @@ func (t *simTerm) sameStream(then func()) {
 		case err != nil:
 			t.later(50*ms, func() { t.sameStream(then) })
 		case got == Other:
-			t.core.lookBack(func() { t.over(ErrDeposed) })
+			t.step(FeedEnded{})
 		default:
 			then()
 		}

@@ -293,10 +293,10 @@ func (n *simNode) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
 	if w.greedy {
 		l.MaxRunning, l.Keen, l.LedgerBytes, l.ReadTotal = 6, 1, 6000, 2500
 	}
-	t.core = newCore(t, l, rand.New(rand.NewPCG(uint64(w.r.Int64()), 1)), e.Epoch, e.Holder, t0, w.leaseRev, e)
+	t.core = newCore(l, rand.New(rand.NewPCG(uint64(w.r.Int64()), 1)), e.Epoch, e.Holder, t0, w.leaseRev, e)
 	t.core.fresh = fresh || w.mutant == "StartAtEnd"
 	n.term = t
-	t.core.start()
+	t.step(Start{})
 }
 
 func (n *simNode) crash(down time.Duration) {
@@ -332,6 +332,10 @@ type simTerm struct {
 	seenOps   map[*simOp]bool
 	watching  bool
 	matched   []func()
+	tickAt    time.Duration
+	graceful  bool
+	compared  bool
+	commands  map[uint64]func(error)
 	cuts      map[*attempt]time.Duration
 	fences    [2]int                   // as the term knows them
 	starved   map[string]time.Duration // waits for a slot though its tenant has none, since
@@ -348,7 +352,7 @@ func (t *simTerm) end(how string) {
 		return
 	}
 	t.dead = true
-	t.core.dead = true
+	t.core.over = true
 	w := t.w
 	if x := w.epochEnd[t.epoch].how; x == "" || x == "lease" && how == "crash" {
 		w.epochEnd[t.epoch] = simEnd{w.now, how}
@@ -442,21 +446,6 @@ func (w *simWorld) release(x float64) {
 
 // ---- outside
 
-func (t *simTerm) boot() time.Duration              { return t.w.now }
-func (t *simTerm) wall() time.Time                  { return simEpoch.Add(t.w.now + t.w.skew) }
-func (t *simTerm) after(d time.Duration, fn func()) { t.later(d, fn) }
-func (t *simTerm) forget(string)                    {}
-func (t *simTerm) log(_ logLevel, msg string, args ...any) {
-	if t.w.trace {
-		t.w.log("   e%d %s %v", t.epoch, msg, args)
-	}
-}
-
-func (t *simTerm) over(cause error) {
-	t.w.log("   e%d over: %v", t.epoch, cause)
-	t.end("lease")
-}
-
 func (t *simTerm) openFeed(_ uint64, at Ref, done func(Ref, error)) {
 	t.reopenAt(func() int {
 		if !at.known() {
@@ -517,8 +506,6 @@ func (t *simTerm) reopen() {
 		})
 	})
 }
-
-func (t *simTerm) known(r Ref) { t.taken.Know(r) }
 
 func (t *simTerm) startFeed() {
 	t.feeding, t.startedAt = true, t.w.now
@@ -615,7 +602,7 @@ func (t *simTerm) pull() {
 			case Deliver:
 				t.taken.Know(ev.Ref())
 				matches, version := t.core.directory.Match(ev, nil)
-				t.matched = append(t.matched, func() { t.core.take(ev, matches, version, nil) })
+				t.matched = append(t.matched, func() { t.step(&EventTaken{Event: ev, Matches: matches, Version: version}) })
 				if w.p(0.3) { // matched, then it waits while the directory changes
 					t.later(w.rnd(1, 5), t.takeMatched)
 				} else {
@@ -633,8 +620,8 @@ func (t *simTerm) takeMatched() {
 	t.matched = nil
 }
 
-func (t *simTerm) settle(e *windowEvent) {
-	t.intake.Settle(e.seq())
+func (t *simTerm) settle(seq uint64) {
+	t.intake.Settle(seq)
 	if t.w.r.IntN(3) == 0 {
 		t.ack(func(error) {})
 	}
@@ -655,13 +642,11 @@ func (t *simTerm) ack(done func(error)) {
 	}, done)
 }
 
-func (t *simTerm) confirm(done func(error)) { t.ack(done) }
-
-func (t *simTerm) load(done func(*loaded, error)) {
+func (t *simTerm) load(done func(*Loaded, error)) {
 	w := t.w
 	w.release(0.5)
 	made := [2]int64{w.buckets[0].created, w.buckets[1].created}
-	l := &loaded{status: map[string]Status{}, marks: map[string]Mark{}, lanes: map[string]map[string]LaneEntry{}}
+	l := &Loaded{Status: map[string]Status{}, Marks: map[string]Mark{}, Lanes: map[string]map[string]LaneEntry{}}
 	t.request("load", func() error {
 		for b, x := range w.buckets {
 			if x.gone || x.created != made[b] || x.fence != t.fences[b] {
@@ -671,20 +656,20 @@ func (t *simTerm) load(done func(*loaded, error)) {
 		for key, v := range w.buckets[BucketStatus].state {
 			var s Status
 			simDecode(v, &s)
-			l.status[key] = s
+			l.Status[key] = s
 		}
 		for key, v := range w.buckets[BucketOwed].state {
 			if id, token, ok := strings.Cut(key, "."); ok {
 				var e LaneEntry
 				simDecode(v, &e)
-				if l.lanes[id] == nil {
-					l.lanes[id] = map[string]LaneEntry{}
+				if l.Lanes[id] == nil {
+					l.Lanes[id] = map[string]LaneEntry{}
 				}
-				l.lanes[id][token] = e
+				l.Lanes[id][token] = e
 			} else {
 				var m Mark
 				simDecode(v, &m)
-				l.marks[key] = m
+				l.Marks[key] = m
 			}
 		}
 		return nil
@@ -726,10 +711,10 @@ func (t *simTerm) lease(e LeaseEntry, expect uint64, id string, done func(uint64
 	})
 }
 
-func (t *simTerm) readLease(done func(leaseSight, error)) {
-	var s leaseSight
+func (t *simTerm) readLease(done func(LeaseSight, error)) {
+	var s LeaseSight
 	t.request("read lease", func() error {
-		s = leaseSight{entry: t.w.lease, revision: t.w.leaseRev}
+		s = LeaseSight{Entry: t.w.lease, Revision: t.w.leaseRev}
 		return nil
 	}, func(err error) { done(s, err) })
 }
@@ -789,7 +774,7 @@ func (t *simTerm) latest(key string, done func(Revision, error)) {
 	}, func(err error) { done(r, err) })
 }
 
-func (t *simTerm) read(_ string, from uint64, filters []string, most, _ int, done func([]*Event, Reading, error)) {
+func (t *simTerm) read(from uint64, filters []string, most int, done func([]*Event, Reading, error)) {
 	w := t.w
 	var evs []*Event
 	through := from - 1
@@ -906,11 +891,20 @@ func (t *simTerm) finish(a *attempt, o Outcome) {
 	if o.Verdict == Delivered && run.got != nil && !a.ended {
 		run.got.known = t.w.now
 	}
-	t.core.ended(a, o, nil)
+	t.step(&AttemptEnded{Attempt: a.number, Outcome: o})
 }
 
-func (t *simTerm) cut(a *attempt) {
+func (t *simTerm) cut(number uint64) {
 	t.w.stats["cut"]++
+	var a *attempt
+	for x := range t.running {
+		if x.number == number {
+			a = x
+		}
+	}
+	if a == nil {
+		return
+	}
 	if t.cuts == nil {
 		t.cuts = map[*attempt]time.Duration{}
 	}
@@ -943,12 +937,6 @@ func (t *simTerm) unbury(seq uint64, done func(error)) {
 	}, done)
 }
 
-func (t *simTerm) alert(a Alert) { t.w.stats["alert "+a.Kind]++ }
-
-func (t *simTerm) holdBack(uint64) {}
-
-func (t *simTerm) keep(uint64) {}
-
 func (t *simTerm) retention(fractions []float64, done func(Retention, error)) {
 	t.later(t.w.rnd(1, 8), func() { done(Retention{Beyond: make([]uint64, len(fractions))}, nil) })
 }
@@ -957,7 +945,7 @@ func (t *simTerm) watchRecords() {
 	t.watching = true
 	t.later(t.w.rnd(1, 40), func() {
 		t.recordsChanged()
-		t.core.recordsCaughtUp()
+		t.step(RecordsCaughtUp{})
 	})
 }
 
@@ -978,7 +966,7 @@ func (t *simTerm) recordsChanged() {
 				if !r.Deleted && o.value == nil {
 					problems = Problems{{Field: "method", Message: "bad"}}
 				}
-				t.core.record(r, o.value, problems)
+				t.step(&RecordSeen{r, o.value, problems})
 			}
 		}
 	}
@@ -1198,13 +1186,18 @@ func (w *simWorld) redrive(t *simTerm) {
 	sort.Slice(seqs, func(i, j int) bool { return seqs[i] < seqs[j] })
 	seq := seqs[w.r.IntN(len(seqs))]
 	w.log("REDRIVE dead letter %d", seq)
-	t.core.redrive(w.letters[seq], seq, func(err error) {
+	if t.commands == nil {
+		t.commands = map[uint64]func(error){}
+	}
+	n := uint64(len(t.commands) + 1)
+	t.commands[n] = func(err error) {
 		w.log("   redrive %d: %v", seq, err)
 		if err == nil && w.redriven[seq] == "" {
 			w.redriven[seq] = "owed"
 			w.stats["redriven"]++
 		}
-	})
+	}
+	t.step(&Redrive{n, w.letters[seq], seq})
 }
 
 // ---- one run
@@ -1445,17 +1438,6 @@ func (w *simWorld) graceful(t *simTerm) {
 		})
 	}
 	t.later(2500*ms, func() { w.log("   takes too long"); t.n.crash(100 * ms) })
-	t.core.stop(func(err error) {
-		how := "graceful"
-		if err != nil {
-			how = "forced"
-			w.stats["handed over by force"]++
-		} else {
-			w.stats["handed over"]++
-			t.cutOff()
-			w.stats["frozen ms"] += int((w.now - t.core.handover.frozen) / ms)
-		}
-		w.epochEnd[t.epoch] = simEnd{w.now, how}
-		t.end(how)
-	})
+	t.graceful = true
+	t.step(Stop{})
 }

@@ -33,7 +33,7 @@ func (c *core) Step(now Now, in Input) []Output {
 	case Start:
 		c.start()
 	case FeedEnded:
-		c.sure(in)
+		c.sure(held{in: in})
 	case RecordsCaughtUp:
 		c.recordsCaughtUp()
 	case RecordsMissing:

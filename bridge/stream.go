@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"orderbridge/internal/limits"
 )
 
 // What a term asks the stream for the core, to know whether it is still the
@@ -47,13 +45,6 @@ func (d *DeadLetter) stamp() int64 {
 	return d.MessageTime.UnixNano()
 }
 
-func (t *term) look(witnesses Witnesses, floor Ref, done func(Look, error)) {
-	t.do(func(ctx context.Context) func() {
-		l, err := t.lookNow(ctx, witnesses, floor)
-		return func() { done(l, err) }
-	})
-}
-
 func (t *term) lookNow(ctx context.Context, witnesses Witnesses, floor Ref) (l Look, err error) {
 	if l.Stream, err = t.b.o.Source.State(ctx); err != nil {
 		return l, err
@@ -66,13 +57,6 @@ func (t *term) lookNow(ctx context.Context, witnesses Witnesses, floor Ref) (l L
 	}
 	l.Known, l.Top, err = witnesses.Testify(func(r Ref) (Standing, error) { return l.Stream.judge(r, stamp) })
 	return l, err
-}
-
-func (t *term) survey(e *LeaseEntry, done func(Survey, error)) {
-	t.do(func(ctx context.Context) func() {
-		s, err := t.surveyNow(ctx, e)
-		return func() { done(s, err) }
-	})
 }
 
 func (t *term) surveyNow(ctx context.Context, e *LeaseEntry) (s Survey, err error) {
@@ -110,32 +94,25 @@ func (t *term) judged(ctx context.Context, st *StreamState) func(Ref) (Standing,
 	}
 }
 
-func (t *term) judge(entries [][]Ref, done func([]int, error)) {
-	t.tasks.Add(1)
-	go func() {
-		defer t.tasks.Done()
-		ctx, cancel := t.call(limits.EntriesJudgeTime)
-		defer cancel()
-		found := make([]int, len(entries))
-		st, err := t.b.o.Source.State(ctx)
-		judge := t.judged(ctx, &st)
-		for i := 0; i < len(entries) && err == nil; i++ {
-			found[i], _, err = highest(entries[i], judge)
-		}
-		t.post(func() { done(found, err) })
-	}()
+// judge finds the last message of each entry that is there.
+func (t *term) judge(ctx context.Context, entries [][]Ref) ([]int, error) {
+	found := make([]int, len(entries))
+	st, err := t.b.o.Source.State(ctx)
+	judge := t.judged(ctx, &st)
+	for i := 0; i < len(entries) && err == nil; i++ {
+		found[i], _, err = highest(entries[i], judge)
+	}
+	return found, err
 }
 
-func (t *term) openFeed(epoch uint64, at Ref, done func(Ref, error)) {
-	t.do(func(ctx context.Context) func() {
-		if at.Seq > 0 && !at.known() {
-			stamp, err := t.b.o.Source.Stamp(ctx, at.Seq)
-			if err != nil && !errors.Is(err, ErrNotFound) {
-				return func() { done(at, err) }
-			}
-			at.Time = stamp
+// openFeed makes the durable, and finds out which message is at the position.
+func (t *term) openFeed(ctx context.Context, epoch uint64, at Ref) (Ref, error) {
+	if at.Seq > 0 && !at.known() {
+		stamp, err := t.b.o.Source.Stamp(ctx, at.Seq)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return at, err
 		}
-		err := t.feed.Open(ctx, epoch, at)
-		return func() { done(at, err) }
-	})
+		at.Time = stamp
+	}
+	return at, t.feed.Open(ctx, epoch, at)
 }

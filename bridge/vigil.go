@@ -143,7 +143,7 @@ func (v *vigil) claim(ctx context.Context) (won, error) {
 	return w, err
 }
 
-func (v *vigil) observe(x leaseSight) {
+func (v *vigil) observe(x LeaseSight) {
 	if x.Unreadable != nil && !v.unread {
 		v.b.o.Logger.Error("the lease cannot be read: it is treated as held by somebody", "error", x.Unreadable)
 	}

@@ -1,0 +1,117 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// commands are those of operators that the machine has not answered yet.
+type commands struct {
+	mu      sync.Mutex
+	last    uint64
+	waiting map[uint64]chan error
+}
+
+func (c *commands) add() (uint64, chan error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last++
+	answer := make(chan error, 1)
+	if c.waiting == nil {
+		c.waiting = map[uint64]chan error{}
+	}
+	c.waiting[c.last] = answer
+	return c.last, answer
+}
+
+func (c *commands) answer(n uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if answer := c.waiting[n]; answer != nil {
+		answer <- err
+		delete(c.waiting, n)
+	}
+}
+
+func (c *commands) forget(n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, n)
+}
+
+// command gives the leader a command, and waits for its answer.
+func (b *Bridge) command(ctx context.Context, what string, in func(number uint64) Input) error {
+	t := b.term.Load()
+	if t == nil {
+		return ErrNotLeader
+	}
+	n, answer := t.commands.add()
+	defer t.commands.forget(n)
+	t.post(in(n))
+	select {
+	case err := <-answer:
+		return err
+	case <-t.done:
+		return ErrNotLeader
+	case <-ctx.Done():
+		return fmt.Errorf("%snot confirmed: %w", what, context.Cause(ctx))
+	}
+}
+
+// Stream reports on the source stream; ErrNotLeader if another replica must be asked.
+func (b *Bridge) Stream(ctx context.Context) (StreamReport, error) {
+	t := b.term.Load()
+	if t == nil {
+		return StreamReport{}, ErrNotLeader
+	}
+	type answer struct {
+		report StreamReport
+		err    error
+	}
+	got := make(chan answer, 1)
+	t.look(func(c *core) {
+		if !c.opened {
+			got <- answer{err: errNotReady}
+			return
+		}
+		got <- answer{report: c.streamReport()}
+	})
+	select {
+	case a := <-got:
+		return a.report, a.err
+	case <-t.done:
+		return StreamReport{}, ErrNotLeader
+	case <-ctx.Done():
+		return StreamReport{}, fmt.Errorf("not confirmed: %w", context.Cause(ctx))
+	}
+}
+
+// Adopt carries a decision about the source stream out. It returns when that is confirmed.
+func (b *Bridge) Adopt(ctx context.Context, begin Begin) (Adoption, error) {
+	a, err := begin.Adoption(ctx, b.o.Source, b.o.Clock.Now())
+	if err != nil {
+		return a, err
+	}
+	return a, b.command(ctx, "", func(n uint64) Input { return &Adopt{n, a} })
+}
+
+// Redrive puts a dead letter back as owed by its subscription. It returns when
+// that is confirmed; ErrNotLeader if another replica must be asked, and an
+// error that says why it cannot be done otherwise.
+func (b *Bridge) Redrive(ctx context.Context, subscription string, generation, sequence uint64) error {
+	if b.term.Load() == nil {
+		return ErrNotLeader
+	}
+	d, err := b.o.DeadLetters.Get(ctx, sequence)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return fmt.Errorf("there is no dead letter %d", sequence)
+	case err != nil:
+		return fmt.Errorf("read dead letter %d: %w", sequence, err)
+	case d.Subscription != subscription || generation != 0 && d.Generation != generation:
+		return fmt.Errorf("dead letter %d belongs to subscription %q, generation %d, not to %q, generation %d", sequence, d.Subscription, d.Generation, subscription, generation)
+	}
+	return b.command(ctx, fmt.Sprintf("redrive dead letter %d: ", sequence), func(n uint64) Input { return &Redrive{n, d, sequence} })
+}

@@ -1,0 +1,51 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// loadState reads both state buckets.
+func loadState(ctx context.Context, ledger Ledger) (*Loaded, error) {
+	l := &Loaded{Status: map[string]Status{}, Marks: map[string]Mark{}, Lanes: map[string]map[string]LaneEntry{}}
+	err := ledger.Load(ctx, BucketStatus, func(key string, value []byte) error {
+		var s Status
+		if json.Unmarshal(value, &s) != nil || s.Generation == 0 {
+			l.Bad = append(l.Bad, "status "+key)
+			return nil
+		}
+		l.Status[key] = s
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the status bucket: %w", err)
+	}
+	err = ledger.Load(ctx, BucketOwed, func(key string, value []byte) error {
+		id, token, isLane := strings.Cut(key, ".")
+		if isLane {
+			e, err := ParseLaneEntry(value)
+			if err != nil {
+				l.Bad = append(l.Bad, "owed "+key+": "+err.Error())
+				return nil
+			}
+			if l.Lanes[id] == nil {
+				l.Lanes[id] = map[string]LaneEntry{}
+			}
+			l.Lanes[id][token] = e
+			return nil
+		}
+		m, err := ParseMark(value)
+		if err != nil {
+			l.Bad = append(l.Bad, "owed "+key+": "+err.Error())
+			return nil
+		}
+		l.Marks[key] = m
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the owed bucket: %w", err)
+	}
+	return l, nil
+}
