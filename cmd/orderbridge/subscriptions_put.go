@@ -88,7 +88,7 @@ func (s *session) notWritten(id string, err error) error {
 	case errors.Is(err, store.ErrChanged):
 		return fmt.Errorf("subscription %q was changed by somebody else just now; try again", id)
 	case errors.Is(err, jetstream.ErrBucketNotFound):
-		return s.noBucket(s.names.Subscriptions)
+		return fmt.Errorf("store subscription %q: %w", id, s.noBucket(s.names.Subscriptions))
 	}
 	return explain(err)
 }
