@@ -73,7 +73,7 @@ func runSink(ctx context.Context, s sinkSettings, ready func(any) error) error {
 		return err
 	}
 	servers := [2]*http.Server{
-		{Handler: http.HandlerFunc(k.take), TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12},
+		{Handler: http.HandlerFunc(k.serve), TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12},
 			ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)},
 		{Handler: control, ReadHeaderTimeout: time.Minute},
 	}
@@ -90,8 +90,8 @@ func runSink(ctx context.Context, s sinkSettings, ready func(any) error) error {
 	return errors.Join(err, servers[0].Close(), servers[1].Close())
 }
 
-// take is the endpoint.
-func (k *sink) take(_ http.ResponseWriter, r *http.Request) {
+// serve is the endpoint.
+func (k *sink) serve(_ http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/latency" {
 		k.measure(r)
 	}

@@ -139,7 +139,7 @@ func wantsHTTP2(err error) bool {
 // askSilent asks a server that agreed on no protocol, and then failed, whether
 // it knows HTTP/2. That takes a handshake, and is done once an hour at most.
 func (c *connections) askSilent(ctx context.Context, addr string) {
-	if !c.doubtful.take(addr) || c.asked.has(addr) {
+	if !c.doubtful.forget(addr) || c.asked.has(addr) {
 		return
 	}
 	c.asked.add(addr)

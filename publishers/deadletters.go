@@ -136,7 +136,7 @@ func (l *DeadLetters) keepsEvent(ctx context.Context, d bridge.DeadLetter) bool 
 		}
 	}
 	owner := ownerOf(d)
-	whole, say := l.room.take(owner, size, now)
+	whole, say := l.room.admit(owner, size, now)
 	if say {
 		l.options.Logger.Warn("dead letters take more than their part of the stream: for now they refer to the events, and do not hold them", "owner", owner, "stream", l.options.Stream, "subscription_id", d.Subscription)
 	}

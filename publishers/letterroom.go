@@ -50,9 +50,9 @@ func (r *letterRoom) saw(used, most int64, now time.Time) {
 	r.used, r.most, r.looked = used, most, now
 }
 
-// take tells whether a letter of that size keeps its event, and whether it is
+// admit tells whether a letter of that size keeps its event, and whether it is
 // time to say that it does not.
-func (r *letterRoom) take(owner string, size int, now time.Time) (whole, say bool) {
+func (r *letterRoom) admit(owner string, size int, now time.Time) (whole, say bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.part(owner, now)

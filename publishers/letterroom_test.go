@@ -21,7 +21,7 @@ func TestLettersShareTheirStream(t *testing.T) {
 	}
 	kept, said := 0, 0
 	for i := range 10_000 {
-		whole, say := r.take("tenant evil", size, now.Add(time.Duration(i)*time.Millisecond))
+		whole, say := r.admit("tenant evil", size, now.Add(time.Duration(i)*time.Millisecond))
 		if whole {
 			kept++
 		}
@@ -35,19 +35,19 @@ func TestLettersShareTheirStream(t *testing.T) {
 	if said != 1 {
 		t.Errorf("it was said %d times", said)
 	}
-	if whole, _ := r.take("tenant evil", limits.LetterSmallBytes, now); !whole {
+	if whole, _ := r.admit("tenant evil", limits.LetterSmallBytes, now); !whole {
 		t.Error("a small letter lost its event")
 	}
 	for range 50 {
-		if whole, _ := r.take("tenant neighbour", size, now); !whole {
+		if whole, _ := r.admit("tenant neighbour", size, now); !whole {
 			t.Fatal("the neighbour's letter lost its event")
 		}
 	}
-	if whole, _ := r.take("tenant evil", size, now.Add(limits.LetterRoomTime)); !whole {
+	if whole, _ := r.admit("tenant evil", size, now.Add(limits.LetterRoomTime)); !whole {
 		t.Error("the owner's part does not come back with time")
 	}
 	for i := range 2 * limits.LetterRoomOwners {
-		r.take(fmt.Sprint("subscription ", i), 1, now)
+		r.admit(fmt.Sprint("subscription ", i), 1, now)
 	}
 	if n := len(r.owners); n > limits.LetterRoomOwners {
 		t.Errorf("%d owners are known", n)
@@ -55,7 +55,7 @@ func TestLettersShareTheirStream(t *testing.T) {
 	var unlimited letterRoom
 	unlimited.saw(most, 0, now)
 	for range 1000 {
-		if whole, _ := unlimited.take("tenant evil", size, now); !whole {
+		if whole, _ := unlimited.admit("tenant evil", size, now); !whole {
 			t.Fatal("a stream without a limit is not shared")
 		}
 	}

@@ -111,8 +111,8 @@ func (m *memory) add(origin string) {
 	m.until[origin] = time.Now().Add(memoryTime)
 }
 
-// take is has, and forgets it.
-func (m *memory) take(origin string) bool {
+// forget is has, and forgets it.
+func (m *memory) forget(origin string) bool {
 	if !m.known.Load() {
 		return false
 	}

@@ -22,7 +22,7 @@ var ackBody = []byte("+ACK")
 
 // feed is one opened position in one stream. Four goroutines share its window:
 // the consumer's callback takes messages in, emit sends them on in order,
-// settle waits for the oldest one's Ack, and watch reopens the durable when
+// awaitAcks waits for the oldest one's Ack, and watch reopens the durable when
 // something is in doubt. All rules about sequences are bridge.Intake's.
 type feed struct {
 	o          Options
@@ -123,7 +123,7 @@ func (f *feed) start(ctx context.Context) (<-chan *message.Message, error) {
 	}()
 	go func() {
 		defer f.wg.Done()
-		f.settle()
+		f.awaitAcks()
 	}()
 	go func() {
 		defer f.wg.Done()
@@ -175,7 +175,7 @@ func (f *feed) watch(ctx context.Context) {
 }
 
 func (f *feed) consume(gen durable, cons jetstream.Consumer) (jetstream.ConsumeContext, error) {
-	return cons.Consume(func(m jetstream.Msg) { f.take(gen, m) },
+	return cons.Consume(func(m jetstream.Msg) { f.takeIn(gen, m) },
 		pullLimit(cons.CachedInfo(), max(limits.FeedPullBytes, 2*int(f.nc.MaxPayload()))),
 		jetstream.PullExpiry(limits.FeedPullTime), jetstream.PullHeartbeat(limits.FeedHeartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { f.suspect(gen, err) }))
@@ -286,9 +286,9 @@ func (f *feed) reopen(ctx context.Context, cause error, reconnected <-chan nats.
 	}
 }
 
-// take is the consumer's callback. While the window is full it blocks, and the
+// takeIn is the consumer's callback. While the window is full it blocks, and the
 // client asks the server for no more.
-func (f *feed) take(gen durable, m jetstream.Msg) {
+func (f *feed) takeIn(gen durable, m jetstream.Msg) {
 	meta, err := m.Metadata()
 	if err != nil {
 		f.suspect(gen, err)
@@ -449,8 +449,8 @@ func (f *feed) message(src *bridge.Message) sending {
 	return sending{m, cancel}
 }
 
-// settle waits for the oldest messages that are out and moves the settled prefix.
-func (f *feed) settle() {
+// awaitAcks waits for the oldest messages that are out and moves the settled prefix.
+func (f *feed) awaitAcks() {
 	msgs := make([]*message.Message, 0, limits.FeedBatch)
 	for {
 		f.mu.Lock()

@@ -24,9 +24,9 @@ type harm struct {
 	do     func(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error
 }
 
-// haunt does one harm after another until ctx ends, with some peace between
+// repeatHarms does one harm after another until ctx ends, with some peace between
 // them, in which nothing excuses a repeat.
-func (w *world) haunt(ctx, all context.Context, harms []harm, part uint64) error {
+func (w *testbed) repeatHarms(ctx, all context.Context, harms []harm, part uint64) error {
 	rng := w.chance(part)
 	total := 0
 	for _, h := range harms {
@@ -73,7 +73,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // victim is the leader more often than not.
-func (w *world) victim(ctx context.Context, rng *rand.Rand, f *journal.Fault) *bridgeProc {
+func (w *testbed) victim(ctx context.Context, rng *rand.Rand, f *journal.Fault) *bridgeProc {
 	i := rng.IntN(len(w.bridges))
 	if rng.IntN(4) > 0 {
 		i = w.leader(ctx, rng)
@@ -84,7 +84,7 @@ func (w *world) victim(ctx context.Context, rng *rand.Rand, f *journal.Fault) *b
 
 // ---- bridges
 
-func (w *world) bridgeFaults() []harm {
+func (w *testbed) bridgeFaults() []harm {
 	return []harm{
 		{"kill -9 bridge", 4, w.killBridge},
 		{"stop bridge", 4, w.endBridge},
@@ -95,7 +95,7 @@ func (w *world) bridgeFaults() []harm {
 	}
 }
 
-func (w *world) killBridge(ctx, _ context.Context, rng *rand.Rand, f *journal.Fault) error {
+func (w *testbed) killBridge(ctx, _ context.Context, rng *rand.Rand, f *journal.Fault) error {
 	b := w.victim(ctx, rng, f)
 	f.From, f.Excuse = time.Now(), true
 	b.end(syscall.SIGKILL)
@@ -106,7 +106,7 @@ func (w *world) killBridge(ctx, _ context.Context, rng *rand.Rand, f *journal.Fa
 
 // endBridge is a graceful stop, which repeats nothing; a bus that cannot be
 // reached may spoil it, and the exit code says so.
-func (w *world) endBridge(ctx, _ context.Context, rng *rand.Rand, f *journal.Fault) error {
+func (w *testbed) endBridge(ctx, _ context.Context, rng *rand.Rand, f *journal.Fault) error {
 	b := w.victim(ctx, rng, f)
 	f.From = time.Now()
 	f.Excuse = b.end(syscall.SIGTERM) != 0
@@ -119,7 +119,7 @@ func (w *world) endBridge(ctx, _ context.Context, rng *rand.Rand, f *journal.Fau
 }
 
 // pauseBridge stops a process and wakes it, often after its lease has passed.
-func (w *world) pauseBridge(ctx, _ context.Context, rng *rand.Rand, f *journal.Fault) error {
+func (w *testbed) pauseBridge(ctx, _ context.Context, rng *rand.Rand, f *journal.Fault) error {
 	b := w.victim(ctx, rng, f)
 	length := between(rng, 0.5, 5)
 	if rng.IntN(2) == 0 {
@@ -134,7 +134,7 @@ func (w *world) pauseBridge(ctx, _ context.Context, rng *rand.Rand, f *journal.F
 	return nil
 }
 
-func (w *world) killAll(ctx, _ context.Context, rng *rand.Rand, f *journal.Fault) error {
+func (w *testbed) killAll(ctx, _ context.Context, rng *rand.Rand, f *journal.Fault) error {
 	f.From, f.Excuse = time.Now(), true
 	for _, b := range w.bridges {
 		b.signal(syscall.SIGKILL)
@@ -152,7 +152,7 @@ func (w *world) killAll(ctx, _ context.Context, rng *rand.Rand, f *journal.Fault
 	return nil
 }
 
-func (w *world) cutOff(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
+func (w *testbed) cutOff(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
 	b := w.victim(ctx, rng, f)
 	f.From, f.Excuse = time.Now(), true
 	quiet := rng.IntN(2) == 0
@@ -173,10 +173,10 @@ func (w *world) cutOff(ctx, all context.Context, rng *rand.Rand, f *journal.Faul
 		b.ways.Silence(i, false)
 		b.ways.Refuse(i, false)
 	}
-	return w.settle(all)
+	return w.awaitRenewals(all)
 }
 
-func (w *world) cutWay(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
+func (w *testbed) cutWay(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
 	b := w.victim(ctx, rng, f)
 	i := rng.IntN(w.cluster.Nodes())
 	f.Target += fmt.Sprintf(" from node%d", i)
@@ -184,12 +184,12 @@ func (w *world) cutWay(ctx, all context.Context, rng *rand.Rand, f *journal.Faul
 	b.ways.Silence(i, true)
 	pause(ctx, between(rng, 1, 20))
 	b.ways.Silence(i, false)
-	return w.settle(all)
+	return w.awaitRenewals(all)
 }
 
-// settle waits until the lease is renewed after all is mended: until then the
+// awaitRenewals waits until the lease is renewed after all is mended: until then the
 // bus could not be reached.
-func (w *world) settle(ctx context.Context) error {
+func (w *testbed) awaitRenewals(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no lease is renewed within a minute after all was mended"))
 	defer cancel()
 	l, err := w.bus.lease(ctx)
@@ -203,7 +203,7 @@ func (w *world) settle(ctx context.Context) error {
 
 // ---- servers
 
-func (w *world) busFaults() []harm {
+func (w *testbed) busFaults() []harm {
 	return []harm{
 		{"kill -9 server", 3, w.killServer},
 		{"stop server", 2, w.stopServer},
@@ -216,7 +216,7 @@ func (w *world) busFaults() []harm {
 
 // node chooses a server and waits afterwards until it is one of three again:
 // more than one at a time is more than R3 can bear.
-func (w *world) node(all context.Context, rng *rand.Rand, f *journal.Fault, harm func(i int) error) error {
+func (w *testbed) node(all context.Context, rng *rand.Rand, f *journal.Fault, harm func(i int) error) error {
 	i := rng.IntN(w.cluster.Nodes())
 	f.Target = fmt.Sprintf("node%d", i)
 	f.From, f.Excuse = time.Now(), true
@@ -226,16 +226,16 @@ func (w *world) node(all context.Context, rng *rand.Rand, f *journal.Fault, harm
 	return w.whole(all)
 }
 
-func (w *world) whole(all context.Context) error {
+func (w *testbed) whole(all context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(all, 2*time.Minute, errors.New("the servers are not one cluster again within two minutes"))
 	defer cancel()
 	if err := w.cluster.Ready(ctx); err != nil {
 		return err
 	}
-	return w.settle(all)
+	return w.awaitRenewals(all)
 }
 
-func (w *world) killServer(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
+func (w *testbed) killServer(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
 	return w.node(all, rng, f, func(i int) error {
 		w.cluster.Kill(i)
 		pause(ctx, between(rng, 0, 8))
@@ -243,7 +243,7 @@ func (w *world) killServer(ctx, all context.Context, rng *rand.Rand, f *journal.
 	})
 }
 
-func (w *world) stopServer(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
+func (w *testbed) stopServer(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
 	return w.node(all, rng, f, func(i int) error {
 		w.cluster.Stop(i)
 		pause(ctx, between(rng, 0, 8))
@@ -251,7 +251,7 @@ func (w *world) stopServer(ctx, all context.Context, rng *rand.Rand, f *journal.
 	})
 }
 
-func (w *world) pauseServer(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
+func (w *testbed) pauseServer(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
 	return w.node(all, rng, f, func(i int) error {
 		w.cluster.Pause(i)
 		pause(ctx, between(rng, 0.5, 12))
@@ -261,7 +261,7 @@ func (w *world) pauseServer(ctx, all context.Context, rng *rand.Rand, f *journal
 }
 
 // isolate splits the cluster; bridges reach both sides.
-func (w *world) isolate(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
+func (w *testbed) isolate(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
 	return w.node(all, rng, f, func(i int) error {
 		w.cluster.Isolate(i, true)
 		pause(ctx, between(rng, 2, 20))
@@ -274,7 +274,7 @@ var streams = []string{"ORDERS", "KV_lease", "KV_owed", "KV_subscription_status"
 
 // moveLeaders asks the leader of each stream, and of the feed's consumer, to
 // step down.
-func (w *world) moveLeaders(_, all context.Context, rng *rand.Rand, f *journal.Fault) error {
+func (w *testbed) moveLeaders(_, all context.Context, rng *rand.Rand, f *journal.Fault) error {
 	f.From, f.Excuse = time.Now(), true
 	var moved []string
 	for _, i := range rng.Perm(len(streams))[:1+rng.IntN(len(streams))] {
@@ -288,10 +288,10 @@ func (w *world) moveLeaders(_, all context.Context, rng *rand.Rand, f *journal.F
 		}
 	}
 	f.Target = strings.Join(moved, " ")
-	return w.settle(all)
+	return w.awaitRenewals(all)
 }
 
-func (w *world) stepDown(ctx context.Context, subject string) error {
+func (w *testbed) stepDown(ctx context.Context, subject string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	return w.bus.anyhow(ctx, 0, func(ctx context.Context, js jetstream.JetStream) error {
@@ -313,7 +313,7 @@ func (w *world) stepDown(ctx context.Context, subject string) error {
 }
 
 // feed is the name of the bridge's durable.
-func (w *world) feed(ctx context.Context) string {
+func (w *testbed) feed(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	name := ""
@@ -333,7 +333,7 @@ func (w *world) feed(ctx context.Context) string {
 }
 
 // fillLedger lowers the quota of the ledger to what it holds.
-func (w *world) fillLedger(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
+func (w *testbed) fillLedger(ctx, all context.Context, rng *rand.Rand, f *journal.Fault) error {
 	f.From, f.Excuse, f.Target = time.Now(), true, "KV_owed"
 	usual := int64(0)
 	quota := func(full bool) error {
@@ -365,5 +365,5 @@ func (w *world) fillLedger(ctx, all context.Context, rng *rand.Rand, f *journal.
 	if err := quota(false); err != nil {
 		return err
 	}
-	return w.settle(all)
+	return w.awaitRenewals(all)
 }

@@ -70,7 +70,7 @@ func run(ctx context.Context, s settings) error {
 	var failed error
 	for _, part := range []struct {
 		letter  string
-		measure func(context.Context, *site) error
+		measure func(context.Context, *testbed) error
 	}{{"a", isolation}, {"b", healing}, {"c", outage}, {"d", many}, {"e", records},
 		{"f", poisoned(60, func(o int) bool { return o%2 == 0 })}, {"g", poisoned(60, func(o int) bool { return o%20 == 0 })}, {"h", random}, {"i", stopping}} {
 		if !strings.Contains(s.only, part.letter) {
@@ -86,16 +86,16 @@ func run(ctx context.Context, s settings) error {
 	return failed
 }
 
-// measured runs a part on a site of its own.
-func measured(ctx context.Context, s settings, dir string, measure func(context.Context, *site) error) error {
+// measured runs a part on a testbed of its own.
+func measured(ctx context.Context, s settings, dir string, measure func(context.Context, *testbed) error) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	site, err := newSite(ctx, s, dir)
+	bed, err := newTestbed(ctx, s, dir)
 	if err == nil {
-		err = measure(ctx, site)
+		err = measure(ctx, bed)
 	}
-	return errors.Join(err, site.close())
+	return errors.Join(err, bed.close())
 }
 
 func say(format string, args ...any) { fmt.Printf("  "+format+"\n", args...) }

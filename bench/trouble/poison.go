@@ -15,8 +15,8 @@ import (
 
 // poisoned measures a flow of orders to one endpoint twice: with all orders
 // well, and with those that sick says failing. The healthy orders are judged.
-func poisoned(orders int, sick func(order int) bool) func(context.Context, *site) error {
-	return func(ctx context.Context, w *site) error {
+func poisoned(orders int, sick func(order int) bool) func(context.Context, *testbed) error {
+	return func(ctx context.Context, w *testbed) error {
 		const flow = 100
 		seconds := w.scaled(40)
 		e, err := w.endpoint(answer(http.StatusOK))
@@ -95,7 +95,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // random is h: an endpoint that fails one request in five, whichever it is.
-func random(ctx context.Context, w *site) error {
+func random(ctx context.Context, w *testbed) error {
 	const flow, orders = 100, 1000
 	seconds := w.scaled(60)
 	e, err := w.endpoint(answer(http.StatusOK))
@@ -147,7 +147,7 @@ func random(ctx context.Context, w *site) error {
 
 // stopping is i: the longest time without a delivery around a planned stop, beside
 // endpoints that hang, drip and are slow, with a second bridge that stands by.
-func stopping(ctx context.Context, w *site) error {
+func stopping(ctx context.Context, w *testbed) error {
 	const flow, healthy = 300, 20
 	var good []*endpoint
 	values := map[string]string{}

@@ -49,14 +49,14 @@ func report(err error) int {
 		fmt.Fprintf(os.Stderr, "orderbridge: %s\n", safetext.Lines(err.Error()))
 		return exitUsage
 	}
-	if !errors.Is(err, errSaid) {
+	if !errors.Is(err, errReported) {
 		fmt.Fprintf(os.Stderr, "orderbridge: %s\n", safetext.Lines(err.Error()))
 	}
 	return exitFailed
 }
 
-// errSaid ends a command that has told its failure already.
-var errSaid = errors.New("failed")
+// errReported ends a command that has reported its failure already.
+var errReported = errors.New("failed")
 
 // usageError is a mistake in how the program was called.
 type usageError struct{ error }

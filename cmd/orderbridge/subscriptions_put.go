@@ -124,7 +124,7 @@ func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, re
 	}
 	printProblems(cmd, id, status.Errors)
 	if status.State == bridge.StateInvalid {
-		return errSaid
+		return errReported
 	}
 	return nil
 }

@@ -35,8 +35,8 @@ type shared struct {
 	err   error
 }
 
-// take gives the event's document, and its way back. It waits for room.
-func (d *documents) take(ctx context.Context, e *bridge.Event) (*document, func(), error) {
+// acquire gives the event's document, and its way back. It waits for room.
+func (d *documents) acquire(ctx context.Context, e *bridge.Event) (*document, func(), error) {
 	for {
 		s := d.join(e)
 		s.once.Do(func() { s.err = d.read(ctx, s) })

@@ -157,7 +157,7 @@ func (f *Filter) Wants(ctx context.Context, expression string, e *bridge.Event) 
 		return false, &bridge.AttemptError{Fault: bridge.FaultConfig, Reason: "filter: " + err.Error(), Err: err}
 	}
 	tenant, subscription := owner(ctx)
-	if err := f.turns.take(ctx, tenant, subscription); err != nil {
+	if err := f.turns.await(ctx, tenant, subscription); err != nil {
 		return false, err
 	}
 	defer f.turns.done()

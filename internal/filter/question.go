@@ -60,7 +60,7 @@ func (q *question) ask() any {
 		return q.root
 	}
 	q.timer.Stop()
-	doc, release, err := q.documents.take(q.whole, q.event)
+	doc, release, err := q.documents.acquire(q.whole, q.event)
 	q.timer.Reset(limits.FilterTime)
 	switch {
 	case err == nil:

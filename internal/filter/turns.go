@@ -57,8 +57,8 @@ func (r *round[T]) pass(out bool) {
 	}
 }
 
-// take waits for a turn; the error is the context's.
-func (t *turns) take(ctx context.Context, tenant, subscription string) error {
+// await waits for a turn; the error is the context's.
+func (t *turns) await(ctx context.Context, tenant, subscription string) error {
 	t.mu.Lock()
 	if t.free > 0 {
 		t.free--

@@ -33,7 +33,7 @@ func (t *turns) waiting() (n int) {
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	turns := &turns{free: 1}
-	if err := turns.take(t.Context(), "hog", "a"); err != nil {
+	if err := turns.await(t.Context(), "hog", "a"); err != nil {
 		t.Fatal(err)
 	}
 	order := make(chan string, 300)
@@ -41,7 +41,7 @@ func TestTurns(t *testing.T) {
 	wait := func(tenant, sub string) {
 		n := turns.waiting()
 		all.Go(func() {
-			if turns.take(context.Background(), tenant, sub) == nil {
+			if turns.await(context.Background(), tenant, sub) == nil {
 				order <- tenant + "/" + sub
 				turns.done()
 			}
@@ -59,7 +59,7 @@ func TestTurns(t *testing.T) {
 	wait("other", "c")
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := turns.take(gone, "gone", "d"); err == nil {
+	if err := turns.await(gone, "gone", "d"); err == nil {
 		t.Error("a turn for one who had gone")
 	}
 	turns.done()

@@ -450,7 +450,7 @@ const (
 	// for votes. So a leader that most replicas have answered within this time is the only one.
 	ReplicaContact = 3 * time.Second
 	// A former leader that is cut off gives up after 10 s without an answer.
-	ReplicaOblivion = 15 * time.Second
+	FormerLeaderTime = 15 * time.Second
 )
 
 func bus() []Limit {
@@ -465,7 +465,7 @@ func bus() []Limit {
 		row("CredsBytes", size(CredsBytes), file, "a credentials file, where its expiry is looked for", "the rest is not read"),
 		row("MessageGetTime", lasts(MessageGetTime), process, "a request for one message", "it is tried again"),
 		row("ReplicaContact", lasts(ReplicaContact), process, "how old the contact of a leader with its replicas may be", "its answers do not count"),
-		row("ReplicaOblivion", lasts(ReplicaOblivion), process, "how long an unconfirmed leader is waited for", "another server is asked"),
+		row("FormerLeaderTime", lasts(FormerLeaderTime), process, "how long an unconfirmed leader is waited for", "another server is asked"),
 	)
 }
 

@@ -67,5 +67,5 @@ func Settled(info *jetstream.StreamInfo) bool {
 	}
 	// One that was elected with the stream had no predecessor.
 	first := c.LeaderSince.Sub(info.Created) < limits.ReplicaContact
-	return first || info.TimeStamp.Sub(*c.LeaderSince) > limits.ReplicaOblivion
+	return first || info.TimeStamp.Sub(*c.LeaderSince) > limits.FormerLeaderTime
 }

@@ -58,10 +58,10 @@ func (l *Ledger) fenceAll(ctx context.Context, s *stateBucket, epoch uint64, ter
 	for i := range s.fences {
 		g.Go(func() (err error) {
 			f := &s.fences[i]
-			if err := f.take(gctx); err != nil {
+			if err := f.lock(gctx); err != nil {
 				return err
 			}
-			defer f.release()
+			defer f.unlock()
 			last[i], unfenced[i], err = l.fence(gctx, s, fenceKey(i), epoch, term)
 			if err != nil {
 				return fmt.Errorf("fence %d: %w", i, err)
@@ -192,10 +192,10 @@ func (l *Ledger) gone(ctx context.Context, s *stateBucket, cause error) error {
 func (l *Ledger) Seal(ctx context.Context, b bridge.Bucket) error {
 	s := l.buckets[b]
 	f := &s.fences[0]
-	if err := f.take(ctx); err != nil {
+	if err := f.lock(ctx); err != nil {
 		return err
 	}
-	defer f.release()
+	defer f.unlock()
 	s.mu.Lock()
 	term := s.term
 	s.mu.Unlock()

@@ -212,10 +212,10 @@ func (l *Ledger) Write(ctx context.Context, w bridge.Write) error {
 	}
 	i := fenceOf(w.Key)
 	f := &s.fences[i]
-	if err := f.take(ctx); err != nil {
+	if err := f.lock(ctx); err != nil {
 		return err
 	}
-	defer f.release()
+	defer f.unlock()
 	if f.seq == 0 {
 		return fmt.Errorf("write key %q of bucket %q: not fenced yet", w.Key, s.name)
 	}
@@ -352,7 +352,7 @@ func (s *stateBucket) refused(w bridge.Write, added bool) {
 	}
 }
 
-func (f *fence) take(ctx context.Context) error {
+func (f *fence) lock(ctx context.Context) error {
 	select {
 	case f.turn <- struct{}{}:
 		return nil
@@ -361,7 +361,7 @@ func (f *fence) take(ctx context.Context) error {
 	}
 }
 
-func (f *fence) release() { <-f.turn }
+func (f *fence) unlock() { <-f.turn }
 
 func fenceOf(key string) int {
 	h := fnv.New32a()

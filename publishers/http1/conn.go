@@ -149,7 +149,7 @@ func (c *conn) read(deadline time.Time, p *parser) error {
 			_ = c.SetReadDeadline(earlier(time.Now().Add(patience), deadline))
 		}
 		n, err := c.Read(b[:])
-		p.take(b[:n])
+		p.received(b[:n])
 		if err == nil {
 			continue
 		}
@@ -173,8 +173,8 @@ func (c *conn) read(deadline time.Time, p *parser) error {
 	return p.err
 }
 
-// take feeds what was read; after the end of the answer there must be nothing.
-func (p *parser) take(b []byte) {
+// received feeds what was read; after the end of the answer there must be nothing.
+func (p *parser) received(b []byte) {
 	if used := p.feed(b); used < len(b) {
 		p.doubts("bytes after the answer")
 		p.second = bytes.HasPrefix(b[used:], []byte(protocolName)) && !isGoodbye(b[used:])
@@ -191,7 +191,7 @@ func (c *conn) readNow(b []byte, p *parser) {
 	defer func() { c.sock.probing = false }()
 	for !p.over() {
 		n, err := c.Conn.Read(b)
-		if p.take(b[:n]); err != nil {
+		if p.received(b[:n]); err != nil {
 			return
 		}
 	}

@@ -22,8 +22,8 @@ import (
 	"orderbridge/internal/lab"
 )
 
-// world is everything that a run consists of.
-type world struct {
+// testbed is everything that a run consists of.
+type testbed struct {
 	settings
 	log       *slog.Logger
 	dir       string
@@ -47,10 +47,10 @@ const (
 // not change them.
 func (s settings) chance(part uint64) *rand.Rand { return rand.New(rand.NewPCG(s.seed, part)) }
 
-// torture makes a world, lets it suffer, mends it, and returns what was seen;
+// torture starts a testbed, disturbs it, mends it, and returns what was seen;
 // nil if it did not even start. The directory holds its stores and logs.
 func torture(ctx context.Context, s settings, log *slog.Logger) (j *journal.Journal, dir string, err error) {
-	w := &world{settings: s, log: log, dir: s.dir}
+	w := &testbed{settings: s, log: log, dir: s.dir}
 	if w.dir == "" {
 		if w.dir, err = os.MkdirTemp("", "torture-"); err != nil {
 			return nil, "", err
@@ -60,13 +60,13 @@ func torture(ctx context.Context, s settings, log *slog.Logger) (j *journal.Jour
 	}
 	defer w.close()
 	if err := w.open(ctx); err != nil {
-		return nil, w.dir, fmt.Errorf("start the world (%s): %w", w.dir, err)
+		return nil, w.dir, fmt.Errorf("start the testbed (%s): %w", w.dir, err)
 	}
 	j, err = w.run(ctx)
 	return j, w.dir, err
 }
 
-func (w *world) open(ctx context.Context) error {
+func (w *testbed) open(ctx context.Context) error {
 	w.log.Info("starts servers and bridges", "dir", w.dir)
 	self, err := os.Executable()
 	if err != nil {
@@ -114,7 +114,7 @@ func (w *world) open(ctx context.Context) error {
 
 // leads waits until somebody holds the lease in an epoch above the one given,
 // and has renewed it since.
-func (w *world) leads(ctx context.Context, above uint64) error {
+func (w *testbed) leads(ctx context.Context, above uint64) error {
 	var first lease
 	for {
 		l, err := w.bus.lease(ctx)
@@ -134,7 +134,7 @@ func (w *world) leads(ctx context.Context, above uint64) error {
 	}
 }
 
-func (w *world) close() {
+func (w *testbed) close() {
 	for _, b := range w.bridges {
 		b.signal(syscall.SIGCONT)
 		b.end(syscall.SIGKILL)
@@ -150,8 +150,8 @@ func (w *world) close() {
 	}
 }
 
-// run lets the world suffer and returns what was seen.
-func (w *world) run(ctx context.Context) (*journal.Journal, error) {
+// run disturbs the testbed and returns what was seen.
+func (w *testbed) run(ctx context.Context) (*journal.Journal, error) {
 	j := &journal.Journal{Seed: w.seed, Started: time.Now()}
 	for _, s := range w.operator.subs {
 		j.Subscriptions = append(j.Subscriptions, s.Subscription)
@@ -165,7 +165,7 @@ func (w *world) run(ctx context.Context) (*journal.Journal, error) {
 	}
 
 	w.log.Info("tortures", "for", w.duration)
-	suffering, relief := context.WithTimeout(ctx, w.duration)
+	disturbed, relief := context.WithTimeout(ctx, w.duration)
 	defer relief()
 	watching, enough := context.WithCancel(ctx)
 	defer enough()
@@ -174,12 +174,12 @@ func (w *world) run(ctx context.Context) (*journal.Journal, error) {
 	watch.Go(func() { w.supervise(watching) })
 	g, all := errgroup.WithContext(ctx)
 	for _, p := range sources {
-		g.Go(func() error { return p.run(suffering, all) })
+		g.Go(func() error { return p.run(disturbed, all) })
 	}
-	g.Go(func() error { return w.operator.run(suffering, all) })
+	g.Go(func() error { return w.operator.run(disturbed, all) })
 	if !w.calm {
-		g.Go(func() error { return w.haunt(suffering, all, w.bridgeFaults(), 3) })
-		g.Go(func() error { return w.haunt(suffering, all, w.busFaults(), 4) })
+		g.Go(func() error { return w.repeatHarms(disturbed, all, w.bridgeFaults(), 3) })
+		g.Go(func() error { return w.repeatHarms(disturbed, all, w.busFaults(), 4) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -208,7 +208,7 @@ func (w *world) run(ctx context.Context) (*journal.Journal, error) {
 
 // arrives waits until everything that must arrive has arrived, and a little
 // longer for what must not.
-func (w *world) arrives(ctx context.Context, j *journal.Journal) error {
+func (w *testbed) arrives(ctx context.Context, j *journal.Journal) error {
 	deadline := time.Now().Add(longest)
 	missing := -1
 	for {
@@ -241,7 +241,7 @@ func (w *world) arrives(ctx context.Context, j *journal.Journal) error {
 }
 
 // snapshot brings what changes in the journal up to date.
-func (w *world) snapshot(ctx context.Context, j *journal.Journal) error {
+func (w *testbed) snapshot(ctx context.Context, j *journal.Journal) error {
 	j.Ended = time.Now()
 	j.Requests, j.Operations = w.endpoints.journal(), w.operator.journal()
 	w.mu.Lock()
@@ -251,7 +251,7 @@ func (w *world) snapshot(ctx context.Context, j *journal.Journal) error {
 }
 
 // letters reads the dead letters.
-func (w *world) letters(ctx context.Context, j *journal.Journal) error {
+func (w *testbed) letters(ctx context.Context, j *journal.Journal) error {
 	generations := map[uint64]int{}
 	for _, op := range j.Operations {
 		if op.Kind == journal.Put {
@@ -280,7 +280,7 @@ func (w *world) letters(ctx context.Context, j *journal.Journal) error {
 }
 
 // fill takes down the end: the journal, and what the stream holds.
-func (w *world) fill(ctx context.Context, j *journal.Journal) error {
+func (w *testbed) fill(ctx context.Context, j *journal.Journal) error {
 	stored := map[string]uint64{}
 	err := w.bus.all(ctx, "ORDERS", func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		stored[m.Headers().Get(nats.MsgIdHdr)] = meta.Sequence.Stream
@@ -293,7 +293,7 @@ func (w *world) fill(ctx context.Context, j *journal.Journal) error {
 }
 
 // watchTerms writes down who leads.
-func (w *world) watchTerms(ctx context.Context) {
+func (w *testbed) watchTerms(ctx context.Context) {
 	epoch := uint64(0)
 	for {
 		if l, err := w.bus.lease(ctx); err == nil && l.Epoch > epoch {
@@ -313,7 +313,7 @@ func (w *world) watchTerms(ctx context.Context) {
 
 // supervise starts bridges again that have ended by themselves: the bus could
 // not be reached for too long when they started. That excuses no repeat.
-func (w *world) supervise(ctx context.Context) {
+func (w *testbed) supervise(ctx context.Context) {
 	for pause(ctx, time.Second) {
 		for _, b := range w.bridges {
 			died, err := b.revive()
@@ -328,13 +328,13 @@ func (w *world) supervise(ctx context.Context) {
 	}
 }
 
-func (w *world) note(f journal.Fault) {
+func (w *testbed) note(f journal.Fault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faults = append(w.faults, f)
 }
 
-func (w *world) nameOf(l lease) string {
+func (w *testbed) nameOf(l lease) string {
 	for _, b := range w.bridges {
 		if b.pid() == l.pid() {
 			return b.name
@@ -344,7 +344,7 @@ func (w *world) nameOf(l lease) string {
 }
 
 // leader returns the number of the bridge that leads, or one by chance.
-func (w *world) leader(ctx context.Context, rng *rand.Rand) int {
+func (w *testbed) leader(ctx context.Context, rng *rand.Rand) int {
 	by := rng.IntN(len(w.bridges))
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

@@ -2,20 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"log" //nolint:depguard // net/http wants one for what it says
-	"net"
-	"net/http"
+	"fmt" //nolint:depguard // net/http wants one for what it says
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -26,8 +19,8 @@ import (
 	"orderbridge/internal/localca"
 )
 
-// site is a server, a bridge and endpoints.
-type site struct {
+// testbed is a server, a bridge and endpoints.
+type testbed struct {
 	settings
 	dir    string
 	bus    *lab.Cluster
@@ -41,8 +34,8 @@ type site struct {
 	endpoints []*endpoint
 }
 
-func newSite(ctx context.Context, s settings, dir string) (*site, error) {
-	w := &site{settings: s, dir: dir}
+func newTestbed(ctx context.Context, s settings, dir string) (*testbed, error) {
+	w := &testbed{settings: s, dir: dir}
 	self, err := os.Executable()
 	if err != nil {
 		return w, err
@@ -89,7 +82,7 @@ func newSite(ctx context.Context, s settings, dir string) (*site, error) {
 }
 
 // launch starts a bridge; ended is closed when it has ended.
-func (w *site) launch(out *os.File) (cmd *exec.Cmd, ended chan struct{}, err error) {
+func (w *testbed) launch(out *os.File) (cmd *exec.Cmd, ended chan struct{}, err error) {
 	cmd = exec.Command(w.settings.bridge, "serve") //nolint:gosec,noctx // the program that is measured; close ends it
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = w.env, w.dir, out, out
 	if err := cmd.Start(); err != nil {
@@ -110,7 +103,7 @@ type bridgeProcess struct {
 }
 
 // second starts a bridge that stands by.
-func (w *site) second() (*bridgeProcess, error) {
+func (w *testbed) second() (*bridgeProcess, error) {
 	out, err := os.Create(filepath.Join(w.dir, "second.log"))
 	if err != nil {
 		return nil, err
@@ -120,8 +113,8 @@ func (w *site) second() (*bridgeProcess, error) {
 	return &bridgeProcess{cmd, ended}, err
 }
 
-// stopFirst ends the first bridge by SIGTERM; the second is the site's from then on.
-func (w *site) stopFirst(ctx context.Context, second *bridgeProcess) (took time.Duration, err error) {
+// stopFirst ends the first bridge by SIGTERM; the second is the one of the testbed from then on.
+func (w *testbed) stopFirst(ctx context.Context, second *bridgeProcess) (took time.Duration, err error) {
 	first, ended := w.bridge, w.ended
 	w.bridge, w.ended = second.cmd, second.ended
 	start := time.Now()
@@ -139,7 +132,7 @@ func (w *site) stopFirst(ctx context.Context, second *bridgeProcess) (took time.
 	return time.Since(start), nil
 }
 
-func (w *site) close() (err error) {
+func (w *testbed) close() (err error) {
 	for _, e := range w.endpoints {
 		e.close()
 	}
@@ -165,7 +158,7 @@ func (w *site) close() (err error) {
 	return err
 }
 
-func (w *site) logEnd() string {
+func (w *testbed) logEnd() string {
 	text, err := os.ReadFile(filepath.Join(w.dir, "bridge.log"))
 	if err != nil {
 		return err.Error()
@@ -174,7 +167,7 @@ func (w *site) logEnd() string {
 }
 
 // until polls.
-func (w *site) until(ctx context.Context, within time.Duration, what string, ok func() bool) error {
+func (w *testbed) until(ctx context.Context, within time.Duration, what string, ok func() bool) error {
 	start := time.Now()
 	for !ok() {
 		if time.Since(start) > within {
@@ -192,7 +185,7 @@ func (w *site) until(ctx context.Context, within time.Duration, what string, ok 
 }
 
 // wait lets time pass.
-func (w *site) wait(ctx context.Context, d time.Duration) error {
+func (w *testbed) wait(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -204,7 +197,7 @@ func (w *site) wait(ctx context.Context, d time.Duration) error {
 // ---- records
 
 // put stores records, many at a time, and returns when each was confirmed.
-func (w *site) put(ctx context.Context, values map[string]string) (map[string]time.Time, error) {
+func (w *testbed) put(ctx context.Context, values map[string]string) (map[string]time.Time, error) {
 	type sent struct {
 		id  string
 		ack jetstream.PubAckFuture
@@ -240,7 +233,7 @@ func (w *site) put(ctx context.Context, values map[string]string) (map[string]ti
 }
 
 // states counts the states that the statuses tell.
-func (w *site) states(ctx context.Context) (map[string]int, error) {
+func (w *testbed) states(ctx context.Context) (map[string]int, error) {
 	kv, err := w.js.KeyValue(ctx, "subscription_status")
 	if err != nil {
 		return nil, err
@@ -269,7 +262,7 @@ func (w *site) states(ctx context.Context) (map[string]int, error) {
 }
 
 // reach waits until n subscriptions are in one of the states.
-func (w *site) reach(ctx context.Context, within time.Duration, n int, states ...string) error {
+func (w *testbed) reach(ctx context.Context, within time.Duration, n int, states ...string) error {
 	last := map[string]int{}
 	err := w.until(ctx, within, fmt.Sprintf("%d subscriptions %v", n, states), func() bool {
 		got, err := w.states(ctx)
@@ -293,7 +286,7 @@ func (w *site) reach(ctx context.Context, within time.Duration, n int, states ..
 
 // publish stores n events, at rate a second or (0) as fast as it goes; event i
 // is the nth change of an order, published for a topic.
-func (w *site) publish(ctx context.Context, n, rate int, event func(i int) (topic, order string, n int)) error {
+func (w *testbed) publish(ctx context.Context, n, rate int, event func(i int) (topic, order string, n int)) error {
 	start := time.Now()
 	var under []jetstream.PubAckFuture
 	settle := func(most int) error {
@@ -330,7 +323,7 @@ func (w *site) publish(ctx context.Context, n, rate int, event func(i int) (topi
 }
 
 // written is the last sequence of each stream that the bridge writes.
-func (w *site) written(ctx context.Context) (map[string]uint64, error) {
+func (w *testbed) written(ctx context.Context) (map[string]uint64, error) {
 	out := map[string]uint64{}
 	for _, name := range []string{"KV_owed", "KV_subscription_status", "KV_lease", "DEAD_LETTERS"} {
 		s, err := w.js.Stream(ctx, name)
@@ -344,152 +337,4 @@ func (w *site) written(ctx context.Context) (map[string]uint64, error) {
 		out[name] = info.State.LastSeq
 	}
 	return out, nil
-}
-
-// ---- endpoints
-
-// endpoint is a TLS server of its own; it remembers what succeeded.
-type endpoint struct {
-	server *http.Server
-	url    string
-	over   chan struct{}
-
-	mu       sync.Mutex
-	reply    func(w http.ResponseWriter, gone <-chan struct{}) bool // false: it did not succeed
-	well     func(order string) bool                                // nil, or which orders it takes; others get a 500
-	got      []arrival
-	requests []time.Time
-}
-
-// arrival is an event that succeeded.
-type arrival struct {
-	at      time.Time
-	path    string
-	order   string
-	n       int
-	latency time.Duration
-}
-
-func answer(status int, header ...string) func(http.ResponseWriter, <-chan struct{}) bool {
-	return func(w http.ResponseWriter, _ <-chan struct{}) bool {
-		for i := 0; i+1 < len(header); i += 2 {
-			w.Header().Set(header[i], header[i+1])
-		}
-		w.WriteHeader(status)
-		return status/100 == 2
-	}
-}
-
-func reset(http.ResponseWriter, <-chan struct{}) bool { panic(http.ErrAbortHandler) }
-
-// slow answers after a time; for ever, it hangs.
-func slow(after time.Duration) func(http.ResponseWriter, <-chan struct{}) bool {
-	return func(w http.ResponseWriter, gone <-chan struct{}) bool {
-		select {
-		case <-gone:
-			return reset(w, gone)
-		case <-time.After(after):
-			return answer(http.StatusOK)(w, gone)
-		}
-	}
-}
-
-func (w *site) endpoint(reply func(http.ResponseWriter, <-chan struct{}) bool) (*endpoint, error) {
-	cert, err := w.ca.Issue("127.0.0.1")
-	if err != nil {
-		return nil, err
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it only binds
-	if err != nil {
-		return nil, fmt.Errorf("start an endpoint: %w", err)
-	}
-	e := &endpoint{url: "https://" + ln.Addr().String(), reply: reply, over: make(chan struct{})}
-	e.server = &http.Server{Handler: e, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}}
-	go func() { _ = e.server.ServeTLS(ln, "", "") }()
-	w.endpoints = append(w.endpoints, e)
-	return e, nil
-}
-
-func (e *endpoint) close() { _ = e.server.Close() }
-
-// now changes what the endpoint does.
-func (e *endpoint) now(reply func(http.ResponseWriter, <-chan struct{}) bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.reply = reply
-}
-
-func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	at := time.Now()
-	var event struct {
-		OrderID string `json:"orderId"`
-		N       int    `json:"n"`
-		Sent    int64  `json:"sent"`
-	}
-	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&event); err != nil {
-		http.Error(w, "not an event", http.StatusBadRequest)
-		return
-	}
-	e.mu.Lock()
-	e.requests = append(e.requests, at)
-	reply := e.reply
-	if e.well != nil && !e.well(event.OrderID) {
-		reply = answer(http.StatusInternalServerError)
-	}
-	e.mu.Unlock()
-	if reply(w, r.Context().Done()) {
-		e.mu.Lock()
-		e.got = append(e.got, arrival{at, r.URL.Path, event.OrderID, event.N, at.Sub(time.Unix(0, event.Sent))})
-		e.mu.Unlock()
-	}
-}
-
-// judge lets the endpoint refuse some orders; well is asked under its lock.
-func (e *endpoint) judge(well func(order string) bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.well = well
-}
-
-// arrived is what has succeeded since the nth success.
-func (e *endpoint) arrived(from int) []arrival {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.Clone(e.got[from:])
-}
-
-func (e *endpoint) count() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.got)
-}
-
-// asked is how many requests came, whatever became of them.
-func (e *endpoint) asked() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.requests)
-}
-
-// inOrder tells whether each order's changes came one after another from the
-// first on, each once, and how many events there were.
-func inOrder(got []arrival) error {
-	last := map[string]int{}
-	for _, a := range got {
-		key := a.path + " " + a.order
-		if a.n != last[key]+1 {
-			return fmt.Errorf("change %d of %s came after %d", a.n, key, last[key])
-		}
-		last[key] = a.n
-	}
-	return nil
-}
-
-func percentile(d []time.Duration, p float64) time.Duration {
-	if len(d) == 0 {
-		return 0
-	}
-	s := slices.Sorted(slices.Values(d))
-	return s[min(len(s)-1, int(p*float64(len(s))))]
 }
