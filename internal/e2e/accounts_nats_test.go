@@ -8,6 +8,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"orderbridge/internal/lab"
 	"orderbridge/internal/natstools"
 )
 
@@ -20,7 +21,7 @@ func TestAccountsWithTheProgramNats(t *testing.T) {
 	bus := guarded(t)
 	p := launch(t, bus.env("bridge")...)
 	p.leads()
-	bad := receive(t, always(500))
+	bad := receive(t, lab.Always(500))
 	subscribe(t, bus.jetStream(t, "manager"), "bad", record(bad, `"retry":{"schedule":[]}`))
 	publishOne(t, bus.jetStream(t, "publisher"), "o1", 1)
 	bad.came(t, 1)
@@ -114,7 +115,7 @@ func TestAccountsAreReplacedUnderARunningBridge(t *testing.T) {
 		_, good := former.run(t, "publisher", `{"orderId":"o2"}`, "publish", "--id", "o2", "-")
 		return good
 	})
-	await(t, 20*time.Second, "it arrives", func() bool { return e.delivered() == 2 })
+	await(t, 20*time.Second, "it arrives", func() bool { return e.Delivered() == 2 })
 	if out, good := former.run(t, "manager", "", "subscriptions", "list"); good || !strings.Contains(out, "ORDERBRIDGE_JETSTREAM_API_PREFIX") {
 		t.Errorf("a manager without the prefix: %s", out)
 	}
@@ -125,10 +126,10 @@ func TestAccountsAreReplacedUnderARunningBridge(t *testing.T) {
 		t.Errorf("an operator with the prefix: %s", out)
 	}
 	p.stop()
-	if n := e.delivered(); n != 2 {
+	if n := e.Delivered(); n != 2 {
 		t.Errorf("%d deliveries", n)
 	}
-	if n := strings.Count(p.log.String(), "lease won"); n != 1 {
+	if n := strings.Count(p.Output(), "lease won"); n != 1 {
 		t.Errorf("the lease was won %d times", n)
 	}
 }

@@ -99,7 +99,7 @@ func TestScope(t *testing.T) {
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens)
-	e := receive(t, always(500))
+	e := receive(t, lab.Always(500))
 	acme, beta, all := bearer(t, p, acmeToken), bearer(t, p, betaToken), bearer(t, p, operator)
 
 	// acme has a record, a dead letter and a debt; beta has its own record.
@@ -132,7 +132,7 @@ func TestScope(t *testing.T) {
 		return len(list) == 1
 	})
 	before, records := snapshot(t, js, id), len(kvRecords(t, js))
-	hits := e.count()
+	hits := e.Count()
 
 	// The lists show acme's to acme and to operators.
 	for _, c := range []caller{acme, all} {
@@ -172,8 +172,8 @@ func TestScope(t *testing.T) {
 			t.Errorf("%s changed what is acme's:\n%s\nwas\n%s", name, after, before)
 		}
 	}
-	if e.count() != hits {
-		t.Errorf("%d requests went to the endpoints", e.count()-hits)
+	if e.Count() != hits {
+		t.Errorf("%d requests went to the endpoints", e.Count()-hits)
 	}
 	// Only what beta registered itself is new.
 	if n := len(kvRecords(t, js)); n > records+2 {
@@ -198,7 +198,7 @@ func TestRedriveOverTheAPI(t *testing.T) {
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens)
-	e := receive(t, always(500))
+	e := receive(t, lab.Always(500))
 	acme := bearer(t, p, acmeToken)
 	id := acme.call("POST", webhooks, fmt.Sprintf(`{"targetURL":%q,"retry":{"schedule":[]}}`, e.URL)).is(t, 200).json(t)["id"].(string)
 	active(t, js, id)
@@ -227,11 +227,11 @@ func TestRedriveOverTheAPI(t *testing.T) {
 	if fmt.Sprint(sequences) != "[5 4 3 2 1]" || pages != 3 {
 		t.Errorf("%d pages give %v", pages, sequences)
 	}
-	e.answer(nil)
-	n := e.count()
+	e.Reply(nil)
+	n := e.Count()
 	acme.call("POST", "/api/v1/dead-letters/3/redrive", "").is(t, 200)
-	if h := e.came(t, n+1); h.header.Get("X-Redrive") != "true" {
-		t.Errorf("got %v", h.header)
+	if h := e.came(t, n+1); h.Header.Get("X-Redrive") != "true" {
+		t.Errorf("got %v", h.Header)
 	}
 	await(t, 10*time.Second, "the dead letter is gone", func() bool {
 		return acme.call("GET", "/api/v1/dead-letters/3", "").status == 404
@@ -322,7 +322,7 @@ func TestNoRouteWithoutToken(t *testing.T) {
 	}
 	p.said(5*time.Second, `msg="api request" method=GET path=/api/notifications/v1/webhooks status=200 token=operator .* (request_id=my-own-id)`)
 	for _, secret := range []string{operator, acmeToken, "wrong-wrong", "queries-are-not-logged"} {
-		if strings.Contains(p.log.String(), secret) {
+		if strings.Contains(p.Output(), secret) {
 			t.Errorf("the log shows %s", secret)
 		}
 	}
@@ -345,7 +345,7 @@ func TestOwnToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := strings.TrimSpace(string(text))
-	if len(token) < 20 || strings.Contains(p.log.String(), token) {
+	if len(token) < 20 || strings.Contains(p.Output(), token) {
 		t.Errorf("the token has %d characters, or is in the log", len(token))
 	}
 	bearer(t, p, token).call("GET", webhooks, "").is(t, 200)

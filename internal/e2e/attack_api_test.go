@@ -256,7 +256,7 @@ func TestAttackIdleConnections(t *testing.T) {
 	for i := range 800 {
 		raw(t, p.http(), []string{"", "GET /healthz HTTP/1.1\r\nHost: ", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"}[i%4])
 	}
-	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Pid()))
 	if err != nil {
 		t.Skipf("descriptors cannot be counted here: %v", err)
 	}
@@ -267,7 +267,7 @@ func TestAttackIdleConnections(t *testing.T) {
 	for n := range 20 {
 		publishOne(t, js, fmt.Sprintf("o%d", n), 1)
 	}
-	await(t, 10*time.Second, "all is delivered", func() bool { return e.delivered() == 20 })
+	await(t, 10*time.Second, "all is delivered", func() bool { return e.Delivered() == 20 })
 	if v := figure(t, bearer(t, p, acmeToken), "orderbridge_attempts_failed_total"); v != "0" {
 		t.Errorf("%s attempts failed", v)
 	}
@@ -283,7 +283,7 @@ func TestAttackIdleNATSConnections(t *testing.T) {
 		raw(t, address, "")
 	}
 	await(t, 20*time.Second, "the server has as many connections as it may", func() bool {
-		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Pid()))
 		return err != nil || len(open) < limits.NATSConnections+200
 	})
 	(caller{t, "http://" + p.http(), ""}).call("GET", "/readyz", "").is(t, 200)
@@ -339,8 +339,8 @@ func TestAttackForeignPages(t *testing.T) {
 	if got := c.call("HEAD", register, ""); got.status != http.StatusMethodNotAllowed {
 		t.Errorf("HEAD registers: %d", got.status)
 	}
-	if n := len(kvRecords(t, js)); n != 0 || e.count() != 0 {
-		t.Errorf("%d records were stored, %d requests sent", n, e.count())
+	if n := len(kvRecords(t, js)); n != 0 || e.Count() != 0 {
+		t.Errorf("%d records were stored, %d requests sent", n, e.Count())
 	}
 	for _, headers := range [][]string{
 		{}, {"User-Agent", "curl/8.5.0"}, {"User-Agent", "Mozilla/5.0 (Windows NT; PowerShell)"},
@@ -374,7 +374,7 @@ func TestAttackRevokedToken(t *testing.T) {
 	keeper.call("GET", webhooks, "").is(t, 200)
 	write("# nobody\n")
 	await(t, 10*time.Second, "no token is left", func() bool { return keeper.call("GET", webhooks, "").status == 503 })
-	if strings.Contains(p.log.String(), acmeToken) || strings.Contains(p.log.String(), operator) {
+	if strings.Contains(p.Output(), acmeToken) || strings.Contains(p.Output(), operator) {
 		t.Error("the log shows a token")
 	}
 }
@@ -493,10 +493,10 @@ func TestAttackStrangersLearnLittle(t *testing.T) {
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens)
-	e := receive(t, always(500))
+	e := receive(t, lab.Always(500))
 	put(t, js, "secretid", record(e, `"tenant":"hiddentenant"`, quickRetries))
 	publishMsg(t, js, &nats.Msg{Subject: "orders.hiddentenant.OrderChanged.o1", Data: []byte(`{"orderId":"o1"}`)})
-	await(t, 10*time.Second, "an attempt", func() bool { return e.count() > 0 })
+	await(t, 10*time.Second, "an attempt", func() bool { return e.Count() > 0 })
 	host := strings.TrimPrefix(e.URL, "https://")
 	stranger := caller{t, "http://" + p.http(), ""}
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/", "/debug/pprof/", "/api/v1/owed"} {

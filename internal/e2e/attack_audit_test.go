@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/internal/audit"
+	"orderbridge/internal/lab"
 )
 
 // Somebody changes records, by every way, under another name where possible, and
@@ -131,10 +132,7 @@ func rawPut(t *testing.T, bus *guardedBus, user, name, id, header, data string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := authority()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca := lab.CA()
 	plain, err := net.DialTimeout("tcp", bus.server.Addr().String(), 5*time.Second)
 	if err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ func TestAttackLocalUserOnTheEmbeddedServer(t *testing.T) {
 			t.Errorf("somebody gets in with %s", name)
 		}
 	}
-	if strings.Contains(p.log.String(), "SU") && strings.Contains(p.log.String(), "seed=") {
+	if strings.Contains(p.Output(), "SU") && strings.Contains(p.Output(), "seed=") {
 		t.Error("the log shows a seed")
 	}
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -79,7 +79,7 @@ func TestAttackLocalUserOnTheEmbeddedServer(t *testing.T) {
 	}
 	// no other port, as of monitoring
 	if out, err := exec.CommandContext(within(t, 10*time.Second), "ss", "-Htlnp").Output(); err == nil {
-		if n := strings.Count(string(out), "pid="+strconv.Itoa(p.cmd.Process.Pid)+","); n > 2 {
+		if n := strings.Count(string(out), "pid="+strconv.Itoa(p.Pid())+","); n > 2 {
 			t.Errorf("it listens on %d ports:\n%s", n, out)
 		}
 	}

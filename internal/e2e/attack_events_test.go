@@ -40,13 +40,13 @@ func TestAttackSpeakAsAnotherTenant(t *testing.T) {
 		}
 	}
 	publishMsg(t, js, &nats.Msg{Subject: "orders.globex.last.1", Data: []byte(`{"last":true}`)})
-	await(t, 30*time.Second, "all events at the record without tenant", func() bool { return any.delivered() == total+1 })
-	await(t, 30*time.Second, "acme's events", func() bool { return acme.delivered() == of })
-	await(t, 30*time.Second, "globex's own", func() bool { return globex.delivered() >= 1 && wide.delivered() >= 1 })
+	await(t, 30*time.Second, "all events at the record without tenant", func() bool { return any.Delivered() == total+1 })
+	await(t, 30*time.Second, "acme's events", func() bool { return acme.Delivered() == of })
+	await(t, 30*time.Second, "globex's own", func() bool { return globex.Delivered() >= 1 && wide.Delivered() >= 1 })
 	for name, e := range map[string]*receiver{"globex": globex, "globex, whose subjects reach into acme's": wide} {
-		for _, h := range e.journal() {
-			if !strings.Contains(string(h.body), `"last"`) {
-				t.Errorf("%s got %s", name, h.body)
+		for _, h := range e.Journal() {
+			if !strings.Contains(string(h.Body), `"last"`) {
+				t.Errorf("%s got %s", name, h.Body)
 			}
 		}
 	}
@@ -71,12 +71,12 @@ func TestAttackTakeAnothersEventID(t *testing.T) {
 		publishMsg(t, js, &nats.Msg{Subject: "orders." + tenant + ".OrderAccepted.1", Header: header,
 			Data: []byte(fmt.Sprintf(`{"specversion":"1.0","id":"4711","type":"T","data":{"n":%d}}`, i))})
 	}
-	await(t, 30*time.Second, "all four", func() bool { return e.delivered() == n })
+	await(t, 30*time.Second, "all four", func() bool { return e.Delivered() == n })
 	ids := map[string]bool{}
-	for _, h := range e.journal() {
-		ids[h.header.Get("Webhook-Id")] = true
-		if h.header.Get("Webhook-Id") != h.header.Get("Idempotency-Key") || h.header.Get("X-Event-Id") != "4711" {
-			t.Errorf("delivery %v", h.header)
+	for _, h := range e.Journal() {
+		ids[h.Header.Get("Webhook-Id")] = true
+		if h.Header.Get("Webhook-Id") != h.Header.Get("Idempotency-Key") || h.Header.Get("X-Event-Id") != "4711" {
+			t.Errorf("delivery %v", h.Header)
 		}
 	}
 	if len(ids) != n {
@@ -89,7 +89,7 @@ func TestAttackTakeAnothersEventID(t *testing.T) {
 			t.Errorf("publish for %s: %d, %s", tenant, code, out)
 		}
 	}
-	await(t, 30*time.Second, "both of the command", func() bool { return e.delivered() == n+2 })
+	await(t, 30*time.Second, "both of the command", func() bool { return e.Delivered() == n+2 })
 }
 
 // Types, ids and patterns of a length that nobody needs: the neighbour is served
@@ -123,12 +123,12 @@ func TestAttackLongValues(t *testing.T) {
 	}
 	start := time.Now()
 	publishMsg(t, js, &nats.Msg{Subject: "orders.globex.OrderAccepted.1", Data: []byte(`{}`)})
-	await(t, 30*time.Second, "the neighbour's event", func() bool { return neighbour.delivered() == 1 })
+	await(t, 30*time.Second, "the neighbour's event", func() bool { return neighbour.Delivered() == 1 })
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("the neighbour waited %s", took)
 	}
-	await(t, time.Minute, "all at the record that wants no more than the event", func() bool { return plain.delivered() == 30 })
-	await(t, time.Minute, "those with a type that matches", func() bool { return typed.delivered() == 10 })
+	await(t, time.Minute, "all at the record that wants no more than the event", func() bool { return plain.Delivered() == 30 })
+	await(t, time.Minute, "those with a type that matches", func() bool { return typed.Delivered() == 10 })
 	for id, reason := range map[string]string{
 		"typed":    "the event's event type has 921600 bytes; at most 512 are used",
 		"notified": "at most 512 are used",
@@ -144,8 +144,8 @@ func TestAttackLongValues(t *testing.T) {
 	}
 	p.said(10*time.Second, `event tells a value that is too long: it counts as not told`)
 	await(t, 10*time.Second, "thirty events with long values in the metrics", func() bool { return p.figure(t, "events_overlong_total") == 30 })
-	for _, h := range append(plain.journal(), typed.journal()...) {
-		if len(h.header.Get("X-Order-Id")) > 512 || len(h.header.Get("X-Event-Type")) > 512 {
+	for _, h := range append(plain.Journal(), typed.Journal()...) {
+		if len(h.Header.Get("X-Order-Id")) > 512 || len(h.Header.Get("X-Event-Type")) > 512 {
 			t.Error("a long value went out in a header")
 		}
 	}
@@ -197,12 +197,12 @@ func TestAttackEventsThatCostMuch(t *testing.T) {
 	}
 	start := time.Now()
 	publishMsg(t, js, &nats.Msg{Subject: "orders.globex.OrderAccepted.1", Data: []byte(`{}`)})
-	await(t, 30*time.Second, "the neighbour's event", func() bool { return neighbour.delivered() == 1 })
+	await(t, 30*time.Second, "the neighbour's event", func() bool { return neighbour.Delivered() == 1 })
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("the neighbour waited %s", took)
 	}
 	await(t, time.Minute, "a verdict on each", func() bool {
-		return p.figure(t, "dead_letters_total")+p.figure(t, "deliveries_filtered_total")+filtered.delivered() == n
+		return p.figure(t, "dead_letters_total")+p.figure(t, "deliveries_filtered_total")+filtered.Delivered() == n
 	})
 	if r := p.resident(); r > 400<<20 {
 		t.Errorf("%d MiB", r>>20)
@@ -236,7 +236,7 @@ func TestAttackFiltersFillTheMemory(t *testing.T) {
 		publishMsg(t, js, &nats.Msg{Subject: "orders.globex.OrderAccepted.1", Data: fmt.Appendf(nil, `{"n":%d}`, i+1)})
 		await(t, 30*time.Second, "the neighbour's event", func() bool {
 			peak = max(peak, p.resident())
-			return neighbour.delivered() == i+1
+			return neighbour.Delivered() == i+1
 		})
 		waits = append(waits, time.Since(start))
 	}

@@ -24,15 +24,7 @@ import (
 // counts the connections on which it still sends.
 func flood2(t *testing.T, begin, more func(f *http2.Framer, stream uint32) error) (url string, sending *atomic.Int64) {
 	t.Helper()
-	ca, err := authority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2"}}
+	config := lab.TLS("h2")
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		fitting := config.Clone()
 		fitting.GetConfigForClient = nil
@@ -41,22 +33,8 @@ func flood2(t *testing.T, begin, more func(f *http2.Framer, stream uint32) error
 		}
 		return fitting, nil
 	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
 	sending = &atomic.Int64{}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go pour2(conn, begin, more, sending)
-		}
-	}()
-	return "https://" + l.Addr().String(), sending
+	return connections(t, config, func(conn net.Conn) { pour2(conn, begin, more, sending) }), sending
 }
 
 func pour2(conn net.Conn, begin, more func(f *http2.Framer, stream uint32) error, sending *atomic.Int64) {
@@ -124,7 +102,7 @@ func heads(block []byte, endHeaders, endStream bool) func(*http2.Framer, uint32)
 // burned is the processor time that the process has used.
 func (p *program) burned() time.Duration {
 	p.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid()))
 	if err != nil {
 		p.t.Skipf("the processor time of a process cannot be read here: %v", err)
 	}
@@ -186,7 +164,7 @@ func TestAttackHTTP2Floods(t *testing.T) {
 	for n := range 20 {
 		publishOne(t, js, fmt.Sprintf("o%d", n), 1)
 	}
-	took := await(t, 10*time.Second, "the neighbour has all", func() bool { return neighbour.delivered() == 20 })
+	took := await(t, 10*time.Second, "the neighbour has all", func() bool { return neighbour.Delivered() == 20 })
 	await(t, 30*time.Second, "no flood goes on", func() bool {
 		for _, sending := range floods {
 			if sending.Load() > 0 {

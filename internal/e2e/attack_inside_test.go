@@ -121,7 +121,7 @@ func TestAttackEyesInside(t *testing.T) {
 		}
 		t.Logf("%s after %v: %s", what, took[what], answers[0])
 	}
-	if log := p.log.String(); !strings.Contains(log, "connection refused by "+ports["closed"]) {
+	if log := p.Output(); !strings.Contains(log, "connection refused by "+ports["closed"]) {
 		t.Error("the operator's log does not tell which port is closed")
 	}
 }
@@ -207,7 +207,7 @@ func TestAttackDescriptors(t *testing.T) {
 	p := launchBinary(t, wrapper, "ORDERBRIDGE_NATS_URL="+bus.URL())
 	p.leads()
 	p.said(10*time.Second, `level=WARN msg="few files may be open`)
-	tarpit := receive(t, func(h *hit) int {
+	tarpit := receive(t, func(h *lab.Hit) int {
 		<-time.After(8 * time.Second) // a tarpit
 		return http.StatusOK
 	})
@@ -221,29 +221,29 @@ func TestAttackDescriptors(t *testing.T) {
 	neighbour := receive(t, nil)
 	subscribe(t, js, "neighbour", record(neighbour))
 	publishOne(t, js, "wanted", 1)
-	var first hit
+	var first lab.Hit
 	await(t, 2*time.Minute, "the neighbour has its event", func() bool {
-		for _, h := range neighbour.journal() {
-			if h.order == "wanted" {
+		for _, h := range neighbour.Journal() {
+			if h.Order == "wanted" {
 				first = h
 				return true
 			}
 		}
 		return false
 	})
-	if n := first.header.Get("X-Attempt"); n != "1" {
+	if n := first.Header.Get("X-Attempt"); n != "1" {
 		t.Errorf("it came with attempt %s", n)
 	}
-	await(t, 3*time.Minute, "all came", func() bool { return tarpit.delivered() >= 400 })
-	for _, h := range tarpit.journal() {
-		if n := h.header.Get("X-Attempt"); n != "1" {
-			t.Errorf("order %s came with attempt %s", h.order, n)
+	await(t, 3*time.Minute, "all came", func() bool { return tarpit.Delivered() >= 400 })
+	for _, h := range tarpit.Journal() {
+		if n := h.Header.Get("X-Attempt"); n != "1" {
+			t.Errorf("order %s came with attempt %s", h.Order, n)
 		}
 	}
 	if out, _ := command(t, bus.URL(), "", "dead-letters", "list"); strings.Contains(out, "tarpit") || strings.Contains(out, "neighbour") {
 		t.Errorf("dead letters:\n%s", out)
 	}
-	if log := p.log.String(); strings.Contains(log, "suspended") {
+	if log := p.Output(); strings.Contains(log, "suspended") {
 		t.Error("an endpoint was suspended for what this machine lacks")
 	} else if n := strings.Count(log, "outcome=not_attempted"); n > 20 {
 		t.Errorf("%d lines tell of attempts that were not made", n)

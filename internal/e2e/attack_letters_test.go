@@ -67,6 +67,6 @@ func TestAttackDeadLettersOfOthers(t *testing.T) {
 		for _, seq := range []uint64{1, last} {
 			command(t, bus.URL(), "", "dead-letters", "redrive", fmt.Sprint(seq))
 		}
-		return e.delivered() >= 2
+		return e.Delivered() >= 2
 	})
 }

@@ -30,13 +30,8 @@ func realServer(t *testing.T, program, config string, arguments ...string) (addr
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = l.Addr().String()
+	address = freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
-	l.Close()
 	fill := strings.NewReplacer("DIR", dir, "PORT", port, "CONFIG", filepath.Join(dir, "config"))
 	if err := os.WriteFile(filepath.Join(dir, "config"), []byte(fill.Replace(config)), 0o644); err != nil {
 		t.Fatal(err)
@@ -44,20 +39,15 @@ func realServer(t *testing.T, program, config string, arguments ...string) (addr
 	for i := range arguments {
 		arguments[i] = fill.Replace(arguments[i])
 	}
-	cmd := exec.Command(path, arguments...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	var log lines
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
+	p, err := lab.Start(lab.Command{Path: path, Args: arguments, SysProc: &syscall.SysProcAttr{Setpgid: true}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }() // it is killed
 	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-ended
+		_ = syscall.Kill(-p.Pid(), syscall.SIGKILL)
+		<-p.Ended()
 		if t.Failed() {
-			t.Logf("%s said:\n%s", program, log.String())
+			t.Logf("%s said:\n%s", program, p.Output())
 		}
 	})
 	await(t, 20*time.Second, program+" listens", func() bool {

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/lab"
 )
 
 // A server answers to any reply subject, whatever the asker may publish to.
@@ -265,7 +266,7 @@ func aim(t testing.TB, nc *nats.Conn, subjects, own []string, mark string) (sent
 func repliesAttack(t *testing.T, bus *guardedBus, beyond bool, users ...string) {
 	p := launch(t, bus.env("bridge")...)
 	p.leads()
-	good, bad := receive(t, nil), receive(t, always(500))
+	good, bad := receive(t, nil), receive(t, lab.Always(500))
 	manager := bus.jetStream(t, "manager")
 	subscribe(t, manager, "good", record(good))
 	subscribe(t, manager, "bad", record(bad, `"retry":{"schedule":[]}`))
@@ -313,7 +314,7 @@ func repliesAttack(t *testing.T, bus *guardedBus, beyond bool, users ...string) 
 		sameState(t, watcher, settled, user)
 		t.Logf("%s: %d messages", user, sent)
 	}
-	if n := strings.Count(p.log.String(), "lease won"); n != 1 {
+	if n := strings.Count(p.Output(), "lease won"); n != 1 {
 		t.Errorf("the leader was deposed: the lease was won %d times", n)
 	}
 	p.stop()
@@ -368,7 +369,7 @@ func TestAttackPublisherHasItsAcknowledgementSent(t *testing.T) {
 	publishOne(t, bus.jetStream(t, "publisher"), "last", 1)
 	e.came(t, len(lured)+1)
 	p.stop()
-	if n := strings.Count(p.log.String(), "lease won"); n != 1 {
+	if n := strings.Count(p.Output(), "lease won"); n != 1 {
 		t.Errorf("the lease was won %d times", n)
 	}
 }
@@ -430,7 +431,7 @@ func TestAttackManagerHasARecordSent(t *testing.T) {
 		}
 	}
 	p.stop()
-	if n := strings.Count(p.log.String(), "lease won"); n != 1 {
+	if n := strings.Count(p.Output(), "lease won"); n != 1 {
 		t.Errorf("the lease was won %d times", n)
 	}
 }

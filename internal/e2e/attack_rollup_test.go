@@ -98,16 +98,16 @@ func TestAttackMarkersHideRecords(t *testing.T) {
 	}
 	publishOne(t, js, "2", 2)
 	<-time.After(2 * time.Second) // nothing tells that nothing comes
-	if n := e.delivered(); n != 2 {
+	if n := e.Delivered(); n != 2 {
 		t.Errorf("%d deliveries for records that nobody sees", n)
 	}
 	p.kill()
 	serving(t, url)
 	<-time.After(6 * time.Second) // it counts every three seconds
-	before := e.delivered()
+	before := e.Delivered()
 	publishOne(t, js, "3", 3)
 	<-time.After(2 * time.Second)
-	if n := e.delivered(); n != before || !hidden() {
+	if n := e.Delivered(); n != before || !hidden() {
 		t.Errorf("after a restart: %d deliveries more, a is %+v", n-before, said(t, js, "a"))
 	}
 	subscribe(t, js, "a", record(e))
@@ -138,7 +138,7 @@ func TestAttackRollupOfTheState(t *testing.T) {
 			t.Fatalf("%s as it was made before: %v", bucket, err)
 		}
 	}
-	failing := receive(t, always(500))
+	failing := receive(t, lab.Always(500))
 	subscribe(t, js, "b", record(failing))
 	publishOne(t, js, "1", 1)
 	e.came(t, 1)
@@ -160,8 +160,8 @@ func TestAttackRollupOfTheState(t *testing.T) {
 	}
 	publishOne(t, js, "2", 2)
 	e.came(t, 2)
-	failing.answer(always(200))
-	await(t, 60*time.Second, "what is owed comes", func() bool { return failing.delivered() >= 2 })
+	failing.Reply(lab.Always(200))
+	await(t, 60*time.Second, "what is owed comes", func() bool { return failing.Delivered() >= 2 })
 }
 
 func leaseThere(t *testing.T, js jetstream.JetStream) bool {
@@ -199,7 +199,7 @@ func TestAttackDeletedConsumers(t *testing.T) {
 		}
 		subscribe(t, js, "b", record(e, `"description":"`+strings.Repeat("x", round)+`"`))
 		publishOne(t, js, "1", round)
-		await(t, 40*time.Second, "both hear it", func() bool { return e.delivered() >= 2*round })
+		await(t, 40*time.Second, "both hear it", func() bool { return e.Delivered() >= 2*round })
 	}
 }
 

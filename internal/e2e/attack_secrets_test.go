@@ -55,11 +55,9 @@ func entryRevision(t *testing.T, js jetstream.JetStream, bucket, key string) uin
 
 // sent is all that an endpoint was sent, heads and bodies.
 func (e *receiver) sent() string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	var b strings.Builder
-	for _, h := range e.hits {
-		fmt.Fprintf(&b, "%s %s %v %s\n", h.method, h.uri, h.header, h.body)
+	for _, h := range e.Journal() {
+		fmt.Fprintf(&b, "%s %s %v %s\n", h.Method, h.URI, h.Header, h.Body)
 	}
 	return b.String()
 }
@@ -72,7 +70,7 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	thief, owner := receive(t, nil), receive(t, nil)
-	idp := receive(t, func(*hit) int { return 500 })
+	idp := receive(t, func(*lab.Hit) int { return 500 })
 	dir := t.TempDir()
 	keyFile, err := makeSecretFiles(dir) // client.p12, whose password is another; pw; sealing.key
 	if err != nil {
@@ -156,7 +154,7 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 	}
 
 	// The owner gets them all, and redirects lead nowhere.
-	owner.answer(func(*hit) int { return 307 })
+	owner.Reply(func(*lab.Hit) int { return 307 })
 	subscribe(t, js, "good", fmt.Sprintf(`{"targetURL":"%s/x","auth":{"type":"bearer","token":"%s"},"key":"file:pw","signing":{"secrets":["file:sign"]},"headers":{"X-Sealed":%q},"retry":{"schedule":["PT0.2S"]}}`,
 		owner.URL, tok, seal("good", bridge.SecretHost(owner.URL))))
 	subscribe(t, js, "ours", `{"targetURL":"`+owner.URL+`/ours","tenant":"acme","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_ACME_PW"}}`)
@@ -202,7 +200,7 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 	if after := strings.Count(thief.sent(), "stolen"); after != before {
 		t.Errorf("%d requests held a secret after it was forbidden", after-before)
 	}
-	if log := p.log.String(); strings.Contains(log, "stolen-") || !strings.Contains(log, "ORDERBRIDGE_SECRET_UNSAID_HOSTS") {
+	if log := p.Output(); strings.Contains(log, "stolen-") || !strings.Contains(log, "ORDERBRIDGE_SECRET_UNSAID_HOSTS") {
 		t.Errorf("log: %.4000s", log)
 	}
 }
@@ -219,7 +217,7 @@ func TestAttackSecretAfterUpgrade(t *testing.T) {
 	before := subscribe(t, js, "a", `{"targetURL":"`+e.URL+`/a","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_TOKEN"}}`)
 	publishOne(t, js, "o", 1)
 	await(t, 20*time.Second, "the first", func() bool { return strings.Contains(e.sent(), "t-1") })
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	p.exit(30 * time.Second)
 
 	p = serving(t, bus.URL(), with[0])
@@ -232,10 +230,10 @@ func TestAttackSecretAfterUpgrade(t *testing.T) {
 	publishOne(t, js, "o", 2)
 	// Nobody is told to put again, or to delete, what is there.
 	owed, _ := command(t, bus.URL(), "", "owed", "list")
-	if log := p.log.String(); strings.Contains(owed+log, "not in the bucket") || strings.Contains(log, "not there any more") || !strings.Contains(log, with[1]) || !strings.Contains(owed, "its status says why") {
+	if log := p.Output(); strings.Contains(owed+log, "not in the bucket") || strings.Contains(log, "not there any more") || !strings.Contains(log, with[1]) || !strings.Contains(owed, "its status says why") {
 		t.Errorf("owed: %s\nlog: %s", owed, log)
 	}
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	p.exit(30 * time.Second)
 	if n := len(strings.Split(strings.TrimSpace(e.sent()), "\n")); n != 1 {
 		t.Errorf("%d requests", n)
@@ -324,7 +322,7 @@ func TestAttackSecretsInTheBucket(t *testing.T) {
 	}
 	// Another start stores nothing again.
 	first := entryRevision(t, js, "subscriptions", "automation")
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	p.exit(30 * time.Second)
 	serving(t, bus.URL(), "ORDERBRIDGE_SEALING_KEY_FILE="+keyFile, "ORDERBRIDGE_WEBHOOK_FILE="+file)
 	if again := entryRevision(t, js, "subscriptions", "automation"); again != first {
@@ -372,7 +370,7 @@ func TestAttackMetadataThroughWideRanges(t *testing.T) {
 		put(t, js, "ok", `{"targetURL":"http://`+host+`/","status":"deactivated"}`)
 		verdict(t, js, "ok", 1, bridge.StateDeactivated)
 	}
-	if log := p.log.String(); !strings.Contains(log, "0.0.0.0/0 opens") || !strings.Contains(log, "::/0 opens") {
+	if log := p.Output(); !strings.Contains(log, "0.0.0.0/0 opens") || !strings.Contains(log, "::/0 opens") {
 		t.Errorf("log: %.3000s", log)
 	}
 }

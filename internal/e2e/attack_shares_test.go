@@ -64,9 +64,9 @@ func of(tenant, order string, n, size int) *nats.Msg {
 func flowsOn(t *testing.T, js jetstream.JetStream, tenant string, e *receiver, n int) (took []time.Duration) {
 	t.Helper()
 	for range n {
-		at := e.delivered() + 1
+		at := e.Delivered() + 1
 		publishMsg(t, js, of(tenant, fmt.Sprintf("flow%d", at), 1000+at, 0))
-		took = append(took, await(t, 20*time.Second, fmt.Sprintf("delivery %d of %s", at, tenant), func() bool { return e.delivered() >= at }))
+		took = append(took, await(t, 20*time.Second, fmt.Sprintf("delivery %d of %s", at, tenant), func() bool { return e.Delivered() >= at }))
 	}
 	slices.Sort(took)
 	return took
@@ -145,7 +145,7 @@ func TestAttackLedger(t *testing.T) {
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL())
-	greedy, globex := receive(t, always(http.StatusUnprocessableEntity)), receive(t, nil)
+	greedy, globex := receive(t, lab.Always(http.StatusUnprocessableEntity)), receive(t, nil)
 	for i := range 3 {
 		subscribe(t, js, fmt.Sprintf("acme%d", i), record(greedy, `"tenant":"acme"`))
 	}
@@ -160,7 +160,7 @@ func TestAttackLedger(t *testing.T) {
 			flowsOn(t, js, "globex", globex, 1)
 		}
 	}
-	await(t, 60*time.Second, "the endpoint was asked for all", func() bool { return greedy.count() >= 120 })
+	await(t, 60*time.Second, "the endpoint was asked for all", func() bool { return greedy.Count() >= 120 })
 	took := flowsOn(t, js, "globex", globex, 5)
 	bytes, after := stored(t, js, "KV_owed"), p.resident()
 	t.Logf("the ledger holds %d bytes, memory went from %d to %d MiB, the neighbour's deliveries took %s at most", bytes, before>>20, after>>20, took[len(took)-1])
@@ -170,7 +170,7 @@ func TestAttackLedger(t *testing.T) {
 	if after > before+400<<20 {
 		t.Errorf("memory grew from %d to %d bytes", before, after)
 	}
-	if strings.Contains(p.log.String(), `msg="subscription reads" subscription_id=globex`) {
+	if strings.Contains(p.Output(), `msg="subscription reads" subscription_id=globex`) {
 		t.Error("the neighbour read for itself")
 	}
 }
@@ -194,13 +194,13 @@ func TestAttackLedgerShare(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := serving(t, bus.URL())
-	greedy, globex := receive(t, always(http.StatusUnprocessableEntity)), receive(t, nil)
+	greedy, globex := receive(t, lab.Always(http.StatusUnprocessableEntity)), receive(t, nil)
 	const slow = `"retry":{"schedule":["PT10M","PT10M"]}`
 	for i := range 4 {
 		subscribe(t, js, fmt.Sprintf("acme%d", i), record(greedy, `"tenant":"acme"`, slow))
 	}
-	globex.answer(func(h *hit) int {
-		if h.order == "poisoned" {
+	globex.Reply(func(h *lab.Hit) int {
+		if h.Order == "poisoned" {
 			return http.StatusUnprocessableEntity
 		}
 		return http.StatusOK
@@ -220,7 +220,7 @@ func TestAttackLedgerShare(t *testing.T) {
 	if full > room*8/10 {
 		t.Errorf("the tenant took %d of %d bytes of the ledger", full, room)
 	}
-	if text := p.log.String(); strings.Contains(text, `msg="subscription reads" subscription_id=globex`) || strings.Contains(text, "the ledger refuses") {
+	if text := p.Output(); strings.Contains(text, `msg="subscription reads" subscription_id=globex`) || strings.Contains(text, "the ledger refuses") {
 		t.Error("the neighbour read for itself, or an entry was refused")
 	}
 	for i := range 4 {
@@ -245,7 +245,7 @@ func TestAttackHastySchedule(t *testing.T) {
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	serving(t, bus.URL())
-	e := receive(t, always(http.StatusUnprocessableEntity))
+	e := receive(t, lab.Always(http.StatusUnprocessableEntity))
 	waits := strings.TrimSuffix(strings.Repeat(`"1ns",`, 64), ",")
 	revision := put(t, js, "hasty", record(e, `"retry":{"schedule":[`+waits+`]}`))
 	st, _ := verdict(t, js, "hasty", revision, bridge.StateActive)
@@ -255,7 +255,7 @@ func TestAttackHastySchedule(t *testing.T) {
 	publishOne(t, js, "o", 1)
 	first := e.came(t, 1)
 	third := e.came(t, 3)
-	if took := third.at.Sub(first.at); took < 1800*time.Millisecond {
+	if took := third.At.Sub(first.At); took < 1800*time.Millisecond {
 		t.Errorf("three attempts within %s", took)
 	}
 }

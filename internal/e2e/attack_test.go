@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"crypto/tls"
 	"flag"
 	"fmt"
 	"net"
@@ -33,7 +32,7 @@ func attack(t *testing.T) {
 // resident is the memory of the process, in bytes.
 func (p *program) resident() int64 {
 	p.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
 	if err != nil {
 		p.t.Skipf("the memory of a process cannot be read here: %v", err)
 	}
@@ -52,35 +51,7 @@ func (p *program) resident() int64 {
 // with the same bytes until the client has had enough.
 func flood(t *testing.T, begin, more string) (url string) {
 	t.Helper()
-	return hostile(t, func(conn net.Conn) { pour(conn, begin, more) })
-}
-
-// hostile is a TLS endpoint that does what it likes with each connection.
-func hostile(t *testing.T, serve func(net.Conn)) (url string) {
-	t.Helper()
-	ca, err := authority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go serve(conn)
-		}
-	}()
-	return "https://" + l.Addr().String()
+	return connections(t, nil, func(conn net.Conn) { pour(conn, begin, more) })
 }
 
 func pour(conn net.Conn, begin, more string) {
@@ -125,7 +96,7 @@ func TestAttackEndlessAnswers(t *testing.T) {
 	for n := range 50 {
 		publishOne(t, js, fmt.Sprintf("o%d", n), 1)
 	}
-	took := await(t, 10*time.Second, "the neighbour has all", func() bool { return neighbour.delivered() == 50 })
+	took := await(t, 10*time.Second, "the neighbour has all", func() bool { return neighbour.Delivered() == 50 })
 	// A 2xx counts by its first line: whatever follows it is a success.
 	last := publishOne(t, js, "last", 1)
 	acknowledged(t, js, last)
@@ -172,7 +143,7 @@ func TestAttackDrippingAnswers(t *testing.T) {
 		{"end", "HTTP/1.1 200 OK\r\n\r\n", "x"},
 		{"failure", "HTTP/1.1 500 No\r\nContent-Length: 60000\r\n\r\n", "x"},
 	} {
-		url := hostile(t, drip(tt.head, tt.more))
+		url := connections(t, nil, drip(tt.head, tt.more))
 		subscribe(t, js, tt.name, `{"targetURL":"`+url+`/hook","timeout":"PT3S","maxInFlight":1,"ordering":"none","subjects":["orders.acme.Drip.`+tt.name+`.>"]}`)
 		before := begun.Load()
 		const events = 4

@@ -42,10 +42,9 @@ func TestAttackHiddenText(t *testing.T) {
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	plainLog := serving(t, bus.URL(), apiTokens, "ORDERBRIDGE_LOG_LEVEL=debug")
-	e := receive(t, nil)
-	e.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusTeapot)
-		_, _ = w.Write([]byte("no: " + hostile))
+	e := receive(t, func(h *lab.Hit) int {
+		h.Text = "no: " + hostile
+		return http.StatusTeapot
 	})
 	put(t, js, "s", record(e, "\"description\":\"d\u202e\u200b\u2066\"", `"retry":{"schedule":["PT1S"]}`))
 	active(t, js, "s")
@@ -63,7 +62,7 @@ func TestAttackHiddenText(t *testing.T) {
 		t.Errorf("no JSON: %s", out)
 	}
 	api := bearer(t, plainLog, operator)
-	outputs := map[string]string{"log": plainLog.log.String(), "listed letters": out}
+	outputs := map[string]string{"log": plainLog.Output(), "listed letters": out}
 	for _, args := range [][]string{
 		{"dead-letters", "list"}, {"dead-letters", "show", "1"}, {"owed", "list"}, {"owed", "list", "-o", "json"},
 		{"subscriptions", "list"}, {"subscriptions", "list", "-o", "json"}, {"subscriptions", "get", "s"}, {"subscriptions", "get", "s", "--show-secrets"}, {"subscriptions", "get", "bad", "--show-secrets"},

@@ -109,7 +109,7 @@ func TestContractBBadFileEndsTheStart(t *testing.T) {
 			if code := p.exit(20 * time.Second); code == exitGood {
 				t.Error("the start was good")
 			}
-			said := p.log.String()
+			said := p.Output()
 			for _, want := range c.want {
 				if !strings.Contains(strings.ReplaceAll(said, `\"`, `"`), want) {
 					t.Errorf("said %q, want %q in it", said, want)
@@ -121,8 +121,8 @@ func TestContractBBadFileEndsTheStart(t *testing.T) {
 		})
 	}
 	missing := launch(t, "ORDERBRIDGE_NATS_URL=nats://127.0.0.1:1", "ORDERBRIDGE_WEBHOOK_FILE="+filepath.Join(dir, "none.json"))
-	if missing.exit(20*time.Second) == exitGood || !strings.Contains(missing.log.String(), "none.json cannot be read") {
-		t.Errorf("B13 a missing file: %s", missing.log.String())
+	if missing.exit(20*time.Second) == exitGood || !strings.Contains(missing.Output(), "none.json cannot be read") {
+		t.Errorf("B13 a missing file: %s", missing.Output())
 	}
 }
 
@@ -142,8 +142,8 @@ func TestContractB2NothingIsSentUnlessEnabled(t *testing.T) {
 			p, path := automated(t, bus.URL(), section(e.URL))
 			seq := happened(t, js, "OrderAccepted", "1")
 			acknowledged(t, js, seq)
-			if entry(t, js, "subscriptions", "automation") != nil || e.count() != 0 {
-				t.Fatalf("there is a record, or %d requests", e.count())
+			if entry(t, js, "subscriptions", "automation") != nil || e.Count() != 0 {
+				t.Fatalf("there is a record, or %d requests", e.Count())
 			}
 			// What an earlier version of the file has made is deactivated, while it
 			// runs and before anything is sent at a start.
@@ -174,7 +174,7 @@ func TestContractB2NothingIsSentUnlessEnabled(t *testing.T) {
 }
 
 func sent(e *receiver, order string) bool {
-	return slices.ContainsFunc(e.journal(), func(h hit) bool { return h.order == order })
+	return slices.ContainsFunc(e.Journal(), func(h lab.Hit) bool { return h.Order == order })
 }
 
 // B3, B4, B5, B7, B12: what is sent.
@@ -184,7 +184,7 @@ func TestContractB4B5B7B12WhatIsSent(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	first := true
-	e.answer(func(*hit) int {
+	e.Reply(func(*lab.Hit) int {
 		if first {
 			first = false
 			return http.StatusServiceUnavailable // B7: the signature holds on the retry
@@ -196,26 +196,26 @@ func TestContractB4B5B7B12WhatIsSent(t *testing.T) {
 	for _, kind := range append([]string{"OrderModified", "orderaccepted", "OrderAcceptedX", "OrderLinesChanged"}, seven...) {
 		happened(t, js, kind, "07c6ad8c-d1ba-4e73-9bbf-c70a085a449c-"+kind)
 	}
-	await(t, 30*time.Second, "seven deliveries", func() bool { return e.delivered() == len(seven) })
+	await(t, 30*time.Second, "seven deliveries", func() bool { return e.Delivered() == len(seven) })
 	got := map[string]bool{}
-	for _, h := range e.journal() {
+	for _, h := range e.Journal() {
 		var body struct{ OrderID, EventType string }
-		if err := json.Unmarshal(h.body, &body); err != nil {
+		if err := json.Unmarshal(h.Body, &body); err != nil {
 			t.Fatal(err)
 		}
-		if want := fmt.Sprintf(`{"orderId":"07c6ad8c-d1ba-4e73-9bbf-c70a085a449c-%s","eventType":"%[1]s"}`, body.EventType); string(h.body) != want {
-			t.Errorf("B4 body is %s, want %s", h.body, want)
+		if want := fmt.Sprintf(`{"orderId":"07c6ad8c-d1ba-4e73-9bbf-c70a085a449c-%s","eventType":"%[1]s"}`, body.EventType); string(h.Body) != want {
+			t.Errorf("B4 body is %s, want %s", h.Body, want)
 		}
-		if h.method != "POST" || h.header.Get("Content-Type") != "application/json" {
-			t.Errorf("B4 %s, Content-Type %q", h.method, h.header.Get("Content-Type"))
+		if h.Method != "POST" || h.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("B4 %s, Content-Type %q", h.Method, h.Header.Get("Content-Type"))
 		}
-		if h.uri != "/automation/?key=a%26b%20%C3%BC" && h.uri != "/automation/?key=a%26b+%C3%BC" {
-			t.Errorf("B5 went to %s", h.uri)
+		if h.URI != "/automation/?key=a%26b%20%C3%BC" && h.URI != "/automation/?key=a%26b+%C3%BC" {
+			t.Errorf("B5 went to %s", h.URI)
 		}
 		mac := hmac.New(sha256.New, []byte("HeaderSecret"))
-		mac.Write(h.body)
-		if want := hex.EncodeToString(mac.Sum(nil)); h.header.Get("X-Signature") != want {
-			t.Errorf("B7 X-Signature of attempt %s is %q, want %q", h.header.Get("X-Attempt"), h.header.Get("X-Signature"), want)
+		mac.Write(h.Body)
+		if want := hex.EncodeToString(mac.Sum(nil)); h.Header.Get("X-Signature") != want {
+			t.Errorf("B7 X-Signature of attempt %s is %q, want %q", h.Header.Get("X-Attempt"), h.Header.Get("X-Signature"), want)
 		}
 		got[body.EventType] = true
 	}
@@ -238,8 +238,8 @@ func TestContractB3B5B7EnabledWithEndpointIsComplete(t *testing.T) {
 	p, _ := automated(t, bus.URL(), `{"enabled":true,"endpoint":"`+e.URL+`/automation"}`, "ORDERBRIDGE_ALLOW_TRUST_ALL=true")
 	happened(t, js, "OrderAccepted", "1")
 	h := e.came(t, 1)
-	if h.uri != "/automation" || h.header.Values("X-Signature") != nil {
-		t.Errorf("B5, B7: went to %s, X-Signature %q", h.uri, h.header.Values("X-Signature"))
+	if h.URI != "/automation" || h.Header.Values("X-Signature") != nil {
+		t.Errorf("B5, B7: went to %s, X-Signature %q", h.URI, h.Header.Values("X-Signature"))
 	}
 	var record struct {
 		ConnectionTimeout, Timeout string
@@ -282,10 +282,7 @@ func TestContractB8TrustsEveryCertificate(t *testing.T) {
 
 func TestContractB9RefusesUnknownIssuersAndWrongNames(t *testing.T) {
 	t.Parallel()
-	ca, err := authority()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca := lab.CA()
 	wrong, err := ca.Issue("somebody.else.example")
 	if err != nil {
 		t.Fatal(err)
@@ -303,8 +300,8 @@ func TestContractB9RefusesUnknownIssuersAndWrongNames(t *testing.T) {
 			happened(t, js, "OrderAccepted", "1")
 			verdict(t, js, "automation", 0, bridge.StateRetrying)
 			p.said(10*time.Second, `reason="[^"]*(certificate)`)
-			if e.count() != 0 {
-				t.Errorf("%d requests came through", e.count())
+			if e.Count() != 0 {
+				t.Errorf("%d requests came through", e.Count())
 			}
 		})
 	}
@@ -358,10 +355,10 @@ func TestContractB10PresentsTheClientCertificate(t *testing.T) {
 			p, _ := automated(t, bus.URL(), `{"enabled":true,"endpoint":"`+e.URL+`","useSslTrustAll":false,"useSslClientCert":true,"sslTrustFile":"trust.pem","sslKeyFile":"`+key+`","sslKeyPassword":"hunter2"}`,
 				"ORDERBRIDGE_SECRETS_DIR="+dir)
 			happened(t, js, "OrderAccepted", "1")
-			if h := e.came(t, 1); h.clients != 1 {
-				t.Errorf("%d client certificates were shown", h.clients)
+			if h := e.came(t, 1); h.Clients != 1 {
+				t.Errorf("%d client certificates were shown", h.Clients)
 			}
-			if strings.Contains(p.log.String(), "hunter2") {
+			if strings.Contains(p.Output(), "hunter2") {
 				t.Error("the password is in the log")
 			}
 		})
@@ -381,15 +378,15 @@ func TestContractB11VerifiesAgainstTheKeyFile(t *testing.T) {
 	section := `{"enabled":true,"endpoint":"%s","useSslTrustAll":false,"useSslClientCert":false,"sslKeyFile":"key.pem","sslKeyPassword":"hunter2"}`
 	p, path := automated(t, bus.URL(), fmt.Sprintf(section, e.URL), "ORDERBRIDGE_SECRETS_DIR="+dir)
 	happened(t, js, "OrderAccepted", "1")
-	if h := e.came(t, 1); h.clients != 0 {
-		t.Errorf("%d client certificates were shown", h.clients)
+	if h := e.came(t, 1); h.Clients != 0 {
+		t.Errorf("%d client certificates were shown", h.Clients)
 	}
 	automationFile(t, path, fmt.Sprintf(section, other.URL))
 	p.said(10*time.Second, `record stored.*revision=(2)`)
 	verdict(t, js, "automation", 2, bridge.StateActive) // from now on the new endpoint counts
 	happened(t, js, "OrderAccepted", "2")
 	verdict(t, js, "automation", 0, bridge.StateRetrying)
-	if other.count() != 0 {
+	if other.Count() != 0 {
 		t.Error("a server that the key file does not know got a request")
 	}
 }
@@ -499,8 +496,8 @@ func TestSubscriptionsImport(t *testing.T) {
 	automationFile(t, path, `{"enabled":true,"endpoint":"`+e.URL+`/in/","useSslTrustAll":false,"key":"k"}`)
 	run("warehouse: stored, revision", exitGood, "--id", "warehouse")
 	happened(t, js, "OrderSigned", "1")
-	if h := e.came(t, 1); h.uri != "/in/?key=k" {
-		t.Errorf("B5 went to %s", h.uri)
+	if h := e.came(t, 1); h.URI != "/in/?key=k" {
+		t.Errorf("B5 went to %s", h.URI)
 	}
 	automationFile(t, path, `{"enabled":true,"endpoint":"http://example.com"}`)
 	run("ORDERBRIDGE_ALLOW_HTTP", exitFailed, "--id", "warehouse")

@@ -53,7 +53,7 @@ func TestBodiesAsPublishersWriteThem(t *testing.T) {
 		{"batch", `[{"specversion":"1.0","id":"1","source":"/x","type":"T","data":{"orderId":"x"}}]`, batch, "", "", "it is a batch of CloudEvents", ""},
 		{"brotli", "\x0b\x02\x80", json, "br", "", `its Content-Encoding is "br": only gzip and deflate can be read`, ""},
 	} {
-		n, g, k := raw.count(), get.count(), note.count()
+		n, g, k := raw.Count(), get.Count(), note.Count()
 		m := &nats.Msg{Subject: "orders.acme", Data: []byte(tt.data), Header: nats.Header{}}
 		if tt.contentType != "" {
 			m.Header["Content-Type"] = []string{tt.contentType}
@@ -63,8 +63,8 @@ func TestBodiesAsPublishersWriteThem(t *testing.T) {
 		}
 		publishMsg(t, js, m)
 		h := raw.came(t, n+1)
-		if string(h.body) != tt.data || h.header.Get("Content-Encoding") != tt.encoding || tt.contentType != "" && h.header.Get("Content-Type") != tt.contentType {
-			t.Errorf("%s: went out as %q with %v", tt.name, h.body, h.header)
+		if string(h.Body) != tt.data || h.Header.Get("Content-Encoding") != tt.encoding || tt.contentType != "" && h.Header.Get("Content-Type") != tt.contentType {
+			t.Errorf("%s: went out as %q with %v", tt.name, h.Body, h.Header)
 		}
 		if tt.reason != "" {
 			await(t, 20*time.Second, tt.name+" is dead, and says why", func() bool {
@@ -73,14 +73,14 @@ func TestBodiesAsPublishersWriteThem(t *testing.T) {
 			})
 			continue
 		}
-		if h := get.came(t, g+1); h.uri != "/o/"+tt.order {
-			t.Errorf("%s: asked for %s, want order %s", tt.name, h.uri, tt.order)
+		if h := get.came(t, g+1); h.URI != "/o/"+tt.order {
+			t.Errorf("%s: asked for %s, want order %s", tt.name, h.URI, tt.order)
 		}
 		if tt.note == "" {
 			continue
 		}
-		if h := note.came(t, k+1); h.order != tt.note || h.header.Get("Content-Encoding") != "" {
-			t.Errorf("%s: notified of %q: %s", tt.name, h.order, h.body)
+		if h := note.came(t, k+1); h.Order != tt.note || h.Header.Get("Content-Encoding") != "" {
+			t.Errorf("%s: notified of %q: %s", tt.name, h.Order, h.Body)
 		}
 	}
 }

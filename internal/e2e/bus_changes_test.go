@@ -64,8 +64,8 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	down := receive(t, always(http.StatusInternalServerError))
-	stuck := receive(t, always(hang))
+	down := receive(t, lab.Always(http.StatusInternalServerError))
+	stuck := receive(t, lab.Always(lab.Hang))
 	up := receive(t, nil)
 	p := serving(t, bus.URL())
 	subscribe(t, js, "down", record(down))
@@ -75,7 +75,7 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 	for n := range before {
 		publishOne(t, js, fmt.Sprintf("o%d", n%50), n/50+1)
 	}
-	await(t, 20*time.Second, "the healthy endpoint got all", func() bool { return up.delivered() == before })
+	await(t, 20*time.Second, "the healthy endpoint got all", func() bool { return up.Delivered() == before })
 	acknowledged(t, js, before)
 	await(t, 10*time.Second, "what is owed is kept", func() bool { return len(keepers(t, js)) == 1 })
 
@@ -84,7 +84,7 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 	for n := range after {
 		publishOne(t, js, fmt.Sprintf("p%d", n), 1)
 	}
-	await(t, 20*time.Second, "the healthy endpoint gets what comes", func() bool { return up.delivered() == before+after })
+	await(t, 20*time.Second, "the healthy endpoint gets what comes", func() bool { return up.Delivered() == before+after })
 	await(t, 10*time.Second, "an alert", func() bool { return alerted(t, js, bridge.AlertBus, "retention is interest") })
 	for _, id := range []string{"down", "stuck"} {
 		await(t, 60*time.Second, "everything that "+id+" is owed is among the dead letters", func() bool { return len(wholeLetters(t, js, id)) == before+after })
@@ -101,9 +101,9 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 
 	edit(t, js, "ORDERS", func(c *jetstream.StreamConfig) { c.Retention = jetstream.LimitsPolicy })
 	p.leads()
-	came := up.delivered()
+	came := up.Delivered()
 	publishOne(t, js, "q", 1)
-	await(t, 10*time.Second, "it goes on", func() bool { return up.delivered() == came+1 })
+	await(t, 10*time.Second, "it goes on", func() bool { return up.Delivered() == came+1 })
 }
 
 // Orders that wait for their next attempt are references into the stream: what
@@ -112,8 +112,8 @@ func TestRetentionEditedWhileOrdersWait(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e := receive(t, func(h *hit) int {
-		if h.order == "o1" || h.order == "o2" {
+	e := receive(t, func(h *lab.Hit) int {
+		if h.Order == "o1" || h.Order == "o2" {
 			return http.StatusInternalServerError
 		}
 		return http.StatusOK
@@ -231,7 +231,7 @@ func TestSourceStreamDeleted(t *testing.T) {
 	await(t, 10*time.Second, "an alert", func() bool { return alerted(t, js, bridge.AlertBus, "it is gone") })
 	stream(t, js, jetstream.StreamConfig{})
 	publishOne(t, js, "b", 1)
-	await(t, 30*time.Second, "the event of the new stream", func() bool { return e.delivered() == 2 })
+	await(t, 30*time.Second, "the event of the new stream", func() bool { return e.Delivered() == 2 })
 }
 
 // What others do to streams and buckets shows: once in the log and as an alert.
@@ -287,7 +287,7 @@ func TestServerReplacedByAnEmptyOne(t *testing.T) {
 	p.leads()
 	subscribe(t, js, "s", record(e))
 	publishOne(t, js, "b", 1)
-	await(t, 20*time.Second, "the event on the new server", func() bool { return e.delivered() == 2 })
+	await(t, 20*time.Second, "the event on the new server", func() bool { return e.Delivered() == 2 })
 }
 
 // Somebody pauses the feed's consumer, or gives it a filter: it is recreated.
@@ -327,7 +327,7 @@ func TestFeedConsumerEditedByOthers(t *testing.T) {
 			}
 			p.said(15*time.Second, "somebody has")
 			publishOne(t, js, "b", 1)
-			await(t, 15*time.Second, "the event after it", func() bool { return e.delivered() == 2 })
+			await(t, 15*time.Second, "the event after it", func() bool { return e.Delivered() == 2 })
 		})
 	}
 }

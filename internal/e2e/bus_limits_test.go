@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ func TestWorksWithinLimits(t *testing.T) {
 			if tt.stream != nil {
 				stream(t, js, *tt.stream)
 			}
-			down := receive(t, always(http.StatusInternalServerError))
+			down := receive(t, lab.Always(http.StatusInternalServerError))
 			up := receive(t, nil)
 			p := serving(t, url)
 			subscribe(t, js, "down", record(down))
@@ -61,16 +62,16 @@ func TestWorksWithinLimits(t *testing.T) {
 			for n := range events {
 				publishOne(t, js, fmt.Sprintf("o%d", n), 1)
 			}
-			await(t, 20*time.Second, "the healthy endpoint got all", func() bool { return up.delivered() == events })
+			await(t, 20*time.Second, "the healthy endpoint got all", func() bool { return up.Delivered() == events })
 			p.stop()
-			first := p.log.String()
+			first := p.Output()
 			p = serving(t, url)
-			down.answer(nil)
-			await(t, 40*time.Second, "what was owed arrived", func() bool { return down.delivered() == events })
-			all := &program{t: t, done: p.done}
-			fmt.Fprint(&all.log, first, p.log.String())
-			all.said(time.Second, tt.says)
-			if n := up.count(); n != events {
+			down.Reply(nil)
+			await(t, 40*time.Second, "what was owed arrived", func() bool { return down.Delivered() == events })
+			if all := first + p.Output(); !regexp.MustCompile(tt.says).MatchString(all) {
+				t.Errorf("no log matches %s", tt.says)
+			}
+			if n := up.Count(); n != events {
 				t.Errorf("the healthy endpoint got %d requests", n)
 			}
 		})

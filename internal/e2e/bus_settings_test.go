@@ -39,7 +39,7 @@ func commandIn(t *testing.T, url string, env []string, stdin string, args ...str
 // reached by the settings only.
 func worksElsewhere(t *testing.T, url string, js jetstream.JetStream, env ...string) {
 	t.Helper()
-	e := receive(t, always(410))
+	e := receive(t, lab.Always(410))
 	p := launch(t, append([]string{"ORDERBRIDGE_NATS_URL=" + url}, env...)...)
 	p.leads()
 	commandIn(t, url, env, record(e, `"retry":{"schedule":["PT0.1S"]}`), "subscriptions", "put", "s", "-")
@@ -49,27 +49,27 @@ func worksElsewhere(t *testing.T, url string, js jetstream.JetStream, env ...str
 	commandIn(t, url, env, `{"orderId":"a","eventType":"OrderChanged"}`, "publish", "-")
 	e.came(t, 1)
 	await(t, 10*time.Second, "what is owed shows", func() bool { return strings.Contains(commandIn(t, url, env, "", "owed", "list"), "s") })
-	e.answer(nil)
+	e.Reply(nil)
 	commandIn(t, url, env, record(e, `"retry":{"schedule":["PT0.1S"]}`), "subscriptions", "put", "s", "-")
-	await(t, 20*time.Second, "it arrives", func() bool { return e.delivered() == 1 })
+	await(t, 20*time.Second, "it arrives", func() bool { return e.Delivered() == 1 })
 	// A backlog is read with the reader's own consumer.
-	e.answer(always(500))
+	e.Reply(lab.Always(500))
 	for n := range 40 {
 		publishMsg(t, js, change(fmt.Sprintf("o%d", n), 1))
 	}
 	await(t, 20*time.Second, "it is suspended", func() bool {
 		return strings.Contains(commandIn(t, url, env, "", "subscriptions", "list"), "suspended")
 	})
-	e.answer(nil)
-	await(t, 40*time.Second, "the backlog arrives", func() bool { return e.delivered() == 41 })
+	e.Reply(nil)
+	await(t, 40*time.Second, "the backlog arrives", func() bool { return e.Delivered() == 41 })
 	commandIn(t, url, env, "", "dead-letters", "list")
 	p.stop()
 	p = launch(t, append([]string{"ORDERBRIDGE_NATS_URL=" + url}, env...)...)
 	p.leads()
 	publishMsg(t, js, change("b", 1))
-	await(t, 20*time.Second, "after a second start", func() bool { return e.delivered() == 42 })
+	await(t, 20*time.Second, "after a second start", func() bool { return e.Delivered() == 42 })
 	p.stop()
-	if n := e.delivered(); n != 42 {
+	if n := e.Delivered(); n != 42 {
 		t.Errorf("%d deliveries", n)
 	}
 }
@@ -134,21 +134,13 @@ func TestJetStreamAPIPrefix(t *testing.T) {
 // A server with handshake_first says nothing before TLS has begun.
 func TestTLSHandshakeFirst(t *testing.T) {
 	t.Parallel()
-	ca, err := authority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	chain, key, err := localca.PEMPair(cert)
+	chain, key, err := localca.PEMPair(lab.Certificate())
 	if err != nil {
 		t.Fatal(err)
 	}
 	files := map[string]string{}
-	for name, content := range map[string][]byte{"ca.pem": ca.PEM(), "cert.pem": chain, "key.pem": key} {
+	for name, content := range map[string][]byte{"ca.pem": lab.CA().PEM(), "cert.pem": chain, "key.pem": key} {
 		files[name] = filepath.Join(dir, name)
 		write(t, files[name], content)
 	}

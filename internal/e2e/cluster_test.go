@@ -38,7 +38,7 @@ func leading(t *testing.T, all ...*program) (leader *program, others []*program)
 	await(t, 60*time.Second, "one of the bridges leads", func() bool {
 		for i, p := range all {
 			select {
-			case <-p.done:
+			case <-p.Ended():
 				continue
 			default:
 			}
@@ -54,30 +54,17 @@ func leading(t *testing.T, all ...*program) (leader *program, others []*program)
 }
 
 // firstAfter waits for a request that came after the time, and returns it.
-func firstAfter(t *testing.T, e *receiver, after time.Time) hit {
+func firstAfter(t *testing.T, e *receiver, after time.Time) lab.Hit {
 	t.Helper()
-	var found hit
+	var found lab.Hit
 	await(t, 60*time.Second, "a request", func() bool {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		for i := len(e.hits) - 1; i >= 0 && e.hits[i].at.After(after); i-- {
-			found = *e.hits[i]
+		journal := e.Journal()
+		for i := len(journal) - 1; i >= 0 && journal[i].At.After(after); i-- {
+			found = journal[i]
 		}
-		return !found.at.IsZero()
+		return !found.At.IsZero()
 	})
 	return found
-}
-
-// gap is the longest time without a request that began or ended within the window.
-func gap(e *receiver, from, to time.Time) time.Duration {
-	longest, before := time.Duration(0), time.Time{}
-	for _, h := range e.journal() {
-		if !before.IsZero() && h.at.After(from) && before.Before(to) {
-			longest = max(longest, h.at.Sub(before))
-		}
-		before = h.at
-	}
-	return longest
 }
 
 // Issue 5.4 with bridges that fail, on three servers: killed, stopped, asleep.
@@ -95,21 +82,21 @@ func TestBridgesFailOnACluster(t *testing.T) {
 	crash := time.Now()
 	leader.kill()
 	again := firstAfter(t, e, crash.Add(200*time.Millisecond)) // what was sent before may come a little later
-	t.Logf("killed with -9: another delivers after %s", again.at.Sub(crash).Round(time.Millisecond))
-	if took := again.at.Sub(crash); took > 15*time.Second {
+	t.Logf("killed with -9: another delivers after %s", again.At.Sub(crash).Round(time.Millisecond))
+	if took := again.At.Sub(crash); took > 15*time.Second {
 		t.Errorf("another delivers %s after the crash, 15 s are allowed", took)
 	}
 
 	leader, others = leading(t, append(others, launch(t, env...))...)
-	at := e.delivered()
-	await(t, 30*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+	at := e.Delivered()
+	await(t, 30*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+100 })
 	others[0].said(30*time.Second, "standing by")
 	others[1].said(30*time.Second, "standing by")
 	stopped := time.Now()
 	leader.stop()
-	at = e.delivered()
-	await(t, 30*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
-	pause := gap(e, stopped, time.Now())
+	at = e.Delivered()
+	await(t, 30*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+100 })
+	pause := e.Journal().Gap(stopped, time.Now())
 	t.Logf("stopped: %s without a request", pause.Round(time.Millisecond))
 	if pause > 3*time.Second { // 1 s, and what a busy machine adds
 		t.Errorf("%s without a request around a graceful stop, 1 s is wanted", pause)
@@ -117,22 +104,22 @@ func TestBridgesFailOnACluster(t *testing.T) {
 
 	leader, others = leading(t, others...)
 	asleep := time.Now()
-	leader.signal(syscall.SIGSTOP)
+	leader.Signal(syscall.SIGSTOP)
 	before := map[string]bool{} // connections of the one that sleeps
-	for _, h := range e.journal() {
-		before[h.remote] = true
+	for _, h := range e.Journal() {
+		before[h.Remote] = true
 	}
 	others[0].leads()
 	t.Logf("asleep: another leads after %s", time.Since(asleep).Round(time.Millisecond))
 	awake := time.Now()
-	leader.signal(syscall.SIGCONT)
+	leader.Signal(syscall.SIGCONT)
 	leader.said(20*time.Second, "leadership lost")
-	at = e.delivered()
-	await(t, 30*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+	at = e.Delivered()
+	await(t, 30*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+100 })
 	f.arrives(t, e)
 	late := 0
-	for _, h := range e.journal() {
-		if h.at.After(awake) && before[h.remote] {
+	for _, h := range e.Journal() {
+		if h.At.After(awake) && before[h.Remote] {
 			late++
 		}
 	}
@@ -144,14 +131,14 @@ func TestBridgesFailOnACluster(t *testing.T) {
 	for _, r := range repeats {
 		excused := false
 		for _, fault := range []time.Time{crash, asleep} {
-			excused = excused || r.again.at.After(fault) && r.first.ended.After(fault.Add(-1500*time.Millisecond)) && r.first.ended.Before(fault.Add(time.Second))
+			excused = excused || r.Again.At.After(fault) && r.First.Ended.After(fault.Add(-1500*time.Millisecond)) && r.First.Ended.Before(fault.Add(time.Second))
 		}
 		if !excused {
 			unexcused++
-			t.Errorf("%s %d came again at %s, %s after it had arrived", r.again.order, r.again.n, r.again.at.Format("05.000"), r.again.at.Sub(r.first.ended))
+			t.Errorf("%s %d came again at %s, %s after it had arrived", r.Again.Order, r.Again.N, r.Again.At.Format("05.000"), r.Again.At.Sub(r.First.Ended))
 		}
 	}
-	t.Logf("%d events, %d requests, %d repeats, all of them after a crash: %t", e.delivered(), e.count(), len(repeats), unexcused == 0)
+	t.Logf("%d events, %d requests, %d repeats, all of them after a crash: %t", e.Delivered(), e.Count(), len(repeats), unexcused == 0)
 }
 
 // Issue 5.4 with servers that fail: nothing is lost, whatever happens to one of
@@ -175,9 +162,9 @@ func TestServersFailUnderTwoBridges(t *testing.T) {
 		if err := c.Ready(within(t, 60*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		at := e.delivered()
-		await(t, 60*time.Second, "the flow goes on after: "+what, func() bool { return e.delivered() > at+100 })
-		t.Logf("%s: %s without a request at most", what, gap(e, from, time.Now()).Round(time.Millisecond))
+		at := e.Delivered()
+		await(t, 60*time.Second, "the flow goes on after: "+what, func() bool { return e.Delivered() > at+100 })
+		t.Logf("%s: %s without a request at most", what, e.Journal().Gap(from, time.Now()).Round(time.Millisecond))
 	}
 	phase("the server of the lease killed, started 3 s later", func() {
 		victim := leaderOf(t, js, "KV_lease")
@@ -203,7 +190,7 @@ func TestServersFailUnderTwoBridges(t *testing.T) {
 	})
 	f.arrives(t, e)
 	repeats := f.check(t, e)
-	t.Logf("%d events, none lost, %d requests, %d repeats", e.delivered(), e.count(), len(repeats))
+	t.Logf("%d events, none lost, %d requests, %d repeats", e.Delivered(), e.Count(), len(repeats))
 }
 
 // A server that is cut off from the others still answers pings. A bridge that

@@ -139,10 +139,10 @@ func TestContextsOfTheProgramNats(t *testing.T) {
 				return strings.Contains(out, "active")
 			})
 			n.run("--context", name, "pub", "orders.acme.OrderChanged.4711", `{"orderId":"4711","n":1}`)
-			if h := e.came(t, 1); h.order != "4711" {
-				t.Errorf("delivered %q", h.body)
+			if h := e.came(t, 1); h.Order != "4711" {
+				t.Errorf("delivered %q", h.Body)
 			}
-			if text := p.log.String() + out; strings.Contains(text, "hunter2") || strings.Contains(text, string(seed)) {
+			if text := p.Output() + out; strings.Contains(text, "hunter2") || strings.Contains(text, string(seed)) {
 				t.Error("a secret is shown")
 			}
 		})

@@ -2,16 +2,12 @@ package e2e
 
 import (
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,47 +16,36 @@ import (
 	"orderbridge/internal/lab"
 )
 
-// listener is a plain HTTP server as contract A's receivers are: it keeps what
-// came.
-type listener struct {
-	*httptest.Server
-	mu    sync.Mutex
-	seen  []string // method and URI of each request
-	posts []hit
-}
-
-func listen(t testing.TB, status int) *listener {
+// listen starts a plain HTTP endpoint as contract A's receivers are.
+func listen(t testing.TB, status int) *receiver {
 	t.Helper()
-	l := &listener{}
-	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // what is cut off fails the comparison
-		l.mu.Lock()
-		l.seen = append(l.seen, r.Method+" "+r.RequestURI)
-		if r.Method == http.MethodPost {
-			l.posts = append(l.posts, hit{uri: r.RequestURI, header: r.Header, body: body})
+	return receivePlain(t, func(h *lab.Hit) int {
+		switch {
+		case status/100 == 3:
+			h.Answer.Set("Location", "/elsewhere")
+		case h.Method != http.MethodHead:
+			return http.StatusOK
 		}
-		l.mu.Unlock()
-		if status/100 == 3 {
-			w.Header().Set("Location", "/elsewhere")
-		}
-		if r.Method == http.MethodHead {
-			w.WriteHeader(status)
-		}
-	}))
-	t.Cleanup(l.Close)
-	return l
+		return status
+	})
 }
 
-func (l *listener) requests() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]string{}, l.seen...)
+// requests are method and URI of each request.
+func (e *receiver) requests() (all []string) {
+	for _, h := range e.Journal() {
+		all = append(all, h.Method+" "+h.URI)
+	}
+	return all
 }
 
-func (l *listener) came() []hit {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]hit{}, l.posts...)
+// posts are the requests that are not probes.
+func (e *receiver) posts() (posts []lab.Hit) {
+	for _, h := range e.Journal() {
+		if h.Method == http.MethodPost {
+			posts = append(posts, h)
+		}
+	}
+	return posts
 }
 
 func registered(target string) string {
@@ -200,19 +185,14 @@ func TestContractA(t *testing.T) {
 
 	t.Run("A6", func(t *testing.T) {
 		before := kvRecords(t, js)
-		closed := httptest.NewServer(http.NotFoundHandler())
-		refused := closed.URL + "/x"
-		closed.Close()
+		refused := "http://" + freeAddress(t) + "/x"
 		self, err := lab.SelfSigned("127.0.0.1")
 		if err != nil {
 			t.Fatal(err)
 		}
-		untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
-		untrusted.TLS = receive(t, nil).TLS.Clone()
-		untrusted.TLS.Certificates[0] = self
-		untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
-		untrusted.StartTLS()
-		defer untrusted.Close()
+		settings := lab.TLS()
+		settings.Certificates[0] = self
+		untrusted := receiveTLS(t, settings, nil)
 		silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never answers
 		if err != nil {
 			t.Fatal(err)
@@ -256,14 +236,14 @@ func TestContractA(t *testing.T) {
 		publishMsg(t, js, &nats.Msg{Subject: "orders.acme.OrderAccepted.1", Data: []byte(`{"orderId":"1","eventType":"OrderAccepted"}`)})
 		last := publishMsg(t, js, modified(3))
 		acknowledged(t, js, last)
-		for _, l := range []*listener{one, two} {
-			got := l.came()
+		for _, l := range []*receiver{one, two} {
+			got := l.posts()
 			if len(got) != 4 {
 				t.Errorf("%d deliveries, want 4", len(got))
 			}
 			for _, h := range got {
-				if string(h.body) != string(payload) || h.header.Get("Content-Type") != "application/json" || h.uri != "/notify" {
-					t.Errorf("got %s %q %s", h.uri, h.header.Get("Content-Type"), h.body)
+				if string(h.Body) != string(payload) || h.Header.Get("Content-Type") != "application/json" || h.URI != "/notify" {
+					t.Errorf("got %s %q %s", h.URI, h.Header.Get("Content-Type"), h.Body)
 				}
 			}
 		}

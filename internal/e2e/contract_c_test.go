@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"regexp"
@@ -178,7 +177,7 @@ func TestContractC(t *testing.T) {
 		answers += c.call("POST", webhooks+"/"+id+"/deactivate", "").is(t, 200).body
 		answers += c.call("POST", webhooks+"/"+id+"/test", "").is(t, 200).body
 		for _, secret := range []string{"hunter2", "aHVudGVyMi1"} {
-			if strings.Contains(answers, secret) || strings.Contains(p.log.String(), secret) {
+			if strings.Contains(answers, secret) || strings.Contains(p.Output(), secret) {
 				t.Errorf("an answer or the log shows %s", secret)
 			}
 		}
@@ -238,8 +237,8 @@ func TestContractC(t *testing.T) {
 			return acme.call("GET", "/api/v1/statuses/"+id, "").json(t)["state"] == "deactivated"
 		})
 		publishOne(t, js, "c8", 2)
-		if h := e.came(t, 3); h.uri != "/other" {
-			t.Errorf("a deactivated webhook got %s", h.uri)
+		if h := e.came(t, 3); h.URI != "/other" {
+			t.Errorf("a deactivated webhook got %s", h.URI)
 		}
 		if r := acme.call("GET", webhooks+"/"+id, "").is(t, 200).json(t); r["status"] != "deactivated" || r["description"] != "one" {
 			t.Errorf("got %v", r)
@@ -251,10 +250,10 @@ func TestContractC(t *testing.T) {
 		active(t, js, id)
 		publishOne(t, js, "c8", 3)
 		await(t, 10*time.Second, "delivered again", func() bool {
-			return slices.ContainsFunc(e.journal(), func(h hit) bool { return h.uri == "/c8" && h.n == 3 })
+			return slices.ContainsFunc(e.Journal(), func(h lab.Hit) bool { return h.URI == "/c8" && h.N == 3 })
 		})
 		await(t, 10*time.Second, "the other one is served too", func() bool {
-			return slices.ContainsFunc(e.journal(), func(h hit) bool { return h.uri == "/other" && h.n == 3 })
+			return slices.ContainsFunc(e.Journal(), func(h lab.Hit) bool { return h.URI == "/other" && h.N == 3 })
 		})
 
 		// list: pages and filters
@@ -293,14 +292,14 @@ func TestContractC(t *testing.T) {
 		acme.call("POST", webhooks+"/"+id+"/rotate-secret", `{"secret":"short"}`).problem(t, 400, "signing")
 
 		// test
-		n := e.count()
+		n := e.Count()
 		r = acme.call("POST", webhooks+"/"+id+"/test", "").is(t, 200).json(t)
 		h := e.came(t, n+1)
-		if r["success"] != true || h.header.Get("X-Test") != "true" || h.header.Get("Webhook-Id") != r["deliveryId"] ||
-			!strings.HasPrefix(h.header.Get("Webhook-Id"), "test-") || !strings.Contains(string(h.body), `"test":true`) || h.header.Get("Webhook-Signature") == "" {
-			t.Errorf("got %v, the endpoint %v %s", r, h.header, h.body)
+		if r["success"] != true || h.Header.Get("X-Test") != "true" || h.Header.Get("Webhook-Id") != r["deliveryId"] ||
+			!strings.HasPrefix(h.Header.Get("Webhook-Id"), "test-") || !strings.Contains(string(h.Body), `"test":true`) || h.Header.Get("Webhook-Signature") == "" {
+			t.Errorf("got %v, the endpoint %v %s", r, h.Header, h.Body)
 		}
-		e.answer(always(503))
+		e.Reply(lab.Always(503))
 		if r := acme.call("POST", webhooks+"/"+id+"/test", "").is(t, 200).json(t); r["success"] != false || r["status"] != 503.0 || !strings.Contains(r["reason"].(string), "503") {
 			t.Errorf("got %v", r)
 		}
@@ -329,7 +328,7 @@ func TestContractC(t *testing.T) {
 		for _, target := range []string{e.URL + "/c10", "https://no-such-host.invalid/", "https://127.0.0.1:1/"} {
 			register(bearer(t, p, betaToken), fmt.Sprintf(`{"targetURL":%q}`, target))
 		}
-		if e.count() != 0 {
+		if e.Count() != 0 {
 			t.Error("the endpoint was asked")
 		}
 	})
@@ -339,15 +338,15 @@ func TestContractC(t *testing.T) {
 		id, _ := register(c, fmt.Sprintf(`{"targetURL":%q,"subjects":["orders.c11.>"],"auth":{"type":"basic","username":"USERNAME","password":"PASSWORD"}}`, e.URL))
 		active(t, js, id)
 		publishMsg(t, js, &nats.Msg{Subject: "orders.c11.OrderAccepted.1", Data: []byte(`{"orderId":"1"}`)})
-		if h := e.came(t, 1); h.header.Get("Authorization") != "Basic VVNFUk5BTUU6UEFTU1dPUkQ=" {
-			t.Errorf("the first request had Authorization %q", h.header.Get("Authorization"))
+		if h := e.came(t, 1); h.Header.Get("Authorization") != "Basic VVNFUk5BTUU6UEFTU1dPUkQ=" {
+			t.Errorf("the first request had Authorization %q", h.Header.Get("Authorization"))
 		}
 	})
 
 	t.Run("C12", func(t *testing.T) {
 		e := receive(t, nil)
 		var fetched atomic.Int32
-		tokens := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tokens := handle(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fetched.Add(1)
 			if r.PostFormValue("grant_type") != "client_credentials" {
 				w.WriteHeader(http.StatusBadRequest)
@@ -356,17 +355,14 @@ func TestContractC(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			fmt.Fprint(w, `{"access_token":"t-1","token_type":"Bearer","expires_in":3600}`)
 		}))
-		tokens.TLS = e.TLS.Clone()
-		tokens.StartTLS()
-		defer tokens.Close()
-		id, _ := register(c, fmt.Sprintf(`{"targetURL":%q,"subjects":["orders.c12.>"],"auth":{"type":"client_credential","clientID":"i","clientSecret":"s","tokenURL":%q}}`, e.URL, tokens.URL+"/token"))
+		id, _ := register(c, fmt.Sprintf(`{"targetURL":%q,"subjects":["orders.c12.>"],"auth":{"type":"client_credential","clientID":"i","clientSecret":"s","tokenURL":%q}}`, e.URL, tokens+"/token"))
 		active(t, js, id)
 		for n := range 5 {
 			publishMsg(t, js, &nats.Msg{Subject: "orders.c12.OrderAccepted.1", Data: fmt.Appendf(nil, `{"orderId":"%d"}`, n)})
 		}
 		for n := range 5 {
-			if h := e.came(t, n+1); h.header.Get("Authorization") != "Bearer t-1" {
-				t.Errorf("Authorization %q", h.header.Get("Authorization"))
+			if h := e.came(t, n+1); h.Header.Get("Authorization") != "Bearer t-1" {
+				t.Errorf("Authorization %q", h.Header.Get("Authorization"))
 			}
 		}
 		if n := fetched.Load(); n != 1 {
@@ -386,13 +382,13 @@ func TestContractC(t *testing.T) {
 		publishMsg(t, js, &nats.Msg{Subject: "orders.beta.OrderAccepted.1", Data: []byte(body)})
 		publishMsg(t, js, &nats.Msg{Subject: "orders.acme.Anything.1", Data: []byte(body)})
 		await(t, 10*time.Second, "the tenant's event", func() bool {
-			return slices.ContainsFunc(e.journal(), func(h hit) bool {
-				return h.method == "POST" && string(h.body) == body && h.header.Get("X-Event-Type") == "Anything"
+			return slices.ContainsFunc(e.Journal(), func(h lab.Hit) bool {
+				return h.Method == "POST" && string(h.Body) == body && h.Header.Get("X-Event-Type") == "Anything"
 			})
 		})
-		for _, h := range e.journal() {
-			if h.header.Get("X-Event-Type") == "OrderAccepted" {
-				t.Errorf("got the event of another tenant: %v", h.header)
+		for _, h := range e.Journal() {
+			if h.Header.Get("X-Event-Type") == "OrderAccepted" {
+				t.Errorf("got the event of another tenant: %v", h.Header)
 			}
 		}
 		for body, member := range map[string]string{
@@ -470,13 +466,13 @@ func TestContractX(t *testing.T) {
 				t.Errorf("%s is missing in %s", member, text)
 			}
 		}
-		n := e.count()
+		n := e.Count()
 		publishOne(t, js, "x5", 1)
 		e.came(t, n+1) // the good one
 		c.call("PUT", webhooks+"/bad", fmt.Sprintf(`{"targetURL":%q}`, e.URL+"/mended")).is(t, 200)
 		state("bad", "active")
-		if h := e.came(t, n+2); h.uri != "/mended" || h.order != "x5" {
-			t.Errorf("got %s of order %s", h.uri, h.order)
+		if h := e.came(t, n+2); h.URI != "/mended" || h.Order != "x5" {
+			t.Errorf("got %s of order %s", h.URI, h.Order)
 		}
 	})
 }

@@ -30,25 +30,25 @@ func TestContractD8LegacyOrdersPassAsTheyAre(t *testing.T) {
 	}
 	for i, body := range bodies {
 		publishMsg(t, js, &nats.Msg{Subject: "orders.changes", Data: []byte(body)})
-		if h := post.came(t, i+1); string(h.body) != body {
-			t.Errorf("came as %s, published as %s", h.body, body)
+		if h := post.came(t, i+1); string(h.Body) != body {
+			t.Errorf("came as %s, published as %s", h.Body, body)
 		}
 	}
 	for i, want := range []string{"/o/L%201", "/o/L2"} {
-		if h := get.came(t, i+1); h.uri != want {
-			t.Errorf("GET %s, want %s", h.uri, want)
+		if h := get.came(t, i+1); h.URI != want {
+			t.Errorf("GET %s, want %s", h.URI, want)
 		}
 	}
 	await(t, 20*time.Second, "the order without a legacy id is a dead letter of the GET", func() bool {
 		out, _ := command(t, bus.URL(), "", "dead-letters", "list")
 		return strings.Count(out, "the event has no legacyOrderId") == 1
 	})
-	if get.count() != 2 || post.count() != 3 {
-		t.Errorf("%d GETs and %d POSTs, want 2 and 3", get.count(), post.count())
+	if get.Count() != 2 || post.Count() != 3 {
+		t.Errorf("%d GETs and %d POSTs, want 2 and 3", get.Count(), post.Count())
 	}
 	// A legacy order keeps the order of its changes like any other.
-	if h := post.journal()[0]; h.header.Get("X-Order-Id") != "" {
-		t.Errorf("a legacy order came with X-Order-Id %q", h.header.Get("X-Order-Id"))
+	if h := post.Journal()[0]; h.Header.Get("X-Order-Id") != "" {
+		t.Errorf("a legacy order came with X-Order-Id %q", h.Header.Get("X-Order-Id"))
 	}
 }
 
@@ -88,8 +88,8 @@ func TestContractD11SubjectsAndEventTypesSelect(t *testing.T) {
 	await(t, 20*time.Second, "nothing is owed", func() bool { return len(owedKeys(t, js)) == 0 })
 	for id, w := range wants {
 		var got []string
-		for _, h := range endpoints[id].journal() {
-			got = append(got, strings.Split(string(h.body), `"`)[3])
+		for _, h := range endpoints[id].Journal() {
+			got = append(got, strings.Split(string(h.Body), `"`)[3])
 		}
 		slices.Sort(got)
 		slices.Sort(w.hears)
@@ -108,12 +108,12 @@ func TestContractX3AcknowledgedOnlyOnSuccess(t *testing.T) {
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	answers := make(chan int)
-	e := receive(t, func(h *hit) int {
+	e := receive(t, func(h *lab.Hit) int {
 		select {
 		case status := <-answers:
 			return status
-		case <-h.gone:
-			return hang
+		case <-h.Gone:
+			return lab.Hang
 		}
 	})
 	p := serving(t, bus.URL())
@@ -155,14 +155,14 @@ func TestContractX3AcknowledgedOnlyOnSuccess(t *testing.T) {
 	acknowledged(t, js, second) // else the crash may repeat it
 
 	// A crash while the answer is on its way: once more, under the same id.
-	n := e.count()
+	n := e.Count()
 	publishOne(t, js, "c", 1)
 	lost := e.came(t, n+1)
 	p.kill()
 	p = serving(t, bus.URL())
 	again := e.came(t, n+2)
-	if again.order != "c" || again.header.Get("Webhook-Id") != lost.header.Get("Webhook-Id") {
-		t.Errorf("after the crash came %s as %s, before %s", again.order, again.header.Get("Webhook-Id"), lost.header.Get("Webhook-Id"))
+	if again.Order != "c" || again.Header.Get("Webhook-Id") != lost.Header.Get("Webhook-Id") {
+		t.Errorf("after the crash came %s as %s, before %s", again.Order, again.Header.Get("Webhook-Id"), lost.Header.Get("Webhook-Id"))
 	}
 	answers <- http.StatusOK
 
@@ -170,17 +170,17 @@ func TestContractX3AcknowledgedOnlyOnSuccess(t *testing.T) {
 	last := publishOne(t, js, "d", 1)
 	e.came(t, n+3)
 	answers <- http.StatusOK
-	await(t, 20*time.Second, "it is delivered", func() bool { return e.journal()[n+2].status == http.StatusOK })
+	await(t, 20*time.Second, "it is delivered", func() bool { return e.Journal()[n+2].Status == http.StatusOK })
 	p.stop()
 	acknowledged(t, js, last)
 	serving(t, bus.URL())
 	publishOne(t, js, "e", 1)
-	if h := e.came(t, n+4); h.order != "e" {
-		t.Errorf("after a graceful stop %s came again", h.order)
+	if h := e.came(t, n+4); h.Order != "e" {
+		t.Errorf("after a graceful stop %s came again", h.Order)
 	}
 	answers <- http.StatusOK
-	await(t, 20*time.Second, "it is delivered", func() bool { return e.journal()[n+3].status == http.StatusOK })
-	if e.count() != n+4 {
-		t.Errorf("%d requests, want %d", e.count(), n+4)
+	await(t, 20*time.Second, "it is delivered", func() bool { return e.Journal()[n+3].Status == http.StatusOK })
+	if e.Count() != n+4 {
+		t.Errorf("%d requests, want %d", e.Count(), n+4)
 	}
 }

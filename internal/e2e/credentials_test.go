@@ -109,7 +109,7 @@ func write(t *testing.T, path string, content []byte) {
 func (p *program) command(args ...string) (string, int) {
 	p.t.Helper()
 	cmd := exec.CommandContext(within(p.t, 30*time.Second), "orderbridge", args...)
-	cmd.Env = p.cmd.Env
+	cmd.Env = p.Env
 	out, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {
 		p.t.Fatal(err)
@@ -133,12 +133,12 @@ func (p *program) unready(cause string) {
 		return strings.Contains(answer, cause)
 	})
 	for _, secret := range []string{"hunter2", "hunter3"} {
-		if strings.Contains(out+p.log.String(), secret) {
+		if strings.Contains(out+p.Output(), secret) {
 			p.t.Errorf("%s is shown", secret)
 		}
 	}
 	select {
-	case <-p.done:
+	case <-p.Ended():
 		p.t.Fatal("the process has ended")
 	default:
 	}

@@ -78,8 +78,8 @@ func TestFullDiskIsWaitedOut(t *testing.T) {
 		p.complains("0.0 MiB free of 48.0 MiB")
 		empty()
 		p.leads()
-		at := e.delivered()
-		await(t, 40*time.Second, "the flow goes on", func() bool { return e.delivered() > at+50 })
+		at := e.Delivered()
+		await(t, 40*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+50 })
 	}
 	f.arrives(t, e)
 	f.check(t, e)
@@ -189,7 +189,7 @@ func TestStreamsThatTakeTheirPartOfTheDisk(t *testing.T) {
 	}
 	await(t, 20*time.Second, "events are removed", func() bool { return stream.Purge(within(t, 5*time.Second)) == nil })
 	p.leads()
-	came := e.count()
+	came := e.Count()
 	publishOne(t, js, "b", 1)
 	e.came(t, came+1)
 	p.stop()

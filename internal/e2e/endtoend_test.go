@@ -40,12 +40,12 @@ func TestDeliversByGetPostAndPut(t *testing.T) {
 		{put, "PUT", "/hook", body, map[string]string{"Content-Type": "application/json", "X-Shop": "7", "Authorization": "Basic dTpw"}},
 	} {
 		h := tt.e.came(t, 1)
-		if h.method != tt.method || h.uri != tt.uri || string(h.body) != tt.body {
-			t.Errorf("%s %s %q, want %s %s %q", h.method, h.uri, h.body, tt.method, tt.uri, tt.body)
+		if h.Method != tt.method || h.URI != tt.uri || string(h.Body) != tt.body {
+			t.Errorf("%s %s %q, want %s %s %q", h.Method, h.URI, h.Body, tt.method, tt.uri, tt.body)
 		}
-		id := h.header.Get("Webhook-Id")
-		if ids[id] || len(id) != 32 || strings.Contains(id, ".") || h.header.Get("X-Event-Id") != "e%201" || h.header.Get("Idempotency-Key") != id {
-			t.Errorf("id is %q, Idempotency-Key %q", id, h.header.Get("Idempotency-Key"))
+		id := h.Header.Get("Webhook-Id")
+		if ids[id] || len(id) != 32 || strings.Contains(id, ".") || h.Header.Get("X-Event-Id") != "e%201" || h.Header.Get("Idempotency-Key") != id {
+			t.Errorf("id is %q, Idempotency-Key %q", id, h.Header.Get("Idempotency-Key"))
 		}
 		ids[id] = true
 		want := map[string]string{"X-Order-Id": "4711", "X-Event-Type": "OrderAccepted", "X-Attempt": "1", "X-Redrive": "",
@@ -54,17 +54,17 @@ func TestDeliversByGetPostAndPut(t *testing.T) {
 			want[k] = v
 		}
 		for k, v := range want {
-			if h.header.Get(k) != v {
-				t.Errorf("%s: %s is %q, want %q", tt.method, k, h.header.Get(k), v)
+			if h.Header.Get(k) != v {
+				t.Errorf("%s: %s is %q, want %q", tt.method, k, h.Header.Get(k), v)
 			}
 		}
-		if sent, err := strconv.ParseInt(h.header.Get("Webhook-Timestamp"), 10, 64); err != nil || time.Since(time.Unix(sent, 0)).Abs() > time.Minute {
-			t.Errorf("Webhook-Timestamp is %q", h.header.Get("Webhook-Timestamp"))
+		if sent, err := strconv.ParseInt(h.Header.Get("Webhook-Timestamp"), 10, 64); err != nil || time.Since(time.Unix(sent, 0)).Abs() > time.Minute {
+			t.Errorf("Webhook-Timestamp is %q", h.Header.Get("Webhook-Timestamp"))
 		}
-		if !strings.HasPrefix(h.header.Get("User-Agent"), "orderbridge/") {
-			t.Errorf("User-Agent is %q", h.header.Get("User-Agent"))
+		if !strings.HasPrefix(h.Header.Get("User-Agent"), "orderbridge/") {
+			t.Errorf("User-Agent is %q", h.Header.Get("User-Agent"))
 		}
-		for k := range h.header {
+		for k := range h.Header {
 			if strings.HasPrefix(k, "Nats-") {
 				t.Errorf("%s went out", k)
 			}
@@ -85,8 +85,8 @@ func TestRetriesHoldOnlyTheirOrder(t *testing.T) {
 	answer := make(chan int)
 	e := receive(t, nil)
 	stuck := 0
-	e.answer(func(h *hit) int {
-		if h.order != "stuck" || h.n != 1 {
+	e.Reply(func(h *lab.Hit) int {
+		if h.Order != "stuck" || h.N != 1 {
 			return http.StatusOK
 		}
 		if stuck++; stuck > 1 {
@@ -95,8 +95,8 @@ func TestRetriesHoldOnlyTheirOrder(t *testing.T) {
 		select {
 		case s := <-answer:
 			return s
-		case <-h.gone:
-			return hang
+		case <-h.Gone:
+			return lab.Hang
 		}
 	})
 	serving(t, bus.URL())
@@ -106,7 +106,7 @@ func TestRetriesHoldOnlyTheirOrder(t *testing.T) {
 	publishOne(t, js, "stuck", 2)
 	publishOne(t, js, "other", 1)
 	last := publishOne(t, js, "other", 2)
-	await(t, 10*time.Second, "the other order goes on", func() bool { return e.delivered() == 2 })
+	await(t, 10*time.Second, "the other order goes on", func() bool { return e.Delivered() == 2 })
 	if got := floor(t, js); got >= first {
 		t.Errorf("acknowledged up to %d while event %d has no answer", got, first)
 	}
@@ -115,21 +115,21 @@ func TestRetriesHoldOnlyTheirOrder(t *testing.T) {
 	}
 	answer <- http.StatusServiceUnavailable
 	acknowledged(t, js, last) // the ledger has it now
-	await(t, 10*time.Second, "both changes of the stuck order", func() bool { return e.delivered() == 4 })
+	await(t, 10*time.Second, "both changes of the stuck order", func() bool { return e.Delivered() == 4 })
 
 	var got []string
 	id := ""
-	for _, h := range e.journal() {
-		if h.order != "stuck" {
+	for _, h := range e.Journal() {
+		if h.Order != "stuck" {
 			continue
 		}
-		got = append(got, strconv.Itoa(h.n)+"/"+h.header.Get("X-Attempt"))
-		if h.n == 1 {
+		got = append(got, strconv.Itoa(h.N)+"/"+h.Header.Get("X-Attempt"))
+		if h.N == 1 {
 			if id == "" {
-				id = h.header.Get("Webhook-Id")
+				id = h.Header.Get("Webhook-Id")
 			}
-			if h.header.Get("Webhook-Id") != id {
-				t.Errorf("attempt %s has id %s, the first had %s", h.header.Get("X-Attempt"), h.header.Get("Webhook-Id"), id)
+			if h.Header.Get("Webhook-Id") != id {
+				t.Errorf("attempt %s has id %s, the first had %s", h.Header.Get("X-Attempt"), h.Header.Get("Webhook-Id"), id)
 			}
 		}
 	}

@@ -20,8 +20,8 @@ func TestBusRestartsInMidFlow(t *testing.T) {
 	// One delivery is under way all the time: what is settled after it is not
 	// acknowledged, and comes again with the new durable.
 	finish := make(chan struct{})
-	e, late := receive(t, func(h *hit) int {
-		if h.order == "o2" && h.n == 10 { // of an order that shaky leaves alone: it stands in no ledger
+	e, late := receive(t, func(h *lab.Hit) int {
+		if h.Order == "o2" && h.N == 10 { // of an order that shaky leaves alone: it stands in no ledger
 			<-finish
 		}
 		return shaky(h)
@@ -32,8 +32,8 @@ func TestBusRestartsInMidFlow(t *testing.T) {
 	e.came(t, 150)
 	bus.Restart()
 	p.said(20*time.Second, "feed reopened")
-	at := e.delivered()
-	await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+	at := e.Delivered()
+	await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+100 })
 	close(finish)
 	// X4, after a restart of the bus too.
 	_, took := verdict(t, js, "late", put(t, js, "late", record(late)), bridge.StateActive, bridge.StateReading)
@@ -42,9 +42,9 @@ func TestBusRestartsInMidFlow(t *testing.T) {
 	}
 	f.arrives(t, e)
 	for _, r := range f.check(t, e) {
-		t.Errorf("%s %d came again", r.again.order, r.again.n)
+		t.Errorf("%s %d came again", r.Again.Order, r.Again.N)
 	}
-	if late.count() == 0 {
+	if late.Count() == 0 {
 		publishOne(t, js, "late", 1)
 		late.came(t, 1)
 	}
@@ -69,8 +69,8 @@ func TestConnectionFreezes(t *testing.T) {
 			proxy.Silence(true)
 			<-time.After(length) // how long it is frozen is what is tested
 			proxy.Silence(false)
-			at := e.delivered()
-			await(t, 40*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+			at := e.Delivered()
+			await(t, 40*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+100 })
 			f.arrives(t, e)
 			repeats := f.check(t, e)
 			recent(t, repeats, frozen)
@@ -78,8 +78,8 @@ func TestConnectionFreezes(t *testing.T) {
 				t.Errorf("%d deliveries came again", len(repeats))
 			}
 			if length > 10*time.Second {
-				for _, h := range e.journal() {
-					if since := h.at.Sub(frozen); since > 4*time.Second && since < length {
+				for _, h := range e.Journal() {
+					if since := h.At.Sub(frozen); since > 4*time.Second && since < length {
 						t.Errorf("an attempt was started %s after the last renewal of the lease", since)
 						break
 					}
@@ -146,29 +146,29 @@ func TestWhatCannotBeWrittenIsNotSettled(t *testing.T) {
 			t.Parallel()
 			bus := lab.ListenBusFor(t, everything, user())
 			js := jetStream(t, "nats://test:pw@"+bus.Addr())
-			bad, good := receive(t, always(http.StatusServiceUnavailable)), receive(t, nil)
+			bad, good := receive(t, lab.Always(http.StatusServiceUnavailable)), receive(t, nil)
 			p := serving(t, bus.URL(), "ORDERBRIDGE_NATS_USER=bridge", "ORDERBRIDGE_NATS_PASSWORD=pw")
 			subscribe(t, js, "good", record(good))
 			subscribe(t, js, "bad", record(bad, tt.record))
 			first := publishOne(t, js, "before", 1)
 			if tt.stopped {
-				bad.answer(nil)
+				bad.Reply(nil)
 			} else {
 				bad.came(t, 1)
 			}
 			good.came(t, 1)
 			acknowledged(t, js, first)
 			if tt.letters == 0 {
-				bad.answer(nil)
-				await(t, 20*time.Second, "a clean start", func() bool { return bad.delivered() == 1 && len(owedKeys(t, js)) == 0 })
-				bad.answer(always(http.StatusServiceUnavailable))
+				bad.Reply(nil)
+				await(t, 20*time.Second, "a clean start", func() bool { return bad.Delivered() == 1 && len(owedKeys(t, js)) == 0 })
+				bad.Reply(lab.Always(http.StatusServiceUnavailable))
 			}
 
 			tt.set(t, bus, js, true)
 			if tt.stopped {
 				p.complains(tt.readyz) // until then it may deliver, and be sure of it
 			}
-			came := good.count()
+			came := good.Count()
 			seq := publishOne(t, js, "x", 1)
 			last := publishOne(t, js, "y", 1)
 			if !tt.stopped {
@@ -184,18 +184,18 @@ func TestWhatCannotBeWrittenIsNotSettled(t *testing.T) {
 			if got := floor(t, js); got >= seq && len(owedKeys(t, js)) == 0 {
 				t.Errorf("acknowledged up to %d, though event %d stands nowhere", got, seq)
 			}
-			if tt.stopped && good.count() > came {
-				t.Errorf("%d attempts without a lease", good.count()-came)
+			if tt.stopped && good.Count() > came {
+				t.Errorf("%d attempts without a lease", good.Count()-came)
 			}
 
 			tt.set(t, bus, js, false)
 			if tt.letters == 0 {
-				bad.answer(nil)
+				bad.Reply(nil)
 			}
 			acknowledged(t, js, last)
 			p.leads()
 			await(t, 40*time.Second, "all is delivered", func() bool {
-				return good.delivered() == 3 && (tt.letters > 0 || bad.delivered() == 3)
+				return good.Delivered() == 3 && (tt.letters > 0 || bad.Delivered() == 3)
 			})
 			if tt.letters > 0 {
 				stream, err := js.Stream(within(t, 10*time.Second), "DEAD_LETTERS")

@@ -45,7 +45,7 @@ func TestFiguresOfAnOutage(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e, healthy := receive(t, always(http.StatusServiceUnavailable)), receive(t, nil)
+	e, healthy := receive(t, lab.Always(http.StatusServiceUnavailable)), receive(t, nil)
 	p := serving(t, bus.URL())
 	is := func(name string, want int) {
 		t.Helper()
@@ -69,8 +69,8 @@ func TestFiguresOfAnOutage(t *testing.T) {
 	for i := 1; i <= n; i++ {
 		publishOne(t, js, "o"+strconv.Itoa(i), 1)
 	}
-	await(t, 20*time.Second, "the healthy one has all", func() bool { return healthy.delivered() == n })
-	await(t, 20*time.Second, "some failures", func() bool { return e.count() >= 5 })
+	await(t, 20*time.Second, "the healthy one has all", func() bool { return healthy.Delivered() == n })
+	await(t, 20*time.Second, "some failures", func() bool { return e.Count() >= 5 })
 	is("deliveries_owed", n)
 	is("events_unsettled", n)
 	is("deliveries_matched_total", 2*n)
@@ -85,8 +85,8 @@ func TestFiguresOfAnOutage(t *testing.T) {
 		publishOne(t, js, "p"+strconv.Itoa(i), 1)
 	}
 	is("deliveries_owed", 2*n)
-	e.answer(nil)
-	await(t, 60*time.Second, "all are delivered", func() bool { return e.delivered() == 2*n })
+	e.Reply(nil)
+	await(t, 60*time.Second, "all are delivered", func() bool { return e.Delivered() == 2*n })
 	is("deliveries_owed", 0)
 	is("events_unsettled", 0)
 	is("subscriptions_suspended", 0)
@@ -97,7 +97,7 @@ func TestFiguresOfA410(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e := receive(t, always(http.StatusGone))
+	e := receive(t, lab.Always(http.StatusGone))
 	p := serving(t, bus.URL())
 	subscribe(t, js, "gone", record(e))
 	publishOne(t, js, "o", 1)

@@ -42,13 +42,13 @@ func TestFilterSendsOnlyWhatItWants(t *testing.T) {
 	}
 	acknowledged(t, js, last)
 	// On a busy machine some may have been parked first.
-	await(t, 20*time.Second, "all are delivered", func() bool { return all.delivered() == events && len(owedKeys(t, js)) == 0 })
-	if all.delivered() != events || dear.delivered() != events/20 || dear.count() != events/20 {
-		t.Errorf("%d and %d (%d requests) were delivered, want %d and %d", all.delivered(), dear.delivered(), dear.count(), events, events/20)
+	await(t, 20*time.Second, "all are delivered", func() bool { return all.Delivered() == events && len(owedKeys(t, js)) == 0 })
+	if all.Delivered() != events || dear.Delivered() != events/20 || dear.Count() != events/20 {
+		t.Errorf("%d and %d (%d requests) were delivered, want %d and %d", all.Delivered(), dear.Delivered(), dear.Count(), events, events/20)
 	}
-	for _, h := range dear.journal() {
-		if !strings.Contains(string(h.body), `"total":700`) {
-			t.Errorf("the filter let %s pass", h.body)
+	for _, h := range dear.Journal() {
+		if !strings.Contains(string(h.Body), `"total":700`) {
+			t.Errorf("the filter let %s pass", h.Body)
 		}
 	}
 	await(t, 5*time.Second, "the metric counts what was filtered", func() bool {
@@ -62,7 +62,7 @@ func TestFilterSendsOnlyWhatItWants(t *testing.T) {
 		last = publishMsg(t, js, m)
 	}
 	acknowledged(t, js, last)
-	await(t, 20*time.Second, "the others get them", func() bool { return all.count() == events+2 })
+	await(t, 20*time.Second, "the others get them", func() bool { return all.Count() == events+2 })
 	out := ""
 	await(t, 20*time.Second, "two dead letters", func() bool {
 		out, _ = command(t, bus.URL(), "", "dead-letters", "list", "-o", "json")
@@ -73,7 +73,7 @@ func TestFilterSendsOnlyWhatItWants(t *testing.T) {
 			t.Errorf("dead letters are %s, want one with %q", out, want)
 		}
 	}
-	if dear.count() != events/20 {
+	if dear.Count() != events/20 {
 		t.Error("an event that the filter cannot judge was sent")
 	}
 }
@@ -126,7 +126,7 @@ func TestFilteredEventsDoNotProbe(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e := receive(t, always(http.StatusInternalServerError))
+	e := receive(t, lab.Always(http.StatusInternalServerError))
 	serving(t, bus.URL())
 	revision := subscribe(t, js, "f", record(e, `"filter":"event.total > 100"`, `"rateLimit":{"requests":5,"per":"PT1S"}`, quickRetries))
 	for i := range 5 {
@@ -140,13 +140,13 @@ func TestFilteredEventsDoNotProbe(t *testing.T) {
 	for i := range 5 {
 		last = publishMsg(t, js, priced(fmt.Sprint("dear", i), 1, "700"))
 	}
-	e.answer(nil)
-	await(t, 40*time.Second, "the endpoint is used again", func() bool { return e.delivered() == 10 })
+	e.Reply(nil)
+	await(t, 40*time.Second, "the endpoint is used again", func() bool { return e.Delivered() == 10 })
 	verdict(t, js, "f", revision, bridge.StateActive)
 	acknowledged(t, js, last)
-	for _, h := range e.journal() {
-		if strings.HasPrefix(h.order, "cheap") {
-			t.Fatalf("%s was sent", h.body)
+	for _, h := range e.Journal() {
+		if strings.HasPrefix(h.Order, "cheap") {
+			t.Fatalf("%s was sent", h.Body)
 		}
 	}
 }

@@ -67,11 +67,11 @@ func TestUpgradeKeepsTheIDsOfDeliveriesThatHaveBegun(t *testing.T) {
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	hung := make(chan struct{}, 8)
-	e := receive(t, func(h *hit) int {
-		switch h.order {
+	e := receive(t, func(h *lab.Hit) int {
+		switch h.Order {
 		case "hung":
 			hung <- struct{}{}
-			return hang
+			return lab.Hang
 		case "fine":
 			return http.StatusOK
 		}
@@ -95,22 +95,22 @@ func TestUpgradeKeepsTheIDsOfDeliveriesThatHaveBegun(t *testing.T) {
 	await(t, 20*time.Second, "some have failed", func() bool { return len(owedKeys(t, js)) >= 2 })
 	was.kill()
 	before := map[string]string{}
-	for _, h := range e.journal() {
-		before[h.order] = h.header.Get("Webhook-Id")
+	for _, h := range e.Journal() {
+		before[h.Order] = h.Header.Get("Webhook-Id")
 	}
-	e.answer(nil)
+	e.Reply(nil)
 	serving(t, bus.URL())
 	publishOne(t, js, "held", 2)
-	await(t, 40*time.Second, "all are delivered", func() bool { return e.delivered() >= 5 })
-	for _, h := range e.journal() {
-		id := h.header.Get("Webhook-Id")
+	await(t, 40*time.Second, "all are delivered", func() bool { return e.Delivered() >= 5 })
+	for _, h := range e.Journal() {
+		id := h.Header.Get("Webhook-Id")
 		switch {
-		case h.n == 2, h.order == "dotted" && h.status == http.StatusOK:
+		case h.N == 2, h.Order == "dotted" && h.Status == http.StatusOK:
 			if len(id) != 32 || strings.Contains(id, ".") {
-				t.Errorf("%s %d came as %s", h.order, h.n, id)
+				t.Errorf("%s %d came as %s", h.Order, h.N, id)
 			}
-		case id != before[h.order]:
-			t.Errorf("%s attempt %s came as %s, before as %s", h.order, h.header.Get("X-Attempt"), id, before[h.order])
+		case id != before[h.Order]:
+			t.Errorf("%s attempt %s came as %s, before as %s", h.Order, h.Header.Get("X-Attempt"), id, before[h.Order])
 		}
 	}
 	if !strings.HasPrefix(before["held"], "e-held-1.s.") {
@@ -125,7 +125,7 @@ func TestUpgradeRedrivesLettersUnderTheirID(t *testing.T) {
 	old := formerBuild(t)
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e := receive(t, always(http.StatusUnprocessableEntity))
+	e := receive(t, lab.Always(http.StatusUnprocessableEntity))
 	was := launchBinary(t, old, "ORDERBRIDGE_NATS_URL="+bus.URL())
 	was.leads()
 	subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT0.1S"]}`))
@@ -135,14 +135,14 @@ func TestUpgradeRedrivesLettersUnderTheirID(t *testing.T) {
 		return strings.Contains(out, `"sequence"`)
 	})
 	was.stop()
-	e.answer(nil)
+	e.Reply(nil)
 	serving(t, bus.URL())
-	n := e.count()
+	n := e.Count()
 	if out, code := command(t, bus.URL(), "", "dead-letters", "redrive", "1"); code != exitGood {
 		t.Fatalf("redrive ends with %d: %s", code, out)
 	}
 	again := e.came(t, n+1)
-	if first := e.journal()[0]; again.header.Get("Webhook-Id") != first.header.Get("Webhook-Id") || again.header.Get("X-Redrive") != "true" {
-		t.Errorf("redriven as %s, first sent as %s", again.header.Get("Webhook-Id"), first.header.Get("Webhook-Id"))
+	if first := e.Journal()[0]; again.Header.Get("Webhook-Id") != first.Header.Get("Webhook-Id") || again.Header.Get("X-Redrive") != "true" {
+		t.Errorf("redriven as %s, first sent as %s", again.Header.Get("Webhook-Id"), first.Header.Get("Webhook-Id"))
 	}
 }

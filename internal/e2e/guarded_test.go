@@ -122,10 +122,7 @@ func readText(t testing.TB, path string) string {
 // that tests add, the stranger is nobody.
 func (b *guardedBus) certificates(t *testing.T) {
 	t.Helper()
-	ca, err := authority()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca := lab.CA()
 	write(t, b.file("ca.crt"), ca.PEM())
 	hosts := map[string]string{"nats": "127.0.0.1"}
 	for _, user := range append(slices.Clone(guardedUsers), "watcher", "stranger") {
@@ -171,10 +168,7 @@ func (b *guardedBus) dialing(t testing.TB, user string) []nats.Option {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := authority()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca := lab.CA()
 	return []nats.Option{nats.Secure(&tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: ca.Pool(), MinVersion: tls.VersionTLS12}),
 		nats.CustomInboxPrefix("_INBOX_" + user)}
 }

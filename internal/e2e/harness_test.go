@@ -1,17 +1,13 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log"
+	"net"
 	"net/http"
-	"net/http/httptest"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -27,7 +23,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/internal/health"
 	"orderbridge/internal/lab"
 )
 
@@ -35,11 +30,10 @@ import (
 func await(t testing.TB, within time.Duration, what string, ok func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
-	for !ok() {
-		if time.Since(start) > within {
-			t.Fatalf("not within %s: %s", within, what)
-		}
-		<-time.After(5 * time.Millisecond)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), within, fmt.Errorf("%s have passed", within))
+	defer cancel()
+	if err := lab.Until(ctx, what, ok); err != nil {
+		t.Fatal(err)
 	}
 	return time.Since(start)
 }
@@ -48,45 +42,18 @@ func await(t testing.TB, within time.Duration, what string, ok func() bool) time
 
 // program is the built orderbridge as a process of its own.
 type program struct {
-	t    testing.TB
-	cmd  *exec.Cmd
-	log  lines
-	done chan struct{} // closed when it has ended
+	t testing.TB
+	*lab.Program
 }
-
-// lines collects what a program prints.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-var authority = sync.OnceValues(lab.NewCA)
 
 // environment is that of a program that trusts the endpoints of these tests.
 func environment(t testing.TB, more ...string) []string {
 	t.Helper()
-	ca, err := authority()
+	env, err := lab.Environment(filepath.Join(t.TempDir(), "roots.pem"), more...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := filepath.Join(t.TempDir(), "roots.pem")
-	if err := os.WriteFile(roots, ca.PEM(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "ORDERBRIDGE_") })
-	return append(append(env, "ORDERBRIDGE_HTTP_LISTEN=127.0.0.1:0", "ORDERBRIDGE_TRUST_ROOTS="+roots, "ORDERBRIDGE_EGRESS_ALLOW=127.0.0.0/8"), more...)
+	return env
 }
 
 // launch starts `orderbridge serve`; it is killed when the test ends.
@@ -97,24 +64,17 @@ func launch(t testing.TB, env ...string) *program {
 
 func launchBinary(t testing.TB, binary string, env ...string) *program {
 	t.Helper()
-	p := &program{t: t, cmd: exec.Command(binary, "serve"), done: make(chan struct{})}
-	p.cmd.Env = environment(t, env...)
-	p.cmd.Dir = t.TempDir()
-	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	if err := p.cmd.Start(); err != nil {
+	served, err := lab.Serve(lab.Command{Path: binary, Env: environment(t, env...), Dir: t.TempDir()})
+	if err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		_ = p.cmd.Wait() // the exit code says it
-		close(p.done)
-	}()
+	p := &program{t, served}
 	t.Cleanup(func() {
-		p.signal(syscall.SIGCONT)
-		p.signal(syscall.SIGKILL)
-		<-p.done
+		p.Signal(syscall.SIGCONT)
+		p.End(syscall.SIGKILL, 10*time.Second)
 		if t.Failed() {
-			text := regexp.MustCompile(`(?m)^.* msg=attempt .*\n`).ReplaceAllString(p.log.String(), "")
-			t.Logf("log of process %d:\n%s", p.cmd.Process.Pid, text[max(0, len(text)-16<<10):])
+			text := regexp.MustCompile(`(?m)^.* msg=attempt .*\n`).ReplaceAllString(p.Output(), "")
+			t.Logf("log of process %d:\n%s", p.Pid(), text[max(0, len(text)-16<<10):])
 		}
 	})
 	return p
@@ -128,23 +88,21 @@ func serving(t testing.TB, bus string, env ...string) *program {
 	return p
 }
 
-func (p *program) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) } // it may have ended
-
 // exit waits for the end and returns the exit code, -1 if a signal ended it.
 func (p *program) exit(within time.Duration) int {
 	p.t.Helper()
 	select {
-	case <-p.done:
+	case <-p.Ended():
 	case <-time.After(within):
 		p.t.Fatalf("still runs after %s", within)
 	}
-	return p.cmd.ProcessState.ExitCode()
+	return p.ExitCode()
 }
 
 // stop is a graceful stop, which must succeed.
 func (p *program) stop() {
 	p.t.Helper()
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	if code := p.exit(30 * time.Second); code != exitGood {
 		p.t.Fatalf("exit code %d after SIGTERM", code)
 	}
@@ -153,52 +111,35 @@ func (p *program) stop() {
 // kill is kill -9.
 func (p *program) kill() {
 	p.t.Helper()
-	p.signal(syscall.SIGKILL)
+	p.Signal(syscall.SIGKILL)
 	p.exit(10 * time.Second)
 }
 
-// said waits until the log matches and returns the first group.
+// said waits until the log matches and returns the last group.
 func (p *program) said(within time.Duration, pattern string) string {
 	p.t.Helper()
-	re := regexp.MustCompile(pattern)
-	found := ""
-	await(p.t, within, "log matches "+pattern, func() bool {
-		select {
-		case <-p.done:
-			if !re.MatchString(p.log.String()) {
-				p.t.Fatalf("ended with code %d before its log matched %s", p.cmd.ProcessState.ExitCode(), pattern)
-			}
-		default:
-		}
-		if m := re.FindStringSubmatch(p.log.String()); m != nil {
-			found = m[len(m)-1]
-			return true
-		}
-		return false
-	})
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	found, err := p.Said(ctx, pattern)
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	return found
 }
 
 func (p *program) http() string { return p.said(30*time.Second, `http=(\S+)`) }
 
 // readyz is the readiness and its HTTP status, 0 if there was no answer.
-func (p *program) readyz() (r health.Readiness, status int) {
+func (p *program) readyz() (lab.Readiness, int) {
 	p.t.Helper()
+	p.http()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.http()+"/readyz", nil)
-	if err != nil {
+	r, status, err := p.Readyz(ctx)
+	if err != nil && status != 0 {
 		p.t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return r, 0
-	}
-	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
-		p.t.Fatal(err)
-	}
-	return r, resp.StatusCode
+	return r, status
 }
 
 // leads waits until the program leads and is ready, and tells how long it took.
@@ -206,14 +147,14 @@ func (p *program) leads() time.Duration {
 	p.t.Helper()
 	return await(p.t, 40*time.Second, "leads", func() bool {
 		r, status := p.readyz()
-		return status == http.StatusOK && r.Role == health.RoleLeader
+		return status == http.StatusOK && r.Role == lab.Leader
 	})
 }
 
 // complains waits until /readyz answers 503 with a reason that holds the text.
 func (p *program) complains(text string) {
 	p.t.Helper()
-	var last health.Readiness
+	var last lab.Readiness
 	start := time.Now()
 	for time.Since(start) < 30*time.Second {
 		r, status := p.readyz()
@@ -250,159 +191,75 @@ func commandWith(t testing.TB, env []string, stdin string, args ...string) (stri
 
 // ---- endpoints
 
-// What an endpoint does instead of answering with a status.
-const (
-	hang  = -1 // until the client gives up or the test ends
-	reset = -2
-)
-
-// receiver is a real TLS endpoint that keeps a journal.
-type receiver struct {
-	*httptest.Server
-	over  chan struct{} // closed when the test ends
-	mu    sync.Mutex
-	hits  []*hit
-	reply func(h *hit) int // a status, hang or reset; may block
-	after string           // Retry-After of each answer that is not a success
-}
-
-// hit is one request as it came; status and ended are set when it is answered.
-type hit struct {
-	at, ended time.Time
-	remote    string // the connection's other end
-	method    string
-	uri       string
-	header    http.Header
-	body      []byte
-	status    int
-	gone      <-chan struct{} // the client has given up
-	clients   int             // certificates that the client has shown
-
-	order string // of the body, if it is an event of these tests
-	n     int
-}
+// receiver is a real endpoint that keeps a journal.
+type receiver struct{ *lab.Receiver }
 
 // receive starts an endpoint that answers with reply; nil: always 200.
-func receive(t testing.TB, reply func(h *hit) int) *receiver {
+func receive(t testing.TB, reply lab.Reply) *receiver {
 	t.Helper()
-	ca, err := authority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue("127.0.0.1", "localhost")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return receiveTLS(t, &tls.Config{Certificates: []tls.Certificate{cert}}, reply)
+	return receiveTLS(t, nil, reply)
 }
 
 // receiveTLS is receive with TLS settings of its own.
-func receiveTLS(t testing.TB, settings *tls.Config, reply func(h *hit) int) *receiver {
+func receiveTLS(t testing.TB, settings *tls.Config, reply lab.Reply) *receiver {
 	t.Helper()
-	e := &receiver{over: make(chan struct{})}
-	e.answer(reply)
-	e.Server = httptest.NewUnstartedServer(http.HandlerFunc(e.serve))
-	e.Config.ErrorLog = log.New(io.Discard, "", 0)
-	e.TLS = settings
-	e.StartTLS()
-	t.Cleanup(func() {
-		close(e.over)
-		e.CloseClientConnections()
-		e.Close()
-		if t.Failed() {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			for _, h := range e.hits[max(0, len(e.hits)-20):] {
-				t.Logf("%s hit %s %s order %q n %d attempt %s id %s -> %d %s", e.URL, h.at.Format("05.000"), h.method, h.order, h.n, h.header.Get("X-Attempt"), h.header.Get("Webhook-Id"), h.status, h.ended.Format("05.000"))
+	return received(t)(lab.Receive(settings, reply))
+}
+
+// receivePlain is receive without TLS.
+func receivePlain(t testing.TB, reply lab.Reply) *receiver {
+	t.Helper()
+	return received(t)(lab.ReceivePlain(reply))
+}
+
+// received closes a receiver when the test ends, and shows what came last if it
+// failed.
+func received(t testing.TB) func(*lab.Receiver, error) *receiver {
+	return func(e *lab.Receiver, err error) *receiver {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			e.Close()
+			if t.Failed() {
+				for _, h := range e.Since(max(0, e.Count()-20)) {
+					t.Logf("%s %s", e.URL, h)
+				}
 			}
-		}
-	})
-	return e
-}
-
-// answer changes what the endpoint does from now on; nil: always 200.
-func (e *receiver) answer(reply func(h *hit) int) {
-	if reply == nil {
-		reply = func(*hit) int { return http.StatusOK }
+		})
+		return &receiver{e}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.reply = reply
 }
 
-func always(status int) func(*hit) int { return func(*hit) int { return status } }
-
-func (e *receiver) serve(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, 4<<20))
+// handle starts a TLS endpoint with a handler of its own and returns its URL.
+func handle(t testing.TB, h http.Handler) string {
+	t.Helper()
+	e, err := lab.Handle(nil, h)
 	if err != nil {
-		return
+		t.Fatal(err)
 	}
-	h := &hit{at: time.Now(), remote: r.RemoteAddr, method: r.Method, uri: r.RequestURI, header: r.Header, body: body, gone: r.Context().Done(), clients: len(r.TLS.PeerCertificates)}
-	var ev struct {
-		OrderID string `json:"orderId"`
-		N       int    `json:"n"`
-	}
-	if json.Unmarshal(body, &ev) == nil {
-		h.order, h.n = ev.OrderID, ev.N
-	}
-	e.mu.Lock()
-	e.hits = append(e.hits, h)
-	reply := e.reply
-	e.mu.Unlock()
-	status := reply(h)
-	if status == hang {
-		select {
-		case <-h.gone:
-		case <-e.over:
-		}
-	}
-	e.mu.Lock()
-	h.status, h.ended = status, time.Now()
-	if e.after != "" && status >= 300 {
-		w.Header().Set("Retry-After", e.after)
-	}
-	e.mu.Unlock()
-	if status < 0 {
-		panic(http.ErrAbortHandler)
-	}
-	w.WriteHeader(status)
+	t.Cleanup(func() { e.Close() })
+	return e.URL
 }
 
-// journal is a copy of what came so far.
-func (e *receiver) journal() []hit {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	out := make([]hit, len(e.hits))
-	for i, h := range e.hits {
-		out[i] = *h
+// connections starts a TLS endpoint that does what it likes with each
+// connection, and returns its URL; nil settings are the usual ones.
+func connections(t testing.TB, settings *tls.Config, serve func(net.Conn)) string {
+	t.Helper()
+	l, err := lab.Listen(settings, serve)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return out
-}
-
-func (e *receiver) count() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.hits)
-}
-
-// delivered counts the different deliveries that got a 2xx.
-func (e *receiver) delivered() int {
-	ids := map[string]bool{}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, h := range e.hits {
-		if h.status/100 == 2 {
-			ids[h.header.Get("Webhook-Id")] = true
-		}
-	}
-	return len(ids)
+	t.Cleanup(func() { l.Close() })
+	return l.URL
 }
 
 // came waits for the nth request (from 1).
-func (e *receiver) came(t testing.TB, n int) hit {
+func (e *receiver) came(t testing.TB, n int) lab.Hit {
 	t.Helper()
-	await(t, 20*time.Second, fmt.Sprintf("request %d", n), func() bool { return e.count() >= n })
-	return e.journal()[n-1]
+	await(t, 20*time.Second, fmt.Sprintf("request %d", n), func() bool { return e.Count() >= n })
+	return e.Journal()[n-1]
 }
 
 // ---- the bus
@@ -620,73 +477,27 @@ func (f *flow) end() int {
 func (f *flow) arrives(t testing.TB, e *receiver) {
 	t.Helper()
 	n := f.end()
-	await(t, 60*time.Second, fmt.Sprintf("all of %d events arrived", n), func() bool { return e.delivered() >= n })
+	await(t, 60*time.Second, fmt.Sprintf("all of %d events arrived", n), func() bool { return e.Delivered() >= n })
 }
 
-// repeat is a request for a delivery that had succeeded already.
-type repeat struct {
-	first, again hit
-}
-
-// check holds the journal against the promises: every event arrived (1), in
-// order for each order (3), all attempts of an event under one id and no other
-// event's (4). It returns the repeats.
-func (f *flow) check(t testing.TB, e *receiver) (repeats []repeat) {
+// check holds the journal against the promises and returns the repeats.
+func (f *flow) check(t testing.TB, e *receiver) []lab.Repeat {
 	t.Helper()
-	type state struct {
-		id       string
-		ok       *hit
-		attempts int
-	}
-	seen := map[string][]state{}
-	ids := map[string]string{}
-	for _, h := range e.journal() {
-		if f.count[h.order] == 0 || h.n < 1 || h.n > f.count[h.order] {
-			t.Fatalf("a delivery of nothing that was published: %s %d", h.order, h.n)
-		}
-		if seen[h.order] == nil {
-			seen[h.order] = make([]state, f.count[h.order]+1)
-		}
-		s := &seen[h.order][h.n]
-		name := fmt.Sprintf("%s %d", h.order, h.n)
-		id := h.header.Get("Webhook-Id")
-		if s.id == "" {
-			s.id = id
-		}
-		if s.id != id || ids[id] != "" && ids[id] != name {
-			t.Errorf("%s came under id %s and %s; %s is also that of %q", name, s.id, id, id, ids[id])
-		}
-		ids[id] = name
-		for i := 1; i < h.n; i++ {
-			if before := seen[h.order][i]; before.ok == nil || before.ok.ended.After(h.at) {
-				t.Errorf("%s came before %s %d had succeeded", name, h.order, i)
-			}
-		}
-		s.attempts++
-		if h.status/100 == 2 && s.ok == nil {
-			s.ok = &h
-		} else if s.ok != nil {
-			repeats = append(repeats, repeat{*s.ok, h})
-		}
-	}
-	for order, n := range f.count {
-		for i := 1; i <= n; i++ {
-			if seen[order] == nil || seen[order][i].ok == nil {
-				t.Errorf("%s %d never arrived", order, i)
-			}
-		}
+	repeats, err := e.Journal().Check(f.count)
+	if err != nil {
+		t.Error(err)
 	}
 	return repeats
 }
 
 // recent holds repeats against promise 4: what is repeated had been sent within
 // the second before the crash, or later.
-func recent(t testing.TB, repeats []repeat, crash time.Time) {
+func recent(t testing.TB, repeats []lab.Repeat, crash time.Time) {
 	t.Helper()
 	const slack = 500 * time.Millisecond // for a busy machine
 	for _, r := range repeats {
-		if r.first.ended.Before(crash.Add(-time.Second - slack)) {
-			t.Errorf("%s %d was delivered %s before the crash and came again", r.first.order, r.first.n, crash.Sub(r.first.ended))
+		if r.First.Ended.Before(crash.Add(-time.Second - slack)) {
+			t.Errorf("%s %d was delivered %s before the crash and came again", r.First.Order, r.First.N, crash.Sub(r.First.Ended))
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -17,51 +18,30 @@ import (
 
 // onlyHTTP11 offers HTTP/2 too, as IIS does where it wants a client certificate,
 // and then answers it with HTTP_1_1_REQUIRED.
-func onlyHTTP11(t *testing.T) (addr string, over1, over2 *atomic.Int32) {
+func onlyHTTP11(t *testing.T) (url string, over1, over2 *atomic.Int32) {
 	t.Helper()
-	ca, err := authority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
 	over1, over2 = new(atomic.Int32), new(atomic.Int32)
-	go func() {
-		for {
-			conn, err := ln.Accept()
+	url = connections(t, lab.TLS("h2", "http/1.1"), func(conn net.Conn) {
+		defer conn.Close()
+		c := conn.(*tls.Conn)
+		if c.Handshake() != nil {
+			return
+		}
+		if c.ConnectionState().NegotiatedProtocol == "h2" {
+			refuseHTTP2(c, over2)
+			return
+		}
+		for reader := bufio.NewReader(c); ; {
+			r, err := http.ReadRequest(reader)
 			if err != nil {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				c := conn.(*tls.Conn)
-				if c.Handshake() != nil {
-					return
-				}
-				if c.ConnectionState().NegotiatedProtocol == "h2" {
-					refuseHTTP2(c, over2)
-					return
-				}
-				for reader := bufio.NewReader(c); ; {
-					r, err := http.ReadRequest(reader)
-					if err != nil {
-						return
-					}
-					_, _ = io.Copy(io.Discard, r.Body)
-					over1.Add(1)
-					_, _ = io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
-				}
-			}()
+			_, _ = io.Copy(io.Discard, r.Body)
+			over1.Add(1)
+			_, _ = io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
 		}
-	}()
-	return ln.Addr().String(), over1, over2
+	})
+	return url, over1, over2
 }
 
 func refuseHTTP2(conn *tls.Conn, requests *atomic.Int32) {
@@ -96,9 +76,9 @@ func TestHTTP11Required(t *testing.T) {
 			t.Parallel()
 			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
-			addr, over1, over2 := onlyHTTP11(t)
+			url, over1, over2 := onlyHTTP11(t)
 			p := serving(t, bus.URL(), "ORDERBRIDGE_HTTP_CLIENT="+client)
-			subscribe(t, js, "s", fmt.Sprintf(`{"targetURL":"https://%s/hook",%s}`, addr, quickRetries))
+			subscribe(t, js, "s", fmt.Sprintf(`{"targetURL":"%s/hook",%s}`, url, quickRetries))
 			last := uint64(0)
 			const n = 20
 			for i := range n {

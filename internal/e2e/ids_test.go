@@ -47,15 +47,15 @@ func TestContractX2NoPublisherChoosesAnID(t *testing.T) {
 		})
 		sent++
 	}
-	await(t, 20*time.Second, "all came", func() bool { return e.delivered() == 2*sent })
+	await(t, 20*time.Second, "all came", func() bool { return e.Delivered() == 2*sent })
 	form := regexp.MustCompile(`^[a-z2-7]{32}$`)
 	told := map[string]int{}
-	for _, h := range e.journal() {
-		id := h.header.Get("Webhook-Id")
-		if !form.MatchString(id) || h.header.Get("Idempotency-Key") != id {
-			t.Errorf("Webhook-Id %q, Idempotency-Key %q", id, h.header.Get("Idempotency-Key"))
+	for _, h := range e.Journal() {
+		id := h.Header.Get("Webhook-Id")
+		if !form.MatchString(id) || h.Header.Get("Idempotency-Key") != id {
+			t.Errorf("Webhook-Id %q, Idempotency-Key %q", id, h.Header.Get("Idempotency-Key"))
 		}
-		told[h.header.Get("X-Event-Id")]++
+		told[h.Header.Get("X-Event-Id")]++
 	}
 	for id, n := range map[string]int{"same": 4, evil: 2, "": 2, "ORDERS-1-1": 2, "a%20b%25%C3%A4": 2} {
 		if told[id] != n {
@@ -70,7 +70,7 @@ func TestIDsSurviveBackupAndRestore(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e := receive(t, always(http.StatusServiceUnavailable))
+	e := receive(t, lab.Always(http.StatusServiceUnavailable))
 	p := serving(t, bus.URL())
 	subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT2S","PT2S","PT2S","PT2S","PT2S"]}`))
 	last := publishOne(t, js, "o", 1)
@@ -84,12 +84,12 @@ func TestIDsSurviveBackupAndRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	natsProgram(t, bus.URL(), "stream", "restore", dir, "--no-progress")
-	e.answer(nil)
-	n := e.count()
+	e.Reply(nil)
+	n := e.Count()
 	serving(t, bus.URL())
 	again := e.came(t, n+1)
-	if again.order != "o" || again.header.Get("Webhook-Id") != first.header.Get("Webhook-Id") {
-		t.Errorf("after the restore %s came as %s, before as %s", again.order, again.header.Get("Webhook-Id"), first.header.Get("Webhook-Id"))
+	if again.Order != "o" || again.Header.Get("Webhook-Id") != first.Header.Get("Webhook-Id") {
+		t.Errorf("after the restore %s came as %s, before as %s", again.Order, again.Header.Get("Webhook-Id"), first.Header.Get("Webhook-Id"))
 	}
 	if at := created(t, js); at.Equal(before) {
 		t.Log("this server keeps a stream's time of creation") // then the test asks for less

@@ -3,13 +3,14 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"orderbridge/internal/lab"
 )
 
 // image is a container of the image that `make image-test` has built.
@@ -58,12 +59,11 @@ func (i *image) end() string {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := lab.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // TestImage runs the image as `make image-test` has built it: as nobody, on a
@@ -74,10 +74,7 @@ func TestImage(t *testing.T) {
 	if name == "" {
 		t.Skip("ORDERBRIDGE_TEST_IMAGE is not set; `make image-test` sets it")
 	}
-	ca, err := authority()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ca := lab.CA()
 	roots := filepath.Join(t.TempDir(), "roots.pem")
 	if err := os.WriteFile(roots, ca.PEM(), 0o644); err != nil {
 		t.Fatal(err)
@@ -120,14 +117,14 @@ func TestImage(t *testing.T) {
 	if code := i.end(); code != "0" {
 		t.Fatalf("exit code %s after SIGTERM", code)
 	}
-	at := e.count()
+	at := e.Count()
 	i.start()
 	e.came(t, at+200)
 
 	crash := time.Now()
 	i.must("kill", "--signal", "KILL", id)
 	i.end()
-	at = e.count()
+	at = e.Count()
 	i.start()
 	e.came(t, at+200)
 	f.arrives(t, e)

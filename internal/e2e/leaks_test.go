@@ -1,15 +1,12 @@
 package e2e
 
 import (
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -30,27 +27,15 @@ import (
 // echo is the worst of endpoints: it answers with all that it was sent, in
 // several forms, and with the status that its path names.
 type echo struct {
-	*httptest.Server
+	URL  string
 	mu   sync.Mutex
 	seen strings.Builder // all requests
 }
 
 func newEcho(t *testing.T) *echo {
 	t.Helper()
-	ca, err := authority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
 	e := &echo{}
-	e.Server = httptest.NewUnstartedServer(e)
-	e.Config.ErrorLog = log.New(io.Discard, "", 0)
-	e.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
-	e.StartTLS()
-	t.Cleanup(e.Close)
+	e.URL = handle(t, e)
 	return e
 }
 
@@ -190,9 +175,9 @@ func TestNoSecretIsShown(t *testing.T) {
 	for name, text := range streams(t, js) {
 		out[name] = text
 	}
-	p.signal(syscall.SIGQUIT) // a crash, with the stacks of all goroutines
+	p.Signal(syscall.SIGQUIT) // a crash, with the stacks of all goroutines
 	p.exit(20 * time.Second)
-	out["log and stacks"] = p.log.String()
+	out["log and stacks"] = p.Output()
 
 	// What was looked for really went over the wire, and what was looked at is really there.
 	for _, name := range []string{"password", "password file", "token", "token env", "client secret", "sealed secret", "access token", "header", "key", "query", "path"} {
@@ -224,11 +209,7 @@ func TestNoSecretIsShown(t *testing.T) {
 
 // makeSecretFiles fills a secrets directory and returns the path of a sealing key.
 func makeSecretFiles(dir string) (string, error) {
-	ca, err := authority()
-	if err != nil {
-		return "", err
-	}
-	cert, err := ca.Issue("client")
+	cert, err := lab.CA().Issue("client")
 	if err != nil {
 		return "", err
 	}

@@ -83,7 +83,7 @@ func TestDeadLettersAreToldOnceWithTheirCount(t *testing.T) {
 	if len(alerts) == 0 || len(alerts) > 2 || alerts[0].Count != 1 || alerts[0].Text != "the filter cannot be told for 1 event, which became a dead letter: no such key: total" {
 		t.Errorf("%d alerts for %d dead letters: %+v", len(alerts), events, alerts)
 	}
-	if n := strings.Count(p.log.String(), `msg="dead letter"`); n != 10 {
+	if n := strings.Count(p.Output(), `msg="dead letter"`); n != 10 {
 		t.Errorf("%d lines in the log, want 10", n)
 	}
 	if status := entry(t, js, "subscription_status", "other"); strings.Contains(string(status), "dead") {

@@ -55,21 +55,21 @@ func TestHangingEndpointDelaysNobody(t *testing.T) {
 	pause := func(hanging bool) time.Duration {
 		bus := lab.ListenBus(t)
 		js := jetStream(t, bus.URL())
-		good, bad := receive(t, nil), receive(t, always(hang))
+		good, bad := receive(t, nil), receive(t, lab.Always(lab.Hang))
 		p := serving(t, bus.URL())
 		subscribe(t, js, "good", record(good, `"maxInFlight":64`))
 		if hanging {
 			subscribe(t, js, "bad", record(bad))
 		}
 		burst(t, js, perSecond*seconds, perSecond, 300)
-		await(t, 30*time.Second, "all of the healthy flow", func() bool { return good.delivered() == perSecond*seconds })
-		if hanging && bad.count() == 0 {
+		await(t, 30*time.Second, "all of the healthy flow", func() bool { return good.Delivered() == perSecond*seconds })
+		if hanging && bad.Count() == 0 {
 			t.Error("nothing was sent to the hanging endpoint")
 		}
 		longest := time.Duration(0)
-		j := good.journal()
+		j := good.Journal()
 		for i := 1; i < len(j); i++ {
-			longest = max(longest, j[i].at.Sub(j[i-1].at))
+			longest = max(longest, j[i].At.Sub(j[i-1].At))
 		}
 		p.kill()
 		return longest
@@ -92,7 +92,7 @@ func TestMemoryStaysBounded(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	e := receive(t, always(hang))
+	e := receive(t, lab.Always(lab.Hang))
 	dir := t.TempDir()
 	env := []string{"ORDERBRIDGE_DATA_DIR=" + dir, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0", "ORDERBRIDGE_EMBEDDED_SYNC=interval"}
 	p := launchBinary(t, binary, env...)
@@ -109,7 +109,7 @@ func TestMemoryStaysBounded(t *testing.T) {
 	}
 	// And when it starts with all that before it, after a crash.
 	p.kill()
-	before := e.count()
+	before := e.Count()
 	p = launchBinary(t, binary, env...)
 	p.leads()
 	e.came(t, before+1)
@@ -123,7 +123,7 @@ func TestMemoryStaysBounded(t *testing.T) {
 // peak is the largest resident size of the program so far, bytes.
 func (p *program) peak() int64 {
 	p.t.Helper()
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.Pid()))
 	if err != nil {
 		p.t.Skip("the resident size is read from /proc: ", err)
 	}

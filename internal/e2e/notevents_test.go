@@ -61,18 +61,18 @@ func TestMessagesThatAreNoEvents(t *testing.T) {
 		if name != "late" {
 			want["short"] = true // while it was there
 		}
-		await(t, 20*time.Second, name+" has all events", func() bool { return e.delivered() >= len(want) })
-		for _, h := range e.journal() {
-			order := strings.TrimPrefix(h.uri, "/orders/")
-			if h.method == http.MethodPost {
-				order = h.order
+		await(t, 20*time.Second, name+" has all events", func() bool { return e.Delivered() >= len(want) })
+		for _, h := range e.Journal() {
+			order := strings.TrimPrefix(h.URI, "/orders/")
+			if h.Method == http.MethodPost {
+				order = h.Order
 			}
 			if !want[order] {
-				t.Errorf("%s got %s %s %q, headers %v", name, h.method, h.uri, h.body, h.header)
+				t.Errorf("%s got %s %s %q, headers %v", name, h.Method, h.URI, h.Body, h.Header)
 			}
 		}
-		if e.count() != len(want) {
-			t.Errorf("%s got %d requests, want %d", name, e.count(), len(want))
+		if e.Count() != len(want) {
+			t.Errorf("%s got %d requests, want %d", name, e.Count(), len(want))
 		}
 	}
 	metric := ""
@@ -80,7 +80,7 @@ func TestMessagesThatAreNoEvents(t *testing.T) {
 		metric = scrape(t, p)
 		return strings.Contains(metric, "orderbridge_messages_not_events_total 4\n")
 	})
-	if !strings.Contains(p.log.String(), `kind="delete marker"`) || !strings.Contains(p.log.String(), "kind=schedule") {
+	if !strings.Contains(p.Output(), `kind="delete marker"`) || !strings.Contains(p.Output(), "kind=schedule") {
 		t.Error("the log does not tell what was passed over")
 	}
 }

@@ -48,7 +48,7 @@ func TestServerThatIsTooOld(t *testing.T) {
 	s.start(oldest)
 	p.leads()
 	e.came(t, 2)
-	if got := e.count(); got != 2 {
+	if got := e.Count(); got != 2 {
 		t.Errorf("%d requests, want 2", got)
 	}
 	p.stop()
@@ -73,8 +73,8 @@ func TestOldestServer(t *testing.T) {
 	crash := time.Now()
 	first.kill()
 	second.leads()
-	at := e.delivered()
-	await(t, 30*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+	at := e.Delivered()
+	await(t, 30*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+100 })
 	f.arrives(t, e)
 	recent(t, f.check(t, e), crash)
 
@@ -162,11 +162,11 @@ func TestLameDuckServer(t *testing.T) {
 	subscribe(t, js, "s", record(e, quickRetries))
 	f := publishFlow(t, js, 50, 8)
 	e.came(t, 100)
-	_ = servers[0].cmd.Process.Signal(syscall.SIGUSR2)
+	servers[0].Signal(syscall.SIGUSR2)
 	p.said(60*time.Second, "bus reconnected")
 	p.leads()
-	at := e.delivered()
-	await(t, 30*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+	at := e.Delivered()
+	await(t, 30*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+100 })
 	f.arrives(t, e)
 	f.check(t, e)
 	p.stop()

@@ -17,7 +17,7 @@ func TestOrdersAreShownByTheirPlainID(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e, none := receive(t, always(http.StatusServiceUnavailable)), receive(t, always(http.StatusServiceUnavailable))
+	e, none := receive(t, lab.Always(http.StatusServiceUnavailable)), receive(t, lab.Always(http.StatusServiceUnavailable))
 	p := serving(t, bus.URL(), "ORDERBRIDGE_LOG_LEVEL=debug", apiTokens)
 	subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT2S","PT3S"]}`))
 	subscribe(t, js, "free", record(none, `"ordering":"none"`))
@@ -47,8 +47,8 @@ func TestOrdersAreShownByTheirPlainID(t *testing.T) {
 	}
 
 	// One order comes through, the other dies.
-	e.answer(func(h *hit) int {
-		if h.order == "4711" {
+	e.Reply(func(h *lab.Hit) int {
+		if h.Order == "4711" {
 			return http.StatusAccepted
 		}
 		return http.StatusUnprocessableEntity
@@ -70,9 +70,9 @@ func TestOrdersAreShownByTheirPlainID(t *testing.T) {
 	// A success that is not the first is there for who looks for it.
 	m := change("4712", 1)
 	publishMsg(t, js, m)
-	e.answer(nil)
+	e.Reply(nil)
 	p.said(20*time.Second, `level=DEBUG msg=attempt subscription_id=s order_id=4712 .*outcome=delivered status=200`)
-	if n := strings.Count(p.log.String(), "first delivery"); n != 1 {
+	if n := strings.Count(p.Output(), "first delivery"); n != 1 {
 		t.Errorf("%d first deliveries are told, want 1", n)
 	}
 }

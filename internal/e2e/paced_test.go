@@ -21,8 +21,10 @@ func TestRetryAfterOutlivesTheLeader(t *testing.T) {
 			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			const pause = 25 * time.Second // a crash costs the lease: 12 s
-			e := receive(t, always(http.StatusTooManyRequests))
-			e.after = "25"
+			e := receive(t, func(h *lab.Hit) int {
+				h.Answer.Set("Retry-After", "25")
+				return http.StatusTooManyRequests
+			})
 			p := serving(t, bus.URL())
 			subscribe(t, js, "s", record(e))
 			for i := range 60 {
@@ -32,19 +34,19 @@ func TestRetryAfterOutlivesTheLeader(t *testing.T) {
 			await(t, 10*time.Second, "the pause in the status", func() bool {
 				var s bridge.Status
 				value := entry(t, js, "subscription_status", "s")
-				return value != nil && json.Unmarshal(value, &s) == nil && s.Pace != nil && s.Pace.NotBefore.After(first.at.Add(20*time.Second))
+				return value != nil && json.Unmarshal(value, &s) == nil && s.Pace != nil && s.Pace.NotBefore.After(first.At.Add(20*time.Second))
 			})
-			before := e.count()
+			before := e.Count()
 			end(p)
-			e.answer(nil)
+			e.Reply(nil)
 			p = serving(t, bus.URL())
 			publishOne(t, js, "new", 1)
-			await(t, 60*time.Second, "the next leader asks again", func() bool { return e.count() > before })
+			await(t, 60*time.Second, "the next leader asks again", func() bool { return e.Count() > before })
 			again := e.came(t, before+1)
-			if early := again.at.Sub(first.at); early < pause-500*time.Millisecond {
+			if early := again.At.Sub(first.At); early < pause-500*time.Millisecond {
 				t.Errorf("the next leader asked again %s after the answer that said 25 s", early)
 			}
-			await(t, 60*time.Second, "all is delivered", func() bool { return e.delivered() == 61 })
+			await(t, 60*time.Second, "all is delivered", func() bool { return e.Delivered() == 61 })
 			p.stop()
 		})
 	}
@@ -56,7 +58,7 @@ func TestSuspensionOutlivesTheLeader(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e := receive(t, always(http.StatusInternalServerError))
+	e := receive(t, lab.Always(http.StatusInternalServerError))
 	p := serving(t, bus.URL())
 	revision := subscribe(t, js, "s", record(e))
 	for i := range 100 {
@@ -65,18 +67,18 @@ func TestSuspensionOutlivesTheLeader(t *testing.T) {
 	verdict(t, js, "s", revision, bridge.StateSuspended)
 	for range 2 {
 		p.stop()
-		before := e.count()
+		before := e.Count()
 		p = serving(t, bus.URL())
 		e.came(t, before+1) // the probe, some seconds later
-		if got := e.count() - before; got > 1 {
+		if got := e.Count() - before; got > 1 {
 			t.Errorf("%d requests when the next leader probed", got)
 		}
 		if s, _ := verdict(t, js, "s", revision, bridge.StateSuspended); s.Pace == nil || s.Pace.FailingSince.IsZero() {
 			t.Errorf("status tells the pace %+v", s.Pace)
 		}
 	}
-	e.answer(nil)
-	await(t, 60*time.Second, "all is delivered", func() bool { return e.delivered() == 100 })
+	e.Reply(nil)
+	await(t, 60*time.Second, "all is delivered", func() bool { return e.Delivered() == 100 })
 	verdict(t, js, "s", revision, bridge.StateActive)
 	p.stop()
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/lab"
 )
 
 // TestPermissions holds deploy/nats to its word: each user may do its job and
@@ -30,7 +31,7 @@ func TestPermissions(t *testing.T) {
 	p := launch(t, append(bus.env("bridge"), apiTokens)...)
 	p.leads()
 	e := receive(t, shakyOnce())
-	good, bad := receive(t, nil), receive(t, always(500))
+	good, bad := receive(t, nil), receive(t, lab.Always(500))
 	manager := bus.jetStream(t, "manager")
 	publisher := bus.jetStream(t, "publisher")
 
@@ -79,7 +80,7 @@ func TestPermissions(t *testing.T) {
 			t.Errorf("%s: %s: %s", c.user, strings.Join(c.args, " "), out)
 		}
 	}
-	await(t, 20*time.Second, "the second event arrives", func() bool { return good.delivered() >= 2 })
+	await(t, 20*time.Second, "the second event arrives", func() bool { return good.Delivered() >= 2 })
 	// What they may not do is told at once, and by its name.
 	for _, c := range []struct {
 		user, want string
@@ -128,7 +129,7 @@ func TestPermissions(t *testing.T) {
 	// A deactivated subscription reads: a consumer of its own on the stream.
 	subscribeState(t, manager, "good", record(good, `"status":"deactivated"`), bridge.StateDeactivated)
 	p.stop()
-	if log := p.log.String(); strings.Contains(strings.ToLower(log), "permission") {
+	if log := p.Output(); strings.Contains(strings.ToLower(log), "permission") {
 		t.Errorf("the bridge lacks a permission; put it into deploy/nats/accounts.conf, and into the table below:\n%s", log)
 	}
 
@@ -272,9 +273,9 @@ func maySubscribe(t *testing.T, bus *guardedBus) {
 }
 
 // shakyOnce answers the first request with 503.
-func shakyOnce() func(*hit) int {
-	return func(h *hit) int {
-		if h.header.Get("X-Attempt") == "1" {
+func shakyOnce() func(*lab.Hit) int {
+	return func(h *lab.Hit) int {
+		if h.Header.Get("X-Attempt") == "1" {
 			return 503
 		}
 		return 200

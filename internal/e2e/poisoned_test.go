@@ -32,9 +32,9 @@ func timesAlerted(t *testing.T, js jetstream.JetStream, kind, id string) uint64 
 // successes counts, for the orders that which names, the events that got through.
 func successes(e *receiver, which func(order string) bool) int {
 	got := map[string]bool{}
-	for _, h := range e.journal() {
-		if h.status/100 == 2 && which(h.order) {
-			got[h.header.Get("Webhook-Id")] = true
+	for _, h := range e.Journal() {
+		if h.Status/100 == 2 && which(h.Order) {
+			got[h.Header.Get("Webhook-Id")] = true
 		}
 	}
 	return len(got)
@@ -55,8 +55,8 @@ func TestPoisonedOrders(t *testing.T) {
 		"half of them, 500":         {2, http.StatusInternalServerError, nil},
 		"three of them, 503":        {20, http.StatusServiceUnavailable, nil},
 		"half of them, 422":         {2, http.StatusUnprocessableEntity, nil},
-		"half of them, reset":       {2, reset, nil},
-		"three of them, timeout":    {20, hang, []string{`"timeout":"PT1S"`, `"maxInFlight":4`}},
+		"half of them, reset":       {2, lab.Reset, nil},
+		"three of them, timeout":    {20, lab.Hang, []string{`"timeout":"PT1S"`, `"maxInFlight":4`}},
 		"half of them, no ordering": {2, http.StatusBadGateway, []string{`"ordering":"none"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,8 +68,8 @@ func TestPoisonedOrders(t *testing.T) {
 				bad[fmt.Sprint("o", i)] = i%tt.every == 0
 			}
 			healthy := func(order string) bool { return !bad[order] }
-			e := receive(t, func(h *hit) int {
-				if bad[h.order] {
+			e := receive(t, func(h *lab.Hit) int {
+				if bad[h.Order] {
 					return tt.reply
 				}
 				return http.StatusOK
@@ -97,12 +97,12 @@ func TestPoisonedOrders(t *testing.T) {
 			if n := timesAlerted(t, js, bridge.AlertSuspended, "s"); n != 0 {
 				t.Errorf("suspended %d times, though %d of %d orders were healthy", n, well/changes, orders)
 			}
-			e.answer(nil)
+			e.Reply(nil)
 			f.arrives(t, e)
 			acknowledged(t, js, last)
 			if len(tt.more) == 0 { // events of one order come one after another
 				for _, r := range f.check(t, e) {
-					t.Errorf("%s %d came again", r.again.order, r.again.n)
+					t.Errorf("%s %d came again", r.Again.Order, r.Again.N)
 				}
 			}
 			p.stop()
@@ -115,9 +115,9 @@ func TestEndpointThatFailsNowAndThen(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e := receive(t, func(h *hit) int {
+	e := receive(t, func(h *lab.Hit) int {
 		d := fnv.New32a()
-		fmt.Fprint(d, h.order, h.n, h.header.Get("X-Attempt"))
+		fmt.Fprint(d, h.Order, h.N, h.Header.Get("X-Attempt"))
 		if d.Sum32()%5 == 0 {
 			return http.StatusInternalServerError
 		}
@@ -129,7 +129,7 @@ func TestEndpointThatFailsNowAndThen(t *testing.T) {
 	e.came(t, 2000)
 	f.arrives(t, e)
 	for _, r := range f.check(t, e) {
-		t.Errorf("%s %d came again", r.again.order, r.again.n)
+		t.Errorf("%s %d came again", r.Again.Order, r.Again.N)
 	}
 	if n := timesAlerted(t, js, bridge.AlertSuspended, "s"); n != 0 {
 		t.Errorf("suspended %d times", n)
@@ -146,8 +146,8 @@ func TestDeadEndpointIsSuspendedSoon(t *testing.T) {
 	}{
 		"500":   {http.StatusInternalServerError, 60},
 		"404":   {http.StatusNotFound, 60},
-		"reset": {reset, 60},
-		"hangs": {hang, 60},
+		"reset": {lab.Reset, 60},
+		"hangs": {lab.Hang, 60},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -159,17 +159,17 @@ func TestDeadEndpointIsSuspendedSoon(t *testing.T) {
 			for i := range 100 {
 				publishOne(t, js, fmt.Sprint("w", i), 1)
 			}
-			await(t, 20*time.Second, "it works", func() bool { return e.delivered() == 100 })
-			e.answer(always(tt.reply))
+			await(t, 20*time.Second, "it works", func() bool { return e.Delivered() == 100 })
+			e.Reply(lab.Always(tt.reply))
 			for i := range 500 {
 				publishOne(t, js, fmt.Sprint("o", i), 1)
 			}
 			verdict(t, js, "s", revision, bridge.StateSuspended)
-			if got := e.count() - 100; got > tt.most {
+			if got := e.Count() - 100; got > tt.most {
 				t.Errorf("%d requests to a dead endpoint until it was suspended, want at most %d", got, tt.most)
 			}
-			e.answer(nil)
-			await(t, 60*time.Second, "all is delivered", func() bool { return e.delivered() == 600 })
+			e.Reply(nil)
+			await(t, 60*time.Second, "all is delivered", func() bool { return e.Delivered() == 600 })
 		})
 	}
 }

@@ -79,7 +79,7 @@ func TestReadmeLinesOfTheProgramNats(t *testing.T) {
 	if out, err := sh(lines[at]); err != nil {
 		t.Fatalf("%s: %v\n%s", lines[at], err, out)
 	}
-	if h := e.came(t, 1); h.order != "4711" || h.method != "PUT" || h.uri != "/orders/4711" {
-		t.Errorf("%s %s %s came", h.method, h.uri, h.body)
+	if h := e.came(t, 1); h.Order != "4711" || h.Method != "PUT" || h.URI != "/orders/4711" {
+		t.Errorf("%s %s %s came", h.Method, h.URI, h.Body)
 	}
 }

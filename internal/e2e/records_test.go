@@ -78,12 +78,12 @@ func TestLifeOfARecord(t *testing.T) {
 	delivered(e, "mended", 2, 3, 4)
 
 	// Deactivated: what was owed before comes after, what was published meanwhile does not.
-	e.answer(always(http.StatusServiceUnavailable))
+	e.Reply(lab.Always(http.StatusServiceUnavailable))
 	published() // 5 fails
 	e.came(t, 4)
 	apart()
 	state(record(e, `"status":"deactivated"`), bridge.StateDeactivated)
-	e.answer(nil)
+	e.Reply(nil)
 	apart()
 	published() // 6: not for us
 	apart()
@@ -109,7 +109,7 @@ func TestLifeOfARecord(t *testing.T) {
 	delivered(e, "put again", 2, 3, 4, 5, 7, 9)
 
 	// Deleted with a debt and put again for another endpoint: nothing of the old one's goes there.
-	e.answer(always(http.StatusServiceUnavailable))
+	e.Reply(lab.Always(http.StatusServiceUnavailable))
 	published() // 10 fails
 	await(t, 20*time.Second, "a failure", func() bool { return len(owedKeys(t, js)) > 0 })
 	apart()
@@ -119,10 +119,10 @@ func TestLifeOfARecord(t *testing.T) {
 	if s.Generation == before {
 		t.Error("the same generation for another endpoint")
 	}
-	tries := e.count()
+	tries := e.Count()
 	published()
 	delivered(other, "another endpoint", 11)
-	if e.count() > tries {
+	if e.Count() > tries {
 		t.Error("the old endpoint is still tried")
 	}
 	await(t, 20*time.Second, "the old debts are dropped", func() bool { return len(owedKeys(t, js)) == 0 })
@@ -136,9 +136,9 @@ func TestLifeOfARecord(t *testing.T) {
 
 // numbers are the n of what was delivered, in order.
 func numbers(e *receiver) (out []int) {
-	for _, h := range e.journal() {
-		if h.status/100 == 2 {
-			out = append(out, h.n)
+	for _, h := range e.Journal() {
+		if h.Status/100 == 2 {
+			out = append(out, h.N)
 		}
 	}
 	return out
@@ -183,8 +183,8 @@ func TestRecordsBucketMadeAnew(t *testing.T) {
 	put(t, js, "s", record(e, `"method":"PUT"`)) // a lower revision than the last one of the old bucket
 	await(t, 20*time.Second, "the update is in force", func() bool {
 		publishMsg(t, js, &nats.Msg{Subject: "orders.x", Data: []byte(`{"orderId":"b","n":1}`)})
-		j := e.journal()
-		return len(j) > 0 && j[len(j)-1].method == "PUT"
+		j := e.Journal()
+		return len(j) > 0 && j[len(j)-1].Method == "PUT"
 	})
 	other.came(t, 1)
 }
@@ -238,7 +238,7 @@ func TestStrangeEvents(t *testing.T) {
 	}
 	acknowledged(t, js, last)
 	await(t, 20*time.Second, "all are delivered where they can be", func() bool {
-		return plain.delivered() == len(events) && get.delivered() == gets && note.delivered() == notes
+		return plain.Delivered() == len(events) && get.Delivered() == gets && note.Delivered() == notes
 	})
 	letters, err := js.Stream(within(t, 10*time.Second), "DEAD_LETTERS")
 	if err != nil {
@@ -248,15 +248,15 @@ func TestStrangeEvents(t *testing.T) {
 		t.Errorf("%d dead letters, want %d", got, dead)
 	}
 	uris, orders, bodies := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	for _, h := range get.journal() {
-		uris[h.uri] = true
-		if len(h.body) > 0 || h.header.Get("X-Evil") != "" {
-			t.Errorf("GET %s with body %q, headers %v", h.uri, h.body, h.header)
+	for _, h := range get.Journal() {
+		uris[h.URI] = true
+		if len(h.Body) > 0 || h.Header.Get("X-Evil") != "" {
+			t.Errorf("GET %s with body %q, headers %v", h.URI, h.Body, h.Header)
 		}
 	}
-	for _, h := range plain.journal() {
-		bodies[string(h.body)] = true
-		orders[h.header.Get("X-Order-Id")] = true
+	for _, h := range plain.Journal() {
+		bodies[string(h.Body)] = true
+		orders[h.Header.Get("X-Order-Id")] = true
 	}
 	for _, ev := range events {
 		if ev.want.get != "" && !uris[ev.want.get] {
@@ -283,7 +283,7 @@ func TestHeadersOfThePublisher(t *testing.T) {
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders", "orders.>"}, AllowMsgTTL: true}); err != nil {
 		t.Fatal(err)
 	}
-	bad, good := receive(t, always(http.StatusBadRequest)), receive(t, nil)
+	bad, good := receive(t, lab.Always(http.StatusBadRequest)), receive(t, nil)
 	serving(t, bus.URL())
 	subscribe(t, js, "bad", record(bad, `"retry":{"schedule":[]}`))
 	subscribe(t, js, "good", record(good))
@@ -294,12 +294,12 @@ func TestHeadersOfThePublisher(t *testing.T) {
 	}
 	await(t, 20*time.Second, "three deliveries and three dead letters", func() bool {
 		s, err := js.Stream(ctx, "DEAD_LETTERS")
-		return err == nil && s.CachedInfo().State.Msgs == 3 && good.delivered() == 3
+		return err == nil && s.CachedInfo().State.Msgs == 3 && good.Delivered() == 3
 	})
-	for _, h := range good.journal() {
-		for k := range h.header {
+	for _, h := range good.Journal() {
+		for k := range h.Header {
 			if strings.HasPrefix(k, "Nats") {
-				t.Errorf("%s: %s went out", k, h.header.Get(k))
+				t.Errorf("%s: %s went out", k, h.Header.Get(k))
 			}
 		}
 	}
@@ -310,8 +310,8 @@ func TestSameOrderIDInTwoTenants(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e := receive(t, func(h *hit) int {
-		if strings.Contains(string(h.body), "acme") {
+	e := receive(t, func(h *lab.Hit) int {
+		if strings.Contains(string(h.Body), "acme") {
 			return http.StatusServiceUnavailable
 		}
 		return http.StatusOK
@@ -326,19 +326,19 @@ func TestSameOrderIDInTwoTenants(t *testing.T) {
 				Data: []byte(fmt.Sprintf(`{"orderId":"4711","by":%q,"n":%d}`, tenant, n+1))})
 		}
 	}
-	await(t, 20*time.Second, "bolt's changes pass acme's", func() bool { return e.delivered() == 2 && acme.delivered() == 2 })
+	await(t, 20*time.Second, "bolt's changes pass acme's", func() bool { return e.Delivered() == 2 && acme.Delivered() == 2 })
 	tried := 0
-	for _, h := range e.journal() {
-		if strings.Contains(string(h.body), "acme") {
+	for _, h := range e.Journal() {
+		if strings.Contains(string(h.Body), "acme") {
 			tried++
 		}
 	}
 	if tried != 1 {
 		t.Errorf("%d attempts of acme's order, want the first one only", tried)
 	}
-	for _, h := range acme.journal() {
-		if !strings.Contains(string(h.body), "acme") {
-			t.Errorf("acme hears %s", h.body)
+	for _, h := range acme.Journal() {
+		if !strings.Contains(string(h.Body), "acme") {
+			t.Errorf("acme hears %s", h.Body)
 		}
 	}
 }
@@ -348,7 +348,7 @@ func TestDeadLettersAndRedrive(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e, other := receive(t, always(http.StatusInternalServerError)), receive(t, nil)
+	e, other := receive(t, lab.Always(http.StatusInternalServerError)), receive(t, nil)
 	serving(t, bus.URL())
 	retries := `"retry":{"schedule":["PT0.1S","PT0.1S"]}`
 	subscribe(t, js, "s", record(e, retries))
@@ -362,10 +362,10 @@ func TestDeadLettersAndRedrive(t *testing.T) {
 		return s.CachedInfo().State.Msgs
 	}
 	await(t, 20*time.Second, "a dead letter", func() bool { return letters() == 1 })
-	if got := e.count(); got != 3 {
+	if got := e.Count(); got != 3 {
 		t.Errorf("%d attempts, the schedule allows 3", got)
 	}
-	first := e.journal()[0]
+	first := e.Journal()[0]
 	run := func(code int, args ...string) string {
 		t.Helper()
 		out, got := command(t, bus.URL(), "", args...)
@@ -377,7 +377,7 @@ func TestDeadLettersAndRedrive(t *testing.T) {
 	if out := run(0, "dead-letters", "list"); !strings.Contains(out, "500 Internal Server Error") {
 		t.Errorf("list:\n%s", out)
 	}
-	if out := run(0, "dead-letters", "show", "1"); !strings.Contains(out, `"deliveryId": "`+first.header.Get("Webhook-Id")+`"`) || !strings.Contains(out, `"publisherId": "e-a-1"`) {
+	if out := run(0, "dead-letters", "show", "1"); !strings.Contains(out, `"deliveryId": "`+first.Header.Get("Webhook-Id")+`"`) || !strings.Contains(out, `"publisherId": "e-a-1"`) {
 		t.Errorf("show:\n%s", out)
 	}
 	run(0, "owed", "list")
@@ -388,23 +388,23 @@ func TestDeadLettersAndRedrive(t *testing.T) {
 		s, err := js.Stream(ctx, "DEAD_LETTERS")
 		return err == nil && s.CachedInfo().State.Msgs == 1 && s.CachedInfo().State.LastSeq == 2
 	})
-	e.answer(nil)
-	tries := e.count()
+	e.Reply(nil)
+	tries := e.Count()
 	run(0, "dead-letters", "redrive", "2")
 	again := e.came(t, tries+1)
-	if again.header.Get("X-Redrive") != "true" || again.header.Get("Webhook-Id") != first.header.Get("Webhook-Id") || again.header.Get("X-Attempt") != "1" {
-		t.Errorf("redriven with %v, first came %v", again.header, first.header)
+	if again.Header.Get("X-Redrive") != "true" || again.Header.Get("Webhook-Id") != first.Header.Get("Webhook-Id") || again.Header.Get("X-Attempt") != "1" {
+		t.Errorf("redriven with %v, first came %v", again.Header, first.Header)
 	}
 	await(t, 20*time.Second, "the letter is gone", func() bool { return letters() == 0 && len(owedKeys(t, js)) == 0 })
 	if out := run(1, "dead-letters", "redrive", "2"); !strings.Contains(out, "2") {
 		t.Errorf("second redrive:\n%s", out)
 	}
-	if got := e.count(); got != tries+1 {
+	if got := e.Count(); got != tries+1 {
 		t.Errorf("%d attempts after the redrive, want 1", got-tries)
 	}
 
 	// A letter of a former generation is not for the new endpoint.
-	e.answer(always(http.StatusInternalServerError))
+	e.Reply(lab.Always(http.StatusInternalServerError))
 	publishOne(t, js, "a", 2)
 	await(t, 20*time.Second, "a dead letter", func() bool { return letters() == 1 })
 	verdict(t, js, "s", remove(t, js, "s"), bridge.StateDeleted)
@@ -415,9 +415,9 @@ func TestDeadLettersAndRedrive(t *testing.T) {
 	if letters() != 1 {
 		t.Errorf("%d letters are left", letters())
 	}
-	for _, h := range other.journal() { // it hears of events of the last two seconds for itself
-		if h.header.Get("X-Redrive") != "" || h.header.Get("X-Attempt") != "1" {
-			t.Errorf("the new endpoint got what was owed to the old one: %v", h.header)
+	for _, h := range other.Journal() { // it hears of events of the last two seconds for itself
+		if h.Header.Get("X-Redrive") != "" || h.Header.Get("X-Attempt") != "1" {
+			t.Errorf("the new endpoint got what was owed to the old one: %v", h.Header)
 		}
 	}
 }

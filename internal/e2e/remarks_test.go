@@ -26,15 +26,15 @@ func TestInvalidRecordsAreLogged(t *testing.T) {
 			t.Errorf("the line names no %q: %s", want, line)
 		}
 	}
-	if strings.Contains(p.log.String(), "hunter") {
+	if strings.Contains(p.Output(), "hunter") {
 		t.Error("the log holds a secret")
 	}
-	before := strings.Count(p.log.String(), "invalid record")
+	before := strings.Count(p.Output(), "invalid record")
 	for i := range 100 {
 		put(t, js, "bad", `{"targetURL":"ftp://x`+strings.Repeat("x", i)+`"}`)
 	}
 	p.said(30*time.Second, `msg="more invalid records[^\n]* records=8[0-9]`)
-	if n := strings.Count(p.log.String(), "invalid record") - before; n > 21 {
+	if n := strings.Count(p.Output(), "invalid record") - before; n > 21 {
 		t.Errorf("%d lines of 100 invalid records", n)
 	}
 }
@@ -115,7 +115,7 @@ func TestNothingIsSubscribedYet(t *testing.T) {
 	p.said(30*time.Second, `msg=leading[^\n]* subscriptions=1`)
 	await(t, 10*time.Second, "the figures", func() bool { return p.figure(t, "subscriptions") == 1 })
 	p.stop()
-	if strings.Contains(p.log.String(), "nothing is subscribed") {
+	if strings.Contains(p.Output(), "nothing is subscribed") {
 		t.Error("it says that nothing is subscribed")
 	}
 }

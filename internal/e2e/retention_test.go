@@ -25,7 +25,7 @@ func TestRetentionGuard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := receive(t, always(http.StatusInternalServerError))
+	e := receive(t, lab.Always(http.StatusInternalServerError))
 	p := serving(t, bus.URL())
 	subscribe(t, js, "down", record(e))
 

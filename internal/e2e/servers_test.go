@@ -1,16 +1,16 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"orderbridge/internal/lab"
 
 	"github.com/nats-io/nats.go"
 )
@@ -20,9 +20,7 @@ type natsServer struct {
 	t       testing.TB
 	address string // host:port for clients
 	args    []string
-	cmd     *exec.Cmd
-	log     *bytes.Buffer
-	done    chan struct{}
+	*lab.Process
 }
 
 // runServer starts a nats-server program with a configuration on a port for
@@ -45,7 +43,7 @@ func runServer(t testing.TB, program, address, conf string) *natsServer {
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() {
-			t.Logf("log of %s at %s:\n%s", filepath.Base(program), address, s.log.String()[max(0, s.log.Len()-3000):])
+			t.Logf("log of %s at %s:\n%s", filepath.Base(program), address, s.LastLines(30))
 		}
 	})
 	return s
@@ -53,17 +51,10 @@ func runServer(t testing.TB, program, address, conf string) *natsServer {
 
 func (s *natsServer) start(program string) {
 	s.t.Helper()
-	s.log, s.done = &bytes.Buffer{}, make(chan struct{})
-	s.cmd = exec.Command(program, s.args...)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	if err := s.cmd.Start(); err != nil {
+	var err error
+	if s.Process, err = lab.Start(lab.Command{Path: program, Args: s.args}); err != nil {
 		s.t.Fatal(err)
 	}
-	done := s.done
-	go func() {
-		_ = s.cmd.Wait()
-		close(done)
-	}()
 	await(s.t, 20*time.Second, s.address+" listens", func() bool {
 		c, err := net.DialTimeout("tcp", s.address, time.Second)
 		if err != nil {
@@ -74,15 +65,7 @@ func (s *natsServer) start(program string) {
 	})
 }
 
-func (s *natsServer) stop() {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-s.done:
-	case <-time.After(10 * time.Second):
-		_ = s.cmd.Process.Kill()
-		<-s.done
-	}
-}
+func (s *natsServer) stop() { s.End(syscall.SIGTERM, 10*time.Second) }
 
 func (s *natsServer) url() string { return "nats://" + s.address }
 

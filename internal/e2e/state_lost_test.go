@@ -118,16 +118,16 @@ func TestLeaseMeddledWithInMidFlow(t *testing.T) {
 			f := publishFlow(t, js, 100, 8)
 			e.came(t, 100)
 			for range 3 {
-				said := strings.Count(p.log.String(), "the lease entry was")
+				said := strings.Count(p.Output(), "the lease entry was")
 				meddle(t, js)
-				await(t, 20*time.Second, "it is said", func() bool { return strings.Count(p.log.String(), "the lease entry was") > said })
-				at := e.delivered()
-				await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+50 })
+				await(t, 20*time.Second, "it is said", func() bool { return strings.Count(p.Output(), "the lease entry was") > said })
+				at := e.Delivered()
+				await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+50 })
 				if r, status := p.readyz(); status != http.StatusOK || r.Role != "leader" {
 					t.Fatalf("/readyz: %d %+v", status, r)
 				}
 			}
-			if strings.Contains(p.log.String(), "leadership lost") {
+			if strings.Contains(p.Output(), "leadership lost") {
 				t.Error("leadership was lost")
 			}
 			meddle(t, js)
@@ -143,13 +143,13 @@ func TestLeaseMeddledWithInMidFlow(t *testing.T) {
 }
 
 // held answers 503 for one order in four until it is released.
-func held(release <-chan struct{}) func(h *hit) int {
-	return func(h *hit) int {
-		if strings.Contains("o0 o4", h.order) {
+func held(release <-chan struct{}) func(h *lab.Hit) int {
+	return func(h *lab.Hit) int {
+		if strings.Contains("o0 o4", h.Order) {
 			select {
 			case <-release:
 			default:
-				if h.n == 20 {
+				if h.N == 20 {
 					return http.StatusServiceUnavailable
 				}
 			}
@@ -186,13 +186,13 @@ func TestStateBucketMeddledWithInMidFlow(t *testing.T) {
 			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
 			release := make(chan struct{})
-			e, down := receive(t, held(release)), receive(t, always(http.StatusServiceUnavailable))
+			e, down := receive(t, held(release)), receive(t, lab.Always(http.StatusServiceUnavailable))
 			p := serving(t, bus.URL())
 			subscribe(t, js, "s", record(e, slowRetries))
 			subscribe(t, js, "down", record(down, slowerRetries))
 			f := publishFlow(t, js, 100, 8)
 			await(t, 30*time.Second, "orders are held", func() bool {
-				return len(owedKeys(t, js)) >= 3 && e.delivered() > 250
+				return len(owedKeys(t, js)) >= 3 && e.Delivered() > 250
 			})
 			tt.meddle(t, js)
 			began := time.Now()
@@ -204,8 +204,8 @@ func TestStateBucketMeddledWithInMidFlow(t *testing.T) {
 				t.Errorf("it took %s", took)
 			}
 			p.leads()
-			at := e.delivered()
-			await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+50 })
+			at := e.Delivered()
+			await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+50 })
 			crash := time.Now()
 			p.kill()
 			close(release)
@@ -213,10 +213,10 @@ func TestStateBucketMeddledWithInMidFlow(t *testing.T) {
 			p.leads()
 			f.arrives(t, e)
 			recent(t, f.check(t, e), crash)
-			down.answer(nil)
+			down.Reply(nil)
 			n := f.end()
 			// The breaker survives the restart, and with it the time of the next probe.
-			await(t, 3*time.Minute, "the one that was down has all", func() bool { return down.delivered() >= n })
+			await(t, 3*time.Minute, "the one that was down has all", func() bool { return down.Delivered() >= n })
 			f.check(t, down)
 			p.stop()
 		})
@@ -245,23 +245,23 @@ func TestStatusLostWhileStopped(t *testing.T) {
 			subscribe(t, js, "off", record(off))
 			put(t, js, "bad", `{"targetURL":"nowhere"}`)
 			f := publishFlow(t, js, 100, 8)
-			await(t, 30*time.Second, "orders are held", func() bool { return len(owedKeys(t, js)) >= 2 && e.delivered() > 250 })
+			await(t, 30*time.Second, "orders are held", func() bool { return len(owedKeys(t, js)) >= 2 && e.Delivered() > 250 })
 			verdict(t, js, "off", put(t, js, "off", record(off, `"status":"deactivated"`)), bridge.StateDeactivated)
-			quiet := off.count()
+			quiet := off.Count()
 			p.stop()
-			came := e.delivered()
+			came := e.Delivered()
 			meddle(t, js)
 			close(release)
 			p = launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
 			p.leads()
 			p.said(10*time.Second, "had no status")
-			await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > came+50 })
+			await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > came+50 })
 			f.arrives(t, e)
 			for _, r := range f.check(t, e) {
-				t.Errorf("%s %d came again", r.again.order, r.again.n)
+				t.Errorf("%s %d came again", r.Again.Order, r.Again.N)
 			}
-			if off.count() != quiet {
-				t.Errorf("the deactivated one got %d more", off.count()-quiet)
+			if off.Count() != quiet {
+				t.Errorf("the deactivated one got %d more", off.Count()-quiet)
 			}
 			verdict(t, js, "s", 0, bridge.StateActive)
 			if name != "one removed" {
@@ -284,7 +284,7 @@ func TestStandByOfNobody(t *testing.T) {
 	if r, status := second.readyz(); status != http.StatusOK || len(r.Reasons) > 0 {
 		t.Fatalf("/readyz beside a leader: %d %+v", status, r)
 	}
-	p.signal(syscall.SIGSTOP)
+	p.Signal(syscall.SIGSTOP)
 	await(t, 11*time.Second, "it is said", func() bool {
 		r, status := second.readyz()
 		return status == http.StatusOK && r.Role == "standby" && strings.Contains(strings.Join(r.Reasons, "\n"), "nobody leads since 20")

@@ -59,10 +59,10 @@ func TestStateMeddledWithWhileStopped(t *testing.T) {
 			p := serving(t, bus.URL())
 			subscribe(t, js, "s", record(e, slowRetries))
 			f := publishFlow(t, js, 100, 8)
-			await(t, 30*time.Second, "orders are held", func() bool { return len(owedKeys(t, js)) >= 2 && e.delivered() > 250 })
+			await(t, 30*time.Second, "orders are held", func() bool { return len(owedKeys(t, js)) >= 2 && e.Delivered() > 250 })
 			verdict(t, js, "s", 0, bridge.StateRetrying)
 			p.stop()
-			await(t, 10*time.Second, "events are published while nobody leads", func() bool { return last(t, js) > uint64(e.count())+50 })
+			await(t, 10*time.Second, "events are published while nobody leads", func() bool { return last(t, js) > uint64(e.Count())+50 })
 			for _, meddle := range tt.meddle {
 				meddle(t, js)
 			}
@@ -75,8 +75,8 @@ func TestStateMeddledWithWhileStopped(t *testing.T) {
 			}
 			p.said(10*time.Second, tt.says)
 			if tt.loses {
-				at := e.delivered()
-				await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+50 })
+				at := e.Delivered()
+				await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+50 })
 				return
 			}
 			f.arrives(t, e)
@@ -110,12 +110,12 @@ func TestOwedDeletedRightBeforeAStop(t *testing.T) {
 	p := serving(t, bus.URL())
 	subscribe(t, js, "s", record(e, slowRetries))
 	f := publishFlow(t, js, 100, 8)
-	await(t, 30*time.Second, "orders are held", func() bool { return len(owedKeys(t, js)) >= 2 && e.delivered() > 250 })
+	await(t, 30*time.Second, "orders are held", func() bool { return len(owedKeys(t, js)) >= 2 && e.Delivered() > 250 })
 	f.end()
 	await(t, 20*time.Second, "all else is delivered", func() bool { return floor(t, js) == last(t, js) })
 	dropStream("KV_owed")(t, js)
 	p.stop()
-	if strings.Contains(p.log.String(), "handed over all the same") {
+	if strings.Contains(p.Output(), "handed over all the same") {
 		t.Error("the stop was not confirmed")
 	}
 	close(release)

@@ -20,13 +20,13 @@ func TestStopBesideHangingEndpoints(t *testing.T) {
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	good := receive(t, nil)
-	part := receive(t, func(h *hit) int { // hangs for one order only
-		if h.order == "o0" {
-			return hang
+	part := receive(t, func(h *lab.Hit) int { // hangs for one order only
+		if h.Order == "o0" {
+			return lab.Hang
 		}
 		return http.StatusOK
 	})
-	bad := receive(t, always(hang))
+	bad := receive(t, lab.Always(lab.Hang))
 	env := []string{"ORDERBRIDGE_NATS_URL=" + bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=6s"}
 	p := launch(t, env...)
 	p.leads()
@@ -41,27 +41,27 @@ func TestStopBesideHangingEndpoints(t *testing.T) {
 	good.came(t, 50)
 	bad.came(t, 3)
 	await(t, 20*time.Second, "the order that hangs is under way", func() bool {
-		for _, h := range part.journal() {
-			if h.order == "o0" {
+		for _, h := range part.Journal() {
+			if h.Order == "o0" {
 				return true
 			}
 		}
 		return false
 	})
-	cut := map[string]hit{}
+	cut := map[string]lab.Hit{}
 	for _, e := range []*receiver{part, bad} {
-		for _, h := range e.journal() {
-			if h.status == 0 {
-				cut[h.header.Get("Webhook-Id")] = h
+		for _, h := range e.Journal() {
+			if h.Status == 0 {
+				cut[h.Header.Get("Webhook-Id")] = h
 			}
 		}
 	}
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	p.said(10*time.Second, "handing over")
-	wasGood, wasPart := good.delivered(), part.delivered()
-	await(t, 20*time.Second, "deliveries while the stop waits", func() bool { return good.delivered() >= wasGood+100 && part.delivered() >= wasPart+80 })
+	wasGood, wasPart := good.Delivered(), part.Delivered()
+	await(t, 20*time.Second, "deliveries while the stop waits", func() bool { return good.Delivered() >= wasGood+100 && part.Delivered() >= wasPart+80 })
 	select {
-	case <-p.done:
+	case <-p.Ended():
 		t.Error("the process had ended before: its stop did not wait for what hangs")
 	default:
 	}
@@ -69,32 +69,32 @@ func TestStopBesideHangingEndpoints(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	second.leads()
-	at := good.delivered()
-	await(t, 20*time.Second, "the flow goes on", func() bool { return good.delivered() >= at+50 })
+	at := good.Delivered()
+	await(t, 20*time.Second, "the flow goes on", func() bool { return good.Delivered() >= at+50 })
 	f.end()
-	bad.answer(nil)
-	part.answer(nil)
+	bad.Reply(nil)
+	part.Reply(nil)
 	f.arrives(t, good)
 	f.arrives(t, part)
 	for _, e := range []*receiver{good, part} {
 		for _, r := range f.check(t, e) {
-			t.Errorf("%s %d came again after a graceful stop", r.again.order, r.again.n)
+			t.Errorf("%s %d came again after a graceful stop", r.Again.Order, r.Again.N)
 		}
 	}
-	await(t, 60*time.Second, "what hung is delivered", func() bool { return bad.delivered() >= 3*f.end() })
+	await(t, 60*time.Second, "what hung is delivered", func() bool { return bad.Delivered() >= 3*f.end() })
 	for _, e := range []*receiver{part, bad} {
-		for _, h := range e.journal() {
-			first, was := cut[h.header.Get("Webhook-Id")]
-			if !was || h.at.Equal(first.at) {
+		for _, h := range e.Journal() {
+			first, was := cut[h.Header.Get("Webhook-Id")]
+			if !was || h.At.Equal(first.At) {
 				continue
 			}
-			if early := h.at.Sub(first.at); early < 11500*time.Millisecond {
-				t.Errorf("%s %d came again %s after it was first sent, the endpoint may need 12 s", h.order, h.n, early)
+			if early := h.At.Sub(first.At); early < 11500*time.Millisecond {
+				t.Errorf("%s %d came again %s after it was first sent, the endpoint may need 12 s", h.Order, h.N, early)
 			}
-			if got := h.header.Get("X-Attempt"); got != "1" {
-				t.Errorf("%s %d came again as attempt %s: what we cut counts for nothing", h.order, h.n, got)
+			if got := h.Header.Get("X-Attempt"); got != "1" {
+				t.Errorf("%s %d came again as attempt %s: what we cut counts for nothing", h.Order, h.N, got)
 			}
-			delete(cut, h.header.Get("Webhook-Id"))
+			delete(cut, h.Header.Get("Webhook-Id"))
 		}
 	}
 	if len(cut) > 0 {
@@ -109,7 +109,7 @@ func TestStopWithALedgerThatRefuses(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	good, bad := receive(t, nil), receive(t, always(http.StatusServiceUnavailable))
+	good, bad := receive(t, nil), receive(t, lab.Always(http.StatusServiceUnavailable))
 	env := []string{"ORDERBRIDGE_NATS_URL=" + bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=4s"}
 	p := launch(t, env...)
 	p.leads()
@@ -138,7 +138,7 @@ func TestStopWithALedgerThatRefuses(t *testing.T) {
 	}
 	p.complains("the ledger takes no writes")
 	good.came(t, 5)
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	p.said(10*time.Second, "handed over all the same")
 	if code := p.exit(10 * time.Second); code == exitGood {
 		t.Error("exit code 0, though not all could be written down")
@@ -146,10 +146,10 @@ func TestStopWithALedgerThatRefuses(t *testing.T) {
 	// What a stand-by would have to wait for is the end of the lease, 12 s.
 	second.said(6*time.Second, "lease won")
 	room(true)
-	bad.answer(nil)
+	bad.Reply(nil)
 	last := publishOne(t, js, "o5", 1)
 	acknowledged(t, js, last)
-	await(t, 40*time.Second, "all is delivered", func() bool { return good.delivered() == 6 && bad.delivered() == 6 })
+	await(t, 40*time.Second, "all is delivered", func() bool { return good.Delivered() == 6 && bad.Delivered() == 6 })
 }
 
 // R5: what a healthy endpoint got is soon settled, though another one leaves the
@@ -158,7 +158,7 @@ func TestKilledBesideAHangingEndpoint(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	good, bad := receive(t, nil), receive(t, always(hang))
+	good, bad := receive(t, nil), receive(t, lab.Always(lab.Hang))
 	p := serving(t, bus.URL())
 	subscribe(t, js, "good", record(good))
 	subscribe(t, js, "bad", record(bad))
@@ -166,7 +166,7 @@ func TestKilledBesideAHangingEndpoint(t *testing.T) {
 	good.came(t, 500)
 	crash := time.Now()
 	p.kill()
-	at := good.count()
+	at := good.Count()
 	launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
 	good.came(t, at+1)
 	f.arrives(t, good)
@@ -174,7 +174,7 @@ func TestKilledBesideAHangingEndpoint(t *testing.T) {
 	recent(t, repeats, crash)
 	oldest := time.Duration(0)
 	for _, r := range repeats {
-		oldest = max(oldest, crash.Sub(r.first.ended))
+		oldest = max(oldest, crash.Sub(r.First.Ended))
 	}
 	t.Logf("%d repeats, the oldest had been delivered %s before the crash", len(repeats), oldest)
 }

@@ -98,7 +98,7 @@ func TestStreamAdoptAtEnd(t *testing.T) {
 		t.Parallel()
 		bus := lab.ListenBus(t)
 		js := jetStream(t, bus.URL())
-		e := receive(t, always(503))
+		e := receive(t, lab.Always(503))
 		serving(t, bus.URL())
 		subscribe(t, js, "s", record(e, `"ordering":"none"`, `"retry":{"schedule":["PT1H"]}`))
 		publishSome(t, js, someOrders, 1, 10)
@@ -111,7 +111,7 @@ func TestStreamAdoptAtEnd(t *testing.T) {
 		})
 		out, code := command(t, bus.URL(), "", "stream", "adopt", "--at-end", "--yes")
 		prints(t, out, code, exitGood, "acknowledged")
-		e.answer(nil)
+		e.Reply(nil)
 		publishSome(t, js, someOrders, 21, 25)
 		gets(t, e, someOrders, 21, 25)
 		await(t, 20*time.Second, "nothing more waits", func() bool {

@@ -53,9 +53,9 @@ func publishSome(t testing.TB, js jetstream.JetStream, orders []string, from, to
 // got counts the requests with a 2xx for each change of an order.
 func got(e *receiver) map[string]int {
 	m := map[string]int{}
-	for _, h := range e.journal() {
-		if h.status/100 == 2 {
-			m[fmt.Sprintf("%s %d", h.order, h.n)]++
+	for _, h := range e.Journal() {
+		if h.Status/100 == 2 {
+			m[fmt.Sprintf("%s %d", h.Order, h.N)]++
 		}
 	}
 	return m
@@ -104,16 +104,16 @@ func notTwice(t testing.TB, e *receiver) {
 func inOrder(t testing.TB, e *receiver) {
 	t.Helper()
 	last, seen := map[string]int{}, map[string]bool{}
-	for _, h := range e.journal() {
-		name := fmt.Sprintf("%s %d", h.order, h.n)
-		if h.status/100 != 2 || seen[name] {
+	for _, h := range e.Journal() {
+		name := fmt.Sprintf("%s %d", h.Order, h.N)
+		if h.Status/100 != 2 || seen[name] {
 			continue
 		}
 		seen[name] = true
-		if h.n < last[h.order] {
-			t.Errorf("%s came after %d", name, last[h.order])
+		if h.N < last[h.Order] {
+			t.Errorf("%s came after %d", name, last[h.Order])
 		}
-		last[h.order] = h.n
+		last[h.Order] = h.N
 	}
 }
 
@@ -236,13 +236,13 @@ func TestStreamMadeAnewWithDebts(t *testing.T) {
 			t.Parallel()
 			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
-			held := receive(t, func(h *hit) int { // order a fails in the former stream
-				if h.order == "a" && h.n <= 20 {
+			held := receive(t, func(h *lab.Hit) int { // order a fails in the former stream
+				if h.Order == "a" && h.N <= 20 {
 					return http.StatusBadRequest
 				}
 				return http.StatusOK
 			})
-			down := receive(t, always(http.StatusServiceUnavailable))
+			down := receive(t, lab.Always(http.StatusServiceUnavailable))
 			p := serving(t, bus.URL())
 			subscribe(t, js, "held", record(held, `"retry":{"schedule":["PT1H"]}`))
 			subscribe(t, js, "down", record(down, `"retry":{"schedule":["PT1H"]}`, `"ordering":"none"`))
@@ -259,7 +259,7 @@ func TestStreamMadeAnewWithDebts(t *testing.T) {
 			}
 			remake(t, js)
 			publishSome(t, js, someOrders, 21, 40)
-			down.answer(nil)
+			down.Reply(nil)
 			if away {
 				p = serving(t, bus.URL())
 			}
@@ -331,11 +331,11 @@ func TestStreamRolledBack(t *testing.T) {
 				}
 			}
 			t.Logf("%d repeats", repeats)
-			for i, h := range e.journal() {
-				for _, o := range e.journal()[:i] {
-					same := o.order == h.order && o.n == h.n
-					if id := h.header.Get("Webhook-Id"); same != (o.header.Get("Webhook-Id") == id) {
-						t.Fatalf("%s %d and %s %d: ids %s, %s", o.order, o.n, h.order, h.n, o.header.Get("Webhook-Id"), id)
+			for i, h := range e.Journal() {
+				for _, o := range e.Journal()[:i] {
+					same := o.Order == h.Order && o.N == h.N
+					if id := h.Header.Get("Webhook-Id"); same != (o.Header.Get("Webhook-Id") == id) {
+						t.Fatalf("%s %d and %s %d: ids %s, %s", o.Order, o.N, h.Order, h.N, o.Header.Get("Webhook-Id"), id)
 					}
 				}
 			}
@@ -368,8 +368,8 @@ func TestStreamRestoredFromABackup(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e := receive(t, func(h *hit) int {
-		if h.order == "a" && h.n == 5 {
+	e := receive(t, func(h *lab.Hit) int {
+		if h.Order == "a" && h.N == 5 {
 			return http.StatusBadRequest
 		}
 		return http.StatusOK
@@ -386,7 +386,7 @@ func TestStreamRestoredFromABackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	natsProgram(t, bus.URL(), "stream", "restore", dir, "--no-progress")
-	e.answer(nil)
+	e.Reply(nil)
 	publishSome(t, js, someOrders, 21, 40)
 	gets(t, e, someOrders, 1, 40)
 	once(t, e)
@@ -411,8 +411,8 @@ func TestRemovedFromTheStream(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e := receive(t, func(h *hit) int {
-		if h.order == "a" {
+	e := receive(t, func(h *lab.Hit) int {
+		if h.Order == "a" {
 			return http.StatusBadRequest
 		}
 		return http.StatusOK
@@ -484,8 +484,8 @@ func TestStreamMadeAnewUnderTheFormerBuild(t *testing.T) {
 			t.Parallel()
 			bus := lab.ListenBus(t)
 			js := jetStream(t, bus.URL())
-			e := receive(t, func(h *hit) int {
-				if h.order == "a" && h.n == tt.before {
+			e := receive(t, func(h *lab.Hit) int {
+				if h.Order == "a" && h.N == tt.before {
 					return http.StatusBadRequest
 				}
 				return http.StatusOK
@@ -538,7 +538,7 @@ func TestRemovedBeforeItWasRead(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e := receive(t, always(http.StatusServiceUnavailable))
+	e := receive(t, lab.Always(http.StatusServiceUnavailable))
 	p := serving(t, bus.URL())
 	subscribe(t, js, "s", record(e, `"ordering":"none"`, quickRetries))
 	publishSome(t, js, someOrders, 1, 10)
@@ -555,7 +555,7 @@ func TestRemovedBeforeItWasRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e.answer(nil)
+	e.Reply(nil)
 	serving(t, bus.URL())
 	gets(t, e, someOrders, 195, 200)
 	await(t, 20*time.Second, "the status counts them", func() bool {

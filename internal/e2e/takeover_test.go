@@ -15,8 +15,8 @@ import (
 // shaky answers some first attempts with 503, so that lanes are held now and
 // then. Only three orders fail: after a pause each order runs up to its next
 // failure at once, and five failures in a row would suspend the subscription.
-func shaky(h *hit) int {
-	if (h.n+5*int(h.order[1]))%13 == 0 && strings.Contains("o0 o1 o4", h.order) && h.header.Get("X-Attempt") == "1" {
+func shaky(h *lab.Hit) int {
+	if (h.N+5*int(h.Order[1]))%13 == 0 && strings.Contains("o0 o1 o4", h.Order) && h.Header.Get("X-Attempt") == "1" {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusOK
@@ -34,7 +34,7 @@ func TestKilledAndStartedAgain(t *testing.T) {
 	e.came(t, 200)
 	crash := time.Now()
 	p.kill()
-	at := e.count()
+	at := e.Count()
 	p = launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
 	e.came(t, at+1)
 	f.arrives(t, e)
@@ -77,15 +77,15 @@ func TestSecondBridgeTakesOverFromAStoppedOneThatWakesLater(t *testing.T) {
 	f := publishFlow(t, js, 200, 8)
 	e.came(t, 200)
 	crash := time.Now()
-	p.signal(syscall.SIGSTOP)
+	p.Signal(syscall.SIGSTOP)
 	second.leads()
-	p.signal(syscall.SIGCONT)
+	p.Signal(syscall.SIGCONT)
 	p.said(20*time.Second, "leadership lost")
 	if r, _ := p.readyz(); r.Role == "leader" {
 		t.Errorf("two lead")
 	}
-	at := e.delivered()
-	await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+100 })
+	at := e.Delivered()
+	await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+100 })
 	f.arrives(t, e)
 	recent(t, f.check(t, e), crash)
 }
@@ -106,11 +106,11 @@ func TestSecondBridgeTakesOverFromOneThatIsStopped(t *testing.T) {
 	if took := second.leads(); took > 5*time.Second {
 		t.Errorf("took over %s after the other one had gone", took)
 	}
-	at := e.delivered()
-	await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+50 })
+	at := e.Delivered()
+	await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+50 })
 	f.arrives(t, e)
 	for _, r := range f.check(t, e) {
-		t.Errorf("%s %d came again after a graceful stop", r.again.order, r.again.n)
+		t.Errorf("%s %d came again after a graceful stop", r.Again.Order, r.Again.N)
 	}
 }
 
@@ -133,20 +133,20 @@ func TestEmbeddedServerStartsAgainAtOnce(t *testing.T) {
 		if f == nil {
 			subscribe(t, js, "s", record(e, quickRetries))
 		}
-		at := e.delivered()
+		at := e.Delivered()
 		g := publishFlow(t, js, 100, 4)
 		if f != nil {
 			// Another run of the program, other orders.
 			g.end()
 		}
-		await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at || f != nil })
+		await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at || f != nil })
 		return g
 	}
 	p, _ := start()
 	f := run(p, nil)
-	await(t, 20*time.Second, "deliveries", func() bool { return e.delivered() > 50 })
-	if out := launch(t, env...); out.exit(20*time.Second) != exitFailed || !strings.Contains(out.log.String(), "in use") {
-		t.Errorf("a second process on the same data directory: %s", out.log.String())
+	await(t, 20*time.Second, "deliveries", func() bool { return e.Delivered() > 50 })
+	if out := launch(t, env...); out.exit(20*time.Second) != exitFailed || !strings.Contains(out.Output(), "in use") {
+		t.Errorf("a second process on the same data directory: %s", out.Output())
 	}
 	f.end()
 	p.stop()
@@ -156,7 +156,7 @@ func TestEmbeddedServerStartsAgainAtOnce(t *testing.T) {
 	}
 	f.arrives(t, e)
 	for _, r := range f.check(t, e) {
-		t.Errorf("%s %d came again after a graceful stop", r.again.order, r.again.n)
+		t.Errorf("%s %d came again after a graceful stop", r.Again.Order, r.Again.N)
 	}
 	p.kill()
 	p, took = start()
@@ -177,29 +177,29 @@ func TestStopLetsRunningAttemptsFinish(t *testing.T) {
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	finish := make(chan struct{})
-	e := receive(t, func(*hit) int { <-finish; return http.StatusOK })
+	e := receive(t, func(*lab.Hit) int { <-finish; return http.StatusOK })
 	p := serving(t, bus.URL())
 	subscribe(t, js, "s", record(e))
 	seq := publishOne(t, js, "a", 1)
 	waits := publishOne(t, js, "a", 2) // in the lane behind it
 	e.came(t, 1)
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	p.said(10*time.Second, "handing over")
 	late := publishOne(t, js, "b", 1)
-	if e.count() != 1 {
+	if e.Count() != 1 {
 		t.Errorf("an attempt was started during the stop")
 	}
 	close(finish)
 	if code := p.exit(15 * time.Second); code != exitGood {
 		t.Errorf("exit code %d", code)
 	}
-	if got := e.count(); got != 1 {
+	if got := e.Count(); got != 1 {
 		t.Errorf("%d requests, want the one that was under way", got)
 	}
 	p = serving(t, bus.URL())
 	acknowledged(t, js, max(seq, waits, late))
-	await(t, 10*time.Second, "the rest is delivered", func() bool { return e.delivered() == 3 })
-	if got := e.count(); got != 3 {
+	await(t, 10*time.Second, "the rest is delivered", func() bool { return e.Delivered() == 3 })
+	if got := e.Count(); got != 3 {
 		t.Errorf("%d requests for 3 events", got)
 	}
 	p.stop()
@@ -211,14 +211,14 @@ func TestStopCutsHangingAttempts(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e := receive(t, always(hang))
+	e := receive(t, lab.Always(lab.Hang))
 	p := serving(t, bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=2s")
 	subscribe(t, js, "s", record(e, `"timeout":"PT5S"`))
 	publishOne(t, js, "a", 1)
 	last := publishOne(t, js, "a", 2)
 	first := e.came(t, 1)
 	began := time.Now()
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	if code := p.exit(10 * time.Second); code != exitGood {
 		t.Errorf("exit code %d", code)
 	}
@@ -228,15 +228,15 @@ func TestStopCutsHangingAttempts(t *testing.T) {
 	if keys := owedKeys(t, js); len(keys) != 1 {
 		t.Errorf("the ledger holds %v, want the lane that was cut", keys)
 	}
-	e.answer(nil)
+	e.Reply(nil)
 	p = serving(t, bus.URL())
-	await(t, 20*time.Second, "both are delivered", func() bool { return e.delivered() == 2 })
-	again := e.journal()[1]
-	if again.header.Get("Webhook-Id") != first.header.Get("Webhook-Id") || again.header.Get("X-Attempt") != "1" {
-		t.Errorf("came again as %s attempt %s, first %s", again.header.Get("Webhook-Id"), again.header.Get("X-Attempt"), first.header.Get("Webhook-Id"))
+	await(t, 20*time.Second, "both are delivered", func() bool { return e.Delivered() == 2 })
+	again := e.Journal()[1]
+	if again.Header.Get("Webhook-Id") != first.Header.Get("Webhook-Id") || again.Header.Get("X-Attempt") != "1" {
+		t.Errorf("came again as %s attempt %s, first %s", again.Header.Get("Webhook-Id"), again.Header.Get("X-Attempt"), first.Header.Get("Webhook-Id"))
 	}
 	// The endpoint may still be at work on what was given up, for as long as the attempt could have taken.
-	if early := again.at.Sub(first.at); early < 4500*time.Millisecond {
+	if early := again.At.Sub(first.At); early < 4500*time.Millisecond {
 		t.Errorf("came again %s after it was first sent, the endpoint may need 5 s", early)
 	}
 	acknowledged(t, js, last)
@@ -249,9 +249,9 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	var hits atomic.Int32
-	e := receive(t, func(*hit) int {
+	e := receive(t, func(*lab.Hit) int {
 		if hits.Add(1) == 1 {
-			return hang
+			return lab.Hang
 		}
 		return http.StatusOK
 	})
@@ -259,10 +259,10 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	subscribe(t, js, "s", record(e))
 	publishOne(t, js, "a", 1)
 	e.came(t, 1)
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	p.said(10*time.Second, "handing over")
 	began := time.Now()
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	if code := p.exit(5 * time.Second); code == exitGood {
 		t.Error("exit code 0, though nothing was handed over")
 	}

@@ -24,8 +24,8 @@ func TestUpgradeFromTheFormerBuildInMidFlow(t *testing.T) {
 			js := jetStream(t, bus.URL())
 			env := "ORDERBRIDGE_NATS_URL=" + bus.URL()
 			release := make(chan struct{})
-			e, down := receive(t, held(release)), receive(t, always(http.StatusServiceUnavailable))
-			dead, off := receive(t, always(http.StatusUnprocessableEntity)), receive(t, nil)
+			e, down := receive(t, held(release)), receive(t, lab.Always(http.StatusServiceUnavailable))
+			dead, off := receive(t, lab.Always(http.StatusUnprocessableEntity)), receive(t, nil)
 			was := launchBinary(t, old, env)
 			was.leads()
 			subscribe(t, js, "s", record(e, slowRetries))
@@ -34,11 +34,11 @@ func TestUpgradeFromTheFormerBuildInMidFlow(t *testing.T) {
 			subscribe(t, js, "off", record(off))
 			f := publishFlow(t, js, 60, 8)
 			await(t, 30*time.Second, "held orders, dead letters, a reading", func() bool {
-				return len(owedKeys(t, js)) >= 3 && letterCount(t, js) > 100 && e.delivered() > 200
+				return len(owedKeys(t, js)) >= 3 && letterCount(t, js) > 100 && e.Delivered() > 200
 			})
 			verdict(t, js, "off", put(t, js, "off", record(off, `"status":"deactivated"`)), bridge.StateDeactivated)
 			verdict(t, js, "down", 0, bridge.StateSuspended)
-			quiet := off.count()
+			quiet := off.Count()
 
 			is := launch(t, env)
 			is.said(30*time.Second, "standing by")
@@ -49,16 +49,16 @@ func TestUpgradeFromTheFormerBuildInMidFlow(t *testing.T) {
 				was.kill()
 			}
 			is.leads()
-			at := e.delivered()
-			await(t, 20*time.Second, "the flow goes on", func() bool { return e.delivered() > at+50 })
-			if off.count() != quiet {
-				t.Errorf("the deactivated one got %d events", off.count()-quiet)
+			at := e.Delivered()
+			await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+50 })
+			if off.Count() != quiet {
+				t.Errorf("the deactivated one got %d events", off.Count()-quiet)
 			}
 			close(release)
-			down.answer(nil)
+			down.Reply(nil)
 			f.arrives(t, e)
 			n := f.end()
-			await(t, 3*time.Minute, "the one that was down has all", func() bool { return down.delivered() >= n })
+			await(t, 3*time.Minute, "the one that was down has all", func() bool { return down.Delivered() >= n })
 			await(t, 30*time.Second, "all dead letters", func() bool { return letterCount(t, js) >= n })
 			repeats := f.check(t, e)
 			f.check(t, down)

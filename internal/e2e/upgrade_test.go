@@ -27,8 +27,8 @@ func build(t testing.TB, version string) string {
 // servedBy lists the versions that delivered, in the order of their turns.
 func servedBy(e *receiver) []string {
 	var agents []string
-	for _, h := range e.journal() {
-		agents = append(agents, h.header.Get("User-Agent"))
+	for _, h := range e.Journal() {
+		agents = append(agents, h.Header.Get("User-Agent"))
 	}
 	return slices.Compact(agents)
 }
@@ -56,12 +56,12 @@ func TestUpgradeAndRollBack(t *testing.T) {
 			next.said(30*time.Second, "standing by")
 			present.stop()
 			next.leads()
-			e.came(t, e.count()+150)
+			e.came(t, e.Count()+150)
 			present = next
 		}
 		f.arrives(t, e)
 		for _, r := range f.check(t, e) {
-			t.Errorf("%s %d came again", r.again.order, r.again.n)
+			t.Errorf("%s %d came again", r.Again.Order, r.Again.N)
 		}
 		if got := servedBy(e); !slices.Equal(got, want) {
 			t.Errorf("delivered by %v, want %v", got, want)
@@ -82,11 +82,11 @@ func TestUpgradeAndRollBack(t *testing.T) {
 			present.stop()
 			present = launchBinary(t, binary, env...)
 			present.leads()
-			e.came(t, e.count()+150)
+			e.came(t, e.Count()+150)
 		}
 		f.arrives(t, e)
 		for _, r := range f.check(t, e) {
-			t.Errorf("%s %d came again", r.again.order, r.again.n)
+			t.Errorf("%s %d came again", r.Again.Order, r.Again.N)
 		}
 		if got := servedBy(e); !slices.Equal(got, want) {
 			t.Errorf("delivered by %v, want %v", got, want)

@@ -35,8 +35,8 @@ func TestRecordPurgedWhileBusy(t *testing.T) {
 			release := make(chan struct{})
 			var once sync.Once
 			defer once.Do(func() { close(release) })
-			slow := receive(t, func(*hit) int { <-release; return http.StatusServiceUnavailable })
-			bad, dead, good := receive(t, always(http.StatusServiceUnavailable)), receive(t, always(http.StatusBadRequest)), receive(t, nil)
+			slow := receive(t, func(*lab.Hit) int { <-release; return http.StatusServiceUnavailable })
+			bad, dead, good := receive(t, lab.Always(http.StatusServiceUnavailable)), receive(t, lab.Always(http.StatusBadRequest)), receive(t, nil)
 			p := serving(t, bus.URL())
 			records := map[string]string{
 				"running":  record(slow, quickRetries),
@@ -82,13 +82,13 @@ func TestRecordPurgedWhileBusy(t *testing.T) {
 				}
 			}
 			once.Do(func() { close(release) }) // now the running attempts fail
-			at := good.count()
+			at := good.Count()
 			for n := range 4 {
 				publishOne(t, js, "d", n+1)
 			}
 			good.came(t, at+4)
 			p.stop()
-			if strings.Contains(p.log.String(), "panic") {
+			if strings.Contains(p.Output(), "panic") {
 				t.Error("it panicked")
 			}
 			p = serving(t, bus.URL())
@@ -177,7 +177,7 @@ func TestRecordVanishedWithoutMarker(t *testing.T) {
 					p.stop()
 					p = serving(t, bus.URL())
 				}
-				n := e.count()
+				n := e.Count()
 				for i := range 3 {
 					publishOne(t, js, "a", i+2)
 				}
@@ -186,15 +186,15 @@ func TestRecordVanishedWithoutMarker(t *testing.T) {
 					p = serving(t, bus.URL())
 				}
 				verdict(t, js, "s", 0, bridge.StateInvalid)
-				if got := e.count(); got != n {
+				if got := e.Count(); got != n {
 					t.Errorf("%d deliveries for a record that is not there", got-n)
 				}
 				put(t, js, "s", value)
-				await(t, 20*time.Second, "what was published meanwhile has come", func() bool { return e.delivered() >= 4 })
+				await(t, 20*time.Second, "what was published meanwhile has come", func() bool { return e.Delivered() >= 4 })
 				verdict(t, js, "s", 0, bridge.StateActive)
-				for i, h := range e.journal() {
-					if h.n != i+1 {
-						t.Errorf("request %d is change %d", i+1, h.n)
+				for i, h := range e.Journal() {
+					if h.N != i+1 {
+						t.Errorf("request %d is change %d", i+1, h.N)
 					}
 				}
 				p.stop()

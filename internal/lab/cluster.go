@@ -106,6 +106,15 @@ func freePorts(n int) ([]int, error) {
 	return nil, errors.New("there are none")
 }
 
+// FreeAddress is host:port of a port that is free now.
+func FreeAddress() (string, error) {
+	ports, err := freePorts(1)
+	if err != nil {
+		return "", err
+	}
+	return hostPort(ports[0]), nil
+}
+
 func hostPort(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // Nodes is the number of servers.

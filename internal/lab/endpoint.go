@@ -2,8 +2,7 @@ package lab
 
 import (
 	"crypto/tls"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -89,13 +88,17 @@ func Handle(settings *tls.Config, h http.Handler) (*Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	return serve(l, h), nil
+}
+
+func serve(l *Listener, h http.Handler) *Endpoint {
 	e := &Endpoint{Listener: l, done: make(chan struct{}), server: &http.Server{
-		Handler: h, TLSConfig: settings, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}}
+		Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}}
 	go func() {
 		defer close(e.done)
 		_ = e.server.Serve(l) // it ends when it is closed
 	}()
-	return e, nil
+	return e
 }
 
 // Close ends the endpoint and its connections.

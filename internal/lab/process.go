@@ -20,7 +20,7 @@ type Command struct {
 	Name    string // in errors; default: the last part of Path
 	Path    string
 	Args    []string
-	Env     []string // all of it
+	Env     []string // all of it; nil: that of this process
 	Dir     string
 	Log     string               // a file that its output is added to; default: the output is kept in memory
 	Stdout  *os.File             // where its standard output goes instead of the log

@@ -51,10 +51,13 @@ func Serve(c Command) (*Program, error) {
 // HTTP is host:port of the program's HTTP server, once its log tells it.
 func (p *Program) HTTP(ctx context.Context) (string, error) { return p.Said(ctx, `http=(\S+)`) }
 
+// Leader is the role of the replica that delivers.
+const Leader = "leader"
+
 // Readiness is what /readyz answers.
 type Readiness struct {
 	Ready   bool     `json:"ready"`
-	Role    string   `json:"role"` // leader or standby
+	Role    string   `json:"role"` // Leader or standby
 	Reasons []string `json:"reasons"`
 }
 

@@ -3,7 +3,9 @@ package lab
 import (
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -35,6 +37,7 @@ type Hit struct {
 	Clients   int             // certificates that the client has shown
 	Gone      <-chan struct{} // closed when the client has given up
 	Answer    http.Header     // of the answer
+	Text      string          // of the answer
 
 	Change // of the body, if it is an event of ours
 }
@@ -51,6 +54,12 @@ func (h Hit) Good() bool { return h.Status/100 == 2 }
 // ID of the delivery.
 func (h Hit) ID() string { return h.Header.Get("Webhook-Id") }
 
+// String is one line about the request.
+func (h Hit) String() string {
+	return fmt.Sprintf("%s %s order %q n %d attempt %s id %s -> %d %s",
+		h.At.Format("05.000"), h.Method, h.Order, h.N, h.Header.Get("X-Attempt"), h.ID(), h.Status, h.Ended.Format("05.000"))
+}
+
 // Receiver is an endpoint that keeps a journal.
 type Receiver struct {
 	*Endpoint
@@ -64,11 +73,27 @@ type Receiver struct {
 // Receive starts an endpoint that answers with reply (nil: always 200); nil
 // settings are TLS(). Whoever calls it closes it.
 func Receive(settings *tls.Config, reply Reply) (*Receiver, error) {
-	r := &Receiver{over: make(chan struct{})}
-	r.Reply(reply)
+	r := newReceiver(reply)
 	e, err := Handle(settings, http.HandlerFunc(r.serve))
 	r.Endpoint = e
 	return r, err
+}
+
+// ReceivePlain is Receive without TLS.
+func ReceivePlain(reply Reply) (*Receiver, error) {
+	r := newReceiver(reply)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r.Endpoint = serve(&Listener{"http://" + l.Addr().String(), l}, http.HandlerFunc(r.serve))
+	return r, nil
+}
+
+func newReceiver(reply Reply) *Receiver {
+	r := &Receiver{over: make(chan struct{})}
+	r.Reply(reply)
+	return r
 }
 
 // Close ends the receiver; the journal stays.
@@ -94,7 +119,10 @@ func (r *Receiver) serve(w http.ResponseWriter, q *http.Request) {
 		panic(http.ErrAbortHandler) // cut while it came: never was a request
 	}
 	h := &Hit{At: at, Remote: q.RemoteAddr, Method: q.Method, URI: q.RequestURI, Path: q.URL.Path, Header: q.Header, Body: body,
-		Clients: len(q.TLS.PeerCertificates), Gone: q.Context().Done(), Answer: w.Header()}
+		Gone: q.Context().Done(), Answer: w.Header()}
+	if q.TLS != nil {
+		h.Clients = len(q.TLS.PeerCertificates)
+	}
 	var c Change
 	if json.Unmarshal(body, &c) == nil {
 		h.Change = c
@@ -117,6 +145,7 @@ func (r *Receiver) serve(w http.ResponseWriter, q *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	w.WriteHeader(status)
+	_, _ = io.WriteString(w, h.Text) // the client may have gone
 }
 
 // Journal is a copy of what came so far.
