@@ -120,6 +120,7 @@ func (o *memberSet) aka(name string) *member {
 var (
 	recordObject *memberSet
 	memberAt     map[string]*member // by path
+	secretsIn    []*member          // the secrets
 )
 
 func init() {
@@ -129,6 +130,9 @@ func init() {
 	index = func(o *memberSet) {
 		for _, m := range o.members {
 			memberAt[m.path] = m
+			if m.secrecy != nothingSecret {
+				secretsIn = append(secretsIn, m)
+			}
 			if m.object != nil {
 				index(m.object)
 			}

@@ -45,40 +45,36 @@ func (m *member) targets() []string {
 	return m.goesTo
 }
 
-// SecretGoesTo are the members whose URLs name the hosts that get the secret of a field of a record ("headers.X-Key").
+// SecretGoesTo are the members whose URLs name the hosts that get the secret of a field of a record ("headers.X-Key", "signing.secrets[0]").
 func SecretGoesTo(field string) []string { return slices.Clone(memberAt[field].targets()) }
+
+// SecretHosts are the hosts that get the secret of a field, or what is made of it, as of SecretHost.
+func (s *Subscription) SecretHosts(field string) (hosts []string) {
+	for _, at := range memberAt[field].targets() {
+		switch at {
+		case "targetURL":
+			hosts = append(hosts, SecretHost(s.TargetURL))
+		case "auth.tokenURL":
+			hosts = append(hosts, SecretHost(s.More.Auth.tokenURL()))
+		}
+	}
+	return hosts
+}
 
 // SecretValue is a secret of a record: the value itself or a reference.
 type SecretValue struct {
-	Field string
+	Field string // "auth.password", "signing.secrets[0]", "headers.X-Key"
 	Value Secret
-	Hosts []string // that get it, or what is made of it, as of SecretHost
 }
 
-// Secrets are those of the record, with the hosts that get them, in the order of the members.
+// Secrets are those of the record, in the order of the members.
 func (s *Subscription) Secrets() (list []SecretValue) {
 	if s.More == nil {
 		return nil
 	}
-	urls := map[string]string{"targetURL": s.TargetURL, "auth.tokenURL": s.More.Auth.tokenURL()}
-	var collect func(o *memberSet)
-	collect = func(o *memberSet) {
-		for _, m := range o.members {
-			switch {
-			case m.object != nil:
-				collect(m.object)
-			case m.secrets != nil:
-				var hosts []string
-				for _, at := range m.targets() {
-					hosts = append(hosts, SecretHost(urls[at]))
-				}
-				m.secrets(s.More, func(suffix string, value Secret) {
-					list = append(list, SecretValue{m.path + suffix, value, hosts})
-				})
-			}
-		}
+	for _, m := range secretsIn {
+		m.secrets(s.More, func(suffix string, value Secret) { list = append(list, SecretValue{m.path + suffix, value}) })
 	}
-	collect(recordObject)
 	return list
 }
 

@@ -2,7 +2,6 @@ package publishers
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"net/http"
@@ -71,8 +70,7 @@ func compileEndpoint(s *bridge.Subscription, from *sources) (*endpoint, error) {
 	default:
 		return nil, errors.New("payload " + strconv.Quote(e.payload) + " is none of event, notification, cloudevent")
 	}
-	host := []string{bridge.SecretHost(s.TargetURL)}
-	key, err := from.secret("key", host, more.Key)
+	key, err := from.secret("key", more.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +82,7 @@ func compileEndpoint(s *bridge.Subscription, from *sources) (*endpoint, error) {
 		e.hide(key, escapeValue(key))
 	}
 	for name, value := range more.Headers {
-		value, err := from.secret("headers."+name, host, bridge.Secret(value))
+		value, err := from.secret("headers."+name, bridge.Secret(value))
 		if err != nil {
 			return nil, err
 		}
@@ -96,59 +94,41 @@ func compileEndpoint(s *bridge.Subscription, from *sources) (*endpoint, error) {
 			e.hide(value)
 		}
 	}
-	if err := e.authenticate(more.Auth, from, host); err != nil {
+	if err := e.authenticate(more.Auth, from); err != nil {
 		return nil, err
 	}
-	if err := e.signWith(more, from, host); err != nil {
+	if err := e.signWith(more, from); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
-// authenticate adds what the record authenticates itself with; a client
-// credential is left for the token source, which sends it to its own host.
-func (e *endpoint) authenticate(a *bridge.Auth, from *sources, host []string) error {
-	if a == nil {
-		return nil
+// authenticate adds what the record authenticates itself with; a token is left for
+// the token source.
+func (e *endpoint) authenticate(a *bridge.Auth, from *sources) error {
+	field, err := a.Header(from.secret)
+	var problem bridge.Problem
+	switch {
+	case errors.As(err, &problem):
+		return &memberError{problem.Field, errors.New(problem.Message)}
+	case err != nil:
+		return err
 	}
-	switch a.Type {
-	case "basic":
-		password, err := from.secret("auth.password", host, a.Password)
-		if err != nil {
-			return err
-		}
-		credentials := basicCredentials(a.Username, password)
-		e.static = append(e.static, headerField{"Authorization", []string{"Basic " + credentials}})
-		e.hide(credentials, password)
-	case "bearer":
-		token, err := from.secret("auth.token", host, a.Token)
-		if err != nil {
-			return err
-		}
-		if !bridge.IsToken(token) {
-			return &memberError{"auth.token", errors.New("refers to what cannot stand in a header; use visible ASCII without spaces")}
-		}
-		e.static = append(e.static, headerField{"Authorization", []string{"Bearer " + token}})
-		e.hide(token)
-	case "client_credential", "noauth", "":
-	default:
-		return errors.New("auth type " + strconv.Quote(a.Type) + " is not supported")
+	if field.Name != "" {
+		e.static = append(e.static, headerField{field.Name, []string{field.Value}})
+		e.hide(field.Hidden...)
 	}
 	return nil
 }
 
-func basicCredentials(username, password string) string {
-	return base64.StdEncoding.EncodeToString([]byte(username + ":" + password))
-}
-
 // signWith reads the keys that sign.
-func (e *endpoint) signWith(more *bridge.SubscriptionMore, from *sources, host []string) error {
+func (e *endpoint) signWith(more *bridge.SubscriptionMore, from *sources) error {
 	if more.Secret == "" && len(more.Signing) == 0 {
 		return nil
 	}
 	e.signer = &signer{}
 	if more.Secret != "" {
-		secret, err := from.secret("secret", host, more.Secret)
+		secret, err := from.secret("secret", more.Secret)
 		if err != nil {
 			return err
 		}
@@ -157,7 +137,7 @@ func (e *endpoint) signWith(more *bridge.SubscriptionMore, from *sources, host [
 	}
 	for i, given := range more.Signing {
 		member := "signing.secrets[" + strconv.Itoa(i) + "]"
-		secret, err := from.secret(member, host, given)
+		secret, err := from.secret(member, given)
 		if err != nil {
 			return err
 		}

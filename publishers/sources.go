@@ -54,8 +54,8 @@ func (s *sources) use(hosts []string) bridge.SecretUse {
 	return bridge.SecretUse{Subscription: s.record.ID, Tenant: s.record.Tenant, Hosts: hosts}
 }
 
-// secret returns the value of a secret member that is sent to the hosts.
-func (s *sources) secret(member string, hosts []string, value bridge.Secret) (string, error) {
+// secret returns the value of a secret member.
+func (s *sources) secret(member string, value bridge.Secret) (string, error) {
 	ref := value.Reveal()
 	if !bridge.IsReference(ref) {
 		return ref, nil
@@ -66,7 +66,7 @@ func (s *sources) secret(member string, hosts []string, value bridge.Secret) (st
 	if name, ok := strings.CutPrefix(ref, bridge.RefFile); ok {
 		s.note(name)
 	}
-	resolved, warning, err := s.secrets.Value(ref, s.use(hosts))
+	resolved, warning, err := s.secrets.Value(ref, s.use(s.record.SecretHosts(member)))
 	if err != nil {
 		return "", &memberError{member, err}
 	}

@@ -29,7 +29,7 @@ func loadTLS(t *bridge.TLS, from *sources, hosts []string) (*tlsSettings, error)
 		s.minVersion = tls.VersionTLS13
 	}
 	s.suites = cipherSuites(t.CipherSuites)
-	password, err := from.secret("tls.keyPassword", hosts[:1], t.KeyPassword)
+	password, err := from.secret("tls.keyPassword", t.KeyPassword)
 	if err != nil {
 		return nil, err
 	}

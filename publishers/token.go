@@ -56,15 +56,11 @@ func (e *tokenError) Error() string {
 }
 func (e *tokenError) Unwrap() error { return e.err }
 
-func newTokenSource(a *bridge.Auth, secret string, transport http.RoundTripper, userAgent []string) *tokenSource {
-	var parameters url.Values
-	if a.Audience != "" {
-		parameters = url.Values{"audience": {a.Audience}}
-	}
+func newTokenSource(g bridge.Grant, transport http.RoundTripper, userAgent []string) *tokenSource {
 	return &tokenSource{
-		config: clientcredentials.Config{ClientID: a.ClientID, ClientSecret: secret, TokenURL: a.TokenURL, Scopes: a.Scopes, EndpointParams: parameters},
-		host:   hostOf(a.TokenURL),
-		target: urlOf(a.TokenURL),
+		config: clientcredentials.Config{ClientID: g.ClientID, ClientSecret: g.ClientSecret, TokenURL: g.TokenURL, Scopes: g.Scopes, EndpointParams: g.Parameters},
+		host:   hostOf(g.TokenURL),
+		target: urlOf(g.TokenURL),
 		client: &http.Client{
 			Transport:     tokenTransport{transport, userAgent},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

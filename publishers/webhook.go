@@ -10,9 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -326,25 +324,22 @@ func (w *Webhook) compile(s *bridge.Subscription) (*endpoint, error) {
 	if s.More == nil {
 		return e, nil
 	}
-	hosts := secretHosts(s)
 	if t := s.More.TLS; t != nil {
 		if t.TrustAll && !w.options.AllowTrustAll {
 			return nil, &memberError{"tls.trustAll", errors.New("is not allowed: leave it out, or have the operator set ORDERBRIDGE_ALLOW_TRUST_ALL")}
 		}
-		settings, err := loadTLS(t, from, hosts)
+		settings, err := loadTLS(t, from, s.Hosts())
 		if err != nil {
 			return nil, err
 		}
 		e.pool = w.pools.get(settings)
 	}
-	if a := s.More.Auth; a != nil && a.Type == "client_credential" {
-		secret, err := from.secret("auth.clientSecret", clientSecretHosts(s), a.ClientSecret)
-		if err != nil {
-			return nil, err
-		}
-		e.hide(secret, basicCredentials(url.QueryEscape(a.ClientID), url.QueryEscape(secret)))
-		e.hide(bridge.URLSecrets(a.TokenURL)...)
-		e.token = newTokenSource(a, secret, e.pool.transport, w.userAgent)
+	switch grant, needed, err := s.More.Auth.Grant(from.secret); {
+	case err != nil:
+		return nil, err
+	case needed:
+		e.hide(grant.Hidden...)
+		e.token = newTokenSource(grant, e.pool.transport, w.userAgent)
 	}
 	e.warnings = from.warnings
 	if len(from.files) > 0 {
@@ -354,29 +349,11 @@ func (w *Webhook) compile(s *bridge.Subscription) (*endpoint, error) {
 	return e, nil
 }
 
-// secretHosts are all that a record connects to, that of the target first: they
-// see its client certificate.
-func secretHosts(s *bridge.Subscription) []string {
-	hosts := []string{bridge.SecretHost(s.TargetURL)}
-	if a := s.More.Auth; a != nil && a.Type == "client_credential" {
-		hosts = append(hosts, bridge.SecretHost(a.TokenURL))
-	}
-	return hosts
-}
-
-// clientSecretHosts: the token server gets the client secret, the target the
-// token that it gives for it.
-func clientSecretHosts(s *bridge.Subscription) []string {
-	hosts := secretHosts(s)
-	slices.Reverse(hosts)
-	return hosts
-}
-
 // Check reports why a record could not be used for an attempt now. It reads, but
 // sends nothing. What is missing or does not fit is a warning, because it may be
 // gone by the first attempt; a secret that is not for this record is an error.
 func (w *Webhook) Check(s *bridge.Subscription) bridge.Problems {
-	if !refersOutside(s.More) {
+	if !refersOutside(s) {
 		return nil
 	}
 	e, err := w.endpoint(s)
@@ -405,54 +382,23 @@ func (w *Webhook) refused(s *bridge.Subscription) (problems bridge.Problems) {
 			problems = append(problems, bridge.Problem{Field: member.member, Message: refusal.Reason})
 		}
 	}
-	target := []string{bridge.SecretHost(s.TargetURL)}
-	for _, m := range secretsOf(s.More) {
-		hosts := target
-		if m.name == "auth.clientSecret" {
-			hosts = clientSecretHosts(s)
-		}
-		_, err := from.secret(m.name, hosts, m.value)
+	for _, secret := range s.Secrets() {
+		_, err := from.secret(secret.Field, secret.Value)
 		note(err)
 	}
 	if t := s.More.TLS; t != nil && t.KeyFile != "" {
-		_, err := from.key("tls.keyFile", t.KeyFile, secretHosts(s))
+		_, err := from.key("tls.keyFile", t.KeyFile, s.Hosts())
 		note(err)
 	}
 	return problems
 }
 
-type secretMember struct {
-	name  string
-	value bridge.Secret
-}
-
-// secretsOf are the secret members of a record, by their names.
-func secretsOf(more *bridge.SubscriptionMore) []secretMember {
-	list := []secretMember{{"key", more.Key}, {"secret", more.Secret}}
-	for i, value := range more.Signing {
-		list = append(list, secretMember{"signing.secrets[" + strconv.Itoa(i) + "]", value})
-	}
-	if a := more.Auth; a != nil {
-		list = append(list, secretMember{"auth.password", a.Password}, secretMember{"auth.token", a.Token}, secretMember{"auth.clientSecret", a.ClientSecret})
-	}
-	if t := more.TLS; t != nil {
-		list = append(list, secretMember{"tls.keyPassword", t.KeyPassword})
-	}
-	for _, name := range slices.Sorted(maps.Keys(more.Headers)) {
-		list = append(list, secretMember{"headers." + name, bridge.Secret(more.Headers[name])})
-	}
-	return list
-}
-
 // refersOutside reports whether a record needs what does not stand in it.
-func refersOutside(more *bridge.SubscriptionMore) bool {
-	if more == nil {
+func refersOutside(s *bridge.Subscription) bool {
+	if s.More == nil {
 		return false
 	}
-	if more.TLS != nil {
-		return true
-	}
-	return slices.ContainsFunc(secretsOf(more), func(m secretMember) bool { return bridge.IsReference(m.value.Reveal()) })
+	return s.More.TLS != nil || slices.ContainsFunc(s.Secrets(), func(v bridge.SecretValue) bool { return bridge.IsReference(v.Value.Reveal()) })
 }
 
 // cutOff is the error of an attempt whose context we cancelled ourselves.

@@ -55,6 +55,16 @@ func (o object) text(name string) string {
 	return ""
 }
 
+// textAt is the text of a member, or of one within it ("auth.tokenURL"), else "".
+func (o object) textAt(path string) string {
+	parent, name, nested := strings.Cut(path, ".")
+	if !nested {
+		return o.text(path)
+	}
+	inner, _ := o.within(parent)
+	return inner.text(name)
+}
+
 // within is a member that is an object itself; false if it is not.
 func (o object) within(name string) (object, bool) {
 	raw, ok := o.get(name)
@@ -111,10 +121,11 @@ func shown(r store.Record) json.RawMessage {
 		return out.bytes()
 	}
 	record, _ := readObject(public) // it has just been written
-	for _, name := range []string{"auth", "tls"} {
-		if inner, ok := record.within(name); ok {
+	for _, secret := range bridge.SecretMembers() {
+		parent, _, nested := strings.Cut(secret.Path, ".")
+		if inner, ok := record.within(parent); ok && nested {
 			inner = slices.DeleteFunc(inner, func(m member) bool { return m.raw == redacted })
-			record.set(name, string(inner.bytes()))
+			record.set(parent, string(inner.bytes()))
 		}
 	}
 	record = slices.DeleteFunc(record, func(m member) bool { return m.raw == redacted })
@@ -225,59 +236,91 @@ func (a *API) subjectsOf(tenant string) []string {
 // whoever may change a record could have its secrets sent elsewhere. null
 // removes one.
 func keepSecrets(given *object, old object) (problems bridge.Problems) {
-	same := sameOrigin(given.text("targetURL"), old.text("targetURL"))
-	keep := func(o *object, old object, prefix, name, place string, same bool) {
-		raw, ok := o.get(name)
-		before, had := old.get(name)
+	for _, secret := range bridge.SecretMembers() {
+		k := keeper{secret: secret, place: movedURL(secret, *given, old)}
+		parent, name, nested := strings.Cut(secret.Path, ".")
 		switch {
-		case ok && raw == "null":
-			o.remove(name)
-		case ok && raw != redacted:
-		case had && same:
-			o.set(name, before)
-		case had:
-			problems = append(problems, bridge.Problem{Field: prefix + name, Message: "is left out, and " + place + " leads to another host now: give it again, or null to remove it"})
-		case ok:
-			problems = append(problems, bridge.Problem{Field: prefix + name, Message: "is [redacted], and there is none to keep: give the value itself"})
-		}
-	}
-	for _, name := range []string{"key", "secret", "signing"} {
-		keep(given, old, "", name, "targetURL", same)
-	}
-	if auth, ok := given.within("auth"); ok {
-		before, _ := old.within("auth")
-		if before.text("type") != auth.text("type") {
-			before = nil
-		}
-		keep(&auth, before, "auth.", "password", "targetURL", same)
-		keep(&auth, before, "auth.", "token", "targetURL", same)
-		place, sameAuth := "targetURL", same
-		if !sameOrigin(auth.text("tokenURL"), before.text("tokenURL")) {
-			place, sameAuth = "tokenURL", false
-		}
-		keep(&auth, before, "auth.", "clientSecret", place, sameAuth)
-		given.set("auth", string(auth.bytes()))
-	}
-	if tls, ok := given.within("tls"); ok {
-		before, _ := old.within("tls")
-		keep(&tls, before, "tls.", "keyPassword", "targetURL", same)
-		given.set("tls", string(tls.bytes()))
-	}
-	if headers, ok := given.within("headers"); ok {
-		before, _ := old.within("headers")
-		for i, m := range before { // letter case does not count in names of headers
-			before[i].name = textproto.CanonicalMIMEHeaderKey(m.name)
-		}
-		for i, m := range headers {
-			if m.raw == redacted {
-				one := object{{textproto.CanonicalMIMEHeaderKey(m.name), m.raw}}
-				keep(&one, before, "headers.", one[0].name, "targetURL", same)
-				headers[i].raw = one[0].raw
+		case secret.ByName:
+			k.keepNamed(given, old)
+		case !nested:
+			k.keep(given, old, secret.Path)
+		default:
+			inner, ok := given.within(parent)
+			if !ok {
+				continue
 			}
+			before, _ := old.within(parent)
+			if before.text("type") != inner.text("type") { // of another kind: none of its secrets is of use
+				before = nil
+			}
+			k.keep(&inner, before, name)
+			given.set(parent, string(inner.bytes()))
 		}
-		given.set("headers", string(headers.bytes()))
+		problems = append(problems, k.problems...)
 	}
 	return problems
+}
+
+// movedURL is the first of the URLs that a secret goes to which leads to another host than before; "" if none does.
+func movedURL(secret bridge.SecretMember, given, old object) string {
+	for _, at := range secret.GoesTo {
+		if !sameOrigin(given.textAt(at), old.textAt(at)) {
+			return at[strings.LastIndexByte(at, '.')+1:]
+		}
+	}
+	return ""
+}
+
+// keeper keeps one secret of a record.
+type keeper struct {
+	secret   bridge.SecretMember
+	place    string // the URL that leads elsewhere now; "": none does
+	problems bridge.Problems
+}
+
+// keep sets a member of o, which may have been left out, to what it was before.
+func (k *keeper) keep(o *object, old object, name string) {
+	raw, ok := o.get(name)
+	before, had := old.get(name)
+	switch {
+	case ok && raw == "null":
+		o.remove(name)
+	case ok && raw != redacted:
+	case had && k.place == "":
+		o.set(name, before)
+	case had:
+		k.fail(name, "is left out, and "+k.place+" leads to another host now: give it again, or null to remove it")
+	case ok:
+		k.fail(name, "is [redacted], and there is none to keep: give the value itself")
+	}
+}
+
+func (k *keeper) fail(name, message string) {
+	field := k.secret.Path
+	if k.secret.ByName {
+		field += "." + name
+	}
+	k.problems = append(k.problems, bridge.Problem{Field: field, Message: message})
+}
+
+// keepNamed keeps the secrets of an object (headers) whose names are given; one that is left out is gone.
+func (k *keeper) keepNamed(given *object, old object) {
+	inner, ok := given.within(k.secret.Path)
+	if !ok {
+		return
+	}
+	before, _ := old.within(k.secret.Path)
+	for i, m := range before { // letter case does not count in names of headers
+		before[i].name = textproto.CanonicalMIMEHeaderKey(m.name)
+	}
+	for i, m := range inner {
+		if m.raw == redacted {
+			one := object{{textproto.CanonicalMIMEHeaderKey(m.name), m.raw}}
+			k.keep(&one, before, one[0].name)
+			inner[i].raw = one[0].raw
+		}
+	}
+	given.set(k.secret.Path, string(inner.bytes()))
 }
 
 func sameOrigin(a, b string) bool {

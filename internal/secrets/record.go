@@ -17,15 +17,18 @@ func usesOf(id string, record []byte) (of func(field string) bridge.SecretUse, o
 	if !gjson.ValidBytes(record) {
 		return nil, false
 	}
-	members := gjson.GetManyBytes(record, "targetURL", "auth.tokenURL", "tenant")
-	target, token := bridge.SecretHost(members[0].String()), bridge.SecretHost(members[1].String())
-	return func(field string) bridge.SecretUse {
-		use := bridge.SecretUse{Subscription: id, Tenant: members[2].String(), Hosts: []string{target}}
-		if field == "auth.clientSecret" && token != "" {
-			use.Hosts = []string{token, target}
+	hosts := func(members []string) (list []string) {
+		for _, v := range gjson.GetManyBytes(record, members...) {
+			if host := bridge.SecretHost(v.String()); host != "" {
+				list = append(list, host)
+			}
 		}
-		return use
-	}, target != ""
+		return list
+	}
+	tenant := gjson.GetBytes(record, "tenant").String()
+	return func(field string) bridge.SecretUse {
+		return bridge.SecretUse{Subscription: id, Tenant: tenant, Hosts: hosts(bridge.SecretGoesTo(field))}
+	}, len(hosts([]string{"targetURL"})) > 0
 }
 
 // SealRecord seals each secret of a record that stands in it as it is, for the
