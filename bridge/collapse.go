@@ -67,18 +67,26 @@ func (s *sub) collapsed(lanes []*lane) {
 }
 
 // collapsible are the lanes that stand in the order of the stream and in which
-// nothing is under way, and whether there are others yet.
+// nothing is under way, nor may be at the endpoint, and whether there are others yet.
 func (s *sub) collapsible() (lanes []*lane, more bool) {
 	for _, token := range sorted(s.lanes) {
 		switch ln := s.lanes[token]; {
 		case ln.redrive > 0 || len(ln.q) == 0:
-		case ln.run != nil:
+		case ln.run != nil || s.mayStillRun(ln):
 			more = true
 		default:
 			lanes = append(lanes, ln)
 		}
 	}
 	return lanes, more
+}
+
+// mayStillRun tells whether the endpoint may still be at an attempt that a stop
+// cut off: the lane's entry alone says until when, and a record that is put again
+// must not try it before (R10b).
+func (s *sub) mayStillRun(ln *lane) bool {
+	wait := ln.next - s.core.now.Boot
+	return s.rec != nil && wait > 0 && wait <= s.rec.AttemptTimeout()
 }
 
 // forgetAll empties a lane whose deliveries the mark tells.
