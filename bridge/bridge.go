@@ -82,7 +82,7 @@ type Bridge struct {
 	o      Options
 	bounds bounds
 	term   atomic.Pointer[term]
-	seen   atomic.Pointer[string] // why a stand-by is not ready; nil: it never saw the lease
+	lacks  atomic.Pointer[string] // why a stand-by is not ready; nil: it never saw the lease
 	led    atomic.Int64           // boot time at which a stand-by last saw somebody lead
 	total  struct {
 		sync.Mutex
@@ -161,14 +161,17 @@ func (b *Bridge) Run(ctx context.Context) error {
 	return nil
 }
 
-func (b *Bridge) ready(reason string) { b.seen.Store(&reason) }
+// ready says that a stand-by has what it needs, notReady what it lacks.
+func (b *Bridge) ready() { b.notReady("") }
+
+func (b *Bridge) notReady(why string) { b.lacks.Store(&why) }
 
 // Condition says what the replica does and whether it is ready.
 func (b *Bridge) Condition() Condition {
 	c := Condition{Role: RoleStandby}
 	if t := b.term.Load(); t != nil {
 		c = *t.condition.Load()
-	} else if r := b.seen.Load(); r == nil {
+	} else if r := b.lacks.Load(); r == nil {
 		c.Reasons = []string{"the bus has not answered yet"}
 	} else {
 		if *r != "" {

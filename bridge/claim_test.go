@@ -115,7 +115,7 @@ func TestLeaderless(t *testing.T) {
 	t.Parallel()
 	clock := &stoppedClock{boot: time.Hour}
 	b := &Bridge{o: Options{Clock: clock}, bounds: defaultLimits()}
-	b.ready("")
+	b.ready()
 	b.led.Store(int64(time.Hour))
 	for _, tt := range []struct {
 		after          time.Duration

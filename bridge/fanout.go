@@ -33,8 +33,8 @@ func (f *FanOut) Subscribe(context.Context, string) (<-chan *message.Message, er
 // Close does nothing: the term ends the fan-out.
 func (f *FanOut) Close() error { return nil }
 
-// take feeds the core: it decodes and matches events beside it, in order.
-func (f *FanOut) take(events <-chan *message.Message) {
+// forward feeds the core: it decodes and matches events beside it, in order.
+func (f *FanOut) forward(events <-chan *message.Message) {
 	t := f.t
 	for m := range events {
 		src := SourceOf(m.Context())
@@ -111,7 +111,7 @@ func (f *FanOut) attempt(a *StartAttempt) *run {
 	if a.Delivery.Event == nil {
 		timeout += limits.TermCallTime // to read it
 	}
-	ctx, cancel := context.WithTimeout(f.t.guard.context(), timeout)
+	ctx, cancel := context.WithTimeout(f.t.deadline.context(), timeout)
 	r := &run{attempt: a, cancel: cancel}
 	f.tasks.Add(1)
 	if a.Delivery.Event != nil && !filtered(&a.Delivery) && a.Delivery.Subscription.Refusal(a.Delivery.Event) == "" {
@@ -226,9 +226,9 @@ func (t *term) fetch(ctx context.Context, a *StartAttempt) (*Event, error) {
 	return t.b.o.Decoder.Decode(m), nil
 }
 
-// guard cuts attempts when the lease comes to its end (R10); a renewal moves
+// leaseDeadline cuts attempts when the lease comes to its end (R10); a renewal moves
 // the end away.
-type guard struct {
+type leaseDeadline struct {
 	clock Clock
 	mu    sync.Mutex
 	until time.Duration
@@ -238,15 +238,15 @@ type guard struct {
 	over  bool
 }
 
-func newGuard(clock Clock) *guard {
-	g := &guard{clock: clock}
+func newLeaseDeadline(clock Clock) *leaseDeadline {
+	g := &leaseDeadline{clock: clock}
 	g.ctx, g.cut = context.WithCancelCause(context.Background())
 	return g
 }
 
 // context is that of an attempt which starts now: cancelled with ErrCut when
 // the lease is no longer sure.
-func (g *guard) context() context.Context {
+func (g *leaseDeadline) context() context.Context {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.clock.Boot() >= g.until {
@@ -255,7 +255,7 @@ func (g *guard) context() context.Context {
 	return g.ctx
 }
 
-func (g *guard) extend(until time.Duration) {
+func (g *leaseDeadline) extend(until time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.over || until <= g.until {
@@ -271,7 +271,7 @@ func (g *guard) extend(until time.Duration) {
 	g.timer = time.AfterFunc(until-g.clock.Boot(), g.expire)
 }
 
-func (g *guard) expire() {
+func (g *leaseDeadline) expire() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.clock.Boot() >= g.until {
@@ -281,7 +281,7 @@ func (g *guard) expire() {
 	}
 }
 
-func (g *guard) close() {
+func (g *leaseDeadline) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.over = true

@@ -29,7 +29,7 @@ func (t *term) perform(out Output) {
 	case *AttemptTold:
 		t.tell(out)
 	case HoldAttempts:
-		t.guard.extend(out.Until)
+		t.deadline.extend(out.Until)
 	case StartFeed:
 		t.startFeed()
 	case WatchRecords:
@@ -193,7 +193,7 @@ func (t *term) startFeed() {
 		return
 	}
 	t.tasks.Go(func() {
-		t.fan.take(events)
+		t.fan.forward(events)
 		if t.ctx.Err() == nil {
 			t.post(FeedEnded{})
 		}
@@ -233,10 +233,10 @@ func (t *term) parse(r *Revision) (*Subscription, Problems) {
 // read reads on for a subscription. Tenants take turns.
 func (t *term) read(out ReadEvents) {
 	t.tasks.Go(func() {
-		if !t.reads.take(t.ctx, out.Tenant) {
+		if !t.reads.await(t.ctx, out.Tenant) {
 			return
 		}
-		defer t.reads.give()
+		defer t.reads.pass()
 		ctx, cancel := t.call(limits.TermCallTime)
 		defer cancel()
 		msgs, got, err := t.b.o.Source.Read(ctx, out.Subscription, out.From, out.Subjects, out.Most, out.MostBytes)

@@ -19,8 +19,8 @@ func newReadTurns(atOnce int) *readTurns {
 	return &readTurns{free: atOnce, waiting: map[string][]chan struct{}{}}
 }
 
-// take waits for a place; false if the context, which is everybody's, is over.
-func (r *readTurns) take(ctx context.Context, tenant string) bool {
+// await waits for a place; false if the context, which is everybody's, is over.
+func (r *readTurns) await(ctx context.Context, tenant string) bool {
 	r.mu.Lock()
 	if r.free > 0 {
 		r.free--
@@ -41,8 +41,8 @@ func (r *readTurns) take(ctx context.Context, tenant string) bool {
 	}
 }
 
-// give passes the place on.
-func (r *readTurns) give() {
+// pass passes the place on.
+func (r *readTurns) pass() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.tenants) == 0 {

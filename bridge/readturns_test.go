@@ -11,13 +11,13 @@ func TestReadTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newReadTurns(1)
-		if !r.take(t.Context(), "acme") {
+		if !r.await(t.Context(), "acme") {
 			t.Fatal("nobody reads, and yet there is no place")
 		}
 		var got []string
 		enter := func(tenant string) {
 			go func() {
-				if r.take(t.Context(), tenant) {
+				if r.await(t.Context(), tenant) {
 					got = append(got, tenant)
 				}
 			}()
@@ -29,7 +29,7 @@ func TestReadTurns(t *testing.T) {
 		enter("globex")
 		enter("globex")
 		for range 7 {
-			r.give()
+			r.pass()
 			synctest.Wait()
 		}
 		want := []string{"acme", "globex", "acme", "globex", "acme", "acme", "acme"}
@@ -40,7 +40,7 @@ func TestReadTurns(t *testing.T) {
 		}
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
-		if r.take(over, "acme") {
+		if r.await(over, "acme") {
 			t.Error("the term is over, and yet there is a place")
 		}
 	})

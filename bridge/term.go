@@ -18,12 +18,12 @@ import (
 // term is one leadership in the real world: it runs the core on one goroutine
 // and answers what the core asks by the ports.
 type term struct {
-	b      *Bridge
-	logger *slog.Logger
-	core   *core
-	feed   Feed
-	fan    *FanOut
-	guard  *guard
+	b        *Bridge
+	logger   *slog.Logger
+	core     *core
+	feed     Feed
+	fan      *FanOut
+	deadline *leaseDeadline
 
 	ctx      context.Context // of everything but attempts; ends with the term
 	cancel   context.CancelCauseFunc
@@ -50,7 +50,7 @@ func (b *Bridge) newTerm(w won) (*term, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the feed: %w", err)
 	}
-	t := &term{b: b, logger: b.o.Logger, feed: feed, guard: newGuard(b.o.Clock), done: make(chan struct{}), reads: newReadTurns(32),
+	t := &term{b: b, logger: b.o.Logger, feed: feed, deadline: newLeaseDeadline(b.o.Clock), done: make(chan struct{}), reads: newReadTurns(32),
 		runs: map[uint64]*run{}, compared: make(chan bool, 1)}
 	t.inbox.signal = make(chan struct{}, 1)
 	t.fan = &FanOut{t: t, out: make(chan *message.Message, 256)}
@@ -78,7 +78,7 @@ func (t *term) run(ctx context.Context) error {
 	t.loop(ctx)
 
 	t.cancel(context.Canceled)
-	t.guard.close()
+	t.deadline.close()
 	closed := t.feed.Close()
 	t.fan.tasks.Wait()
 	close(t.fan.out)
@@ -139,7 +139,7 @@ func (t *term) loop(ctx context.Context) {
 			t.finish(errStopUnconfirmed)
 		}
 		t.now = t.b.o.Clock.Boot()
-		for _, x := range t.inbox.take() {
+		for _, x := range t.inbox.drain() {
 			switch {
 			case t.finished:
 				return
@@ -240,7 +240,7 @@ func (t *term) put(x posted) {
 	}
 }
 
-func (in *inbox) take() []posted {
+func (in *inbox) drain() []posted {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	items := in.items

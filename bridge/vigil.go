@@ -123,7 +123,7 @@ func (v *vigil) turn(ctx context.Context) (w won, wait time.Duration, err error)
 func (v *vigil) claim(ctx context.Context) (won, error) {
 	traces, err := v.b.o.Traces(ctx)
 	if err != nil {
-		v.b.ready("what former leaders left on the bus cannot be read: " + err.Error())
+		v.b.notReady("what former leaders left on the bus cannot be read: " + err.Error())
 		return won{}, fmt.Errorf("read what former leaders left: %w", err)
 	}
 	v.s.fresh = !traces.Any
@@ -152,7 +152,7 @@ func (v *vigil) observe(x LeaseSight) {
 	v.b.led.Store(int64(v.s.led))
 	// Held by another is a good state; free, it is good only once we have it.
 	if v.s.wait(v.b.o.Clock.Boot()) > 0 {
-		v.b.ready("")
+		v.b.ready()
 	}
 }
 
@@ -161,7 +161,7 @@ func (v *vigil) look(ctx context.Context) error {
 	if err == nil {
 		v.observe(x)
 	} else if ctx.Err() == nil {
-		v.b.ready("the lease cannot be read: " + err.Error())
+		v.b.notReady("the lease cannot be read: " + err.Error())
 	}
 	return err
 }
@@ -174,7 +174,7 @@ func (b *Bridge) win(ctx context.Context, e LeaseEntry, expect uint64) (won, err
 	for {
 		revision, err := b.o.Lease.Put(ctx, encode(e), expect, id)
 		if err != nil && !errors.Is(err, ErrDeposed) {
-			b.ready("the lease cannot be written: " + err.Error())
+			b.notReady("the lease cannot be written: " + err.Error())
 		}
 		switch {
 		case err == nil && b.o.Clock.Boot()-sent < b.bounds.Lease-b.bounds.Margin:
