@@ -34,8 +34,8 @@ func (s *sub) offer(ln *lane) {
 	if s.dead || ln.ready || ln.run != nil || len(ln.q) == 0 {
 		return
 	}
-	if ln.next > s.core.now.Boot && !(s.failing() && s.probing()) {
-		return // its timer offers it again
+	if ln.next > s.core.now.Boot && (ln.attempts == 0 || !(s.failing() && s.probing())) {
+		return // its timer offers it again; a stop may have cut its attempt off (R10b), so it is no probe either
 	}
 	ln.ready = true
 	s.ready.add(ln)

@@ -27,9 +27,13 @@ func (t *simTerm) fence(b Bucket, epoch uint64, term string, done func(Made, err
 	w := t.w
 	var made Made
 	seq := 0
+	was := *w.buckets[b] // what the request expects to be there still
 	t.request(fmt.Sprint("fence ", b), func() error {
 		x := w.buckets[b]
-		if x.gone {
+		switch {
+		case x.gone && !was.gone, !x.gone && !was.gone && x.created == was.created && x.fence != was.fence && x.term != term:
+			return errSimUnknown
+		case x.gone:
 			created := x.created + 1
 			x = newSimBucket(created)
 			w.buckets[b] = x
@@ -49,22 +53,24 @@ func (t *simTerm) fence(b Bucket, epoch uint64, term string, done func(Made, err
 		return nil
 	}, func(err error) {
 		if err == nil {
-			t.fences[b] = seq
+			t.fences[b], t.made[b], t.sealed[b] = seq, made.Created, made.Sealed
 		}
 		done(made, err)
 	})
 }
 
 // fenced says why a write that expects a fence is refused; nil: it is not.
-func (w *simWorld) fenced(b Bucket, expect int, term string) error {
+func (t *simTerm) fenced(b Bucket, expect int) error {
+	w := t.w
 	x := w.buckets[b]
 	switch {
 	case x.gone || x.fence == 0:
 		return ErrLost
 	case x.fence == expect || w.mutant == "NoFence":
 		return nil
-	case x.term == term:
-		return errSimUnknown // by our own newer fence: once more
+	case x.term == t.core.term:
+		t.fences[b] = x.fence // our own newer one: once more
+		return errSimUnknown
 	}
 	w.stats["fenced"]++
 	return ErrDeposed
@@ -73,7 +79,7 @@ func (w *simWorld) fenced(b Bucket, expect int, term string) error {
 func (t *simTerm) seal(b Bucket, done func(error)) {
 	expect := t.fences[b]
 	t.request(fmt.Sprint("seal ", b), func() error {
-		if err := t.w.fenced(b, expect, t.core.term); err != nil {
+		if err := t.fenced(b, expect); err != nil {
 			return err
 		}
 		t.w.buckets[b].sealed = true
@@ -81,13 +87,16 @@ func (t *simTerm) seal(b Bucket, done func(error)) {
 			t.w.complete(t.epoch)
 		}
 		return nil
-	}, done)
+	}, func(err error) {
+		t.sealed[b] = t.sealed[b] || err == nil
+		done(err)
+	})
 }
 
 func (t *simTerm) checkBucket(b Bucket, done func(error)) {
-	expect := t.fences[b]
+	made, sealed := t.made[b], t.sealed[b]
 	t.request(fmt.Sprint("check ", b), func() error {
-		if x := t.w.buckets[b]; x.gone || x.fence != expect {
+		if x := t.w.buckets[b]; x.gone || x.fence == 0 || x.created != made || sealed && !x.sealed {
 			return ErrLost
 		}
 		return nil
@@ -112,7 +121,7 @@ func (t *simTerm) write(x Write, done func(error)) {
 		if !k.gone && (w.now < w.ledgerDown && x.Bucket == BucketOwed || w.now < w.ledgerFull && lane) {
 			return ErrRefused
 		}
-		if err := w.fenced(x.Bucket, expect, t.core.term); err != nil {
+		if err := t.fenced(x.Bucket, expect); err != nil {
 			return err
 		}
 		k.ids[x.ID] = true

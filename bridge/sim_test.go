@@ -338,6 +338,8 @@ type simTerm struct {
 	commands  map[uint64]func(error)
 	cuts      map[*attempt]time.Duration
 	fences    [2]int                   // as the term knows them
+	made      [2]int64                 // likewise, when the buckets were
+	sealed    [2]bool
 	starved   map[string]time.Duration // waits for a slot though its tenant has none, since
 	touched   map[uint64]time.Duration // when a delivery of an event was first seen to be settled
 }
@@ -649,7 +651,7 @@ func (t *simTerm) load(done func(*Loaded, error)) {
 	l := &Loaded{Status: map[string]Status{}, Marks: map[string]Mark{}, Lanes: map[string]map[string]LaneEntry{}}
 	t.request("load", func() error {
 		for b, x := range w.buckets {
-			if x.gone || x.created != made[b] || x.fence != t.fences[b] {
+			if x.gone || x.created != made[b] || x.fence != t.fences[b] && x.term != t.core.term {
 				return ErrLost
 			}
 		}
@@ -831,7 +833,7 @@ func (t *simTerm) attempt(a *attempt) {
 	if o := t.newestSeen(sub); o != nil && o.rev >= a.lane.sub.applied && (o.kind == "del" || o.value == nil || o.value.Inactive) {
 		w.violate("record", "sub%d: attempt of seq %d starts at %d, though revision %d (%s) was seen", sub, seq, w.now.Milliseconds(), o.rev, o.kind)
 	}
-	if until := w.cut[simDead{sub, gen, seq}]; w.now+50*ms < until && !a.probe && !w.resurfaced(w.all[seq-1], w.now) && len(w.bothLost) == 0 && !w.forgiven(0) {
+	if until := w.cut[simDead{sub, gen, seq}]; w.now+50*ms < until && !w.resurfaced(w.all[seq-1], w.now) && len(w.bothLost) == 0 && !w.forgiven(0) {
 		w.violate("cut", "sub%d: seq %d is tried at %d, though the attempt that a stop cut may last until %d", sub, seq, w.now.Milliseconds(), until.Milliseconds())
 	}
 	w.log("   e%d sub%d %s attempt %d (%d)", epoch, sub, a.lane.token, seq, a.Delivery.Attempt)
