@@ -3,6 +3,7 @@ package bridge
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -11,9 +12,27 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// The members that say which events a record hears.
+// hearingMembers say which events a record hears, and from when on.
+func hearingMembers() []member {
+	return []member{
+		{name: "subjects", value: subjects,
+			about:   "NATS subject filters; * stands for a token, > at the end for one or more. Left out: all.",
+			samples: []any{[]any{"orders.acme.>"}}, example: `["orders.acme.>"]`, also: "subject topic topics"},
+		{name: "eventTypes", value: eventTypes,
+			about:   "Event types; * stands for any text. Left out: all.",
+			samples: []any{[]any{"OrderAccepted", "OrderLines*"}}, example: `["OrderAccepted"]`, also: "events event type types eventtype"},
+		{name: "filter", value: filter,
+			about: "A CEL expression that is true for the events to deliver, over event (the parsed JSON), headers (name to first value) and subject. " +
+				"Left out: all.",
+			samples: []any{`event.total > 100 && subject.startsWith("orders.acme.")`}, example: `"event.total > 100"`},
+		{name: "startFrom", value: startFrom, initial: "new",
+			about: "Where a record that is first put begins: new events, all that the stream holds, or those from a time on.", example: `"all"`},
+		{name: "tenant", value: keep(tenant, func(r *recordReader, s string) { r.s.Tenant = s }),
+			about: "Hear only the events of this tenant, and those that tell none.", example: `"acme"`},
+	}
+}
 
-// strings of an array, each of a form.
+// listSchema describes an array of 1 to most different entries.
 func listSchema(most int, items fragment) fragment {
 	return fragment{{"type", "array"}, {"minItems", 1}, {"maxItems", most}, {"items", items}}
 }
@@ -110,4 +129,34 @@ func (r *recordReader) filter(field string, v gjson.Result) {
 		}
 		r.more().Filter = strings.Clone(v.Str)
 	}
+}
+
+var startFrom = value{
+	schema: fragment{{"anyOf", []any{fragment{{"enum", []string{"new", "all"}}}, moment.schema}}},
+	read:   (*recordReader).startFrom,
+}
+
+func (r *recordReader) startFrom(field string, v gjson.Result) {
+	if !r.is(field, v, "a string") {
+		return
+	}
+	_, err := time.Parse(time.RFC3339, v.Str)
+	switch {
+	case v.Str == "new":
+	case v.Str == "all" || err == nil:
+		r.more().StartFrom = strings.Clone(v.Str)
+	default:
+		r.fail(field, "is %s; it must be new, all, or a time like 2006-01-02T15:04:05Z", quote(v.Str))
+	}
+}
+
+var tenant = form[string]{
+	schema: safeID,
+	read: func(r *recordReader, field string, v gjson.Result) (string, bool) {
+		s, ok := r.text(field, v, 64)
+		if ok && !isSafeID(s) {
+			r.fail(field, "is %s; it must be made of A-Z a-z 0-9 _ -", quote(s))
+		}
+		return s, ok
+	},
 }

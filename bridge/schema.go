@@ -3,7 +3,11 @@ package bridge
 import (
 	"bytes"
 	"strconv"
+	"strings"
+	"time"
 )
+
+//go:generate go test -run ^TestSchemaFile$ -update .
 
 // SubscriptionSchema returns the JSON Schema (2020-12) of a record, as text. It
 // accepts what ParseSubscription accepts, as far as a schema can tell. The file
@@ -72,7 +76,7 @@ type fragment []pair
 
 type pair struct {
 	name  string
-	value any // fragment, []any, []string or what encoding/json writes
+	value any // fragment, []any, []string, string, int, bool, time.Duration or []time.Duration
 }
 
 // ref is a schema that stands under $defs.
@@ -98,6 +102,10 @@ func writeValue(out *bytes.Buffer, v any, newline string) {
 		out.WriteString(quoteJSON(v))
 	case int:
 		out.WriteString(strconv.Itoa(v))
+	case time.Duration:
+		out.WriteString(quoteJSON(isoDuration(v)))
+	case []time.Duration:
+		writeLines(out, '[', ']', newline, len(v), func(i int, _ string) { out.WriteString(quoteJSON(isoDuration(v[i]))) })
 	case bool:
 		out.WriteString(strconv.FormatBool(v))
 	}
@@ -118,3 +126,6 @@ func writeLines(out *bytes.Buffer, begin, end byte, newline string, n int, entry
 	}
 	out.WriteByte(end)
 }
+
+// isoDuration writes whole seconds in their ISO-8601 form: PT1M30S.
+func isoDuration(d time.Duration) string { return "PT" + strings.ToUpper(brief(d)) }
