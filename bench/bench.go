@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/internal/lab"
 )
 
 const (
@@ -49,9 +50,9 @@ type bench struct {
 	dir     string
 	program string
 	caFile  string
-	nats    *process
+	nats    *lab.Process
 	natsURL string
-	sink    *process
+	sink    *lab.Process
 	to      sinkReady
 	nc      *nats.Conn
 	js      jetstream.JetStream
@@ -72,7 +73,7 @@ func (b *bench) start(ctx context.Context) (err error) {
 		return err
 	}
 	b.caFile = filepath.Join(b.dir, "ca.pem")
-	if b.program, err = build(ctx, b.dir); err != nil {
+	if b.program, err = lab.Executable(ctx, "", b.dir); err != nil {
 		return err
 	}
 	var bus natsReady
@@ -96,7 +97,7 @@ func (b *bench) close() error {
 	if b.nc != nil {
 		b.nc.Close()
 	}
-	for _, p := range []*process{b.sink, b.nats} {
+	for _, p := range []*lab.Process{b.sink, b.nats} {
 		if p != nil {
 			errs = append(errs, b.stop(p))
 		}
@@ -107,10 +108,10 @@ func (b *bench) close() error {
 	return errors.Join(errs...)
 }
 
-func (b *bench) stop(p *process) error {
-	err := p.stop()
+func (b *bench) stop(p *lab.Process) error {
+	err := p.Stop(stopTimeout)
 	if b.verbose {
-		fmt.Fprintf(os.Stderr, "---- %s\n%s\n", p.name, p.log)
+		fmt.Fprintf(os.Stderr, "---- %s\n%s\n", p.Name, p.Output())
 	}
 	return err
 }
@@ -159,7 +160,7 @@ func (b *bench) publishOne(p place, at int64) error {
 
 // measure starts what is measured and adds a round to l: from the end of the
 // warming up to the last request.
-func (b *bench) measure(ctx context.Context, l *load, requests int, p *process, start func() error) error {
+func (b *bench) measure(ctx context.Context, l *load, requests int, p *lab.Process, start func() error) error {
 	if err := b.to.expect(ctx, requests/warmPart, requests); err != nil {
 		return err
 	}
@@ -170,12 +171,12 @@ func (b *bench) measure(ctx context.Context, l *load, requests int, p *process, 
 	if err != nil {
 		return err
 	}
-	before := [3]time.Duration{cpuTime(p.pid()), cpuTime(b.nats.pid()), cpuTime(b.sink.pid())}
+	before := [3]time.Duration{cpuTime(p.Pid()), cpuTime(b.nats.Pid()), cpuTime(b.sink.Pid())}
 	to, err := b.reached(ctx, "total", p)
 	if err != nil {
 		return err
 	}
-	after := [3]time.Duration{cpuTime(p.pid()), cpuTime(b.nats.pid()), cpuTime(b.sink.pid())}
+	after := [3]time.Duration{cpuTime(p.Pid()), cpuTime(b.nats.Pid()), cpuTime(b.sink.Pid())}
 	n := float64(requests - requests/warmPart)
 	l.Rate = append(l.Rate, n/to.Sub(from).Seconds())
 	for i, series := range []*[]float64{&l.Self, &l.NATS, &l.Sink} {
@@ -191,12 +192,12 @@ func (b *bench) measure(ctx context.Context, l *load, requests int, p *process, 
 const roundTimeout = time.Minute
 
 // reached waits until the process has made as many requests.
-func (b *bench) reached(ctx context.Context, mark string, p *process) (time.Time, error) {
+func (b *bench) reached(ctx context.Context, mark string, p *lab.Process) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
 	go func() {
 		select {
-		case <-p.done:
+		case <-p.Ended():
 			cancel()
 		case <-ctx.Done():
 		}
@@ -204,7 +205,7 @@ func (b *bench) reached(ctx context.Context, mark string, p *process) (time.Time
 	at, err := b.to.reached(ctx, mark)
 	if err != nil {
 		st, _ := b.to.status(context.WithoutCancel(ctx))
-		err = fmt.Errorf("%s has made %d requests: %w", p.name, st.Requests, err)
+		err = fmt.Errorf("%s has made %d requests: %w", p.Name, st.Requests, err)
 	}
 	return at, err
 }
@@ -216,24 +217,24 @@ type contestant struct {
 	load  *load
 	place place
 	each  int // requests that an event makes
-	p     *process
+	p     *lab.Process
 }
 
 // throughput measures a to d in turn.
 func (b *bench) throughput(ctx context.Context) (err error) {
 	var all []*contestant
 	defer func() { err = errors.Join(err, b.stopAll(all)) }()
-	raw := func(connections int) func(context.Context, place) (*process, error) {
-		return func(context.Context, place) (*process, error) {
+	raw := func(connections int) func(context.Context, place) (*lab.Process, error) {
+		return func(context.Context, place) (*lab.Process, error) {
 			return startRole("raw", rawSettings{b.to.URL, b.caFile, b.Requests, connections}, &struct{}{})
 		}
 	}
-	ours := func(program string, subscriptions, maxInFlight int) func(context.Context, place) (*process, error) {
-		return func(ctx context.Context, p place) (*process, error) {
+	ours := func(program string, subscriptions, maxInFlight int) func(context.Context, place) (*lab.Process, error) {
+		return func(ctx context.Context, p place) (*lab.Process, error) {
 			return b.startBridge(ctx, program, p, subscriptions, maxInFlight, "/")
 		}
 	}
-	naive := func(ctx context.Context, p place) (*process, error) {
+	naive := func(ctx context.Context, p place) (*lab.Process, error) {
 		if err := b.makeStream(ctx, p); err != nil {
 			return nil, err
 		}
@@ -243,7 +244,7 @@ func (b *bench) throughput(ctx context.Context) (err error) {
 	type plan struct {
 		name, title string
 		each        int
-		start       func(context.Context, place) (*process, error)
+		start       func(context.Context, place) (*lab.Process, error)
 	}
 	plans := []plan{
 		{"a", fmt.Sprintf("HTTP limit, %d connections", inFlight), 0, raw(inFlight)},
@@ -297,10 +298,12 @@ func (b *bench) inTurn(ctx context.Context, all []*contestant) error {
 func (b *bench) round(ctx context.Context, c *contestant, l *load) (err error) {
 	return b.measure(ctx, l, b.Requests, c.p, func() error {
 		if c.each == 0 {
-			return c.p.cmd.Process.Signal(syscall.SIGUSR1)
+			c.p.Signal(syscall.SIGUSR1)
+			return nil
 		}
-		return errors.Join(c.p.cmd.Process.Signal(syscall.SIGSTOP),
-			b.publish(ctx, c.place, b.Requests/c.each), c.p.cmd.Process.Signal(syscall.SIGCONT))
+		c.p.Signal(syscall.SIGSTOP)
+		defer c.p.Signal(syscall.SIGCONT)
+		return b.publish(ctx, c.place, b.Requests/c.each)
 	})
 }
 
@@ -312,24 +315,25 @@ func (b *bench) stopAll(all []*contestant) error {
 	return errors.Join(errs...)
 }
 
-func (b *bench) startNaive(p place, path string) (*process, error) {
+func (b *bench) startNaive(p place, path string) (*lab.Process, error) {
 	return startRole("naive", naiveSettings{b.natsURL, p.stream(), b.to.URL + path, b.caFile}, &struct{}{})
 }
 
-func (b *bench) serve(program string, p place) (*process, error) {
-	s := newProcess("orderbridge", program, "serve")
-	s.cmd.Dir = b.dir
-	s.cmd.Env = []string{"HOME=" + b.dir, "PATH=" + os.Getenv("PATH"),
+func (b *bench) serve(program string, p place) (*lab.Process, error) {
+	served, err := lab.Serve(lab.Command{Name: "orderbridge", Path: program, Dir: b.dir, Env: []string{"HOME=" + b.dir, "PATH=" + os.Getenv("PATH"),
 		"ORDERBRIDGE_NATS_URL=" + b.natsURL, "ORDERBRIDGE_STREAM=" + p.stream(), "ORDERBRIDGE_SUBJECTS=" + p.subject(),
 		"ORDERBRIDGE_SUBSCRIPTIONS_BUCKET=" + p.subscriptions(), "ORDERBRIDGE_PREFIX=" + p.prefix(),
 		"ORDERBRIDGE_TRUST_ROOTS=" + b.caFile, "ORDERBRIDGE_EGRESS_ALLOW=127.0.0.0/8", "ORDERBRIDGE_HTTP_LISTEN=127.0.0.1:0",
+	}})
+	if err != nil {
+		return nil, err
 	}
-	return s, s.start()
+	return served.Process, nil
 }
 
 // startBridge makes the stream, starts orderbridge, puts the records and waits
 // until all have their verdict.
-func (b *bench) startBridge(ctx context.Context, program string, p place, subscriptions, maxInFlight int, path string) (s *process, err error) {
+func (b *bench) startBridge(ctx context.Context, program string, p place, subscriptions, maxInFlight int, path string) (s *lab.Process, err error) {
 	if err := b.makeStream(ctx, p); err != nil {
 		return nil, err
 	}
@@ -349,7 +353,7 @@ func (b *bench) startBridge(ctx context.Context, program string, p place, subscr
 		if err == nil {
 			verdicts, err = b.js.KeyValue(ctx, p.prefix()+"subscription_status")
 		}
-		return err == nil || s.ended()
+		return err == nil || !s.Running()
 	})
 	if err != nil {
 		return s, err
@@ -364,22 +368,13 @@ func (b *bench) startBridge(ctx context.Context, program string, p place, subscr
 		err = waitFor(ctx, func() bool {
 			var status bridge.Status
 			entry, err := verdicts.Get(ctx, fmt.Sprintf("s%d", i))
-			return err == nil && json.Unmarshal(entry.Value(), &status) == nil && status.State == bridge.StateActive || s.ended()
+			return err == nil && json.Unmarshal(entry.Value(), &status) == nil && status.State == bridge.StateActive || !s.Running()
 		})
 		if err != nil {
 			return s, err
 		}
 	}
 	return s, nil
-}
-
-func (p *process) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
 }
 
 // ---- e
@@ -417,7 +412,7 @@ func (b *bench) latency(ctx context.Context) (err error) {
 	contestants := []struct {
 		latency *latency
 		place   place
-		p       *process
+		p       *lab.Process
 	}{{latency: &latency{Name: "orderbridge"}, place: place{"f"}}, {latency: &latency{Name: "naive loop"}, place: place{"fnaive"}}}
 	defer func() {
 		for _, c := range contestants {
@@ -449,7 +444,7 @@ func (b *bench) latency(ctx context.Context) (err error) {
 }
 
 // pace publishes the events of a round; those of the warming up carry no time.
-func (b *bench) pace(ctx context.Context, l *latency, p place, s *process) error {
+func (b *bench) pace(ctx context.Context, l *latency, p place, s *lab.Process) error {
 	const total = latencyWarm + latencyEvents
 	if err := b.to.expect(ctx, 1, total); err != nil {
 		return err

@@ -3,13 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -46,15 +43,7 @@ type sinkStatus struct {
 
 // runSink serves HTTP/1.1 over TLS with a certificate of its own.
 func runSink(ctx context.Context, s sinkSettings, ready func(any) error) error {
-	ca, err := lab.NewCA()
-	if err != nil {
-		return err
-	}
-	cert, err := ca.Issue("127.0.0.1")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(s.CAFile, ca.PEM(), 0o600); err != nil {
+	if err := os.WriteFile(s.CAFile, lab.CA().PEM(), 0o600); err != nil {
 		return err
 	}
 	k := &sink{}
@@ -64,30 +53,19 @@ func runSink(ctx context.Context, s sinkSettings, ready func(any) error) error {
 	control.HandleFunc("/reached", k.serveReached)
 	control.HandleFunc("/status", k.serveStatus)
 
-	endpoint, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a role starts once
+	endpoint, err := lab.Handle(nil, http.HandlerFunc(k.serve))
 	if err != nil {
 		return err
 	}
-	aside, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a role starts once
+	aside, err := lab.HandlePlain(control)
 	if err != nil {
-		return err
+		return errors.Join(err, endpoint.Close())
 	}
-	servers := [2]*http.Server{
-		{Handler: http.HandlerFunc(k.serve), TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12},
-			ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)},
-		{Handler: control, ReadHeaderTimeout: time.Minute},
+	err = ready(sinkReady{endpoint.URL, aside.URL})
+	if err == nil {
+		<-ctx.Done()
 	}
-	failed := make(chan error, 2)
-	go func() { failed <- servers[0].ServeTLS(endpoint, "", "") }()
-	go func() { failed <- servers[1].Serve(aside) }()
-	if err := ready(sinkReady{"https://" + endpoint.Addr().String(), "http://" + aside.Addr().String()}); err != nil {
-		return err
-	}
-	select {
-	case err = <-failed:
-	case <-ctx.Done():
-	}
-	return errors.Join(err, servers[0].Close(), servers[1].Close())
+	return errors.Join(err, endpoint.Close(), aside.Close())
 }
 
 // serve is the endpoint.

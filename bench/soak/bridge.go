@@ -1,19 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"orderbridge/internal/lab"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,66 +18,42 @@ import (
 
 // bridge is the built program with its embedded server.
 type bridge struct {
-	cmd   *exec.Cmd
-	dir   string
-	ended chan struct{}
-	http  string
-	nc    *nats.Conn
-	js    jetstream.JetStream
+	*lab.Program
+	nc *nats.Conn
+	js jetstream.JetStream
 }
 
-var (
-	natsAddress = regexp.MustCompile(`url=(nats://\S+)`)
-	httpAddress = regexp.MustCompile(`http=(\S+)`)
-)
-
 func startBridge(ctx context.Context, path, dir string) (*bridge, error) {
-	b := &bridge{cmd: exec.Command(path, "serve"), dir: dir, ended: make(chan struct{})} //nolint:noctx // the program that is measured; stop ends it
-	out, err := os.Create(filepath.Join(dir, "bridge.log"))
+	env, err := lab.Environment(filepath.Join(dir, "roots.pem"), "HOME="+dir, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	defer out.Close()
-	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = dir, out, out
-	b.cmd.Env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "ORDERBRIDGE_HTTP_LISTEN=127.0.0.1:0", "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0",
-		"ORDERBRIDGE_TRUST_ROOTS=" + filepath.Join(dir, "roots.pem"), "ORDERBRIDGE_EGRESS_ALLOW=127.0.0.0/8"}
-	for _, name := range []string{"GOMEMLIMIT", "GOGC", "GODEBUG"} { // what one wants to compare
-		if value := os.Getenv(name); value != "" {
-			b.cmd.Env = append(b.cmd.Env, name+"="+value)
-		}
+	b := &bridge{}
+	if b.Program, err = lab.Serve(lab.Command{Path: path, Env: env, Dir: dir, Log: filepath.Join(dir, "bridge.log")}); err != nil {
+		return nil, err
 	}
-	if err := b.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start orderbridge: %w", err)
+	if err := b.connect(ctx); err != nil {
+		return nil, errors.Join(err, b.stop())
 	}
-	go func() {
-		_ = b.cmd.Wait() // stop looks at the exit code
-		close(b.ended)
-	}()
-	url := ""
-	for begun := time.Now(); url == "" || b.http == ""; {
-		text := b.logEnd()
-		if m := natsAddress.FindStringSubmatch(text); m != nil {
-			url = m[1]
-		}
-		if m := httpAddress.FindStringSubmatch(text); m != nil {
-			b.http = m[1]
-		}
-		select {
-		case <-b.ended:
-			return nil, fmt.Errorf("the bridge has ended\n%s", text)
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for the bridge: %w", context.Cause(ctx))
-		case <-time.After(50 * time.Millisecond):
-		}
-		if time.Since(begun) > time.Minute {
-			return nil, fmt.Errorf("the bridge is not up after a minute\n%s", text)
-		}
+	return b, nil
+}
+
+// connect waits until the program is up.
+func (b *bridge) connect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	url, err := b.Said(ctx, `url=(nats://\S+)`)
+	if err == nil {
+		err = b.Leads(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, b.LastLines(20))
 	}
 	if b.nc, err = nats.Connect(url); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return fmt.Errorf("connect: %w", err)
 	}
 	b.js, err = jetstream.New(b.nc)
-	return b, err
+	return err
 }
 
 // subscribe puts a record for each endpoint.
@@ -106,34 +79,16 @@ func (b *bridge) publish(ctx context.Context, n int) error {
 	defer cancel()
 	body := fmt.Sprintf(`{"orderId":"o-%d","eventType":"OrderChanged","n":%d,"note":%q}`, n%orders, n, strings.Repeat("x", 430))
 	if _, err := b.js.Publish(ctx, fmt.Sprintf("orders.acme.OrderChanged.o-%d", n%orders), []byte(body)); err != nil {
-		return fmt.Errorf("publish: %w\n%s", err, b.logEnd())
+		return fmt.Errorf("publish: %w\n%s", err, b.LastLines(20))
 	}
 	return nil
-}
-
-func (b *bridge) logEnd() string {
-	text, err := os.ReadFile(filepath.Join(b.dir, "bridge.log"))
-	if err != nil {
-		return err.Error()
-	}
-	return string(text[max(0, len(text)-4000):])
 }
 
 func (b *bridge) stop() error {
 	if b.nc != nil {
 		b.nc.Close()
 	}
-	_ = b.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-b.ended:
-	case <-time.After(time.Minute):
-		_ = b.cmd.Process.Kill()
-		<-b.ended
-	}
-	if !b.cmd.ProcessState.Success() {
-		return fmt.Errorf("the bridge ended with: %s\n%s", b.cmd.ProcessState, b.logEnd())
-	}
-	return nil
+	return b.Stop(time.Minute)
 }
 
 // memory is in MiB.
@@ -147,7 +102,7 @@ func (m memory) String() string {
 }
 
 func (b *bridge) memory(ctx context.Context) (m memory, err error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.Pid()))
 	if err != nil {
 		return m, err
 	}
@@ -166,7 +121,9 @@ func (b *bridge) memory(ctx context.Context) (m memory, err error) {
 			m.file = kib >> 10
 		}
 	}
-	v, err := b.metrics(ctx)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	v, err := b.Metrics(ctx)
 	if err != nil {
 		return m, err
 	}
@@ -176,28 +133,4 @@ func (b *bridge) memory(ctx context.Context) (m memory, err error) {
 	m.live, m.next, m.limit = mib("go_memstats_heap_alloc_bytes"), mib("go_memstats_next_gc_bytes"), mib("go_gc_gomemlimit_bytes")
 	m.gs = int(v["go_goroutines"])
 	return m, nil
-}
-
-func (b *bridge) metrics(ctx context.Context) (map[string]float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.http+"/metrics", nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
-	}
-	defer resp.Body.Close()
-	values := map[string]float64{}
-	lines := bufio.NewScanner(io.LimitReader(resp.Body, 16<<20))
-	for lines.Scan() {
-		if name, value, ok := strings.Cut(lines.Text(), " "); ok {
-			if x, err := strconv.ParseFloat(value, 64); err == nil {
-				values[name] = x
-			}
-		}
-	}
-	return values, lines.Err()
 }

@@ -6,11 +6,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
+
+	"orderbridge/internal/lab"
 )
 
 // settings are the flags.
@@ -51,14 +51,10 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if s.bridge == "" {
-		s.bridge = filepath.Join(dir, "orderbridge")
-		build := exec.CommandContext(ctx, "go", "build", "-o", s.bridge, "orderbridge/cmd/orderbridge") //nolint:gosec // constant but for our own directory
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build orderbridge: %w\n%s", err, out)
-		}
+	if s.bridge, err = lab.Executable(ctx, s.bridge, dir); err != nil {
+		return err
 	}
-	e, err := openEndpoints(filepath.Join(dir, "roots.pem"))
+	e, err := openEndpoints()
 	if err != nil {
 		return err
 	}
@@ -85,8 +81,8 @@ func soak(ctx context.Context, s settings, b *bridge, e *endpoints) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-b.ended:
-			return fmt.Errorf("the bridge has ended\n%s", b.logEnd())
+		case <-b.Ended():
+			return fmt.Errorf("the bridge has ended\n%s", b.LastLines(20))
 		case <-tick.C:
 			if time.Since(start) > s.duration-s.quiet {
 				continue

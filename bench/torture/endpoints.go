@@ -1,13 +1,10 @@
 package main
 
 import (
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log" //nolint:depguard // net/http wants one for what it says
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,14 +12,13 @@ import (
 	"time"
 
 	"orderbridge/bench/torture/journal"
-	"orderbridge/internal/localca"
+	"orderbridge/internal/lab"
 )
 
 // endpoints are the receivers of all subscriptions: two servers, so that a
 // record can be put again for another endpoint. Each keeps the one journal.
 type endpoints struct {
-	servers []*http.Server
-	hosts   []string
+	servers []*lab.Endpoint
 	over    chan struct{} // closed at the end: nothing hangs any more
 
 	mu       sync.Mutex
@@ -49,21 +45,14 @@ type reaction struct {
 
 var good = reaction{status: http.StatusOK}
 
-func newEndpoints(ca *localca.CA, rng *rand.Rand) (*endpoints, error) {
+func newEndpoints(rng *rand.Rand) (*endpoints, error) {
 	e := &endpoints{over: make(chan struct{}), rng: rng, down: map[string]outage{}, gone: map[string]bool{}}
 	for _, protocols := range [][]string{{"http/1.1"}, {"h2", "http/1.1"}} {
-		cert, err := ca.Issue("127.0.0.1")
-		if err != nil {
-			return nil, err
-		}
-		ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it only binds
+		s, err := lab.Handle(lab.TLS(protocols...), http.HandlerFunc(e.serve))
 		if err != nil {
 			return nil, fmt.Errorf("start an endpoint: %w", err)
 		}
-		s := &http.Server{Handler: http.HandlerFunc(e.serve), ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
-			TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: protocols, MinVersion: tls.VersionTLS12}}
-		e.servers, e.hosts = append(e.servers, s), append(e.hosts, ln.Addr().String())
-		go func() { _ = s.ServeTLS(ln, "", "") }()
+		e.servers = append(e.servers, s)
 	}
 	return e, nil
 }
@@ -71,13 +60,13 @@ func newEndpoints(ca *localca.CA, rng *rand.Rand) (*endpoints, error) {
 func (e *endpoints) close() {
 	close(e.over)
 	for _, s := range e.servers {
-		_ = s.Close()
+		_ = s.Close() // the program ends
 	}
 }
 
 // url of a subscription's endpoint; each generation lies on the other server.
 func (e *endpoints) url(s *subscription) string {
-	u := fmt.Sprintf("https://%s/%s/%d", e.hosts[(s.index+s.generation)%2], s.ID, s.generation)
+	u := fmt.Sprintf("%s/%s/%d", e.servers[(s.index+s.generation)%2].URL, s.ID, s.generation)
 	switch {
 	case s.Method == http.MethodGet && s.index%2 == 0:
 		return u + "/{orderId}"

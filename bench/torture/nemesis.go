@@ -78,7 +78,7 @@ func (w *testbed) victim(ctx context.Context, rng *rand.Rand, f *journal.Fault) 
 	if rng.IntN(4) > 0 {
 		i = w.leader(ctx, rng)
 	}
-	f.Target = w.bridges[i].name
+	f.Target = w.bridges[i].name()
 	return w.bridges[i]
 }
 

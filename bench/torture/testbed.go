@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -72,22 +71,10 @@ func (w *testbed) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if w.bridge == "" {
-		if w.bridge, err = build(ctx, w.dir); err != nil {
-			return err
-		}
-	} else if w.bridge, err = filepath.Abs(w.bridge); err != nil {
+	if w.bridge, err = lab.Executable(ctx, w.bridge, w.dir); err != nil {
 		return err
 	}
-	ca, err := lab.NewCA()
-	if err != nil {
-		return err
-	}
-	roots := filepath.Join(w.dir, "roots.pem")
-	if err := os.WriteFile(roots, ca.PEM(), 0o600); err != nil {
-		return err
-	}
-	if w.endpoints, err = newEndpoints(ca, w.chance(1)); err != nil {
+	if w.endpoints, err = newEndpoints(w.chance(1)); err != nil {
 		return err
 	}
 	starting, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the servers take longer than a minute"))
@@ -99,7 +86,7 @@ func (w *testbed) open(ctx context.Context) error {
 		return err
 	}
 	for i := range bridges {
-		b, err := newBridge(w.cluster, fmt.Sprintf("bridge%d", i), w.bridge, w.dir, roots)
+		b, err := newBridge(w.cluster, fmt.Sprintf("bridge%d", i), w.bridge, w.dir)
 		if err != nil {
 			return err
 		}
@@ -197,7 +184,7 @@ func (w *testbed) run(ctx context.Context) (*journal.Journal, error) {
 	w.operator.watching.Wait()
 	for _, b := range w.bridges {
 		if code := b.end(syscall.SIGTERM); code != 0 {
-			err = errors.Join(err, fmt.Errorf("exit code %d of %s after SIGTERM, all being well", code, b.name))
+			err = errors.Join(err, fmt.Errorf("exit code %d of %s after SIGTERM, all being well", code, b.name()))
 		}
 		err = errors.Join(err, b.crashed())
 	}
@@ -321,8 +308,8 @@ func (w *testbed) supervise(ctx context.Context) {
 				w.log.Error("a bridge cannot be started", "error", err)
 			}
 			if died {
-				w.log.Info("ended by itself", "what", b.name)
-				w.note(journal.Fault{Kind: "ended by itself", Target: b.name, From: time.Now(), Until: time.Now()})
+				w.log.Info("ended by itself", "what", b.name())
+				w.note(journal.Fault{Kind: "ended by itself", Target: b.name(), From: time.Now(), Until: time.Now()})
 			}
 		}
 	}
@@ -337,7 +324,7 @@ func (w *testbed) note(f journal.Fault) {
 func (w *testbed) nameOf(l lease) string {
 	for _, b := range w.bridges {
 		if b.pid() == l.pid() {
-			return b.name
+			return b.name()
 		}
 	}
 	return l.Holder

@@ -1,23 +1,20 @@
 package main
 
 import (
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
+
+	"orderbridge/internal/lab"
 )
 
 // endpoint is a TLS server of its own; it remembers what succeeded.
 type endpoint struct {
-	server *http.Server
-	url    string
-	over   chan struct{}
+	*lab.Endpoint
 
 	mu       sync.Mutex
 	reply    func(w http.ResponseWriter, gone <-chan struct{}) bool // false: it did not succeed
@@ -60,23 +57,14 @@ func slow(after time.Duration) func(http.ResponseWriter, <-chan struct{}) bool {
 }
 
 func (w *testbed) endpoint(reply func(http.ResponseWriter, <-chan struct{}) bool) (*endpoint, error) {
-	cert, err := w.ca.Issue("127.0.0.1")
-	if err != nil {
-		return nil, err
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it only binds
-	if err != nil {
+	e := &endpoint{reply: reply}
+	var err error
+	if e.Endpoint, err = lab.Handle(nil, e); err != nil {
 		return nil, fmt.Errorf("start an endpoint: %w", err)
 	}
-	e := &endpoint{url: "https://" + ln.Addr().String(), reply: reply, over: make(chan struct{})}
-	e.server = &http.Server{Handler: e, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}}
-	go func() { _ = e.server.ServeTLS(ln, "", "") }()
 	w.endpoints = append(w.endpoints, e)
 	return e, nil
 }
-
-func (e *endpoint) close() { _ = e.server.Close() }
 
 // now changes what the endpoint does.
 func (e *endpoint) now(reply func(http.ResponseWriter, <-chan struct{}) bool) {
@@ -137,18 +125,9 @@ func (e *endpoint) asked() int {
 	return len(e.requests)
 }
 
-// inOrder tells whether each order's changes came one after another from the
-// first on, each once, and how many events there were.
+// inOrder checks what arrived for each subscription, which has a path of its own.
 func inOrder(got []arrival) error {
-	last := map[string]int{}
-	for _, a := range got {
-		key := a.path + " " + a.order
-		if a.n != last[key]+1 {
-			return fmt.Errorf("change %d of %s came after %d", a.n, key, last[key])
-		}
-		last[key] = a.n
-	}
-	return nil
+	return lab.InOrder(got, func(a arrival) (string, int) { return a.path + " " + a.order, a.n })
 }
 
 func percentile(d []time.Duration, p float64) time.Duration {

@@ -11,7 +11,7 @@ import (
 
 // record hears one topic, the token after "orders.".
 func record(e *endpoint, id, topic string, more ...string) string {
-	return fmt.Sprintf(`{"targetURL":"%s/%s","subjects":["orders.%s.>"]%s}`, e.url, id, topic, strings.Join(append([]string{""}, more...), ","))
+	return fmt.Sprintf(`{"targetURL":"%s/%s","subjects":["orders.%s.>"]%s}`, e.URL, id, topic, strings.Join(append([]string{""}, more...), ","))
 }
 
 // isolation is a.

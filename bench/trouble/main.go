@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -58,13 +57,7 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if s.bridge == "" {
-		s.bridge = filepath.Join(dir, "orderbridge")
-		build := exec.CommandContext(ctx, "go", "build", "-o", s.bridge, "orderbridge/cmd/orderbridge") //nolint:gosec // constant but for our own directory
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build orderbridge: %w\n%s", err, out)
-		}
-	} else if s.bridge, err = filepath.Abs(s.bridge); err != nil {
+	if s.bridge, err = lab.Executable(ctx, s.bridge, dir); err != nil {
 		return err
 	}
 	var failed error

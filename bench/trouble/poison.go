@@ -175,7 +175,7 @@ func stopping(ctx context.Context, w *testbed) error {
 	if err := w.reach(ctx, time.Minute, healthy+hanging, "active", "reading"); err != nil {
 		return err
 	}
-	second, err := w.second()
+	second, err := w.launch("second") // stands by
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func stopping(ctx context.Context, w *testbed) error {
 		return err
 	}
 	begun := time.Now()
-	took, err := w.stopFirst(ctx, second)
+	took, err := w.stopFirst(second)
 	if err != nil {
 		return err
 	}

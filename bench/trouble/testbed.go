@@ -3,20 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt" //nolint:depguard // net/http wants one for what it says
+	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/internal/lab"
-	"orderbridge/internal/localca"
 )
 
 // testbed is a server, a bridge and endpoints.
@@ -26,9 +22,7 @@ type testbed struct {
 	bus    *lab.Cluster
 	nc     *nats.Conn
 	js     jetstream.JetStream
-	ca     *localca.CA
-	bridge *exec.Cmd
-	ended  chan struct{}
+	bridge *lab.Program
 	env    []string
 
 	endpoints []*endpoint
@@ -49,26 +43,10 @@ func newTestbed(ctx context.Context, s settings, dir string) (*testbed, error) {
 	if w.js, err = jetstream.New(w.nc, jetstream.WithPublishAsyncMaxPending(256)); err != nil {
 		return w, err
 	}
-	if w.ca, err = lab.NewCA(); err != nil {
+	if w.env, err = lab.Environment(filepath.Join(dir, "roots.pem"), "ORDERBRIDGE_NATS_URL="+w.bus.URL(0), "ORDERBRIDGE_LOG_LEVEL=warn"); err != nil {
 		return w, err
 	}
-	roots := filepath.Join(dir, "roots.pem")
-	if err := os.WriteFile(roots, w.ca.PEM(), 0o600); err != nil {
-		return w, err
-	}
-	out, err := os.Create(filepath.Join(dir, "bridge.log"))
-	if err != nil {
-		return w, err
-	}
-	defer out.Close()
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "ORDERBRIDGE_") {
-			w.env = append(w.env, v)
-		}
-	}
-	w.env = append(w.env, "ORDERBRIDGE_NATS_URL="+w.bus.URL(0), "ORDERBRIDGE_HTTP_LISTEN=127.0.0.1:0", "ORDERBRIDGE_TRUST_ROOTS="+roots,
-		"ORDERBRIDGE_EGRESS_ALLOW=127.0.0.0/8", "ORDERBRIDGE_LOG_LEVEL=warn")
-	if w.bridge, w.ended, err = w.launch(out); err != nil {
+	if w.bridge, err = w.launch("bridge"); err != nil {
 		return w, err
 	}
 	return w, w.until(ctx, time.Minute, "the bridge leads", func() bool {
@@ -81,73 +59,26 @@ func newTestbed(ctx context.Context, s settings, dir string) (*testbed, error) {
 	})
 }
 
-// launch starts a bridge; ended is closed when it has ended.
-func (w *testbed) launch(out *os.File) (cmd *exec.Cmd, ended chan struct{}, err error) {
-	cmd = exec.Command(w.settings.bridge, "serve") //nolint:gosec,noctx // the program that is measured; close ends it
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = w.env, w.dir, out, out
-	if err := cmd.Start(); err != nil {
-		return nil, nil, fmt.Errorf("start orderbridge: %w", err)
-	}
-	ended = make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // close looks at the exit code
-		close(ended)
-	}()
-	return cmd, ended, nil
-}
-
-// bridgeProcess is a bridge beside the first one.
-type bridgeProcess struct {
-	cmd   *exec.Cmd
-	ended chan struct{}
-}
-
-// second starts a bridge that stands by.
-func (w *testbed) second() (*bridgeProcess, error) {
-	out, err := os.Create(filepath.Join(w.dir, "second.log"))
-	if err != nil {
-		return nil, err
-	}
-	defer out.Close()
-	cmd, ended, err := w.launch(out)
-	return &bridgeProcess{cmd, ended}, err
+// launch starts a bridge.
+func (w *testbed) launch(name string) (*lab.Program, error) {
+	return lab.Serve(lab.Command{Name: name, Path: w.settings.bridge, Env: w.env, Dir: w.dir, Log: filepath.Join(w.dir, name+".log")})
 }
 
 // stopFirst ends the first bridge by SIGTERM; the second is the one of the testbed from then on.
-func (w *testbed) stopFirst(ctx context.Context, second *bridgeProcess) (took time.Duration, err error) {
-	first, ended := w.bridge, w.ended
-	w.bridge, w.ended = second.cmd, second.ended
+func (w *testbed) stopFirst(second *lab.Program) (took time.Duration, err error) {
+	first := w.bridge
+	w.bridge = second
 	start := time.Now()
-	_ = first.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-ended:
-	case <-ctx.Done():
-		_ = first.Process.Kill()
-		<-ended
-		return 0, context.Cause(ctx)
-	}
-	if !first.ProcessState.Success() {
-		return 0, fmt.Errorf("the first bridge ended with: %s", first.ProcessState)
-	}
-	return time.Since(start), nil
+	err = first.Stop(2 * time.Minute)
+	return time.Since(start), err
 }
 
 func (w *testbed) close() (err error) {
 	for _, e := range w.endpoints {
-		e.close()
+		_ = e.Close() // the part ends
 	}
-	if w.ended != nil {
-		_ = w.bridge.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-w.ended:
-			if !w.bridge.ProcessState.Success() {
-				err = fmt.Errorf("the bridge ended with: %s\n%s", w.bridge.ProcessState, w.logEnd())
-			}
-		case <-time.After(30 * time.Second):
-			_ = w.bridge.Process.Kill()
-			<-w.ended
-			err = errors.New("the bridge did not end within 30 s")
-		}
+	if w.bridge != nil {
+		err = w.bridge.Stop(30 * time.Second)
 	}
 	if w.nc != nil {
 		w.nc.Close()
@@ -156,14 +87,6 @@ func (w *testbed) close() (err error) {
 		w.bus.Close()
 	}
 	return err
-}
-
-func (w *testbed) logEnd() string {
-	text, err := os.ReadFile(filepath.Join(w.dir, "bridge.log"))
-	if err != nil {
-		return err.Error()
-	}
-	return string(text[max(0, len(text)-2000):])
 }
 
 // until polls.
@@ -176,8 +99,8 @@ func (w *testbed) until(ctx context.Context, within time.Duration, what string, 
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-w.ended:
-			return fmt.Errorf("the bridge has ended\n%s", w.logEnd())
+		case <-w.bridge.Ended():
+			return fmt.Errorf("the bridge has ended\n%s", w.bridge.LastLines(20))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

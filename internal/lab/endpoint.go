@@ -40,7 +40,7 @@ func Certificate() tls.Certificate {
 
 // Listener is an endpoint on a free port of 127.0.0.1.
 type Listener struct {
-	URL string // https://127.0.0.1:port
+	URL string // https://127.0.0.1:port, or http://
 	net.Listener
 }
 
@@ -89,6 +89,15 @@ func Handle(settings *tls.Config, h http.Handler) (*Endpoint, error) {
 		return nil, err
 	}
 	return serve(l, h), nil
+}
+
+// HandlePlain is Handle without TLS.
+func HandlePlain(h http.Handler) (*Endpoint, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	return serve(&Listener{"http://" + l.Addr().String(), l}, h), nil
 }
 
 func serve(l *Listener, h http.Handler) *Endpoint {

@@ -9,16 +9,6 @@ import (
 // Journal is what came to a receiver, in the order in which it came.
 type Journal []Hit
 
-// Good is what was answered with a 2xx.
-func (j Journal) Good() (good Journal) {
-	for _, h := range j {
-		if h.Good() {
-			good = append(good, h)
-		}
-	}
-	return good
-}
-
 // Gap is the longest time without a request that began or ended within the
 // window.
 func (j Journal) Gap(from, to time.Time) (longest time.Duration) {
@@ -32,16 +22,16 @@ func (j Journal) Gap(from, to time.Time) (longest time.Duration) {
 	return longest
 }
 
-// InOrder checks that each order's changes came one after another from the first
-// on, each once, for each path.
-func (j Journal) InOrder() error {
+// InOrder checks that the changes of each key, as change tells it of what came,
+// came one after another from the first on, each once.
+func InOrder[T any](came []T, change func(T) (key string, n int)) error {
 	last := map[string]int{}
-	for _, h := range j {
-		key := h.Path + " " + h.Order
-		if h.N != last[key]+1 {
-			return fmt.Errorf("change %d of %s came after %d", h.N, key, last[key])
+	for _, c := range came {
+		key, n := change(c)
+		if n != last[key]+1 {
+			return fmt.Errorf("change %d of %s came after %d", n, key, last[key])
 		}
-		last[key] = h.N
+		last[key] = n
 	}
 	return nil
 }

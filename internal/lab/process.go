@@ -24,7 +24,7 @@ type Command struct {
 	Dir     string
 	Log     string               // a file that its output is added to; default: the output is kept in memory
 	Stdout  *os.File             // where its standard output goes instead of the log
-	Stdin   bool                 // the program ends when its standard input is closed: End closes it
+	Stdin   bool                 // the program ends when its standard input is closed: Stop does it
 	SysProc *syscall.SysProcAttr // may be nil
 }
 
@@ -114,20 +114,38 @@ func (p *Process) Running() bool {
 // Signal sends a signal to a process that may have ended.
 func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
-// End sends a signal, closes the standard input and waits; after that time it
-// kills. It returns ExitCode.
+// End sends a signal and waits; after that time it kills. It returns ExitCode.
 func (p *Process) End(s syscall.Signal, within time.Duration) int {
 	p.Signal(s)
-	if p.stdin != nil {
-		p.stdin.Close()
-	}
+	return p.wait(within)
+}
+
+func (p *Process) wait(within time.Duration) int {
 	select {
 	case <-p.ended:
 	case <-time.After(within):
 		_ = p.cmd.Process.Kill()
 		<-p.ended
 	}
+	if p.stdin != nil {
+		p.stdin.Close()
+	}
 	return p.ExitCode()
+}
+
+// Stop closes the standard input, or sends SIGTERM to a process without one, and
+// waits; after that time it kills. An exit code that is not 0 is an error, which
+// holds the end of the output.
+func (p *Process) Stop(within time.Duration) error {
+	if p.stdin != nil {
+		p.stdin.Close()
+	} else {
+		p.Signal(syscall.SIGTERM)
+	}
+	if p.wait(within) != 0 {
+		return fmt.Errorf("%s ended with: %s\n%s", p.Name, p.cmd.ProcessState, p.LastLines(20))
+	}
+	return nil
 }
 
 // ExitCode of a process that has ended, -1 if a signal ended it.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,16 @@ func Build(ctx context.Context, path string) error {
 		return fmt.Errorf("build orderbridge: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// Executable is the path of the program: that of a built one, or of one that is
+// built into dir.
+func Executable(ctx context.Context, built, dir string) (string, error) {
+	if built != "" {
+		return filepath.Abs(built)
+	}
+	path := filepath.Join(dir, "orderbridge")
+	return path, Build(ctx, path)
 }
 
 // Environment is that of a program that trusts the endpoints of this process,
@@ -69,6 +80,14 @@ func (p *Program) Readyz(ctx context.Context) (r Readiness, status int, err erro
 	}
 	defer resp.Body.Close()
 	return r, resp.StatusCode, json.NewDecoder(resp.Body).Decode(&r)
+}
+
+// Leads waits until the program leads and is ready.
+func (p *Program) Leads(ctx context.Context) error {
+	return Until(ctx, p.Name+" leads", func() bool {
+		r, status, err := p.Readyz(ctx)
+		return err == nil && status == http.StatusOK && r.Role == Leader
+	})
 }
 
 // Metrics are the values of /metrics by name, labels included.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -72,22 +71,17 @@ type Receiver struct {
 
 // Receive starts an endpoint that answers with reply (nil: always 200); nil
 // settings are TLS(). Whoever calls it closes it.
-func Receive(settings *tls.Config, reply Reply) (*Receiver, error) {
-	r := newReceiver(reply)
-	e, err := Handle(settings, http.HandlerFunc(r.serve))
-	r.Endpoint = e
+func Receive(settings *tls.Config, reply Reply) (r *Receiver, err error) {
+	r = newReceiver(reply)
+	r.Endpoint, err = Handle(settings, http.HandlerFunc(r.serve))
 	return r, err
 }
 
 // ReceivePlain is Receive without TLS.
-func ReceivePlain(reply Reply) (*Receiver, error) {
-	r := newReceiver(reply)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	r.Endpoint = serve(&Listener{"http://" + l.Addr().String(), l}, http.HandlerFunc(r.serve))
-	return r, nil
+func ReceivePlain(reply Reply) (r *Receiver, err error) {
+	r = newReceiver(reply)
+	r.Endpoint, err = HandlePlain(http.HandlerFunc(r.serve))
+	return r, err
 }
 
 func newReceiver(reply Reply) *Receiver {
