@@ -25,9 +25,9 @@ func newAudit() *cobra.Command {
 		Short: "Show who changed what",
 		Long: `Show who changed which record, and what people had the bridge do: the newest
 entries of the stream AUDIT, the newest last. Of a secret an entry tells only that
-it has changed. Who it was is made sure of by the bridge (a token of its API) or by
-the NATS server (a user whose account is connected by an import that is shared);
-what else is said of a writer stands behind "says".`,
+it has changed. Who it was is proved by the bridge (a token of its API) or by the
+NATS server (a user whose account is connected by an import that is shared); what
+writers say of themselves stands behind "says".`,
 		Example: `  orderbridge audit
   orderbridge audit --subscription acme --since 24h
   orderbridge audit --action delete -o json

@@ -15,7 +15,7 @@ func newConfig() *cobra.Command {
 		Short: "Show all settings with their present values, secrets redacted",
 		Long: `Show every environment variable that orderbridge reads: its name, its default,
 its present value (secrets redacted) and what it means. A value marked with *
-is set in the environment. What is wrong with the values is said at the end.`,
+is set in the environment. Errors in the values are listed at the end.`,
 		Example: `  orderbridge config
   orderbridge config -o json
   orderbridge config -o markdown                     the table of the README`,

@@ -15,10 +15,10 @@ import (
 )
 
 func newDeadLetters() *cobra.Command {
-	cmd := newGroup("dead-letters", "See to the deliveries that were given up",
+	cmd := newGroup("dead-letters", "Manage the deliveries that were given up",
 		newDeadLettersList(), newDeadLettersShow(), newDeadLettersRedrive(), newDeadLettersPurge())
 	cmd.Aliases = []string{"dead-letter", "dlq"}
-	cmd.Long = `See to the deliveries that were given up: the retry schedule was used up, or the
+	cmd.Long = `Manage the deliveries that were given up: the retry schedule was used up, or the
 request cannot be built for the event. Each is known by its sequence in the stream
 of dead letters, which list shows.`
 	cmd.Example = `  orderbridge dead-letters list acme

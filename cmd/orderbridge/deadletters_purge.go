@@ -19,8 +19,8 @@ func newDeadLettersPurge() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "purge SEQUENCE...",
 		Short: "Remove dead letters for good",
-		Long: `Remove dead letters. Nobody delivers them any more, and nothing brings them back;
---subscription and --all want --yes as well.`,
+		Long: `Remove dead letters. They are never delivered then, and nothing brings them back;
+--subscription and --all need --yes as well.`,
 		Example: `  orderbridge dead-letters purge 42
   orderbridge dead-letters purge --subscription acme --yes`,
 		Args: args(0, -1, "sequences"),

@@ -32,9 +32,9 @@ func newNatsContext() *cobra.Command {
 		Use:   "context [NAME]",
 		Short: "Write a context for the program nats",
 		Long: `Write a context for the program nats that connects as this program's own commands
-do: to the embedded server with its credentials, or to ORDERBRIDGE_NATS_URL. It lies
-where nats looks for it (XDG_CONFIG_HOME), and only its owner may read it. Its name is
-orderbridge, if no other is given. With --print it is only shown.`,
+do: to the embedded server with its credentials, or to ORDERBRIDGE_NATS_URL. It is
+stored where nats looks for it (XDG_CONFIG_HOME), and only its owner may read it. Its
+name is orderbridge unless another one is given. With --print it is only shown.`,
 		Example: `  orderbridge nats context
   nats --context orderbridge kv put subscriptions acme "$(cat acme.json)"`,
 		Args: args(0, 1, "one name at most"),
@@ -152,9 +152,9 @@ func newNatsRotate() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rotate",
 		Short: "Give the embedded server new credentials",
-		Long: `Make new credentials for the embedded server in its data directory. A server that runs
-takes them within a few seconds and ends connections that were made with the former
-ones; commands and contexts read them from there and go on.`,
+		Long: `Make new credentials for the embedded server in its data directory. A running
+server takes them up within a few seconds and ends connections that were made with the
+former ones; commands and contexts read them from there and go on.`,
 		Example: "  orderbridge nats rotate",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

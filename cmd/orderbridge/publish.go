@@ -40,12 +40,12 @@ func newPublish() *cobra.Command {
 		Short: "Publish order events, one JSON document or one a line (NDJSON)",
 		Long: `Publish events from a file or from stdin: one JSON document, or NDJSON with one
 event a line. The bytes are published as they are, without the white space around
-them. The input is checked as a whole first: of an input with an error, which is
-named with its line, nothing is published.
+them. The whole input is checked first: if it holds an error, its line is named and
+nothing is published.
 
 With --id the bus drops what it has already: one event gets this id, the lines of
 an NDJSON input ID.1, ID.2, and so on (empty lines are not counted), so that an
-interrupted run can be repeated. Where the subject tells a tenant, the id is
+interrupted run can be repeated. If the subject names a tenant, the id is
 TENANT/ID: the bus compares the ids of all publishers to a stream, and what one
 has used would make it drop the event of another.`,
 		Example: `  orderbridge publish order.json

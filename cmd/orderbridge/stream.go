@@ -17,8 +17,8 @@ import (
 )
 
 func newStream() *cobra.Command {
-	cmd := newGroup("stream", "See to the stream of the events", newStreamStatus(), newStreamAdopt())
-	cmd.Long = `See to the stream of the events. A stream that was deleted and recreated, restored
+	cmd := newGroup("stream", "Inspect the stream of events", newStreamStatus(), newStreamAdopt())
+	cmd.Long = `Inspect the stream of events. A stream that was deleted and recreated, restored
 from a backup, or that has lost its end gives the same sequences to other events.
 The bridge notices, passes nothing over, and says so until an operator has
 acknowledged it.`

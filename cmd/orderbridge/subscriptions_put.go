@@ -28,9 +28,9 @@ func newSubscriptionsPut() *cobra.Command {
 		Long: `Ask the bridge what it makes of a record, store it, wait for the bridge's verdict
 (up to 2 s) and print it. A record with an error is not stored. If no bridge runs
 the record is checked here: what only the settings of this command forbid is a
-warning then. Where ORDERBRIDGE_SEALING_KEY_FILE is set, secrets that stand in the
-record as they are are sealed before it is stored. Exit code 1 if it was not stored or if the bridge finds it invalid;
-0 if the bridge says nothing, since the record is stored and will be seen.`,
+warning then. Where ORDERBRIDGE_SEALING_KEY_FILE is set, plain secrets in the record
+are sealed before it is stored. Exit code 1 if it was not stored or if the bridge finds
+it invalid; 0 if the bridge says nothing, since the record is stored and will be seen.`,
 		Example: `  orderbridge subscriptions put acme acme.json
   echo '{"targetURL":"https://erp.example.com/orders"}' | orderbridge subscriptions put acme -`,
 		Args: args(2, 2, "an id and a file, or - for stdin"),
