@@ -30,12 +30,13 @@ type Auth struct {
 	Audience     string   // client_credential; "": none is asked for
 }
 
-// An authKind is one way to authenticate requests. All that the program knows of it stands in its declaration (authKinds).
+// An authKind is one way to authenticate requests. All that the program knows of it stands in its declaration
+// (authKinds).
 type authKind struct {
 	name    string
 	members []member // beside type
-	// header makes what the header field of each request holds, and tells what of it must not be shown. nil: it holds a token that is
-	// fetched (grant), or there is none.
+	// header makes what the header field of each request holds, and tells what of it must not be shown. nil: it holds
+	// a token that is fetched (grant), or there is none.
 	header func(a *Auth, secret Resolve) (text string, hidden []string, err error)
 	// grant says how to fetch the token. nil: none is needed.
 	grant func(a *Auth, secret Resolve) (Grant, error)
@@ -52,7 +53,8 @@ type HeaderField struct {
 	Hidden      []string // made of secrets: must not be shown
 }
 
-// Grant says how an access token is fetched by client credentials (OAuth 2.0). It is sent in the header Authorization, as Bearer.
+// Grant says how an access token is fetched by client credentials (OAuth 2.0). It is sent in the header Authorization,
+// as Bearer.
 type Grant struct {
 	ClientID, ClientSecret string
 	TokenURL               string
@@ -62,61 +64,109 @@ type Grant struct {
 }
 
 func authKinds() []*authKind {
-	return []*authKind{
-		{name: "noauth"},
-		{
-			name: "basic",
-			members: []member{
-				{name: "username", value: keep(username, func(r *recordReader, s string) { r.s.More.Auth.Username = s }),
-					about: "May be empty.", example: `"bridge"`, also: "user login"},
-				{name: "password", value: secretOrEmpty(inAuth(func(a *Auth) *Secret { return &a.Password })),
-					about: "A secret; may be empty.", example: `"env:ORDERBRIDGE_SECRET_PASSWORD"`, also: "pass pwd"},
+	return []*authKind{{name: "noauth"}, basicAuth(), bearerAuth(), clientCredential()}
+}
+
+// basicAuth is HTTP Basic (RFC 7617).
+func basicAuth() *authKind {
+	return &authKind{
+		name: "basic",
+		members: []member{
+			{
+				name:    "username",
+				value:   keep(username, func(r *recordReader, s string) { r.s.More.Auth.Username = s }),
+				about:   "May be empty.",
+				example: `"bridge"`,
+				also:    "user login",
 			},
-			header: func(a *Auth, secret Resolve) (string, []string, error) {
-				password, err := secret("auth.password", a.Password)
-				credentials := base64.StdEncoding.EncodeToString([]byte(a.Username + ":" + password))
-				return "Basic " + credentials, []string{credentials, password}, err
-			},
-		},
-		{
-			name: "bearer",
-			members: []member{
-				{name: "token", value: bearerToken,
-					about: "A secret, sent as it stands behind Bearer.", example: `"env:ORDERBRIDGE_SECRET_TOKEN"`},
-			},
-			header: func(a *Auth, secret Resolve) (string, []string, error) {
-				token, err := secret("auth.token", a.Token)
-				if err == nil && !IsToken(token) {
-					err = Problem{Field: "auth.token", Message: "refers to what cannot stand in a header; use visible ASCII without spaces"}
-				}
-				return "Bearer " + token, []string{token}, err
+			{
+				name:    "password",
+				value:   secretOrEmpty(inAuth(func(a *Auth) *Secret { return &a.Password })),
+				about:   "A secret; may be empty.",
+				example: `"env:ORDERBRIDGE_SECRET_PASSWORD"`,
+				also:    "pass pwd",
 			},
 		},
-		{
-			name: "client_credential",
-			members: []member{
-				{name: "clientID", value: keep(text(limits.RecordText), func(r *recordReader, s string) { r.s.More.Auth.ClientID = s }),
-					example: `"bridge"`, also: "client_id"},
-				{name: "clientSecret", value: secretFor(inAuth(func(a *Auth) *Secret { return &a.ClientSecret }), "auth.tokenURL", "targetURL"),
-					about: "A secret, sent to the host of tokenURL only.", example: `"env:ORDERBRIDGE_SECRET_CLIENT"`, also: "client_secret"},
-				{name: "tokenURL", value: keep(plainURL, func(r *recordReader, s string) { r.s.More.Auth.TokenURL = s }),
-					about:   "The OAuth 2.0 token endpoint (grant_type client_credentials); http only where the operator permits it.",
-					example: `"https://login.example.com/token"`, also: "token_url"},
-				{name: "scopes", value: keep(scopes, func(r *recordReader, s []string) { r.s.More.Auth.Scopes = s }),
-					example: `["orders"]`, also: "scope", optional: true},
-				{name: "audience", value: keep(text(limits.RecordURL), func(r *recordReader, s string) { r.s.More.Auth.Audience = s }),
-					about: "Sent to the token endpoint as the parameter audience, for servers that want to know whom the token is for.", optional: true},
+		header: func(a *Auth, secret Resolve) (string, []string, error) {
+			password, err := secret("auth.password", a.Password)
+			credentials := base64.StdEncoding.EncodeToString([]byte(a.Username + ":" + password))
+			return "Basic " + credentials, []string{credentials, password}, err
+		},
+	}
+}
+
+// bearerAuth is a token that does not change (RFC 6750).
+func bearerAuth() *authKind {
+	return &authKind{
+		name: "bearer",
+		members: []member{
+			{
+				name:    "token",
+				value:   bearerToken,
+				about:   "A secret, sent as it stands behind Bearer.",
+				example: `"env:ORDERBRIDGE_SECRET_TOKEN"`,
 			},
-			grant: func(a *Auth, secret Resolve) (Grant, error) {
-				value, err := secret("auth.clientSecret", a.ClientSecret)
-				g := Grant{ClientID: a.ClientID, ClientSecret: value, TokenURL: a.TokenURL, Scopes: a.Scopes}
-				if a.Audience != "" {
-					g.Parameters = url.Values{"audience": {a.Audience}}
-				}
-				credentials := url.QueryEscape(a.ClientID) + ":" + url.QueryEscape(value)
-				g.Hidden = append([]string{value, base64.StdEncoding.EncodeToString([]byte(credentials))}, URLSecrets(a.TokenURL)...)
-				return g, err
+		},
+		header: func(a *Auth, secret Resolve) (string, []string, error) {
+			token, err := secret("auth.token", a.Token)
+			if err == nil && !IsToken(token) {
+				err = Problem{Field: "auth.token", Message: "refers to what cannot stand in a header; use visible ASCII without spaces"}
+			}
+			return "Bearer " + token, []string{token}, err
+		},
+	}
+}
+
+// clientCredential is a token that is fetched (RFC 6749, 4.4).
+func clientCredential() *authKind {
+	return &authKind{
+		name: "client_credential",
+		members: []member{
+			{
+				name:    "clientID",
+				value:   keep(text(limits.RecordText), func(r *recordReader, s string) { r.s.More.Auth.ClientID = s }),
+				example: `"bridge"`,
+				also:    "client_id",
 			},
+			{
+				name:    "clientSecret",
+				value:   secretFor(inAuth(func(a *Auth) *Secret { return &a.ClientSecret }), "auth.tokenURL", "targetURL"),
+				about:   "A secret, sent to the host of tokenURL only.",
+				example: `"env:ORDERBRIDGE_SECRET_CLIENT"`,
+				also:    "client_secret",
+			},
+			{
+				name:  "tokenURL",
+				value: keep(plainURL, func(r *recordReader, s string) { r.s.More.Auth.TokenURL = s }),
+				about: "The OAuth 2.0 token endpoint (grant_type client_credentials); http only where the " +
+					"operator permits it.",
+				example: `"https://login.example.com/token"`,
+				also:    "token_url",
+			},
+			{
+				name:     "scopes",
+				value:    keep(scopes, func(r *recordReader, s []string) { r.s.More.Auth.Scopes = s }),
+				example:  `["orders"]`,
+				also:     "scope",
+				optional: true,
+			},
+			{
+				name:  "audience",
+				value: keep(text(limits.RecordURL), func(r *recordReader, s string) { r.s.More.Auth.Audience = s }),
+				about: "Sent to the token endpoint as the parameter audience, for servers that want to know whom " +
+					"the token is for.",
+				optional: true,
+			},
+		},
+		grant: func(a *Auth, secret Resolve) (Grant, error) {
+			value, err := secret("auth.clientSecret", a.ClientSecret)
+			g := Grant{ClientID: a.ClientID, ClientSecret: value, TokenURL: a.TokenURL, Scopes: a.Scopes}
+			if a.Audience != "" {
+				g.Parameters = url.Values{"audience": {a.Audience}}
+			}
+			credentials := url.QueryEscape(a.ClientID) + ":" + url.QueryEscape(value)
+			g.Hidden = append([]string{value, base64.StdEncoding.EncodeToString([]byte(credentials))}, URLSecrets(a.TokenURL)...)
+			return g, err
 		},
 	}
 }
@@ -253,8 +303,8 @@ func (r *recordReader) auth(field string, v gjson.Result) {
 // sets is the name of the header that authenticates requests.
 func (a *Auth) sets() string { return "Authorization" }
 
-// Header makes the header field that authenticates each request; its name is "" if there is none, or if it is a token's (Grant).
-// The error is one of secret, or a Problem.
+// Header makes the header field that authenticates each request; its name is "" if there is none, or if it is a
+// token's (Grant). The error is one of secret, or a Problem.
 func (a *Auth) Header(secret Resolve) (HeaderField, error) {
 	if a == nil || a.Type == "" {
 		return HeaderField{}, nil

@@ -15,20 +15,44 @@ import (
 // hearingMembers say which events a record hears, and from when on.
 func hearingMembers() []member {
 	return []member{
-		{name: "subjects", value: subjects,
+		{
+			name:    "subjects",
+			value:   subjects,
 			about:   "NATS subject filters; * stands for a token, > at the end for one or more. Left out: all.",
-			samples: []any{[]any{"orders.acme.>"}}, example: `["orders.acme.>"]`, also: "subject topic topics"},
-		{name: "eventTypes", value: eventTypes,
+			samples: []any{[]any{"orders.acme.>"}},
+			example: `["orders.acme.>"]`,
+			also:    "subject topic topics",
+		},
+		{
+			name:    "eventTypes",
+			value:   eventTypes,
 			about:   "Event types; * stands for any text. Left out: all.",
-			samples: []any{[]any{"OrderAccepted", "OrderLines*"}}, example: `["OrderAccepted"]`, also: "events event type types eventtype"},
-		{name: "filter", value: filter,
-			about: "A CEL expression that is true for the events to deliver, over event (the parsed JSON), headers (name to first value) and subject. " +
-				"Left out: all.",
-			samples: []any{`event.total > 100 && subject.startsWith("orders.acme.")`}, example: `"event.total > 100"`},
-		{name: "startFrom", value: startFrom, initial: "new",
-			about: "Where a record that is first put begins: new events, all that the stream holds, or those from a time on.", example: `"all"`},
-		{name: "tenant", value: keep(tenant, func(r *recordReader, s string) { r.s.Tenant = s }),
-			about: "Hear only the events of this tenant, and those that tell none.", example: `"acme"`},
+			samples: []any{[]any{"OrderAccepted", "OrderLines*"}},
+			example: `["OrderAccepted"]`,
+			also:    "events event type types eventtype",
+		},
+		{
+			name:  "filter",
+			value: filter,
+			about: "A CEL expression that is true for the events to deliver, over event (the parsed JSON), " +
+				"headers (name to first value) and subject. Left out: all.",
+			samples: []any{`event.total > 100 && subject.startsWith("orders.acme.")`},
+			example: `"event.total > 100"`,
+		},
+		{
+			name:    "startFrom",
+			value:   startFrom,
+			initial: "new",
+			about: "Where a record that is first put begins: new events, all that the stream holds, or those " +
+				"from a time on.",
+			example: `"all"`,
+		},
+		{
+			name:    "tenant",
+			value:   keep(tenant, func(r *recordReader, s string) { r.s.Tenant = s }),
+			about:   "Hear only the events of this tenant, and those that tell none.",
+			example: `"acme"`,
+		},
 	}
 }
 

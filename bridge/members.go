@@ -7,9 +7,9 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// A member is one member of a record, or of an object in a record. It is declared once (recordMembers, tlsMembers, authKinds, …);
-// from the declarations follow how records are read, which names are suggested, what is shown of a record, which secrets it has and
-// where they go, and the schema.
+// A member is one member of a record, or of an object in a record. It is declared once (recordMembers, tlsMembers,
+// authKinds, …); from the declarations follow how records are read, which names are suggested, what is shown of a
+// record, which secrets it has and where they go, and the schema.
 type member struct {
 	name    string
 	about   string // description in the schema

@@ -14,20 +14,55 @@ import (
 func paceMembers() []member {
 	const attempt, least = limits.RecordAttemptTime, limits.RecordLeastTimeout
 	return []member{
-		{name: "connectionTimeout", value: keep(duration(attempt, least), func(r *recordReader, d time.Duration) { r.more().ConnectionTimeout = d }),
-			initial: DefaultConnectTimeout, about: "Bounds dial and TLS handshake; at most 10 minutes.", example: `"PT5S" or "5s"`},
-		{name: "timeout", value: keep(duration(attempt, least), func(r *recordReader, d time.Duration) { r.more().Timeout = d }),
-			initial: DefaultAttemptTimeout, about: "Bounds a whole attempt; at most 10 minutes.", example: `"PT10S" or "10s"`},
-		{name: "retry", value: nested("retry", nil, retryMembers),
-			about: "When a failed delivery is tried again.", example: `{"schedule":["PT5S","PT1M","PT1H"]}`, also: "retries retryschedule backoff"},
-		{name: "ordering", value: keep(oneOf(orderings...), (*recordReader).ordering), initial: orderings[OrderingOrder],
-			about: "Which events wait for one another: those of one order, none, all.", example: `"order"`},
-		{name: "coalesce", value: keep(boolean, func(r *recordReader, b bool) { r.s.Coalesce = b }), initial: false,
-			about: "While an order waits, send only its newest event. Needs method GET or payload notification.", example: `true`},
-		{name: "maxInFlight", value: keep(whole(limits.RecordInFlight), func(r *recordReader, n int) { r.s.MaxInFlight = n }), initial: DefaultMaxInFlight,
-			about: "Requests at once.", example: `16`, also: "concurrency parallel"},
-		{name: "rateLimit", value: nested("rateLimit", func(r *recordReader) { r.more().RateLimit = &RateLimit{Per: time.Second} }, rateMembers),
-			about: "The most requests that may start within a time, at most an hour.", example: `{"requests":100,"per":"PT1S"}`},
+		{
+			name:    "connectionTimeout",
+			value:   keep(duration(attempt, least), func(r *recordReader, d time.Duration) { r.more().ConnectionTimeout = d }),
+			initial: DefaultConnectTimeout,
+			about:   "Bounds dial and TLS handshake; at most 10 minutes.",
+			example: `"PT5S" or "5s"`,
+		},
+		{
+			name:    "timeout",
+			value:   keep(duration(attempt, least), func(r *recordReader, d time.Duration) { r.more().Timeout = d }),
+			initial: DefaultAttemptTimeout,
+			about:   "Bounds a whole attempt; at most 10 minutes.",
+			example: `"PT10S" or "10s"`,
+		},
+		{
+			name:    "retry",
+			value:   nested("retry", nil, retryMembers),
+			about:   "When a failed delivery is tried again.",
+			example: `{"schedule":["PT5S","PT1M","PT1H"]}`,
+			also:    "retries retryschedule backoff",
+		},
+		{
+			name:    "ordering",
+			value:   keep(oneOf(orderings...), (*recordReader).ordering),
+			initial: orderings[OrderingOrder],
+			about:   "Which events wait for one another: those of one order, none, all.",
+			example: `"order"`,
+		},
+		{
+			name:    "coalesce",
+			value:   keep(boolean, func(r *recordReader, b bool) { r.s.Coalesce = b }),
+			initial: false,
+			about:   "While an order waits, send only its newest event. Needs method GET or payload notification.",
+			example: `true`,
+		},
+		{
+			name:    "maxInFlight",
+			value:   keep(whole(limits.RecordInFlight), func(r *recordReader, n int) { r.s.MaxInFlight = n }),
+			initial: DefaultMaxInFlight,
+			about:   "Requests at once.",
+			example: `16`,
+			also:    "concurrency parallel",
+		},
+		{
+			name:    "rateLimit",
+			value:   nested("rateLimit", func(r *recordReader) { r.more().RateLimit = &RateLimit{Per: time.Second} }, rateMembers),
+			about:   "The most requests that may start within a time, at most an hour.",
+			example: `{"requests":100,"per":"PT1S"}`,
+		},
 	}
 }
 
@@ -45,10 +80,18 @@ var retryMembers = []member{{
 
 // rateMembers are the members of rateLimit.
 var rateMembers = []member{
-	{name: "requests", value: keep(whole(limits.RecordRate), func(r *recordReader, n int) { r.s.More.RateLimit.Requests = n }), also: "limit",
-		required: `is missing; give the number of requests, as in {"requests":100,"per":"PT1S"}`},
-	{name: "per", value: keep(duration(limits.RecordRateTime, 0), func(r *recordReader, d time.Duration) { r.s.More.RateLimit.Per = d }),
-		initial: time.Second, example: `"PT1S" or "1s"`},
+	{
+		name:     "requests",
+		value:    keep(whole(limits.RecordRate), func(r *recordReader, n int) { r.s.More.RateLimit.Requests = n }),
+		also:     "limit",
+		required: `is missing; give the number of requests, as in {"requests":100,"per":"PT1S"}`,
+	},
+	{
+		name:    "per",
+		value:   keep(duration(limits.RecordRateTime, 0), func(r *recordReader, d time.Duration) { r.s.More.RateLimit.Per = d }),
+		initial: time.Second,
+		example: `"PT1S" or "1s"`,
+	},
 }
 
 func (r *recordReader) schedule(field string, v gjson.Result) {

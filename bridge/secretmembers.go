@@ -18,8 +18,8 @@ type SecretMember struct {
 	ByName bool
 }
 
-// SecretMembers are the members of a record that are secrets, or hold some, each where it stands; those of an object of which nothing may be
-// shown count as one.
+// SecretMembers are the members of a record that are secrets, or hold some, each where it stands; those of an object
+// of which nothing may be shown count as one.
 func SecretMembers() (list []SecretMember) {
 	var collect func(o *memberSet)
 	collect = func(o *memberSet) {
@@ -45,7 +45,8 @@ func (m *member) targets() []string {
 	return m.goesTo
 }
 
-// SecretGoesTo are the members whose URLs name the hosts that get the secret of a field of a record ("headers.X-Key", "signing.secrets[0]").
+// SecretGoesTo are the members whose URLs name the hosts that get the secret of a field of a record ("headers.X-Key",
+// "signing.secrets[0]").
 func SecretGoesTo(field string) []string { return slices.Clone(memberAt[field].targets()) }
 
 // SecretHosts are the hosts that get the secret of a field, or what is made of it, as of SecretHost.
@@ -78,7 +79,8 @@ func (s *Subscription) Secrets() (list []SecretValue) {
 	return list
 }
 
-// Hosts are all that the record connects to, as of SecretHost, that of the target first: they see its client certificate.
+// Hosts are all that the record connects to, as of SecretHost, that of the target first: they see its client
+// certificate.
 func (s *Subscription) Hosts() []string {
 	hosts := []string{SecretHost(s.TargetURL)}
 	if s.More != nil {

@@ -31,22 +31,55 @@ func tlsMembers() []member {
 		return &more.TLS.KeyPassword
 	})
 	return []member{
-		{name: "trustAll", value: keep(boolean, (*recordReader).trustAll), initial: false,
-			about: "Accept every certificate. Needs the operator's permission.", example: `true`, also: "insecure verify"},
-		{name: "trustFile", value: keep(file, func(r *recordReader, s string) { r.s.More.TLS.TrustFile = s }),
-			about: "PEM or PKCS#12: the authorities that are trusted, instead of the system's.", example: `"partner-ca.pem"`, also: "ca cafile"},
-		{name: "clientCert", value: keep(file, func(r *recordReader, s string) { r.s.More.TLS.ClientCert = s }),
-			about: "PEM: the client certificate and its chain. Left out: they stand in keyFile.", example: `"client.pem"`, also: "cert"},
-		{name: "keyFile", value: keep(file, func(r *recordReader, s string) { r.s.More.TLS.KeyFile = s }),
-			about: "PEM or PKCS#12: the client's key, with the certificate where clientCert is left out.", example: `"client-key.pem"`},
-		{name: "keyPassword", value: password,
-			about: "Opens keyFile, and a trustFile in PKCS#12. A secret.", example: `"env:ORDERBRIDGE_SECRET_KEYPASSWORD"`},
-		{name: "minVersion", value: keep(oneOf("1.2", "1.3"), func(r *recordReader, s string) { r.s.More.TLS.MinVersion = s }), initial: "1.2",
-			about: "The lowest version of TLS.", example: `"1.3"`},
-		{name: "cipherSuites", value: value{
-			schema: listSchema(limits.RecordList, fragment{{"enum", OldCipherSuites}}),
-			read:   (*recordReader).cipherSuites},
-			about: "Cipher suites of TLS 1.2 that are offered beside the default ones, for servers that know nothing better."},
+		{
+			name:    "trustAll",
+			value:   keep(boolean, (*recordReader).trustAll),
+			initial: false,
+			about:   "Accept every certificate. Needs the operator's permission.",
+			example: `true`,
+			also:    "insecure verify",
+		},
+		{
+			name:    "trustFile",
+			value:   keep(file, func(r *recordReader, s string) { r.s.More.TLS.TrustFile = s }),
+			about:   "PEM or PKCS#12: the authorities that are trusted, instead of the system's.",
+			example: `"partner-ca.pem"`,
+			also:    "ca cafile",
+		},
+		{
+			name:    "clientCert",
+			value:   keep(file, func(r *recordReader, s string) { r.s.More.TLS.ClientCert = s }),
+			about:   "PEM: the client certificate and its chain. Left out: they stand in keyFile.",
+			example: `"client.pem"`,
+			also:    "cert",
+		},
+		{
+			name:    "keyFile",
+			value:   keep(file, func(r *recordReader, s string) { r.s.More.TLS.KeyFile = s }),
+			about:   "PEM or PKCS#12: the client's key, with the certificate where clientCert is left out.",
+			example: `"client-key.pem"`,
+		},
+		{
+			name:    "keyPassword",
+			value:   password,
+			about:   "Opens keyFile, and a trustFile in PKCS#12. A secret.",
+			example: `"env:ORDERBRIDGE_SECRET_KEYPASSWORD"`,
+		},
+		{
+			name:    "minVersion",
+			value:   keep(oneOf("1.2", "1.3"), func(r *recordReader, s string) { r.s.More.TLS.MinVersion = s }),
+			initial: "1.2",
+			about:   "The lowest version of TLS.",
+			example: `"1.3"`,
+		},
+		{
+			name: "cipherSuites",
+			value: value{
+				schema: listSchema(limits.RecordList, fragment{{"enum", OldCipherSuites}}),
+				read:   (*recordReader).cipherSuites},
+			about: "Cipher suites of TLS 1.2 that are offered beside the default ones, for servers that know " +
+				"nothing better.",
+		},
 	}
 }
 

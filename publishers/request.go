@@ -160,8 +160,8 @@ func (e *endpoint) hide(values ...string) {
 	}
 }
 
-// minSecret is the length from which a constant header of a record is hidden in texts: shorter ones are not secrets, and hiding them
-// would only garble what people read.
+// minSecret is the length from which a constant header of a record is hidden in texts: shorter ones are not secrets,
+// and hiding them would only garble what people read.
 const minSecret = 6
 
 // render makes the request of an attempt. It is a pure function of the
