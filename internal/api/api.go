@@ -3,20 +3,16 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
@@ -24,7 +20,6 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/internal/callers"
 	"orderbridge/internal/limits"
-	"orderbridge/internal/safetext"
 	"orderbridge/internal/share"
 	"orderbridge/internal/store"
 )
@@ -109,44 +104,16 @@ func New(o Options) (*API, error) {
 		},
 		quiet: rate.NewLimiter(limits.APIStrangerLines, 2*limits.APIStrangerLines),
 	}
-	h := humago.New(a.mux, huma.Config{
-		OpenAPI: &huma.OpenAPI{
-			OpenAPI: "3.1.0", Info: &huma.Info{Title: "orderbridge", Version: o.Version},
-			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
-		},
-		Formats: map[string]huma.Format{"application/json": format, "json": format}, // the second for …+json
-	})
-	a.webhooks(h)
-	a.gateway(h)
-	a.operators(h)
-	if err := a.describe(h.OpenAPI()); err != nil {
+	for _, route := range a.routes() {
+		a.mux.HandleFunc(route.method+" "+route.path, func(w http.ResponseWriter, r *http.Request) {
+			out, err := route.handle(r)
+			a.respond(w, r, out, err)
+		})
+	}
+	if err := a.describe(); err != nil {
 		return nil, fmt.Errorf("api: describe: %w", err)
 	}
 	return a, nil
-}
-
-var format = huma.Format{Marshal: write, Unmarshal: json.Unmarshal}
-
-// write leaves contract A's answers as they are, byte for byte.
-func write(w io.Writer, v any) error {
-	if p, ok := v.(*plain); ok {
-		_, err := w.Write(p.body())
-		return err
-	}
-	var b bytes.Buffer
-	if err := huma.DefaultJSONFormat.Marshal(&b, v); err != nil {
-		return err
-	}
-	_, err := w.Write(safetext.JSON(b.Bytes()))
-	return err
-}
-
-// schemaName is huma's, but for one name that two of our types have.
-func schemaName(t reflect.Type, hint string) string {
-	if t == reflect.TypeFor[bridge.Problem]() {
-		return "MemberProblem"
-	}
-	return huma.DefaultSchemaNamer(t, hint)
 }
 
 // OpenAPI is the description of the API, as JSON.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/pb33f/libopenapi"
 	validator "github.com/pb33f/libopenapi-validator"
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,6 +34,12 @@ const (
 
 // start makes an API on a real bus that no bridge serves.
 func start(t *testing.T, change func(*Options)) (*API, *store.Catalog) {
+	t.Helper()
+	a, catalog, _, _ := startOn(t, change)
+	return a, catalog
+}
+
+func startOn(t *testing.T, change func(*Options)) (*API, *store.Catalog, jetstream.JetStream, store.Names) {
 	t.Helper()
 	js := lab.StartBus(t).JetStream()
 	names, found, err := store.Ensure(t.Context(), js, store.Options{Subjects: []string{"orders.>"}})
@@ -57,7 +64,7 @@ func start(t *testing.T, change func(*Options)) (*API, *store.Catalog) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a, catalog
+	return a, catalog, js, names
 }
 
 // ask makes a request and holds it and the answer against the description.

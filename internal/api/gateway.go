@@ -12,7 +12,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/tidwall/gjson"
 
@@ -31,42 +30,14 @@ const (
 
 func isGateway(path string) bool { return path == gatewayV1 || path == gatewayV2 }
 
-type plainAnswer struct {
-	Status      int
-	ContentType string `header:"Content-Type"`
-	RetryAfter  string `header:"Retry-After" hidden:"true"`
-	Body        []byte
+func (a *API) registerByBody(r *http.Request) (answer, error) {
+	target, err := fromBody(r.Header.Get("Content-Type"), bodyOf(r))
+	return answer{body: a.registerListener(r.Context(), target, err)}, nil
 }
 
-type registerV1 struct {
-	HTTPClient string `query:"http_client" doc:"The URL to register, percent-encoded or as it stands; as it stands it is the last parameter, and all that follows belongs to it"`
-
-	raw string // the query as it was sent
-}
-
-// Resolve implements huma.Resolver.
-func (r *registerV1) Resolve(ctx huma.Context) []error {
-	u := ctx.URL()
-	r.raw = u.RawQuery
-	return nil
-}
-
-// gateway are the operations of contract A.
-func (a *API) gateway(h huma.API) {
-	const about = "The URL must answer a HEAD request, whatever its status. The same URL is registered once. Without a URL the present registrations are named."
-	register(a, h, "registerListener", http.MethodPost, gatewayV2, "Register a callback URL", about,
-		func(ctx context.Context, in *struct {
-			ContentType string `header:"Content-Type" hidden:"true"`
-			RawBody     []byte
-		}) (*plainAnswer, error) {
-			target, err := fromBody(in.ContentType, in.RawBody)
-			return a.registerListener(ctx, target, err), nil
-		})
-	register(a, h, "registerListenerV1", http.MethodGet, gatewayV1, "Register a callback URL, by a GET", about,
-		func(ctx context.Context, in *registerV1) (*plainAnswer, error) {
-			target, err := fromForm(in.raw)
-			return a.registerListener(ctx, target, err), nil
-		})
+func (a *API) registerByQuery(r *http.Request) (answer, error) {
+	target, err := fromForm(r.URL.RawQuery)
+	return answer{body: a.registerListener(r.Context(), target, err)}, nil
 }
 
 // changesByGet is true for a registration by GET for which a page may have used
@@ -127,21 +98,14 @@ func fromForm(query string) (string, error) {
 }
 
 // registerListener answers in contract A's own shape, whatever happens.
-func (a *API) registerListener(ctx context.Context, target string, err error) *plainAnswer {
-	var p *plain
+func (a *API) registerListener(ctx context.Context, target string, err error) *plain {
 	switch {
 	case err != nil:
-		p = &plain{http.StatusBadRequest, err.Error()}
+		return &plain{http.StatusBadRequest, err.Error()}
 	case target == "":
-		p = a.listeners(ctx)
-	default:
-		p = a.addListener(ctx, target)
+		return a.listeners(ctx)
 	}
-	answer := &plainAnswer{Status: p.status, ContentType: "application/json", Body: p.body()}
-	if p.status == http.StatusTooManyRequests {
-		answer.RetryAfter = "1"
-	}
-	return answer
+	return a.addListener(ctx, target)
 }
 
 // listenerID is the same for the same URL of the same tenant.

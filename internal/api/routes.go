@@ -1,0 +1,196 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"orderbridge/internal/safetext"
+)
+
+// route is one operation of openapi.yaml.
+type route struct {
+	method, path string
+	handle       func(*http.Request) (answer, error)
+}
+
+// routes are all operations.
+func (a *API) routes() []route {
+	const webhook, letter = webhooksPath + "/{id}", "/api/v1/dead-letters/{sequence}"
+	return []route{
+		{"POST", webhooksPath, a.createWebhook}, // contract C
+		{"GET", webhooksPath, a.listWebhooks},
+		{"GET", webhook, a.getWebhook},
+		{"PUT", webhook, a.updateWebhook},
+		{"DELETE", webhook, a.deleteWebhook},
+		{"POST", webhook + "/activate", a.activateWebhook},
+		{"POST", webhook + "/deactivate", a.deactivateWebhook},
+		{"POST", webhook + "/rotate-secret", a.rotateSecret},
+		{"POST", webhook + "/test", a.testWebhook},
+
+		{"POST", gatewayV2, a.registerByBody}, // contract A
+		{"GET", gatewayV1, a.registerByQuery},
+
+		{"GET", "/api/v1/statuses", a.listStatuses}, // for operators
+		{"GET", "/api/v1/statuses/{id}", a.getStatus},
+		{"GET", "/api/v1/owed", a.listOwed},
+		{"GET", "/api/v1/dead-letters", a.listDeadLetters},
+		{"GET", letter, a.getDeadLetter},
+		{"POST", letter + "/redrive", a.redrive},
+	}
+}
+
+// answer is what an operation says: a body as JSON, 204 without one. A *plain
+// body stands as it is, byte for byte.
+type answer struct {
+	body any
+	etag string
+}
+
+// respond writes what came of an operation; every error passes failure.
+func (a *API) respond(w http.ResponseWriter, r *http.Request, out answer, err error) {
+	if err != nil {
+		p := a.failure(r.Context(), err)
+		if p.after > 0 {
+			w.Header().Set("Retry-After", p.retryAfter())
+		}
+		send(w, "application/problem+json", p.Status, encode(p))
+		return
+	}
+	if out.etag != "" {
+		w.Header().Set("ETag", out.etag)
+	}
+	switch body := out.body.(type) {
+	case nil:
+		w.WriteHeader(http.StatusNoContent)
+	case *plain:
+		if body.status == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", "1")
+		}
+		send(w, "application/json", body.status, body.body())
+	default:
+		send(w, "application/json", http.StatusOK, encode(body))
+	}
+}
+
+func send(w http.ResponseWriter, kind string, status int, body []byte) {
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a caller that has gone away is nobody's failure
+}
+
+// encode writes JSON in which nothing hides.
+func encode(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(fmt.Errorf("an answer is not JSON: %w", err)) // ServeHTTP answers
+	}
+	return safetext.JSON(b.Bytes())
+}
+
+// bodyOf is the body of a request, which serve has read already.
+func bodyOf(r *http.Request) []byte {
+	body, _ := io.ReadAll(r.Body)
+	return body
+}
+
+// page is one page of a list.
+type page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"` // what to give for the next page; "": it is the last
+}
+
+// parameters reads those of a request, and remembers what is wrong with them.
+type parameters struct {
+	r     *http.Request
+	found []string
+}
+
+// wrong is a *problem that tells all that was wrong, nil if nothing was.
+func (p *parameters) wrong() error {
+	if len(p.found) == 0 {
+		return nil
+	}
+	return say(http.StatusBadRequest, "validation failed; "+strings.Join(p.found, "; "))
+}
+
+func (p *parameters) say(in, name, format string, args ...any) {
+	p.found = append(p.found, in+"."+name+": "+fmt.Sprintf(format, args...))
+}
+
+// page are the parameters that all lists take.
+func (p *parameters) page() (after string, limit int) { return p.text("after", 200), p.limit() }
+
+func (p *parameters) limit() int {
+	const least, most, usual = 1, 500, 100
+	text := p.r.URL.Query().Get("limit")
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case err != nil:
+		p.say("query", "limit", "invalid integer")
+	case n < least:
+		p.say("query", "limit", "expected number >= %d", least)
+	case n > most:
+		p.say("query", "limit", "expected number <= %d", most)
+	}
+	return int(n)
+}
+
+// text is a parameter of at most so many characters.
+func (p *parameters) text(name string, most int) string {
+	text := p.r.URL.Query().Get(name)
+	if utf8.RuneCountInString(text) > most {
+		p.say("query", name, "expected length <= %d", most)
+	}
+	return text
+}
+
+// word is a parameter that is one of some, or absent.
+func (p *parameters) word(name string, words ...string) string {
+	text := p.r.URL.Query().Get(name)
+	for _, word := range words {
+		if text == word {
+			return text
+		}
+	}
+	if text != "" {
+		p.say("query", name, "expected value to be one of \"%s\"", strings.Join(words, ", "))
+	}
+	return text
+}
+
+// below is a sequence; 0 if it is absent.
+func (p *parameters) below(name string) uint64 {
+	text := p.r.URL.Query().Get(name)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		p.say("query", name, "invalid integer")
+	}
+	return n
+}
+
+// sequence is the one in the path.
+func (p *parameters) sequence() uint64 {
+	n, err := strconv.ParseUint(p.r.PathValue("sequence"), 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrSyntax), errors.Is(err, strconv.ErrRange):
+		p.say("path", "sequence", "invalid integer")
+	case n < 1:
+		p.say("path", "sequence", "expected number >= 1")
+	}
+	return n
+}
