@@ -133,7 +133,7 @@ func TestSuccessesThatAreHardToRead(t *testing.T) {
 		}
 	}
 	acknowledged(t, js, last)
-	await(t, 20*time.Second, "nothing is owed", func() bool { return len(owedKeys(t, js)) == 0 })
+	nothingOwed(t, js)
 	p.stop()
 
 	e.mu.Lock()
@@ -156,11 +156,7 @@ func TestSuccessesThatAreHardToRead(t *testing.T) {
 	if len(e.order) != n {
 		t.Errorf("%d requests for %d events: %v", len(e.order), n, e.order)
 	}
-	letters, err := js.Stream(within(t, 10*time.Second), "DEAD_LETTERS")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if state := letters.CachedInfo().State; state.Msgs != 0 {
-		t.Errorf("%d dead letters", state.Msgs)
+	if n := deadLetters(t, js); n != 0 {
+		t.Errorf("%d dead letters", n)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/internal/lab"
 )
@@ -85,7 +86,7 @@ func TestContractD11SubjectsAndEventTypesSelect(t *testing.T) {
 		last = publishMsg(t, js, &nats.Msg{Subject: fmt.Sprintf("orders.%s.o%d", what, i), Data: fmt.Appendf(nil, `{"what":%q}`, what)})
 	}
 	acknowledged(t, js, last)
-	await(t, 20*time.Second, "nothing is owed", func() bool { return len(owedKeys(t, js)) == 0 })
+	nothingOwed(t, js)
 	for id, w := range wants {
 		var got []string
 		for _, h := range endpoints[id].Journal() {
@@ -100,87 +101,102 @@ func TestContractD11SubjectsAndEventTypesSelect(t *testing.T) {
 	p.stop()
 }
 
+// contractX3 is a bridge whose endpoint answers what it is told to.
+type contractX3 struct {
+	bus     *lab.Bus
+	js      jetstream.JetStream
+	e       *receiver
+	answers chan int
+}
+
 // X3: nothing is acknowledged but on success or when it stands in the ledger; a
 // ledger entry goes only by a success or a stored dead letter; a crash may
 // deliver once more, with the same id, a graceful stop nothing.
 func TestContractX3AcknowledgedOnlyOnSuccess(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
-	js := jetStream(t, bus.URL())
-	answers := make(chan int)
-	e := receive(t, func(h *lab.Hit) int {
+	s := contractX3{bus: bus, js: jetStream(t, bus.URL()), answers: make(chan int)}
+	s.e = receive(t, func(h *lab.Hit) int {
 		select {
-		case status := <-answers:
+		case status := <-s.answers:
 			return status
 		case <-h.Gone:
 			return lab.Hang
 		}
 	})
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT0.2S","PT0.2S"]}`))
+	subscribe(t, s.js, "s", record(s.e, `"retry":{"schedule":["PT0.2S","PT0.2S"]}`))
+	s.acknowledgedWhenOwed(t)
+	s.owedUntilBuried(t)
+	p = s.sameIDAfterACrash(t, p)
+	s.nothingAgainAfterAStop(t, p)
+}
 
-	// Not before there is an answer.
-	first := publishOne(t, js, "a", 1)
-	e.came(t, 1)
-	if got, keys := floor(t, js), owedKeys(t, js); got >= first && len(keys) == 0 {
+// acknowledgedWhenOwed: not before there is an answer; after a failure it stands
+// in the ledger, and goes from there by the success.
+func (s contractX3) acknowledgedWhenOwed(t *testing.T) {
+	first := publishOne(t, s.js, "a", 1)
+	s.e.came(t, 1)
+	if got, keys := floor(t, s.js), owedKeys(t, s.js); got >= first && len(keys) == 0 {
 		t.Errorf("acknowledged up to %d without an answer and without an entry", got)
 	}
-	answers <- http.StatusInternalServerError
-	acknowledged(t, js, first)
-	if keys := owedKeys(t, js); len(keys) != 1 {
+	s.answers <- http.StatusInternalServerError
+	acknowledged(t, s.js, first)
+	if keys := owedKeys(t, s.js); len(keys) != 1 {
 		t.Errorf("acknowledged after a failure, in the ledger stands %v", keys)
 	}
-	// The entry goes by the success.
-	e.came(t, 2)
-	if keys := owedKeys(t, js); len(keys) != 1 {
+	s.e.came(t, 2)
+	if keys := owedKeys(t, s.js); len(keys) != 1 {
 		t.Errorf("during the second attempt the ledger holds %v", keys)
 	}
-	answers <- http.StatusOK
-	await(t, 20*time.Second, "the entry goes", func() bool { return len(owedKeys(t, js)) == 0 })
+	s.answers <- http.StatusOK
+	nothingOwed(t, s.js)
+}
 
-	// Or by a dead letter that is stored.
-	second := publishOne(t, js, "b", 1)
+// owedUntilBuried: the entry goes by a dead letter that is stored.
+func (s contractX3) owedUntilBuried(t *testing.T) {
+	seq := publishOne(t, s.js, "b", 1)
 	for range 3 {
-		answers <- http.StatusInternalServerError // taken by the attempt that waits
+		s.answers <- http.StatusInternalServerError // taken by the attempt that waits
 	}
-	await(t, 20*time.Second, "the entry goes", func() bool { return len(owedKeys(t, js)) == 0 })
-	letters, err := js.Stream(within(t, 10*time.Second), "DEAD_LETTERS")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := letters.CachedInfo().State.Msgs; n != 1 {
+	nothingOwed(t, s.js)
+	if n := deadLetters(t, s.js); n != 1 {
 		t.Errorf("the entry is gone and %d dead letters are stored", n)
 	}
+	acknowledged(t, s.js, seq) // else the crash may repeat it
+}
 
-	acknowledged(t, js, second) // else the crash may repeat it
-
-	// A crash while the answer is on its way: once more, under the same id.
-	n := e.Count()
-	publishOne(t, js, "c", 1)
-	lost := e.came(t, n+1)
+// sameIDAfterACrash: killed while the answer is on its way, it comes once more.
+func (s contractX3) sameIDAfterACrash(t *testing.T, p *program) *program {
+	n := s.e.Count()
+	publishOne(t, s.js, "c", 1)
+	lost := s.e.came(t, n+1)
 	p.kill()
-	p = serving(t, bus.URL())
-	again := e.came(t, n+2)
-	if again.Order != "c" || again.Header.Get("Webhook-Id") != lost.Header.Get("Webhook-Id") {
-		t.Errorf("after the crash came %s as %s, before %s", again.Order, again.Header.Get("Webhook-Id"), lost.Header.Get("Webhook-Id"))
+	p = serving(t, s.bus.URL())
+	again := s.e.came(t, n+2)
+	if again.Order != "c" || again.ID() != lost.ID() {
+		t.Errorf("after the crash came %s as %s, before %s", again.Order, again.ID(), lost.ID())
 	}
-	answers <- http.StatusOK
+	s.answers <- http.StatusOK
+	return p
+}
 
-	// A graceful stop: nothing comes again.
-	last := publishOne(t, js, "d", 1)
-	e.came(t, n+3)
-	answers <- http.StatusOK
-	await(t, 20*time.Second, "it is delivered", func() bool { return e.Journal()[n+2].Status == http.StatusOK })
+func (s contractX3) nothingAgainAfterAStop(t *testing.T, p *program) {
+	n := s.e.Count()
+	last := publishOne(t, s.js, "d", 1)
+	s.e.came(t, n+1)
+	s.answers <- http.StatusOK
+	await(t, 20*time.Second, "it is delivered", func() bool { return s.e.Journal()[n].Status == http.StatusOK })
 	p.stop()
-	acknowledged(t, js, last)
-	serving(t, bus.URL())
-	publishOne(t, js, "e", 1)
-	if h := e.came(t, n+4); h.Order != "e" {
+	acknowledged(t, s.js, last)
+	serving(t, s.bus.URL())
+	publishOne(t, s.js, "e", 1)
+	if h := s.e.came(t, n+2); h.Order != "e" {
 		t.Errorf("after a graceful stop %s came again", h.Order)
 	}
-	answers <- http.StatusOK
-	await(t, 20*time.Second, "it is delivered", func() bool { return e.Journal()[n+3].Status == http.StatusOK })
-	if e.Count() != n+4 {
-		t.Errorf("%d requests, want %d", e.Count(), n+4)
+	s.answers <- http.StatusOK
+	await(t, 20*time.Second, "it is delivered", func() bool { return s.e.Journal()[n+1].Status == http.StatusOK })
+	if s.e.Count() != n+2 {
+		t.Errorf("%d requests, want %d", s.e.Count(), n+2)
 	}
 }

@@ -206,7 +206,7 @@ func TestWhatCannotBeWrittenIsNotSettled(t *testing.T) {
 					t.Errorf("%d dead letters, want 3", got)
 				}
 			}
-			await(t, 20*time.Second, "nothing is owed", func() bool { return len(owedKeys(t, js)) == 0 })
+			nothingOwed(t, js)
 		})
 	}
 }

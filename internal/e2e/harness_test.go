@@ -382,6 +382,22 @@ func acknowledged(t testing.TB, js jetstream.JetStream, seq uint64) {
 	await(t, 20*time.Second, fmt.Sprintf("event %d is acknowledged", seq), func() bool { return floor(t, js) >= seq })
 }
 
+// nothingOwed waits until the ledger is empty.
+func nothingOwed(t testing.TB, js jetstream.JetStream) {
+	t.Helper()
+	await(t, 20*time.Second, "nothing is owed", func() bool { return len(owedKeys(t, js)) == 0 })
+}
+
+// deadLetters is how many are stored.
+func deadLetters(t testing.TB, js jetstream.JetStream) uint64 {
+	t.Helper()
+	letters, err := js.Stream(within(t, 10*time.Second), "DEAD_LETTERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return letters.CachedInfo().State.Msgs
+}
+
 // change is the nth change of an order.
 func change(order string, n int) *nats.Msg {
 	return &nats.Msg{Subject: "orders.acme.OrderChanged." + order, Header: nats.Header{"Nats-Msg-Id": {fmt.Sprintf("e-%s-%d", order, n)}},

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
 
@@ -85,7 +84,7 @@ func TestHTTP11Required(t *testing.T) {
 				last = publishOne(t, js, fmt.Sprint("o", i), 1)
 			}
 			acknowledged(t, js, last)
-			await(t, 10*time.Second, "nothing is owed", func() bool { return len(owedKeys(t, js)) == 0 })
+			nothingOwed(t, js)
 			p.stop()
 			if over1.Load() != n || over2.Load() > most2 {
 				t.Errorf("%d requests over HTTP/1.1 for %d events, %d over HTTP/2", over1.Load(), n, over2.Load())

@@ -20,118 +20,141 @@ import (
 func TestLifeOfARecord(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
-	js := jetStream(t, bus.URL())
-	e, other, neighbour := receive(t, nil), receive(t, nil), receive(t, nil)
+	l := &recordLife{t: t, js: jetStream(t, bus.URL()), e: receive(t, nil), other: receive(t, nil), neighbour: receive(t, nil)}
 	serving(t, bus.URL())
-	subscribe(t, js, "neighbour", record(neighbour))
-	n := 0
-	var took []time.Duration
-	// published says what one event more is expected to do.
-	published := func() uint64 { n++; return publishOne(t, js, "a", n) }
-	delivered := func(e *receiver, what string, want ...int) {
-		t.Helper()
-		await(t, 20*time.Second, what, func() bool { return len(numbers(e)) >= len(want) })
-		if got := numbers(e); !slices.Equal(got, want) {
-			t.Fatalf("%s: delivered %v, want %v", what, got, want)
-		}
-	}
-	state := func(value string, want bridge.State) bridge.Status {
-		t.Helper()
-		var revision uint64
-		if value == "" {
-			revision = remove(t, js, "s")
-		} else {
-			revision = put(t, js, "s", value)
-		}
-		s, d := verdict(t, js, "s", revision, want)
-		took = append(took, d)
-		return s
-	}
-	// What is published within the two seconds that clocks may differ belongs
-	// to the time before and after a change alike.
-	apart := func() { <-time.After(2500 * time.Millisecond) }
+	subscribe(t, l.js, "neighbour", record(l.neighbour))
+	generation := l.becomesValid()
+	l.turnsInvalidAndIsMended()
+	l.isDeactivatedAndActivated()
+	l.isDeletedAndPutAgain(generation)
+	l.isPutForAnotherEndpoint(generation)
 
-	// A record that never was valid hears nothing of the time before it is.
-	s := state(`{"targetURL":"ftp://x","colour":"red","method":"PATCH"}`, bridge.StateInvalid)
+	slices.Sort(l.took)
+	if median := l.took[len(l.took)/2]; median > time.Second {
+		t.Errorf("verdicts took %v", l.took)
+	}
+	l.delivered(l.neighbour, "nobody else noticed", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+}
+
+// recordLife is a record that changes while events are published.
+type recordLife struct {
+	t                   *testing.T
+	js                  jetstream.JetStream
+	e, other, neighbour *receiver
+	n                   int             // events published
+	took                []time.Duration // until each verdict
+}
+
+func (l *recordLife) published() { l.n++; publishOne(l.t, l.js, "a", l.n) }
+
+// delivered waits until the endpoint has got as many events; they must be these.
+func (l *recordLife) delivered(e *receiver, what string, want ...int) {
+	l.t.Helper()
+	await(l.t, 20*time.Second, what, func() bool { return len(numbers(e)) >= len(want) })
+	if got := numbers(e); !slices.Equal(got, want) {
+		l.t.Fatalf("%s: delivered %v, want %v", what, got, want)
+	}
+}
+
+// becomes changes the record, "" removes it, and waits for its verdict.
+func (l *recordLife) becomes(value string, want bridge.State) bridge.Status {
+	l.t.Helper()
+	var revision uint64
+	if value == "" {
+		revision = remove(l.t, l.js, "s")
+	} else {
+		revision = put(l.t, l.js, "s", value)
+	}
+	s, took := verdict(l.t, l.js, "s", revision, want)
+	l.took = append(l.took, took)
+	return s
+}
+
+// apart lets the two seconds pass by which clocks may differ: what is published
+// within them belongs to the time before and after a change alike.
+func (l *recordLife) apart() { <-time.After(2500 * time.Millisecond) }
+
+// becomesValid: a record that never was valid hears nothing of the time before
+// it is.
+func (l *recordLife) becomesValid() (generation uint64) {
+	s := l.becomes(`{"targetURL":"ftp://x","colour":"red","method":"PATCH"}`, bridge.StateInvalid)
 	fields := []string{}
 	for _, p := range s.Errors {
 		fields = append(fields, p.Field)
 	}
 	if slices.Sort(fields); !slices.Equal(fields, []string{"colour", "method", "targetURL"}) {
-		t.Errorf("errors of %v, want colour, method and targetURL", fields)
+		l.t.Errorf("errors of %v, want colour, method and targetURL", fields)
 	}
-	published() // 1: for nobody
-	apart()
-	state(record(e), bridge.StateActive)
-	published()
-	delivered(e, "valid", 2)
+	l.published() // 1: for nobody
+	l.apart()
+	l.becomes(record(l.e), bridge.StateActive)
+	l.published()
+	l.delivered(l.e, "valid", 2)
+	return s.Generation
+}
 
-	// It turns invalid: what it would have heard comes when it is mended.
-	state(`{"targetURL":`, bridge.StateInvalid)
-	published()
-	published()
-	await(t, 20*time.Second, "the neighbour hears everything", func() bool { return len(numbers(neighbour)) == 4 })
-	if got := numbers(e); len(got) != 1 {
-		t.Errorf("delivered %v under an invalid record", got)
+// turnsInvalidAndIsMended: what it would have heard comes when it is mended.
+func (l *recordLife) turnsInvalidAndIsMended() {
+	l.becomes(`{"targetURL":`, bridge.StateInvalid)
+	l.published()
+	l.published()
+	await(l.t, 20*time.Second, "the neighbour hears everything", func() bool { return len(numbers(l.neighbour)) == 4 })
+	if got := numbers(l.e); len(got) != 1 {
+		l.t.Errorf("delivered %v under an invalid record", got)
 	}
-	state(record(e), bridge.StateActive)
-	delivered(e, "mended", 2, 3, 4)
+	l.becomes(record(l.e), bridge.StateActive)
+	l.delivered(l.e, "mended", 2, 3, 4)
+}
 
-	// Deactivated: what was owed before comes after, what was published meanwhile does not.
-	e.Reply(lab.Always(http.StatusServiceUnavailable))
-	published() // 5 fails
-	e.came(t, 4)
-	apart()
-	state(record(e, `"status":"deactivated"`), bridge.StateDeactivated)
-	e.Reply(nil)
-	apart()
-	published() // 6: not for us
-	apart()
-	state(record(e), bridge.StateActive)
-	published() // 7
-	await(t, 20*time.Second, "what was owed", func() bool { return len(numbers(e)) >= 5 })
-	if got := numbers(e); !slices.Equal(got, []int{2, 3, 4, 5, 7}) {
-		t.Fatalf("activated again: delivered %v, want 2 3 4 5 7", got)
-	}
+// isDeactivatedAndActivated: what was owed before comes after, what was published
+// meanwhile does not.
+func (l *recordLife) isDeactivatedAndActivated() {
+	l.e.Reply(lab.Always(http.StatusServiceUnavailable))
+	l.published() // 5 fails
+	l.e.came(l.t, 4)
+	l.apart()
+	l.becomes(record(l.e, `"status":"deactivated"`), bridge.StateDeactivated)
+	l.e.Reply(nil)
+	l.apart()
+	l.published() // 6: not for us
+	l.apart()
+	l.becomes(record(l.e), bridge.StateActive)
+	l.published() // 7
+	l.delivered(l.e, "activated again", 2, 3, 4, 5, 7)
+}
 
-	// Deleted and put again for the same endpoint: the same generation goes on.
-	before := s.Generation
-	apart()
-	s = state("", bridge.StateDeleted)
-	apart()
-	published() // 8: for nobody
-	apart()
-	s = state(record(e), bridge.StateActive)
-	if s.Generation != before {
-		t.Errorf("generation %d after it was put again, want %d", s.Generation, before)
+// isDeletedAndPutAgain for the same endpoint: the same generation goes on.
+func (l *recordLife) isDeletedAndPutAgain(generation uint64) {
+	l.apart()
+	l.becomes("", bridge.StateDeleted)
+	l.apart()
+	l.published() // 8: for nobody
+	l.apart()
+	if s := l.becomes(record(l.e), bridge.StateActive); s.Generation != generation {
+		l.t.Errorf("generation %d after it was put again, want %d", s.Generation, generation)
 	}
-	published()
-	delivered(e, "put again", 2, 3, 4, 5, 7, 9)
+	l.published()
+	l.delivered(l.e, "put again", 2, 3, 4, 5, 7, 9)
+}
 
-	// Deleted with a debt and put again for another endpoint: nothing of the old one's goes there.
-	e.Reply(lab.Always(http.StatusServiceUnavailable))
-	published() // 10 fails
-	await(t, 20*time.Second, "a failure", func() bool { return len(owedKeys(t, js)) > 0 })
-	apart()
-	state("", bridge.StateDeleted)
-	apart()
-	s = state(record(other), bridge.StateActive)
-	if s.Generation == before {
-		t.Error("the same generation for another endpoint")
+// isPutForAnotherEndpoint, deleted with a debt: nothing of the old one's goes there.
+func (l *recordLife) isPutForAnotherEndpoint(generation uint64) {
+	l.e.Reply(lab.Always(http.StatusServiceUnavailable))
+	l.published() // 10 fails
+	await(l.t, 20*time.Second, "a failure", func() bool { return len(owedKeys(l.t, l.js)) > 0 })
+	l.apart()
+	l.becomes("", bridge.StateDeleted)
+	l.apart()
+	if s := l.becomes(record(l.other), bridge.StateActive); s.Generation == generation {
+		l.t.Error("the same generation for another endpoint")
 	}
-	tries := e.Count()
-	published()
-	delivered(other, "another endpoint", 11)
-	if e.Count() > tries {
-		t.Error("the old endpoint is still tried")
+	tries := l.e.Count()
+	l.published()
+	l.delivered(l.other, "another endpoint", 11)
+	if l.e.Count() > tries {
+		l.t.Error("the old endpoint is still tried")
 	}
-	await(t, 20*time.Second, "the old debts are dropped", func() bool { return len(owedKeys(t, js)) == 0 })
-
-	slices.Sort(took)
-	if median := took[len(took)/2]; median > time.Second {
-		t.Errorf("verdicts took %v", took)
-	}
-	delivered(neighbour, "nobody else noticed", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+	nothingOwed(l.t, l.js)
 }
 
 // numbers are the n of what was delivered, in order.
@@ -189,6 +212,36 @@ func TestRecordsBucketMadeAnew(t *testing.T) {
 	other.came(t, 1)
 }
 
+// strangeEvent is one that not every subscription can have.
+type strangeEvent struct {
+	name, data string
+	header     nats.Header
+	get, order string // of the GET's URL, X-Order-Id; "": dead-lettered
+	dead       int    // subscriptions that cannot have it
+}
+
+func strangeEvents() []strangeEvent {
+	id := func(order string) string { return fmt.Sprintf(`{"orderId":%s,"eventType":"OrderAccepted"}`, order) }
+	long := strings.Repeat("x", 1000)
+	return []strangeEvent{
+		{"not JSON", "hello", nil, "", "", 2},
+		{"binary", "\x00\xff\xfe\x01", nil, "", "", 2},
+		{"empty", "", nil, "", "", 2},
+		{"no order id", `{"eventType":"OrderAccepted"}`, nil, "", "", 2},
+		{"id .", id(`"."`), nil, "", ".", 1},
+		{"id ..", id(`".."`), nil, "", "..", 1},
+		{"id with *", id(`"a*b.>"`), nil, "/o/a%2Ab.%3E", "a*b.>", 0},
+		{"id with /", id(`"../a/b?c#d"`), nil, "", "../a/b?c#d", 1},
+		{"id with spaces", id(`" a b "`), nil, "/o/%20a%20b%20", "%20a%20b%20", 0},
+		{"id with CR LF", id(`"a\r\nX-Evil: 1"`), nil, "/o/a%0D%0AX-Evil%3A%201", "a%0D%0AX-Evil:%201", 0},
+		{"long id", id(`"` + long + `"`), nil, "", "", 2},
+		{"non-ASCII id", id(`"Größe-ü"`), nil, "/o/Gr%C3%B6%C3%9Fe-%C3%BC", "Gr%C3%B6%C3%9Fe-%C3%BC", 0},
+		{"repeated headers", id(`"h"`), nats.Header{"X-A": {"1", "2"}, "traceparent": {"a", "b"}}, "/o/h", "h", 0},
+		{"publisher's headers", id(`"p"`), nats.Header{"Nats-Msg-Id": {"m-1"}, "Nats-Expected-Stream": {"ORDERS"}}, "/o/p", "p", 0},
+		{"1 MB", `{"orderId":"big","eventType":"OrderAccepted","x":"` + strings.Repeat("y", 1_000_000) + `"}`, nil, "/o/big", "big", 0},
+	}
+}
+
 // What cannot be rendered is dead-lettered for that subscription only.
 func TestStrangeEvents(t *testing.T) {
 	t.Parallel()
@@ -199,40 +252,16 @@ func TestStrangeEvents(t *testing.T) {
 	subscribe(t, js, "get", `{"targetURL":"`+get.URL+`/o/{orderId}","method":"GET"}`)
 	subscribe(t, js, "note", record(note, `"payload":"notification"`))
 	subscribe(t, js, "plain", record(plain))
-	id := func(order string) string { return fmt.Sprintf(`{"orderId":%s,"eventType":"OrderAccepted"}`, order) }
-	long := strings.Repeat("x", 1000)
-	type want struct{ get, order string } // "": dead-lettered
-	events := []struct {
-		name, data string
-		header     nats.Header
-		want       want
-		dead       int // subscriptions that cannot have it
-	}{
-		{"not JSON", "hello", nil, want{}, 2},
-		{"binary", "\x00\xff\xfe\x01", nil, want{}, 2},
-		{"empty", "", nil, want{}, 2},
-		{"no order id", `{"eventType":"OrderAccepted"}`, nil, want{}, 2},
-		{"id .", id(`"."`), nil, want{"", "."}, 1},
-		{"id ..", id(`".."`), nil, want{"", ".."}, 1},
-		{"id with *", id(`"a*b.>"`), nil, want{"/o/a%2Ab.%3E", "a*b.>"}, 0},
-		{"id with /", id(`"../a/b?c#d"`), nil, want{"", "../a/b?c#d"}, 1},
-		{"id with spaces", id(`" a b "`), nil, want{"/o/%20a%20b%20", "%20a%20b%20"}, 0},
-		{"id with CR LF", id(`"a\r\nX-Evil: 1"`), nil, want{"/o/a%0D%0AX-Evil%3A%201", "a%0D%0AX-Evil:%201"}, 0},
-		{"long id", id(`"` + long + `"`), nil, want{}, 2},
-		{"non-ASCII id", id(`"Größe-ü"`), nil, want{"/o/Gr%C3%B6%C3%9Fe-%C3%BC", "Gr%C3%B6%C3%9Fe-%C3%BC"}, 0},
-		{"repeated headers", id(`"h"`), nats.Header{"X-A": {"1", "2"}, "traceparent": {"a", "b"}}, want{"/o/h", "h"}, 0},
-		{"publisher's headers", id(`"p"`), nats.Header{"Nats-Msg-Id": {"m-1"}, "Nats-Expected-Stream": {"ORDERS"}}, want{"/o/p", "p"}, 0},
-		{"1 MB", `{"orderId":"big","eventType":"OrderAccepted","x":"` + strings.Repeat("y", 1_000_000) + `"}`, nil, want{"/o/big", "big"}, 0},
-	}
+	events := strangeEvents()
 	dead, gets, notes := 0, 0, 0
 	var last uint64
 	for _, ev := range events {
 		last = publishMsg(t, js, &nats.Msg{Subject: "orders", Data: []byte(ev.data), Header: ev.header})
 		dead += ev.dead
-		if ev.want.get != "" {
+		if ev.get != "" {
 			gets++
 		}
-		if ev.want.order != "" {
+		if ev.order != "" {
 			notes++
 		}
 	}
@@ -240,13 +269,15 @@ func TestStrangeEvents(t *testing.T) {
 	await(t, 20*time.Second, "all are delivered where they can be", func() bool {
 		return plain.Delivered() == len(events) && get.Delivered() == gets && note.Delivered() == notes
 	})
-	letters, err := js.Stream(within(t, 10*time.Second), "DEAD_LETTERS")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := int(letters.CachedInfo().State.Msgs); got != dead {
+	if got := int(deadLetters(t, js)); got != dead {
 		t.Errorf("%d dead letters, want %d", got, dead)
 	}
+	arrivedUnharmed(t, events, get, plain)
+}
+
+// arrivedUnharmed checks what the endpoints of GET and POST got.
+func arrivedUnharmed(t *testing.T, events []strangeEvent, get, plain *receiver) {
+	t.Helper()
 	uris, orders, bodies := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, h := range get.Journal() {
 		uris[h.URI] = true
@@ -259,11 +290,11 @@ func TestStrangeEvents(t *testing.T) {
 		orders[h.Header.Get("X-Order-Id")] = true
 	}
 	for _, ev := range events {
-		if ev.want.get != "" && !uris[ev.want.get] {
-			t.Errorf("%s: no GET of %.80s", ev.name, ev.want.get)
+		if ev.get != "" && !uris[ev.get] {
+			t.Errorf("%s: no GET of %.80s", ev.name, ev.get)
 		}
-		if ev.want.order != "" && !orders[ev.want.order] {
-			t.Errorf("%s: no X-Order-Id %.80q", ev.name, ev.want.order)
+		if ev.order != "" && !orders[ev.order] {
+			t.Errorf("%s: no X-Order-Id %.80q", ev.name, ev.order)
 		}
 		if !bodies[ev.data] {
 			t.Errorf("%s: the bytes did not arrive unchanged", ev.name)
@@ -347,77 +378,93 @@ func TestSameOrderIDInTwoTenants(t *testing.T) {
 func TestDeadLettersAndRedrive(t *testing.T) {
 	t.Parallel()
 	bus := lab.ListenBus(t)
-	js := jetStream(t, bus.URL())
-	e, other := receive(t, lab.Always(http.StatusInternalServerError)), receive(t, nil)
+	r := &redrive{t, bus, jetStream(t, bus.URL()), receive(t, lab.Always(http.StatusInternalServerError))}
 	serving(t, bus.URL())
-	retries := `"retry":{"schedule":["PT0.1S","PT0.1S"]}`
-	subscribe(t, js, "s", record(e, retries))
-	publishOne(t, js, "a", 1)
-	ctx := within(t, 90*time.Second)
-	letters := func() uint64 {
-		s, err := js.Stream(ctx, "DEAD_LETTERS")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s.CachedInfo().State.Msgs
-	}
-	await(t, 20*time.Second, "a dead letter", func() bool { return letters() == 1 })
-	if got := e.Count(); got != 3 {
-		t.Errorf("%d attempts, the schedule allows 3", got)
-	}
-	first := e.Journal()[0]
-	run := func(code int, args ...string) string {
-		t.Helper()
-		out, got := command(t, bus.URL(), "", args...)
-		if got != code {
-			t.Errorf("%v: exit code %d, want %d:\n%s", args, got, code, out)
-		}
-		return out
-	}
-	if out := run(0, "dead-letters", "list"); !strings.Contains(out, "500 Internal Server Error") {
-		t.Errorf("list:\n%s", out)
-	}
-	if out := run(0, "dead-letters", "show", "1"); !strings.Contains(out, `"deliveryId": "`+first.Header.Get("Webhook-Id")+`"`) || !strings.Contains(out, `"publisherId": "e-a-1"`) {
-		t.Errorf("show:\n%s", out)
-	}
-	run(0, "owed", "list")
+	subscribe(t, r.js, "s", record(r.e, twoRetries))
+	publishOne(t, r.js, "a", 1)
+	await(t, 20*time.Second, "a dead letter", func() bool { return deadLetters(t, r.js) == 1 })
+	first := r.isShown()
+	r.failsAgainThenSucceeds(first)
+	r.isNotForAnotherEndpoint()
+}
 
-	// It fails for good once more: a new letter takes its place.
-	run(0, "dead-letters", "redrive", "1")
-	await(t, 20*time.Second, "a new letter instead of the old one", func() bool {
-		s, err := js.Stream(ctx, "DEAD_LETTERS")
+const twoRetries = `"retry":{"schedule":["PT0.1S","PT0.1S"]}`
+
+// redrive is a subscription whose events become dead letters.
+type redrive struct {
+	t   *testing.T
+	bus *lab.Bus
+	js  jetstream.JetStream
+	e   *receiver
+}
+
+// run runs a command, which must end with the exit code.
+func (r *redrive) run(code int, args ...string) string {
+	r.t.Helper()
+	out, got := command(r.t, r.bus.URL(), "", args...)
+	if got != code {
+		r.t.Errorf("%v: exit code %d, want %d:\n%s", args, got, code, out)
+	}
+	return out
+}
+
+// isShown returns the first attempt of what became a dead letter.
+func (r *redrive) isShown() lab.Hit {
+	if got := r.e.Count(); got != 3 {
+		r.t.Errorf("%d attempts, the schedule allows 3", got)
+	}
+	first := r.e.Journal()[0]
+	if out := r.run(0, "dead-letters", "list"); !strings.Contains(out, "500 Internal Server Error") {
+		r.t.Errorf("list:\n%s", out)
+	}
+	if out := r.run(0, "dead-letters", "show", "1"); !strings.Contains(out, `"deliveryId": "`+first.Header.Get("Webhook-Id")+`"`) || !strings.Contains(out, `"publisherId": "e-a-1"`) {
+		r.t.Errorf("show:\n%s", out)
+	}
+	r.run(0, "owed", "list")
+	return first
+}
+
+// failsAgainThenSucceeds: when it fails for good once more, a new letter takes
+// its place.
+func (r *redrive) failsAgainThenSucceeds(first lab.Hit) {
+	r.run(0, "dead-letters", "redrive", "1")
+	await(r.t, 20*time.Second, "a new letter instead of the old one", func() bool {
+		s, err := r.js.Stream(within(r.t, 10*time.Second), "DEAD_LETTERS")
 		return err == nil && s.CachedInfo().State.Msgs == 1 && s.CachedInfo().State.LastSeq == 2
 	})
-	e.Reply(nil)
-	tries := e.Count()
-	run(0, "dead-letters", "redrive", "2")
-	again := e.came(t, tries+1)
+	r.e.Reply(nil)
+	tries := r.e.Count()
+	r.run(0, "dead-letters", "redrive", "2")
+	again := r.e.came(r.t, tries+1)
 	if again.Header.Get("X-Redrive") != "true" || again.Header.Get("Webhook-Id") != first.Header.Get("Webhook-Id") || again.Header.Get("X-Attempt") != "1" {
-		t.Errorf("redriven with %v, first came %v", again.Header, first.Header)
+		r.t.Errorf("redriven with %v, first came %v", again.Header, first.Header)
 	}
-	await(t, 20*time.Second, "the letter is gone", func() bool { return letters() == 0 && len(owedKeys(t, js)) == 0 })
-	if out := run(1, "dead-letters", "redrive", "2"); !strings.Contains(out, "2") {
-		t.Errorf("second redrive:\n%s", out)
+	await(r.t, 20*time.Second, "the letter is gone", func() bool { return deadLetters(r.t, r.js) == 0 && len(owedKeys(r.t, r.js)) == 0 })
+	if out := r.run(1, "dead-letters", "redrive", "2"); !strings.Contains(out, "2") {
+		r.t.Errorf("second redrive:\n%s", out)
 	}
-	if got := e.Count(); got != tries+1 {
-		t.Errorf("%d attempts after the redrive, want 1", got-tries)
+	if got := r.e.Count(); got != tries+1 {
+		r.t.Errorf("%d attempts after the redrive, want 1", got-tries)
 	}
+}
 
-	// A letter of a former generation is not for the new endpoint.
-	e.Reply(lab.Always(http.StatusInternalServerError))
-	publishOne(t, js, "a", 2)
-	await(t, 20*time.Second, "a dead letter", func() bool { return letters() == 1 })
-	verdict(t, js, "s", remove(t, js, "s"), bridge.StateDeleted)
-	subscribe(t, js, "s", record(other, retries))
-	if out := run(1, "dead-letters", "redrive", "3"); !strings.Contains(out, "generation") {
-		t.Errorf("redrive of another generation's letter:\n%s", out)
+// isNotForAnotherEndpoint: a letter of a former generation is not for the new one.
+func (r *redrive) isNotForAnotherEndpoint() {
+	other := receive(r.t, nil)
+	r.e.Reply(lab.Always(http.StatusInternalServerError))
+	publishOne(r.t, r.js, "a", 2)
+	await(r.t, 20*time.Second, "a dead letter", func() bool { return deadLetters(r.t, r.js) == 1 })
+	verdict(r.t, r.js, "s", remove(r.t, r.js, "s"), bridge.StateDeleted)
+	subscribe(r.t, r.js, "s", record(other, twoRetries))
+	if out := r.run(1, "dead-letters", "redrive", "3"); !strings.Contains(out, "generation") {
+		r.t.Errorf("redrive of another generation's letter:\n%s", out)
 	}
-	if letters() != 1 {
-		t.Errorf("%d letters are left", letters())
+	if deadLetters(r.t, r.js) != 1 {
+		r.t.Errorf("%d letters are left", deadLetters(r.t, r.js))
 	}
 	for _, h := range other.Journal() { // it hears of events of the last two seconds for itself
 		if h.Header.Get("X-Redrive") != "" || h.Header.Get("X-Attempt") != "1" {
-			t.Errorf("the new endpoint got what was owed to the old one: %v", h.Header)
+			r.t.Errorf("the new endpoint got what was owed to the old one: %v", h.Header)
 		}
 	}
 }
