@@ -12,85 +12,13 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	oauth2errors "github.com/go-oauth2/oauth2/v4/errors"
-	"github.com/go-oauth2/oauth2/v4/manage"
-	"github.com/go-oauth2/oauth2/v4/models"
-	oauth2server "github.com/go-oauth2/oauth2/v4/server"
-	"github.com/go-oauth2/oauth2/v4/store"
 
 	"orderbridge/bridge"
 	"orderbridge/internal/egress"
 	"orderbridge/internal/lab"
 )
-
-// authority is an OAuth 2.0 server, and an endpoint that asks it.
-type authority struct {
-	oauth    *oauth2server.Server
-	tokens   *manage.Manager
-	server   *httptest.Server
-	endpoint *httptest.Server
-	asked    atomic.Int32 // for a token
-	attempts atomic.Int32
-	refuse   atomic.Int32 // answers of 401 that are left
-}
-
-type authorityOptions struct {
-	inBody  bool          // credentials in the body only
-	expires time.Duration // of a token; 0: 1 h
-	scope   string        // that must be asked for
-}
-
-func newAuthority(t *testing.T, o authorityOptions) *authority {
-	t.Helper()
-	a := &authority{tokens: manage.NewDefaultManager()}
-	a.tokens.MustTokenStorage(store.NewMemoryTokenStore())
-	if o.expires == 0 {
-		o.expires = time.Hour
-	}
-	a.tokens.SetClientTokenCfg(&manage.Config{AccessTokenExp: o.expires})
-	clients := store.NewClientStore()
-	if err := clients.Set("bridge:1", &models.Client{ID: "bridge:1", Secret: "s3cret&/ü", Domain: "https://localhost"}); err != nil {
-		t.Fatal(err)
-	}
-	a.tokens.MapClientStorage(clients)
-	a.oauth = oauth2server.NewDefaultServer(a.tokens)
-	a.oauth.SetClientInfoHandler(func(r *http.Request) (string, string, error) {
-		if o.inBody {
-			return oauth2server.ClientFormHandler(r)
-		}
-		// The library does not undo the form encoding that RFC 6749 2.3.1 asks for.
-		id, secret, err := oauth2server.ClientBasicHandler(r)
-		return unescape(t, id), unescape(t, secret), err
-	})
-	a.oauth.ClientScopeHandler = nil
-	a.server = receiver(t, func(w http.ResponseWriter, r *http.Request) {
-		a.asked.Add(1)
-		if err := r.ParseForm(); err != nil || r.PostForm.Get("grant_type") != "client_credentials" || r.Method != http.MethodPost {
-			t.Errorf("asked with %s %v", r.Method, r.PostForm)
-		}
-		if r.PostForm.Get("scope") != o.scope || r.Header.Get("User-Agent") != "orderbridge/test" {
-			t.Errorf("scope %q, user agent %q", r.PostForm.Get("scope"), r.Header.Get("User-Agent"))
-		}
-		if err := a.oauth.HandleTokenRequest(w, r); err != nil {
-			t.Errorf("token request: %v", err)
-		}
-	})
-	a.endpoint = receiver(t, func(w http.ResponseWriter, r *http.Request) {
-		a.attempts.Add(1)
-		if _, err := a.oauth.ValidationBearerToken(r); err != nil || a.refuse.Add(-1) >= 0 {
-			if err != nil && !errors.Is(err, oauth2errors.ErrInvalidAccessToken) && !errors.Is(err, oauth2errors.ErrExpiredAccessToken) {
-				t.Errorf("token: %v", err)
-			}
-			w.WriteHeader(http.StatusUnauthorized)
-			fmt.Fprintf(w, "refused %s", r.Header.Get("Authorization"))
-		}
-	})
-	return a
-}
 
 func (a *authority) delivery() *bridge.Delivery {
 	d := delivery(a.endpoint.URL)
@@ -180,7 +108,7 @@ func TestContractC12FetchedAnewOnceAfter401(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The server forgets its tokens: the next attempt gets a new one by itself.
-	a.tokens.MustTokenStorage(store.NewMemoryTokenStore())
+	a.forget()
 	if err := publish(shortly(t), w, d); err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +129,7 @@ func TestContractC12OneFetchForAllAfter401(t *testing.T) {
 	if err := publish(shortly(t), w, d); err != nil {
 		t.Fatal(err)
 	}
-	a.tokens.MustTokenStorage(store.NewMemoryTokenStore())
+	a.forget()
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
@@ -342,15 +270,6 @@ func asJSON(h http.HandlerFunc) http.HandlerFunc {
 		w.Header().Set("Content-Type", "application/json")
 		h(w, r)
 	}
-}
-
-func unescape(t *testing.T, s string) string {
-	t.Helper()
-	plain, err := url.QueryUnescape(s)
-	if err != nil {
-		t.Error(err)
-	}
-	return plain
 }
 
 func selfSigned(t *testing.T) *httptest.Server {

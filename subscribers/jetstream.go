@@ -34,14 +34,10 @@ type Options struct {
 // in stream order, each sequence once. It does not wait for the Ack of one
 // message before it sends the next, up to Window unsettled events. Ack means
 // settled: the settled prefix is acknowledged on the bus. A Nack brings the
-// message again.
-//
-// NewFeed makes the bridge's shared feed (bridge.Feed), NewJetStream a
-// subscriber for stand-alone use.
+// message again. It is the bridge's shared feed (bridge.Feed).
 type JetStream struct {
-	o          Options
-	log        *slog.Logger
-	standalone bool
+	o   Options
+	log *slog.Logger
 
 	keeping   sync.Mutex
 	keepFrom  uint64 // where the consumer stands that keeps what is owed; 0: there is none
@@ -50,15 +46,11 @@ type JetStream struct {
 
 	mu     sync.Mutex
 	closed bool
-	hold   uint64  // nothing is acknowledged from there on; 0: no bound
-	feed   *feed   // the opened one; not in stand-alone use
-	feeds  []*feed // stand-alone: all that were subscribed
+	hold   uint64 // nothing is acknowledged from there on; 0: no bound
+	feed   *feed  // the opened one
 }
 
-var (
-	_ bridge.Feed                  = (*JetStream)(nil)
-	_ message.SubscribeInitializer = (*JetStream)(nil)
-)
+var _ bridge.Feed = (*JetStream)(nil)
 
 // NewFeed returns the bridge's feed: Open fixes the position, then Subscribe
 // delivers. The messages' contexts carry bridge.SourceOf and end only with Close.
@@ -66,17 +58,6 @@ func NewFeed(o Options) (*JetStream, error) {
 	if o.Stream == "" {
 		return nil, errors.New("feed: no stream given")
 	}
-	return newJetStream(o, false)
-}
-
-// NewJetStream returns a subscriber for stand-alone use: the topic is the name
-// of a stream, each Subscribe goes on where the last one of the same
-// DurablePrefix had settled (the first begins with the oldest event), and it
-// takes over from one that is still subscribed to the topic. A message's
-// context ends with its Ack.
-func NewJetStream(o Options) (*JetStream, error) { return newJetStream(o, true) }
-
-func newJetStream(o Options, standalone bool) (*JetStream, error) {
 	if o.JetStream == nil {
 		return nil, errors.New("subscriber: no JetStream given")
 	}
@@ -98,22 +79,19 @@ func newJetStream(o Options, standalone bool) (*JetStream, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &JetStream{o: o, log: o.Logger, standalone: standalone}, nil
+	return &JetStream{o: o, log: o.Logger}, nil
 }
 
-func (j *JetStream) durables(stream string) *durables {
-	d := &durables{js: j.o.JetStream, stream: stream, prefix: j.o.DurablePrefix, window: j.o.Window, replicas: j.o.Replicas, metadata: j.o.Metadata, log: j.log}
-	if !j.standalone {
-		d.spare = j.keepNot
-	}
-	return d
+func (j *JetStream) durables() *durables {
+	return &durables{js: j.o.JetStream, stream: j.o.Stream, prefix: j.o.DurablePrefix, window: j.o.Window, replicas: j.o.Replicas, metadata: j.o.Metadata,
+		log: j.log, spare: j.keepNot}
 }
 
 // Floor implements bridge.Feed.
 func (j *JetStream) Floor(ctx context.Context, epoch uint64) (floor uint64, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*limits.JetStreamTime)
 	defer cancel()
-	_, list, floor, err := j.durables(j.o.Stream).newest(ctx, epoch)
+	_, list, floor, err := j.durables().newest(ctx, epoch)
 	if err != nil {
 		return 0, false, fmt.Errorf("position of the feed: %w", err)
 	}
@@ -123,9 +101,6 @@ func (j *JetStream) Floor(ctx context.Context, epoch uint64) (floor uint64, foun
 // Open implements bridge.Feed. It ends an earlier epoch's subscription of this
 // process. ErrDeposed if there is a durable of a newer epoch.
 func (j *JetStream) Open(ctx context.Context, epoch uint64, at bridge.Ref) error {
-	if j.standalone {
-		return errors.New("open feed: made for stand-alone use, Subscribe opens it")
-	}
 	ctx, cancel := context.WithTimeout(ctx, 4*limits.JetStreamTime)
 	defer cancel()
 	j.mu.Lock()
@@ -142,12 +117,12 @@ func (j *JetStream) Open(ctx context.Context, epoch uint64, at bridge.Ref) error
 	if j.o.Recent != nil {
 		j.o.Recent.reset() // it may be another stream
 	}
-	d := j.durables(j.o.Stream)
+	d := j.durables()
 	g, cons, err := d.open(ctx, epoch, at.Seq)
 	if err != nil {
 		return fmt.Errorf("open feed: %w", err)
 	}
-	f := newFeed(j.o, d, g, cons, at, false)
+	f := newFeed(j.o, d, g, cons, at)
 	j.mu.Lock()
 	f.hold = j.hold
 	j.feed = f
@@ -161,9 +136,6 @@ func (j *JetStream) Open(ctx context.Context, epoch uint64, at bridge.Ref) error
 // settled until Close. The channel is closed as well, and the log says why,
 // when a newer epoch has taken over or the stream has been recreated.
 func (j *JetStream) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	if j.standalone {
-		return j.subscribeAlone(ctx, topic)
-	}
 	if topic != "" && topic != j.o.Stream {
 		return nil, fmt.Errorf("subscribe: the feed reads stream %q, not %q", j.o.Stream, topic)
 	}
@@ -177,56 +149,6 @@ func (j *JetStream) Subscribe(ctx context.Context, topic string) (<-chan *messag
 		return nil, errors.New("subscribe: the feed is not open")
 	}
 	return f.start(ctx)
-}
-
-// SubscribeInitialize makes the stream of the topic if it is absent, with the
-// topic as its subject. It is for stand-alone use.
-func (j *JetStream) SubscribeInitialize(topic string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*limits.JetStreamTime)
-	defer cancel()
-	_, err := j.o.JetStream.Stream(ctx, topic)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = j.o.JetStream.CreateStream(ctx, jetstream.StreamConfig{Name: topic, Subjects: []string{topic}, Replicas: max(1, j.o.Replicas)})
-	}
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return fmt.Errorf("stream %q: %w", topic, err)
-	}
-	return nil
-}
-
-func (j *JetStream) subscribeAlone(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	if err := j.SubscribeInitialize(topic); err != nil {
-		return nil, fmt.Errorf("subscribe: %w", err)
-	}
-	d := j.durables(topic)
-	octx, cancel := context.WithTimeout(ctx, 4*limits.JetStreamTime)
-	defer cancel()
-	for {
-		epoch := uint64(time.Now().UnixNano())
-		_, _, position, err := d.newest(octx, epoch)
-		var g durable
-		var cons jetstream.Consumer
-		if err == nil {
-			g, cons, err = d.open(octx, epoch, position)
-		}
-		if octx.Err() == nil && (errors.Is(err, bridge.ErrDeposed) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerExists)) {
-			continue // another one took over in the same moment
-		}
-		if err != nil {
-			return nil, fmt.Errorf("subscribe to %q: %w", topic, err)
-		}
-		f := newFeed(j.o, d, g, cons, bridge.Ref{Seq: position}, true)
-		j.mu.Lock()
-		closed := j.closed
-		if !closed {
-			j.feeds = append(j.feeds, f)
-		}
-		j.mu.Unlock()
-		if closed {
-			return nil, errors.New("subscribe: closed")
-		}
-		return f.start(ctx)
-	}
 }
 
 // Know implements bridge.Feed.
@@ -245,17 +167,12 @@ func (j *JetStream) Know(r bridge.Ref) {
 // settled prefix, as far as it came on the present durable (R2).
 func (j *JetStream) Confirm(ctx context.Context) error {
 	j.mu.Lock()
-	feeds := j.feeds
-	if j.feed != nil {
-		feeds = []*feed{j.feed}
-	}
+	f := j.feed
 	j.mu.Unlock()
-	for _, f := range feeds {
-		if err := f.confirm(ctx); err != nil {
-			return err
-		}
+	if f == nil {
+		return nil
 	}
-	return nil
+	return f.confirm(ctx)
 }
 
 // Close ends all subscriptions and acknowledges what is settled. It may be
@@ -263,12 +180,9 @@ func (j *JetStream) Confirm(ctx context.Context) error {
 func (j *JetStream) Close() error {
 	j.mu.Lock()
 	j.closed = true
-	feeds := j.feeds
-	if j.feed != nil {
-		feeds = append(feeds[:len(feeds):len(feeds)], j.feed)
-	}
+	f := j.feed
 	j.mu.Unlock()
-	for _, f := range feeds {
+	if f != nil {
 		f.close()
 	}
 	return nil

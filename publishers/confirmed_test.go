@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
@@ -27,92 +27,44 @@ func stream(t *testing.T, js jetstream.JetStream, c jetstream.StreamConfig) jets
 	return s
 }
 
-func newJetStream(t *testing.T, o JetStreamOptions) *JetStream {
-	t.Helper()
-	p, err := NewJetStream(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-func TestJetStreamPublish(t *testing.T) {
-	t.Parallel()
-	js := lab.StartBus(t).JetStream()
-	s := stream(t, js, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}})
-	p := newJetStream(t, JetStreamOptions{JetStream: js})
-
-	m := message.NewMessage("id-1", []byte("\x00data"))
-	m.SetContext(shortly(t))
-	m.Metadata = message.Metadata{
-		"ce-type": "T", "Nats-Expected-Stream": "OTHER", "nats-ttl": "1s", "Nats-Msg-Id": "not this",
-	}
-	if err := p.Publish("orders.a", m, m); err != nil { // a repeat is stored once
-		t.Fatal(err)
-	}
-	info, err := s.Info(shortly(t))
-	if err != nil || info.State.Msgs != 1 {
-		t.Fatalf("%+v, %v", info, err)
-	}
-	got, err := s.GetMsg(shortly(t), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := map[string][]string{"ce-type": {"T"}, "Nats-Msg-Id": {"id-1"}}
-	if diff := cmp.Diff(want, map[string][]string(got.Header)); diff != "" || string(got.Data) != "\x00data" || got.Subject != "orders.a" {
-		t.Errorf("got %q on %s, headers (-want +got):\n%s", got.Data, got.Subject, diff)
-	}
-
-	without := newJetStream(t, JetStreamOptions{JetStream: js, WithoutMsgID: true})
-	if err := without.Publish("orders.a", m, m); err != nil {
-		t.Fatal(err)
-	}
-	if info, err = s.Info(shortly(t)); err != nil || info.State.Msgs != 3 {
-		t.Errorf("without message id: %+v, %v", info, err)
-	}
-}
-
-func TestJetStreamRefusesWhatItCannotKeep(t *testing.T) {
-	t.Parallel()
-	js := lab.StartBus(t).JetStream()
-	stream(t, js, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}, MaxMsgSize: 1024})
-	p := newJetStream(t, JetStreamOptions{JetStream: js, Timeout: 2 * time.Second})
-	for _, tc := range []struct {
-		name, topic, id string
-		metadata        message.Metadata
-		size            int
-		refused         bool
-	}{
-		{name: "wildcard", topic: "orders.*"},
-		{name: "space", topic: "orders.a b"},
-		{name: "empty token", topic: "orders..a"},
-		{name: "no subject", topic: ""},
-		{name: "no stream", topic: "nobody.hears"},
-		{name: "header name", topic: "orders.a", metadata: message.Metadata{"a b": "x"}},
-		{name: "header value", topic: "orders.a", metadata: message.Metadata{"a": "x\r\nb: y"}},
-		{name: "id", topic: "orders.a", id: "a\nb"},
-		{name: "larger than the stream allows", topic: "orders.a", size: 2048, refused: true},
-		{name: "larger than the server allows", topic: "orders.a", size: 2 << 20, refused: true},
-	} {
-		m := message.NewMessage(tc.id, make([]byte, tc.size))
-		m.Metadata = tc.metadata
-		m.SetContext(shortly(t))
-		if err := p.Publish(tc.topic, m); err == nil || errors.Is(err, bridge.ErrRefused) != tc.refused {
-			t.Errorf("%s: got %v", tc.name, err)
-		}
-	}
-}
-
-func TestJetStreamUnconfirmedIsAnError(t *testing.T) {
+func TestPublishConfirmed(t *testing.T) {
 	t.Parallel()
 	bus := lab.StartBus(t)
 	js := bus.JetStream()
-	stream(t, js, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}})
-	p := newJetStream(t, JetStreamOptions{JetStream: js, Timeout: 300 * time.Millisecond})
+	stream(t, js, jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}, MaxMsgSize: 1024})
+	for _, tc := range []struct {
+		name, subject string
+		size          int
+		good, refused bool
+	}{
+		{name: "stored", subject: "orders.a", size: 512, good: true},
+		{name: "no stream", subject: "nobody.hears"},
+		{name: "larger than the stream allows", subject: "orders.a", size: 2048, refused: true},
+		{name: "larger than the server allows", subject: "orders.a", size: 2 << 20, refused: true},
+	} {
+		err := publishConfirmed(shortly(t), js, 2*time.Second, &nats.Msg{Subject: tc.subject, Data: make([]byte, tc.size)})
+		if (err == nil) != tc.good || errors.Is(err, bridge.ErrRefused) != tc.refused {
+			t.Errorf("%s: got %v", tc.name, err)
+		}
+	}
 	bus.Stop()
-	m := message.NewMessage("id", nil)
-	if err := p.Publish("orders.a", m); err == nil || errors.Is(err, bridge.ErrRefused) {
+	err := publishConfirmed(shortly(t), js, 300*time.Millisecond, &nats.Msg{Subject: "orders.a"})
+	if err == nil || errors.Is(err, bridge.ErrRefused) {
 		t.Errorf("got %v, want an unknown outcome", err)
+	}
+}
+
+func TestWhatCannotBePublished(t *testing.T) {
+	t.Parallel()
+	for subject, good := range map[string]bool{"orders.a": true, "orders": true, "orders.*": false, "orders.>": false, "orders.a b": false, "orders..a": false, "": false, "orders.": false, "a\x00b": false} {
+		if isSubject(subject) != good {
+			t.Errorf("subject %q: got %v", subject, !good)
+		}
+	}
+	for value, good := range map[string]bool{"id-1": true, "a b": true, " a": false, "a\nb": false, "x\r\nb: y": false} {
+		if survivesAsHeader(value) != good {
+			t.Errorf("header value %q: got %v", value, !good)
+		}
 	}
 }
 
@@ -260,9 +212,6 @@ func TestDeadLettersRefusals(t *testing.T) {
 		if _, err := NewDeadLetters(o); err == nil {
 			t.Errorf("%+v: accepted", o)
 		}
-	}
-	if _, err := NewJetStream(JetStreamOptions{}); err == nil {
-		t.Error("no JetStream: accepted")
 	}
 }
 
