@@ -34,8 +34,8 @@ func (s *sub) offer(ln *lane) {
 	if s.dead || ln.ready || ln.run != nil || len(ln.q) == 0 {
 		return
 	}
-	if ln.next > s.core.now.Boot && (ln.attempts == 0 || !(s.failing() && s.probing())) {
-		return // its timer offers it again; a stop may have cut its attempt off (R10b), so it is no probe either
+	if ln.next > s.core.now.Boot && (ln.cut || !(s.failing() && s.probing())) {
+		return // its timer offers it again; what a stop has cut off is no probe either (R10b)
 	}
 	ln.ready = true
 	s.ready.add(ln)
@@ -127,7 +127,7 @@ func (ln *lane) start(probe bool) {
 	a := &attempt{lane: ln, item: it, at: c.now.Boot, Seq: it.seq, known: it.ref(), top: c.top,
 		Delivery: Delivery{Subscription: s.rec, Event: it.ev, Generation: s.gen, Attempt: ln.attempts + 1, Redrive: ln.redrive > 0, Former: c.former(it.seq)}}
 	a.DeadLetter = ln.redrive
-	ln.run = a
+	ln.run, ln.cut = a, false
 	if probe {
 		s.beginProbe(a)
 	}

@@ -41,6 +41,7 @@ type bucketState struct {
 	round   int        // how often it was fenced: what an earlier bucket confirmed does not count
 	held    []*request // writes that wait until it is fenced
 	checked bool       // a check is under way
+	meddled bool       // somebody has changed entries, and they are not written again yet
 	again   time.Duration
 }
 
@@ -132,13 +133,24 @@ func (c *core) bucketChecked(q *request, err error) {
 	case x.round != q.round || x.fencing:
 	case errors.Is(err, ErrLost):
 		c.bucketLost(b)
-	case errors.Is(err, ErrMeddled) && x.filling == nil && c.now.Boot >= x.again:
-		x.again = c.now.Boot + 15*c.Watch
-		text := fmt.Sprintf("somebody has changed or removed entries of the bucket %s: all of it is written again, as the leader knows it", b)
-		c.log(Warn, text, "bucket", b.String())
-		c.raiseState(text)
-		c.fill(b, false)
+	default:
+		x.meddled = x.meddled || errors.Is(err, ErrMeddled)
+		c.mendEntries(b)
 	}
+}
+
+// mendEntries writes again what somebody has changed, not too often: it may be a
+// program that does it.
+func (c *core) mendEntries(b Bucket) {
+	x := &c.buckets[b]
+	if !x.meddled || x.filling != nil || c.now.Boot < x.again && c.handover.step == leading {
+		return
+	}
+	x.meddled, x.again = false, c.now.Boot+15*c.Watch
+	text := fmt.Sprintf("somebody has changed or removed entries of the bucket %s: all of it is written again, as the leader knows it", b)
+	c.log(Warn, text, "bucket", b.String())
+	c.raiseState(text)
+	c.fill(b, false)
 }
 
 // bucketLost begins again with a bucket that is gone or another one.
@@ -157,7 +169,7 @@ func (c *core) bucketLost(b Bucket) {
 	text := fmt.Sprintf("the bucket %s was deleted, made anew or purged by somebody while the bridge runs: it is made and filled again from memory, nothing is lost as long as the leader lives", b)
 	c.log(Warn, text, "bucket", b.String())
 	c.raiseState(text)
-	x.fencing, x.named, x.filling = true, 0, nil
+	x.fencing, x.named, x.filling, x.meddled = true, 0, nil, false
 	c.ask(request{out: FenceBucket{c.newRequest(), b, c.epoch, c.term}, until: "a state bucket cannot be made again yet", args: []any{"bucket", b.String()}})
 }
 

@@ -72,21 +72,13 @@ func (s *sub) collapsible() (lanes []*lane, more bool) {
 	for _, token := range sorted(s.lanes) {
 		switch ln := s.lanes[token]; {
 		case ln.redrive > 0 || len(ln.q) == 0:
-		case ln.run != nil || s.mayStillRun(ln):
+		case ln.run != nil, ln.cut && ln.next > s.core.now.Boot: // what a stop cut off may be at the endpoint: only the entry says until when (R10b)
 			more = true
 		default:
 			lanes = append(lanes, ln)
 		}
 	}
 	return lanes, more
-}
-
-// mayStillRun tells whether the endpoint may still be at an attempt that a stop
-// cut off: the lane's entry alone says until when, and a record that is put again
-// must not try it before (R10b).
-func (s *sub) mayStillRun(ln *lane) bool {
-	wait := ln.next - s.core.now.Boot
-	return s.rec != nil && wait > 0 && wait <= s.rec.AttemptTimeout()
 }
 
 // forgetAll empties a lane whose deliveries the mark tells.

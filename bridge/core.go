@@ -177,6 +177,7 @@ type core struct {
 	expiring uint64        // the stream is about to drop everything up to here
 	kept     bool          // a consumer keeps what is owed
 	losing   string        // why it deletes what is owed; "": it does not
+	held     uint64        // nothing is acknowledged from there on (losing.go)
 	stuck    string        // what the take-over waits for
 	figures  Figures
 	notMade  string          // why the last attempt that was not made was not
@@ -200,7 +201,7 @@ type Figures struct {
 func newCore(l bounds, rng *rand.Rand, epoch uint64, holder string, won time.Duration, rev uint64, old LeaseEntry) *core {
 	c := &core{
 		bounds: l, rng: rng, requests: map[uint64]*request{}, attempts: map[uint64]*attempt{}, epoch: epoch, holder: holder, leaseRev: rev, lastFlush: won,
-		directory: NewDirectory(), subs: map[string]*sub{}, keys: map[string]*keyWriter{},
+		directory: NewDirectory(), held: noLimit, subs: map[string]*sub{}, keys: map[string]*keyWriter{},
 		unstored: map[*lane]struct{}{}, told: map[string]time.Duration{},
 		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, behind: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},
 		holding: map[*sub]struct{}{}, deletions: map[*sub]struct{}{}, collapsing: map[*sub]struct{}{},

@@ -44,7 +44,7 @@ type lane struct {
 	hopeless   bool // it holds up its subscription: what fails is a dead letter at once
 	own        bool // its trouble is its own: others got through meanwhile
 	failedAt   time.Duration
-	cut        bool   // its attempt was cut off by a stop
+	cut        bool   // its last attempt was cut off by a stop, and none has begun since
 	known      string // id of a redriven delivery, once it was attempted
 	redrive    uint64 // dead letter that was put back; such a lane holds just that one
 }
@@ -274,7 +274,7 @@ func (ln *lane) write() {
 		return
 	}
 	e := &LaneEntry{Generation: s.gen, Key: ln.key, Order: ln.order, Redrive: ln.redrive,
-		Head: Head{Attempts: ln.attempts, Next: ln.nextWall, LastStatus: ln.lastStatus, LastError: ln.lastError}}
+		Head: Head{Attempts: ln.attempts, Next: ln.nextWall, LastStatus: ln.lastStatus, LastError: ln.lastError, Cut: ln.cut}}
 	n := min(len(ln.q), c.Lane)
 	e.Seqs = make([]uint64, n)
 	items := make([]*item, 0, n)
@@ -337,7 +337,7 @@ func (s *sub) loadLane(token string, e LaneEntry) {
 	}
 	ln.redrive = e.Redrive
 	c.weighEntry(ln.ledgerKey(), &e)
-	ln.attempts, ln.nextWall, ln.lastStatus, ln.lastError = e.Head.Attempts, e.Head.Next, e.Head.LastStatus, e.Head.LastError
+	ln.attempts, ln.nextWall, ln.lastStatus, ln.lastError, ln.cut = e.Head.Attempts, e.Head.Next, e.Head.LastStatus, e.Head.LastError, e.Head.Cut
 	ln.next = c.now.Boot + e.Head.Next.Sub(c.now.Wall)
 	ln.hold()
 	for _, q := range e.Seqs {

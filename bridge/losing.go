@@ -24,6 +24,7 @@ func (c *core) setLosing(why string) {
 	c.losing = why
 	if why == "" {
 		c.expiring = 0 // the guard's next look says it again
+		c.held = noLimit
 		c.emit(HoldAcks{noLimit})
 		c.log(Info, "the stream keeps what is owed again")
 		return
@@ -40,13 +41,34 @@ func (c *core) keepOwed() {
 	if c.losing == "" || c.stopping {
 		return
 	}
-	low := uint64(noLimit)
 	for _, s := range c.which(func(s *sub) bool { return s.reader != nil || len(s.lanes) > 0 }) {
-		low = min(low, s.lowestOwed())
 		s.rescue()
 	}
-	c.emit(HoldAcks{low})
+	c.holdAcks()
 	c.after(c.Renew, timer{what: dueOwed})
+}
+
+// holdAcks holds the acknowledgement below what is owed by reference, or may be:
+// a record that was seen and is not applied yet may owe what has come since.
+func (c *core) holdAcks() {
+	low := uint64(noLimit)
+	for s := range c.readers {
+		low = min(low, s.lowestOwed())
+	}
+	for s := range c.holding {
+		if !s.dead {
+			low = min(low, s.lowestOwed())
+		}
+	}
+	for s := range c.behind {
+		if len(s.revs) > 0 && !s.dead {
+			low = min(low, s.revs[0].seen+1)
+		}
+	}
+	if low != c.held {
+		c.held = low
+		c.emit(HoldAcks{low})
+	}
 }
 
 // endangered is up to where events are copied: by the stream's limits, or all

@@ -112,6 +112,9 @@ func (w *simWorld) idle() string {
 		sb := c.subs[simID(s)]
 		owed := ""
 		for key := range w.buckets[BucketOwed].state {
+			if string(w.buckets[BucketOwed].state[key]) == simBroken {
+				continue // left alone
+			}
 			if key == simID(s) || strings.HasPrefix(key, simID(s)+".") {
 				owed = key
 			}
@@ -372,19 +375,25 @@ func (w *simWorld) checkGeneration(s, g int) {
 		}
 	}
 	for _, e := range w.orders { // what vanished cannot be delivered any more
-		if e.gone {
+		dropped := w.all[e.uid-1].dropped > 0
+		if e.gone && !dropped {
 			continue
 		}
+		e.watched, e.dropped = w.all[e.uid-1].watched, w.all[e.uid-1].dropped
 		e.seq = e.uid
 		must := o.typ == 0 || e.typ == o.typ-1
 		in := false
 		for _, v := range active {
 			in = in || e.seq >= v.from && e.seq < v.to
 		}
-		if !must || !in || seen[e.seq] || w.filtered[simDead{s, g, e.seq}] || w.dead[simDead{s, g, e.seq}] > 0 || o.coalesce && best[orderKey(e.order)] > e.seq {
+		if !must || !in || seen[e.seq] || w.filtered[simDead{s, g, e.seq}] || w.dead[simDead{s, g, e.seq}] > 0 && !(e.watched && w.byReference[simDead{s, g, e.seq}]) || o.coalesce && best[orderKey(e.order)] > e.seq {
 			continue
 		}
 		if w.forgiven(e.t) {
+			continue
+		}
+		if dropped {
+			w.checkDropped(s, g, e)
 			continue
 		}
 		w.violate("loss", "sub%d gen%d never got seq %d (order %d, published %d)", s, g, e.seq, e.order, e.t.Milliseconds())

@@ -10,13 +10,14 @@ func (t *simTerm) step(in Input) {
 	if t.dead {
 		return
 	}
-	outputs := t.core.Step(Now{Boot: t.w.now, Wall: simEpoch.Add(t.w.now + t.w.skew)}, in)
+	outputs := t.core.Step(Now{Boot: t.n.boot(), Wall: t.n.wall()}, in)
 	for _, out := range append([]Output(nil), outputs...) {
 		if t.dead {
 			return
 		}
 		t.perform(out)
 	}
+	t.mended()
 	t.wake()
 }
 
@@ -27,7 +28,7 @@ func (t *simTerm) wake() {
 		return
 	}
 	t.tickAt = at
-	t.later(max(at-t.w.now, 0), func() {
+	t.later(max(at-t.n.boot(), 0), func() {
 		if t.tickAt == at {
 			t.tickAt = 0
 			t.step(Tick{})
@@ -57,7 +58,7 @@ func (t *simTerm) perform(out Output) {
 	case ConfirmSettled:
 		t.ack(answer(out.Request, func(r Reply) Input { return SettledConfirmed{r} }))
 	case KeepFrom:
-		t.later(0, func() { t.step(StreamKeeps{out.Reply(nil)}) })
+		t.keepFrom(out.From, answer(out.Request, func(r Reply) Input { return StreamKeeps{r} }))
 	case WriteLease:
 		t.lease(out.Entry, out.Expect, out.WriteID, func(revision uint64, err error) { t.step(LeaseWritten{out.Reply(err), revision}) })
 	case ReadLease:
@@ -93,7 +94,7 @@ func (t *simTerm) perform(out Output) {
 	case HoldAttempts:
 		t.leaseUntil(out.Until)
 	case RaiseAlert:
-		t.w.stats["alert "+out.Alert.Kind]++
+		t.w.alerted(out.Alert)
 	case Answer:
 		t.commands[out.Command](out.Err)
 	case ListingCompared:
@@ -104,7 +105,9 @@ func (t *simTerm) perform(out Output) {
 		}
 	case EndTerm:
 		t.over(out.Cause)
-	case HoldAcks, ForgetReader, *AttemptTold:
+	case HoldAcks:
+		t.hold = out.From
+	case ForgetReader, *AttemptTold:
 	default:
 		panic(fmt.Sprintf("nobody carries %T out", out))
 	}
@@ -125,7 +128,7 @@ func (t *simTerm) over(cause error) {
 	default:
 		w.stats["handed over"]++
 		t.cutOff()
-		w.stats["frozen ms"] += int((w.now - t.core.handover.frozen) / ms)
+		w.stats["frozen ms"] += int((t.n.boot() - t.core.handover.frozen) / ms)
 	}
 	w.epochEnd[t.epoch] = simEnd{w.now, how}
 	t.end(how)

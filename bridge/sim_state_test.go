@@ -17,10 +17,12 @@ type simBucket struct {
 	epoch   uint64
 	term    string
 	sealed  bool
+	before  map[string][]byte // what stood under a key before
+	meddled bool              // somebody has changed entries, and the leader was not told
 }
 
 func newSimBucket(created int64) *simBucket {
-	return &simBucket{state: map[string][]byte{}, ids: map[string]bool{}, created: created}
+	return &simBucket{state: map[string][]byte{}, before: map[string][]byte{}, ids: map[string]bool{}, created: created}
 }
 
 func (t *simTerm) fence(b Bucket, epoch uint64, term string, done func(Made, error)) {
@@ -44,6 +46,7 @@ func (t *simTerm) fence(b Bucket, epoch uint64, term string, done func(Made, err
 		if x.epoch > epoch || x.epoch == epoch && x.term != term {
 			return ErrDeposed
 		}
+		x.meddled = false // the counting of writes begins again
 		made = Made{Created: x.created, Unfenced: x.fence == 0, Sealed: x.sealed}
 		if x.term != term || x.fence == 0 {
 			w.n++
@@ -98,9 +101,16 @@ func (t *simTerm) checkBucket(b Bucket, done func(error)) {
 	t.request(fmt.Sprint("check ", b), func() error {
 		if x := t.w.buckets[b]; x.gone || x.fence == 0 || x.created != made || sealed && !x.sealed {
 			return ErrLost
+		} else if x.meddled {
+			return ErrMeddled
 		}
 		return nil
-	}, done)
+	}, func(err error) {
+		if err == ErrMeddled { //nolint:errorlint // just that
+			t.w.buckets[b].meddled, t.noticed[b] = false, t.w.now
+		}
+		done(err)
+	})
 }
 
 func (t *simTerm) write(x Write, done func(error)) {
@@ -125,6 +135,7 @@ func (t *simTerm) write(x Write, done func(error)) {
 			return err
 		}
 		k.ids[x.ID] = true
+		k.before[x.Key] = k.state[x.Key]
 		if x.Value == nil {
 			delete(k.state, x.Key)
 		} else {
@@ -142,6 +153,8 @@ type simLoss struct {
 	at, until time.Duration // until it was complete again
 	epoch     uint64        // who led then; 0: nobody
 	covered   bool          // filled again by the same leader, from memory
+	entries   bool          // single entries were changed or removed
+	bucket    Bucket        // in which
 }
 
 // traces are what terms leave beside the lease.
@@ -160,6 +173,10 @@ func (w *simWorld) traces() (t Traces) {
 }
 
 func (w *simWorld) meddle() {
+	if w.entries && w.r.IntN(3) > 0 {
+		w.meddleEntry(Bucket(w.r.IntN(2)))
+		return
+	}
 	k := w.r.IntN(8)
 	if only, ok := map[string]int{"OnlyLease": 0, "OnlyLeaseBucket": 1, "OnlyOwed": 2, "OnlyOwedPurged": 3, "OnlyStatus": 4, "OnlyStatusPurged": 5}[w.only]; ok {
 		k = only
@@ -209,7 +226,7 @@ func (w *simWorld) dropBucket(b Bucket, purge bool) {
 	}
 	l := &simLoss{at: w.now}
 	for _, n := range w.nodes {
-		if n.term != nil && n.term.core.opened && n.paused <= w.now && w.now < n.term.cutAt {
+		if n.term != nil && n.term.core.opened && n.paused <= w.now && w.now < n.term.expires() {
 			l.epoch = n.term.epoch
 		}
 	}
@@ -219,7 +236,7 @@ func (w *simWorld) dropBucket(b Bucket, purge bool) {
 // complete notes that a leader has sealed the debts.
 func (w *simWorld) complete(epoch uint64) {
 	for _, l := range w.owedLost {
-		if l.until == 0 {
+		if l.until == 0 && !l.entries {
 			l.until, l.covered = w.now, l.epoch == epoch
 			if l.covered {
 				w.stats["filled again"]++

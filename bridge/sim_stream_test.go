@@ -92,6 +92,9 @@ func (w *simWorld) publish() {
 	e := simEvent{seq: len(w.orders) + 1, order: w.r.IntN(simOrders), typ: w.r.IntN(2), t: w.now, stamp: w.now + w.skew, uid: len(w.all) + 1}
 	w.all = append(w.all, e)
 	w.orders = append(w.orders, e)
+	if w.maxAge > 0 {
+		w.agesOut(e)
+	}
 	w.log("ORDERS %d order%d typ%d uid%d", e.seq, e.order, e.typ, e.uid)
 }
 

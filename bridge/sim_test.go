@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"sort"
 	"strings"
 	"time"
@@ -59,6 +60,8 @@ type simEvent struct {
 	t, stamp        time.Duration // true time, the stream's time
 	uid             int           // of all events that ever were
 	gone            bool          // removed from the stream
+	dropped         time.Duration // by the stream itself
+	watched         bool          // when it was, a leader had had the time to copy it
 }
 
 // simOp is one revision of a record.
@@ -163,6 +166,15 @@ type simWorld struct {
 	greedy                 bool // little is shared, and the endpoints of one tenant hang
 	bad                    []string
 	stats                  map[string]int
+
+	limits, interest, clocks, entries bool // what befalls it: sim_faults_test.go
+	meddling, vanishing               bool
+	maxAge                            time.Duration // of the stream; 0: no limit
+	byInterest                        bool          // so it keeps its messages at present
+	keeper                            int           // where a consumer of the bridge keeps them; 0: there is none
+	byReference                       map[simDead]bool
+	toldExpired                       map[int]bool
+	toldMissed                        bool
 }
 
 type simPooled struct {
@@ -216,6 +228,8 @@ type simNode struct {
 	down     time.Duration
 	standby  standby
 	trying   bool
+	lag      time.Duration // how long its boot clock stood
+	ahead    time.Duration // its wall clock is
 }
 
 func (n *simNode) tick() {
@@ -225,7 +239,7 @@ func (n *simNode) tick() {
 		return
 	}
 	if w.quiet || w.r.IntN(4) > 0 {
-		n.standby.observe(w.lease, w.leaseRev, w.now)
+		n.standby.observe(w.lease, w.leaseRev, n.boot())
 	}
 	if !n.standby.known {
 		return
@@ -234,7 +248,7 @@ func (n *simNode) tick() {
 	n.standby.fresh = !traces.Any || w.mutant == "AbsentIsFree"
 	patience := n.standby.patience
 	n.standby.patience = time.Duration(float64(patience) * n.drift)
-	wait := n.standby.wait(w.now)
+	wait := n.standby.wait(n.boot())
 	n.standby.patience = patience
 	if wait > 0 {
 		return
@@ -246,10 +260,10 @@ func (n *simNode) tick() {
 	if w.mutant != "OldIDs" {
 		old.Epoch = max(old.Epoch, traces.Epoch)
 	}
-	t0 := w.now
+	t0 := n.boot()
 	w.at(w.rnd(1, 30), func() {
 		n.trying = false
-		if w.now < n.down || w.leaseRev != rev {
+		if w.now < n.down || w.leaseRev != rev || w.now < n.paused {
 			return
 		}
 		w.leaseRev++
@@ -271,7 +285,7 @@ func (n *simNode) tick() {
 			w.bothLost = append(w.bothLost, w.now)
 		}
 		w.lease, w.leads = e, e.Epoch
-		n.standby.observe(w.lease, w.leaseRev, w.now)
+		n.standby.observe(w.lease, w.leaseRev, n.boot())
 		if w.p(0.02) { // the answer is lost: nobody leads until the lease passes
 			return
 		}
@@ -289,10 +303,17 @@ func (n *simNode) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
 	if w.crowded {
 		l.Lanes, l.LanesMost, l.HeldMost = 1, 1, 1
 	}
-	l.Window, l.Deliveries, l.Check = w.window, w.deliveries, 700*ms
+	l.Window, l.Deliveries, l.Check, l.Watch = w.window, w.deliveries, 700*ms, 1000*ms
+	if w.limits {
+		l.Guard = 500 * ms
+	}
+	if w.clocks {
+		l.Keep += 2 * simClockJump
+	}
 	if w.greedy {
 		l.MaxRunning, l.Keen, l.LedgerBytes, l.ReadTotal = 6, 1, 6000, 2500
 	}
+	t.hold = noLimit
 	t.core = newCore(l, rand.New(rand.NewPCG(uint64(w.r.Int64()), 1)), e.Epoch, e.Holder, t0, w.leaseRev, e)
 	t.core.fresh = fresh || w.mutant == "StartAtEnd"
 	n.term = t
@@ -337,9 +358,12 @@ type simTerm struct {
 	compared  bool
 	commands  map[uint64]func(error)
 	cuts      map[*attempt]time.Duration
-	fences    [2]int                   // as the term knows them
-	made      [2]int64                 // likewise, when the buckets were
+	fences    [2]int   // as the term knows them
+	made      [2]int64 // likewise, when the buckets were
 	sealed    [2]bool
+	noticed   [2]time.Duration         // that somebody has changed entries
+	losing    time.Duration            // since when it is told that the stream deletes what is owed; 0: it does not
+	hold      uint64                   // nothing is acknowledged from there on
 	starved   map[string]time.Duration // waits for a slot though its tenant has none, since
 	touched   map[uint64]time.Duration // when a delivery of an event was first seen to be settled
 }
@@ -531,7 +555,7 @@ func (t *simTerm) checkWindow() {
 		calm = max(calm, min(p, w.now))
 	}
 	if n := len(t.core.win); n > 0 && !t.core.win[n-1].expanded && !t.core.stopping {
-		if e := t.core.win[n-1]; w.now-max(e.at, calm) > 4000*ms {
+		if e := t.core.win[n-1]; w.now-max(e.at+t.n.lag, calm) > 4000*ms {
 			w.violate("isolation", "event %d is not expanded since %d: %d deliveries are owed", e.seq(), e.at.Milliseconds(), t.core.owed)
 			return
 		}
@@ -631,7 +655,7 @@ func (t *simTerm) settle(seq uint64) {
 
 func (t *simTerm) ack(done func(error)) {
 	c := t.cons
-	p := int(t.intake.Prefix())
+	p := int(min(t.intake.Prefix(), t.hold-1))
 	if c == nil || t.reopening || p < c.start || p >= c.next {
 		done(nil)
 		return
@@ -639,6 +663,7 @@ func (t *simTerm) ack(done func(error)) {
 	t.request(fmt.Sprintf("ack %d", p), func() error {
 		if !c.gone {
 			c.floor = max(c.floor, p)
+			t.w.sweep()
 		}
 		return nil
 	}, done)
@@ -655,34 +680,41 @@ func (t *simTerm) load(done func(*Loaded, error)) {
 				return ErrLost
 			}
 		}
-		for key, v := range w.buckets[BucketStatus].state {
+		for _, key := range sorted(w.buckets[BucketStatus].state) {
 			var s Status
-			simDecode(v, &s)
-			l.Status[key] = s
+			if simDecode(w.buckets[BucketStatus].state[key], &s) {
+				l.Status[key] = s
+			} else {
+				l.Bad = append(l.Bad, key)
+			}
 		}
-		for key, v := range w.buckets[BucketOwed].state {
+		for _, key := range sorted(w.buckets[BucketOwed].state) {
+			v := w.buckets[BucketOwed].state[key]
 			if id, token, ok := strings.Cut(key, "."); ok {
 				var e LaneEntry
-				simDecode(v, &e)
+				if !simDecode(v, &e) {
+					l.Bad = append(l.Bad, key)
+					continue
+				}
 				if l.Lanes[id] == nil {
 					l.Lanes[id] = map[string]LaneEntry{}
 				}
 				l.Lanes[id][token] = e
 			} else {
 				var m Mark
-				simDecode(v, &m)
-				l.Marks[key] = m
+				if simDecode(v, &m) {
+					l.Marks[key] = m
+				} else {
+					l.Bad = append(l.Bad, key)
+				}
 			}
 		}
 		return nil
 	}, func(err error) { done(l, err) })
 }
 
-func simDecode(b []byte, v any) {
-	if err := json.Unmarshal(b, v); err != nil {
-		panic(err)
-	}
-}
+// simDecode is false for an entry that somebody has overwritten.
+func simDecode(b []byte, v any) bool { return json.Unmarshal(b, v) == nil }
 
 func (t *simTerm) lease(e LeaseEntry, expect uint64, id string, done func(uint64, error)) {
 	w := t.w
@@ -723,8 +755,12 @@ func (t *simTerm) readLease(done func(LeaseSight, error)) {
 
 func (t *simTerm) leaseUntil(at time.Duration) {
 	t.cutAt = at
-	t.later(at-t.w.now, func() {
-		if t.w.now < t.cutAt {
+	t.later(at-t.n.boot(), func() {
+		if at < t.cutAt {
+			return
+		}
+		if t.n.boot() < at { // the clock stood
+			t.leaseUntil(at)
 			return
 		}
 		for _, a := range sortedAttempts(t.running) {
@@ -826,14 +862,14 @@ func (t *simTerm) attempt(a *attempt) {
 		t.later(w.rnd(1, 8), func() { t.finish(a, *missing) })
 		return
 	}
-	if w.now >= t.cutAt { // R10: the publisher looks at its clock last of all
+	if t.n.boot() >= t.cutAt { // R10: the publisher looks at its clock last of all
 		t.later(0, func() { t.finish(a, Outcome{Verdict: NotAttempted}) })
 		return
 	}
 	if o := t.newestSeen(sub); o != nil && o.rev >= a.lane.sub.applied && (o.kind == "del" || o.value == nil || o.value.Inactive) {
 		w.violate("record", "sub%d: attempt of seq %d starts at %d, though revision %d (%s) was seen", sub, seq, w.now.Milliseconds(), o.rev, o.kind)
 	}
-	if until := w.cut[simDead{sub, gen, seq}]; w.now+50*ms < until && !w.resurfaced(w.all[seq-1], w.now) && len(w.bothLost) == 0 && !w.forgiven(0) {
+	if until := w.cut[simDead{sub, gen, seq}]; w.now+50*ms < until && !w.clocks && !w.resurfaced(w.all[seq-1], w.now) && len(w.bothLost) == 0 && !w.forgiven(0) {
 		w.violate("cut", "sub%d: seq %d is tried at %d, though the attempt that a stop cut may last until %d", sub, seq, w.now.Milliseconds(), until.Milliseconds())
 	}
 	w.log("   e%d sub%d %s attempt %d (%d)", epoch, sub, a.lane.token, seq, a.Delivery.Attempt)
@@ -910,17 +946,22 @@ func (t *simTerm) cut(number uint64) {
 	if t.cuts == nil {
 		t.cuts = map[*attempt]time.Duration{}
 	}
-	t.cuts[a] = a.at + a.Delivery.Subscription.AttemptTimeout()
+	t.cuts[a] = a.at + t.n.lag + a.Delivery.Subscription.AttemptTimeout()
 	t.later(0, func() { t.finish(a, Outcome{Verdict: NotAttempted}) })
 }
 
 func (t *simTerm) bury(d DeadLetter, done func(error)) {
 	w := t.w
+	byReference := d.Event == nil && !d.Vanished && !w.ref(int(d.Sequence)).known() // read before it is stored
 	t.request(fmt.Sprintf("dead letter %s %d", d.Subscription, d.Sequence), func() error {
 		sub := simSub(d.Subscription)
 		w.deadSeq++
 		if uid := w.uidOfLetter(&d); uid > 0 {
-			w.dead[simDead{sub, w.genOf(sub, d.Generation), uid}] = w.deadSeq
+			k := simDead{sub, w.genOf(sub, d.Generation), uid}
+			if w.dead[k] == 0 || !byReference {
+				w.byReference[k] = byReference
+			}
+			w.dead[k] = w.deadSeq
 			w.letterUID[w.deadSeq] = uid
 		}
 		w.letters[w.deadSeq] = d
@@ -940,7 +981,7 @@ func (t *simTerm) unbury(seq uint64, done func(error)) {
 }
 
 func (t *simTerm) retention(fractions []float64, done func(Retention, error)) {
-	t.later(t.w.rnd(1, 8), func() { done(Retention{Beyond: make([]uint64, len(fractions))}, nil) })
+	t.later(t.w.rnd(1, 8), func() { done(t.w.beyond(fractions), nil) })
 }
 
 func (t *simTerm) watchRecords() {
@@ -1204,8 +1245,8 @@ func (w *simWorld) redrive(t *simTerm) {
 
 // ---- one run
 
-func simulate(seed uint64, mutant string, trace bool) *simWorld {
-	w := &simWorld{r: rand.New(rand.NewPCG(seed, 7)), trace: trace, mutant: mutant,
+func simulate(seed uint64, mutant string, trace bool) (w *simWorld) {
+	w = &simWorld{byReference: map[simDead]bool{}, toldExpired: map[int]bool{}, r: rand.New(rand.NewPCG(seed, 7)), trace: trace, mutant: mutant,
 		buckets: [2]*simBucket{newSimBucket(1), newSimBucket(1)}, leaseIDs: map[string]uint64{},
 		cut: map[simDead]time.Duration{}, dead: map[simDead]uint64{}, filtered: map[simDead]bool{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
 		epochEnd: map[uint64]simEnd{}, flushAt: map[uint64]time.Duration{}, poison: map[[2]int]int{}, stats: map[string]int{}}
@@ -1225,6 +1266,7 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 		w.late, w.timeout, w.slow = 0.06, 6000*ms, 0.15
 		w.deliveries, w.window = 1+w.r.IntN(4), 6+w.r.IntN(11)
 	}
+	w.choose(seed)
 	if w.pooled = seed%3 != 0; w.pooled {
 		w.late = max(w.late, 0.04)
 	}
@@ -1316,26 +1358,7 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 		w.at(w.rnd(300, 5000), fault)
 	}
 	w.unknown = make([]bool, subs)
-	var vanish func()
-	vanish = func() {
-		if w.now <= end {
-			w.vanish(w.r.IntN(subs))
-			w.at(w.rnd(500, 9000), vanish)
-		}
-	}
-	if seed%4 == 2 {
-		w.at(w.rnd(300, 9000), vanish)
-	}
-	var meddle func()
-	meddle = func() {
-		if w.now <= end {
-			w.meddle()
-			w.at(w.rnd(500, 9000), meddle)
-		}
-	}
-	if seed%4 < 2 {
-		w.at(w.rnd(300, 9000), meddle)
-	}
+	w.befall(end)
 	outage := func(until *time.Duration, what string) {
 		if w.r.IntN(4) == 0 {
 			w.at(w.rnd(500, int(end/ms)), func() {
@@ -1346,7 +1369,7 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 		}
 	}
 	w.letterUID = map[uint64]int{}
-	if w.changing = seed%4 > 1; w.changing { // the others lose the bridge's own state
+	if w.changing {
 		for range 1 + w.r.IntN(3) {
 			w.at(w.rnd(500, int(end/ms)), func() { w.change() })
 		}
@@ -1357,7 +1380,7 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 		w.quiet = true
 		w.ledgerDown, w.ledgerFull, w.flaky, w.slow = 0, 0, 0, 0
 		w.log("---- quiet")
-		if w.changing { // after a purge the feed, too, must have something to come to
+		if w.changing || w.limits || w.interest { // after a purge the feed, too, must have something to come to
 			w.publish()
 			w.publish()
 		}
@@ -1374,6 +1397,12 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 		}
 	})
 	last := end + 150*time.Second
+	defer func() {
+		if x := recover(); x != nil {
+			w.violate("panic", "%v", x)
+			w.log("%s", debug.Stack())
+		}
+	}()
 	for steps := 0; len(w.q) > 0 && len(w.bad) == 0; steps++ {
 		it := pq.Pop(&w.q).(simItem)
 		if it.t > last {

@@ -30,6 +30,7 @@ type Head struct {
 	Next       time.Time `json:"next"`                 // not tried before
 	LastStatus int       `json:"lastStatus,omitempty"` // HTTP status of the last attempt
 	LastError  string    `json:"lastError,omitempty"`
+	Cut        bool      `json:"cut,omitempty"` // a stop has cut its attempt off, the endpoint may be at it until Next
 }
 
 // ParseLaneEntry reads a held lane as it stands in the ledger.

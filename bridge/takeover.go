@@ -298,6 +298,7 @@ func (c *core) recordsCaughtUp() {
 			delete(c.subs, id) // its debts were dropped long ago
 			continue
 		}
+		s.reconcile()
 		if s.vanished() {
 			s.vanishBeforeOpen()
 		}
@@ -306,6 +307,22 @@ func (c *core) recordsCaughtUp() {
 	if !c.stopping {
 		c.takeOverFrom(countingGap)
 	}
+}
+
+// reconcile makes the mark follow the status where they differ though no revision
+// waits that explains it: somebody has changed one of them while nobody led. An active subscription
+// must not stop at an end, and one that is not owes nothing after the position.
+func (s *sub) reconcile() {
+	r := s.reader
+	changes := func(x revision) bool { return x.Deleted || x.rec != nil && x.rec.Inactive == s.active }
+	if s.mode != reading || s.recalled != nil || s.active == (r.until == noLimit) || slices.ContainsFunc(s.revs, changes) {
+		return
+	}
+	s.core.log(Warn, "mark and status of a subscription differ: somebody has changed one of them", "subscription_id", s.id)
+	if r.until = noLimit; !s.active {
+		r.until = max(r.at, s.core.position())
+	}
+	r.moved = true
 }
 
 // gapTold counts what the stream has dropped, before any reader or the feed starts.

@@ -160,6 +160,9 @@ func (c *core) settled(w *windowEvent) {
 	}
 	w.settled = true
 	c.winBytes -= w.ev.Size()
+	if c.losing != "" {
+		c.holdAcks() // before it may be acknowledged
+	}
 	c.emit(SettleEvent{w.seq(), w.tag})
 	w.items = nil
 	i := 0
