@@ -17,7 +17,7 @@ import (
 // not do is refused by its name.
 func TestAccountsWithTheProgramNats(t *testing.T) {
 	t.Parallel()
-	program := natstools.Find(t, natstools.CLI)
+	natstools.Find(t, natstools.CLI)
 	bus := guarded(t)
 	p := launch(t, bus.env("bridge")...)
 	p.leads()
@@ -25,18 +25,29 @@ func TestAccountsWithTheProgramNats(t *testing.T) {
 	subscribe(t, bus.jetStream(t, "manager"), "bad", record(bad, `"retry":{"schedule":[]}`))
 	publishOne(t, bus.jetStream(t, "publisher"), "o1", 1)
 	bad.came(t, 1)
-	nats := func(user, line string) (string, bool) {
-		args := []string{"-s", bus.url, "--tlscert", bus.file(user + ".crt"), "--tlskey", bus.file(user + ".key"), "--tlsca", bus.file("ca.crt"),
-			"--inbox-prefix", "_INBOX_" + user, "--js-api-prefix", bus.prefix, "--timeout", "2s"}
-		cmd := exec.CommandContext(within(t, 20*time.Second), program, append(args, strings.Fields(line)...)...)
-		cmd.Env = append(environment(t), "HOME="+bus.dir, "XDG_CONFIG_HOME="+bus.dir)
-		out, err := cmd.CombinedOutput()
-		return string(out), err == nil
-	}
 	await(t, 20*time.Second, "a dead letter", func() bool {
-		out, _ := nats("operator", "stream get DEAD_LETTERS 1")
+		out, _ := bus.nats(t, "operator", "stream get DEAD_LETTERS 1")
 		return strings.Contains(out, "500 Internal Server Error")
 	})
+	natsDoesTheirJobs(t, bus)
+	natsIsRefused(t, bus)
+	changesAreHeard(t, bus)
+	p.stop()
+}
+
+// nats runs a line of the program nats as a user.
+func (bus *guardedBus) nats(t *testing.T, user, line string) (out string, good bool) {
+	t.Helper()
+	args := []string{"-s", bus.url, "--tlscert", bus.file(user + ".crt"), "--tlskey", bus.file(user + ".key"), "--tlsca", bus.file("ca.crt"),
+		"--inbox-prefix", "_INBOX_" + user, "--js-api-prefix", bus.prefix, "--timeout", "2s"}
+	cmd := exec.CommandContext(within(t, 20*time.Second), natstools.Find(t, natstools.CLI), append(args, strings.Fields(line)...)...)
+	cmd.Env = append(environment(t), "HOME="+bus.dir, "XDG_CONFIG_HOME="+bus.dir)
+	text, err := cmd.CombinedOutput()
+	return string(text), err == nil
+}
+
+func natsDoesTheirJobs(t *testing.T, bus *guardedBus) {
+	t.Helper()
 	for _, c := range []struct{ user, line, want string }{
 		{"manager", `kv put subscriptions x {"a":1}`, `{"a":1}`},
 		{"manager", "kv get subscriptions x --raw", `{"a":1}`},
@@ -60,24 +71,33 @@ func TestAccountsWithTheProgramNats(t *testing.T) {
 		{"publisher", `req orders {"orderId":"a"}`, `"stream":"ORDERS"`},
 		{"publisher", `pub orders.acme.x {"orderId":"a"} --jetstream`, "Stored in Stream: ORDERS"},
 	} {
-		if out, good := nats(c.user, c.line); !good || !strings.Contains(out, c.want) {
+		if out, good := bus.nats(t, c.user, c.line); !good || !strings.Contains(out, c.want) {
 			t.Errorf("%s: nats %s: %s", c.user, c.line, out)
 		}
 	}
+}
+
+func natsIsRefused(t *testing.T, bus *guardedBus) {
+	t.Helper()
 	for _, c := range []struct{ user, line, lacks string }{
 		{"operator", "kv watch subscriptions", "CONSUMER.CREATE"}, // nats sub instead
 		{"operator", "stream purge ALERTS -f", "STREAM.PURGE.ALERTS"},
 		{"publisher", "kv put subscriptions x {}", "STREAM.INFO.KV_subscriptions"},
 	} {
-		if out, good := nats(c.user, c.line); good || !strings.Contains(out, "Permissions Violation") || !strings.Contains(out, c.lacks) {
+		if out, good := bus.nats(t, c.user, c.line); good || !strings.Contains(out, "Permissions Violation") || !strings.Contains(out, c.lacks) {
 			t.Errorf("%s: nats %s: %s", c.user, c.line, out)
 		}
 	}
-	// Instead of a watch: what the bridge says of a record is heard live. The
-	// bridge hears who has changed it; the server says so, whatever the user does.
+}
+
+// changesAreHeard: instead of a watch, what the bridge says of a record is heard
+// live. The bridge hears who has changed it; the server says so, whatever the
+// user does.
+func changesAreHeard(t *testing.T, bus *guardedBus) {
+	t.Helper()
 	heard := look(t, bus.dial(t, "operator"), "operator", "$KV.subscription_status.*")
 	told := look(t, bus.dial(t, "bridge"), "bridge", "$KV.subscriptions.*")
-	if out, good := nats("manager", "kv put subscriptions z {}"); !good {
+	if out, good := bus.nats(t, "manager", "kv put subscriptions z {}"); !good {
 		t.Error(out)
 	}
 	if m, err := heard.sub.NextMsg(10 * time.Second); err != nil || m.Subject != "$KV.subscription_status.z" {
@@ -93,7 +113,6 @@ func TestAccountsWithTheProgramNats(t *testing.T) {
 			t.Errorf("told %v, %v", m, err)
 		}
 	}
-	p.stop()
 }
 
 // The accounts of the build before are replaced under a running bridge, by a

@@ -81,53 +81,56 @@ func never(start, more string) func(net.Conn) bool {
 	}
 }
 
+// hardToRead are successes by their first line, by the order that gets them.
+var hardToRead = map[string]func(net.Conn) bool{
+	"te-twice":     answersWith(ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+	"te-identity":  answersWith(ok + "Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok"),
+	"te-unknown":   answersWith(ok + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+	"no-colon":     answersWith(ok + "what is this\r\nContent-Length: 2\r\n\r\nok"),
+	"name":         answersWith(ok + "X y(z): 1\r\nContent-Length: 2\r\n\r\nok"),
+	"folded":       answersWith(ok + " X: 1\r\nContent-Length: 2\r\n\r\nok"),
+	"nul":          answersWith(ok + "X: a\x00b\r\nContent-Length: 2\r\n\r\nok"),
+	"control":      answersWith(ok + "X: a\x01b\r\nContent-Length: 2\r\n\r\nok"),
+	"length-word":  answersWith(ok + "Content-Length: two\r\n\r\nok"),
+	"length-minus": answersWith(ok + "Content-Length: -1\r\n\r\nok"),
+	"length-two":   answersWith(ok + "Content-Length: 2\r\nContent-Length: 3\r\n\r\nok"),
+	"length-long":  answersWith(ok + "Content-Length: 99999999999999999999\r\n\r\nok"),
+	"head-70k":     answersWith(ok + strings.Repeat("X: "+strings.Repeat("x", 995)+"\r\n", 70) + "Content-Length: 2\r\n\r\nok"),
+	"head-line":    answersWith(ok + "X: " + strings.Repeat("x", 70<<10) + "\r\nContent-Length: 2\r\n\r\nok"),
+	"head-cut":     func(c net.Conn) bool { _, _ = io.WriteString(c, ok+"Content-Le"); return false },
+	"lf":           answersWith("HTTP/1.1 200 OK\nContent-Length: 2\n\nok"),
+	"blank-line":   answersWith("\r\n" + ok + "Content-Length: 2\r\n\r\nok"),
+	"no-reason":    answersWith("HTTP/1.1 201\r\nContent-Length: 2\r\n\r\nok"),
+	"chunk-size":   answersWith(ok + "Transfer-Encoding: chunked\r\n\r\nxyz\r\nok\r\n0\r\n\r\n"),
+	"204-body":     answersWith("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello"),
+	"short":        func(c net.Conn) bool { _, _ = io.WriteString(c, ok+"Content-Length: 20\r\n\r\nok"); return false },
+	"second":       answersWith(ok + "Content-Length: 2\r\n\r\nok" + "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"),
+	"good":         answersWith(ok + "Content-Length: 2\r\n\r\nok"),
+	"drips-body":   never(ok+"Content-Length: 1000000\r\n\r\n", "x"),
+	"drips-chunks": never(ok+"Transfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"),
+	"drips-head":   never(ok, "X: y\r\n"),
+	"silent-body":  never(ok+"Content-Length: 1000000\r\n\r\n", ""),
+	"silent-head":  never(ok, ""),
+	"no-length":    never(ok+"\r\n", ""),
+}
+
+const ok = "HTTP/1.1 200 OK\r\n"
+
 // TestSuccessesThatAreHardToRead: a 2xx status line is a success, whatever
 // follows it: each event is sent once, nothing becomes owed or a dead letter,
 // and no lane waits for an end that does not come.
 func TestSuccessesThatAreHardToRead(t *testing.T) {
 	t.Parallel()
-	const ok = "HTTP/1.1 200 OK\r\n"
-	answers := map[string]func(net.Conn) bool{
-		"te-twice":     answersWith(ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-		"te-identity":  answersWith(ok + "Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok"),
-		"te-unknown":   answersWith(ok + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-		"no-colon":     answersWith(ok + "what is this\r\nContent-Length: 2\r\n\r\nok"),
-		"name":         answersWith(ok + "X y(z): 1\r\nContent-Length: 2\r\n\r\nok"),
-		"folded":       answersWith(ok + " X: 1\r\nContent-Length: 2\r\n\r\nok"),
-		"nul":          answersWith(ok + "X: a\x00b\r\nContent-Length: 2\r\n\r\nok"),
-		"control":      answersWith(ok + "X: a\x01b\r\nContent-Length: 2\r\n\r\nok"),
-		"length-word":  answersWith(ok + "Content-Length: two\r\n\r\nok"),
-		"length-minus": answersWith(ok + "Content-Length: -1\r\n\r\nok"),
-		"length-two":   answersWith(ok + "Content-Length: 2\r\nContent-Length: 3\r\n\r\nok"),
-		"length-long":  answersWith(ok + "Content-Length: 99999999999999999999\r\n\r\nok"),
-		"head-70k":     answersWith(ok + strings.Repeat("X: "+strings.Repeat("x", 995)+"\r\n", 70) + "Content-Length: 2\r\n\r\nok"),
-		"head-line":    answersWith(ok + "X: " + strings.Repeat("x", 70<<10) + "\r\nContent-Length: 2\r\n\r\nok"),
-		"head-cut":     func(c net.Conn) bool { _, _ = io.WriteString(c, ok+"Content-Le"); return false },
-		"lf":           answersWith("HTTP/1.1 200 OK\nContent-Length: 2\n\nok"),
-		"blank-line":   answersWith("\r\n" + ok + "Content-Length: 2\r\n\r\nok"),
-		"no-reason":    answersWith("HTTP/1.1 201\r\nContent-Length: 2\r\n\r\nok"),
-		"chunk-size":   answersWith(ok + "Transfer-Encoding: chunked\r\n\r\nxyz\r\nok\r\n0\r\n\r\n"),
-		"204-body":     answersWith("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello"),
-		"short":        func(c net.Conn) bool { _, _ = io.WriteString(c, ok+"Content-Length: 20\r\n\r\nok"); return false },
-		"second":       answersWith(ok + "Content-Length: 2\r\n\r\nok" + "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"),
-		"good":         answersWith(ok + "Content-Length: 2\r\n\r\nok"),
-		"drips-body":   never(ok+"Content-Length: 1000000\r\n\r\n", "x"),
-		"drips-chunks": never(ok+"Transfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"),
-		"drips-head":   never(ok, "X: y\r\n"),
-		"silent-body":  never(ok+"Content-Length: 1000000\r\n\r\n", ""),
-		"silent-head":  never(ok, ""),
-		"no-length":    never(ok+"\r\n", ""),
-	}
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
-	e := newRawEndpoint(t, answers)
+	e := newRawEndpoint(t, hardToRead)
 	p := serving(t, bus.URL())
 	subscribe(t, js, "s", fmt.Sprintf(`{"targetURL":"%s/hook",%s}`, e.url, quickRetries))
 
 	const each = 4
 	last, n := uint64(0), 0
 	for i := range each {
-		for order := range answers {
+		for order := range hardToRead {
 			last = publishOne(t, js, order, i+1)
 			n++
 		}

@@ -93,14 +93,48 @@ func snapshot(t testing.TB, js jetstream.JetStream, id string) string {
 	return text + fmt.Sprint(info.State.Subjects)
 }
 
+// scoped is what two tenants have: acme a record, a dead letter and a debt, beta
+// a record.
+type scoped struct {
+	js              jetstream.JetStream
+	p               *program
+	e               *receiver
+	acme, beta, all caller
+	id              string // of acme's record
+	sequence        uint64 // of acme's dead letter
+}
+
 // TestScope tries every route with the wrong tenant's token.
 func TestScope(t *testing.T) {
 	t.Parallel()
+	s := newScoped(t)
+	before, records := snapshot(t, s.js, s.id), len(kvRecords(t, s.js))
+	hits := s.e.Count()
+	s.listsShowTheirOwn(t)
+	for _, r := range routes(t, s.all) {
+		s.tellsNothing(t, r)
+		if after := snapshot(t, s.js, s.id); after != before {
+			t.Errorf("%s %s changed what is acme's:\n%s\nwas\n%s", r.method, r.path, after, before)
+		}
+	}
+	if s.e.Count() != hits {
+		t.Errorf("%d requests went to the endpoints", s.e.Count()-hits)
+	}
+	// Only what beta registered itself is new.
+	if n := len(kvRecords(t, s.js)); n > records+2 {
+		t.Errorf("%d records, %d before", n, records)
+	}
+	s.idBecomesAnothers(t)
+}
+
+func newScoped(t *testing.T) *scoped {
+	t.Helper()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens)
 	e := receive(t, lab.Always(500))
 	acme, beta, all := bearer(t, p, acmeToken), bearer(t, p, betaToken), bearer(t, p, operator)
+	var sequence uint64
 
 	// acme has a record, a dead letter and a debt; beta has its own record.
 	id := acme.call("POST", webhooks, fmt.Sprintf(`{"targetURL":%q,"description":"acme-only","retry":{"schedule":[]}}`, e.URL+"/acme-only")).is(t, 200).json(t)["id"].(string)
@@ -108,7 +142,6 @@ func TestScope(t *testing.T) {
 	active(t, js, id)
 	active(t, js, own)
 	publishMsg(t, js, &nats.Msg{Subject: "orders.acme.OrderAccepted.acme-order", Data: []byte(`{"orderId":"acme-order"}`)})
-	var sequence uint64
 	letters := func(n int) {
 		t.Helper()
 		await(t, 20*time.Second, "a dead letter", func() bool {
@@ -131,65 +164,63 @@ func TestScope(t *testing.T) {
 		list, _ := acme.call("GET", "/api/v1/owed", "").is(t, 200).json(t)["items"].([]any)
 		return len(list) == 1
 	})
-	before, records := snapshot(t, js, id), len(kvRecords(t, js))
-	hits := e.Count()
+	return &scoped{js, p, e, acme, beta, all, id, sequence}
+}
 
-	// The lists show acme's to acme and to operators.
-	for _, c := range []caller{acme, all} {
-		for _, path := range []string{webhooks, "/api/v1/statuses", "/api/v1/owed", "/api/v1/dead-letters", "/api/v1/dead-letters?subscription=" + id, "/api/v1/owed?subscription=" + id} {
-			if r := c.call("GET", path, "").is(t, 200); !strings.Contains(r.body, id) {
-				t.Errorf("%s: %s is missing in %s", path, id, r.body)
+// listsShowTheirOwn: what is acme's to acme and to operators.
+func (s *scoped) listsShowTheirOwn(t *testing.T) {
+	t.Helper()
+	for _, c := range []caller{s.acme, s.all} {
+		for _, path := range []string{webhooks, "/api/v1/statuses", "/api/v1/owed", "/api/v1/dead-letters", "/api/v1/dead-letters?subscription=" + s.id, "/api/v1/owed?subscription=" + s.id} {
+			if r := c.call("GET", path, "").is(t, 200); !strings.Contains(r.body, s.id) {
+				t.Errorf("%s: %s is missing in %s", path, s.id, r.body)
 			}
 		}
-		if r := c.call("GET", fmt.Sprintf("/api/v1/dead-letters/%d", sequence), "").is(t, 200); !strings.Contains(r.body, `{\"orderId\":\"acme-order\"}`) {
+		if r := c.call("GET", fmt.Sprintf("/api/v1/dead-letters/%d", s.sequence), "").is(t, 200); !strings.Contains(r.body, `{\"orderId\":\"acme-order\"}`) {
 			t.Errorf("the dead letter is %s", r.body)
 		}
 	}
+}
 
+// tellsNothing asks a route for what is acme's as beta.
+func (s *scoped) tellsNothing(t *testing.T, r route) {
+	t.Helper()
 	const absent, none = "00000000-0000-4000-8000-000000000000", 999999
-	for _, r := range routes(t, all) {
-		name := r.method + " " + r.path
-		c := r.auth(t, p, betaToken)
-		foreign := c.call(r.method, r.with(id, sequence), r.body())
-		nowhere := c.call(r.method, r.with(absent, none), r.body())
-		if strings.Contains(r.path, "{") {
-			if foreign.status != http.StatusNotFound {
-				t.Errorf("%s of another tenant: %d %s", name, foreign.status, foreign.body)
-			}
-			if foreign.status != nowhere.status || foreign.body != nowhere.body {
-				t.Errorf("%s tells what is there: %d %s, but of nothing %d %s", name, foreign.status, foreign.body, nowhere.status, nowhere.body)
-			}
+	name := r.method + " " + r.path
+	c := r.auth(t, s.p, betaToken)
+	foreign := c.call(r.method, r.with(s.id, s.sequence), r.body())
+	nowhere := c.call(r.method, r.with(absent, none), r.body())
+	if strings.Contains(r.path, "{") {
+		if foreign.status != http.StatusNotFound {
+			t.Errorf("%s of another tenant: %d %s", name, foreign.status, foreign.body)
 		}
-		for _, query := range []string{"", "?subscription=" + id, "?tenant=acme", "?after=" + id[:1], "?host=127.0.0.1"} {
-			if r.method != http.MethodGet {
-				break
-			}
-			if got := c.call(r.method, r.with(id, sequence)+query, ""); strings.Contains(got.body, id) || strings.Contains(got.body, "acme-") {
-				t.Errorf("%s%s shows what is acme's: %s", name, query, got.body)
-			}
-		}
-		if after := snapshot(t, js, id); after != before {
-			t.Errorf("%s changed what is acme's:\n%s\nwas\n%s", name, after, before)
+		if foreign.status != nowhere.status || foreign.body != nowhere.body {
+			t.Errorf("%s tells what is there: %d %s, but of nothing %d %s", name, foreign.status, foreign.body, nowhere.status, nowhere.body)
 		}
 	}
-	if e.Count() != hits {
-		t.Errorf("%d requests went to the endpoints", e.Count()-hits)
+	for _, query := range []string{"", "?subscription=" + s.id, "?tenant=acme", "?after=" + s.id[:1], "?host=127.0.0.1"} {
+		if r.method != http.MethodGet {
+			break
+		}
+		if got := c.call(r.method, r.with(s.id, s.sequence)+query, ""); strings.Contains(got.body, s.id) || strings.Contains(got.body, "acme-") {
+			t.Errorf("%s%s shows what is acme's: %s", name, query, got.body)
+		}
 	}
-	// Only what beta registered itself is new.
-	if n := len(kvRecords(t, js)); n > records+2 {
-		t.Errorf("%d records, %d before", n, records)
-	}
+}
 
-	// An id of a deleted record that becomes another tenant's gives nothing away.
-	acme.call("DELETE", webhooks+"/"+id, "").is(t, 204)
-	revision := put(t, js, id, fmt.Sprintf(`{"targetURL":%q,"tenant":"beta","subjects":["orders.beta.>"]}`, e.URL+"/beta-now"))
-	verdict(t, js, id, revision, "active", "retrying", "reading")
-	for _, path := range []string{"/api/v1/owed", "/api/v1/dead-letters", fmt.Sprintf("/api/v1/dead-letters/%d", sequence)} {
-		if r := beta.call("GET", path, ""); strings.Contains(r.body, "acme-") {
+// idBecomesAnothers: the id of a deleted record that becomes another tenant's
+// gives nothing away.
+func (s *scoped) idBecomesAnothers(t *testing.T) {
+	t.Helper()
+	s.acme.call("DELETE", webhooks+"/"+s.id, "").is(t, 204)
+	revision := put(t, s.js, s.id, fmt.Sprintf(`{"targetURL":%q,"tenant":"beta","subjects":["orders.beta.>"]}`, s.e.URL+"/beta-now"))
+	verdict(t, s.js, s.id, revision, "active", "retrying", "reading")
+	for _, path := range []string{"/api/v1/owed", "/api/v1/dead-letters", fmt.Sprintf("/api/v1/dead-letters/%d", s.sequence)} {
+		if r := s.beta.call("GET", path, ""); strings.Contains(r.body, "acme-") {
 			t.Errorf("%s shows what was acme's: %s", path, r.body)
 		}
 	}
-	beta.call("POST", fmt.Sprintf("/api/v1/dead-letters/%d/redrive", sequence), "").problem(t, 404)
+	s.beta.call("POST", fmt.Sprintf("/api/v1/dead-letters/%d/redrive", s.sequence), "").problem(t, 404)
 }
 
 // TestRedriveOverTheAPI puts a dead letter back.
@@ -251,30 +282,44 @@ func TestNoRouteWithoutToken(t *testing.T) {
 	p := serving(t, bus.URL(), apiTokens, "ORDERBRIDGE_API_HOSTS=Bridge.Example.com")
 	all := bearer(t, p, operator)
 	for _, r := range routes(t, all) {
-		name := r.method + " " + r.path
-		right := r.auth(t, p, operator)
-		other := bearer(t, p, operator)
-		if !r.gateway {
-			other = basic(t, p, operator)
-		}
-		path := r.with("x", 1)
-		for auth, c := range map[string]caller{"none": {t, right.base, ""}, "other scheme": other} {
-			if got := c.call(r.method, path, r.body()); got.status != http.StatusUnauthorized {
-				t.Errorf("%s, %s: %d %s", name, auth, got.status, got.body)
-			}
-		}
-		for _, headers := range [][]string{
-			{"Host", "evil.example.com"}, {"Host", "evil.example.com:80"}, {"Host", "127.0.0.1.evil.example.com"},
-			{"Origin", "https://evil.example.com"}, {"Origin", "null"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"},
-		} {
-			if got := right.call(r.method, path, r.body(), headers...); got.status != http.StatusForbidden {
-				t.Errorf("%s, %v: %d %s", name, headers, got.status, got.body)
-			}
-		}
+		wantsItsToken(t, p, r)
 	}
 	if n := len(kvRecords(t, js)); n != 0 {
 		t.Errorf("%d records were stored", n)
 	}
+	answersItsHosts(t, all)
+	slowsWrongTokensDown(t, p)
+	logsRequests(t, p)
+}
+
+// wantsItsToken asks a route without its token, and from pages of others with it.
+func wantsItsToken(t *testing.T, p *program, r route) {
+	t.Helper()
+	name := r.method + " " + r.path
+	right := r.auth(t, p, operator)
+	other := bearer(t, p, operator)
+	if !r.gateway {
+		other = basic(t, p, operator)
+	}
+	path := r.with("x", 1)
+	for auth, c := range map[string]caller{"none": {t, right.base, ""}, "other scheme": other} {
+		if got := c.call(r.method, path, r.body()); got.status != http.StatusUnauthorized {
+			t.Errorf("%s, %s: %d %s", name, auth, got.status, got.body)
+		}
+	}
+	for _, headers := range [][]string{
+		{"Host", "evil.example.com"}, {"Host", "evil.example.com:80"}, {"Host", "127.0.0.1.evil.example.com"},
+		{"Origin", "https://evil.example.com"}, {"Origin", "null"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"},
+	} {
+		if got := right.call(r.method, path, r.body(), headers...); got.status != http.StatusForbidden {
+			t.Errorf("%s, %v: %d %s", name, headers, got.status, got.body)
+		}
+	}
+}
+
+// answersItsHosts holds which host names and pages the listener answers.
+func answersItsHosts(t *testing.T, all caller) {
+	t.Helper()
 	host := strings.TrimPrefix(all.base, "http://")
 	for _, headers := range [][]string{{"Origin", all.base}, {"Sec-Fetch-Site", "same-origin"}, {"Sec-Fetch-Site", "none"},
 		{"Host", "localhost"}, {"Host", "bridge.example.com:443"}, {"Host", "bridge.example.com", "Origin", "https://bridge.example.com"}, {"Host", host}, {"Host", "[::1]:8080"}} {
@@ -296,8 +341,12 @@ func TestNoRouteWithoutToken(t *testing.T) {
 	if !strings.Contains(page.header.Get("Content-Security-Policy"), "default-src 'none'") || strings.Contains(page.body, "<script") || loads.MatchString(page.body) {
 		t.Errorf("the page may load something from outside: %s", page.body)
 	}
+}
 
-	// Wrong tokens are slowed down, and counted.
+// slowsWrongTokensDown and counts them.
+func slowsWrongTokensDown(t *testing.T, p *program) {
+	t.Helper()
+	all := bearer(t, p, operator)
 	wrong := bearer(t, p, "wrong-wrong-wrong-wrong")
 	slowed := 0
 	for range 30 {
@@ -315,7 +364,12 @@ func TestNoRouteWithoutToken(t *testing.T) {
 		t.Errorf("wrong logins are not counted")
 	}
 	await(t, 10*time.Second, "the right token works again", func() bool { return all.call("GET", webhooks, "").status == 200 })
+}
 
+// logsRequests without secrets and queries.
+func logsRequests(t *testing.T, p *program) {
+	t.Helper()
+	all := bearer(t, p, operator)
 	r := all.call("GET", webhooks+"?after=queries-are-not-logged", "", "X-Request-Id", "my-own-id")
 	if r.header.Get("X-Request-Id") != "my-own-id" || all.call("GET", webhooks, "", "X-Request-Id", "two words").header.Get("X-Request-Id") == "two words" {
 		t.Errorf("the request id is %q", r.header.Get("X-Request-Id"))

@@ -63,11 +63,11 @@ func (n *natsCLI) orderbridge(env []string, args ...string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// What `nats context save` wrote is enough for the bridge and every command,
-// whatever kind of credentials it holds.
-func TestContextsOfTheProgramNats(t *testing.T) {
-	t.Parallel()
-	n := newNatsCLI(t)
+// contextFiles are those that contexts name.
+type contextFiles struct{ cert, key, ca, seed, public string }
+
+func writeContextFiles(t *testing.T) (f contextFiles, seed string) {
+	t.Helper()
 	ca, err := lab.NewCA()
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestContextsOfTheProgramNats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seed, err := user.Seed()
+	raw, err := user.Seed()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,22 +99,30 @@ func TestContextsOfTheProgramNats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seedFile := file("bridge.nk", seed)
+	return contextFiles{certFile, keyFile, caFile, file("bridge.nk", raw), public}, string(raw)
+}
+
+// What `nats context save` wrote is enough for the bridge and every command,
+// whatever kind of credentials it holds.
+func TestContextsOfTheProgramNats(t *testing.T) {
+	t.Parallel()
+	n := newNatsCLI(t)
+	f, seed := writeContextFiles(t)
 	for name, tt := range map[string]struct {
 		set  func(*server.Options)
 		args []string
 	}{
 		"user":  {userPassword("hunter2"), []string{"--user", "bridge", "--password", "hunter2", "--inbox-prefix", "_INBOX_bridge"}},
 		"token": {func(o *server.Options) { o.Authorization = "hunter2" }, nil}, // written as `nats context edit` does
-		"nkey":  {func(o *server.Options) { o.Nkeys = []*server.NkeyUser{{Nkey: public}} }, []string{"--nkey", seedFile}},
+		"nkey":  {func(o *server.Options) { o.Nkeys = []*server.NkeyUser{{Nkey: f.public}} }, []string{"--nkey", f.seed}},
 		"tls": {func(o *server.Options) {
 			o.TLS, o.TLSVerify, o.TLSTimeout, o.TLSHandshakeFirst = true, true, 5, true
-			o.TLSCert, o.TLSKey, o.TLSCaCert = certFile, keyFile, caFile
+			o.TLSCert, o.TLSKey, o.TLSCaCert = f.cert, f.key, f.ca
 			var err error
-			if o.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{CertFile: certFile, KeyFile: keyFile, CaFile: caFile, Verify: true}); err != nil {
+			if o.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{CertFile: f.cert, KeyFile: f.key, CaFile: f.ca, Verify: true}); err != nil {
 				t.Fatal(err)
 			}
-		}, []string{"--tlscert", certFile, "--tlskey", keyFile, "--tlsca", caFile, "--tlsfirst"}},
+		}, []string{"--tlscert", f.cert, "--tlskey", f.key, "--tlsca", f.ca, "--tlsfirst"}},
 		"domain": {func(o *server.Options) { o.JetStreamDomain = "hub" }, []string{"--js-domain", "hub"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,27 +133,37 @@ func TestContextsOfTheProgramNats(t *testing.T) {
 			if name == "token" {
 				n.edit(name, `"token": ""`, `"token": "hunter2"`)
 			}
-			p := launch(t, append(slices.Clone(n.env), "ORDERBRIDGE_NATS_CONTEXT="+name)...)
-			p.leads()
-			// nats itself and ours see the same.
-			e := receive(t, nil)
-			n.run("--context", name, "kv", "put", "subscriptions", "s", record(e))
-			out, code := n.orderbridge([]string{"ORDERBRIDGE_NATS_URL=nats://127.0.0.1:1"}, "--context", name, "subscriptions", "list", "-o", "json")
-			if code != exitGood || !strings.Contains(out, `"s"`) {
-				t.Errorf("subscriptions list: %d, %s", code, out)
-			}
-			await(t, 20*time.Second, "the record is active", func() bool {
-				out, _ := n.orderbridge(nil, "--context", name, "subscriptions", "list")
-				return strings.Contains(out, "active")
-			})
-			n.run("--context", name, "pub", "orders.acme.OrderChanged.4711", `{"orderId":"4711","n":1}`)
-			if h := e.came(t, 1); h.Order != "4711" {
-				t.Errorf("delivered %q", h.Body)
-			}
-			if text := p.Output() + out; strings.Contains(text, "hunter2") || strings.Contains(text, string(seed)) {
-				t.Error("a secret is shown")
-			}
+			n.contextServes(name, "hunter2", seed)
 		})
+	}
+}
+
+// contextServes runs the bridge and commands with a context; none of them shows
+// one of the secrets.
+func (n *natsCLI) contextServes(name string, secrets ...string) {
+	t := n.t
+	t.Helper()
+	p := launch(t, append(slices.Clone(n.env), "ORDERBRIDGE_NATS_CONTEXT="+name)...)
+	p.leads()
+	// nats itself and ours see the same.
+	e := receive(t, nil)
+	n.run("--context", name, "kv", "put", "subscriptions", "s", record(e))
+	out, code := n.orderbridge([]string{"ORDERBRIDGE_NATS_URL=nats://127.0.0.1:1"}, "--context", name, "subscriptions", "list", "-o", "json")
+	if code != exitGood || !strings.Contains(out, `"s"`) {
+		t.Errorf("subscriptions list: %d, %s", code, out)
+	}
+	await(t, 20*time.Second, "the record is active", func() bool {
+		out, _ := n.orderbridge(nil, "--context", name, "subscriptions", "list")
+		return strings.Contains(out, "active")
+	})
+	n.run("--context", name, "pub", "orders.acme.OrderChanged.4711", `{"orderId":"4711","n":1}`)
+	if h := e.came(t, 1); h.Order != "4711" {
+		t.Errorf("delivered %q", h.Body)
+	}
+	for _, secret := range secrets {
+		if strings.Contains(p.Output()+out, secret) {
+			t.Error("a secret is shown")
+		}
 	}
 }
 

@@ -148,142 +148,168 @@ func (p *program) unready(cause string) {
 // trying, says what it is and which setting to look at, and goes on by itself.
 func TestRefusedCredentialsMendThemselves(t *testing.T) {
 	t.Parallel()
-	t.Run("password", func(t *testing.T) {
-		t.Parallel()
-		const cause = `NATS refuses the credentials (Authorization Violation): check ORDERBRIDGE_NATS_USER ("bridge") and ORDERBRIDGE_NATS_PASSWORD`
-		g := guard(t, userPassword("hunter3"))
-		p := launch(t, "ORDERBRIDGE_NATS_URL="+g.url(), "ORDERBRIDGE_NATS_USER=bridge", "ORDERBRIDGE_NATS_PASSWORD=hunter2")
-		p.unready(cause)
-		g.change(userPassword("hunter2"))
-		p.leads()
-		js := jetStream(t, strings.Replace(g.url(), "//", "//bridge:hunter2@", 1))
-		e := receive(t, nil)
-		subscribe(t, js, "s", record(e))
-		publishOne(t, js, "a", 1)
-		e.came(t, 1)
-		g.change(userPassword("hunter3")) // revoked while it runs
-		p.unready(cause)
-		tries := g.connections()
-		await(t, 20*time.Second, "it tries again and again", func() bool { return g.connections() >= tries+4 }) // nats.go gives up at the second refusal
-		p.unready(cause)
-		g.change(userPassword("hunter2"))
-		p.leads()
-		publishOne(t, jetStream(t, strings.Replace(g.url(), "//", "//bridge:hunter2@", 1)), "a", 2)
-		e.came(t, 2)
-		p.stop()
-	})
-	t.Run("user in the URL", func(t *testing.T) {
-		t.Parallel()
-		g := guard(t, userPassword("hunter3"))
-		p := launch(t, "ORDERBRIDGE_NATS_URL="+strings.Replace(g.url(), "//", "//bridge:hunter2@", 1))
-		p.unready("check the user in ORDERBRIDGE_NATS_URL")
-	})
-	t.Run("none", func(t *testing.T) {
-		t.Parallel()
-		g := guard(t, userPassword("hunter3"))
-		p := launch(t, "ORDERBRIDGE_NATS_URL="+g.url())
-		p.unready("none are set; set ORDERBRIDGE_NATS_CREDS")
-	})
-	t.Run("full", func(t *testing.T) {
-		t.Parallel()
-		g := guard(t, func(o *server.Options) { o.MaxConn = 2 })
-		var held []*nats.Conn
-		for range 2 {
-			nc, err := nats.Connect(g.url())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer nc.Close()
-			held = append(held, nc)
-		}
-		p := launch(t, "ORDERBRIDGE_NATS_URL="+g.url())
-		p.unready("max_connections") // a server may close before its reason is heard
-		held[0].Close()
-		p.leads()
-	})
-	t.Run("permission", func(t *testing.T) {
-		t.Parallel()
-		allow := func(deny ...string) func(*server.Options) {
-			return func(o *server.Options) {
-				o.Users = []*server.User{{Username: "bridge", Password: "hunter2", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{">"}, Deny: deny}}}}
-			}
-		}
-		g := guard(t, allow("$JS.API.>"))
-		p := launch(t, "ORDERBRIDGE_NATS_URL="+g.url(), "ORDERBRIDGE_NATS_USER=bridge", "ORDERBRIDGE_NATS_PASSWORD=hunter2")
-		p.complains(`Permissions Violation for Publish to "$JS.API.INFO"`)
-		g.change(allow())
-		p.leads()
-	})
-	t.Run("name", func(t *testing.T) {
-		t.Parallel()
-		p := launch(t, "ORDERBRIDGE_NATS_URL=nats://nats.invalid:4222")
-		p.unready(`the host "nats.invalid" of ORDERBRIDGE_NATS_URL is not found`)
-		p.stop()
-	})
+	t.Run("password", refusedPassword)
+	t.Run("user in the URL", refusedUserOfTheURL)
+	t.Run("none", noCredentials)
+	t.Run("full", serverThatIsFull)
+	t.Run("permission", lackingPermission)
+	t.Run("name", hostThatIsNotFound)
 }
 
-// A user whose JWT has expired gets a new one in the same file.
-func TestCredentialsFileIsReadAnew(t *testing.T) {
+// refusedPassword: wrong at first, right, and revoked while it runs.
+func refusedPassword(t *testing.T) {
 	t.Parallel()
-	pair := func(create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, string) {
-		kp, err := create()
+	const cause = `NATS refuses the credentials (Authorization Violation): check ORDERBRIDGE_NATS_USER ("bridge") and ORDERBRIDGE_NATS_PASSWORD`
+	g := guard(t, userPassword("hunter3"))
+	p := launch(t, "ORDERBRIDGE_NATS_URL="+g.url(), "ORDERBRIDGE_NATS_USER=bridge", "ORDERBRIDGE_NATS_PASSWORD=hunter2")
+	p.unready(cause)
+	g.change(userPassword("hunter2"))
+	p.leads()
+	js := jetStream(t, strings.Replace(g.url(), "//", "//bridge:hunter2@", 1))
+	e := receive(t, nil)
+	subscribe(t, js, "s", record(e))
+	publishOne(t, js, "a", 1)
+	e.came(t, 1)
+	g.change(userPassword("hunter3")) // revoked while it runs
+	p.unready(cause)
+	tries := g.connections()
+	await(t, 20*time.Second, "it tries again and again", func() bool { return g.connections() >= tries+4 }) // nats.go gives up at the second refusal
+	p.unready(cause)
+	g.change(userPassword("hunter2"))
+	p.leads()
+	publishOne(t, jetStream(t, strings.Replace(g.url(), "//", "//bridge:hunter2@", 1)), "a", 2)
+	e.came(t, 2)
+	p.stop()
+}
+
+func refusedUserOfTheURL(t *testing.T) {
+	t.Parallel()
+	g := guard(t, userPassword("hunter3"))
+	p := launch(t, "ORDERBRIDGE_NATS_URL="+strings.Replace(g.url(), "//", "//bridge:hunter2@", 1))
+	p.unready("check the user in ORDERBRIDGE_NATS_URL")
+}
+
+func noCredentials(t *testing.T) {
+	t.Parallel()
+	g := guard(t, userPassword("hunter3"))
+	p := launch(t, "ORDERBRIDGE_NATS_URL="+g.url())
+	p.unready("none are set; set ORDERBRIDGE_NATS_CREDS")
+}
+
+func serverThatIsFull(t *testing.T) {
+	t.Parallel()
+	g := guard(t, func(o *server.Options) { o.MaxConn = 2 })
+	var held []*nats.Conn
+	for range 2 {
+		nc, err := nats.Connect(g.url())
 		if err != nil {
 			t.Fatal(err)
 		}
-		pub, err := kp.PublicKey()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return kp, pub
+		defer nc.Close()
+		held = append(held, nc)
 	}
-	operator, operatorPub := pair(nkeys.CreateOperator)
-	account, accountPub := pair(nkeys.CreateAccount)
-	_, systemPub := pair(nkeys.CreateAccount)
-	encode := func(c jwt.Claims, by nkeys.KeyPair) string {
-		text, err := c.Encode(by)
-		if err != nil {
-			t.Fatal(err)
+	p := launch(t, "ORDERBRIDGE_NATS_URL="+g.url())
+	p.unready("max_connections") // a server may close before its reason is heard
+	held[0].Close()
+	p.leads()
+}
+
+func lackingPermission(t *testing.T) {
+	t.Parallel()
+	allow := func(deny ...string) func(*server.Options) {
+		return func(o *server.Options) {
+			o.Users = []*server.User{{Username: "bridge", Password: "hunter2", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{">"}, Deny: deny}}}}
 		}
-		return text
 	}
+	g := guard(t, allow("$JS.API.>"))
+	p := launch(t, "ORDERBRIDGE_NATS_URL="+g.url(), "ORDERBRIDGE_NATS_USER=bridge", "ORDERBRIDGE_NATS_PASSWORD=hunter2")
+	p.complains(`Permissions Violation for Publish to "$JS.API.INFO"`)
+	g.change(allow())
+	p.leads()
+}
+
+func hostThatIsNotFound(t *testing.T) {
+	t.Parallel()
+	p := launch(t, "ORDERBRIDGE_NATS_URL=nats://nats.invalid:4222")
+	p.unready(`the host "nats.invalid" of ORDERBRIDGE_NATS_URL is not found`)
+	p.stop()
+}
+
+// keyPair makes keys and returns the public one too.
+func keyPair(t *testing.T, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, string) {
+	t.Helper()
+	kp, err := create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := kp.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kp, pub
+}
+
+func encodeClaims(t *testing.T, c jwt.Claims, by nkeys.KeyPair) string {
+	t.Helper()
+	text, err := c.Encode(by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// guardByOperator starts a server whose users have files of an account, and
+// returns what makes such a file.
+func guardByOperator(t *testing.T) (g *doorBus, issue func(path string, until time.Time)) {
+	t.Helper()
+	operator, operatorPub := keyPair(t, nkeys.CreateOperator)
+	account, accountPub := keyPair(t, nkeys.CreateAccount)
+	_, systemPub := keyPair(t, nkeys.CreateAccount)
 	claims := jwt.NewAccountClaims(accountPub)
 	claims.Limits.JetStreamLimits = jwt.JetStreamLimits{DiskStorage: -1, MemoryStorage: -1, Streams: -1, Consumer: -1}
-	operatorClaims, err := jwt.DecodeOperatorClaims(encode(jwt.NewOperatorClaims(operatorPub), operator))
+	operatorClaims, err := jwt.DecodeOperatorClaims(encodeClaims(t, jwt.NewOperatorClaims(operatorPub), operator))
 	if err != nil {
 		t.Fatal(err)
 	}
 	resolver := &server.MemAccResolver{}
-	if err := resolver.Store(accountPub, encode(claims, operator)); err != nil {
+	if err := resolver.Store(accountPub, encodeClaims(t, claims, operator)); err != nil {
 		t.Fatal(err)
 	}
-	if err := resolver.Store(systemPub, encode(jwt.NewAccountClaims(systemPub), operator)); err != nil {
+	if err := resolver.Store(systemPub, encodeClaims(t, jwt.NewAccountClaims(systemPub), operator)); err != nil {
 		t.Fatal(err)
 	}
-	g := guard(t, func(o *server.Options) {
+	g = guard(t, func(o *server.Options) {
 		o.TrustedOperators = []*jwt.OperatorClaims{operatorClaims}
 		o.AccountResolver = resolver
 		o.SystemAccount = systemPub
 	})
-	creds := filepath.Join(t.TempDir(), "bridge.creds")
-	issue := func(until time.Time) {
-		user, userPub := pair(nkeys.CreateUser)
+	return g, func(path string, until time.Time) {
+		user, userPub := keyPair(t, nkeys.CreateUser)
 		c := jwt.NewUserClaims(userPub)
 		c.Expires = until.Unix()
 		seed, err := user.Seed()
 		if err != nil {
 			t.Fatal(err)
 		}
-		file, err := jwt.FormatUserConfig(encode(c, account), seed)
+		file, err := jwt.FormatUserConfig(encodeClaims(t, c, account), seed)
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, creds, file)
+		write(t, path, file)
 	}
+}
+
+// A user whose JWT has expired gets a new one in the same file.
+func TestCredentialsFileIsReadAnew(t *testing.T) {
+	t.Parallel()
+	g, issueTo := guardByOperator(t)
+	creds := filepath.Join(t.TempDir(), "bridge.creds")
+	issue := func(until time.Time) { issueTo(creds, until) }
 	expired := time.Now().Add(-time.Hour).UTC()
 	issue(expired)
 	p := launch(t, "ORDERBRIDGE_NATS_URL="+g.url(), "ORDERBRIDGE_NATS_CREDS="+creds)
 	p.unready("check ORDERBRIDGE_NATS_CREDS (" + creds + ", expired on " + expired.Format(time.RFC3339) + ")")
-	issue(time.Now().Add(8 * time.Second))
+	issue(time.Now().Add(15 * time.Second)) // a busy machine takes some of them until it leads
 	p.leads()
 	p.unready("expired on ") // while it runs
 	issue(time.Now().Add(time.Hour))

@@ -121,6 +121,17 @@ func TestNoSecretIsShown(t *testing.T) {
 	p := serving(t, bus.URL(), "ORDERBRIDGE_LOG_LEVEL=debug", "ORDERBRIDGE_SECRETS_DIR="+dir,
 		"ORDERBRIDGE_SEALING_KEY_FILE="+keyFile, "ORDERBRIDGE_SECRET_TOKEN="+planted["token env"], "ORDERBRIDGE_SECRET_TOKEN_HOSTS=127.0.0.1")
 
+	invalid := subscribeWithSecrets(t, js, e, sealed)
+	for n := range 3 {
+		publishOne(t, js, fmt.Sprint("o", n), n)
+	}
+	await(t, 60*time.Second, "dead letters", func() bool { return deadLetters(t, js) >= 12 })
+	holdsNoSecret(t, e, emitted(t, bus, js, p, invalid))
+}
+
+// subscribeWithSecrets puts records of every kind and returns one that is invalid.
+func subscribeWithSecrets(t *testing.T, js jetstream.JetStream, e *echo, sealed string) (invalid string) {
+	t.Helper()
 	quick := `"retry":{"schedule":["PT0.2S"]}`
 	client := func(path, secret string) string {
 		return fmt.Sprintf(`"auth":{"type":"client_credential","clientID":"c","clientSecret":%q,"tokenURL":"%s%s?x=%s"}`, secret, e.URL, path, planted["query"])
@@ -142,24 +153,17 @@ func TestNoSecretIsShown(t *testing.T) {
 	} {
 		subscribe(t, js, id, fmt.Sprintf(`{"targetURL":"%s%s",%s,%s}`, e.URL, r.path, quick, r.more))
 	}
-	invalid := fmt.Sprintf(`{"targetURL":"https://u:%s@h/?x=%s","auth":{"type":"basic","password":%q,"token":%q},"key":["%s"],"secret":"env:%s","passwort":%q,"signing":{"secrets":[%q]},"headers":{"X-Api-Key":"%s\n"},"method":"PATCH"}`,
+	invalid = fmt.Sprintf(`{"targetURL":"https://u:%s@h/?x=%s","auth":{"type":"basic","password":%q,"token":%q},"key":["%s"],"secret":"env:%s","passwort":%q,"signing":{"secrets":[%q]},"headers":{"X-Api-Key":"%s\n"},"method":"PATCH"}`,
 		planted["user info"], planted["query"], planted["password"], planted["token"], planted["key"], planted["wrong"], planted["wrong"], planted["wrong"], planted["header"])
 	verdict(t, js, "elsewhere", put(t, js, "elsewhere", fmt.Sprintf(`{"targetURL":"%s/200/x","key":%q}`, e.URL, sealed)), bridge.StateInvalid)
 	verdict(t, js, "invalid", put(t, js, "invalid", invalid), bridge.StateInvalid)
 	verdict(t, js, "broken", put(t, js, "broken", `{"auth":{"password":"`+planted["password"]+`"`), bridge.StateInvalid)
+	return invalid
+}
 
-	for n := range 3 {
-		publishOne(t, js, fmt.Sprint("o", n), n)
-	}
-	letters := func() uint64 {
-		s, err := js.Stream(within(t, 5*time.Second), "DEAD_LETTERS")
-		if err != nil {
-			return 0
-		}
-		return s.CachedInfo().State.Msgs
-	}
-	await(t, 60*time.Second, "dead letters", func() bool { return letters() >= 12 })
-
+// emitted is everything that the program emits; it ends the program.
+func emitted(t *testing.T, bus *lab.Bus, js jetstream.JetStream, p *program, invalid string) map[string]string {
+	t.Helper()
 	out := map[string]string{"/metrics": p.get("/metrics"), "/readyz": p.get("/readyz"), "/healthz": p.get("/healthz")}
 	file := filepath.Join(t.TempDir(), "invalid.json")
 	if err := os.WriteFile(file, []byte(invalid), 0o600); err != nil {
@@ -178,7 +182,12 @@ func TestNoSecretIsShown(t *testing.T) {
 	p.Signal(syscall.SIGQUIT) // a crash, with the stacks of all goroutines
 	p.exit(20 * time.Second)
 	out["log and stacks"] = p.Output()
+	return out
+}
 
+// holdsNoSecret looks for the planted secrets in what the program emitted.
+func holdsNoSecret(t *testing.T, e *echo, out map[string]string) {
+	t.Helper()
 	// What was looked for really went over the wire, and what was looked at is really there.
 	for _, name := range []string{"password", "password file", "token", "token env", "client secret", "sealed secret", "access token", "header", "key", "query", "path"} {
 		if !strings.Contains(e.seen.String(), planted[name]) {

@@ -20,14 +20,7 @@ import (
 func TestPermissions(t *testing.T) {
 	t.Parallel()
 	bus := guarded(t)
-	if nc, err := nats.Connect(bus.url, bus.dialing(t, "stranger")...); err == nil {
-		nc.Close()
-		t.Error("a stranger whose certificate is good is let in")
-	}
-	if nc := bus.dial(t, "bridge", nats.UserInfo("publisher", "")); !deniedPublish(t, nc, "orders.acme") {
-		t.Error("who shows the certificate of the bridge and the name of the publisher may publish")
-	}
-
+	letsNoStrangerIn(t, bus)
 	p := launch(t, append(bus.env("bridge"), apiTokens)...)
 	p.leads()
 	e := receive(t, shakyOnce())
@@ -46,6 +39,35 @@ func TestPermissions(t *testing.T) {
 	if _, err := publisher.PublishMsg(ctx, &nats.Msg{Subject: "orders.dead", Data: []byte(`{"orderId":"d1"}`)}); err != nil {
 		t.Fatal(err)
 	}
+	doTheirJobs(t, bus, good)
+	await(t, 20*time.Second, "the second event arrives", func() bool { return good.Delivered() >= 2 })
+	areToldWhatTheyMayNot(t, bus)
+	theAPIAnswers(t, p, publisher, bad)
+	// A deactivated subscription reads: a consumer of its own on the stream.
+	subscribeState(t, manager, "good", record(good, `"status":"deactivated"`), bridge.StateDeactivated)
+	p.stop()
+	if log := p.Output(); strings.Contains(strings.ToLower(log), "permission") {
+		t.Errorf("the bridge lacks a permission; put it into deploy/nats/accounts.conf, and into the table below:\n%s", log)
+	}
+
+	mayPublish(t, bus)
+	maySubscribe(t, bus)
+}
+
+func letsNoStrangerIn(t *testing.T, bus *guardedBus) {
+	t.Helper()
+	if nc, err := nats.Connect(bus.url, bus.dialing(t, "stranger")...); err == nil {
+		nc.Close()
+		t.Error("a stranger whose certificate is good is let in")
+	}
+	if nc := bus.dial(t, "bridge", nats.UserInfo("publisher", "")); !deniedPublish(t, nc, "orders.acme") {
+		t.Error("who shows the certificate of the bridge and the name of the publisher may publish")
+	}
+}
+
+// doTheirJobs runs the commands of each user.
+func doTheirJobs(t *testing.T, bus *guardedBus, good *receiver) {
+	t.Helper()
 	for _, c := range []struct {
 		user, stdin, want string
 		args              []string
@@ -80,8 +102,11 @@ func TestPermissions(t *testing.T) {
 			t.Errorf("%s: %s: %s", c.user, strings.Join(c.args, " "), out)
 		}
 	}
-	await(t, 20*time.Second, "the second event arrives", func() bool { return good.Delivered() >= 2 })
-	// What they may not do is told at once, and by its name.
+}
+
+// areToldWhatTheyMayNot at once, and by its name.
+func areToldWhatTheyMayNot(t *testing.T, bus *guardedBus) {
+	t.Helper()
 	for _, c := range []struct {
 		user, want string
 		args       []string
@@ -104,9 +129,14 @@ func TestPermissions(t *testing.T) {
 			t.Errorf("%s: %s took %s", c.user, strings.Join(c.args, " "), took)
 		}
 	}
+}
+
+// theAPIAnswers on every route, also of a dead letter.
+func theAPIAnswers(t *testing.T, p *program, publisher jetstream.JetStream, bad *receiver) {
+	t.Helper()
 	api := bearer(t, p, operator)
 	id := api.call("POST", webhooks, record(bad, `"retry":{"schedule":[]}`, `"subjects":["orders.dead"]`)).is(t, 200).json(t)["id"].(string)
-	if _, err := publisher.PublishMsg(ctx, &nats.Msg{Subject: "orders.dead", Data: []byte(`{"orderId":"d2"}`)}); err != nil {
+	if _, err := publisher.PublishMsg(within(t, 10*time.Second), &nats.Msg{Subject: "orders.dead", Data: []byte(`{"orderId":"d2"}`)}); err != nil {
 		t.Fatal(err)
 	}
 	letter := uint64(0)
@@ -126,20 +156,99 @@ func TestPermissions(t *testing.T) {
 			t.Errorf("API: %s %s: %d %s", r.method, r.path, got.status, got.body)
 		}
 	}
-	// A deactivated subscription reads: a consumer of its own on the stream.
-	subscribeState(t, manager, "good", record(good, `"status":"deactivated"`), bridge.StateDeactivated)
-	p.stop()
-	if log := p.Output(); strings.Contains(strings.ToLower(log), "permission") {
-		t.Errorf("the bridge lacks a permission; put it into deploy/nats/accounts.conf, and into the table below:\n%s", log)
-	}
+}
 
-	mayPublish(t, bus)
-	maySubscribe(t, bus)
+// subjectPublishers are the users that may publish to a subject; the other users of
+// guardedUsers may not.
+var subjectPublishers = []struct {
+	subject string
+	allowed []string
+}{
+	{"orders.acme.OrderAccepted.1", []string{"publisher"}},
+	{"orders", []string{"publisher"}},
+	{"other.subject", nil},
+	{"$KV.subscriptions.x", []string{"bridge"}},
+	{"$KV.subscriptions.x.y", nil},
+	{"ORD.API.$KV.subscriptions.x", []string{"manager", "operator"}},
+	{"ORD.API.$KV.subscriptions.x.y", nil},
+	{"$KV.subscription_status.x", []string{"bridge"}},
+	{"ORD.API.$KV.subscription_status.x", nil},
+	{"$KV.owed.x", []string{"bridge"}},
+	{"$KV.lease.leader", []string{"bridge"}},
+	{"ORD.API.$KV.lease.leader", nil},
+	{"$KV.other.x", nil},
+	{"dead-letters.acme.o1", []string{"bridge"}},
+	{"alerts.suspended.acme", []string{"bridge"}},
+	{"audit.put.acme", []string{"bridge"}},
+	{"orderbridge.cmd.redrive", []string{"operator", "bridge"}},
+	{"orderbridge.cmd.judge", []string{"manager", "operator", "bridge"}},
+	{"orderbridge.x", nil},
+	{"_INBOX_bridge.x", nil}, {"_INBOX_manager.x", nil}, {"_INBOX.x", nil},
+	{"$JS.ACK.ORDERS.x.1.1.1.1.0", []string{"bridge"}},
+	{"$JS.ACK.KV_owed.x.1.1.1.1.0", nil},
+	{"$SYS.REQ.SERVER.PING", nil},
+	{"$SYS.REQ.ACCOUNT.PING.CONNZ", nil},
+}
+
+// apiUsers are those that may use a subject of the JetStream API: the bridge its
+// own, the others by the prefix of their account.
+var apiUsers = []struct {
+	subject string
+	bridge  bool
+	others  []string
+}{
+	{"INFO", true, []string{"operator"}},
+	{"STREAM.NAMES", true, []string{"operator"}},
+	{"STREAM.LIST", false, []string{"operator"}},
+	{"STREAM.CREATE.ORDERS", true, nil},
+	{"STREAM.CREATE.AUDIT", true, nil},
+	{"STREAM.CREATE.OTHER", false, nil},
+	{"STREAM.UPDATE.ORDERS", false, nil},
+	{"STREAM.UPDATE.KV_owed", false, nil},
+	{"STREAM.DELETE.ORDERS", false, nil},
+	{"STREAM.DELETE.AUDIT", false, nil},
+	{"STREAM.DELETE.KV_subscriptions", false, nil},
+	{"STREAM.DELETE.KV_owed", false, nil},
+	{"STREAM.PURGE.ORDERS", false, nil},
+	{"STREAM.PURGE.AUDIT", false, nil},
+	{"STREAM.PURGE.KV_subscriptions", false, nil},
+	{"STREAM.PURGE.DEAD_LETTERS", false, []string{"operator"}},
+	{"STREAM.MSG.DELETE.ORDERS", false, nil},
+	{"STREAM.MSG.DELETE.AUDIT", false, nil},
+	{"STREAM.MSG.DELETE.KV_owed", false, nil},
+	{"STREAM.MSG.DELETE.DEAD_LETTERS", true, []string{"operator"}},
+	{"STREAM.SNAPSHOT.ORDERS", false, nil},
+	{"STREAM.RESTORE.ORDERS", false, nil},
+	{"STREAM.LEADER.STEPDOWN.ORDERS", false, nil},
+	{"STREAM.PEER.REMOVE.ORDERS", false, nil},
+	{"META.LEADER.STEPDOWN", false, nil},
+	{"STREAM.MSG.GET.ORDERS", true, []string{"operator"}},
+	{"STREAM.MSG.GET.KV_subscriptions", true, []string{"manager", "operator"}},
+	{"STREAM.MSG.GET.KV_owed", true, []string{"operator"}},
+	{"STREAM.MSG.GET.AUDIT", true, []string{"operator", "auditor"}},
+	{"STREAM.MSG.GET.ALERTS", false, []string{"operator", "auditor"}},
+	{"STREAM.MSG.GET.OTHER", false, nil},
+	{"DIRECT.GET.ORDERS", false, nil},
+	{"DIRECT.GET.KV_subscriptions.$KV.subscriptions.x", true, []string{"manager", "operator"}},
+	{"DIRECT.GET.KV_owed.$KV.owed.x", false, []string{"operator"}},
+	{"CONSUMER.CREATE.ORDERS.x", true, nil},
+	{"CONSUMER.CREATE.KV_subscriptions.x.$KV.subscriptions.>", true, nil},
+	{"CONSUMER.CREATE.DEAD_LETTERS.x", true, nil},
+	{"CONSUMER.CREATE.AUDIT.x", true, nil},
+	{"CONSUMER.CREATE.ALERTS.x", false, nil},
+	{"CONSUMER.CREATE.KV_other.x", false, nil},
+	{"CONSUMER.DURABLE.CREATE.ORDERS.x", false, nil},
+	{"CONSUMER.DELETE.ORDERS.x", true, nil},
+	{"CONSUMER.PAUSE.ORDERS.x", false, nil},
+	{"CONSUMER.RESET.ORDERS.x", false, nil},
+	{"CONSUMER.INFO.ORDERS.x", true, []string{"operator"}},
+	{"CONSUMER.MSG.NEXT.ORDERS.x", true, nil},
 }
 
 // mayPublish: these subjects, and nothing else. What is $JS.API for the bridge
 // is ORD.API for the others, and nothing of $JS.API is theirs.
 func mayPublish(t *testing.T, bus *guardedBus) {
+	t.Helper()
 	conns := map[string]*nats.Conn{}
 	for _, user := range guardedUsers {
 		conns[user] = bus.dial(t, user)
@@ -151,89 +260,10 @@ func mayPublish(t *testing.T, bus *guardedBus) {
 			}
 		}
 	}
-	for _, tt := range []struct {
-		subject string
-		allowed []string
-	}{
-		{"orders.acme.OrderAccepted.1", []string{"publisher"}},
-		{"orders", []string{"publisher"}},
-		{"other.subject", nil},
-		{"$KV.subscriptions.x", []string{"bridge"}},
-		{"$KV.subscriptions.x.y", nil},
-		{"ORD.API.$KV.subscriptions.x", []string{"manager", "operator"}},
-		{"ORD.API.$KV.subscriptions.x.y", nil},
-		{"$KV.subscription_status.x", []string{"bridge"}},
-		{"ORD.API.$KV.subscription_status.x", nil},
-		{"$KV.owed.x", []string{"bridge"}},
-		{"$KV.lease.leader", []string{"bridge"}},
-		{"ORD.API.$KV.lease.leader", nil},
-		{"$KV.other.x", nil},
-		{"dead-letters.acme.o1", []string{"bridge"}},
-		{"alerts.suspended.acme", []string{"bridge"}},
-		{"audit.put.acme", []string{"bridge"}},
-		{"orderbridge.cmd.redrive", []string{"operator", "bridge"}},
-		{"orderbridge.cmd.judge", []string{"manager", "operator", "bridge"}},
-		{"orderbridge.x", nil},
-		{"_INBOX_bridge.x", nil}, {"_INBOX_manager.x", nil}, {"_INBOX.x", nil},
-		{"$JS.ACK.ORDERS.x.1.1.1.1.0", []string{"bridge"}},
-		{"$JS.ACK.KV_owed.x.1.1.1.1.0", nil},
-		{"$SYS.REQ.SERVER.PING", nil},
-		{"$SYS.REQ.ACCOUNT.PING.CONNZ", nil},
-	} {
+	for _, tt := range subjectPublishers {
 		check(tt.subject, tt.allowed)
 	}
-	for _, tt := range []struct {
-		subject string
-		bridge  bool
-		others  []string
-	}{
-		{"INFO", true, []string{"operator"}},
-		{"STREAM.NAMES", true, []string{"operator"}},
-		{"STREAM.LIST", false, []string{"operator"}},
-		{"STREAM.CREATE.ORDERS", true, nil},
-		{"STREAM.CREATE.AUDIT", true, nil},
-		{"STREAM.CREATE.OTHER", false, nil},
-		{"STREAM.UPDATE.ORDERS", false, nil},
-		{"STREAM.UPDATE.KV_owed", false, nil},
-		{"STREAM.DELETE.ORDERS", false, nil},
-		{"STREAM.DELETE.AUDIT", false, nil},
-		{"STREAM.DELETE.KV_subscriptions", false, nil},
-		{"STREAM.DELETE.KV_owed", false, nil},
-		{"STREAM.PURGE.ORDERS", false, nil},
-		{"STREAM.PURGE.AUDIT", false, nil},
-		{"STREAM.PURGE.KV_subscriptions", false, nil},
-		{"STREAM.PURGE.DEAD_LETTERS", false, []string{"operator"}},
-		{"STREAM.MSG.DELETE.ORDERS", false, nil},
-		{"STREAM.MSG.DELETE.AUDIT", false, nil},
-		{"STREAM.MSG.DELETE.KV_owed", false, nil},
-		{"STREAM.MSG.DELETE.DEAD_LETTERS", true, []string{"operator"}},
-		{"STREAM.SNAPSHOT.ORDERS", false, nil},
-		{"STREAM.RESTORE.ORDERS", false, nil},
-		{"STREAM.LEADER.STEPDOWN.ORDERS", false, nil},
-		{"STREAM.PEER.REMOVE.ORDERS", false, nil},
-		{"META.LEADER.STEPDOWN", false, nil},
-		{"STREAM.MSG.GET.ORDERS", true, []string{"operator"}},
-		{"STREAM.MSG.GET.KV_subscriptions", true, []string{"manager", "operator"}},
-		{"STREAM.MSG.GET.KV_owed", true, []string{"operator"}},
-		{"STREAM.MSG.GET.AUDIT", true, []string{"operator", "auditor"}},
-		{"STREAM.MSG.GET.ALERTS", false, []string{"operator", "auditor"}},
-		{"STREAM.MSG.GET.OTHER", false, nil},
-		{"DIRECT.GET.ORDERS", false, nil},
-		{"DIRECT.GET.KV_subscriptions.$KV.subscriptions.x", true, []string{"manager", "operator"}},
-		{"DIRECT.GET.KV_owed.$KV.owed.x", false, []string{"operator"}},
-		{"CONSUMER.CREATE.ORDERS.x", true, nil},
-		{"CONSUMER.CREATE.KV_subscriptions.x.$KV.subscriptions.>", true, nil},
-		{"CONSUMER.CREATE.DEAD_LETTERS.x", true, nil},
-		{"CONSUMER.CREATE.AUDIT.x", true, nil},
-		{"CONSUMER.CREATE.ALERTS.x", false, nil},
-		{"CONSUMER.CREATE.KV_other.x", false, nil},
-		{"CONSUMER.DURABLE.CREATE.ORDERS.x", false, nil},
-		{"CONSUMER.DELETE.ORDERS.x", true, nil},
-		{"CONSUMER.PAUSE.ORDERS.x", false, nil},
-		{"CONSUMER.RESET.ORDERS.x", false, nil},
-		{"CONSUMER.INFO.ORDERS.x", true, []string{"operator"}},
-		{"CONSUMER.MSG.NEXT.ORDERS.x", true, nil},
-	} {
+	for _, tt := range apiUsers {
 		own := []string{}
 		if tt.bridge {
 			own = []string{"bridge"}

@@ -29,32 +29,9 @@ func TestRetentionGuard(t *testing.T) {
 	p := serving(t, bus.URL())
 	subscribe(t, js, "down", record(e))
 
-	publish := func(from, to int) {
-		for i := from; i < to; i++ {
-			data := fmt.Sprintf(`{"orderId":"o%d","n":%d}`, i, i)
-			if _, err := js.Publish(within(t, 10*time.Second), "orders", []byte(data)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	publish(0, 990)
+	publishNumbers(t, js, 0, 990)
 	// 980 may come after an event that is not yet copied: the first ten are.
-	letters := func() (expiring int) {
-		out, _ := command(t, bus.URL(), "", "dead-letters", "list", "-o", "json")
-		var list []struct {
-			Reason string `json:"reason"`
-		}
-		if err := json.Unmarshal([]byte(out), &list); err != nil {
-			t.Fatalf("%v in %s", err, out)
-		}
-		for _, l := range list {
-			if strings.HasPrefix(l.Reason, "expiring") {
-				expiring++
-			}
-		}
-		return expiring
-	}
-	await(t, 40*time.Second, "ten expiring events among the dead letters", func() bool { return letters() == 10 })
+	await(t, 40*time.Second, "ten expiring events among the dead letters", func() bool { return expiring(t, bus) == 10 })
 	var st bridge.Status
 	read := func() bridge.Status {
 		st = bridge.Status{}
@@ -70,12 +47,54 @@ func TestRetentionGuard(t *testing.T) {
 		t.Errorf("%d events are said to have expired", st.Expired)
 	}
 
-	publish(990, 1700) // faster than the guard looks
+	publishNumbers(t, js, 990, 1700) // faster than the guard looks
 	await(t, 40*time.Second, "the loss in the status", func() bool { return read().Expired > 0 })
 	if st.Expired > 690 {
 		t.Errorf("%d events are said to have expired, the stream dropped 700 and 10 were saved", st.Expired)
 	}
 
+	alertsOfRetention(t, js)
+	p.stop()
+
+	before := st.Expired
+	publishNumbers(t, js, 1700, 3000) // while nobody leads
+	p = serving(t, bus.URL())
+	await(t, 10*time.Second, "the loss before the take-over in the status", func() bool { return read().Expired > before+900 })
+	p.stop()
+}
+
+// publishNumbers publishes the events from up to to, each of an order of its own.
+func publishNumbers(t *testing.T, js jetstream.JetStream, from, to int) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		data := fmt.Sprintf(`{"orderId":"o%d","n":%d}`, i, i)
+		if _, err := js.Publish(within(t, 10*time.Second), "orders", []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// expiring counts the dead letters that were saved from the stream's limit.
+func expiring(t *testing.T, bus *lab.Bus) (expiring int) {
+	t.Helper()
+	out, _ := command(t, bus.URL(), "", "dead-letters", "list", "-o", "json")
+	var list []struct {
+		Reason string `json:"reason"`
+	}
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	for _, l := range list {
+		if strings.HasPrefix(l.Reason, "expiring") {
+			expiring++
+		}
+	}
+	return expiring
+}
+
+// alertsOfRetention checks that there is one of each kind.
+func alertsOfRetention(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
 	stream, err := js.Stream(within(t, 10*time.Second), "ALERTS")
 	if err != nil {
 		t.Fatal(err)
@@ -89,11 +108,4 @@ func TestRetentionGuard(t *testing.T) {
 			t.Errorf("no alert of kind %q; there are %v", kind, info.State.Subjects)
 		}
 	}
-	p.stop()
-
-	before := st.Expired
-	publish(1700, 3000) // while nobody leads
-	p = serving(t, bus.URL())
-	await(t, 10*time.Second, "the loss before the take-over in the status", func() bool { return read().Expired > before+900 })
-	p.stop()
 }

@@ -11,32 +11,24 @@ import (
 	"orderbridge/internal/lab"
 )
 
+// stateMeddledWith is what somebody did to the state of a stopped bridge.
+type stateMeddledWith struct {
+	meddle  []meddling
+	waits   bool // the start waits the lease out
+	repeats bool // events come again
+	loses   bool // what only the ledger told
+	says    string
+}
+
 // R16: what somebody does to the bridge's own state while no bridge runs.
 func TestStateMeddledWithWhileStopped(t *testing.T) {
 	t.Parallel()
-	durables := func(t *testing.T, js jetstream.JetStream) {
-		s, err := js.Stream(within(t, 10*time.Second), "ORDERS")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name := range s.ConsumerNames(within(t, 10*time.Second)).Name() {
-			if err := s.DeleteConsumer(within(t, 10*time.Second), name); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 	lease := onLease(func(kv jetstream.KeyValue, t *testing.T) error { return kv.Delete(within(t, 10*time.Second), "leader") })
-	for name, tt := range map[string]struct {
-		meddle  []meddling
-		waits   bool // the start waits the lease out
-		repeats bool // events come again
-		loses   bool // what only the ledger told
-		says    string
-	}{
+	for name, m := range map[string]stateMeddledWith{
 		"lease deleted":              {[]meddling{lease}, true, false, false, "the lease is absent"},
 		"lease bucket deleted":       {[]meddling{dropStream("KV_lease")}, true, false, false, "the lease is absent"},
-		"lease and durables deleted": {[]meddling{lease, durables}, true, true, false, "the lease is absent"},
-		"durables deleted":           {[]meddling{durables}, false, false, false, "leading"},
+		"lease and durables deleted": {[]meddling{lease, dropDurables}, true, true, false, "the lease is absent"},
+		"durables deleted":           {[]meddling{dropDurables}, false, false, false, "leading"},
 		"a lease of a far epoch": {[]meddling{onLease(func(kv jetstream.KeyValue, t *testing.T) error {
 			_, err := kv.PutString(within(t, 10*time.Second), "leader", `{"epoch":4711,"holder":"nobody","floor":0,"length":"10s"}`)
 			return err
@@ -48,46 +40,64 @@ func TestStateMeddledWithWhileStopped(t *testing.T) {
 		"owed deleted":                 {[]meddling{dropStream("KV_owed")}, false, false, true, `what only it told is lost.*\(s\)`},
 		"owed purged":                  {[]meddling{purgeStream("KV_owed")}, false, false, true, `what only it told is lost.*\(s\)`},
 		"lease and statuses deleted":   {[]meddling{lease, dropStream("KV_subscription_status")}, true, true, false, "the lease is absent"},
-		"all but the debts is deleted": {[]meddling{lease, durables, dropStream("KV_subscription_status")}, true, true, false, "the lease is absent"},
+		"all but the debts is deleted": {[]meddling{lease, dropDurables, dropStream("KV_subscription_status")}, true, true, false, "the lease is absent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			bus := lab.ListenBus(t)
-			js := jetStream(t, bus.URL())
-			release := make(chan struct{})
-			e := receive(t, held(release))
-			p := serving(t, bus.URL())
-			subscribe(t, js, "s", record(e, slowRetries))
-			f := publishFlow(t, js, 100, 8)
-			await(t, 30*time.Second, "orders are held", func() bool { return len(owedKeys(t, js)) >= 2 && e.Delivered() > 250 })
-			verdict(t, js, "s", 0, bridge.StateRetrying)
-			p.stop()
-			await(t, 10*time.Second, "events are published while nobody leads", func() bool { return last(t, js) > uint64(e.Count())+50 })
-			for _, meddle := range tt.meddle {
-				meddle(t, js)
-			}
-			close(release)
-			began := time.Now()
-			p = launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
-			p.leads()
-			if took := time.Since(began); tt.waits != (took > 9*time.Second) {
-				t.Errorf("it led after %s", took)
-			}
-			p.said(10*time.Second, tt.says)
-			if tt.loses {
-				at := e.Delivered()
-				await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+50 })
-				return
-			}
-			f.arrives(t, e)
-			repeats := f.check(t, e)
-			if !tt.repeats && len(repeats) > 0 {
-				t.Errorf("%d deliveries came again", len(repeats))
-			}
-			t.Logf("%d deliveries came again", len(repeats))
-			p.stop()
+			m.startsAgain(t)
 		})
 	}
+}
+
+// dropDurables deletes all consumers of the stream.
+func dropDurables(t *testing.T, js jetstream.JetStream) {
+	s, err := js.Stream(within(t, 10*time.Second), "ORDERS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range s.ConsumerNames(within(t, 10*time.Second)).Name() {
+		if err := s.DeleteConsumer(within(t, 10*time.Second), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// startsAgain starts the bridge on what is left.
+func (m stateMeddledWith) startsAgain(t *testing.T) {
+	bus := lab.ListenBus(t)
+	js := jetStream(t, bus.URL())
+	release := make(chan struct{})
+	e := receive(t, held(release))
+	p := serving(t, bus.URL())
+	subscribe(t, js, "s", record(e, slowRetries))
+	f := publishFlow(t, js, 100, 8)
+	await(t, 30*time.Second, "orders are held", func() bool { return len(owedKeys(t, js)) >= 2 && e.Delivered() > 250 })
+	verdict(t, js, "s", 0, bridge.StateRetrying)
+	p.stop()
+	await(t, 10*time.Second, "events are published while nobody leads", func() bool { return last(t, js) > uint64(e.Count())+50 })
+	for _, meddle := range m.meddle {
+		meddle(t, js)
+	}
+	close(release)
+	began := time.Now()
+	p = launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
+	p.leads()
+	if took := time.Since(began); m.waits != (took > 9*time.Second) {
+		t.Errorf("it led after %s", took)
+	}
+	p.said(10*time.Second, m.says)
+	if m.loses {
+		at := e.Delivered()
+		await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+50 })
+		return
+	}
+	f.arrives(t, e)
+	repeats := f.check(t, e)
+	if !m.repeats && len(repeats) > 0 {
+		t.Errorf("%d deliveries came again", len(repeats))
+	}
+	t.Logf("%d deliveries came again", len(repeats))
+	p.stop()
 }
 
 func last(t *testing.T, js jetstream.JetStream) uint64 {
