@@ -60,10 +60,10 @@ vuln: $(BIN)/govulncheck-$(GOVULNCHECK_VERSION) ## Look for known vulnerabilitie
 check: fmt tidy lint race vuln ## Run what CI runs beside the tests
 
 simulate: ## Run 100,000 seeds of the protocol's simulation
-	go test ./bridge -run 'TestSimulation$$' -timeout 60m -sim.from 100000 -sim.seeds 100000 -v
+	go test ./bridge/protocol -run 'TestSimulation$$' -timeout 60m -sim.from 100000 -sim.seeds 100000 -v
 
 mutants: ## Break each rule of the protocol once and see the simulation reject it
-	go test ./bridge -run TestMutants -mutants -timeout 60m -v
+	go test ./bridge/protocol -run TestMutants -mutants -timeout 60m -v
 
 bench: ## Measure the throughput (under 5 minutes)
 	go run ./bench

@@ -16,7 +16,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
 )
 
@@ -240,7 +241,7 @@ func (b *bench) throughput(ctx context.Context) (err error) {
 		}
 		return b.startNaive(p, "/")
 	}
-	const many = fanOut * bridge.DefaultMaxInFlight
+	const many = fanOut * record.DefaultMaxInFlight
 	type plan struct {
 		name, title string
 		each        int
@@ -252,13 +253,13 @@ func (b *bench) throughput(ctx context.Context) (err error) {
 		{"b", fmt.Sprintf("naive loop, %d in flight", inFlight), 1, naive},
 		{"c", fmt.Sprintf("orderbridge, 1 subscription, %d in flight", inFlight), 1, ours(b.program, 1, inFlight)},
 		{"d", fmt.Sprintf("orderbridge, %d subscriptions, %d in flight", fanOut, fanOut), fanOut, ours(b.program, fanOut, 1)},
-		{"d2", fmt.Sprintf("orderbridge, %d subscriptions, %s in flight", fanOut, thousands(many)), fanOut, ours(b.program, fanOut, bridge.DefaultMaxInFlight)},
+		{"d2", fmt.Sprintf("orderbridge, %d subscriptions, %s in flight", fanOut, thousands(many)), fanOut, ours(b.program, fanOut, record.DefaultMaxInFlight)},
 	}
 	if b.former != "" {
 		plans = append(plans,
 			plan{"c_former", "c of the former build", 1, ours(b.former, 1, inFlight)},
 			plan{"d_former", "d of the former build", fanOut, ours(b.former, fanOut, 1)},
-			plan{"d2_former", "d2 of the former build", fanOut, ours(b.former, fanOut, bridge.DefaultMaxInFlight)})
+			plan{"d2_former", "d2 of the former build", fanOut, ours(b.former, fanOut, record.DefaultMaxInFlight)})
 	}
 	for _, c := range plans {
 		if !strings.Contains(b.Only, c.name[:1]) {
@@ -366,9 +367,9 @@ func (b *bench) startBridge(ctx context.Context, program string, p place, subscr
 	}
 	for i := range subscriptions {
 		err = waitFor(ctx, func() bool {
-			var status bridge.Status
+			var status protocol.Status
 			entry, err := verdicts.Get(ctx, fmt.Sprintf("s%d", i))
-			return err == nil && json.Unmarshal(entry.Value(), &status) == nil && status.State == bridge.StateActive || !s.Running()
+			return err == nil && json.Unmarshal(entry.Value(), &status) == nil && status.State == protocol.StateActive || !s.Running()
 		})
 		if err != nil {
 			return s, err

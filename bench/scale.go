@@ -17,6 +17,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/boottime"
 	"orderbridge/internal/egress"
 	"orderbridge/internal/store"
@@ -75,13 +78,13 @@ func runScale(ctx context.Context, s scaleSettings, ready func(any) error) (err 
 		Source:      subscribers.NewSource(subscribers.SourceOptions{JetStream: js, Stream: names.Stream, Recent: recent, Logger: log}),
 		Ledger:      &madeLedger{store.NewLedger(js, names, nil), made},
 		Lease:       store.NewLease(js, names, nil, log),
-		Traces:      func(ctx context.Context) (bridge.Traces, error) { return store.Traces(ctx, js, names) },
+		Traces:      func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, js, names) },
 		Records:     made,
 		DeadLetters: letters,
 		Clock:       boottime.Clock{},
-		Decoder:     &bridge.Decoder{Stream: names.Stream, Created: made.created},
-		Parse: func(id string, data []byte) (*bridge.Subscription, bridge.Problems) {
-			return bridge.ParseSubscription(id, data, bridge.RecordPolicy{})
+		Decoder:     &event.Decoder{Stream: names.Stream, Created: made.created},
+		Parse: func(id string, data []byte) (*record.Subscription, record.Problems) {
+			return record.Parse(id, data, record.Policy{})
 		},
 		Publisher: webhook,
 		Holder:    s.Prefix,
@@ -151,9 +154,9 @@ func (m *madeRecords) value(n int) []byte {
 }
 
 // Watch implements bridge.Records.
-func (m *madeRecords) Watch(ctx context.Context, fn func(bridge.Revision), caughtUp func(), _ func(bool)) error {
+func (m *madeRecords) Watch(ctx context.Context, fn func(protocol.Revision), caughtUp func(), _ func(bool)) error {
 	for n := range m.Records {
-		fn(bridge.Revision{Key: m.id(n), Revision: uint64(n) + 1, Bucket: m.created.UnixNano(), Time: m.created, Value: m.value(n)})
+		fn(protocol.Revision{Key: m.id(n), Revision: uint64(n) + 1, Bucket: m.created.UnixNano(), Time: m.created, Value: m.value(n)})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -164,13 +167,13 @@ func (m *madeRecords) Watch(ctx context.Context, fn func(bridge.Revision), caugh
 }
 
 // Census implements bridge.Records.
-func (m *madeRecords) Census(_ context.Context, was bridge.Census) (bridge.Census, *bridge.Listing, error) {
+func (m *madeRecords) Census(_ context.Context, was protocol.Census) (protocol.Census, *protocol.Listing, error) {
 	return was, nil, nil
 }
 
 // Latest implements bridge.Records.
-func (m *madeRecords) Latest(context.Context, string) (bridge.Revision, error) {
-	return bridge.Revision{}, bridge.ErrNotFound
+func (m *madeRecords) Latest(context.Context, string) (protocol.Revision, error) {
+	return protocol.Revision{}, protocol.ErrNotFound
 }
 
 // madeLedger is the ledger with the status entries of the made records.
@@ -180,12 +183,12 @@ type madeLedger struct {
 }
 
 // Load implements bridge.Ledger.
-func (l *madeLedger) Load(ctx context.Context, b bridge.Bucket, fn func(key string, value []byte) error) error {
-	if b != bridge.BucketStatus {
+func (l *madeLedger) Load(ctx context.Context, b protocol.Bucket, fn func(key string, value []byte) error) error {
+	if b != protocol.BucketStatus {
 		return l.Ledger.Load(ctx, b, fn)
 	}
 	for n := range l.records.Records {
-		value, err := json.Marshal(bridge.Status{State: bridge.StateActive, Revision: uint64(n) + 1, Since: l.records.created,
+		value, err := json.Marshal(protocol.Status{State: protocol.StateActive, Revision: uint64(n) + 1, Since: l.records.created,
 			Generation: uint64(n) + 1, Bucket: l.records.created.UnixNano(), Active: true, Valid: true, Anchor: 1})
 		if err != nil {
 			return err

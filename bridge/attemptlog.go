@@ -1,9 +1,13 @@
 package bridge
 
-import "log/slog"
+import (
+	"log/slog"
+
+	"orderbridge/bridge/protocol"
+)
 
 // tell writes the line of an attempt.
-func (t *term) tell(a *AttemptTold) {
+func (t *term) tell(a *protocol.AttemptTold) {
 	level := slog.LevelDebug
 	if a.Aloud {
 		level = slog.LevelInfo
@@ -17,7 +21,7 @@ func (t *term) tell(a *AttemptTold) {
 	if ev := a.Delivery.Event; ev != nil {
 		args = append(args, "event_id", ev.ID, "delivery_id", a.Delivery.ID())
 	}
-	if o.Verdict == Retry {
+	if o.Verdict == protocol.Retry {
 		args = append(args, "retry_in_ms", a.RetryIn.Milliseconds())
 	}
 	if o.Reason != "" {

@@ -10,6 +10,10 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 )
 
 // Options are the parts that a Bridge is made of. All are required, except
@@ -20,14 +24,14 @@ type Options struct {
 	Ledger Ledger
 	Lease  Lease
 	// Traces reads what leaders have left on the bus beside the lease.
-	Traces      func(ctx context.Context) (Traces, error)
+	Traces      func(ctx context.Context) (protocol.Traces, error)
 	Records     Records
 	DeadLetters DeadLetters
 	Clock       Clock
-	Decoder     *Decoder
+	Decoder     *event.Decoder
 	Alerts      Alerts // nil: alerts are only counted
 	// Parse reads a record.
-	Parse func(id string, data []byte) (*Subscription, Problems)
+	Parse func(id string, data []byte) (*record.Subscription, record.Problems)
 	// Filter evaluates the filters of records. Default: one that fails.
 	Filter Filter
 	// Publisher sends a delivery to its endpoint.
@@ -69,24 +73,24 @@ const (
 type Condition struct {
 	Role    Role
 	Epoch   uint64
-	Reasons []string       // why it is not ready; empty if it is
-	Notes   []string       // worth knowing, though it is ready
-	Changes []StreamChange // of the source stream, that no operator has acknowledged (R15)
-	Figures Figures
-	Usage   []Usage // of what tenants and subscriptions share; a leader's
+	Reasons []string                // why it is not ready; empty if it is
+	Notes   []string                // worth knowing, though it is ready
+	Changes []protocol.StreamChange // of the source stream, that no operator has acknowledged (R15)
+	Figures protocol.Figures
+	Usage   []protocol.Usage // of what tenants and subscriptions share; a leader's
 }
 
 // Bridge is one replica: it stands by, leads a term when the lease falls to it,
 // and hands over.
 type Bridge struct {
 	o      Options
-	bounds bounds
+	bounds protocol.Bounds
 	term   atomic.Pointer[term]
 	lacks  atomic.Pointer[string] // why a stand-by is not ready; nil: it never saw the lease
 	led    atomic.Int64           // boot time at which a stand-by last saw somebody lead
 	total  struct {
 		sync.Mutex
-		Figures // counts of earlier terms
+		protocol.Figures // counts of earlier terms
 	}
 }
 
@@ -110,7 +114,7 @@ func New(o Options) (*Bridge, error) {
 	if o.ShutdownTimeout == 0 {
 		o.ShutdownTimeout = 20 * time.Second
 	}
-	l := defaultLimits()
+	l := protocol.DefaultBounds()
 	if o.Window > 0 {
 		l.Window = o.Window
 	}
@@ -148,9 +152,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 		switch {
 		case err == nil: // handed over
 			return nil
-		case errors.Is(err, errStreamChanged):
+		case errors.Is(err, protocol.ErrStreamChanged):
 			b.o.Logger.Warn("taking over anew", "epoch", won.entry.Epoch, "reason", err)
-		case errors.Is(err, ErrDeposed), errors.Is(err, errLeaseOver), errors.Is(err, errStateGone):
+		case errors.Is(err, protocol.ErrDeposed), errors.Is(err, protocol.ErrLeaseOver), errors.Is(err, protocol.ErrStateGone):
 			b.o.Logger.Warn("leadership lost: standing by", "epoch", won.entry.Epoch, "reason", err)
 		case ctx.Err() != nil:
 			return fmt.Errorf("stop: %w", err)
@@ -184,7 +188,7 @@ func (b *Bridge) Condition() Condition {
 		}
 	}
 	b.total.Lock()
-	c.Figures = c.Figures.plus(b.total.Figures)
+	c.Figures = c.Figures.Plus(b.total.Figures)
 	b.total.Unlock()
 	return c
 }
@@ -193,36 +197,9 @@ func (b *Bridge) addFigures(t *term) {
 	last := t.condition.Load().Figures
 	b.total.Lock()
 	defer b.total.Unlock()
-	b.total.Figures = last.plus(b.total.Figures)
+	b.total.Figures = last.Plus(b.total.Figures)
 	b.total.Unsettled, b.total.Owed, b.total.Held, b.total.Reading = 0, 0, 0, 0
 	b.total.Suspended, b.total.Subscriptions, b.total.Running = 0, 0, 0
-}
-
-func (f Figures) plus(g Figures) Figures {
-	f.Taken += g.Taken
-	f.Missed += g.Missed
-	f.NotEvents += g.NotEvents
-	f.Untold += g.Untold
-	f.Overlong += g.Overlong
-	f.Changes += g.Changes
-	f.Vanished += g.Vanished
-	f.Removed += g.Removed
-	f.Matched += g.Matched
-	f.Filtered += g.Filtered
-	f.Delivered += g.Delivered
-	f.Failed += g.Failed
-	f.Retried += g.Retried
-	f.Dead += g.Dead
-	f.Superseded += g.Superseded
-	f.Parked += g.Parked
-	alerts := map[string]uint64{}
-	for _, m := range []map[string]uint64{f.Alerts, g.Alerts} {
-		for kind, n := range m {
-			alerts[kind] += n
-		}
-	}
-	f.Alerts = alerts
-	return f
 }
 
 // Reread parses the newest revision of a record again, because what Parse warns
@@ -235,7 +212,7 @@ func (b *Bridge) Reread(ctx context.Context, subscription string) error {
 		return nil
 	}
 	r, err := b.o.Records.Latest(ctx, subscription)
-	if errors.Is(err, ErrNotFound) || err == nil && r.Deleted {
+	if errors.Is(err, protocol.ErrNotFound) || err == nil && r.Deleted {
 		return nil
 	}
 	if err != nil {
@@ -245,7 +222,7 @@ func (b *Bridge) Reread(ctx context.Context, subscription string) error {
 	if problems.Err() != nil {
 		rec = nil
 	}
-	t.post(&RecordReread{r, rec, problems})
+	t.post(&protocol.RecordReread{Revision: r, Record: rec, Problems: problems})
 	return nil
 }
 
@@ -256,13 +233,13 @@ var ErrNotLeader = errors.New("this replica does not lead")
 // does not (any more).
 func (b *Bridge) Losing(why string) {
 	if t := b.term.Load(); t != nil {
-		t.post(StreamLoses{why})
+		t.post(protocol.StreamLoses{Why: why})
 	}
 }
 
 // Alert tells the operators something about the bus; only the leader does.
 func (b *Bridge) Alert(kind, what, text string) {
 	if t := b.term.Load(); t != nil {
-		t.post(BusAlert{kind, what, text})
+		t.post(protocol.BusAlert{Kind: kind, What: what, Text: text})
 	}
 }

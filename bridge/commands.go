@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"orderbridge/bridge/protocol"
 )
 
 // commands are those of operators that the machine has not answered yet.
@@ -42,7 +44,7 @@ func (c *commands) forget(n uint64) {
 }
 
 // command gives the leader a command, and waits for its answer.
-func (b *Bridge) command(ctx context.Context, what string, in func(number uint64) Input) error {
+func (b *Bridge) command(ctx context.Context, what string, in func(number uint64) protocol.Input) error {
 	t := b.term.Load()
 	if t == nil {
 		return ErrNotLeader
@@ -61,40 +63,40 @@ func (b *Bridge) command(ctx context.Context, what string, in func(number uint64
 }
 
 // Stream reports on the source stream; ErrNotLeader if another replica must be asked.
-func (b *Bridge) Stream(ctx context.Context) (StreamReport, error) {
+func (b *Bridge) Stream(ctx context.Context) (protocol.StreamReport, error) {
 	t := b.term.Load()
 	if t == nil {
-		return StreamReport{}, ErrNotLeader
+		return protocol.StreamReport{}, ErrNotLeader
 	}
 	type answer struct {
-		report StreamReport
+		report protocol.StreamReport
 		err    error
 	}
 	got := make(chan answer, 1)
-	t.look(func(c *core) {
-		if !c.opened {
-			got <- answer{err: errNotReady}
+	t.look(func(c *protocol.Machine) {
+		if !c.Opened {
+			got <- answer{err: protocol.ErrNotReady}
 			return
 		}
-		got <- answer{report: c.streamReport()}
+		got <- answer{report: c.StreamReport()}
 	})
 	select {
 	case a := <-got:
 		return a.report, a.err
 	case <-t.done:
-		return StreamReport{}, ErrNotLeader
+		return protocol.StreamReport{}, ErrNotLeader
 	case <-ctx.Done():
-		return StreamReport{}, fmt.Errorf("not confirmed: %w", context.Cause(ctx))
+		return protocol.StreamReport{}, fmt.Errorf("not confirmed: %w", context.Cause(ctx))
 	}
 }
 
 // Adopt carries a decision about the source stream out. It returns when that is confirmed.
-func (b *Bridge) Adopt(ctx context.Context, begin Begin) (Adoption, error) {
+func (b *Bridge) Adopt(ctx context.Context, begin Begin) (protocol.Adoption, error) {
 	a, err := begin.Adoption(ctx, b.o.Source, b.o.Clock.Now())
 	if err != nil {
 		return a, err
 	}
-	return a, b.command(ctx, "", func(n uint64) Input { return &Adopt{n, a} })
+	return a, b.command(ctx, "", func(n uint64) protocol.Input { return &protocol.Adopt{Command: n, Adoption: a} })
 }
 
 // Redrive puts a dead letter back as owed by its subscription. It returns when
@@ -106,12 +108,12 @@ func (b *Bridge) Redrive(ctx context.Context, subscription string, generation, s
 	}
 	d, err := b.o.DeadLetters.Get(ctx, sequence)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, protocol.ErrNotFound):
 		return fmt.Errorf("there is no dead letter %d", sequence)
 	case err != nil:
 		return fmt.Errorf("read dead letter %d: %w", sequence, err)
 	case d.Subscription != subscription || generation != 0 && d.Generation != generation:
 		return fmt.Errorf("dead letter %d belongs to subscription %q, generation %d, not to %q, generation %d", sequence, d.Subscription, d.Generation, subscription, generation)
 	}
-	return b.command(ctx, fmt.Sprintf("redrive dead letter %d: ", sequence), func(n uint64) Input { return &Redrive{n, d, sequence} })
+	return b.command(ctx, fmt.Sprintf("redrive dead letter %d: ", sequence), func(n uint64) protocol.Input { return &protocol.Redrive{Command: n, Letter: d, Sequence: sequence} })
 }

@@ -1,15 +1,19 @@
 package bridge
 
-import "time"
+import (
+	"time"
+
+	"orderbridge/bridge/protocol"
+)
 
 // counting spreads out the counting so that it takes no more than a fiftieth of
 // the core's time.
 type counting struct {
-	last owing
+	last protocol.Owing
 	next time.Time
 }
 
-func (k *counting) count(now time.Time, count func() owing) {
+func (k *counting) count(now time.Time, count func() protocol.Owing) {
 	if !now.Before(k.next) {
 		k.last = count()
 		k.next = now.Add(max(200*time.Millisecond, 50*time.Since(now)))

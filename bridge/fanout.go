@@ -9,6 +9,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
@@ -39,11 +41,11 @@ func (f *FanOut) forward(events <-chan *message.Message) {
 	for m := range events {
 		src := SourceOf(m.Context())
 		if src == nil {
-			src = &Message{Data: m.Payload}
+			src = &event.Message{Data: m.Payload}
 		}
 		ev := t.b.o.Decoder.Decode(src)
-		matches, version := t.core.directory.Match(ev, nil)
-		t.post(&EventTaken{ev, matches, version, t.unsettled.add(m)})
+		matches, version := t.core.Directory.Match(ev, nil)
+		t.post(&protocol.EventTaken{Event: ev, Matches: matches, Version: version, Tag: t.unsettled.add(m)})
 	}
 }
 
@@ -51,10 +53,10 @@ type runKey struct{}
 
 // run is one attempt under way.
 type run struct {
-	attempt *StartAttempt
+	attempt *protocol.StartAttempt
 	cancel  context.CancelFunc
-	outcome *Outcome // only the handler's goroutine touches it
-	status  int      // of a success, likewise
+	outcome *protocol.Outcome // only the handler's goroutine touches it
+	status  int               // of a success, likewise
 }
 
 func runOf(ctx context.Context) *run {
@@ -65,7 +67,7 @@ func runOf(ctx context.Context) *run {
 // Report tells the fan-out what became of the delivery whose message has this
 // context, other than that it was delivered. Whoever reports acks the message:
 // the debt passes to the ledger.
-func Report(ctx context.Context, o Outcome) {
+func Report(ctx context.Context, o protocol.Outcome) {
 	if r := runOf(ctx); r != nil {
 		r.outcome = &o
 	}
@@ -79,14 +81,14 @@ func Answered(ctx context.Context, status int) {
 }
 
 // Reported is what was reported, Delivered if nothing was.
-func Reported(ctx context.Context) Outcome {
+func Reported(ctx context.Context) protocol.Outcome {
 	switch r := runOf(ctx); {
 	case r == nil:
-		return Outcome{Verdict: Delivered}
+		return protocol.Outcome{Verdict: protocol.Delivered}
 	case r.outcome != nil:
 		return *r.outcome
 	default:
-		return Outcome{Verdict: Delivered, Status: r.status}
+		return protocol.Outcome{Verdict: protocol.Delivered, Status: r.status}
 	}
 }
 
@@ -96,8 +98,8 @@ func (f *FanOut) Settle(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		produced, err := next(m)
 		o := Reported(m.Context())
-		if err != nil && o.Verdict == Delivered {
-			o = Outcome{Verdict: Retry, Reason: "the handler failed: " + err.Error()}
+		if err != nil && o.Verdict == protocol.Delivered {
+			o = protocol.Outcome{Verdict: protocol.Retry, Reason: "the handler failed: " + err.Error()}
 		}
 		f.end(runOf(m.Context()), o)
 		return produced, err
@@ -106,7 +108,7 @@ func (f *FanOut) Settle(next message.HandlerFunc) message.HandlerFunc {
 
 // attempt makes a message of a delivery. The message's context ends with the
 // time that the record gives an attempt, or that of the lease (R10).
-func (f *FanOut) attempt(a *StartAttempt) *run {
+func (f *FanOut) attempt(a *protocol.StartAttempt) *run {
 	timeout := a.Delivery.Subscription.AttemptTimeout()
 	if a.Delivery.Event == nil {
 		timeout += limits.TermCallTime // to read it
@@ -126,10 +128,10 @@ func (f *FanOut) attempt(a *StartAttempt) *run {
 }
 
 // end brings an attempt back to the core.
-func (f *FanOut) end(r *run, o Outcome) {
+func (f *FanOut) end(r *run, o protocol.Outcome) {
 	r.cancel()
 	d := &r.attempt.Delivery
-	f.t.post(&AttemptEnded{r.attempt.Attempt, o, d.Event, d.Known})
+	f.t.post(&protocol.AttemptEnded{Attempt: r.attempt.Attempt, Outcome: o, Event: d.Event, Known: d.Known})
 	f.tasks.Done()
 }
 
@@ -155,10 +157,10 @@ func (f *FanOut) prepare(ctx context.Context, r *run) {
 			return
 		}
 		d.Event = ev
-		t.post(AttemptWeighed{r.attempt.Attempt, ev.weight()})
+		t.post(protocol.AttemptWeighed{Attempt: r.attempt.Attempt, Bytes: ev.Weight()})
 	}
 	if d.Event.Not != "" { // a former build held it
-		f.end(r, Outcome{Verdict: Filtered})
+		f.end(r, protocol.Outcome{Verdict: protocol.Filtered})
 		return
 	}
 	if why := d.Subscription.Refusal(d.Event); why != "" {
@@ -171,7 +173,7 @@ func (f *FanOut) prepare(ctx context.Context, r *run) {
 		f.end(r, Judge(err, false))
 		return
 	case !wanted:
-		f.end(r, Outcome{Verdict: Filtered})
+		f.end(r, protocol.Outcome{Verdict: protocol.Filtered})
 		return
 	}
 	select {
@@ -181,12 +183,12 @@ func (f *FanOut) prepare(ctx context.Context, r *run) {
 	}
 }
 
-func filtered(d *Delivery) bool {
+func filtered(d *protocol.Delivery) bool {
 	return d.Subscription.More != nil && d.Subscription.More.Filter != ""
 }
 
 // wants evaluates the filter of the delivery's subscription.
-func (t *term) wants(ctx context.Context, d *Delivery) (bool, error) {
+func (t *term) wants(ctx context.Context, d *protocol.Delivery) (bool, error) {
 	if !filtered(d) {
 		return true, nil
 	}
@@ -201,25 +203,25 @@ func (t *term) wants(ctx context.Context, d *Delivery) (bool, error) {
 }
 
 // fetch reads the event of a delivery that is not in memory.
-func (t *term) fetch(ctx context.Context, a *StartAttempt) (*Event, error) {
+func (t *term) fetch(ctx context.Context, a *protocol.StartAttempt) (*event.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.TermCallTime)
 	defer cancel()
 	if a.DeadLetter > 0 {
 		letter, err := t.b.o.DeadLetters.Get(ctx, a.DeadLetter)
 		switch {
-		case errors.Is(err, ErrNotFound):
+		case errors.Is(err, protocol.ErrNotFound):
 			return nil, &AttemptError{Fault: FaultExpired, Reason: "the dead letter is gone", Err: err}
 		case err != nil:
 			return nil, &AttemptError{Fault: FaultSource, Reason: "the dead letter cannot be read now: " + err.Error(), Err: err}
 		case letter.Event != nil:
-			a.Delivery.Known = letter.knownID()
-			return t.b.o.Decoder.redriven(letter.Event, letter.Stream), nil
+			a.Delivery.Known = letter.KnownID()
+			return t.b.o.Decoder.Redriven(letter.Event, letter.Stream), nil
 		}
 	}
 	m, err := t.get(ctx, a.Message, a.Top)
 	switch {
-	case errors.Is(err, ErrNotFound):
-		return nil, &AttemptError{Fault: FaultExpired, Reason: reasonRemoved, Err: err}
+	case errors.Is(err, protocol.ErrNotFound):
+		return nil, &AttemptError{Fault: FaultExpired, Reason: protocol.ReasonRemoved, Err: err}
 	case err != nil:
 		return nil, &AttemptError{Fault: FaultSource, Reason: "the event cannot be read now: " + err.Error(), Err: err}
 	}

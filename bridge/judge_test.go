@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"orderbridge/bridge/protocol"
 )
 
 func TestJudgeEveryStatus(t *testing.T) {
@@ -16,14 +18,14 @@ func TestJudgeEveryStatus(t *testing.T) {
 	for status := 100; status <= 599; status++ {
 		for _, perOrder := range []bool{false, true} {
 			err := fmt.Errorf("publish: %w", &AttemptError{Fault: FaultStatus, Status: status, Reason: "said so", RetryAfter: time.Minute})
-			want := Outcome{Verdict: Retry, Status: status, Reason: "said so", EndpointFault: status < 400 || status >= 500 || endpoint4xx[status]}
+			want := protocol.Outcome{Verdict: protocol.Retry, Status: status, Reason: "said so", EndpointFault: status < 400 || status >= 500 || endpoint4xx[status]}
 			switch {
 			case status >= 200 && status < 300:
-				want = Outcome{Verdict: Delivered, Status: status}
+				want = protocol.Outcome{Verdict: protocol.Delivered, Status: status}
 			case status == 410 && perOrder:
-				want.Verdict = GiveUp
+				want.Verdict = protocol.GiveUp
 			case status == 410:
-				want.Verdict = SuspendedByReceiver
+				want.Verdict = protocol.SuspendedByReceiver
 			case status == 429 || status == 503:
 				want.RetryAfter = time.Minute
 			}
@@ -40,41 +42,25 @@ func TestJudgeEveryFault(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		err  error
-		want Outcome
+		want protocol.Outcome
 	}{
-		{"none", nil, Outcome{Verdict: Delivered}},
-		{"transport", fault(FaultTransport), Outcome{Verdict: Retry, Reason: "r", EndpointFault: true}},
-		{"config", fault(FaultConfig), Outcome{Verdict: Retry, Reason: "r", EndpointFault: true}},
-		{"render", fault(FaultRender), Outcome{Verdict: GiveUp, Reason: "r"}},
-		{"expired", fault(FaultExpired), Outcome{Verdict: GiveUp, Reason: "r", Doubt: true, Gone: true}},
-		{"source", fault(FaultSource), Outcome{Verdict: NotAttempted, Reason: "r"}},
-		{"a fault of later days", fault(99), Outcome{Verdict: Retry, Reason: "r", EndpointFault: true}},
-		{"cut", &AttemptError{Fault: FaultTransport, Reason: "r", Err: ErrCut}, Outcome{Verdict: NotAttempted, Reason: "r"}},
-		{"cut, bare", ErrCut, Outcome{Verdict: NotAttempted, Reason: ErrCut.Error()}},
-		{"cancelled", context.Canceled, Outcome{Verdict: NotAttempted, Reason: "context canceled"}},
-		{"deadline", context.DeadlineExceeded, Outcome{Verdict: Retry, Reason: "context deadline exceeded", EndpointFault: true}},
-		{"panic caught on our side", errors.New("boom"), Outcome{Verdict: Retry, Reason: "boom"}},
-		{"Retry-After over a day", &AttemptError{Status: 503, RetryAfter: 48 * time.Hour}, Outcome{Verdict: Retry, Status: 503, RetryAfter: 24 * time.Hour, EndpointFault: true}},
-		{"Retry-After below zero", &AttemptError{Status: 429, RetryAfter: -1}, Outcome{Verdict: Retry, Status: 429, EndpointFault: true}},
+		{"none", nil, protocol.Outcome{Verdict: protocol.Delivered}},
+		{"transport", fault(FaultTransport), protocol.Outcome{Verdict: protocol.Retry, Reason: "r", EndpointFault: true}},
+		{"config", fault(FaultConfig), protocol.Outcome{Verdict: protocol.Retry, Reason: "r", EndpointFault: true}},
+		{"render", fault(FaultRender), protocol.Outcome{Verdict: protocol.GiveUp, Reason: "r"}},
+		{"expired", fault(FaultExpired), protocol.Outcome{Verdict: protocol.GiveUp, Reason: "r", Doubt: true, Gone: true}},
+		{"source", fault(FaultSource), protocol.Outcome{Verdict: protocol.NotAttempted, Reason: "r"}},
+		{"a fault of later days", fault(99), protocol.Outcome{Verdict: protocol.Retry, Reason: "r", EndpointFault: true}},
+		{"cut", &AttemptError{Fault: FaultTransport, Reason: "r", Err: ErrCut}, protocol.Outcome{Verdict: protocol.NotAttempted, Reason: "r"}},
+		{"cut, bare", ErrCut, protocol.Outcome{Verdict: protocol.NotAttempted, Reason: ErrCut.Error()}},
+		{"cancelled", context.Canceled, protocol.Outcome{Verdict: protocol.NotAttempted, Reason: "context canceled"}},
+		{"deadline", context.DeadlineExceeded, protocol.Outcome{Verdict: protocol.Retry, Reason: "context deadline exceeded", EndpointFault: true}},
+		{"panic caught on our side", errors.New("boom"), protocol.Outcome{Verdict: protocol.Retry, Reason: "boom"}},
+		{"Retry-After over a day", &AttemptError{Status: 503, RetryAfter: 48 * time.Hour}, protocol.Outcome{Verdict: protocol.Retry, Status: 503, RetryAfter: 24 * time.Hour, EndpointFault: true}},
+		{"Retry-After below zero", &AttemptError{Status: 429, RetryAfter: -1}, protocol.Outcome{Verdict: protocol.Retry, Status: 429, EndpointFault: true}},
 	} {
 		if got := Judge(tc.err, false); got != tc.want {
 			t.Errorf("%s:\n got %+v\nwant %+v", tc.name, got, tc.want)
-		}
-	}
-}
-
-func TestPerOrderURL(t *testing.T) {
-	t.Parallel()
-	for url, want := range map[string]bool{
-		"https://h/orders":                 false,
-		"https://h/{orderId}":              true,
-		"https://h/?id=<legacyOrderId>":    true,
-		"https://h/{legacyOrderId}":        true,
-		"https://h/<orderId>":              true,
-		"https://h/{other}?orderId=static": false,
-	} {
-		if got := (&Subscription{TargetURL: url}).PerOrderURL(); got != want {
-			t.Errorf("%s: got %v", url, got)
 		}
 	}
 }

@@ -5,13 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"orderbridge/bridge/protocol"
 )
 
 // loadState reads both state buckets.
-func loadState(ctx context.Context, ledger Ledger) (*Loaded, error) {
-	l := &Loaded{Status: map[string]Status{}, Marks: map[string]Mark{}, Lanes: map[string]map[string]LaneEntry{}}
-	err := ledger.Load(ctx, BucketStatus, func(key string, value []byte) error {
-		var s Status
+func loadState(ctx context.Context, ledger Ledger) (*protocol.Loaded, error) {
+	l := &protocol.Loaded{Status: map[string]protocol.Status{}, Marks: map[string]protocol.Mark{}, Lanes: map[string]map[string]protocol.LaneEntry{}}
+	err := ledger.Load(ctx, protocol.BucketStatus, func(key string, value []byte) error {
+		var s protocol.Status
 		if json.Unmarshal(value, &s) != nil || s.Generation == 0 {
 			l.Bad = append(l.Bad, "status "+key)
 			return nil
@@ -22,21 +24,21 @@ func loadState(ctx context.Context, ledger Ledger) (*Loaded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the status bucket: %w", err)
 	}
-	err = ledger.Load(ctx, BucketOwed, func(key string, value []byte) error {
+	err = ledger.Load(ctx, protocol.BucketOwed, func(key string, value []byte) error {
 		id, token, isLane := strings.Cut(key, ".")
 		if isLane {
-			e, err := ParseLaneEntry(value)
+			e, err := protocol.ParseLaneEntry(value)
 			if err != nil {
 				l.Bad = append(l.Bad, "owed "+key+": "+err.Error())
 				return nil
 			}
 			if l.Lanes[id] == nil {
-				l.Lanes[id] = map[string]LaneEntry{}
+				l.Lanes[id] = map[string]protocol.LaneEntry{}
 			}
 			l.Lanes[id][token] = e
 			return nil
 		}
-		m, err := ParseMark(value)
+		m, err := protocol.ParseMark(value)
 		if err != nil {
 			l.Bad = append(l.Bad, "owed "+key+": "+err.Error())
 			return nil

@@ -7,6 +7,9 @@ import (
 	"log/slog"
 	"time"
 
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -14,43 +17,43 @@ import (
 // the loop, and answered by an input.
 
 // perform carries an output out.
-func (t *term) perform(out Output) {
+func (t *term) perform(out protocol.Output) {
 	switch out := out.(type) {
-	case *StartAttempt:
+	case *protocol.StartAttempt:
 		t.runs[out.Attempt] = t.fan.attempt(out)
-	case CutAttempt:
+	case protocol.CutAttempt:
 		if r := t.runs[out.Attempt]; r != nil {
 			r.cancel()
 		}
-	case SettleEvent:
+	case protocol.SettleEvent:
 		t.unsettled.ack(out.Tag)
-	case Log:
+	case protocol.Log:
 		t.logger.Log(t.ctx, slogLevels[out.Level], out.Message, out.Args...)
-	case *AttemptTold:
+	case *protocol.AttemptTold:
 		t.tell(out)
-	case HoldAttempts:
+	case protocol.HoldAttempts:
 		t.deadline.extend(out.Until)
-	case StartFeed:
+	case protocol.StartFeed:
 		t.startFeed()
-	case WatchRecords:
+	case protocol.WatchRecords:
 		t.watchRecords()
-	case NoteMessage:
+	case protocol.NoteMessage:
 		t.feed.Know(out.Message)
-	case HoldAcks:
+	case protocol.HoldAcks:
 		if f, ok := t.feed.(interface{ HoldBack(from uint64) }); ok {
 			f.HoldBack(out.From)
 		}
-	case ForgetReader:
+	case protocol.ForgetReader:
 		t.b.o.Source.Forget(out.Subscription)
-	case RaiseAlert:
+	case protocol.RaiseAlert:
 		t.raise(out.Alert)
-	case Answer:
+	case protocol.Answer:
 		t.commands.answer(out.Command, out.Err)
-	case ListingCompared:
+	case protocol.ListingCompared:
 		t.compared <- out.All
-	case EndTerm:
+	case protocol.EndTerm:
 		t.finish(out.Cause)
-	case ReadEvents:
+	case protocol.ReadEvents:
 		t.read(out)
 	default:
 		t.performState(out)
@@ -58,53 +61,53 @@ func (t *term) perform(out Output) {
 }
 
 // performState is perform for requests that concern the bridge's own state.
-func (t *term) performState(out Output) {
+func (t *term) performState(out protocol.Output) {
 	o := &t.b.o
 	switch out := out.(type) {
-	case WriteEntry:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
-			return EntryWritten{out.Reply(o.Ledger.Write(ctx, out.Write))}
+	case protocol.WriteEntry:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
+			return protocol.EntryWritten{Reply: out.Reply(o.Ledger.Write(ctx, out.Write))}
 		})
-	case WriteLease:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
-			revision, err := o.Lease.Put(ctx, encode(out.Entry), out.Expect, out.WriteID)
-			return LeaseWritten{out.Reply(err), revision}
+	case protocol.WriteLease:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
+			revision, err := o.Lease.Put(ctx, protocol.Encode(out.Entry), out.Expect, out.WriteID)
+			return protocol.LeaseWritten{Reply: out.Reply(err), Revision: revision}
 		})
-	case ReadLease:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
+	case protocol.ReadLease:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
 			s, err := readLease(ctx, o.Lease)
-			return LeaseRead{out.Reply(err), s}
+			return protocol.LeaseRead{Reply: out.Reply(err), Sight: s}
 		})
-	case FenceBucket:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
+	case protocol.FenceBucket:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
 			made, err := o.Ledger.Fence(ctx, out.Bucket, out.Epoch, out.Term)
-			return BucketFenced{out.Reply(err), made}
+			return protocol.BucketFenced{Reply: out.Reply(err), Made: made}
 		})
-	case SealBucket:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
-			return BucketSealed{out.Reply(o.Ledger.Seal(ctx, out.Bucket))}
+	case protocol.SealBucket:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
+			return protocol.BucketSealed{Reply: out.Reply(o.Ledger.Seal(ctx, out.Bucket))}
 		})
-	case CheckBucket:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
-			return BucketChecked{out.Reply(o.Ledger.Check(ctx, out.Bucket))}
+	case protocol.CheckBucket:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
+			return protocol.BucketChecked{Reply: out.Reply(o.Ledger.Check(ctx, out.Bucket))}
 		})
-	case LoadState:
-		t.ask(limits.TermLoadTime, func(ctx context.Context) Input {
+	case protocol.LoadState:
+		t.ask(limits.TermLoadTime, func(ctx context.Context) protocol.Input {
 			l, err := loadState(ctx, o.Ledger)
-			return StateLoaded{out.Reply(err), l}
+			return protocol.StateLoaded{Reply: out.Reply(err), State: l}
 		})
-	case FindRecord:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
+	case protocol.FindRecord:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
 			r, err := o.Records.Latest(ctx, out.Subscription)
-			return RecordFound{out.Reply(err), r}
+			return protocol.RecordFound{Reply: out.Reply(err), Revision: r}
 		})
-	case StoreLetter:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
-			return LetterStored{out.Reply(t.bury(ctx, out.Letter))}
+	case protocol.StoreLetter:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
+			return protocol.LetterStored{Reply: out.Reply(t.bury(ctx, out.Letter))}
 		})
-	case RemoveLetter:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
-			return LetterRemoved{out.Reply(o.DeadLetters.Remove(ctx, out.Sequence))}
+	case protocol.RemoveLetter:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
+			return protocol.LetterRemoved{Reply: out.Reply(o.DeadLetters.Remove(ctx, out.Sequence))}
 		})
 	default:
 		t.performStream(out)
@@ -112,52 +115,52 @@ func (t *term) performState(out Output) {
 }
 
 // performStream is perform for requests that concern the source stream.
-func (t *term) performStream(out Output) {
+func (t *term) performStream(out protocol.Output) {
 	o := &t.b.o
 	switch out := out.(type) {
-	case SurveyStream:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
+	case protocol.SurveyStream:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
 			s, err := t.surveyNow(ctx, &out.Entry)
-			return StreamSurveyed{out.Reply(err), s}
+			return protocol.StreamSurveyed{Reply: out.Reply(err), Survey: s}
 		})
-	case OpenFeed:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
+	case protocol.OpenFeed:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
 			at, err := t.openFeed(ctx, out.Epoch, out.At)
-			return FeedOpened{out.Reply(err), at}
+			return protocol.FeedOpened{Reply: out.Reply(err), At: at}
 		})
-	case LookAtStream:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
+	case protocol.LookAtStream:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
 			l, err := t.lookNow(ctx, out.Witnesses, out.Floor)
-			return StreamSeen{out.Reply(err), l}
+			return protocol.StreamSeen{Reply: out.Reply(err), Look: l}
 		})
-	case JudgeMessages:
-		t.ask(limits.EntriesJudgeTime, func(ctx context.Context) Input {
+	case protocol.JudgeMessages:
+		t.ask(limits.EntriesJudgeTime, func(ctx context.Context) protocol.Input {
 			found, err := t.judge(ctx, out.Entries)
-			return MessagesJudged{out.Reply(err), found}
+			return protocol.MessagesJudged{Reply: out.Reply(err), Highest: found}
 		})
-	case FindSequence:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
+	case protocol.FindSequence:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
 			seq, last, err := o.Source.SequenceAt(ctx, out.Time)
-			return SequenceFound{out.Reply(err), seq, last}
+			return protocol.SequenceFound{Reply: out.Reply(err), Sequence: seq, Last: last}
 		})
-	case AskRetention:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
+	case protocol.AskRetention:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
 			r, err := o.Source.Retention(ctx, out.Fractions)
-			return RetentionTold{out.Reply(err), r}
+			return protocol.RetentionTold{Reply: out.Reply(err), Retention: r}
 		})
-	case ConfirmSettled:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
-			return SettledConfirmed{out.Reply(t.feed.Confirm(ctx))}
+	case protocol.ConfirmSettled:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
+			return protocol.SettledConfirmed{Reply: out.Reply(t.feed.Confirm(ctx))}
 		})
-	case KeepFrom:
-		t.ask(limits.TermCallTime, func(ctx context.Context) Input {
+	case protocol.KeepFrom:
+		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
 			var err error
 			if f, ok := t.feed.(interface {
 				Keep(ctx context.Context, from uint64) error
 			}); ok {
 				err = f.Keep(ctx, out.From)
 			}
-			return StreamKeeps{out.Reply(err)}
+			return protocol.StreamKeeps{Reply: out.Reply(err)}
 		})
 	default:
 		panic(fmt.Sprintf("the machine wants %T, which nobody carries out", out))
@@ -165,7 +168,7 @@ func (t *term) performStream(out Output) {
 }
 
 // ask asks the bus beside the loop, with a deadline, and posts the answer.
-func (t *term) ask(timeout time.Duration, what func(ctx context.Context) Input) {
+func (t *term) ask(timeout time.Duration, what func(ctx context.Context) protocol.Input) {
 	t.tasks.Go(func() {
 		ctx, cancel := t.call(timeout)
 		defer cancel()
@@ -195,7 +198,7 @@ func (t *term) startFeed() {
 	t.tasks.Go(func() {
 		t.fan.forward(events)
 		if t.ctx.Err() == nil {
-			t.post(FeedEnded{})
+			t.post(protocol.FeedEnded{})
 		}
 	})
 }
@@ -203,23 +206,23 @@ func (t *term) startFeed() {
 func (t *term) watchRecords() {
 	t.tasks.Go(func() {
 		census := t.firstCensus()
-		err := t.b.o.Records.Watch(t.ctx, func(r Revision) {
+		err := t.b.o.Records.Watch(t.ctx, func(r protocol.Revision) {
 			rec, problems := t.parse(&r)
-			t.post(&RecordSeen{r, rec, problems})
+			t.post(&protocol.RecordSeen{Revision: r, Record: rec, Problems: problems})
 		}, func() {
-			t.post(RecordsCaughtUp{})
+			t.post(protocol.RecordsCaughtUp{})
 			t.tasks.Go(func() { t.watchPresence(census) })
 		}, func(missing bool) {
-			t.post(RecordsMissing{missing})
+			t.post(protocol.RecordsMissing{Missing: missing})
 		})
 		if t.ctx.Err() == nil {
-			t.look(func(*core) { t.finish(fmt.Errorf("watch the subscription records: %w", err)) })
+			t.look(func(*protocol.Machine) { t.finish(fmt.Errorf("watch the subscription records: %w", err)) })
 		}
 	})
 }
 
 // parse is what the machine is told of a revision.
-func (t *term) parse(r *Revision) (*Subscription, Problems) {
+func (t *term) parse(r *protocol.Revision) (*record.Subscription, record.Problems) {
 	if r.Deleted {
 		return nil, nil
 	}
@@ -231,7 +234,7 @@ func (t *term) parse(r *Revision) (*Subscription, Problems) {
 }
 
 // read reads on for a subscription. Tenants take turns.
-func (t *term) read(out ReadEvents) {
+func (t *term) read(out protocol.ReadEvents) {
 	t.tasks.Go(func() {
 		if !t.reads.await(t.ctx, out.Tenant) {
 			return
@@ -240,26 +243,26 @@ func (t *term) read(out ReadEvents) {
 		ctx, cancel := t.call(limits.TermCallTime)
 		defer cancel()
 		msgs, got, err := t.b.o.Source.Read(ctx, out.Subscription, out.From, out.Subjects, out.Most, out.MostBytes)
-		evs := make([]*Event, len(msgs))
+		evs := make([]*event.Event, len(msgs))
 		for i, m := range msgs {
 			evs[i] = t.b.o.Decoder.Decode(m)
 		}
-		t.post(EventsRead{out.Reply(err), evs, got})
+		t.post(protocol.EventsRead{Reply: out.Reply(err), Events: evs, Reading: got})
 	})
 }
 
 // bury stores a dead letter, with its event if that is in memory or on the bus.
-func (t *term) bury(ctx context.Context, d DeadLetter) error {
-	if d.message.known() {
-		d.MessageTime = time.Unix(0, d.message.Time).UTC()
+func (t *term) bury(ctx context.Context, d protocol.DeadLetter) error {
+	if d.Message.Known() {
+		d.MessageTime = time.Unix(0, d.Message.Time).UTC()
 	}
 	if d.Event == nil && !d.Vanished {
-		m, err := t.get(ctx, Ref{d.Sequence, d.message.Time}, d.top)
+		m, err := t.get(ctx, event.Ref{Seq: d.Sequence, Time: d.Message.Time}, d.Top)
 		switch {
 		case err == nil:
 			d.Event = t.b.o.Decoder.Decode(m)
-			d.DeliveryID, d.Order = d.idOf(d.Event), d.Event.order()
-		case !errors.Is(err, ErrNotFound):
+			d.DeliveryID, d.Order = d.IDOf(d.Event), d.Event.Order()
+		case !errors.Is(err, protocol.ErrNotFound):
 			return err
 		}
 	}
@@ -268,7 +271,7 @@ func (t *term) bury(ctx context.Context, d DeadLetter) error {
 }
 
 // alert tries a few times; an alert that cannot be stored is in the log.
-func (t *term) raise(a Alert) {
+func (t *term) raise(a protocol.Alert) {
 	if t.b.o.Alerts == nil {
 		return
 	}
@@ -292,4 +295,4 @@ func (t *term) raise(a Alert) {
 	}()
 }
 
-var slogLevels = [...]slog.Level{Debug: slog.LevelDebug, Info: slog.LevelInfo, Warn: slog.LevelWarn, Error: slog.LevelError}
+var slogLevels = [...]slog.Level{protocol.Debug: slog.LevelDebug, protocol.Info: slog.LevelInfo, protocol.Warn: slog.LevelWarn, protocol.Error: slog.LevelError}

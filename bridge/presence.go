@@ -4,12 +4,13 @@ import (
 	"context"
 	"time"
 
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
 // watchPresence asks it as long as the term lasts. A listing of many records
 // takes its time: the next one waits twenty times as long.
-func (t *term) watchPresence(was Census) {
+func (t *term) watchPresence(was protocol.Census) {
 	wait := limits.CensusTime
 	for {
 		select {
@@ -31,7 +32,7 @@ func (t *term) watchPresence(was Census) {
 		if l == nil {
 			continue
 		}
-		t.post(RecordsListed{l})
+		t.post(protocol.RecordsListed{Listing: l})
 		select {
 		case <-t.ctx.Done():
 			return
@@ -43,10 +44,10 @@ func (t *term) watchPresence(was Census) {
 	}
 }
 
-func (t *term) firstCensus() Census {
+func (t *term) firstCensus() protocol.Census {
 	ctx, cancel := context.WithTimeout(t.ctx, limits.TermCallTime)
 	defer cancel()
-	c, _, err := t.b.o.Records.Census(ctx, Census{})
+	c, _, err := t.b.o.Records.Census(ctx, protocol.Census{})
 	if err != nil {
 		t.logger.Debug("the records cannot be counted", "error", err)
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+
+	"orderbridge/bridge/protocol"
 )
 
 // term is one leadership in the real world: it runs the core on one goroutine
@@ -20,7 +22,7 @@ import (
 type term struct {
 	b        *Bridge
 	logger   *slog.Logger
-	core     *core
+	core     *protocol.Machine
 	feed     Feed
 	fan      *FanOut
 	deadline *leaseDeadline
@@ -41,7 +43,7 @@ type term struct {
 	reads     *readTurns // readers that may ask the bus at the same time
 	condition atomic.Pointer[Condition]
 	owing     counting
-	room      RoomChanged // as it was told last
+	room      protocol.RoomChanged // as it was told last
 }
 
 func (b *Bridge) newTerm(w won) (*term, error) {
@@ -59,8 +61,8 @@ func (b *Bridge) newTerm(w won) (*term, error) {
 	t.condition.Store(&Condition{Role: RoleTakingOver, Epoch: e.Epoch, Reasons: []string{"taking over"}})
 	bounds := b.bounds
 	bounds.Verbose = t.logger.Enabled(t.ctx, slog.LevelDebug)
-	t.core = newCore(bounds, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), e.Epoch, b.o.Holder, w.at, w.revision, e)
-	t.core.fresh = w.fresh
+	t.core = protocol.New(bounds, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), e.Epoch, b.o.Holder, w.at, w.revision, e)
+	t.core.Fresh = w.fresh
 	return t, nil
 }
 
@@ -74,7 +76,7 @@ func (t *term) run(ctx context.Context) error {
 	go func() { routed <- router.Run(context.WithoutCancel(ctx)) }()
 	<-router.Running()
 
-	t.post(Start{})
+	t.post(protocol.Start{})
 	t.loop(ctx)
 
 	t.cancel(context.Canceled)
@@ -134,9 +136,9 @@ func (t *term) loop(ctx context.Context) {
 		case <-stop:
 			stop = nil
 			deadline = time.After(t.b.o.ShutdownTimeout)
-			t.post(Stop{})
+			t.post(protocol.Stop{})
 		case <-deadline:
-			t.finish(errStopUnconfirmed)
+			t.finish(protocol.ErrStopUnconfirmed)
 		}
 		t.now = t.b.o.Clock.Boot()
 		for _, x := range t.inbox.drain() {
@@ -150,7 +152,7 @@ func (t *term) loop(ctx context.Context) {
 			}
 		}
 		if at, ok := t.core.Next(); ok && at <= t.now && !t.finished {
-			t.step(Tick{})
+			t.step(protocol.Tick{})
 		}
 		if now := time.Now(); now.After(next) {
 			next = now.Add(250 * time.Millisecond)
@@ -171,19 +173,19 @@ func (t *term) finish(cause error) {
 }
 
 // step tells the machine, and carries out what it wants.
-func (t *term) step(in Input) {
-	if x, ok := in.(*AttemptEnded); ok {
+func (t *term) step(in protocol.Input) {
+	if x, ok := in.(*protocol.AttemptEnded); ok {
 		delete(t.runs, x.Attempt)
 	}
-	for _, out := range t.core.Step(Now{Boot: t.now, Wall: t.b.o.Clock.Now()}, in) {
+	for _, out := range t.core.Step(protocol.Now{Boot: t.now, Wall: t.b.o.Clock.Now()}, in) {
 		t.perform(out)
 	}
 }
 
 func (t *term) publishCondition() {
 	t.roomChanged()
-	t.owing.count(time.Now(), t.core.owes)
-	r := t.core.overview(t.now, t.owing.last)
+	t.owing.count(time.Now(), t.core.Owes)
+	r := t.core.Overview(t.now, t.owing.last)
 	cond := &Condition{Role: RoleTakingOver, Epoch: r.Epoch, Figures: r.Figures, Changes: r.Changes, Usage: r.Usage, Notes: r.Notes, Reasons: r.Reasons}
 	if r.Leads {
 		cond.Role = RoleLeader
@@ -194,7 +196,7 @@ func (t *term) publishCondition() {
 // roomChanged follows the feed's window, since a server may allow fewer unsettled
 // events than were asked for, and the room of the ledger its bucket's.
 func (t *term) roomChanged() {
-	var room RoomChanged
+	var room protocol.RoomChanged
 	if f, ok := t.feed.(interface{ Window() int }); ok {
 		room.Window = min(t.b.bounds.Window, max(1, f.Window()))
 	}
@@ -219,13 +221,13 @@ type inbox struct {
 
 // posted is an input, or somebody who wants to look at the machine.
 type posted struct {
-	in   Input
-	look func(*core)
+	in   protocol.Input
+	look func(*protocol.Machine)
 }
 
-func (t *term) post(in Input) { t.put(posted{in: in}) }
+func (t *term) post(in protocol.Input) { t.put(posted{in: in}) }
 
-func (t *term) look(fn func(*core)) { t.put(posted{look: fn}) }
+func (t *term) look(fn func(*protocol.Machine)) { t.put(posted{look: fn}) }
 
 func (t *term) put(x posted) {
 	t.inbox.mu.Lock()

@@ -6,20 +6,22 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"orderbridge/bridge/protocol"
 )
 
 // vigil is a stand-by at work: it watches the lease and wins it when it may.
 type vigil struct {
 	b         *Bridge
-	s         standby
+	s         protocol.Standby
 	told      bool // who leads
 	unread    bool // that the lease cannot be read
-	sightings chan LeaseSight
+	sightings chan protocol.LeaseSight
 }
 
 // won is a lease that was won.
 type won struct {
-	entry    LeaseEntry
+	entry    protocol.LeaseEntry
 	revision uint64
 	at       time.Duration // boot time: counted from the sending of the write
 	fresh    bool          // nothing of ours was there before
@@ -29,17 +31,17 @@ type won struct {
 // this replica and succeed says that it is of a former life.
 func (b *Bridge) standBy(ctx context.Context, succeed bool) (won, error) {
 	watchCtx, cancel := context.WithCancel(ctx)
-	v := &vigil{b: b, s: standby{patience: b.patience()}, sightings: make(chan LeaseSight, 1)}
-	v.s.led = b.o.Clock.Boot()
-	b.led.Store(int64(v.s.led))
+	v := &vigil{b: b, s: protocol.Standby{Patience: b.patience()}, sightings: make(chan protocol.LeaseSight, 1)}
+	v.s.Led = b.o.Clock.Boot()
+	b.led.Store(int64(v.s.Led))
 	if succeed {
-		v.s.holder = b.o.Holder
+		v.s.Holder = b.o.Holder
 	}
 	watching := make(chan error, 1)
 	go func() {
 		watching <- b.o.Lease.Watch(watchCtx, func(value []byte, revision uint64) {
 			select {
-			case v.sightings <- sight(value, revision):
+			case v.sightings <- protocol.Sight(value, revision):
 			case <-watchCtx.Done():
 			}
 		})
@@ -85,16 +87,16 @@ func (b *Bridge) patience() time.Duration { return b.bounds.Lease + 2*time.Secon
 // it says how long to wait.
 func (v *vigil) turn(ctx context.Context) (w won, wait time.Duration, err error) {
 	log, now := v.b.o.Logger, v.b.o.Clock.Boot()
-	v.s.fresh = false
-	wait = v.s.wait(now)
-	if v.s.known && (wait == 0 || v.s.entry.absent()) {
+	v.s.Fresh = false
+	wait = v.s.Wait(now)
+	if v.s.Known && (wait == 0 || v.s.Entry.Absent()) {
 		w, err = v.claim(ctx)
 		switch {
 		case err == nil && w.revision > 0:
 			log.Info("lease won", "epoch", w.entry.Epoch, "floor", w.entry.Floor)
 			return w, 0, nil
 		case ctx.Err() != nil, err == nil: // absent, and not ours to take yet
-		case errors.Is(err, ErrDeposed):
+		case errors.Is(err, protocol.ErrDeposed):
 			log.Debug("lease not won: another was faster")
 		default:
 			log.Warn("lease not won", "error", err)
@@ -102,17 +104,17 @@ func (v *vigil) turn(ctx context.Context) (w won, wait time.Duration, err error)
 		if err != nil {
 			if err := v.look(ctx); err != nil {
 				wait = v.b.bounds.Renew
-			} else if wait = v.s.wait(v.b.o.Clock.Boot()); wait == 0 {
+			} else if wait = v.s.Wait(v.b.o.Clock.Boot()); wait == 0 {
 				wait = v.b.bounds.Busy
 			}
 		}
 	}
-	if v.s.known && !v.told {
+	if v.s.Known && !v.told {
 		v.told = true
-		if v.s.entry.absent() {
+		if v.s.Entry.Absent() {
 			log.Warn("the lease is absent, though the bridge has worked on this bus before: somebody may have deleted it under a leader. It is taken when nobody has made it anew by then", "wait", wait)
 		} else {
-			log.Info("standing by", "leader", v.s.entry.Holder, "epoch", v.s.entry.Epoch)
+			log.Info("standing by", "leader", v.s.Entry.Holder, "epoch", v.s.Entry.Epoch)
 		}
 	}
 	return won{}, wait, err
@@ -126,32 +128,32 @@ func (v *vigil) claim(ctx context.Context) (won, error) {
 		v.b.notReady("what former leaders left on the bus cannot be read: " + err.Error())
 		return won{}, fmt.Errorf("read what former leaders left: %w", err)
 	}
-	v.s.fresh = !traces.Any
-	if v.s.wait(v.b.o.Clock.Boot()) > 0 {
+	v.s.Fresh = !traces.Any
+	if v.s.Wait(v.b.o.Clock.Boot()) > 0 {
 		return won{}, nil
 	}
-	if v.s.entry.Holder == "unknown" {
-		v.s.entry = LeaseEntry{} // nothing of it is carried over
+	if v.s.Entry.Holder == "unknown" {
+		v.s.Entry = protocol.LeaseEntry{} // nothing of it is carried over
 	}
-	e := v.s.entry
+	e := v.s.Entry
 	e.Epoch = max(e.Epoch, traces.Epoch)
 	if e.FormerIDs == nil && traces.PresentIDs {
-		e.FormerIDs, e.byHand = new(uint64), true // somebody wrote the entry: no former build did
+		e.FormerIDs, e.ByHand = new(uint64), true // somebody wrote the entry: no former build did
 	}
-	w, err := v.b.win(ctx, e.succession(v.b.o.Holder, v.b.bounds.Lease), v.s.revision)
-	w.fresh = v.s.fresh && v.s.entry.absent()
+	w, err := v.b.win(ctx, e.Succession(v.b.o.Holder, v.b.bounds.Lease), v.s.Revision)
+	w.fresh = v.s.Fresh && v.s.Entry.Absent()
 	return w, err
 }
 
-func (v *vigil) observe(x LeaseSight) {
+func (v *vigil) observe(x protocol.LeaseSight) {
 	if x.Unreadable != nil && !v.unread {
 		v.b.o.Logger.Error("the lease cannot be read: it is treated as held by somebody", "error", x.Unreadable)
 	}
 	v.unread = x.Unreadable != nil
-	v.s.observe(x.Entry, x.Revision, v.b.o.Clock.Boot())
-	v.b.led.Store(int64(v.s.led))
+	v.s.Observe(x.Entry, x.Revision, v.b.o.Clock.Boot())
+	v.b.led.Store(int64(v.s.Led))
 	// Held by another is a good state; free, it is good only once we have it.
-	if v.s.wait(v.b.o.Clock.Boot()) > 0 {
+	if v.s.Wait(v.b.o.Clock.Boot()) > 0 {
 		v.b.ready()
 	}
 }
@@ -168,20 +170,20 @@ func (v *vigil) look(ctx context.Context) error {
 
 // win writes the entry until the answer is definite: an unknown outcome may
 // have made us the leader.
-func (b *Bridge) win(ctx context.Context, e LeaseEntry, expect uint64) (won, error) {
+func (b *Bridge) win(ctx context.Context, e protocol.LeaseEntry, expect uint64) (won, error) {
 	id := fmt.Sprintf("win:%d:%s:%x", e.Epoch, b.o.Holder, rand.Uint64())
 	sent := b.o.Clock.Boot()
 	for {
-		revision, err := b.o.Lease.Put(ctx, encode(e), expect, id)
-		if err != nil && !errors.Is(err, ErrDeposed) {
+		revision, err := b.o.Lease.Put(ctx, protocol.Encode(e), expect, id)
+		if err != nil && !errors.Is(err, protocol.ErrDeposed) {
 			b.notReady("the lease cannot be written: " + err.Error())
 		}
 		switch {
 		case err == nil && b.o.Clock.Boot()-sent < b.bounds.Lease-b.bounds.Margin:
 			return won{entry: e, revision: revision, at: sent}, nil
 		case err == nil:
-			return won{}, errLeaseOver
-		case errors.Is(err, ErrDeposed), errors.Is(err, ErrRefused), ctx.Err() != nil, b.o.Clock.Boot()-sent > b.bounds.Lease:
+			return won{}, protocol.ErrLeaseOver
+		case errors.Is(err, protocol.ErrDeposed), errors.Is(err, protocol.ErrRefused), ctx.Err() != nil, b.o.Clock.Boot()-sent > b.bounds.Lease:
 			return won{}, err
 		}
 		select {
@@ -200,4 +202,12 @@ func (b *Bridge) leaderless() (text string, tooLong bool) {
 		return "", false
 	}
 	return "nobody leads since " + b.o.Clock.Now().Add(-silent).UTC().Format(time.RFC3339), silent > 2*b.patience()
+}
+
+func readLease(ctx context.Context, l Lease) (protocol.LeaseSight, error) {
+	value, revision, err := l.Get(ctx)
+	if err != nil {
+		return protocol.LeaseSight{}, err
+	}
+	return protocol.Sight(value, revision), nil
 }

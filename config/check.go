@@ -15,7 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -121,7 +122,7 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	}
 	k.file("SEALING_KEY_FILE", c.SealingKeyFile, "make one with `orderbridge secrets keygen FILE`")
 	k.proxy("EGRESS_PROXY", c.EgressProxy.Reveal())
-	if err := bridge.CheckSubjectLayout(c.SubjectLayout); err != nil {
+	if err := event.CheckSubjectLayout(c.SubjectLayout); err != nil {
 		k.wrong("SUBJECT_LAYOUT", err.Error(), "see its description in `orderbridge config`")
 	}
 	if !plain.MatchString(c.WebhookID) {
@@ -222,7 +223,7 @@ func (k *checker) name(name, value string) {
 // taken: the user's stream, bucket and subjects must not be ours.
 func (k *checker) taken(c *Config) {
 	const remedy = "choose another name, or set ORDERBRIDGE_PREFIX"
-	names := bridge.NewNames(c.Prefix, c.Stream, c.SubscriptionsBucket)
+	names := record.NewNames(c.Prefix, c.Stream, c.SubscriptionsBucket)
 	if slices.Contains(names.Buckets(), names.Subscriptions) {
 		k.wrong("SUBSCRIPTIONS_BUCKET", "is a bucket of the bridge's own", remedy)
 	}

@@ -3,7 +3,7 @@ package config
 import (
 	"log/slog"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 // Prefix begins the name of every variable.
@@ -93,8 +93,8 @@ type NATS struct {
 	Creds    string        `redact:"file" desc:"credentials file (JWT and seed)"`
 	NKey     string        `redact:"file" desc:"file that holds an nkey seed"`
 	User     string        `desc:"user name"`
-	Password bridge.Secret `desc:"password of the user"`
-	Token    bridge.Secret `desc:"token"`
+	Password record.Secret `desc:"password of the user"`
+	Token    record.Secret `desc:"token"`
 	CA       string        `redact:"file" desc:"PEM file of the CA certificates that the server's certificate is verified against"`
 	Cert     string        `redact:"file" desc:"PEM file of the client certificate"`
 	Key      string        `redact:"file" desc:"PEM file of the client certificate's key"`
@@ -104,7 +104,7 @@ type NATS struct {
 	Listen         string `default:"127.0.0.1:4222" desc:"address of the embedded server; empty: in-process only"`
 
 	// Only a context gives these.
-	SocksProxy bridge.Secret `ignored:"true"`
-	UserJWT    bridge.Secret `ignored:"true"`
-	UserSeed   bridge.Secret `ignored:"true"`
+	SocksProxy record.Secret `ignored:"true"`
+	UserJWT    record.Secret `ignored:"true"`
+	UserSeed   record.Secret `ignored:"true"`
 }

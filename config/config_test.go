@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/kelseyhightower/envconfig"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 )
 
 // clean removes what the machine has set, so that a test sees its own settings
@@ -43,8 +43,8 @@ func TestDefaults(t *testing.T) {
 		NATS:    NATS{Listen: "127.0.0.1:4222"},
 		DataDir: "./data", EmbeddedAuth: "open", EmbeddedSync: "always", HTTPClient: "own",
 		Stream: "ORDERS", Subjects: List{"orders", "orders.>"}, SubscriptionsBucket: "subscriptions",
-		SubjectLayout: bridge.DefaultSubjectLayout, OrderIDPaths: bridge.DefaultOrderIDPaths, LegacyOrderIDPaths: bridge.DefaultLegacyOrderIDPaths,
-		EventTypePaths: bridge.DefaultTypePaths, TenantPaths: bridge.DefaultTenantPaths,
+		SubjectLayout: event.DefaultSubjectLayout, OrderIDPaths: event.DefaultOrderIDPaths, LegacyOrderIDPaths: event.DefaultLegacyOrderIDPaths,
+		EventTypePaths: event.DefaultTypePaths, TenantPaths: event.DefaultTenantPaths,
 		TenantRecords: 20000, TenantBytes: 64 << 20, TenantWrites: 50,
 		HTTPListen: "127.0.0.1:8080", WebhookID: "automation", Window: 4096, LogFormat: "text", ShutdownTimeout: Duration{20 * time.Second},
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/kelseyhightower/envconfig"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 // Load reads and checks the environment. The error joins everything that is
@@ -144,8 +144,8 @@ func (v variable) named() string {
 
 func (v variable) redact(text string) string {
 	switch v.target.Interface().(type) {
-	case bridge.Secret:
-		return bridge.Secret(text).String()
+	case record.Secret:
+		return record.Secret(text).String()
 	case Servers:
 		return Servers(text).String()
 	case Tokens:

@@ -8,14 +8,14 @@ import (
 	"regexp"
 	"strings"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
 // Token lets somebody call the management API.
 type Token struct {
 	Name   string
-	Secret bridge.Secret
+	Secret record.Secret
 	Tenant string // "": all tenants
 }
 
@@ -51,7 +51,7 @@ func parseToken(item string) (Token, error) {
 	case len(parts) == 3 && !plain.MatchString(parts[2]):
 		return Token{}, errors.New("its tenant is not made of 1 to 64 letters, digits, - and _")
 	}
-	t := Token{Name: parts[0], Secret: bridge.Secret(parts[1])}
+	t := Token{Name: parts[0], Secret: record.Secret(parts[1])}
 	if len(parts) == 3 {
 		t.Tenant = parts[2]
 	}
@@ -59,7 +59,7 @@ func parseToken(item string) (Token, error) {
 }
 
 func (t Tokens) check() error {
-	names, secrets := map[string]bool{}, map[bridge.Secret]bool{}
+	names, secrets := map[string]bool{}, map[record.Secret]bool{}
 	for _, one := range t {
 		if names[one.Name] {
 			return fmt.Errorf("holds the name %q twice", one.Name)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 // Duration is written in Go's form (1m30s) or in ISO-8601 (PT1M30S).
@@ -17,7 +17,7 @@ type Duration struct{ time.Duration }
 
 // Decode implements envconfig.Decoder.
 func (d *Duration) Decode(value string) (err error) {
-	if d.Duration, err = bridge.ParseDuration(value); err != nil {
+	if d.Duration, err = record.ParseDuration(value); err != nil {
 		return errors.New("is not a duration; write it as 20s or PT20S")
 	}
 	return nil

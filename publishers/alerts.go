@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/safetext"
 )
@@ -48,18 +49,18 @@ func NewAlerts(o AlertsOptions) (*Alerts, error) {
 
 // alertEvent is an alert as a structured CloudEvent.
 type alertEvent struct {
-	SpecVersion     string       `json:"specversion"`
-	ID              string       `json:"id"`
-	Source          string       `json:"source"`
-	Type            string       `json:"type"` // orderbridge.alert.<kind>
-	Subject         string       `json:"subject"`
-	Time            time.Time    `json:"time"`
-	DataContentType string       `json:"datacontenttype"`
-	Data            bridge.Alert `json:"data"`
+	SpecVersion     string         `json:"specversion"`
+	ID              string         `json:"id"`
+	Source          string         `json:"source"`
+	Type            string         `json:"type"` // orderbridge.alert.<kind>
+	Subject         string         `json:"subject"`
+	Time            time.Time      `json:"time"`
+	DataContentType string         `json:"datacontenttype"`
+	Data            protocol.Alert `json:"data"`
 }
 
 // Raise stores the alert; the server drops one whose id it has seen lately.
-func (a *Alerts) Raise(ctx context.Context, alert bridge.Alert) error {
+func (a *Alerts) Raise(ctx context.Context, alert protocol.Alert) error {
 	body, err := json.Marshal(alertEvent{SpecVersion: "1.0", ID: alert.ID, Source: a.options.Source, Type: "orderbridge.alert." + alert.Kind,
 		Subject: alert.Subscription, Time: alert.Time.UTC(), DataContentType: "application/json", Data: alert})
 	if err != nil {

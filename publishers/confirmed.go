@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 )
 
 // survivesAsHeader reports whether the client sends the value as it is: it
@@ -30,13 +30,13 @@ func isSubject(s string) bool {
 }
 
 // publishConfirmed returns nil when the server has confirmed the message,
-// bridge.ErrRefused when it certainly will not store it, else another error.
+// protocol.ErrRefused when it certainly will not store it, else another error.
 func publishConfirmed(ctx context.Context, js jetstream.JetStream, timeout time.Duration, msg *nats.Msg, opts ...jetstream.PublishOpt) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	_, err := js.PublishMsg(ctx, msg, opts...)
 	if err != nil && isRefusal(err) {
-		return fmt.Errorf("%w: %w", bridge.ErrRefused, err)
+		return fmt.Errorf("%w: %w", protocol.ErrRefused, err)
 	}
 	return err
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -43,13 +44,13 @@ func TestPublishConfirmed(t *testing.T) {
 		{name: "larger than the server allows", subject: "orders.a", size: 2 << 20, refused: true},
 	} {
 		err := publishConfirmed(shortly(t), js, 2*time.Second, &nats.Msg{Subject: tc.subject, Data: make([]byte, tc.size)})
-		if (err == nil) != tc.good || errors.Is(err, bridge.ErrRefused) != tc.refused {
+		if (err == nil) != tc.good || errors.Is(err, protocol.ErrRefused) != tc.refused {
 			t.Errorf("%s: got %v", tc.name, err)
 		}
 	}
 	bus.Stop()
 	err := publishConfirmed(shortly(t), js, 300*time.Millisecond, &nats.Msg{Subject: "orders.a"})
-	if err == nil || errors.Is(err, bridge.ErrRefused) {
+	if err == nil || errors.Is(err, protocol.ErrRefused) {
 		t.Errorf("got %v, want an unknown outcome", err)
 	}
 }
@@ -88,20 +89,20 @@ func TestDeadLettersKeepTheEventByteForByte(t *testing.T) {
 	js := lab.StartBus(t).JetStream()
 	s := stream(t, js, deadLetterStream)
 	l := newDeadLetters(t, js)
-	event := func(data []byte) *bridge.Event {
-		return &bridge.Event{
-			Message: bridge.Message{Seq: 42, Time: noon.Add(123456789), Subject: "orders.acme.OrderAccepted.4711", Data: data,
+	eventOf := func(data []byte) *event.Event {
+		return &event.Event{
+			Message: event.Message{Seq: 42, Time: noon.Add(123456789), Subject: "orders.acme.OrderAccepted.4711", Data: data,
 				Header: map[string][]string{"Nats-Msg-Id": {"e-1"}, "a": {"1", "2"}}},
 			ID: "ORDERS-42-7", PublisherID: "e-1", Type: "OrderAccepted", OrderID: "4711", LegacyOrderID: "<l>", Tenant: "acme",
 		}
 	}
-	letter := func(e *bridge.Event) bridge.DeadLetter {
-		return bridge.DeadLetter{
+	letter := func(e *event.Event) protocol.DeadLetter {
+		return protocol.DeadLetter{
 			Subscription: "erp", Generation: 1<<53 + 1, Lane: "4711", Key: "acme/4711", Order: "4711", Reason: `500: "no" <html>`, Attempts: 9, LastStatus: 500,
 			DeliveryID: "e-1.erp.7", Stream: "ORDERS", Sequence: 42, Time: noon, Event: e,
 		}
 	}
-	odd := event([]byte("x"))
+	odd := eventOf([]byte("x"))
 	odd.OrderID, odd.Header = "\xff\x00ä", map[string][]string{"odd": {"\xfe"}}
 	everyByte := make([]byte, 256)
 	for i := range everyByte {
@@ -109,12 +110,12 @@ func TestDeadLettersKeepTheEventByteForByte(t *testing.T) {
 	}
 	for i, tc := range []struct {
 		name string
-		e    *bridge.Event
+		e    *event.Event
 	}{
-		{"JSON", event([]byte("{ \"a\":\"\\u00e4 <&> \u2028\",\r\n\t\"n\":1.0 }\n"))},
-		{"binary", event(everyByte)},
-		{"odd bytes that are UTF-8", event([]byte("\x00\x01\x7f\uFFFD\uFEFF"))},
-		{"empty", event([]byte{})},
+		{"JSON", eventOf([]byte("{ \"a\":\"\\u00e4 <&> \u2028\",\r\n\t\"n\":1.0 }\n"))},
+		{"binary", eventOf(everyByte)},
+		{"odd bytes that are UTF-8", eventOf([]byte("\x00\x01\x7f\uFFFD\uFEFF"))},
+		{"empty", eventOf([]byte{})},
 		{"texts that are not UTF-8", odd},
 		{"no event", nil},
 	} {
@@ -132,7 +133,7 @@ func TestDeadLettersKeepTheEventByteForByte(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", tc.name, err)
 		}
-		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(bridge.Event{}, bridge.DeadLetter{})); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(event.Event{}, protocol.DeadLetter{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
 		}
 		raw, err := s.GetMsg(shortly(t), uint64(i+1))
@@ -150,7 +151,7 @@ func TestDeadLettersKeepTheEventByteForByte(t *testing.T) {
 	if err := l.Remove(shortly(t), 999); err != nil {
 		t.Errorf("never there: %v", err)
 	}
-	if _, err := l.Get(shortly(t), 1); !errors.Is(err, bridge.ErrNotFound) {
+	if _, err := l.Get(shortly(t), 1); !errors.Is(err, protocol.ErrNotFound) {
 		t.Errorf("after its removal: %v", err)
 	}
 }
@@ -162,13 +163,13 @@ func TestDeadLettersOverTheSizeLimitAreReferences(t *testing.T) {
 	l := newDeadLetters(t, js) // the test server allows 1 MiB too
 	for i, tc := range []struct {
 		name string
-		d    bridge.DeadLetter
+		d    protocol.DeadLetter
 		kept bool
 	}{
-		{"just below", bridge.DeadLetter{Event: &bridge.Event{Message: bridge.Message{Data: bytes.Repeat([]byte("x"), 1<<20-2048)}}}, true},
-		{"1 MiB", bridge.DeadLetter{Event: &bridge.Event{Message: bridge.Message{Data: bytes.Repeat([]byte("x"), 1<<20)}}}, false},
-		{"larger when encoded", bridge.DeadLetter{Event: &bridge.Event{Message: bridge.Message{Data: bytes.Repeat([]byte{0xff}, 900<<10)}}}, false},
-		{"ids of that size", bridge.DeadLetter{Key: strings.Repeat("k", 1<<20), DeliveryID: strings.Repeat("\xff", 1<<20), Event: &bridge.Event{}}, false},
+		{"just below", protocol.DeadLetter{Event: &event.Event{Message: event.Message{Data: bytes.Repeat([]byte("x"), 1<<20-2048)}}}, true},
+		{"1 MiB", protocol.DeadLetter{Event: &event.Event{Message: event.Message{Data: bytes.Repeat([]byte("x"), 1<<20)}}}, false},
+		{"larger when encoded", protocol.DeadLetter{Event: &event.Event{Message: event.Message{Data: bytes.Repeat([]byte{0xff}, 900<<10)}}}, false},
+		{"ids of that size", protocol.DeadLetter{Key: strings.Repeat("k", 1<<20), DeliveryID: strings.Repeat("\xff", 1<<20), Event: &event.Event{}}, false},
 	} {
 		tc.d.Subscription, tc.d.Lane, tc.d.Stream, tc.d.Sequence, tc.d.ID = "erp", "l", "ORDERS", 7, fmt.Sprint(i)
 		if err := l.Store(shortly(t), tc.d); err != nil {
@@ -189,21 +190,21 @@ func TestDeadLettersRefusals(t *testing.T) {
 	full.MaxMsgs, full.Discard = 1, jetstream.DiscardNew
 	stream(t, js, full)
 	l := newDeadLetters(t, js)
-	d := bridge.DeadLetter{Subscription: "erp", Lane: "l", ID: "1"}
+	d := protocol.DeadLetter{Subscription: "erp", Lane: "l", ID: "1"}
 	if err := l.Store(shortly(t), d); err != nil {
 		t.Fatal(err)
 	}
 	d.ID = "2"
-	if err := l.Store(shortly(t), d); !errors.Is(err, bridge.ErrRefused) {
+	if err := l.Store(shortly(t), d); !errors.Is(err, protocol.ErrRefused) {
 		t.Errorf("full: %v", err)
 	}
 	d.Lane = "a.b"
-	if err := l.Store(shortly(t), d); !errors.Is(err, bridge.ErrRefused) {
+	if err := l.Store(shortly(t), d); !errors.Is(err, protocol.ErrRefused) {
 		t.Errorf("lane that is not a token: %v", err)
 	}
 	nobody := newDeadLetters(t, js, func(o *DeadLettersOptions) { o.Subject, o.Timeout = "nobody", time.Second })
 	d.Lane = "l"
-	if err := nobody.Store(shortly(t), d); err == nil || errors.Is(err, bridge.ErrRefused) {
+	if err := nobody.Store(shortly(t), d); err == nil || errors.Is(err, protocol.ErrRefused) {
 		t.Errorf("no stream: got %v, want an unknown outcome", err)
 	}
 	for _, o := range []DeadLettersOptions{

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 // The programs around the examples of docs/webhook-contract.md: each reads a
@@ -99,7 +99,7 @@ func TestExamplesOfTheContract(t *testing.T) {
 				}
 				for _, secret := range signingSecrets {
 					input, err := json.Marshal(map[string]any{"body": bodies[i], "headers": headers, "secret": "HeaderSecret",
-						"signing": secret.Reveal(), "wrong": bridge.Secret("whsec_" + strings.Repeat("QUFB", 8)).Reveal()})
+						"signing": secret.Reveal(), "wrong": record.Secret("whsec_" + strings.Repeat("QUFB", 8)).Reveal()})
 					ok(t, err)
 					runVerifier(t, input, program[0], program[1:]...)
 				}

@@ -16,6 +16,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 	"orderbridge/internal/safetext"
@@ -38,7 +40,7 @@ type DeadLettersOptions struct {
 
 // DeadLetters implements bridge.DeadLetters on a stream.
 //
-// A letter is a JSON object: the members of bridge.DeadLetter and, as "event",
+// A letter is a JSON object: the members of protocol.DeadLetter and, as "event",
 // the event with its headers and its data: "data" is the exact text if the data
 // is UTF-8, else "data_base64" holds the bytes. A text that is not UTF-8 (an
 // order id of odd bytes, say) makes the letter's "encoding" "bytes": then each
@@ -80,15 +82,15 @@ func NewDeadLetters(o DeadLettersOptions) (*DeadLetters, error) {
 
 // Store implements bridge.DeadLetters. A repeat with the same ID, within the
 // stream's duplicate window, is stored once.
-func (l *DeadLetters) Store(ctx context.Context, d bridge.DeadLetter) error {
+func (l *DeadLetters) Store(ctx context.Context, d protocol.DeadLetter) error {
 	subject := l.options.Subject + "." + d.Subscription + "." + d.Lane
 	if !isSubject(subject) || strings.Contains(d.Subscription+d.Lane, ".") {
-		return fmt.Errorf("store dead letter of %q: lane %q is not a subject token: %w", d.Subscription, d.Lane, bridge.ErrRefused)
+		return fmt.Errorf("store dead letter of %q: lane %q is not a subject token: %w", d.Subscription, d.Lane, protocol.ErrRefused)
 	}
 	header := nats.Header{}
 	if d.ID != "" {
 		if !survivesAsHeader(d.ID) {
-			return fmt.Errorf("store dead letter of %q: id %q cannot stand in a header: %w", d.Subscription, d.ID, bridge.ErrRefused)
+			return fmt.Errorf("store dead letter of %q: id %q cannot stand in a header: %w", d.Subscription, d.ID, protocol.ErrRefused)
 		}
 		header[jetstream.MsgIDHeader] = []string{d.ID}
 	}
@@ -111,7 +113,7 @@ func (l *DeadLetters) Store(ctx context.Context, d bridge.DeadLetter) error {
 
 // place waits for a place among the large letters, which stand in memory
 // several times over while they are stored. A small one needs none.
-func (l *DeadLetters) place(ctx context.Context, d *bridge.DeadLetter) (leave func(), err error) {
+func (l *DeadLetters) place(ctx context.Context, d *protocol.DeadLetter) (leave func(), err error) {
 	if d.Event == nil || len(d.Event.Data) < limits.LargeLetter {
 		return func() {}, nil
 	}
@@ -124,7 +126,7 @@ func (l *DeadLetters) place(ctx context.Context, d *bridge.DeadLetter) (leave fu
 }
 
 // keepsEvent tells whether there is room for the event of a letter.
-func (l *DeadLetters) keepsEvent(ctx context.Context, d bridge.DeadLetter) bool {
+func (l *DeadLetters) keepsEvent(ctx context.Context, d protocol.DeadLetter) bool {
 	size, now := len(d.Event.Data), time.Now()
 	if size > limits.LetterSmallBytes && l.room.stale(now) {
 		ctx, cancel := context.WithTimeout(ctx, l.options.Timeout)
@@ -145,16 +147,16 @@ func (l *DeadLetters) keepsEvent(ctx context.Context, d bridge.DeadLetter) bool 
 
 // Get implements bridge.DeadLetters. The Event is nil if the letter holds only
 // the reference.
-func (l *DeadLetters) Get(ctx context.Context, seq uint64) (bridge.DeadLetter, error) {
+func (l *DeadLetters) Get(ctx context.Context, seq uint64) (protocol.DeadLetter, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.options.Timeout)
 	defer cancel()
 	m, err := msgget.BySeq(ctx, l.options.JetStream, l.options.Stream, seq)
 	if err != nil {
-		return bridge.DeadLetter{}, fmt.Errorf("read dead letter %d: %w", seq, err)
+		return protocol.DeadLetter{}, fmt.Errorf("read dead letter %d: %w", seq, err)
 	}
 	d, err := ParseDeadLetter(m.Data)
 	if err != nil {
-		return bridge.DeadLetter{}, fmt.Errorf("read dead letter %d: %w", seq, err)
+		return protocol.DeadLetter{}, fmt.Errorf("read dead letter %d: %w", seq, err)
 	}
 	if id := m.Header[jetstream.MsgIDHeader]; len(id) > 0 {
 		d.ID = id[0]
@@ -173,7 +175,7 @@ func (l *DeadLetters) Remove(ctx context.Context, seq uint64) error {
 	if err == nil {
 		return nil
 	}
-	if _, missing := msgget.BySeq(ctx, l.options.JetStream, l.options.Stream, seq); errors.Is(missing, bridge.ErrNotFound) {
+	if _, missing := msgget.BySeq(ctx, l.options.JetStream, l.options.Stream, seq); errors.Is(missing, protocol.ErrNotFound) {
 		return nil
 	}
 	return fmt.Errorf("remove dead letter %d from stream %q: %w", seq, l.options.Stream, err)
@@ -181,7 +183,7 @@ func (l *DeadLetters) Remove(ctx context.Context, seq uint64) error {
 
 // letter is a dead letter as it lies in the stream.
 type letter struct {
-	bridge.DeadLetter
+	protocol.DeadLetter
 	Encoding  string       `json:"encoding,omitempty"`
 	Truncated bool         `json:"truncated,omitempty"`
 	Event     *letterEvent `json:"event,omitempty"`
@@ -206,7 +208,7 @@ const byteEncoding = "bytes"
 
 // marshalLetter returns a letter of at most limit bytes; without the event if
 // it would be larger with it, or is not to be whole.
-func marshalLetter(d bridge.DeadLetter, limit int, whole bool) ([]byte, error) {
+func marshalLetter(d protocol.DeadLetter, limit int, whole bool) ([]byte, error) {
 	l := letter{DeadLetter: d}
 	if d.Event != nil {
 		l.Event = letterOf(d.Event)
@@ -231,7 +233,7 @@ func marshalLetter(d bridge.DeadLetter, limit int, whole bool) ([]byte, error) {
 
 func beginning(s string) string { return s[:min(len(s), 1<<10)] }
 
-func letterOf(e *bridge.Event) *letterEvent {
+func letterOf(e *event.Event) *letterEvent {
 	l := &letterEvent{
 		ID: e.ID, PublisherID: e.PublisherID, Type: e.Type, OrderID: e.OrderID, LegacyOrderID: e.LegacyOrderID, Tenant: e.Tenant,
 		Subject: e.Subject, Sequence: e.Seq, Time: e.Time, Headers: e.Header,
@@ -267,10 +269,10 @@ func (l letter) marshal() ([]byte, error) {
 
 // ParseDeadLetter reads a letter as it lies in the stream. Its ID is not part
 // of it; its Event is nil if it holds only the reference.
-func ParseDeadLetter(data []byte) (bridge.DeadLetter, error) {
+func ParseDeadLetter(data []byte) (protocol.DeadLetter, error) {
 	var l letter
 	if err := json.Unmarshal(data, &l); err != nil {
-		return bridge.DeadLetter{}, fmt.Errorf("parse dead letter: %w", err)
+		return protocol.DeadLetter{}, fmt.Errorf("parse dead letter: %w", err)
 	}
 	switch l.Encoding {
 	case "":
@@ -283,12 +285,12 @@ func ParseDeadLetter(data []byte) (bridge.DeadLetter, error) {
 			return string(b)
 		})
 	default:
-		return bridge.DeadLetter{}, fmt.Errorf("parse dead letter: unknown encoding %q", l.Encoding)
+		return protocol.DeadLetter{}, fmt.Errorf("parse dead letter: unknown encoding %q", l.Encoding)
 	}
 	d := l.DeadLetter
 	if e := l.Event; e != nil {
-		d.Event = &bridge.Event{
-			Message: bridge.Message{Seq: e.Sequence, Time: e.Time, Subject: e.Subject, Header: e.Headers, Data: e.DataBase64},
+		d.Event = &event.Event{
+			Message: event.Message{Seq: e.Sequence, Time: e.Time, Subject: e.Subject, Header: e.Headers, Data: e.DataBase64},
 			ID:      e.ID, PublisherID: e.PublisherID, Type: e.Type, OrderID: e.OrderID, LegacyOrderID: e.LegacyOrderID, Tenant: e.Tenant,
 		}
 		if e.Data != nil {
@@ -296,7 +298,7 @@ func ParseDeadLetter(data []byte) (bridge.DeadLetter, error) {
 		}
 	}
 	if d.Order == "" { // of a former build
-		if d.Order = bridge.OrderOf(d.Lane, d.Key); d.Event != nil {
+		if d.Order = event.OrderOf(d.Lane, d.Key); d.Event != nil {
 			d.Order = cmp.Or(d.Event.OrderID, d.Event.LegacyOrderID)
 		}
 	}

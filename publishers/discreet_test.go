@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/egress"
 )
 
@@ -72,16 +74,16 @@ func TestTenantsDoNotLookInside(t *testing.T) {
 			t.Parallel()
 			w := newWebhook(t, internalOnly)
 			host := strings.TrimSuffix(strings.TrimPrefix(target, "https://"), "/x")
-			for what, change := range map[string]func(s *bridge.Subscription){
-				"endpoint": func(s *bridge.Subscription) { s.TargetURL = target },
-				"token server": func(s *bridge.Subscription) {
+			for what, change := range map[string]func(s *record.Subscription){
+				"endpoint": func(s *record.Subscription) { s.TargetURL = target },
+				"token server": func(s *record.Subscription) {
 					s.TargetURL = "https://never.example.com/"
-					s.More.Auth = &bridge.Auth{Type: "client_credential", ClientID: "c", ClientSecret: "s3cret", TokenURL: target}
+					s.More.Auth = &record.Auth{Type: "client_credential", ClientID: "c", ClientSecret: "s3cret", TokenURL: target}
 				},
 			} {
 				d := delivery("")
 				d.Subscription.Tenant = "acme"
-				d.Subscription.More = &bridge.SubscriptionMore{Timeout: 500 * time.Millisecond}
+				d.Subscription.More = &record.More{Timeout: 500 * time.Millisecond}
 				change(d.Subscription)
 				want := "no answer from " + host + ", which lies in an internal network: the operator's log tells why"
 				if what == "token server" {
@@ -91,7 +93,7 @@ func TestTenantsDoNotLookInside(t *testing.T) {
 				if a.Reason != want || a.Detail == "" || strings.Contains(a.Detail, "internal network") || a.Fault != bridge.FaultTransport {
 					t.Errorf("%s: %+v\nwant %s", what, a, want)
 				}
-				d.Subscription = &bridge.Subscription{ID: d.Subscription.ID, More: &bridge.SubscriptionMore{Timeout: 500 * time.Millisecond}}
+				d.Subscription = &record.Subscription{ID: d.Subscription.ID, More: &record.More{Timeout: 500 * time.Millisecond}}
 				change(d.Subscription)
 				if a := attemptError(t, publish(shortly(t), w, d)); strings.Contains(a.Reason, "internal network") || a.Detail != "" {
 					t.Errorf("%s, the operator's own: %+v", what, a)
@@ -195,7 +197,7 @@ func TestFaultsOfThisMachine(t *testing.T) {
 		if (a.Fault == bridge.FaultLocal) != tc.local {
 			t.Errorf("%v: %+v", tc.err, a)
 		}
-		if o := bridge.Judge(a, false); (o.Verdict == bridge.NotAttempted) != tc.local || tc.local && o.EndpointFault {
+		if o := bridge.Judge(a, false); (o.Verdict == protocol.NotAttempted) != tc.local || tc.local && o.EndpointFault {
 			t.Errorf("%v: judged %+v", tc.err, o)
 		}
 	}

@@ -6,7 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/record"
 )
 
 // Ids that some server takes for a way out of the path are refused in a path,
@@ -28,13 +29,13 @@ func TestContractD3NoWayOutOfThePath(t *testing.T) {
 		"a/b/c/../../../../x", strings.Repeat("a/", 200) + "..",
 	} {
 		for _, target := range []string{"https://h/hooks/{orderId}", "https://h/hooks/{orderId}/lines?x=1"} {
-			if _, err := renderFor(t, &bridge.Subscription{ID: "s", TargetURL: target}, &bridge.Event{OrderID: id}); err == nil {
+			if _, err := renderFor(t, &record.Subscription{ID: "s", TargetURL: target}, &event.Event{OrderID: id}); err == nil {
 				t.Errorf("%q in %s is sent", id, target)
 			} else if !strings.Contains(err.Error(), "cannot stand in a path") {
 				t.Errorf("%q in %s: %v", id, target, err)
 			}
 		}
-		if _, err := renderFor(t, &bridge.Subscription{ID: "s", TargetURL: "https://h/hooks/?o={orderId}"}, &bridge.Event{OrderID: id}); err != nil {
+		if _, err := renderFor(t, &record.Subscription{ID: "s", TargetURL: "https://h/hooks/?o={orderId}"}, &event.Event{OrderID: id}); err != nil {
 			t.Errorf("%q in a query: %v", id, err)
 		}
 	}
@@ -47,7 +48,7 @@ func TestContractD3OtherIDsPass(t *testing.T) {
 		"4711", "a.b", "..a", "a..", "a...b", "...", ".hidden", "a/.b", "v1.2/x", "1.", "a/b/c", "a//b", "/a", "a/", "a;b", "a;b=c;d", `a\b`, "a b", " a ", "ü", "注文.１", "Ａ／Ｂ",
 		"a?b", "a#b", "50%", "50%.", "100%25", "%", "%%", "a%2Fb", "%zz", "a:b", "..a/b", "C:\\x", "2026-11-26T10:00:00.000Z", "a,b", "…a", "a@b.c", "\u202ea", "🚚.", "1.0+x", "\xff", "x\x00y",
 	} {
-		if _, err := renderFor(t, &bridge.Subscription{ID: "s", TargetURL: "https://h/hooks/{orderId}"}, &bridge.Event{OrderID: id}); err != nil {
+		if _, err := renderFor(t, &record.Subscription{ID: "s", TargetURL: "https://h/hooks/{orderId}"}, &event.Event{OrderID: id}); err != nil {
 			t.Errorf("%q: %v", id, err)
 		}
 	}
@@ -79,7 +80,7 @@ func TestIDsBesideEachOtherMakeNoStep(t *testing.T) {
 		{"https://h/x-{orderId}", "..", "", true},
 		{"https://h/a/b.json/{orderId}", "1", "", false},
 	} {
-		_, err := renderFor(t, &bridge.Subscription{ID: "s", TargetURL: tc.target}, &bridge.Event{OrderID: tc.id, LegacyOrderID: tc.legacy})
+		_, err := renderFor(t, &record.Subscription{ID: "s", TargetURL: tc.target}, &event.Event{OrderID: tc.id, LegacyOrderID: tc.legacy})
 		if (err != nil) != tc.refused {
 			t.Errorf("%s with %q, %q: %v", tc.target, tc.id, tc.legacy, err)
 		}
@@ -103,7 +104,7 @@ func FuzzPathKeepsItsPrefix(f *testing.F) {
 	overlongs := strings.NewReplacer("\xc0\xae", ".", "\xc0\xaf", "/", "\xc1\x9c", `\`, "\xe0\x80\xae", ".", "\xe0\x80\xaf", "/", "．", ".", "／", "/", "＼", `\`, "；", ";")
 	f.Fuzz(func(t *testing.T, id string) {
 		for _, tpl := range templates {
-			u, err := tpl.render(&bridge.Event{OrderID: id})
+			u, err := tpl.render(&event.Event{OrderID: id})
 			if err != nil {
 				continue
 			}

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/egress"
 )
 
@@ -86,10 +88,10 @@ func TestRebinding(t *testing.T) {
 	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
 	ok(t, err)
 	errNoNetwork := errors.New("this test dials nothing public")
-	for name, change := range map[string]func(d *bridge.Delivery, url string){
-		"endpoint": func(d *bridge.Delivery, url string) { d.Subscription.TargetURL = url },
-		"token server": func(d *bridge.Delivery, url string) {
-			d.Subscription.More = &bridge.SubscriptionMore{Auth: &bridge.Auth{Type: "client_credential", ClientID: "c", ClientSecret: "s3cret", TokenURL: url}}
+	for name, change := range map[string]func(d *protocol.Delivery, url string){
+		"endpoint": func(d *protocol.Delivery, url string) { d.Subscription.TargetURL = url },
+		"token server": func(d *protocol.Delivery, url string) {
+			d.Subscription.More = &record.More{Auth: &record.Auth{Type: "client_credential", ClientID: "c", ClientSecret: "s3cret", TokenURL: url}}
 		},
 	} {
 		for answers, names := range map[string]*nameServer{
@@ -114,7 +116,7 @@ func TestRebinding(t *testing.T) {
 				}
 			})
 			d := delivery("https://erp.example.com/")
-			d.Subscription.More = &bridge.SubscriptionMore{ConnectionTimeout: 5 * time.Second}
+			d.Subscription.More = &record.More{ConnectionTimeout: 5 * time.Second}
 			change(d, "https://rebind.example.com:"+port+"/")
 			for range 3 {
 				if a := attemptError(t, publish(shortly(t), w, d)); a.Fault != bridge.FaultConfig {

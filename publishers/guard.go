@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/net/idna"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 // The guard is asked for each address right before it is dialed. What a host
@@ -26,7 +26,7 @@ func (d *dialer) guardHost(network, addr string) error {
 	if err != nil {
 		return err
 	}
-	meant, number, plain := bridge.HostAddress(host)
+	meant, number, plain := record.HostAddress(host)
 	switch {
 	case strings.Contains(strings.ToLower(host), "xn--") && !isForeignName(host):
 		return &policyError{err: errors.New("host " + strconv.Quote(host) + " is not a name in another alphabet"), literal: true}
@@ -34,7 +34,7 @@ func (d *dialer) guardHost(network, addr string) error {
 		return &policyError{err: errors.New("host " + strconv.Quote(host) + " ends in a number but is not an address")}
 	case !number && d.proxy == "": // it is resolved here, and each address is judged
 		return nil
-	case !number && bridge.IsLocalName(host):
+	case !number && record.IsLocalName(host):
 		meant = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	case !number && metadataNames[strings.ToLower(strings.TrimRight(host, "."))]:
 		meant = netip.AddrFrom4([4]byte{169, 254, 169, 254})

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 )
 
 // twoVersions is a server that offers some protocols and counts what comes. It
@@ -220,7 +221,7 @@ func TestHTTP2Only(t *testing.T) {
 				if err != nil {
 					failures++
 					t.Logf("failed: %v", err)
-					if bridge.Judge(err, false).Verdict != bridge.Retry {
+					if bridge.Judge(err, false).Verdict != protocol.Retry {
 						t.Errorf("judged %+v", bridge.Judge(err, false))
 					}
 					continue

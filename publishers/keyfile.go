@@ -12,7 +12,7 @@ import (
 
 	"software.sslmate.com/src/go-pkcs12"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 // What the files of a record's tls member may be: PEM, DER (a certificate) and
@@ -142,7 +142,7 @@ func pemCertificates(data []byte) (certs []*x509.Certificate, err error) {
 }
 
 // clientCertificate puts key and certificate together.
-func clientCertificate(t *bridge.TLS, cert, key []byte, password string) (*tls.Certificate, error) {
+func clientCertificate(t *record.TLS, cert, key []byte, password string) (*tls.Certificate, error) {
 	keys, chain, err := keyFile(key, password)
 	if err != nil {
 		return nil, named("tls.keyFile", t.KeyFile, "%w", err)

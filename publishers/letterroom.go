@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
@@ -29,7 +29,7 @@ type letterPart struct {
 }
 
 // ownerOf is whose letter it is: of the tenant of the event, else of the subscription.
-func ownerOf(d bridge.DeadLetter) string {
+func ownerOf(d protocol.DeadLetter) string {
 	if d.Event != nil && d.Event.Tenant != "" {
 		return "tenant " + d.Event.Tenant
 	}

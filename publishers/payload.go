@@ -13,7 +13,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 )
 
 const (
@@ -26,7 +26,7 @@ const (
 
 // renderBody makes the body of a POST or PUT and its content type. The error
 // says why this event has no such body.
-func renderBody(payload string, e *bridge.Event) (body []byte, contentType string, err error) {
+func renderBody(payload string, e *event.Event) (body []byte, contentType string, err error) {
 	switch payload {
 	case "notification":
 		body, err = notification(e)
@@ -46,7 +46,7 @@ func renderBody(payload string, e *bridge.Event) (body []byte, contentType strin
 // without one application/json if the data is JSON, else
 // application/octet-stream. An object or array is known by its first and last
 // byte: it is not parsed on the way through.
-func contentTypeOf(e *bridge.Event) string {
+func contentTypeOf(e *event.Event) string {
 	for _, name := range [...]string{"Content-Type", "ce-datacontenttype"} {
 		if v := eventHeader(e, name); v != "" && len(v) <= 256 && strings.Contains(v, "/") && validFieldValue(v) {
 			return v
@@ -76,7 +76,7 @@ func looksLikeJSON(data []byte) bool {
 }
 
 // notification is contract B4's body, exactly two members.
-func notification(e *bridge.Event) ([]byte, error) {
+func notification(e *event.Event) ([]byte, error) {
 	switch {
 	case e.OrderID == "":
 		return nil, missing(e, "orderId", "payload notification")
@@ -93,7 +93,7 @@ func notification(e *bridge.Event) ([]byte, error) {
 
 // missing is why an event that lacks an id cannot be sent: it has none, or its
 // data cannot be read.
-func missing(e *bridge.Event, what, user string) error {
+func missing(e *event.Event, what, user string) error {
 	if long := e.TooLong(what); long != "" {
 		return fmt.Errorf("%s: %s needs it", long, user)
 	}
@@ -115,7 +115,7 @@ const (
 // (/orderbridge), type, subject (the order id) and time are made from the event.
 // Data is embedded if it is JSON, else it stands in data_base64; what cannot be
 // decompressed stands there as it came, and contentencoding names its encoding.
-func cloudEvent(e *bridge.Event) ([]byte, error) {
+func cloudEvent(e *event.Event) ([]byte, error) {
 	data, unreadable := e.Body()
 	switch named := mediaType(eventHeader(e, "Content-Type")); {
 	case named == typeCloudEvent:
@@ -200,14 +200,14 @@ func isStructured(data []byte) bool {
 
 // binaryAttributes are the attributes of a CloudEvent in binary mode, or an
 // empty map.
-func binaryAttributes(e *bridge.Event) map[string]string {
+func binaryAttributes(e *event.Event) map[string]string {
 	attributes := map[string]string{}
 	for k, v := range e.Header {
 		if len(k) <= 3 || len(v) == 0 || !strings.EqualFold(k[:3], "ce-") {
 			continue
 		}
 		if name := strings.ToLower(k[3:]); attributeName(name) {
-			attributes[name] = bridge.CloudEventValue(v[0])
+			attributes[name] = event.CloudEventValue(v[0])
 		}
 	}
 	if v := eventHeader(e, "Content-Type"); v != "" && attributes["datacontenttype"] == "" && len(attributes) > 0 {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -36,8 +37,8 @@ func (w *Webhook) Probe(ctx context.Context, tenant, target string) error {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return cutOff(ctx)
 		}
-		e := endpoint{secrets: bridge.URLSecrets(target)}
-		failure := e.told(transportFailure(err, u.Host, limits.ProbeTime, bridge.DefaultConnectTimeout))
+		e := endpoint{secrets: record.URLSecrets(target)}
+		failure := e.told(transportFailure(err, u.Host, limits.ProbeTime, record.DefaultConnectTimeout))
 		if w.discreet(failure, err, tenant, u); failure.Detail != "" && failure.Fault != bridge.FaultConfig {
 			<-bounded.Done()
 		}

@@ -12,7 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -37,7 +39,7 @@ type endpoint struct {
 	pool     *pool           // the connections
 	tenant   string          // shares idle connections with its own only
 	secrets  []string        // what must never come back in an error text
-	warnings bridge.Problems // what is unwise about what it was made from
+	warnings record.Problems // what is unwise about what it was made from
 	checked  atomic.Int64    // when the files of sources were last looked at, Unix nanoseconds
 }
 
@@ -48,10 +50,10 @@ type headerField struct {
 
 // compileEndpoint reads what the record refers to and makes all but connections
 // and tokens.
-func compileEndpoint(s *bridge.Subscription, from *sources) (*endpoint, error) {
+func compileEndpoint(s *record.Subscription, from *sources) (*endpoint, error) {
 	more := s.More
 	if more == nil {
-		more = &bridge.SubscriptionMore{}
+		more = &record.More{}
 	}
 	e := &endpoint{method: s.Method, payload: s.Payload}
 	if e.method == "" {
@@ -77,12 +79,12 @@ func compileEndpoint(s *bridge.Subscription, from *sources) (*endpoint, error) {
 	if e.target, err = parseTemplate(s.TargetURL, key); err != nil {
 		return nil, err
 	}
-	e.secrets = bridge.URLSecrets(s.TargetURL)
+	e.secrets = record.URLSecrets(s.TargetURL)
 	if key != "" {
 		e.hide(key, escapeValue(key))
 	}
 	for name, value := range more.Headers {
-		value, err := from.secret("headers."+name, bridge.Secret(value))
+		value, err := from.secret("headers."+name, record.Secret(value))
 		if err != nil {
 			return nil, err
 		}
@@ -105,9 +107,9 @@ func compileEndpoint(s *bridge.Subscription, from *sources) (*endpoint, error) {
 
 // authenticate adds what the record authenticates itself with; a token is left for
 // the token source.
-func (e *endpoint) authenticate(a *bridge.Auth, from *sources) error {
+func (e *endpoint) authenticate(a *record.Auth, from *sources) error {
 	field, err := a.Header(from.secret)
-	var problem bridge.Problem
+	var problem record.Problem
 	switch {
 	case errors.As(err, &problem):
 		return &memberError{problem.Field, errors.New(problem.Message)}
@@ -122,7 +124,7 @@ func (e *endpoint) authenticate(a *bridge.Auth, from *sources) error {
 }
 
 // signWith reads the keys that sign.
-func (e *endpoint) signWith(more *bridge.SubscriptionMore, from *sources) error {
+func (e *endpoint) signWith(more *record.More, from *sources) error {
 	if more.Secret == "" && len(more.Signing) == 0 {
 		return nil
 	}
@@ -141,7 +143,7 @@ func (e *endpoint) signWith(more *bridge.SubscriptionMore, from *sources) error 
 		if err != nil {
 			return err
 		}
-		key, err := bridge.SigningKey(bridge.Secret(secret))
+		key, err := record.SigningKey(record.Secret(secret))
 		if err != nil {
 			return &memberError{member, err}
 		}
@@ -167,7 +169,7 @@ const minSecret = 6
 // render makes the request of an attempt. It is a pure function of the
 // compiled record, the delivery and the time; an error means that no later
 // attempt can do better.
-func (e *endpoint) render(d *bridge.Delivery, userAgent []string, now time.Time) (request, error) {
+func (e *endpoint) render(d *protocol.Delivery, userAgent []string, now time.Time) (request, error) {
 	r := request{method: e.method}
 	var err error
 	if r.url, err = e.target.render(d.Event); err != nil {
@@ -267,7 +269,7 @@ func headerValue(s string) string {
 }
 
 // eventHeader is the first value of a header of the event, whatever its case.
-func eventHeader(e *bridge.Event, name string) string {
+func eventHeader(e *event.Event, name string) string {
 	if len(e.Header) == 0 {
 		return ""
 	}

@@ -13,7 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -38,30 +40,30 @@ func dump(r request) string {
 	return b.String()
 }
 
-func renderFor(t *testing.T, s *bridge.Subscription, e *bridge.Event) (request, error) {
+func renderFor(t *testing.T, s *record.Subscription, e *event.Event) (request, error) {
 	t.Helper()
 	compiled, err := compileEndpoint(s, &sources{})
 	if err != nil {
 		t.Fatalf("compile: %v", err)
 	}
-	return compiled.render(&bridge.Delivery{Subscription: s, Event: e, Generation: 7, Attempt: 1}, []string{"orderbridge/test"}, noon)
+	return compiled.render(&protocol.Delivery{Subscription: s, Event: e, Generation: 7, Attempt: 1}, []string{"orderbridge/test"}, noon)
 }
 
 func TestRenderGolden(t *testing.T) {
 	t.Parallel()
-	accepted := &bridge.Event{
-		Message: bridge.Message{Seq: 42, Time: noon, Subject: "orders.acme.OrderAccepted.4711", Data: []byte(`{ "orderId": "4711",  "n": "22" }`)},
+	accepted := &event.Event{
+		Message: event.Message{Seq: 42, Time: noon, Subject: "orders.acme.OrderAccepted.4711", Data: []byte(`{ "orderId": "4711",  "n": "22" }`)},
 		ID:      "e-1", Type: "OrderAccepted", OrderID: "4711",
 	}
 	for _, tc := range []struct {
 		name     string
-		sub      *bridge.Subscription
-		event    *bridge.Event
-		delivery bridge.Delivery
+		sub      *record.Subscription
+		event    *event.Event
+		delivery protocol.Delivery
 		want     string
 	}{{
 		name:  "POST, event",
-		sub:   &bridge.Subscription{ID: "erp", TargetURL: "https://erp.example.com/orders", Method: "POST", Payload: "event"},
+		sub:   &record.Subscription{ID: "erp", TargetURL: "https://erp.example.com/orders", Method: "POST", Payload: "event"},
 		event: accepted,
 		want: `POST /orders
 Host: erp.example.com
@@ -78,7 +80,7 @@ X-Order-Id: 4711
 `,
 	}, {
 		name:  "GET",
-		sub:   &bridge.Subscription{ID: "erp", TargetURL: "https://erp.example.com/orders/{orderId}", Method: "GET"},
+		sub:   &record.Subscription{ID: "erp", TargetURL: "https://erp.example.com/orders/{orderId}", Method: "GET"},
 		event: accepted,
 		want: `GET /orders/4711
 Host: erp.example.com
@@ -92,16 +94,16 @@ X-Order-Id: 4711
 `,
 	}, {
 		name: "PUT, everything",
-		sub: &bridge.Subscription{
+		sub: &record.Subscription{
 			ID: "erp", TargetURL: "https://erp.example.com:8443/a?x={legacyOrderId}", Method: "PUT", Payload: "notification",
-			More: &bridge.SubscriptionMore{
+			More: &record.More{
 				Headers: map[string]string{"x-api": "abc"},
 				Key:     "k&y",
-				Auth:    &bridge.Auth{Type: "basic", Username: "aladdin", Password: "opensesame"},
+				Auth:    &record.Auth{Type: "basic", Username: "aladdin", Password: "opensesame"},
 			},
 		},
-		event: &bridge.Event{
-			Message: bridge.Message{Header: map[string][]string{
+		event: &event.Event{
+			Message: event.Message{Header: map[string][]string{
 				"traceparent":          {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
 				"tracestate":           {"a=b"},
 				"Nats-Msg-Id":          {"e 1"},
@@ -109,7 +111,7 @@ X-Order-Id: 4711
 			}},
 			ID: "e 1", PublisherID: "e 1", Type: "Order<Accepted>", OrderID: "a\r\nX-Evil: 1", LegacyOrderID: "ä/ö&b",
 		},
-		delivery: bridge.Delivery{Redrive: true},
+		delivery: protocol.Delivery{Redrive: true},
 		want: `PUT /a?x=%C3%A4%2F%C3%B6%26b&key=k%26y
 Host: erp.example.com:8443
 Authorization: Basic YWxhZGRpbjpvcGVuc2VzYW1l
@@ -151,7 +153,7 @@ X-Redrive: true
 func TestContractD1MethodIsOneOfThree(t *testing.T) {
 	t.Parallel()
 	for method, ok := range map[string]bool{"GET": true, "POST": true, "PUT": true, "": true, "DELETE": false, "PATCH": false, "get": false} {
-		_, err := compileEndpoint(&bridge.Subscription{TargetURL: "https://h/{orderId}", Method: method}, &sources{})
+		_, err := compileEndpoint(&record.Subscription{TargetURL: "https://h/{orderId}", Method: method}, &sources{})
 		if (err == nil) != ok {
 			t.Errorf("%q: got %v", method, err)
 		}
@@ -185,8 +187,8 @@ func TestContractD3PercentEncodesOrderID(t *testing.T) {
 		long:        long,
 	} {
 		for _, place := range []string{"/any/path/%s", "/any/path/%s/lines", "/x?orderId=%s", "/x?orderId=%s&y=1"} {
-			s := &bridge.Subscription{ID: "s", Method: "GET", TargetURL: "https://h" + fmt.Sprintf(place, "{orderId}")}
-			r, err := renderFor(t, s, &bridge.Event{ID: "e", OrderID: id})
+			s := &record.Subscription{ID: "s", Method: "GET", TargetURL: "https://h" + fmt.Sprintf(place, "{orderId}")}
+			r, err := renderFor(t, s, &event.Event{ID: "e", OrderID: id})
 			if err != nil {
 				t.Errorf("%q in %s: %v", id, place, err)
 				continue
@@ -200,7 +202,7 @@ func TestContractD3PercentEncodesOrderID(t *testing.T) {
 
 func TestContractD4Placeholders(t *testing.T) {
 	t.Parallel()
-	e := &bridge.Event{ID: "e", OrderID: "o 1", LegacyOrderID: "l/1"}
+	e := &event.Event{ID: "e", OrderID: "o 1", LegacyOrderID: "l/1"}
 	for target, want := range map[string]string{
 		"https://h/{orderId}":                   "/o%201",
 		"https://h/<orderId>":                   "/o%201",
@@ -232,7 +234,7 @@ func TestContractD4Placeholders(t *testing.T) {
 		"//h/x":                                 "",
 		"https://h/?a={legacyOrderId}&b=<orderId>&c=static": "/?a=l%2F1&b=o%201&c=static",
 	} {
-		s := &bridge.Subscription{ID: "s", Method: "GET", TargetURL: target}
+		s := &record.Subscription{ID: "s", Method: "GET", TargetURL: target}
 		compiled, err := compileEndpoint(s, &sources{})
 		if want == "" {
 			if err == nil {
@@ -246,7 +248,7 @@ func TestContractD4Placeholders(t *testing.T) {
 			t.Errorf("%s: %v", target, err)
 			continue
 		}
-		r, err := compiled.render(&bridge.Delivery{Subscription: s, Event: e}, nil, noon)
+		r, err := compiled.render(&protocol.Delivery{Subscription: s, Event: e}, nil, noon)
 		if err != nil {
 			t.Errorf("%s: %v", target, err)
 			continue
@@ -272,8 +274,8 @@ func TestContractB5KeyGoesOnTheURL(t *testing.T) {
 		{"http://www.example.org/{orderId}", "k", "/4711/?key=k"},
 		{"http://www.example.org/?o={orderId}", "k", "/?o=4711&key=k"},
 	} {
-		s := &bridge.Subscription{ID: "s", TargetURL: tc.target, More: &bridge.SubscriptionMore{Key: bridge.Secret(tc.key)}}
-		r, err := renderFor(t, s, &bridge.Event{ID: "e", OrderID: "4711"})
+		s := &record.Subscription{ID: "s", TargetURL: tc.target, More: &record.More{Key: record.Secret(tc.key)}}
+		r, err := renderFor(t, s, &event.Event{ID: "e", OrderID: "4711"})
 		if err != nil {
 			t.Errorf("%s: %v", tc.target, err)
 			continue
@@ -288,22 +290,22 @@ func TestContractD6MissingIDIsNeverEmpty(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		target string
-		event  bridge.Event
+		event  event.Event
 		reason string // "" means that it renders
 	}{
-		{"https://h/{orderId}", bridge.Event{}, "the event has no orderId, which the target URL needs"},
-		{"https://h/?o={orderId}", bridge.Event{LegacyOrderID: "l"}, "the event has no orderId, which the target URL needs"},
-		{"https://h/{orderId}", bridge.Event{Message: bridge.Message{Data: []byte(`[{"orderId":"1"}]`)}},
+		{"https://h/{orderId}", event.Event{}, "the event has no orderId, which the target URL needs"},
+		{"https://h/?o={orderId}", event.Event{LegacyOrderID: "l"}, "the event has no orderId, which the target URL needs"},
+		{"https://h/{orderId}", event.Event{Message: event.Message{Data: []byte(`[{"orderId":"1"}]`)}},
 			"the orderId, which the target URL needs, cannot be read from the event: it is a JSON array, not an object: publish each event as a message of its own"},
-		{"https://h/{orderId}", bridge.Event{Message: bridge.Message{Data: []byte(`{"x":1}`)}}, "the event has no orderId, which the target URL needs"},
-		{"https://h/{legacyOrderId}", bridge.Event{OrderID: "o"}, "the event has no legacyOrderId, which the target URL needs"},
-		{"https://h/{orderId}/{legacyOrderId}", bridge.Event{OrderID: "o"}, "the event has no legacyOrderId, which the target URL needs"},
-		{"https://h/{orderId}", bridge.Event{OrderID: "."}, "the event's orderId is ., which cannot stand in a path"},
-		{"https://h/a/{orderId}/b", bridge.Event{OrderID: ".."}, "the event's orderId is .., which cannot stand in a path"},
-		{"https://h/?o={orderId}", bridge.Event{OrderID: ".."}, ""},
-		{"https://h/x", bridge.Event{}, ""},
+		{"https://h/{orderId}", event.Event{Message: event.Message{Data: []byte(`{"x":1}`)}}, "the event has no orderId, which the target URL needs"},
+		{"https://h/{legacyOrderId}", event.Event{OrderID: "o"}, "the event has no legacyOrderId, which the target URL needs"},
+		{"https://h/{orderId}/{legacyOrderId}", event.Event{OrderID: "o"}, "the event has no legacyOrderId, which the target URL needs"},
+		{"https://h/{orderId}", event.Event{OrderID: "."}, "the event's orderId is ., which cannot stand in a path"},
+		{"https://h/a/{orderId}/b", event.Event{OrderID: ".."}, "the event's orderId is .., which cannot stand in a path"},
+		{"https://h/?o={orderId}", event.Event{OrderID: ".."}, ""},
+		{"https://h/x", event.Event{}, ""},
 	} {
-		_, err := renderFor(t, &bridge.Subscription{ID: "s", TargetURL: tc.target}, &tc.event)
+		_, err := renderFor(t, &record.Subscription{ID: "s", TargetURL: tc.target}, &tc.event)
 		if got := fmt.Sprint(err); err == nil && tc.reason != "" || err != nil && got != tc.reason {
 			t.Errorf("%s, order %q: got %v, want %q", tc.target, tc.event.OrderID, err, tc.reason)
 		}
@@ -312,7 +314,7 @@ func TestContractD6MissingIDIsNeverEmpty(t *testing.T) {
 
 func TestContractB4NotificationHasExactlyTwoMembers(t *testing.T) {
 	t.Parallel()
-	s := &bridge.Subscription{ID: "s", TargetURL: "https://h/", Payload: "notification"}
+	s := &record.Subscription{ID: "s", TargetURL: "https://h/", Payload: "notification"}
 	for _, tc := range []struct{ id, eventType, want string }{
 		{"07c6ad8c-d1ba-4e73-9bbf-c70a085a449c", "OrderAccepted", `{"orderId":"07c6ad8c-d1ba-4e73-9bbf-c70a085a449c","eventType":"OrderAccepted"}`},
 		{`a"b\c`, "<&>", `{"orderId":"a\"b\\c","eventType":"<&>"}`},
@@ -321,7 +323,7 @@ func TestContractB4NotificationHasExactlyTwoMembers(t *testing.T) {
 		{"", "T", ""},
 		{"o", "", ""},
 	} {
-		r, err := renderFor(t, s, &bridge.Event{ID: "e", OrderID: tc.id, Type: tc.eventType, Message: bridge.Message{Data: []byte("not JSON")}})
+		r, err := renderFor(t, s, &event.Event{ID: "e", OrderID: tc.id, Type: tc.eventType, Message: event.Message{Data: []byte("not JSON")}})
 		if (err != nil) != (tc.want == "") || string(r.body) != tc.want {
 			t.Errorf("%q: got %s, %v\nwant %s", tc.id, r.body, err, tc.want)
 		}
@@ -333,7 +335,7 @@ func TestContractB4NotificationHasExactlyTwoMembers(t *testing.T) {
 
 func TestContractA10D7D8BytesUnchanged(t *testing.T) {
 	t.Parallel()
-	s := &bridge.Subscription{ID: "s", TargetURL: "https://h/"}
+	s := &record.Subscription{ID: "s", TargetURL: "https://h/"}
 	for _, tc := range []struct{ data, contentType, want string }{
 		{`{"elapsedTime":"22","uuid":"u","seq":1}`, "", "application/json"},
 		{` [ 1 , 2 ] ` + "\n", "", "application/json"},
@@ -347,7 +349,7 @@ func TestContractA10D7D8BytesUnchanged(t *testing.T) {
 		{`{}`, "text/plain\r\nX-Evil: 1", "application/json"},
 		{`{}`, "nonsense", "application/json"},
 	} {
-		e := &bridge.Event{ID: "e", Message: bridge.Message{Data: []byte(tc.data)}}
+		e := &event.Event{ID: "e", Message: event.Message{Data: []byte(tc.data)}}
 		if tc.contentType != "" {
 			e.Header = map[string][]string{"content-type": {tc.contentType}}
 		}
@@ -382,8 +384,8 @@ func TestContentEncodingGoesWithTheData(t *testing.T) {
 		{"notification", "gzip", "", "application/json"},
 	} {
 		data := gzipped(`{"orderId":"1"}`)
-		e := &bridge.Event{OrderID: "1", Type: "T", Message: bridge.Message{Data: data, Header: map[string][]string{"content-encoding": {tt.encoding}}}}
-		r, err := renderFor(t, &bridge.Subscription{ID: "s", TargetURL: "https://h/", Payload: tt.payload}, e)
+		e := &event.Event{OrderID: "1", Type: "T", Message: event.Message{Data: data, Header: map[string][]string{"content-encoding": {tt.encoding}}}}
+		r, err := renderFor(t, &record.Subscription{ID: "s", TargetURL: "https://h/", Payload: tt.payload}, e)
 		if err != nil {
 			t.Errorf("%s, %s: %v", tt.payload, tt.encoding, err)
 			continue
@@ -399,31 +401,31 @@ func TestContentEncodingGoesWithTheData(t *testing.T) {
 
 func TestCloudEvent(t *testing.T) {
 	t.Parallel()
-	s := &bridge.Subscription{ID: "s", TargetURL: "https://h/", Payload: "cloudevent"}
+	s := &record.Subscription{ID: "s", TargetURL: "https://h/", Payload: "cloudevent"}
 	structured := `{"specversion":"1.0", "id":"c","source":"/x","type":"t","data":{"a":1}}`
 	for _, tc := range []struct {
 		name  string
-		event bridge.Event
+		event event.Event
 		want  string // "" means an error
 	}{{
 		"made from a plain event",
-		bridge.Event{ID: "e-1", Type: "OrderAccepted", OrderID: "4711", Message: bridge.Message{Time: noon, Data: []byte(` {"a": "22"} `)}},
+		event.Event{ID: "e-1", Type: "OrderAccepted", OrderID: "4711", Message: event.Message{Time: noon, Data: []byte(` {"a": "22"} `)}},
 		`{"specversion":"1.0","id":"e-1","source":"/orderbridge","type":"OrderAccepted","subject":"4711","time":"2026-03-01T12:00:00Z","datacontenttype":"application/json","data":{"a": "22"}}`,
 	}, {
 		"binary data",
-		bridge.Event{ID: "e-1", Message: bridge.Message{Data: []byte{0, 1, 0xff}}},
+		event.Event{ID: "e-1", Message: event.Message{Data: []byte{0, 1, 0xff}}},
 		`{"specversion":"1.0","id":"e-1","source":"/orderbridge","type":"order.changed","datacontenttype":"application/octet-stream","data_base64":"AAH/"}`,
 	}, {
 		"looks like JSON and is not",
-		bridge.Event{ID: "e-1", Message: bridge.Message{Data: []byte(`{"a":}`)}},
+		event.Event{ID: "e-1", Message: event.Message{Data: []byte(`{"a":}`)}},
 		`{"specversion":"1.0","id":"e-1","source":"/orderbridge","type":"order.changed","datacontenttype":"application/json","data_base64":"eyJhIjp9"}`,
 	}, {
 		"no data",
-		bridge.Event{ID: "e-1", Type: "T"},
+		event.Event{ID: "e-1", Type: "T"},
 		`{"specversion":"1.0","id":"e-1","source":"/orderbridge","type":"T"}`,
 	}, {
 		"binary mode keeps its attributes",
-		bridge.Event{ID: "ignored", Type: "ignored", OrderID: "ignored", Message: bridge.Message{
+		event.Event{ID: "ignored", Type: "ignored", OrderID: "ignored", Message: event.Message{
 			Time: noon,
 			Data: []byte(`{"a":1}`),
 			Header: map[string][]string{
@@ -434,39 +436,39 @@ func TestCloudEvent(t *testing.T) {
 		`{"specversion":"1.0","id":"c-1","source":"/shop a","type":"com.example.order","datacontenttype":"application/json","tenant":"acme","data":{"a":1}}`,
 	}, {
 		"structured mode, by its content type",
-		bridge.Event{ID: "e", Message: bridge.Message{Data: []byte(structured), Header: map[string][]string{"Content-Type": {"application/cloudevents+json; charset=utf-8"}}}},
+		event.Event{ID: "e", Message: event.Message{Data: []byte(structured), Header: map[string][]string{"Content-Type": {"application/cloudevents+json; charset=utf-8"}}}},
 		structured,
 	}, {
 		"structured mode, with a byte order mark and compressed",
-		bridge.Event{ID: "e", Message: bridge.Message{Data: gzipped("\xef\xbb\xbf" + structured), Header: map[string][]string{"Content-Encoding": {"gzip"}}}},
+		event.Event{ID: "e", Message: event.Message{Data: gzipped("\xef\xbb\xbf" + structured), Header: map[string][]string{"Content-Encoding": {"gzip"}}}},
 		structured,
 	}, {
 		"compressed",
-		bridge.Event{ID: "e", Type: "T", Message: bridge.Message{Data: gzipped(`{"a":1}`), Header: map[string][]string{"Content-Encoding": {"gzip"}}}},
+		event.Event{ID: "e", Type: "T", Message: event.Message{Data: gzipped(`{"a":1}`), Header: map[string][]string{"Content-Encoding": {"gzip"}}}},
 		`{"specversion":"1.0","id":"e","source":"/orderbridge","type":"T","datacontenttype":"application/json","data":{"a":1}}`,
 	}, {
 		"compressed in a way that we do not know",
-		bridge.Event{ID: "e", Type: "T", Message: bridge.Message{Data: []byte{0, 1, 0xff}, Header: map[string][]string{"Content-Encoding": {"br"}, "Content-Type": {"application/json"}}}},
+		event.Event{ID: "e", Type: "T", Message: event.Message{Data: []byte{0, 1, 0xff}, Header: map[string][]string{"Content-Encoding": {"br"}, "Content-Type": {"application/json"}}}},
 		`{"specversion":"1.0","id":"e","source":"/orderbridge","type":"T","datacontenttype":"application/json","contentencoding":"br","data_base64":"AAH/"}`,
 	}, {
 		"a byte order mark",
-		bridge.Event{ID: "e", Type: "T", Message: bridge.Message{Data: []byte("\xef\xbb\xbf{\"a\":1}")}},
+		event.Event{ID: "e", Type: "T", Message: event.Message{Data: []byte("\xef\xbb\xbf{\"a\":1}")}},
 		`{"specversion":"1.0","id":"e","source":"/orderbridge","type":"T","datacontenttype":"application/json","data":{"a":1}}`,
 	}, {
 		"headers that are not UTF-8",
-		bridge.Event{ID: "e", Message: bridge.Message{Header: map[string][]string{"ce-specversion": {"1.0"}, "ce-id": {"a%FF"}, "ce-source": {"/\xfe"}, "ce-type": {"T"}}}},
+		event.Event{ID: "e", Message: event.Message{Header: map[string][]string{"ce-specversion": {"1.0"}, "ce-id": {"a%FF"}, "ce-source": {"/\xfe"}, "ce-type": {"T"}}}},
 		`{"specversion":"1.0","id":"a%FF","source":"/%FE","type":"T"}`,
 	}, {
 		"a batch",
-		bridge.Event{ID: "e", Message: bridge.Message{Data: []byte("[" + structured + "]"), Header: map[string][]string{"Content-Type": {"application/cloudevents-batch+json"}}}},
+		event.Event{ID: "e", Message: event.Message{Data: []byte("[" + structured + "]"), Header: map[string][]string{"Content-Type": {"application/cloudevents-batch+json"}}}},
 		"",
 	}, {
 		"structured mode, by its content",
-		bridge.Event{ID: "e", Message: bridge.Message{Data: []byte(structured)}},
+		event.Event{ID: "e", Message: event.Message{Data: []byte(structured)}},
 		structured,
 	}, {
 		"structured mode that is not JSON",
-		bridge.Event{ID: "e", Message: bridge.Message{Data: []byte("{"), Header: map[string][]string{"Content-Type": {"application/cloudevents+json"}}}},
+		event.Event{ID: "e", Message: event.Message{Data: []byte("{"), Header: map[string][]string{"Content-Type": {"application/cloudevents+json"}}}},
 		"",
 	}} {
 		r, err := renderFor(t, s, &tc.event)
@@ -485,15 +487,15 @@ func TestContractX2SameIDForEachAttempt(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}
 	for _, sub := range []string{"a", "b"} {
-		for _, event := range []string{"e", strings.Repeat("long", 1000), strings.Repeat("long", 1001)} {
-			s := &bridge.Subscription{ID: sub, TargetURL: "https://h/"}
+		for _, ev := range []string{"e", strings.Repeat("long", 1000), strings.Repeat("long", 1001)} {
+			s := &record.Subscription{ID: sub, TargetURL: "https://h/"}
 			compiled, err := compileEndpoint(s, &sources{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			var ids []string
 			for attempt := 1; attempt <= 3; attempt++ {
-				r, err := compiled.render(&bridge.Delivery{Subscription: s, Event: &bridge.Event{ID: event}, Attempt: attempt}, nil, noon.Add(time.Duration(attempt)*time.Hour))
+				r, err := compiled.render(&protocol.Delivery{Subscription: s, Event: &event.Event{ID: ev}, Attempt: attempt}, nil, noon.Add(time.Duration(attempt)*time.Hour))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -504,7 +506,7 @@ func TestContractX2SameIDForEachAttempt(t *testing.T) {
 					t.Errorf("subscription %s: ids %q", sub, ids)
 				}
 			}
-			what := sub + " " + event
+			what := sub + " " + ev
 			if other, ok := seen[ids[0]]; ok {
 				t.Errorf("%q and %q have the same id", other, what)
 			}
@@ -525,7 +527,7 @@ func FuzzHeaderValue(f *testing.F) {
 			}
 		}
 		if utf8.ValidString(s) {
-			if back := bridge.CloudEventValue(v); back != s {
+			if back := event.CloudEventValue(v); back != s {
 				t.Errorf("%q came back as %q", s, back)
 			}
 		}
@@ -540,7 +542,7 @@ func FuzzTemplate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		u, err := tpl.render(&bridge.Event{OrderID: id, LegacyOrderID: id})
+		u, err := tpl.render(&event.Event{OrderID: id, LegacyOrderID: id})
 		if err != nil {
 			return
 		}

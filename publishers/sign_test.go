@@ -20,11 +20,13 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 )
 
-var signingSecrets = []bridge.Secret{
+var signingSecrets = []record.Secret{
 	"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-	bridge.Secret("whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0, 0xff}, 32))),
+	record.Secret("whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0, 0xff}, 32))),
 }
 
 // signed are requests as a receiver gets them: first POST, its retry, GET, and
@@ -36,15 +38,15 @@ func signed(t *testing.T) (requests []*http.Request, bodies []string) {
 		requests, bodies = append(requests, r), append(bodies, string(body))
 	})
 	w := newWebhook(t)
-	for _, change := range []func(*bridge.Delivery){
-		func(*bridge.Delivery) {},
-		func(d *bridge.Delivery) { d.Attempt = 2 },
-		func(d *bridge.Delivery) { d.Subscription.Method = "GET" },
-		func(d *bridge.Delivery) { d.Event.Data = []byte("{ \"name\":\t\"Bücher\"}\n") },
-		func(d *bridge.Delivery) { d.Event.ID = "ä 1.2" },
+	for _, change := range []func(*protocol.Delivery){
+		func(*protocol.Delivery) {},
+		func(d *protocol.Delivery) { d.Attempt = 2 },
+		func(d *protocol.Delivery) { d.Subscription.Method = "GET" },
+		func(d *protocol.Delivery) { d.Event.Data = []byte("{ \"name\":\t\"Bücher\"}\n") },
+		func(d *protocol.Delivery) { d.Event.ID = "ä 1.2" },
 	} {
 		d := delivery(server.URL + "/{orderId}")
-		d.Subscription.More = &bridge.SubscriptionMore{Secret: "HeaderSecret", Signing: signingSecrets}
+		d.Subscription.More = &record.More{Secret: "HeaderSecret", Signing: signingSecrets}
 		change(d)
 		if err := publish(shortly(t), w, d); err != nil {
 			t.Fatal(err)
@@ -126,7 +128,7 @@ func TestStandardWebhooksReferenceJavaScript(t *testing.T) {
 	}
 }
 
-func revealed(secrets []bridge.Secret) (values []string) {
+func revealed(secrets []record.Secret) (values []string) {
 	for _, s := range secrets {
 		values = append(values, s.Reveal())
 	}
@@ -148,9 +150,9 @@ func runVerifier(t *testing.T, input []byte, name string, args ...string) {
 
 func TestSigningSecretsThatDoNotFit(t *testing.T) {
 	t.Parallel()
-	for _, secret := range []bridge.Secret{"hunter2", "whsec_", "whsec_hunter2!", "whsec_aHVudGVyMg=="} {
+	for _, secret := range []record.Secret{"hunter2", "whsec_", "whsec_hunter2!", "whsec_aHVudGVyMg=="} {
 		d := delivery("https://h/")
-		d.Subscription.More = &bridge.SubscriptionMore{Signing: []bridge.Secret{secret}}
+		d.Subscription.More = &record.More{Signing: []record.Secret{secret}}
 		a := attemptError(t, publish(shortly(t), newWebhook(t), d))
 		if a.Fault != bridge.FaultConfig || !strings.Contains(a.Reason, "signing.secrets[0]") || strings.Contains(a.Reason, "hunter2") {
 			t.Errorf("%+v", a)

@@ -8,21 +8,21 @@ import (
 	"strings"
 	"unicode"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 // Secrets reads what records only refer to, and confines each record to what
 // is its tenant's and may go to its hosts. Its errors hold no secret; a
-// *bridge.RefusedSecret says that a secret is not for this use.
+// *record.RefusedSecret says that a secret is not for this use.
 type Secrets interface {
-	// Value returns what a reference (bridge.IsReference) stands for, and what is
+	// Value returns what a reference (record.IsReference) stands for, and what is
 	// unwise about it.
-	Value(reference string, use bridge.SecretUse) (value bridge.Secret, warning string, err error)
+	Value(reference string, use record.SecretUse) (value record.Secret, warning string, err error)
 	// ReadKey reads a file of the tenant's part of the secrets directory that
 	// holds a private key.
-	ReadKey(name string, use bridge.SecretUse) ([]byte, error)
+	ReadKey(name string, use record.SecretUse) ([]byte, error)
 	// ReadCertificates reads one of which nothing but certificates is used.
-	ReadCertificates(name string, use bridge.SecretUse) ([]byte, error)
+	ReadCertificates(name string, use record.SecretUse) ([]byte, error)
 	// Stat describes such a file, and what says where it may go (nil: nothing).
 	Stat(tenant, name string) (file, hosts fs.FileInfo, err error)
 }
@@ -42,28 +42,28 @@ var errNoSecrets = errors.New("refers to what this program was not given; refere
 // files were read.
 type sources struct {
 	secrets  Secrets // nil: records must hold everything themselves
-	record   *bridge.Subscription
+	record   *record.Subscription
 	files    map[string]sourceFile // as they were right before they were read
-	warnings bridge.Problems
+	warnings record.Problems
 }
 
 // sourceFile is a file and what says where it may go.
 type sourceFile struct{ file, hosts fs.FileInfo }
 
-func (s *sources) use(hosts []string) bridge.SecretUse {
-	return bridge.SecretUse{Subscription: s.record.ID, Tenant: s.record.Tenant, Hosts: hosts}
+func (s *sources) use(hosts []string) record.SecretUse {
+	return record.SecretUse{Subscription: s.record.ID, Tenant: s.record.Tenant, Hosts: hosts}
 }
 
 // secret returns the value of a secret member.
-func (s *sources) secret(member string, value bridge.Secret) (string, error) {
+func (s *sources) secret(member string, value record.Secret) (string, error) {
 	ref := value.Reveal()
-	if !bridge.IsReference(ref) {
+	if !record.IsReference(ref) {
 		return ref, nil
 	}
 	if s.secrets == nil {
 		return "", &memberError{member, errNoSecrets}
 	}
-	if name, ok := strings.CutPrefix(ref, bridge.RefFile); ok {
+	if name, ok := strings.CutPrefix(ref, record.RefFile); ok {
 		s.note(name)
 	}
 	resolved, warning, err := s.secrets.Value(ref, s.use(s.record.SecretHosts(member)))
@@ -71,7 +71,7 @@ func (s *sources) secret(member string, value bridge.Secret) (string, error) {
 		return "", &memberError{member, err}
 	}
 	if warning != "" {
-		s.warnings = append(s.warnings, bridge.Problem{Field: member, Message: warning, Warning: true})
+		s.warnings = append(s.warnings, record.Problem{Field: member, Message: warning, Warning: true})
 	}
 	switch text := resolved.Reveal(); {
 	case text == "":
@@ -94,7 +94,7 @@ func (s *sources) key(member, name string, hosts []string) ([]byte, error) {
 	return s.file(member, name, hosts, Secrets.ReadKey)
 }
 
-func (s *sources) file(member, name string, hosts []string, read func(Secrets, string, bridge.SecretUse) ([]byte, error)) ([]byte, error) {
+func (s *sources) file(member, name string, hosts []string, read func(Secrets, string, record.SecretUse) ([]byte, error)) ([]byte, error) {
 	if s.secrets == nil {
 		return nil, &memberError{member, errNoSecrets}
 	}

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 )
 
 // template is a target URL, compiled once for each record: the request target
@@ -42,7 +42,7 @@ func (p placeholder) String() string {
 	return "orderId"
 }
 
-func (p placeholder) of(e *bridge.Event) string {
+func (p placeholder) of(e *event.Event) string {
 	if p == legacyOrderID {
 		return e.LegacyOrderID
 	}
@@ -191,7 +191,7 @@ func cutPlaceholders(target string) (pieces []piece, plain string, err error) {
 
 // render puts the event's ids into the template. What it cannot render now it
 // can render never.
-func (t *template) render(e *bridge.Event) (*url.URL, error) {
+func (t *template) render(e *event.Event) (*url.URL, error) {
 	if t.fixed != nil {
 		return t.fixed, nil
 	}

@@ -7,7 +7,7 @@ import (
 	"encoding/binary"
 	"slices"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 // tlsSettings are what a record's tls member comes to, with the contents of its
@@ -23,7 +23,7 @@ type tlsSettings struct {
 
 // loadTLS reads the files of a record's tls member. hosts are all that see the
 // client certificate, that of the target first.
-func loadTLS(t *bridge.TLS, from *sources, hosts []string) (*tlsSettings, error) {
+func loadTLS(t *record.TLS, from *sources, hosts []string) (*tlsSettings, error) {
 	s := &tlsSettings{trustAll: t.TrustAll, minVersion: tls.VersionTLS12}
 	if t.MinVersion == "1.3" {
 		s.minVersion = tls.VersionTLS13

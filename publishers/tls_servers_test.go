@@ -24,6 +24,7 @@ import (
 	"unicode/utf16"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/localca"
 )
@@ -48,13 +49,13 @@ func TestClientCertificateIsShownWhateverTheServerNames(t *testing.T) {
 		server := receiver(t, func(_ http.ResponseWriter, r *http.Request) { shown = r.TLS.PeerCertificates }, func(s *httptest.Server) {
 			s.TLS.ClientAuth, s.TLS.ClientCAs, s.TLS.MaxVersion = tls.RequireAnyClientCert, stranger.Pool(), version
 		})
-		for file, files := range map[string]bridge.TLS{
+		for file, files := range map[string]record.TLS{
 			"client.crt": {TrustFile: "ca.pem", ClientCert: "client.crt", KeyFile: "plain.key"},
 			"self.crt":   {TrustFile: "ca.pem", ClientCert: "self.crt", KeyFile: "self.key"},
 		} {
 			shown = nil
 			ok(t, publish(shortly(t), noRoots(t, dir), withTLS(server.URL, files)))
-			data, err := dir.ReadKey(file, bridge.SecretUse{})
+			data, err := dir.ReadKey(file, record.SecretUse{})
 			ok(t, err)
 			want, err := pemCertificates(data)
 			ok(t, err)
@@ -63,7 +64,7 @@ func TestClientCertificateIsShownWhateverTheServerNames(t *testing.T) {
 			}
 		}
 		// A record that asks for none shows none.
-		if a := attemptError(t, publish(shortly(t), noRoots(t, dir), withTLS(server.URL, bridge.TLS{TrustFile: "ca.pem"}))); !strings.Contains(a.Reason, "tls.keyFile") {
+		if a := attemptError(t, publish(shortly(t), noRoots(t, dir), withTLS(server.URL, record.TLS{TrustFile: "ca.pem"}))); !strings.Contains(a.Reason, "tls.keyFile") {
 			t.Errorf("TLS %x: %s", version, a.Reason)
 		}
 	}
@@ -122,19 +123,19 @@ DirectoryIndex index.html
 
 	_, port, _ := net.SplitHostPort(address)
 	target := "https://localhost:" + port + "/in/index.html"
-	with := bridge.TLS{TrustFile: "ca.pem", ClientCert: "client.crt", KeyFile: "plain.key"}
+	with := record.TLS{TrustFile: "ca.pem", ClientCert: "client.crt", KeyFile: "plain.key"}
 	w := noRoots(t, dir)
 	for range 3 { // on a connection of its own and on one that is kept
 		d := withTLS(target, with)
 		d.Subscription.Method = "GET"
 		if err := publish(shortly(t), w, d); err != nil {
-			log, _ := dir.ReadKey("error.log", bridge.SecretUse{})
+			log, _ := dir.ReadKey("error.log", record.SecretUse{})
 			t.Fatalf("%v\n%s", err, log)
 		}
 	}
 	// With a body, on a connection of its own: it is sent before the server asks.
 	ok(t, publish(shortly(t), noRoots(t, dir), withTLS(target, with)))
-	without := withTLS(target, bridge.TLS{TrustFile: "ca.pem"})
+	without := withTLS(target, record.TLS{TrustFile: "ca.pem"})
 	if a := attemptError(t, publish(shortly(t), w, without)); a.Fault == 0 {
 		t.Errorf("without a certificate: %+v", a)
 	}
@@ -152,15 +153,15 @@ func TestOldKeyExchangesByName(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(cert.Leaf)
 	w := newWebhook(t, func(o *Options) { o.TrustRoots = roots })
-	a := attemptError(t, publish(shortly(t), w, withTLS(old.URL, bridge.TLS{})))
+	a := attemptError(t, publish(shortly(t), w, withTLS(old.URL, record.TLS{})))
 	if a.Fault != bridge.FaultTransport || !strings.Contains(a.Reason, "tls.cipherSuites") {
 		t.Errorf("by default: %+v, want a refusal that names tls.cipherSuites", a)
 	}
-	a = attemptError(t, publish(shortly(t), w, withTLS(old.URL, bridge.TLS{CipherSuites: []string{"TLS_RSA_WITH_AES_128_CBC_SHA"}})))
+	a = attemptError(t, publish(shortly(t), w, withTLS(old.URL, record.TLS{CipherSuites: []string{"TLS_RSA_WITH_AES_128_CBC_SHA"}})))
 	if !strings.Contains(a.Reason, "tls.cipherSuites") {
 		t.Errorf("another one is allowed: %s", a.Reason)
 	}
-	for _, name := range bridge.OldCipherSuites {
+	for _, name := range record.OldCipherSuites {
 		var id uint16
 		for _, s := range tls.InsecureCipherSuites() {
 			if s.Name == name {
@@ -170,11 +171,11 @@ func TestOldKeyExchangesByName(t *testing.T) {
 		if id == 0 {
 			t.Fatalf("crypto/tls does not know %s any more", name)
 		}
-		ok(t, publish(shortly(t), w, withTLS(server(id).URL, bridge.TLS{CipherSuites: []string{name}})))
+		ok(t, publish(shortly(t), w, withTLS(server(id).URL, record.TLS{CipherSuites: []string{name}})))
 	}
 	// What is allowed beside the default ones takes nothing from them.
 	modern := server(tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256)
-	ok(t, publish(shortly(t), w, withTLS(modern.URL, bridge.TLS{CipherSuites: bridge.OldCipherSuites})))
+	ok(t, publish(shortly(t), w, withTLS(modern.URL, record.TLS{CipherSuites: record.OldCipherSuites})))
 }
 
 func rsaCertificate(t *testing.T) tls.Certificate {
@@ -227,7 +228,7 @@ func TestWhyACertificateIsRefused(t *testing.T) {
 	} {
 		server := receiver(t, func(http.ResponseWriter, *http.Request) {}, func(s *httptest.Server) { s.TLS.Certificates = []tls.Certificate{c.cert} })
 		w := newWebhook(t, func(o *Options) { o.Secrets = dir })
-		a := attemptError(t, publish(shortly(t), w, withTLS(server.URL, bridge.TLS{TrustFile: c.trust})))
+		a := attemptError(t, publish(shortly(t), w, withTLS(server.URL, record.TLS{TrustFile: c.trust})))
 		for _, want := range c.want {
 			if a.Fault != bridge.FaultTransport || !strings.HasPrefix(a.Reason, "TLS: ") || !strings.Contains(a.Reason, want) {
 				t.Errorf("%s: %s, want %s", c.name, a.Reason, want)
@@ -247,7 +248,7 @@ func TestFilesOfOtherTools(t *testing.T) {
 		dir.write(t, name, data)
 	}
 	for _, name := range []string{"ca.pem", "client.crt", "plain.key", "bundle.pem"} {
-		data, err := dir.ReadKey(name, bridge.SecretUse{})
+		data, err := dir.ReadKey(name, record.SecretUse{})
 		ok(t, err)
 		dir.write(t, "bom-"+name, append([]byte("\xef\xbb\xbf"), data...))
 		wide := []byte("\xff\xfe")
@@ -258,13 +259,13 @@ func TestFilesOfOtherTools(t *testing.T) {
 		dir.write(t, "crlf-"+name, []byte(strings.ReplaceAll(string(data), "\n", "\r\n")))
 	}
 	for from, to := range map[string]string{"ca.pem": "ca.der", "client.crt": "client.der"} {
-		data, err := dir.ReadKey(from, bridge.SecretUse{})
+		data, err := dir.ReadKey(from, record.SecretUse{})
 		ok(t, err)
 		block, _ := pem.Decode(data)
 		dir.write(t, to, block.Bytes)
 	}
 	server := receiver(t, func(http.ResponseWriter, *http.Request) {}, requireClient(clientCA))
-	for _, files := range []bridge.TLS{
+	for _, files := range []record.TLS{
 		{TrustFile: "bom-ca.pem", ClientCert: "bom-client.crt", KeyFile: "bom-plain.key"},
 		{TrustFile: "utf16-ca.pem", ClientCert: "utf16-client.crt", KeyFile: "utf16-plain.key"},
 		{TrustFile: "crlf-ca.pem", KeyFile: "crlf-bundle.pem", KeyPassword: keyPassword},
@@ -280,11 +281,11 @@ func TestFilesOfOtherTools(t *testing.T) {
 	anyone := receiver(t, func(_ http.ResponseWriter, r *http.Request) { shown = r.TLS.PeerCertificates }, func(s *httptest.Server) {
 		s.TLS.ClientAuth = tls.RequireAnyClientCert
 	})
-	ok(t, publish(shortly(t), noRoots(t, dir), withTLS(anyone.URL, bridge.TLS{TrustFile: "ca.pem", ClientCert: "two.pem", KeyFile: "several.p12", KeyPassword: "hunter22"})))
+	ok(t, publish(shortly(t), noRoots(t, dir), withTLS(anyone.URL, record.TLS{TrustFile: "ca.pem", ClientCert: "two.pem", KeyFile: "several.p12", KeyPassword: "hunter22"})))
 	if len(shown) != 1 || shown[0].Subject.CommonName != "client two" {
 		t.Errorf("of several keys, the one of tls.clientCert: shown %v", shown)
 	}
-	for want, files := range map[string]bridge.TLS{
+	for want, files := range map[string]record.TLS{
 		`tls.keyFile: file "several.p12" holds several keys with a certificate each; name the file of the right certificate in tls.clientCert`: {KeyFile: "several.p12", KeyPassword: "hunter22"},
 		`tls.keyFile: file "several.p12" cannot be opened: tls.keyPassword is wrong`:                                                           {KeyFile: "several.p12", KeyPassword: "hunter2"},
 		`tls.keyFile: file "store.jks" is a Java key store; convert it`:                                                                        {KeyFile: "store.jks", KeyPassword: "hunter22"},
@@ -322,7 +323,7 @@ func TestTokenAnswersOfOtherServers(t *testing.T) {
 				_, _ = io.WriteString(w, c.answer)
 			})
 			d := delivery(endpoint.URL)
-			d.Subscription.More = &bridge.SubscriptionMore{Auth: &bridge.Auth{Type: "client_credential", ClientID: "c", ClientSecret: "s3cret", TokenURL: tokens.URL}}
+			d.Subscription.More = &record.More{Auth: &record.Auth{Type: "client_credential", ClientID: "c", ClientSecret: "s3cret", TokenURL: tokens.URL}}
 			got = ""
 			err := publish(shortly(t), newWebhook(t), d)
 			if c.reason == "" {
@@ -350,7 +351,7 @@ func TestTokenAudience(t *testing.T) {
 		fmt.Fprintf(w, `{"access_token":%q}`, "for:"+r.PostFormValue("audience"))
 	}))
 	d := delivery(endpoint.URL)
-	d.Subscription.More = &bridge.SubscriptionMore{Auth: &bridge.Auth{Type: "client_credential", ClientID: "c", ClientSecret: "s3cret", TokenURL: tokens.URL, Audience: "https://api.example.com/"}}
+	d.Subscription.More = &record.More{Auth: &record.Auth{Type: "client_credential", ClientID: "c", ClientSecret: "s3cret", TokenURL: tokens.URL, Audience: "https://api.example.com/"}}
 	if err := publish(shortly(t), newWebhook(t), d); err != nil || got != "Bearer for:https://api.example.com/" {
 		t.Errorf("%v, Authorization %q", err, got)
 	}

@@ -25,6 +25,8 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/localca"
 )
@@ -32,16 +34,16 @@ import (
 // directory is a Secrets over plain files; internal/secrets is tested by itself.
 type directory string
 
-func (d directory) Value(ref string, use bridge.SecretUse) (bridge.Secret, string, error) {
-	data, err := d.ReadKey(strings.TrimPrefix(ref, bridge.RefFile), use)
-	return bridge.Secret(data), "", err
+func (d directory) Value(ref string, use record.SecretUse) (record.Secret, string, error) {
+	data, err := d.ReadKey(strings.TrimPrefix(ref, record.RefFile), use)
+	return record.Secret(data), "", err
 }
 
-func (d directory) ReadCertificates(name string, use bridge.SecretUse) ([]byte, error) {
+func (d directory) ReadCertificates(name string, use record.SecretUse) ([]byte, error) {
 	return d.ReadKey(name, use)
 }
 
-func (d directory) ReadKey(name string, _ bridge.SecretUse) ([]byte, error) {
+func (d directory) ReadKey(name string, _ record.SecretUse) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(string(d), name))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("file %q does not exist", name)
@@ -149,9 +151,9 @@ func requireClient(ca *localca.CA) func(*httptest.Server) {
 	}
 }
 
-func withTLS(target string, t bridge.TLS) *bridge.Delivery {
+func withTLS(target string, t record.TLS) *protocol.Delivery {
 	d := delivery(target)
-	d.Subscription.More = &bridge.SubscriptionMore{TLS: &t}
+	d.Subscription.More = &record.More{TLS: &t}
 	return d
 }
 
@@ -171,7 +173,7 @@ func TestContractB10ClientCertificate(t *testing.T) {
 		}
 	}, requireClient(clientCA))
 	w := noRoots(t, dir)
-	for _, files := range []bridge.TLS{
+	for _, files := range []record.TLS{
 		{TrustFile: "ca.pem", ClientCert: "client.crt", KeyFile: "plain.key"},
 		{TrustFile: "ca.pem", ClientCert: "client.crt", KeyFile: "sec1.key", MinVersion: "1.3"},
 		{TrustFile: "ca.pem", ClientCert: "client.crt", KeyFile: "encrypted.key", KeyPassword: keyPassword},
@@ -185,7 +187,7 @@ func TestContractB10ClientCertificate(t *testing.T) {
 			t.Errorf("%+v: %v", files, err)
 		}
 	}
-	for reason, files := range map[string]bridge.TLS{
+	for reason, files := range map[string]record.TLS{
 		"TLS: refused by the server": {TrustFile: "ca.pem"}, // no certificate
 		"unknown authority":          {TrustFile: "other-ca.pem", ClientCert: "client.crt", KeyFile: "plain.key"},
 	} {
@@ -201,29 +203,29 @@ func TestContractB10FilesThatDoNotFit(t *testing.T) {
 	credentials(t, dir)
 	w := noRoots(t, dir)
 	for _, c := range []struct {
-		files          bridge.TLS
+		files          record.TLS
 		member, reason string
 	}{
-		{bridge.TLS{KeyFile: "client.p12", KeyPassword: "hunter2"}, "tls.keyFile", `"client.p12" cannot be opened: tls.keyPassword is wrong`},
-		{bridge.TLS{KeyFile: "client.p12"}, "tls.keyFile", `"client.p12" is encrypted`},
-		{bridge.TLS{KeyFile: "bundle.pem", KeyPassword: "hunter2"}, "tls.keyFile", `"bundle.pem" cannot be opened: tls.keyPassword is wrong`},
-		{bridge.TLS{KeyFile: "bundle.pem"}, "tls.keyFile", `"bundle.pem" is encrypted`},
-		{bridge.TLS{KeyFile: "old.key", ClientCert: "client.crt", KeyPassword: "hunter2"}, "tls.keyFile", `"old.key" `},
-		{bridge.TLS{KeyFile: "old.key", ClientCert: "client.crt"}, "tls.keyFile", `"old.key" is encrypted`},
-		{bridge.TLS{KeyFile: "none.pem"}, "tls.keyFile", `"none.pem" does not exist`},
-		{bridge.TLS{TrustFile: "none.pem"}, "tls.trustFile", `"none.pem" does not exist`},
-		{bridge.TLS{ClientCert: "none.crt", KeyFile: "plain.key"}, "tls.clientCert", `"none.crt" does not exist`},
-		{bridge.TLS{KeyFile: "client.p12", KeyPassword: "file:none"}, "tls.keyPassword", `"none" does not exist`},
-		{bridge.TLS{TrustFile: "ca.p12", KeyPassword: "hunter2"}, "tls.trustFile", `"ca.p12" cannot be opened`},
-		{bridge.TLS{TrustFile: "ca.p12"}, "tls.trustFile", `"ca.p12" is encrypted`},
-		{bridge.TLS{KeyFile: "plain.key"}, "tls.keyFile", `"plain.key" holds no certificate`},
-		{bridge.TLS{KeyFile: "client.crt"}, "tls.keyFile", `"client.crt" holds no private key`},
-		{bridge.TLS{ClientCert: "client.crt", KeyFile: "other.key"}, "tls.keyFile", `"other.key" holds the key of another certificate`},
-		{bridge.TLS{ClientCert: "plain.key", KeyFile: "plain.key"}, "tls.clientCert", `"plain.key" holds no certificate`},
-		{bridge.TLS{TrustFile: "plain.key"}, "tls.trustFile", `"plain.key" holds no certificate`},
-		{bridge.TLS{TrustFile: "junk"}, "tls.trustFile", `"junk" is neither PEM nor`},
-		{bridge.TLS{KeyFile: "empty"}, "tls.keyFile", `"empty" is neither PEM nor`},
-		{bridge.TLS{TrustAll: true}, "tls.trustAll", "ORDERBRIDGE_ALLOW_TRUST_ALL"},
+		{record.TLS{KeyFile: "client.p12", KeyPassword: "hunter2"}, "tls.keyFile", `"client.p12" cannot be opened: tls.keyPassword is wrong`},
+		{record.TLS{KeyFile: "client.p12"}, "tls.keyFile", `"client.p12" is encrypted`},
+		{record.TLS{KeyFile: "bundle.pem", KeyPassword: "hunter2"}, "tls.keyFile", `"bundle.pem" cannot be opened: tls.keyPassword is wrong`},
+		{record.TLS{KeyFile: "bundle.pem"}, "tls.keyFile", `"bundle.pem" is encrypted`},
+		{record.TLS{KeyFile: "old.key", ClientCert: "client.crt", KeyPassword: "hunter2"}, "tls.keyFile", `"old.key" `},
+		{record.TLS{KeyFile: "old.key", ClientCert: "client.crt"}, "tls.keyFile", `"old.key" is encrypted`},
+		{record.TLS{KeyFile: "none.pem"}, "tls.keyFile", `"none.pem" does not exist`},
+		{record.TLS{TrustFile: "none.pem"}, "tls.trustFile", `"none.pem" does not exist`},
+		{record.TLS{ClientCert: "none.crt", KeyFile: "plain.key"}, "tls.clientCert", `"none.crt" does not exist`},
+		{record.TLS{KeyFile: "client.p12", KeyPassword: "file:none"}, "tls.keyPassword", `"none" does not exist`},
+		{record.TLS{TrustFile: "ca.p12", KeyPassword: "hunter2"}, "tls.trustFile", `"ca.p12" cannot be opened`},
+		{record.TLS{TrustFile: "ca.p12"}, "tls.trustFile", `"ca.p12" is encrypted`},
+		{record.TLS{KeyFile: "plain.key"}, "tls.keyFile", `"plain.key" holds no certificate`},
+		{record.TLS{KeyFile: "client.crt"}, "tls.keyFile", `"client.crt" holds no private key`},
+		{record.TLS{ClientCert: "client.crt", KeyFile: "other.key"}, "tls.keyFile", `"other.key" holds the key of another certificate`},
+		{record.TLS{ClientCert: "plain.key", KeyFile: "plain.key"}, "tls.clientCert", `"plain.key" holds no certificate`},
+		{record.TLS{TrustFile: "plain.key"}, "tls.trustFile", `"plain.key" holds no certificate`},
+		{record.TLS{TrustFile: "junk"}, "tls.trustFile", `"junk" is neither PEM nor`},
+		{record.TLS{KeyFile: "empty"}, "tls.keyFile", `"empty" is neither PEM nor`},
+		{record.TLS{TrustAll: true}, "tls.trustAll", "ORDERBRIDGE_ALLOW_TRUST_ALL"},
 	} {
 		d := withTLS("https://localhost:1/", c.files)
 		a := attemptError(t, publish(shortly(t), w, d))
@@ -238,7 +240,7 @@ func TestContractB10FilesThatDoNotFit(t *testing.T) {
 			t.Errorf("the password is shown: %s", a.Reason)
 		}
 	}
-	if a := attemptError(t, publish(shortly(t), newWebhook(t), withTLS("https://h/", bridge.TLS{TrustFile: "x"}))); a.Fault != bridge.FaultConfig {
+	if a := attemptError(t, publish(shortly(t), newWebhook(t), withTLS("https://h/", record.TLS{TrustFile: "x"}))); a.Fault != bridge.FaultConfig {
 		t.Errorf("without a store of secrets: %+v", a)
 	}
 }
@@ -252,7 +254,7 @@ func TestContractB11KeyFileAsTrust(t *testing.T) {
 		s.TLS.ClientAuth, s.TLS.ClientCAs = tls.VerifyClientCertIfGiven, clientCA.Pool()
 	})
 	// What contract B calls useSslClientCert: false becomes a trustFile.
-	if err := publish(shortly(t), noRoots(t, dir), withTLS(server.URL, bridge.TLS{TrustFile: "client.p12", KeyPassword: keyPassword})); err != nil || shown != 0 {
+	if err := publish(shortly(t), noRoots(t, dir), withTLS(server.URL, record.TLS{TrustFile: "client.p12", KeyPassword: keyPassword})); err != nil || shown != 0 {
 		t.Errorf("%v, %d certificates shown", err, shown)
 	}
 }
@@ -271,13 +273,13 @@ func TestContractB9UnknownCertificatesAreRefused(t *testing.T) {
 	all := newWebhook(t, func(o *Options) { o.AllowTrustAll, o.TrustRoots = true, x509.NewCertPool() })
 	for _, c := range []struct {
 		url    string
-		files  bridge.TLS
+		files  record.TLS
 		reason string // "": accepted
 	}{
-		{good.URL, bridge.TLS{TrustFile: "ca.pem"}, ""},
-		{self.URL, bridge.TLS{TrustFile: "ca.pem"}, "unknown authority"},
-		{other.URL, bridge.TLS{TrustFile: "ca.pem"}, "not valid for host"},
-		{good.URL, bridge.TLS{MinVersion: "1.2"}, "unknown authority"},
+		{good.URL, record.TLS{TrustFile: "ca.pem"}, ""},
+		{self.URL, record.TLS{TrustFile: "ca.pem"}, "unknown authority"},
+		{other.URL, record.TLS{TrustFile: "ca.pem"}, "not valid for host"},
+		{good.URL, record.TLS{MinVersion: "1.2"}, "unknown authority"},
 	} {
 		err := publish(shortly(t), noRoots(t, dir), withTLS(c.url, c.files))
 		if c.reason == "" {
@@ -286,12 +288,12 @@ func TestContractB9UnknownCertificatesAreRefused(t *testing.T) {
 			t.Errorf("%+v: %s, want %s", c.files, a.Reason, c.reason)
 		}
 		// B8: with the operator's permission each of them is accepted.
-		ok(t, publish(shortly(t), all, withTLS(c.url, bridge.TLS{TrustAll: true})))
+		ok(t, publish(shortly(t), all, withTLS(c.url, record.TLS{TrustAll: true})))
 	}
 	// On loopback, Dev accepts unknown issuers, but not against a trust file.
 	dev := newWebhook(t, func(o *Options) { o.Dev, o.Secrets, o.TrustRoots = true, dir, x509.NewCertPool() })
-	ok(t, publish(shortly(t), dev, withTLS(self.URL, bridge.TLS{})))
-	if a := attemptError(t, publish(shortly(t), dev, withTLS(self.URL, bridge.TLS{TrustFile: "ca.pem"}))); !strings.Contains(a.Reason, "unknown authority") {
+	ok(t, publish(shortly(t), dev, withTLS(self.URL, record.TLS{})))
+	if a := attemptError(t, publish(shortly(t), dev, withTLS(self.URL, record.TLS{TrustFile: "ca.pem"}))); !strings.Contains(a.Reason, "unknown authority") {
 		t.Error(a.Reason)
 	}
 }
@@ -307,16 +309,16 @@ func TestContractD9MinVersion(t *testing.T) {
 	w := newWebhook(t, func(o *Options) { o.AllowTrustAll = true })
 	for _, c := range []struct {
 		server *httptest.Server
-		files  bridge.TLS
+		files  record.TLS
 		good   bool
 	}{
-		{v11, bridge.TLS{}, false},
-		{v11, bridge.TLS{MinVersion: "1.2", TrustAll: true}, false},
-		{v12, bridge.TLS{MinVersion: "1.2"}, true},
-		{v12, bridge.TLS{MinVersion: "1.3"}, false},
-		{v12, bridge.TLS{MinVersion: "1.3", TrustAll: true}, false},
-		{v13, bridge.TLS{MinVersion: "1.3"}, true},
-		{v13, bridge.TLS{}, true},
+		{v11, record.TLS{}, false},
+		{v11, record.TLS{MinVersion: "1.2", TrustAll: true}, false},
+		{v12, record.TLS{MinVersion: "1.2"}, true},
+		{v12, record.TLS{MinVersion: "1.3"}, false},
+		{v12, record.TLS{MinVersion: "1.3", TrustAll: true}, false},
+		{v13, record.TLS{MinVersion: "1.3"}, true},
+		{v13, record.TLS{}, true},
 	} {
 		err := publish(shortly(t), w, withTLS(c.server.URL, c.files))
 		if c.good {
@@ -359,8 +361,8 @@ func TestFilesAreReloaded(t *testing.T) {
 	}, requireClient(clientCA))
 	now := &clock{now: noon}
 	w := newWebhook(t, func(o *Options) { o.Secrets, o.Now = dir, now.Now })
-	d := withTLS(server.URL, bridge.TLS{TrustFile: "ca.pem", KeyFile: "bundle.pem", KeyPassword: keyPassword})
-	d.Subscription.More.Auth = &bridge.Auth{Type: "basic", Username: "u", Password: "file:password"}
+	d := withTLS(server.URL, record.TLS{TrustFile: "ca.pem", KeyFile: "bundle.pem", KeyPassword: keyPassword})
+	d.Subscription.More.Auth = &record.Auth{Type: "basic", Username: "u", Password: "file:password"}
 	attempt := func() (serial, password string) {
 		t.Helper()
 		ok(t, publish(shortly(t), w, d))
@@ -387,7 +389,7 @@ func TestFilesAreReloaded(t *testing.T) {
 	}
 
 	// A file that is gone fails the attempt, and one that is back mends it at once.
-	content, err := dir.ReadKey("bundle.pem", bridge.SecretUse{})
+	content, err := dir.ReadKey("bundle.pem", record.SecretUse{})
 	ok(t, err)
 	ok(t, os.Remove(filepath.Join(string(dir), "bundle.pem")))
 	now.pass(recheck)
@@ -421,9 +423,9 @@ func TestConnectionsArePooledByTLSSetting(t *testing.T) {
 	})
 	w := noRoots(t, dir)
 	for range 3 { // records of their own with equal settings
-		ok(t, publish(shortly(t), w, withTLS(server.URL, bridge.TLS{TrustFile: "ca.pem"})))
+		ok(t, publish(shortly(t), w, withTLS(server.URL, record.TLS{TrustFile: "ca.pem"})))
 	}
-	ok(t, publish(shortly(t), w, withTLS(server.URL, bridge.TLS{TrustFile: "ca.pem", MinVersion: "1.3"})))
+	ok(t, publish(shortly(t), w, withTLS(server.URL, record.TLS{TrustFile: "ca.pem", MinVersion: "1.3"})))
 	if len(remotes) != 2 {
 		t.Errorf("%d connections for 2 settings", len(remotes))
 	}
@@ -458,7 +460,7 @@ func TestKeysOfOpenSSL(t *testing.T) {
 	}
 	server := receiver(t, func(http.ResponseWriter, *http.Request) {}, requireClient(clientCA))
 	for _, key := range []string{"o.p12", "o-legacy.p12", "o.key", "o-scrypt.key", "o-des3.key", "o-ec.key"} {
-		files := bridge.TLS{TrustFile: "ca.pem", KeyFile: key, KeyPassword: keyPassword}
+		files := record.TLS{TrustFile: "ca.pem", KeyFile: key, KeyPassword: keyPassword}
 		if strings.HasSuffix(key, ".key") {
 			files.ClientCert = "client.crt"
 		}

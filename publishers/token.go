@@ -14,7 +14,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 // tokenSource gets access tokens by client credentials (contract C12): one is
@@ -56,7 +56,7 @@ func (e *tokenError) Error() string {
 }
 func (e *tokenError) Unwrap() error { return e.err }
 
-func newTokenSource(g bridge.Grant, transport http.RoundTripper, userAgent []string) *tokenSource {
+func newTokenSource(g record.Grant, transport http.RoundTripper, userAgent []string) *tokenSource {
 	return &tokenSource{
 		config: clientcredentials.Config{ClientID: g.ClientID, ClientSecret: g.ClientSecret, TokenURL: g.TokenURL, Scopes: g.Scopes, EndpointParams: g.Parameters},
 		host:   hostOf(g.TokenURL),
@@ -156,7 +156,7 @@ func (t *tokenSource) fetch(ctx context.Context) (string, time.Time, error) {
 	if err != nil {
 		return "", time.Time{}, t.failure(ctx, err)
 	}
-	if !bridge.IsToken(token.AccessToken) {
+	if !record.IsToken(token.AccessToken) {
 		return "", time.Time{}, &tokenError{t.host, "sent a token that cannot stand in a header", nil, t.target}
 	}
 	if style != 0 {

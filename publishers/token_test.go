@@ -16,13 +16,15 @@ import (
 	"time"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/egress"
 	"orderbridge/internal/lab"
 )
 
-func (a *authority) delivery() *bridge.Delivery {
+func (a *authority) delivery() *protocol.Delivery {
 	d := delivery(a.endpoint.URL)
-	d.Subscription.More = &bridge.SubscriptionMore{Auth: &bridge.Auth{Type: "client_credential", ClientID: "bridge:1", ClientSecret: "s3cret&/ü", TokenURL: a.server.URL + "/token?x=hunter2"}}
+	d.Subscription.More = &record.More{Auth: &record.Auth{Type: "client_credential", ClientID: "bridge:1", ClientSecret: "s3cret&/ü", TokenURL: a.server.URL + "/token?x=hunter2"}}
 	return d
 }
 
@@ -150,14 +152,14 @@ func TestContractC12FailingTokenServer(t *testing.T) {
 		fmt.Fprint(w, `{"access_token":"t","token_type":"bearer"}`)
 	})
 	for name, c := range map[string]struct {
-		change func(*authority, *bridge.Delivery)
+		change func(*authority, *protocol.Delivery)
 		fault  bridge.Fault
 		reason string
 		answer http.HandlerFunc // of the token server, if not its own
 	}{
-		"wrong secret": {change: func(_ *authority, d *bridge.Delivery) { d.Subscription.More.Auth.ClientSecret = "hunter2!" }, reason: "401 Unauthorized: invalid_client"},
-		"down":         {change: func(a *authority, _ *bridge.Delivery) { a.server.Close() }, reason: "connection refused"},
-		"slow": {change: func(_ *authority, d *bridge.Delivery) { d.Subscription.More.Timeout = 200 * time.Millisecond }, reason: "timeout",
+		"wrong secret": {change: func(_ *authority, d *protocol.Delivery) { d.Subscription.More.Auth.ClientSecret = "hunter2!" }, reason: "401 Unauthorized: invalid_client"},
+		"down":         {change: func(a *authority, _ *protocol.Delivery) { a.server.Close() }, reason: "connection refused"},
+		"slow": {change: func(_ *authority, d *protocol.Delivery) { d.Subscription.More.Timeout = 200 * time.Millisecond }, reason: "timeout",
 			answer: func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body) // only then the end of the connection is seen
 				<-r.Context().Done()
@@ -173,8 +175,8 @@ func TestContractC12FailingTokenServer(t *testing.T) {
 		"echo": {reason: "400 Bad Request: s= [redacted] [redacted]", answer: func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "s= "+r.FormValue("client_secret")+" "+url.QueryEscape("s3cret&/ü"), http.StatusBadRequest)
 		}},
-		"unknown cert": {change: func(_ *authority, d *bridge.Delivery) { d.Subscription.More.Auth.TokenURL = selfSigned(t).URL }, reason: "unknown authority"},
-		"private place": {change: func(_ *authority, d *bridge.Delivery) {
+		"unknown cert": {change: func(_ *authority, d *protocol.Delivery) { d.Subscription.More.Auth.TokenURL = selfSigned(t).URL }, reason: "unknown authority"},
+		"private place": {change: func(_ *authority, d *protocol.Delivery) {
 			d.Subscription.More.Auth.TokenURL = "https://127.0.0.2:1/token"
 		}, reason: "not allowed by policy: address 127.0.0.2", fault: bridge.FaultConfig},
 	} {
@@ -203,7 +205,7 @@ func TestContractC12FailingTokenServer(t *testing.T) {
 					t.Errorf("shows %s: %s, %v", secret, failure.Reason, failure.Err)
 				}
 			}
-			if o := bridge.Judge(failure, false); o.Verdict != bridge.Retry || !o.EndpointFault {
+			if o := bridge.Judge(failure, false); o.Verdict != protocol.Retry || !o.EndpointFault {
 				t.Errorf("judged %+v, want a retry that counts for the breaker", o)
 			}
 			if a.attempts.Load() != 0 {
@@ -228,7 +230,7 @@ func TestTokenFetchCutOff(t *testing.T) {
 	}))
 	endpoint := receiver(t, func(http.ResponseWriter, *http.Request) {})
 	d := delivery(endpoint.URL)
-	d.Subscription.More = &bridge.SubscriptionMore{Auth: &bridge.Auth{Type: "client_credential", ClientID: "c", ClientSecret: "s3cret", TokenURL: tokens.URL}}
+	d.Subscription.More = &record.More{Auth: &record.Auth{Type: "client_credential", ClientID: "c", ClientSecret: "s3cret", TokenURL: tokens.URL}}
 	w := newWebhook(t)
 	ctx, cut := context.WithCancelCause(shortly(t))
 	first, second := make(chan error, 1), make(chan error, 1)
@@ -254,12 +256,12 @@ func TestBearer(t *testing.T) {
 		}
 	})
 	d := delivery(server.URL)
-	d.Subscription.More = &bridge.SubscriptionMore{Auth: &bridge.Auth{Type: "bearer", Token: "abc/+="}}
+	d.Subscription.More = &record.More{Auth: &record.Auth{Type: "bearer", Token: "abc/+="}}
 	if err := publish(shortly(t), newWebhook(t), d); err != nil {
 		t.Error(err)
 	}
 	d = delivery(server.URL)
-	d.Subscription.More = &bridge.SubscriptionMore{Auth: &bridge.Auth{Type: "bearer", Token: "hunter2"}}
+	d.Subscription.More = &record.More{Auth: &record.Auth{Type: "bearer", Token: "hunter2"}}
 	if failure := attemptError(t, publish(shortly(t), newWebhook(t), d)); failure.Reason != "401 Unauthorized: got Bearer [redacted]" {
 		t.Error(failure.Reason)
 	}

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -191,7 +191,7 @@ var errPlainHTTP = errors.New("http:// is not allowed: use https, or have the op
 func withConnectTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	timeout, ok := ctx.Value(connectTimeout{}).(time.Duration)
 	if !ok || timeout <= 0 {
-		timeout = bridge.DefaultConnectTimeout
+		timeout = record.DefaultConnectTimeout
 	}
 	return context.WithTimeout(ctx, timeout)
 }

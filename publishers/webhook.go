@@ -19,6 +19,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -61,7 +64,7 @@ type Options struct {
 	MaxIdleConns int
 	// Resolve finds the subscription for a topic when a message carries no
 	// delivery. nil: such messages are refused.
-	Resolve func(id string) (*bridge.Subscription, error)
+	Resolve func(id string) (*record.Subscription, error)
 	// Now is the wall clock. Default time.Now.
 	Now func() time.Time
 
@@ -146,7 +149,7 @@ func (w *Webhook) Close() error {
 	return nil
 }
 
-func (w *Webhook) resolve(topic string, m *message.Message) (*bridge.Delivery, error) {
+func (w *Webhook) resolve(topic string, m *message.Message) (*protocol.Delivery, error) {
 	if w.options.Resolve == nil {
 		return nil, fmt.Errorf("message for subscription %q carries no delivery, and there is no resolver", topic)
 	}
@@ -158,8 +161,8 @@ func (w *Webhook) resolve(topic string, m *message.Message) (*bridge.Delivery, e
 	for k, v := range m.Metadata {
 		header[k] = []string{v}
 	}
-	return &bridge.Delivery{Subscription: s, Attempt: 1, Event: &bridge.Event{
-		Message:       bridge.Message{Header: header, Data: m.Payload},
+	return &protocol.Delivery{Subscription: s, Attempt: 1, Event: &event.Event{
+		Message:       event.Message{Header: header, Data: m.Payload},
 		ID:            m.UUID,
 		PublisherID:   m.UUID,
 		Type:          m.Metadata.Get("eventType"),
@@ -169,7 +172,7 @@ func (w *Webhook) resolve(topic string, m *message.Message) (*bridge.Delivery, e
 }
 
 // attempt makes one request and reads its answer.
-func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
+func (w *Webhook) attempt(ctx context.Context, d *protocol.Delivery) error {
 	if w.closed.Load() {
 		return fmt.Errorf("webhook publisher is closed: %w", bridge.ErrCut)
 	}
@@ -196,7 +199,7 @@ func (w *Webhook) attempt(ctx context.Context, d *bridge.Delivery) error {
 		attemptCtx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	if connect != bridge.DefaultConnectTimeout {
+	if connect != record.DefaultConnectTimeout {
 		attemptCtx = context.WithValue(attemptCtx, connectTimeout{}, connect)
 	}
 	a, err := e.send(attemptCtx, r)
@@ -266,8 +269,8 @@ type compiled struct {
 const recheck = time.Second
 
 // endpoint is the compiled form of a record.
-func (w *Webhook) endpoint(s *bridge.Subscription) (*endpoint, error) {
-	kept, err := s.Compiled(func(s *bridge.Subscription) (any, error) {
+func (w *Webhook) endpoint(s *record.Subscription) (*endpoint, error) {
+	kept, err := s.Compiled(func(s *record.Subscription) (any, error) {
 		e, err := w.compile(s)
 		if err != nil || e.sources == nil {
 			return e, err
@@ -313,7 +316,7 @@ func (e *endpoint) fresh(now time.Time) bool {
 func (e *endpoint) failed() { e.checked.Store(0) }
 
 // compile makes an endpoint with its connections and its source of tokens.
-func (w *Webhook) compile(s *bridge.Subscription) (*endpoint, error) {
+func (w *Webhook) compile(s *record.Subscription) (*endpoint, error) {
 	from := &sources{secrets: w.options.Secrets, record: s}
 	now := w.options.Now()
 	e, err := compileEndpoint(s, from)
@@ -352,7 +355,7 @@ func (w *Webhook) compile(s *bridge.Subscription) (*endpoint, error) {
 // Check reports why a record could not be used for an attempt now. It reads, but
 // sends nothing. What is missing or does not fit is a warning, because it may be
 // gone by the first attempt; a secret that is not for this record is an error.
-func (w *Webhook) Check(s *bridge.Subscription) bridge.Problems {
+func (w *Webhook) Check(s *record.Subscription) record.Problems {
 	if !refersOutside(s) {
 		return nil
 	}
@@ -364,22 +367,22 @@ func (w *Webhook) Check(s *bridge.Subscription) bridge.Problems {
 	if len(problems) > 0 {
 		return problems
 	}
-	p := bridge.Problem{Message: err.Error(), Warning: true}
+	p := record.Problem{Message: err.Error(), Warning: true}
 	var member *memberError
 	if errors.As(err, &member) {
 		p.Field, p.Message = member.member, member.err.Error()
 	}
-	return bridge.Problems{p}
+	return record.Problems{p}
 }
 
 // refused are all secrets of a record that are not for it, each with its member.
-func (w *Webhook) refused(s *bridge.Subscription) (problems bridge.Problems) {
+func (w *Webhook) refused(s *record.Subscription) (problems record.Problems) {
 	from := &sources{secrets: w.options.Secrets, record: s}
 	note := func(err error) {
 		var member *memberError
-		var refusal *bridge.RefusedSecret
+		var refusal *record.RefusedSecret
 		if errors.As(err, &member) && errors.As(err, &refusal) {
-			problems = append(problems, bridge.Problem{Field: member.member, Message: refusal.Reason})
+			problems = append(problems, record.Problem{Field: member.member, Message: refusal.Reason})
 		}
 	}
 	for _, secret := range s.Secrets() {
@@ -394,11 +397,11 @@ func (w *Webhook) refused(s *bridge.Subscription) (problems bridge.Problems) {
 }
 
 // refersOutside reports whether a record needs what does not stand in it.
-func refersOutside(s *bridge.Subscription) bool {
+func refersOutside(s *record.Subscription) bool {
 	if s.More == nil {
 		return false
 	}
-	return s.More.TLS != nil || slices.ContainsFunc(s.Secrets(), func(v bridge.SecretValue) bool { return bridge.IsReference(v.Value.Reveal()) })
+	return s.More.TLS != nil || slices.ContainsFunc(s.Secrets(), func(v record.SecretValue) bool { return record.IsReference(v.Value.Reveal()) })
 }
 
 // cutOff is the error of an attempt whose context we cancelled ourselves.

@@ -20,6 +20,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/localca"
 )
@@ -74,18 +77,18 @@ func newWebhook(tb testing.TB, change ...func(*Options)) *Webhook {
 	return w
 }
 
-func delivery(target string) *bridge.Delivery {
-	return &bridge.Delivery{
-		Subscription: &bridge.Subscription{ID: "erp", TargetURL: target, Method: "POST", Payload: "event"},
-		Event: &bridge.Event{
-			Message: bridge.Message{Seq: 1, Time: noon, Subject: "orders.4711", Data: []byte(`{"orderId":"4711"}`)},
+func delivery(target string) *protocol.Delivery {
+	return &protocol.Delivery{
+		Subscription: &record.Subscription{ID: "erp", TargetURL: target, Method: "POST", Payload: "event"},
+		Event: &event.Event{
+			Message: event.Message{Seq: 1, Time: noon, Subject: "orders.4711", Data: []byte(`{"orderId":"4711"}`)},
 			ID:      "e-1", Type: "OrderAccepted", OrderID: "4711",
 		},
 		Generation: 1, Attempt: 1,
 	}
 }
 
-func publish(ctx context.Context, w *Webhook, d *bridge.Delivery) error {
+func publish(ctx context.Context, w *Webhook, d *protocol.Delivery) error {
 	m := message.NewMessage(d.ID(), d.Event.Data)
 	m.SetContext(bridge.WithDelivery(ctx, d))
 	return w.Publish(d.Subscription.ID, m)
@@ -183,7 +186,7 @@ func TestContractD10BasicWithTheFirstRequest(t *testing.T) {
 		}
 	})
 	d := delivery(server.URL)
-	d.Subscription.More = &bridge.SubscriptionMore{Auth: &bridge.Auth{Type: "basic", Username: "aladdin", Password: "open:sesame ü"}}
+	d.Subscription.More = &record.More{Auth: &record.Auth{Type: "basic", Username: "aladdin", Password: "open:sesame ü"}}
 	if err := publish(shortly(t), newWebhook(t), d); err != nil || requests.Load() != 1 {
 		t.Errorf("%d requests, %v", requests.Load(), err)
 	}
@@ -264,9 +267,9 @@ func TestReasonHoldsNoSecret(t *testing.T) {
 		fmt.Fprintf(w, "you sent\r\n\x1b[31m %s %s %s %s", r.RequestURI, r.Header.Get("Authorization"), password, r.Header.Get("X-Api-Token"))
 	})
 	d := delivery(server.URL + "/path?token=in-the-query")
-	d.Subscription.More = &bridge.SubscriptionMore{
+	d.Subscription.More = &record.More{
 		Key:     "the&key",
-		Auth:    &bridge.Auth{Type: "basic", Username: "aladdin", Password: "opensesame"},
+		Auth:    &record.Auth{Type: "basic", Username: "aladdin", Password: "opensesame"},
 		Headers: map[string]string{"X-Api-Token": "headersecret"},
 	}
 	a := attemptError(t, publish(shortly(t), newWebhook(t), d))
@@ -397,7 +400,7 @@ func TestHangingEndpointEndsAtTheDeadline(t *testing.T) {
 				tc.handler(w, r)
 			})
 			d := delivery(server.URL)
-			d.Subscription.More = &bridge.SubscriptionMore{Timeout: 300 * time.Millisecond}
+			d.Subscription.More = &record.More{Timeout: 300 * time.Millisecond}
 			began := time.Now()
 			err := publish(shortly(t), newWebhook(t), d)
 			if took := time.Since(began); took > 10*time.Second || took < 250*time.Millisecond {
@@ -496,7 +499,7 @@ func TestBrokenAnswers(t *testing.T) {
 			if !strings.HasPrefix(a.Reason, tc.want) {
 				t.Errorf("got %q", a.Reason)
 			}
-			if o := bridge.Judge(err, false); o.Verdict != bridge.Retry || !o.EndpointFault {
+			if o := bridge.Judge(err, false); o.Verdict != protocol.Retry || !o.EndpointFault {
 				t.Errorf("judged %+v", o)
 			}
 		})
@@ -575,7 +578,7 @@ func TestNoConnection(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			d := delivery(tc.target)
-			d.Subscription.More = &bridge.SubscriptionMore{ConnectionTimeout: 200 * time.Millisecond, Timeout: 10 * time.Second}
+			d.Subscription.More = &record.More{ConnectionTimeout: 200 * time.Millisecond, Timeout: 10 * time.Second}
 			if tc.name == "no such host" {
 				d.Subscription.More = nil
 			}
@@ -649,7 +652,7 @@ func TestOurOwnCutIsNoAttempt(t *testing.T) {
 		ctx, cut := context.WithCancelCause(shortly(t))
 		go func() { <-arrived; cut(bridge.ErrCut) }()
 		err := publish(ctx, w, delivery(server.URL))
-		if !errors.Is(err, bridge.ErrCut) || bridge.Judge(err, false).Verdict != bridge.NotAttempted {
+		if !errors.Is(err, bridge.ErrCut) || bridge.Judge(err, false).Verdict != protocol.NotAttempted {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -732,11 +735,11 @@ func TestUsedAlone(t *testing.T) {
 	server := receiver(t, func(_ http.ResponseWriter, r *http.Request) { requests <- r })
 	unknown := errors.New("no such subscription")
 	w := newWebhook(t, func(o *Options) {
-		o.Resolve = func(id string) (*bridge.Subscription, error) {
+		o.Resolve = func(id string) (*record.Subscription, error) {
 			if id != "erp" {
 				return nil, unknown
 			}
-			return &bridge.Subscription{ID: id, TargetURL: server.URL + "/{orderId}"}, nil
+			return &record.Subscription{ID: id, TargetURL: server.URL + "/{orderId}"}, nil
 		}
 	})
 	m := message.NewMessage("u-1", []byte(`{}`))

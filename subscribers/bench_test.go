@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
 )
@@ -32,7 +32,7 @@ func BenchmarkFeed(b *testing.B) {
 	js := lab.StartBus(b).JetStream()
 	makeStream(b, js)
 	f := newTestFeed(b, js, Options{})
-	if err := f.Open(testContext(b), 1, bridge.Ref{}); err != nil {
+	if err := f.Open(testContext(b), 1, event.Ref{}); err != nil {
 		b.Fatal(err)
 	}
 	publishMany(b, js, 1, b.N, 500)

@@ -14,7 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 	"orderbridge/subscribers"
 )
@@ -125,9 +126,9 @@ func open(ctx context.Context, feed *subscribers.JetStream) error {
 		epoch := uint64(time.Now().UnixNano())
 		floor, _, err := feed.Floor(ctx, epoch)
 		if err == nil {
-			err = feed.Open(ctx, epoch, bridge.Ref{Seq: floor})
+			err = feed.Open(ctx, epoch, event.Ref{Seq: floor})
 		}
-		again := errors.Is(err, bridge.ErrDeposed) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerExists)
+		again := errors.Is(err, protocol.ErrDeposed) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerExists)
 		if !again || ctx.Err() != nil {
 			return err
 		}

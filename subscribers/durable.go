@@ -11,7 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
@@ -128,7 +129,7 @@ func (d *durables) newest(ctx context.Context, epoch uint64) (next durable, foun
 	for _, o := range found {
 		switch {
 		case o.epoch > epoch:
-			return durable{}, nil, 0, fmt.Errorf("consumer %q is of a newer epoch than %d: %w", d.name(o), epoch, bridge.ErrDeposed)
+			return durable{}, nil, 0, fmt.Errorf("consumer %q is of a newer epoch than %d: %w", d.name(o), epoch, protocol.ErrDeposed)
 		case o.epoch == epoch:
 			next.n = max(next.n, o.n+1)
 		case o.after(newest):
@@ -171,7 +172,7 @@ func (d *durables) open(ctx context.Context, epoch, position uint64) (durable, j
 // reopen makes the next durable of the same epoch; taken is the last event
 // taken in. Before and after it is made the stream must still be the one that
 // holds that event (R15).
-func (d *durables) reopen(ctx context.Context, last durable, position uint64, taken bridge.Witnesses) (durable, jetstream.Consumer, error) {
+func (d *durables) reopen(ctx context.Context, last durable, position uint64, taken protocol.Witnesses) (durable, jetstream.Consumer, error) {
 	found, err := d.list(ctx)
 	if err != nil {
 		return durable{}, nil, err
@@ -183,7 +184,7 @@ func (d *durables) reopen(ctx context.Context, last durable, position uint64, ta
 	for _, o := range found {
 		switch {
 		case o.epoch > g.epoch:
-			return durable{}, nil, fmt.Errorf("consumer %q is of a newer epoch than %d: %w", d.name(o), g.epoch, bridge.ErrDeposed)
+			return durable{}, nil, fmt.Errorf("consumer %q is of a newer epoch than %d: %w", d.name(o), g.epoch, protocol.ErrDeposed)
 		case o.epoch == g.epoch:
 			g.n = max(g.n, o.n+1)
 		}
@@ -196,7 +197,7 @@ func (d *durables) reopen(ctx context.Context, last durable, position uint64, ta
 }
 
 // unchanged is an error of errRecreated if the stream is another one.
-func (d *durables) unchanged(ctx context.Context, witnesses bridge.Witnesses) error {
+func (d *durables) unchanged(ctx context.Context, witnesses protocol.Witnesses) error {
 	taken := witnesses[0]
 	info, err := msgget.Info(ctx, d.js, d.stream)
 	switch {
@@ -209,20 +210,20 @@ func (d *durables) unchanged(ctx context.Context, witnesses bridge.Witnesses) er
 	case info.State.LastSeq < taken.Seq:
 		return fmt.Errorf("%w: it ends at sequence %d, event %d has been taken in", errRecreated, info.State.LastSeq, taken.Seq)
 	}
-	r, standing, err := witnesses.Testify(func(r bridge.Ref) (bridge.Standing, error) {
+	r, standing, err := witnesses.Testify(func(r event.Ref) (protocol.Standing, error) {
 		if r.Seq < info.State.FirstSeq {
-			return bridge.Absent, nil
+			return protocol.Absent, nil
 		}
 		m, err := msgget.BySeq(ctx, d.js, d.stream, r.Seq)
 		switch {
-		case errors.Is(err, bridge.ErrNotFound):
-			return bridge.Absent, nil // merely gone
+		case errors.Is(err, protocol.ErrNotFound):
+			return protocol.Absent, nil // merely gone
 		case err == nil && m.Ref() != r:
-			return bridge.Other, nil
+			return protocol.Other, nil
 		}
-		return bridge.Same, err
+		return protocol.Same, err
 	})
-	if err == nil && standing == bridge.Other {
+	if err == nil && standing == protocol.Other {
 		err = fmt.Errorf("%w: event %d is another one now", errRecreated, r.Seq)
 	}
 	return err

@@ -15,13 +15,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
 // feed is one opened position in one stream. Four goroutines share its window:
 // the consumer's callback takes messages in, emit sends them on in order,
 // awaitAcks waits for the oldest one's Ack, and watch reopens the durable when
-// something is in doubt. All rules about sequences are bridge.Intake's.
+// something is in doubt. All rules about sequences are protocol.Intake's.
 type feed struct {
 	o   Options
 	d   *durables
@@ -42,12 +44,12 @@ type feed struct {
 	stopped  bool // no more intake
 	closed   bool // no more anything
 	waiting  bool // the callback waits for room
-	intake   bridge.Intake
+	intake   protocol.Intake
 	gen      durable
 	cons     jetstream.Consumer
 	takenAt  time.Time
-	taken    bridge.Witnesses // the last events taken in or known, or the one at the position
-	ring     []entry          // window: [head, tail), those in [head, sent) are out
+	taken    protocol.Witnesses // the last events taken in or known, or the one at the position
+	ring     []entry            // window: [head, tail), those in [head, sent) are out
 	head     uint64
 	sent     uint64
 	tail     uint64
@@ -63,7 +65,7 @@ type feed struct {
 
 // entry is an event in the window.
 type entry struct {
-	src    *bridge.Message
+	src    *event.Message
 	size   int
 	handle string           // where to acknowledge it
 	gen    durable          // that the handle is of
@@ -75,7 +77,7 @@ type doubt struct {
 	err error
 }
 
-func newFeed(o Options, d *durables, g durable, cons jetstream.Consumer, at bridge.Ref) *feed {
+func newFeed(o Options, d *durables, g durable, cons jetstream.Consumer, at event.Ref) *feed {
 	size := 1
 	for size < o.Window {
 		size *= 2
@@ -83,7 +85,7 @@ func newFeed(o Options, d *durables, g durable, cons jetstream.Consumer, at brid
 	f := &feed{
 		o: o, d: d, nc: o.JetStream.Conn(), log: d.log,
 		done: make(chan struct{}), doubt: make(chan doubt, 1),
-		gen: g, cons: cons, ring: make([]entry, size), takenAt: time.Now(), taken: bridge.Witnesses{at},
+		gen: g, cons: cons, ring: make([]entry, size), takenAt: time.Now(), taken: protocol.Witnesses{at},
 	}
 	f.room.L, f.unsent.L, f.unacked.L = &f.mu, &f.mu, &f.mu
 	f.intake.Opened(at.Seq)
@@ -142,12 +144,12 @@ func (f *feed) takeIn(gen durable, m jetstream.Msg) {
 	f.takenAt = time.Now()
 	prev := f.intake.Taken()
 	switch f.intake.Take(meta.Sequence.Consumer, meta.Sequence.Stream, meta.NumDelivered > 1) {
-	case bridge.Gap:
+	case protocol.Gap:
 		f.suspectLocked(gen, fmt.Errorf("message %d of the consumer (delivery %d) came after %d", meta.Sequence.Consumer, meta.NumDelivered, f.intake.Consumed()))
-	case bridge.Skip:
+	case protocol.Skip:
 		f.rehandle(meta.Sequence.Stream, m.Reply())
-	case bridge.Deliver:
-		src := &bridge.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Subject: m.Subject(), Data: m.Data()}
+	case protocol.Deliver:
+		src := &event.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Subject: m.Subject(), Data: m.Data()}
 		if h := m.Headers(); len(h) > 0 {
 			src.Header = h
 		}
@@ -196,7 +198,7 @@ func (f *feed) rehandle(seq uint64, handle string) {
 // emit sends the events on, in order, and those that were refused once more.
 func (f *feed) emit(ctx context.Context, out chan<- *message.Message) {
 	defer context.AfterFunc(ctx, f.stop)()
-	srcs := make([]*bridge.Message, 0, limits.FeedBatch)
+	srcs := make([]*event.Message, 0, limits.FeedBatch)
 	msgs := make([]*message.Message, 0, limits.FeedBatch)
 	for {
 		f.mu.Lock()
@@ -259,7 +261,7 @@ func (f *feed) takeAgain() *message.Message {
 }
 
 // message makes a new message of an event.
-func (f *feed) message(src *bridge.Message) *message.Message {
+func (f *feed) message(src *event.Message) *message.Message {
 	id := ""
 	if v := src.Header[nats.MsgIdHdr]; len(v) > 0 {
 		id = v[0]

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 	"orderbridge/internal/limits"
 )
 
@@ -100,7 +101,7 @@ func (j *JetStream) Floor(ctx context.Context, epoch uint64) (floor uint64, foun
 
 // Open implements bridge.Feed. It ends an earlier epoch's subscription of this
 // process. ErrDeposed if there is a durable of a newer epoch.
-func (j *JetStream) Open(ctx context.Context, epoch uint64, at bridge.Ref) error {
+func (j *JetStream) Open(ctx context.Context, epoch uint64, at event.Ref) error {
 	ctx, cancel := context.WithTimeout(ctx, 4*limits.JetStreamTime)
 	defer cancel()
 	j.mu.Lock()
@@ -152,7 +153,7 @@ func (j *JetStream) Subscribe(ctx context.Context, topic string) (<-chan *messag
 }
 
 // Know implements bridge.Feed.
-func (j *JetStream) Know(r bridge.Ref) {
+func (j *JetStream) Know(r event.Ref) {
 	j.mu.Lock()
 	f := j.feed
 	j.mu.Unlock()

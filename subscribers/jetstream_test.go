@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -47,7 +49,7 @@ func open(t testing.TB, f *JetStream, epoch, floor, want uint64) <-chan *message
 	if pos != want {
 		t.Fatalf("epoch %d opens at %d, want %d", epoch, pos, want)
 	}
-	if err := f.Open(ctx, epoch, bridge.Ref{Seq: pos}); err != nil {
+	if err := f.Open(ctx, epoch, event.Ref{Seq: pos}); err != nil {
 		t.Fatal(err)
 	}
 	run, cancel := context.WithCancel(context.Background())
@@ -211,7 +213,7 @@ func TestFeedTakeOver(t *testing.T) {
 		}
 	}
 	eventuallyFloor(t, js, "orderbridge-2-1", 8)
-	if err := old.Open(testContext(t), 1, bridge.Ref{}); !errors.Is(err, bridge.ErrDeposed) {
+	if err := old.Open(testContext(t), 1, event.Ref{}); !errors.Is(err, protocol.ErrDeposed) {
 		t.Errorf("an older epoch opens: %v", err)
 	}
 	// A floor above the durable's wins, and a fresh durable keeps where it began.
@@ -267,7 +269,7 @@ func TestFeedStop(t *testing.T) {
 	js := lab.StartBus(t).JetStream()
 	makeStream(t, js)
 	f := newTestFeed(t, js, Options{})
-	if err := f.Open(testContext(t), 1, bridge.Ref{}); err != nil {
+	if err := f.Open(testContext(t), 1, event.Ref{}); err != nil {
 		t.Fatal(err)
 	}
 	publishMany(t, js, 1, 10, 0)

@@ -8,7 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/msgget"
 )
 
@@ -156,43 +157,43 @@ func difference(made, now *jetstream.ConsumerInfo) string {
 }
 
 // readOneByOne is Read where no consumer can be made.
-func (s *Source) readOneByOne(ctx context.Context, from uint64, filters []string, max, maxBytes int) ([]*bridge.Message, bridge.Reading, error) {
+func (s *Source) readOneByOne(ctx context.Context, from uint64, filters []string, max, maxBytes int) ([]*event.Message, protocol.Reading, error) {
 	v, err := s.bounds.get(ctx)
 	if err != nil {
-		return nil, bridge.Reading{}, err
+		return nil, protocol.Reading{}, err
 	}
 	if len(filters) == 0 {
 		filters = []string{">"}
 	}
-	var msgs []*bridge.Message
-	read := bridge.Reading{Through: from - 1}
+	var msgs []*event.Message
+	read := protocol.Reading{Through: from - 1}
 	for size := 0; len(msgs) < max && size < maxBytes && read.Through < v.last; {
 		m, err := s.nearest(ctx, read.Through+1, filters, v.settled)
 		switch {
 		case err != nil && len(msgs) > 0:
 			return msgs, read, nil
 		case err != nil:
-			return nil, bridge.Reading{}, err
+			return nil, protocol.Reading{}, err
 		case m == nil:
-			return msgs, bridge.Reading{Through: v.last, Known: v.lastRef()}, nil
+			return msgs, protocol.Reading{Through: v.last, Known: v.lastRef()}, nil
 		}
 		msgs = append(msgs, m)
 		size += len(m.Data)
-		read = bridge.Reading{Through: m.Seq, Known: m.Ref()}
+		read = protocol.Reading{Through: m.Seq, Known: m.Ref()}
 	}
 	return msgs, read, nil
 }
 
 // nearest is the first message at or after seq that one of the filters matches;
 // nil if there is none.
-func (s *Source) nearest(ctx context.Context, seq uint64, filters []string, settled bool) (*bridge.Message, error) {
-	var first *bridge.Message
+func (s *Source) nearest(ctx context.Context, seq uint64, filters []string, settled bool) (*event.Message, error) {
+	var first *event.Message
 	for _, f := range filters {
 		m, err := msgget.Next(ctx, s.o.JetStream, s.o.Stream, seq, f)
 		switch {
-		case errors.Is(err, bridge.ErrNotFound) && !settled:
+		case errors.Is(err, protocol.ErrNotFound) && !settled:
 			return nil, errUnsettled
-		case errors.Is(err, bridge.ErrNotFound):
+		case errors.Is(err, protocol.ErrNotFound):
 		case err != nil:
 			return nil, err
 		case first == nil || m.Seq < first.Seq:

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sync"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 	"orderbridge/internal/limits"
 )
 
@@ -13,14 +13,14 @@ import (
 // it is bounded in events and bytes.
 type Recent struct {
 	mu    sync.Mutex
-	ring  []*bridge.Message // ascending, without gaps in the stream: from low on nothing is missing
+	ring  []*event.Message // ascending, without gaps in the stream: from low on nothing is missing
 	head  int
 	low   uint64
 	bytes int
 }
 
 // add appends what the feed has taken in after prev, the event before it in the stream.
-func (r *Recent) add(prev uint64, m *bridge.Message) {
+func (r *Recent) add(prev uint64, m *event.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n := len(r.ring); n == r.head || r.ring[n-1].Seq != prev {
@@ -51,7 +51,7 @@ func (r *Recent) reset() {
 	r.ring, r.head, r.bytes, r.low = r.ring[:0], 0, 0, 0
 }
 
-func (r *Recent) get(seq uint64) *bridge.Message {
+func (r *Recent) get(seq uint64) *event.Message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	live := r.ring[r.head:]
@@ -62,7 +62,7 @@ func (r *Recent) get(seq uint64) *bridge.Message {
 }
 
 // read answers if the ring holds all from `from` on and something of it is there.
-func (r *Recent) read(from uint64, filters []string, max, maxBytes int) (msgs []*bridge.Message, through uint64, ok bool) {
+func (r *Recent) read(from uint64, filters []string, max, maxBytes int) (msgs []*event.Message, through uint64, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	live := r.ring[r.head:]
@@ -83,7 +83,7 @@ func (r *Recent) read(from uint64, filters []string, max, maxBytes int) (msgs []
 	return msgs, through, true
 }
 
-func bySeq(m *bridge.Message, seq uint64) int {
+func bySeq(m *event.Message, seq uint64) int {
 	switch {
 	case m.Seq < seq:
 		return -1
@@ -93,4 +93,4 @@ func bySeq(m *bridge.Message, seq uint64) int {
 	return 0
 }
 
-func weight(m *bridge.Message) int { return len(m.Data) + len(m.Subject) + 200*len(m.Header) + 200 }
+func weight(m *event.Message) int { return len(m.Data) + len(m.Subject) + 200*len(m.Header) + 200 }

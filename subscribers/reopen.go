@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
@@ -150,7 +150,7 @@ func (f *feed) reopen(ctx context.Context, cause error, reconnected <-chan nats.
 			f.mu.Unlock()
 			return nil
 		}
-		if errors.Is(err, bridge.ErrDeposed) || errors.Is(err, errRecreated) || f.nc.IsClosed() {
+		if errors.Is(err, protocol.ErrDeposed) || errors.Is(err, errRecreated) || f.nc.IsClosed() {
 			return err
 		}
 		f.log.Warn("feed cannot be reopened yet", "stream", f.d.stream, "error", err, "cause", cause)

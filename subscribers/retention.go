@@ -4,20 +4,20 @@ import (
 	"context"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/msgget"
 )
 
 // Retention implements bridge.Source. The way of a message is the longest of
 // its age against MaxAge, and of what came after it against MaxMsgs and MaxBytes
 // (with messages of average size).
-func (s *Source) Retention(ctx context.Context, fractions []float64) (bridge.Retention, error) {
+func (s *Source) Retention(ctx context.Context, fractions []float64) (protocol.Retention, error) {
 	info, err := msgget.Info(ctx, s.o.JetStream, s.o.Stream)
 	if err != nil {
-		return bridge.Retention{}, err
+		return protocol.Retention{}, err
 	}
 	state, limits := info.State, info.Config
-	r := bridge.Retention{First: state.FirstSeq, Beyond: make([]uint64, len(fractions))}
+	r := protocol.Retention{First: state.FirstSeq, Beyond: make([]uint64, len(fractions))}
 	if state.Msgs == 0 {
 		return r, nil
 	}

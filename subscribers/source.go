@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
@@ -56,14 +58,14 @@ func NewSource(o SourceOptions) *Source {
 }
 
 // Get implements bridge.Source.
-func (s *Source) Get(ctx context.Context, seq uint64) (*bridge.Message, error) {
+func (s *Source) Get(ctx context.Context, seq uint64) (*event.Message, error) {
 	if s.o.Recent != nil {
 		if m := s.o.Recent.get(seq); m != nil {
 			return m, nil
 		}
 	}
 	m, err := msgget.BySeq(ctx, s.o.JetStream, s.o.Stream, seq)
-	if errors.Is(err, bridge.ErrNotFound) {
+	if errors.Is(err, protocol.ErrNotFound) {
 		// It is for good that an event is given up.
 		v, verr := s.bounds.get(ctx)
 		if verr == nil && seq >= v.first && !v.settled {
@@ -94,7 +96,7 @@ type reader struct {
 }
 
 // Read implements bridge.Source. Calls with the same key wait for one another.
-func (s *Source) Read(ctx context.Context, key string, from uint64, filters []string, max, maxBytes int) ([]*bridge.Message, bridge.Reading, error) {
+func (s *Source) Read(ctx context.Context, key string, from uint64, filters []string, max, maxBytes int) ([]*event.Message, protocol.Reading, error) {
 	if from == 0 {
 		from = 1
 	}
@@ -104,7 +106,7 @@ func (s *Source) Read(ctx context.Context, key string, from uint64, filters []st
 	filters = widest(filters)
 	if s.o.Recent != nil {
 		if msgs, through, ok := s.o.Recent.read(from, filters, max, maxBytes); ok {
-			return msgs, bridge.Reading{Through: through, Sure: true}, nil
+			return msgs, protocol.Reading{Through: through, Sure: true}, nil
 		}
 	}
 	r := s.reader(key)
@@ -113,12 +115,12 @@ func (s *Source) Read(ctx context.Context, key string, from uint64, filters []st
 	msgs, got, err := s.read(ctx, r, from, filters, max, maxBytes)
 	if err != nil {
 		s.drop(r)
-		return nil, bridge.Reading{Through: from - 1}, fmt.Errorf("read events from %d on: %w", from, err)
+		return nil, protocol.Reading{Through: from - 1}, fmt.Errorf("read events from %d on: %w", from, err)
 	}
 	return msgs, got, nil
 }
 
-func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []string, max, maxBytes int) ([]*bridge.Message, bridge.Reading, error) {
+func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []string, max, maxBytes int) ([]*event.Message, protocol.Reading, error) {
 	old := r.name // a consumer that goes on reads the stream that it was made in
 	if r.name != "" && (from < r.next || !slices.Equal(filters, r.filters)) {
 		s.drop(r)
@@ -135,12 +137,12 @@ func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []str
 			})
 			return s.readOneByOne(ctx, from, filters, max, maxBytes)
 		case err != nil:
-			return nil, bridge.Reading{}, err
+			return nil, protocol.Reading{}, err
 		}
 	}
 	msgs, err := s.pull(ctx, r, from, max, maxBytes)
 	if err != nil && len(msgs) == 0 {
-		return nil, bridge.Reading{}, err
+		return nil, protocol.Reading{}, err
 	}
 	sure := r.name == old
 	if err != nil {
@@ -150,7 +152,7 @@ func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []str
 	if len(msgs) > 0 {
 		last := msgs[len(msgs)-1].Ref()
 		r.next = last.Seq + 1
-		return msgs, bridge.Reading{Through: last.Seq, Known: last, Sure: sure}, nil
+		return msgs, protocol.Reading{Through: last.Seq, Known: last, Sure: sure}, nil
 	}
 	got, err := s.nothingSince(ctx, from, filters)
 	if err != nil {
@@ -166,11 +168,11 @@ func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []str
 // from. If certainly none does it returns the stream's last sequence, else
 // from-1. The last sequence is taken first: what is stored after it is not
 // spoken of.
-func (s *Source) nothingSince(ctx context.Context, from uint64, filters []string) (bridge.Reading, error) {
-	nothing := bridge.Reading{Through: from - 1, Sure: true}
+func (s *Source) nothingSince(ctx context.Context, from uint64, filters []string) (protocol.Reading, error) {
+	nothing := protocol.Reading{Through: from - 1, Sure: true}
 	v, err := s.bounds.get(ctx)
 	if err != nil {
-		return bridge.Reading{}, err
+		return protocol.Reading{}, err
 	}
 	if v.last < from || !v.settled {
 		return nothing, nil
@@ -180,14 +182,14 @@ func (s *Source) nothingSince(ctx context.Context, from uint64, filters []string
 	}
 	for _, f := range filters {
 		switch m, err := msgget.Last(ctx, s.o.JetStream, s.o.Stream, f); {
-		case errors.Is(err, bridge.ErrNotFound):
+		case errors.Is(err, protocol.ErrNotFound):
 		case err != nil:
-			return bridge.Reading{}, err
+			return protocol.Reading{}, err
 		case m.Seq >= from:
 			return nothing, nil
 		}
 	}
-	return bridge.Reading{Through: v.last, Known: v.lastRef()}, nil
+	return protocol.Reading{Through: v.last, Known: v.lastRef()}, nil
 }
 
 func (s *Source) open(ctx context.Context, r *reader, from uint64, filters []string) error {
@@ -210,8 +212,8 @@ var errOutOfStep = errors.New("messages are missing between the bus and the read
 
 // pull takes what the reader's consumer has, in order and without gaps. What
 // came before an error is good.
-func (s *Source) pull(ctx context.Context, r *reader, from uint64, max, maxBytes int) ([]*bridge.Message, error) {
-	var msgs []*bridge.Message
+func (s *Source) pull(ctx context.Context, r *reader, from uint64, max, maxBytes int) ([]*event.Message, error) {
+	var msgs []*event.Message
 	take := func(m *nats.Msg) error {
 		meta, err := m.Metadata()
 		if err != nil {
@@ -239,8 +241,8 @@ func (s *Source) pull(ctx context.Context, r *reader, from uint64, max, maxBytes
 	return msgs, err
 }
 
-func sourceMessage(m *nats.Msg, meta *nats.MsgMetadata) *bridge.Message {
-	msg := &bridge.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Subject: m.Subject, Data: m.Data}
+func sourceMessage(m *nats.Msg, meta *nats.MsgMetadata) *event.Message {
+	msg := &event.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Subject: m.Subject, Data: m.Data}
 	if len(m.Header) > 0 {
 		msg.Header = m.Header
 	}
@@ -305,7 +307,7 @@ func (s *Source) drop(r *reader) {
 }
 
 // State implements bridge.Source.
-func (s *Source) State(ctx context.Context) (bridge.StreamState, error) {
+func (s *Source) State(ctx context.Context) (protocol.StreamState, error) {
 	v, err := s.bounds.get(ctx)
 	return v.state, err
 }
@@ -339,12 +341,12 @@ func (s *Source) Reset() {
 func (s *Source) info(ctx context.Context) (view, error) {
 	info, err := msgget.Info(ctx, s.o.JetStream, s.o.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		err = fmt.Errorf("%w: %w", bridge.ErrNoStream, err)
+		err = fmt.Errorf("%w: %w", protocol.ErrNoStream, err)
 	}
 	if err != nil {
 		return view{}, err
 	}
-	st := bridge.StreamState{Name: info.Config.Name, Created: info.Created, First: info.State.FirstSeq, Last: info.State.LastSeq,
+	st := protocol.StreamState{Name: info.Config.Name, Created: info.Created, First: info.State.FirstSeq, Last: info.State.LastSeq,
 		Retention: info.Config.Retention.String(), Deleted: info.State.NumDeleted, Settled: msgget.Settled(info)}
 	if info.State.Msgs > 0 { // of an empty stream they speak of what is gone
 		st.FirstTime, st.LastTime = info.State.FirstTime.UnixNano(), info.State.LastTime.UnixNano()
@@ -360,7 +362,7 @@ type sample struct {
 
 // SequenceAt implements bridge.Source: a binary search over the messages, whose
 // steps are remembered, so that calls for nearly equal times need none.
-func (s *Source) SequenceAt(ctx context.Context, t time.Time) (seq uint64, end bridge.Ref, err error) {
+func (s *Source) SequenceAt(ctx context.Context, t time.Time) (seq uint64, end event.Ref, err error) {
 	v, err := s.bounds.get(ctx)
 	if err != nil {
 		return 0, end, err
@@ -382,10 +384,10 @@ func (s *Source) SequenceAt(ctx context.Context, t time.Time) (seq uint64, end b
 			mid = last // most questions are about now
 		}
 		m, err := msgget.Next(ctx, s.o.JetStream, s.o.Stream, mid, ">")
-		if errors.Is(err, bridge.ErrNotFound) && !v.settled {
+		if errors.Is(err, protocol.ErrNotFound) && !v.settled {
 			err = errUnsettled
 		}
-		if errors.Is(err, bridge.ErrNotFound) {
+		if errors.Is(err, protocol.ErrNotFound) {
 			high = mid
 			continue
 		}
@@ -443,10 +445,10 @@ type bounds struct {
 type view struct {
 	first, last uint64
 	settled     bool // no former leader can answer: what is not found is not there
-	state       bridge.StreamState
+	state       protocol.StreamState
 }
 
-func (v view) lastRef() bridge.Ref { return bridge.Ref{Seq: v.last, Time: v.state.LastTime} }
+func (v view) lastRef() event.Ref { return event.Ref{Seq: v.last, Time: v.state.LastTime} }
 
 type boundsCall struct {
 	done chan struct{}

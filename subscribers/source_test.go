@@ -13,7 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
 )
@@ -99,11 +100,11 @@ func TestSourceGet(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, seq := range []uint64{seq, 999} {
-		if _, err := s.Get(ctx, seq); !errors.Is(err, bridge.ErrNotFound) {
+		if _, err := s.Get(ctx, seq); !errors.Is(err, protocol.ErrNotFound) {
 			t.Errorf("sequence %d: %v", seq, err)
 		}
 	}
-	if _, err := NewSource(SourceOptions{JetStream: js, Stream: "NONE"}).Get(ctx, 1); err == nil || errors.Is(err, bridge.ErrNotFound) {
+	if _, err := NewSource(SourceOptions{JetStream: js, Stream: "NONE"}).Get(ctx, 1); err == nil || errors.Is(err, protocol.ErrNotFound) {
 		t.Errorf("without a stream: %v", err)
 	}
 }
@@ -302,8 +303,8 @@ func BenchmarkSequenceAt(b *testing.B) {
 func TestRecent(t *testing.T) {
 	t.Parallel()
 	var r Recent
-	msg := func(seq uint64, subject string) *bridge.Message {
-		return &bridge.Message{Seq: seq, Subject: subject, Data: make([]byte, 100)}
+	msg := func(seq uint64, subject string) *event.Message {
+		return &event.Message{Seq: seq, Subject: subject, Data: make([]byte, 100)}
 	}
 	if _, _, ok := r.read(1, nil, 1, 1); ok {
 		t.Error("an empty ring answers")

@@ -20,7 +20,7 @@ func many(ctx context.Context, w *testbed) error {
 	values := map[string]string{}
 	for i := range subs {
 		id := fmt.Sprintf("m%03d", i)
-		values[id] = record(e, id, id)
+		values[id] = recordFor(e, id, id)
 	}
 	if _, err := w.put(ctx, values); err != nil {
 		return err
@@ -81,7 +81,7 @@ func records(ctx context.Context, w *testbed) error {
 	values := map[string]string{}
 	for i := range n {
 		id := fmt.Sprintf("r%05d", i)
-		values[id] = record(e, id, id)
+		values[id] = recordFor(e, id, id)
 	}
 	type event struct {
 		id   string

@@ -10,7 +10,7 @@ import (
 )
 
 // record hears one topic, the token after "orders.".
-func record(e *endpoint, id, topic string, more ...string) string {
+func recordFor(e *endpoint, id, topic string, more ...string) string {
 	return fmt.Sprintf(`{"targetURL":"%s/%s","subjects":["orders.%s.>"]%s}`, e.URL, id, topic, strings.Join(append([]string{""}, more...), ","))
 }
 
@@ -27,7 +27,7 @@ func isolation(ctx context.Context, w *testbed) error {
 		}
 		good = append(good, e)
 		id := fmt.Sprintf("good%02d", i)
-		values[id] = record(e, id, id)
+		values[id] = recordFor(e, id, id)
 	}
 	bad, on, off := []string{"hangs", "429", "resets", "slow"}, map[string]string{}, map[string]string{}
 	for i, reply := range []func(http.ResponseWriter, <-chan struct{}) bool{slow(time.Hour), answer(http.StatusTooManyRequests, "Retry-After", "1"), reset, slow(5 * time.Second)} {
@@ -36,7 +36,7 @@ func isolation(ctx context.Context, w *testbed) error {
 			return err
 		}
 		id := "bad-" + bad[i]
-		on[id], off[id] = record(e, id, id), record(e, id, id, `"status":"deactivated"`)
+		on[id], off[id] = recordFor(e, id, id), recordFor(e, id, id, `"status":"deactivated"`)
 	}
 	if _, err := w.put(ctx, values); err != nil {
 		return err

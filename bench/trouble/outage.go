@@ -16,7 +16,7 @@ func healing(ctx context.Context, w *testbed) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.put(ctx, map[string]string{"s": record(e, "s", "s")}); err != nil {
+	if _, err := w.put(ctx, map[string]string{"s": recordFor(e, "s", "s")}); err != nil {
 		return err
 	}
 	if err := w.reach(ctx, 30*time.Second, 1, "active", "reading"); err != nil {
@@ -80,7 +80,7 @@ func outage(ctx context.Context, w *testbed) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.put(ctx, map[string]string{"s": record(e, "s", "s", `"maxInFlight":64`)}); err != nil {
+	if _, err := w.put(ctx, map[string]string{"s": recordFor(e, "s", "s", `"maxInFlight":64`)}); err != nil {
 		return err
 	}
 	if err := w.reach(ctx, 30*time.Second, 1, "active", "reading"); err != nil {

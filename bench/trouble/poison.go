@@ -24,7 +24,7 @@ func poisoned(orders int, sick func(order int) bool) func(context.Context, *test
 			return err
 		}
 		name := func(round, order int) string { return fmt.Sprintf("r%d-o%d", round, order) }
-		if _, err := w.put(ctx, map[string]string{"p": record(e, "p", "p")}); err != nil {
+		if _, err := w.put(ctx, map[string]string{"p": recordFor(e, "p", "p")}); err != nil {
 			return err
 		}
 		if err := w.reach(ctx, 30*time.Second, 1, "active", "reading"); err != nil {
@@ -102,7 +102,7 @@ func random(ctx context.Context, w *testbed) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.put(ctx, map[string]string{"r": record(e, "r", "r", `"retry":{"schedule":["PT1S","PT2S","PT4S","PT8S","PT15S","PT30S","PT1M","PT2M"]}`)}); err != nil {
+	if _, err := w.put(ctx, map[string]string{"r": recordFor(e, "r", "r", `"retry":{"schedule":["PT1S","PT2S","PT4S","PT8S","PT15S","PT30S","PT1M","PT2M"]}`)}); err != nil {
 		return err
 	}
 	if err := w.reach(ctx, 30*time.Second, 1, "active", "reading"); err != nil {
@@ -158,7 +158,7 @@ func stopping(ctx context.Context, w *testbed) error {
 		}
 		good = append(good, e)
 		id := fmt.Sprintf("good%02d", i)
-		values[id] = record(e, id, id)
+		values[id] = recordFor(e, id, id)
 	}
 	hanging := w.scaled(300)
 	bad, err := w.endpoint(slow(time.Hour))
@@ -167,7 +167,7 @@ func stopping(ctx context.Context, w *testbed) error {
 	}
 	for i := range hanging {
 		id := fmt.Sprintf("bad%03d", i)
-		values[id] = record(bad, id, id, `"timeout":"PT1M"`)
+		values[id] = recordFor(bad, id, id, `"timeout":"PT1M"`)
 	}
 	if _, err := w.put(ctx, values); err != nil {
 		return err

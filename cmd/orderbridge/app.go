@@ -17,6 +17,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/config"
 	"orderbridge/internal/api"
 	"orderbridge/internal/audit"
@@ -43,7 +46,7 @@ type app struct {
 	health   *health.Server
 	secrets  *secrets.Store
 	webhook  *publishers.Webhook
-	policy   bridge.RecordPolicy // of the operator, for records
+	policy   record.Policy // of the operator, for records
 	refused  secrets.Refused
 	file     *automation.File // nil: none is configured
 	server   *embedded.Server // nil with a bus of the user's own
@@ -255,12 +258,12 @@ func (a *app) newBridge(context.Context) error {
 		Source:      subscribers.NewSource(subscribers.SourceOptions{JetStream: a.js, Stream: a.names.Stream, Recent: recent, Logger: a.log}),
 		Ledger:      store.NewLedger(a.js, a.names, maker),
 		Lease:       store.Guarded{Lease: store.NewLease(a.js, a.names, maker, a.log), Unfit: a.fitness.Problem},
-		Traces:      func(ctx context.Context) (bridge.Traces, error) { return store.Traces(ctx, a.js, a.names) },
+		Traces:      func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, a.js, a.names) },
 		Records:     a.records,
 		DeadLetters: letters,
 		Alerts:      audit.Alerts{Alerts: alerts, Audit: a.audit},
 		Clock:       boottime.Clock{},
-		Decoder: &bridge.Decoder{Stream: a.names.Stream, Created: a.source.Created, SubjectLayout: a.cfg.SubjectLayout, TenantSubjects: a.cfg.TenantSubjects,
+		Decoder: &event.Decoder{Stream: a.names.Stream, Created: a.source.Created, SubjectLayout: a.cfg.SubjectLayout, TenantSubjects: a.cfg.TenantSubjects,
 			OrderIDPaths: a.cfg.OrderIDPaths, LegacyOrderIDPaths: a.cfg.LegacyOrderIDPaths, TypePaths: a.cfg.EventTypePaths, TenantPaths: a.cfg.TenantPaths},
 		Parse:           a.parseNoted,
 		Filter:          filter.New(),
@@ -291,7 +294,7 @@ func (a *app) newAPI(context.Context) (err error) {
 		Quota:   quota(a.cfg),
 		Parse:   a.parse,
 		Probe:   a.webhook.Probe,
-		Attempt: func(ctx context.Context, d *bridge.Delivery) error {
+		Attempt: func(ctx context.Context, d *protocol.Delivery) error {
 			m := message.NewMessage(d.Event.ID, d.Event.Data)
 			m.SetContext(bridge.WithDelivery(ctx, d))
 			return a.webhook.Publish(d.Subscription.ID, m)
@@ -320,8 +323,8 @@ func (a *app) tokenSource() *api.TokenSource {
 // parse reads records under the operator's policy and warns of subjects that
 // the stream does not carry, of schedules that last longer than it keeps events,
 // of secrets and files that are not there, and of quotas.
-func (a *app) parse(id string, data []byte) (*bridge.Subscription, bridge.Problems) {
-	s, problems := bridge.ParseSubscription(id, data, a.policy)
+func (a *app) parse(id string, data []byte) (*record.Subscription, record.Problems) {
+	s, problems := record.Parse(id, data, a.policy)
 	if s == nil {
 		return nil, problems
 	}
@@ -329,14 +332,14 @@ func (a *app) parse(id string, data []byte) (*bridge.Subscription, bridge.Proble
 	problems = append(problems, s.CheckMaxAge(a.names.Stream, a.source.Config.MaxAge)...)
 	problems = append(problems, a.webhook.Check(s)...)
 	if a.file != nil && id == a.cfg.WebhookID && a.file.Problem() != "" { // the file as it is now is not in force
-		problems = append(problems, bridge.Problem{Message: a.file.Problem(), Warning: true})
+		problems = append(problems, record.Problem{Message: a.file.Problem(), Warning: true})
 	}
 	return s, append(problems, quota(a.cfg).Problem(s, a.index)...)
 }
 
 // parseNoted parses for the bridge, and remembers a record of which a secret is
 // refused.
-func (a *app) parseNoted(id string, data []byte) (*bridge.Subscription, bridge.Problems) {
+func (a *app) parseNoted(id string, data []byte) (*record.Subscription, record.Problems) {
 	s, problems := a.parse(id, data)
 	if s != nil {
 		a.refused.Note(s, problems)

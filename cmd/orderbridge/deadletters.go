@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/store"
 )
 
@@ -41,7 +41,7 @@ func (s *session) letters(ctx context.Context, subscription string, most int) ([
 			limit = min(limit, most-len(list))
 		}
 		newest, next, err := s.catalog.Letters(ctx, store.Everything(), subscription, before, limit)
-		if errors.Is(err, bridge.ErrNotFound) {
+		if errors.Is(err, protocol.ErrNotFound) {
 			return nil, s.noDeadLetters()
 		}
 		if err != nil {
@@ -59,7 +59,7 @@ func (s *session) letters(ctx context.Context, subscription string, most int) ([
 // letterAt reads one dead letter.
 func (s *session) letterAt(ctx context.Context, sequence uint64) (store.Letter, error) {
 	l, err := s.catalog.Letter(ctx, store.Everything(), sequence)
-	if errors.Is(err, bridge.ErrNotFound) {
+	if errors.Is(err, protocol.ErrNotFound) {
 		return l, fmt.Errorf("there is no dead letter %d; `orderbridge dead-letters list` shows those there are", sequence)
 	}
 	return l, explain(err)

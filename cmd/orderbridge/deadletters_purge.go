@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
@@ -61,7 +61,7 @@ func (s *session) purge(ctx context.Context, sel selection, sequences []uint64) 
 		defer cancel()
 		removed, err := s.catalog.RemoveLetters(ctx, sel.subscription)
 		switch {
-		case errors.Is(err, bridge.ErrNotFound):
+		case errors.Is(err, protocol.ErrNotFound):
 			return 0, s.noDeadLetters()
 		case err != nil:
 			return 0, explain(err)

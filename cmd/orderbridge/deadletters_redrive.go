@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/store"
 )
 
@@ -75,7 +75,7 @@ func (s *session) redriveAll(ctx context.Context, cmd *cobra.Command, letters []
 		case errors.As(err, &no):
 			refused++
 			fmt.Fprintf(cmd.OutOrStdout(), "%d: refused: %s\n", l.Sequence, printable(no.Reason))
-		case errors.Is(err, bridge.ErrNotFound):
+		case errors.Is(err, protocol.ErrNotFound):
 			refused++
 			fmt.Fprintf(cmd.OutOrStdout(), "%d: is gone meanwhile\n", l.Sequence)
 		case errors.Is(err, store.ErrNoLeader):

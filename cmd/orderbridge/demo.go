@@ -20,7 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/config"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/localca"
@@ -158,7 +158,7 @@ func (d *demo) play(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if verdict == nil || verdict.State == bridge.StateInvalid {
+		if verdict == nil || verdict.State == protocol.StateInvalid {
 			return fmt.Errorf("subscription %q did not become active", x.id)
 		}
 		fmt.Fprintf(out, "  %-10s %s\n  %-10s %s\n", x.id, record, "", x.about)
@@ -182,7 +182,7 @@ func (d *demo) play(ctx context.Context) error {
 func (d *demo) summary(ctx context.Context, published int) error {
 	b := d.app.bridge.Load()
 	expected := uint64(published * len(demoSubscriptions))
-	var f bridge.Figures
+	var f protocol.Figures
 	for tick := time.NewTicker(50 * time.Millisecond); ; {
 		f = b.Condition().Figures
 		if f.Delivered+f.Dead >= expected && f.Owed == 0 && f.Held == 0 {

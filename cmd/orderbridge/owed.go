@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/store"
 )
 
@@ -68,7 +68,7 @@ func (s *session) debts(ctx context.Context, only []string) ([]store.Debt, error
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	debts, _, err := s.catalog.Owed(ctx, store.Everything(), subscription, "", math.MaxInt32)
-	if errors.Is(err, bridge.ErrNotFound) {
+	if errors.Is(err, protocol.ErrNotFound) {
 		return nil, s.noBucket(s.names.Owed)
 	}
 	if debts == nil {

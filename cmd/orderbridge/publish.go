@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 	"orderbridge/config"
 	"orderbridge/internal/limits"
 )
@@ -89,8 +89,8 @@ has used would make it drop the event of another.`,
 
 // ownID is the id as it is sent: the tenant of the subject before it.
 func ownID(cfg *config.Config, subject, id string) string {
-	d := bridge.Decoder{SubjectLayout: cfg.SubjectLayout, TenantSubjects: cfg.TenantSubjects}
-	tenant := d.Decode(&bridge.Message{Subject: subject}).Tenant
+	d := event.Decoder{SubjectLayout: cfg.SubjectLayout, TenantSubjects: cfg.TenantSubjects}
+	tenant := d.Decode(&event.Message{Subject: subject}).Tenant
 	if id == "" || tenant == "" || strings.HasPrefix(id, tenant+"/") {
 		return id
 	}

@@ -25,7 +25,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/health"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/store"
@@ -74,7 +76,7 @@ func TestScripts(t *testing.T) {
 			"exitcode":   exitcode,
 			"served":     served,
 			"kv":         kv,
-			"event":      event,
+			"event":      eventCommand,
 			"bury":       bury,
 			"leader":     leader,
 			"freeport":   freeport,
@@ -138,7 +140,7 @@ func kv(ts *testscript.TestScript, _ bool, args []string) {
 	fmt.Fprintf(ts.Stdout(), "%s\n", entry.Value())
 }
 
-func event(ts *testscript.TestScript, _ bool, args []string) {
+func eventCommand(ts *testscript.TestScript, _ bool, args []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	sequences, err := parseSequences(args)
@@ -156,10 +158,10 @@ func bury(ts *testscript.TestScript, _ bool, args []string) {
 	letters, err := publishers.NewDeadLetters(publishers.DeadLettersOptions{JetStream: busOf(ts).JetStream(), Stream: "DEAD_LETTERS", Subject: "dead-letters"})
 	ts.Check(err)
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	ts.Check(letters.Store(ctx, bridge.DeadLetter{
+	ts.Check(letters.Store(ctx, protocol.DeadLetter{
 		Subscription: args[0], Generation: 7, Lane: "4711", Key: "4711", Reason: args[1], Attempts: 9, LastStatus: 503,
 		DeliveryID: "e1." + args[0] + ".7", Stream: "ORDERS", Sequence: 3, Time: at,
-		Event: &bridge.Event{Message: bridge.Message{Seq: 3, Time: at, Subject: "orders.acme", Data: []byte(`{"orderId":"4711"}`)}, ID: "e1", OrderID: "4711"},
+		Event: &event.Event{Message: event.Message{Seq: 3, Time: at, Subject: "orders.acme", Data: []byte(`{"orderId":"4711"}`)}, ID: "e1", OrderID: "4711"},
 	}))
 }
 
@@ -257,7 +259,7 @@ func says(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	defer w.Stop()
 	for e := range w.Updates() {
-		var status bridge.Status
+		var status protocol.Status
 		if e != nil && json.Unmarshal(e.Value(), &status) == nil && string(status.State) == args[1] {
 			return
 		}
@@ -391,11 +393,11 @@ func TestReadmeShowsAGoodRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(readme), "```json\n")
-	record, _, found := strings.Cut(rest, "```")
+	rec, _, found := strings.Cut(rest, "```")
 	if !found {
 		t.Fatal("README.md shows no record")
 	}
-	if _, problems := bridge.ParseSubscription("acme", []byte(record), bridge.RecordPolicy{}); problems.Err() != nil {
+	if _, problems := record.Parse("acme", []byte(rec), record.Policy{}); problems.Err() != nil {
 		t.Error(problems)
 	}
 }

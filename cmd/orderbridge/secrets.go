@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/secrets"
 )
 
@@ -111,7 +111,7 @@ connection. With --tenant it is refused in records of other tenants, too.`,
 			if cmd.Flags().Changed("tenant") {
 				of = &tenant
 			}
-			sealed, err := secrets.SealFor(recipient, use, of, bridge.Secret(text))
+			sealed, err := secrets.SealFor(recipient, use, of, record.Secret(text))
 			if err != nil {
 				return usagef("--to: %w", err)
 			}
@@ -127,8 +127,8 @@ connection. With --tenant it is refused in records of other tenants, too.`,
 }
 
 // sealedFor checks what a value is sealed for.
-func sealedFor(id string, hosts []string) (bridge.SecretUse, error) {
-	use := bridge.SecretUse{Subscription: id}
+func sealedFor(id string, hosts []string) (record.SecretUse, error) {
+	use := record.SecretUse{Subscription: id}
 	if id == "" {
 		return use, usagef("--subscription is required: the id of the subscription that may use the value")
 	}
@@ -142,7 +142,7 @@ func sealedFor(id string, hosts []string) (bridge.SecretUse, error) {
 		if !strings.Contains(host, "://") {
 			host = "https://" + host
 		}
-		host = bridge.SecretHost(host)
+		host = record.SecretHost(host)
 		if host == "" {
 			return use, usagef("--host names no host; write it as erp.example.com or erp.example.com:8443")
 		}

@@ -18,7 +18,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/config"
 	"orderbridge/internal/bus"
 	"orderbridge/internal/embedded"
@@ -167,10 +168,10 @@ func (s *session) mustKnow(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	_, err := s.catalog.Record(ctx, store.Everything(), id)
-	if errors.Is(err, bridge.ErrNotFound) {
+	if errors.Is(err, protocol.ErrNotFound) {
 		_, err = s.catalog.LastStatus(ctx, id)
 	}
-	if errors.Is(err, bridge.ErrNotFound) {
+	if errors.Is(err, protocol.ErrNotFound) {
 		return s.unknown(ctx, id)
 	}
 	return explain(err)
@@ -198,7 +199,7 @@ func nearIDs(id string, known []string) []string {
 		if k == id {
 			continue // hidden, or gone this moment
 		}
-		n := bridge.Edits(id, k)
+		n := record.Edits(id, k)
 		if len(id) > 2 && strings.HasPrefix(strings.ToLower(k), strings.ToLower(id)) {
 			n = min(n, 1)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/config"
 	"orderbridge/internal/api"
 	"orderbridge/internal/automation"
@@ -82,10 +82,10 @@ func applyContext(cmd *cobra.Command, cfg *config.Config) error {
 	cfg.NATS = config.NATS{
 		Context: name, Listen: cfg.NATS.Listen,
 		URL:   config.Servers(s.URL),
-		Creds: s.Creds, NKey: s.NKey, User: s.User, Password: bridge.Secret(s.Password), Token: bridge.Secret(s.Token),
-		UserJWT: bridge.Secret(s.UserJWT), UserSeed: bridge.Secret(s.UserSeed),
+		Creds: s.Creds, NKey: s.NKey, User: s.User, Password: record.Secret(s.Password), Token: record.Secret(s.Token),
+		UserJWT: record.Secret(s.UserJWT), UserSeed: record.Secret(s.UserSeed),
 		CA: s.CA, Cert: s.Cert, Key: s.Key, HandshakeFirst: s.TLSFirst || cfg.NATS.HandshakeFirst,
-		SocksProxy: bridge.Secret(s.SocksProxy),
+		SocksProxy: record.Secret(s.SocksProxy),
 		Inbox:      cmp.Or(cfg.NATS.Inbox, s.InboxPrefix),
 	}
 	if cfg.JetstreamDomain == "" && cfg.JetstreamAPIPrefix == "" {
@@ -175,7 +175,7 @@ func automationOptions(cfg *config.Config, s *secrets.Store, w *publishers.Webho
 	return automation.Options{
 		Path: path, ID: id, SecretsDir: cfg.SecretsDir, Policy: recordPolicy(cfg), Check: w.Check,
 		Grant: func(references []string, endpoint string) {
-			s.Grant(secrets.Grant{References: references, Host: bridge.SecretHost(endpoint)})
+			s.Grant(secrets.Grant{References: references, Host: record.SecretHost(endpoint)})
 		},
 		Seal: func(record []byte) ([]byte, error) { return s.SealRecord(id, record) },
 		Open: func(record []byte) []byte { return s.OpenRecord(id, record) },
@@ -183,12 +183,12 @@ func automationOptions(cfg *config.Config, s *secrets.Store, w *publishers.Webho
 }
 
 // recordPolicy is what the operator permits records.
-func recordPolicy(cfg *config.Config) bridge.RecordPolicy {
+func recordPolicy(cfg *config.Config) record.Policy {
 	least := limits.RecordLeastWait
 	if cfg.Dev {
 		least = limits.RecordLeastWaitDev
 	}
-	return bridge.RecordPolicy{LeastWait: least, AllowHTTP: cfg.AllowHTTP, AllowHTTPLoopback: cfg.Dev, AllowTrustAll: cfg.AllowTrustAll,
+	return record.Policy{LeastWait: least, AllowHTTP: cfg.AllowHTTP, AllowHTTPLoopback: cfg.Dev, AllowTrustAll: cfg.AllowTrustAll,
 		CheckAddress: egressPolicy(cfg).Check, CheckFilter: filter.New().Check}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/store"
 	"orderbridge/subscribers"
 )
@@ -111,7 +112,7 @@ type lease struct {
 
 // streamReport asks the leader, or, where nobody leads, looks for itself; then
 // it returns the lease, too.
-func (s *session) streamReport(ctx context.Context) (bridge.StreamReport, *lease, error) {
+func (s *session) streamReport(ctx context.Context) (protocol.StreamReport, *lease, error) {
 	answer, err := s.catalog.AskStream(ctx, store.StreamRequest{})
 	if !errors.Is(err, store.ErrNoLeader) {
 		return answer.Report, nil, explain(err)
@@ -119,9 +120,9 @@ func (s *session) streamReport(ctx context.Context) (bridge.StreamReport, *lease
 	value, revision, err := s.catalog.LeaseValue(ctx)
 	switch {
 	case err != nil:
-		return bridge.StreamReport{}, nil, explain(err)
+		return protocol.StreamReport{}, nil, explain(err)
 	case value == nil:
-		return bridge.StreamReport{}, nil, fmt.Errorf("nobody leads, and no bridge has led on this bus (is the prefix right? ORDERBRIDGE_PREFIX=%q)", s.cfg.Prefix)
+		return protocol.StreamReport{}, nil, fmt.Errorf("nobody leads, and no bridge has led on this bus (is the prefix right? ORDERBRIDGE_PREFIX=%q)", s.cfg.Prefix)
 	}
 	r, free, err := bridge.InspectStream(ctx, s.source(), value)
 	return r, &lease{value, revision, free}, explain(err)
@@ -167,7 +168,7 @@ func (s *session) adoptStream(ctx context.Context, cmd *cobra.Command, begin bri
 const leaseTime = 12 * time.Second
 
 // adoptLater leaves the decision in the lease, once it is sure that nobody holds it.
-func (s *session) adoptLater(ctx context.Context, cmd *cobra.Command, r bridge.StreamReport, a bridge.Adoption, held *lease) error {
+func (s *session) adoptLater(ctx context.Context, cmd *cobra.Command, r protocol.StreamReport, a protocol.Adoption, held *lease) error {
 	if !held.free {
 		fmt.Fprintf(cmd.ErrOrStderr(), "nobody answers; waiting %s to be sure that nobody leads\n", leaseTime)
 		select {
@@ -184,7 +185,7 @@ func (s *session) adoptLater(ctx context.Context, cmd *cobra.Command, r bridge.S
 		}
 	}
 	err := s.catalog.AdoptLater(ctx, held.value, held.revision, a)
-	if errors.Is(err, bridge.ErrDeposed) {
+	if errors.Is(err, protocol.ErrDeposed) {
 		return errors.New("somebody leads, or has begun to: try again")
 	}
 	if err != nil {
@@ -195,14 +196,14 @@ func (s *session) adoptLater(ctx context.Context, cmd *cobra.Command, r bridge.S
 }
 
 // skipped says what a decision passes over.
-func skipped(r bridge.StreamReport, a bridge.Adoption) string {
+func skipped(r protocol.StreamReport, a protocol.Adoption) string {
 	if a.After == 0 {
 		return fmt.Sprintf("; the bridge goes on after sequence %d", r.Position)
 	}
 	return fmt.Sprintf(" and begin after sequence %d: up to %d events before it are sent to nobody, except held orders", a.After, a.After-min(a.After, r.Position))
 }
 
-func printStream(w io.Writer, r bridge.StreamReport) {
+func printStream(w io.Writer, r protocol.StreamReport) {
 	leader := r.Leader
 	if leader == "" {
 		leader = "nobody"

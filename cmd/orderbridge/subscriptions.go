@@ -8,7 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
@@ -37,7 +38,7 @@ func (s *session) record(ctx context.Context, id string) (store.Record, error) {
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return r, s.noBucket(s.names.Subscriptions)
-	case errors.Is(err, bridge.ErrNotFound):
+	case errors.Is(err, protocol.ErrNotFound):
 		return r, s.unknown(ctx, id)
 	}
 	return r, explain(err)
@@ -52,9 +53,9 @@ func checkID(id string) error {
 	return nil
 }
 
-func reasonOf(status bridge.Status) string {
+func reasonOf(status protocol.Status) string {
 	if status.Reason == "" && len(status.Errors) > 0 {
-		return bridge.Problems(status.Errors).Error()
+		return record.Problems(status.Errors).Error()
 	}
 	return status.Reason
 }

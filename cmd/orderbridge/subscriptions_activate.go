@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/tidwall/gjson"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
@@ -68,18 +68,18 @@ func (s *session) standing(ctx context.Context, id string, active bool) (resumes
 	defer cancel()
 	status, err := s.catalog.LastStatus(ctx, id)
 	switch {
-	case !active || errors.Is(err, bridge.ErrNotFound) || errors.Is(err, jetstream.ErrStreamNotFound):
+	case !active || errors.Is(err, protocol.ErrNotFound) || errors.Is(err, jetstream.ErrStreamNotFound):
 		return false, "", nil
 	case err != nil:
 		return false, "", explain(err)
 	}
 	switch status.State {
-	case bridge.StateSuspended:
+	case protocol.StateSuspended:
 		if status.Suspended {
 			return true, "", nil
 		}
 		return false, printable(", but suspended: " + status.Reason + "; its endpoint is probed, and deliveries go on as soon as it answers"), nil
-	case bridge.StateInvalid:
+	case protocol.StateInvalid:
 		return false, printable(", but invalid: " + reasonOf(status)), nil
 	}
 	return false, "", nil

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
@@ -47,7 +47,7 @@ same id within it.`,
 // vanished tells of a record that, as the bridge says, is gone without a deletion,
 // and so still holds what it is owed.
 func (s *session) vanished(ctx context.Context, id string) bool {
-	if _, err := s.catalog.Record(ctx, store.Everything(), id); !errors.Is(err, bridge.ErrNotFound) {
+	if _, err := s.catalog.Record(ctx, store.Everything(), id); !errors.Is(err, protocol.ErrNotFound) {
 		return false
 	}
 	status, err := s.catalog.LastStatus(ctx, id)

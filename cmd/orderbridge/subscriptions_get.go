@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 func newSubscriptionsGet() *cobra.Command {
@@ -42,8 +42,8 @@ file:NAME, sealed:…) or placeholders.`,
 }
 
 // redactRecord is the record with its members in order, without its secrets.
-func redactRecord(record []byte) ([]byte, error) {
-	open, err := bridge.RedactRecord(record, bridge.Redaction{References: true, URLs: true})
+func redactRecord(rec []byte) ([]byte, error) {
+	open, err := record.RedactRecord(rec, record.Redaction{References: true, URLs: true})
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/automation"
 	"orderbridge/internal/store"
 )
@@ -39,10 +39,10 @@ bad or the bridge finds the record invalid.`,
 			}
 			o := automationOptions(s.cfg, secrets, webhook, args[0], id)
 			o.Logger = s.log
-			o.Judge = func(record []byte) bridge.Problems {
-				problems, err := s.judge(ctx, id, record)
+			o.Judge = func(rec []byte) record.Problems {
+				problems, err := s.judge(ctx, id, rec)
 				if err != nil {
-					return bridge.Problems{{Message: err.Error()}}
+					return record.Problems{{Message: err.Error()}}
 				}
 				return problems
 			}

@@ -10,18 +10,18 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/store"
 )
 
 // listedRecord is what a list shows of a record that may be anything.
 type listedRecord struct {
-	ID       string       `json:"id"`
-	Method   string       `json:"method"`
-	Host     string       `json:"host"`
-	State    bridge.State `json:"state"` // "" if the bridge has not seen the revision yet
-	Revision uint64       `json:"revision"`
-	Reason   string       `json:"reason,omitempty"`
+	ID       string         `json:"id"`
+	Method   string         `json:"method"`
+	Host     string         `json:"host"`
+	State    protocol.State `json:"state"` // "" if the bridge has not seen the revision yet
+	Revision uint64         `json:"revision"`
+	Reason   string         `json:"reason,omitempty"`
 }
 
 func newSubscriptionsList() *cobra.Command {
@@ -60,14 +60,14 @@ func newSubscriptionsList() *cobra.Command {
 }
 
 func (s *session) subscriptions(ctx context.Context) ([]listedRecord, error) {
-	statuses := map[string]bridge.Status{}
+	statuses := map[string]protocol.Status{}
 	err := s.list(ctx, func(ctx context.Context, c *store.Catalog) error {
 		return c.EachStatus(ctx, func(v store.Verdict) error {
 			statuses[v.ID] = v.Status
 			return nil
 		})
 	})
-	if err != nil && !errors.Is(err, bridge.ErrNotFound) { // no bridge has ever run
+	if err != nil && !errors.Is(err, protocol.ErrNotFound) { // no bridge has ever run
 		return nil, err
 	}
 	list := []listedRecord{}
@@ -79,14 +79,14 @@ func (s *session) subscriptions(ctx context.Context) ([]listedRecord, error) {
 			return nil
 		})
 	})
-	if errors.Is(err, bridge.ErrNotFound) {
+	if errors.Is(err, protocol.ErrNotFound) {
 		return nil, s.noBucket(s.names.Subscriptions)
 	}
 	return list, err
 }
 
 // listed is a record with the status that the bridge has told of it, if it has.
-func listed(r store.Record, status bridge.Status, told bool) listedRecord {
+func listed(r store.Record, status protocol.Status, told bool) listedRecord {
 	out := listedRecord{ID: r.ID, Revision: r.Revision}
 	out.Method, out.Host = methodAndHost(r.Value)
 	switch {

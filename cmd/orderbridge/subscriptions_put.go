@@ -13,7 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/config"
 	"orderbridge/internal/bus"
 	"orderbridge/internal/limits"
@@ -93,7 +94,7 @@ func (s *session) notWritten(id string, err error) error {
 	return explain(err)
 }
 
-func printProblems(cmd *cobra.Command, where string, problems bridge.Problems) {
+func printProblems(cmd *cobra.Command, where string, problems record.Problems) {
 	for _, p := range problems {
 		kind := "error"
 		if p.Warning {
@@ -105,7 +106,7 @@ func printProblems(cmd *cobra.Command, where string, problems bridge.Problems) {
 
 // verdict waits for the bridge to speak of a revision and prints what it says;
 // unsaid is what was found before, in case that it says nothing.
-func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, revision uint64, unsaid ...bridge.Problem) error {
+func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, revision uint64, unsaid ...record.Problem) error {
 	status, err := s.awaitStatus(ctx, id, revision)
 	if err != nil {
 		return err
@@ -120,10 +121,10 @@ func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, re
 	fmt.Fprintln(cmd.OutOrStdout(), printable(strings.Join(line, ": ")))
 	for _, w := range status.Warnings {
 		w.Warning = true
-		printProblems(cmd, id, bridge.Problems{w})
+		printProblems(cmd, id, record.Problems{w})
 	}
 	printProblems(cmd, id, status.Errors)
-	if status.State == bridge.StateInvalid {
+	if status.State == protocol.StateInvalid {
 		return errReported
 	}
 	return nil
@@ -132,7 +133,7 @@ func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, re
 // awaitStatus returns nil if the bridge says nothing of the revision in time.
 // It asks instead of watching: a writer of records need not be allowed to make
 // consumers.
-func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (*bridge.Status, error) {
+func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (*protocol.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.VerdictTime)
 	defer cancel()
 	tick := time.NewTicker(limits.VerdictCheck)
@@ -146,7 +147,7 @@ func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (
 			return nil, bus.Lack(ctx)
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			return nil, nil // no bridge has ever run
-		case err != nil && !errors.Is(err, bridge.ErrNotFound):
+		case err != nil && !errors.Is(err, protocol.ErrNotFound):
 			return nil, explain(err)
 		}
 		select {
@@ -162,7 +163,7 @@ func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (
 // what only those forbid is a warning.
 
 // judge is what is wrong with a record.
-func (s *session) judge(ctx context.Context, id string, record []byte) (bridge.Problems, error) {
+func (s *session) judge(ctx context.Context, id string, record []byte) (record.Problems, error) {
 	var answer store.JudgeAnswer
 	subject := s.catalog.JudgeSubject()
 	err := s.denials.Without(ctx, subject, func(ctx context.Context) (err error) {
@@ -187,12 +188,12 @@ func (s *session) judge(ctx context.Context, id string, record []byte) (bridge.P
 
 // judgeAlone judges by the settings of this process; what they alone forbid is
 // left to the bridge.
-func (s *session) judgeAlone(id string, record []byte, why string) bridge.Problems {
+func (s *session) judgeAlone(id string, rec []byte, why string) record.Problems {
 	policy := recordPolicy(s.cfg)
-	_, own := bridge.ParseSubscription(id, record, policy)
+	_, own := record.Parse(id, rec, policy)
 	policy.AllowHTTP, policy.AllowTrustAll = true, true
 	policy.CheckAddress = func(netip.Addr) error { return nil }
-	_, any := bridge.ParseSubscription(id, record, policy)
+	_, any := record.Parse(id, rec, policy)
 	for i, p := range own {
 		if !p.Warning && !slices.Contains(any, p) {
 			own[i].Warning = true

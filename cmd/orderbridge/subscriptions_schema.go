@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 func newSubscriptionsSchema() *cobra.Command {
@@ -13,7 +13,7 @@ func newSubscriptionsSchema() *cobra.Command {
 		Example: "  orderbridge subscriptions schema > subscription.schema.json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := cmd.OutOrStdout().Write(bridge.SubscriptionSchema())
+			_, err := cmd.OutOrStdout().Write(record.Schema())
 			return err
 		},
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 func newSubscriptionsValidate() *cobra.Command {
@@ -26,7 +26,7 @@ them has an error. The id is taken from the name of the file.`,
 			}
 			bad := 0
 			for _, path := range args {
-				record, err := readInput(cmd, path)
+				rec, err := readInput(cmd, path)
 				if err != nil {
 					return err
 				}
@@ -34,7 +34,7 @@ them has an error. The id is taken from the name of the file.`,
 				if path != "-" {
 					id = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 				}
-				sub, problems := bridge.ParseSubscription(id, record, recordPolicy(cfg))
+				sub, problems := record.Parse(id, rec, recordPolicy(cfg))
 				printProblems(cmd, path, problems)
 				if problems.Err() != nil {
 					bad++

@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/callers"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
@@ -22,7 +22,7 @@ import (
 // Token lets somebody call the API.
 type Token struct {
 	Name   string // for the log
-	Secret bridge.Secret
+	Secret record.Secret
 	Tenant string // "": all tenants
 }
 

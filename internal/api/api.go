@@ -17,7 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/callers"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/share"
@@ -28,12 +29,12 @@ import (
 type Options struct {
 	Catalog *store.Catalog
 	// Parse reads a record under the operator's policy.
-	Parse func(id string, data []byte) (*bridge.Subscription, bridge.Problems)
+	Parse func(id string, data []byte) (*record.Subscription, record.Problems)
 	// Probe asks whether a URL answers (contract A4); the error is a
 	// *bridge.AttemptError, FaultConfig where the operator's policy forbids it.
 	Probe func(ctx context.Context, tenant, url string) error
 	// Attempt sends a delivery once, by the way that all deliveries go.
-	Attempt func(ctx context.Context, d *bridge.Delivery) error
+	Attempt func(ctx context.Context, d *protocol.Delivery) error
 	// Tokens of those who may call; without any nobody may, and Remedy says
 	// what to do about it.
 	Tokens []Token
@@ -311,7 +312,7 @@ func (a *API) failure(ctx context.Context, err error) *problem {
 	switch {
 	case errors.As(err, &p):
 		return p
-	case errors.Is(err, bridge.ErrNotFound):
+	case errors.Is(err, protocol.ErrNotFound):
 		return say(http.StatusNotFound, "there is no such thing here")
 	case errors.Is(err, store.ErrChanged):
 		return say(http.StatusConflict, "the record was changed by somebody else meanwhile; read it again")

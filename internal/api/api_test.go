@@ -21,6 +21,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/callers"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
@@ -46,14 +48,14 @@ func startOn(t *testing.T, change func(*Options)) (*API, *store.Catalog, jetstre
 	if err != nil {
 		t.Fatal(err, found)
 	}
-	catalog := store.NewCatalog(js, names, func(data []byte) (d bridge.DeadLetter, err error) { return d, json.Unmarshal(data, &d) })
+	catalog := store.NewCatalog(js, names, func(data []byte) (d protocol.DeadLetter, err error) { return d, json.Unmarshal(data, &d) })
 	o := Options{
 		Catalog: catalog,
-		Parse: func(id string, data []byte) (*bridge.Subscription, bridge.Problems) {
-			return bridge.ParseSubscription(id, data, bridge.RecordPolicy{})
+		Parse: func(id string, data []byte) (*record.Subscription, record.Problems) {
+			return record.Parse(id, data, record.Policy{})
 		},
 		Probe:   func(context.Context, string, string) error { return nil },
-		Attempt: func(context.Context, *bridge.Delivery) error { return nil },
+		Attempt: func(context.Context, *protocol.Delivery) error { return nil },
 		Tokens:  []Token{{Name: "operator", Secret: token}, {Name: "other", Secret: other}},
 		Version: "test", Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 	}
@@ -312,7 +314,7 @@ func TestPanicsAndTooMuchAtOnce(t *testing.T) {
 	var log strings.Builder
 	a, catalog := start(t, func(o *Options) {
 		o.Log = slog.New(slog.NewTextHandler(&log, nil))
-		o.Attempt = func(context.Context, *bridge.Delivery) error { panic("hunter2") }
+		o.Attempt = func(context.Context, *protocol.Delivery) error { panic("hunter2") }
 	})
 	if _, err := catalog.Put(t.Context(), store.Everything(), "a", []byte(`{"targetURL":"https://h/"}`), 0); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,8 @@ import (
 	"github.com/tidwall/gjson"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/callers"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
@@ -195,7 +197,7 @@ func (a *API) listener(c *caller, id string, given object) ([]byte, *plain) {
 	if errors.As(err, &p) {
 		reason = ": " + strings.ReplaceAll(p.Detail, "targetURL: ", "")
 	}
-	if _, problems := bridge.ParseSubscription(id, given.bytes(), bridge.RecordPolicy{AllowHTTP: true}); problems.Err() == nil {
+	if _, problems := record.Parse(id, given.bytes(), record.Policy{AllowHTTP: true}); problems.Err() == nil {
 		return nil, &plain{http.StatusForbidden, "Client not allowed at " + given.text("targetURL") + reason}
 	}
 	return nil, &plain{http.StatusBadRequest, "Malformed URL" + reason}
@@ -230,7 +232,7 @@ func (a *API) storeListener(ctx context.Context, id, target string, value []byte
 	scope := callerOf(ctx).scope
 	for try := 1; ; try++ {
 		r, err := a.o.Catalog.Record(ctx, scope, id)
-		if errors.Is(err, bridge.ErrNotFound) {
+		if errors.Is(err, protocol.ErrNotFound) {
 			_, err = a.write(ctx, change{"registerListener", id, nil, value})
 		} else if err == nil {
 			s, problems := a.o.Parse(id, r.Value)

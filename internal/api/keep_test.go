@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 // What an update leaves out of a record's secrets stays, but goes nowhere else.
@@ -44,7 +44,7 @@ func TestKeepSecrets(t *testing.T) {
 	}
 }
 
-func fieldsOf(problems bridge.Problems) string {
+func fieldsOf(problems record.Problems) string {
 	var fields []string
 	for _, p := range problems {
 		fields = append(fields, p.Field)

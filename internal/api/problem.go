@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/safetext"
 )
 
@@ -17,7 +17,7 @@ type problem struct {
 	Title  string          `json:"title"`
 	Status int             `json:"status"`
 	Detail string          `json:"detail"`
-	Errors bridge.Problems `json:"errors,omitempty"`
+	Errors record.Problems `json:"errors,omitempty"`
 
 	after time.Duration // Retry-After, 0: none
 }
@@ -39,14 +39,14 @@ func (p *problem) retryAfter() string {
 }
 
 // badRecord tells a record's problems; warnings are left out.
-func badRecord(problems bridge.Problems) *problem {
+func badRecord(problems record.Problems) *problem {
 	p := say(http.StatusBadRequest, problems.Errors().Error())
 	p.Errors = problems.Errors()
 	return p
 }
 
 func badMember(field, message string) *problem {
-	return badRecord(bridge.Problems{{Field: field, Message: message}})
+	return badRecord(record.Problems{{Field: field, Message: message}})
 }
 
 // Error implements error.

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
@@ -40,12 +40,12 @@ func (q Quota) Exceeded(u store.Usage) string {
 }
 
 // Problem warns in the status of a record that its tenant has too much.
-func (q Quota) Problem(s *bridge.Subscription, index *store.Index) bridge.Problems {
+func (q Quota) Problem(s *record.Subscription, index *store.Index) record.Problems {
 	if s.Tenant == "" || index == nil {
 		return nil
 	}
 	if text := q.Exceeded(index.Usage(s.Tenant)); text != "" {
-		return bridge.Problems{{Field: "tenant", Message: text + ": the API takes no further ones of it", Warning: true}}
+		return record.Problems{{Field: "tenant", Message: text + ": the API takes no further ones of it", Warning: true}}
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/store"
 )
 
@@ -116,39 +116,39 @@ const redacted = `"[redacted]"`
 // clients of contract C expect to find.
 func shown(r store.Record) json.RawMessage {
 	out := object{{"id", quoteJSON(r.ID)}, {"createdAt", stamp(r.Time)}, {"updatedAt", stamp(r.Time)}}
-	public, err := bridge.RedactRecord(r.Value, bridge.Redaction{})
+	public, err := record.RedactRecord(r.Value, record.Redaction{})
 	if err != nil { // put by others; its status says what is wrong
 		return out.bytes()
 	}
-	record, _ := readObject(public) // it has just been written
-	for _, secret := range bridge.SecretMembers() {
+	rec, _ := readObject(public) // it has just been written
+	for _, secret := range record.SecretMembers() {
 		parent, _, nested := strings.Cut(secret.Path, ".")
-		if inner, ok := record.within(parent); ok && nested {
+		if inner, ok := rec.within(parent); ok && nested {
 			inner = slices.DeleteFunc(inner, func(m member) bool { return m.raw == redacted })
-			record.set(parent, string(inner.bytes()))
+			rec.set(parent, string(inner.bytes()))
 		}
 	}
-	record = slices.DeleteFunc(record, func(m member) bool { return m.raw == redacted })
-	if _, ok := record.get("auth"); !ok {
-		record.set("auth", `{"type":"noauth"}`)
+	rec = slices.DeleteFunc(rec, func(m member) bool { return m.raw == redacted })
+	if _, ok := rec.get("auth"); !ok {
+		rec.set("auth", `{"type":"noauth"}`)
 	}
-	if _, ok := record.get("status"); !ok {
-		record.set("status", `"active"`)
+	if _, ok := rec.get("status"); !ok {
+		rec.set("status", `"active"`)
 	}
 	for _, name := range []string{"createdAt", "updatedAt"} {
-		if record.text(name) != "" {
-			raw, _ := record.get(name)
+		if rec.text(name) != "" {
+			raw, _ := rec.get(name)
 			out.set(name, raw)
 		}
 	}
 	first := []string{"targetURL", "auth", "status"}
 	for _, name := range first {
-		if raw, ok := record.get(name); ok {
+		if raw, ok := rec.get(name); ok {
 			out.set(name, raw)
 		}
 	}
-	record.remove(append(first, "id", "createdAt", "updatedAt")...)
-	return append(out, record...).bytes()
+	rec.remove(append(first, "id", "createdAt", "updatedAt")...)
+	return append(out, rec...).bytes()
 }
 
 func stamp(t time.Time) string {
@@ -235,8 +235,8 @@ func (a *API) subjectsOf(tenant string) []string {
 // ever shows them. They stay only as long as they go to the same place: else
 // whoever may change a record could have its secrets sent elsewhere. null
 // removes one.
-func keepSecrets(given *object, old object) (problems bridge.Problems) {
-	for _, secret := range bridge.SecretMembers() {
+func keepSecrets(given *object, old object) (problems record.Problems) {
+	for _, secret := range record.SecretMembers() {
 		k := keeper{secret: secret, place: movedURL(secret, *given, old)}
 		parent, name, nested := strings.Cut(secret.Path, ".")
 		switch {
@@ -262,7 +262,7 @@ func keepSecrets(given *object, old object) (problems bridge.Problems) {
 }
 
 // movedURL is the first of the URLs that a secret goes to which leads to another host than before; "" if none does.
-func movedURL(secret bridge.SecretMember, given, old object) string {
+func movedURL(secret record.SecretMember, given, old object) string {
 	for _, at := range secret.GoesTo {
 		if !sameOrigin(given.textAt(at), old.textAt(at)) {
 			return at[strings.LastIndexByte(at, '.')+1:]
@@ -273,9 +273,9 @@ func movedURL(secret bridge.SecretMember, given, old object) string {
 
 // keeper keeps one secret of a record.
 type keeper struct {
-	secret   bridge.SecretMember
+	secret   record.SecretMember
 	place    string // the URL that leads elsewhere now; "": none does
-	problems bridge.Problems
+	problems record.Problems
 }
 
 // keep sets a member of o, which may have been left out, to what it was before.
@@ -300,7 +300,7 @@ func (k *keeper) fail(name, message string) {
 	if k.secret.ByName {
 		field += "." + name
 	}
-	k.problems = append(k.problems, bridge.Problem{Field: field, Message: message})
+	k.problems = append(k.problems, record.Problem{Field: field, Message: message})
 }
 
 // keepNamed keeps the secrets of an object (headers) whose names are given; one that is left out is gone.
@@ -324,5 +324,5 @@ func (k *keeper) keepNamed(given *object, old object) {
 }
 
 func sameOrigin(a, b string) bool {
-	return (&bridge.Subscription{TargetURL: a}).Origin() == (&bridge.Subscription{TargetURL: b}).Origin()
+	return (&record.Subscription{TargetURL: a}).Origin() == (&record.Subscription{TargetURL: b}).Origin()
 }

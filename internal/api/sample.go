@@ -10,6 +10,9 @@ import (
 	"github.com/google/uuid"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -43,7 +46,7 @@ func (a *API) testWebhook(req *http.Request) (answer, error) {
 		return answer{}, later(limits.APIOutgoWait, "too many requests to endpoints at once; try again in some seconds")
 	}
 	defer done()
-	d := &bridge.Delivery{Subscription: s, Event: sample(s, a.o.Now()), Generation: generation, Attempt: 1, Test: true}
+	d := &protocol.Delivery{Subscription: s, Event: sample(s, a.o.Now()), Generation: generation, Attempt: 1, Test: true}
 	out, err := a.attempt(ctx, d)
 	return answer{body: out}, err
 }
@@ -60,7 +63,7 @@ func (a *API) outgo(ctx context.Context, c *caller) (done func(), ok bool) {
 }
 
 // attempt sends a sample once. The error is none of the endpoint's.
-func (a *API) attempt(ctx context.Context, d *bridge.Delivery) (attempt, error) {
+func (a *API) attempt(ctx context.Context, d *protocol.Delivery) (attempt, error) {
 	out := attempt{DeliveryID: d.ID(), EventType: d.Event.Type}
 	bounded, cancel := context.WithTimeout(ctx, limits.APITestTime)
 	defer cancel()
@@ -83,7 +86,7 @@ func (a *API) attempt(ctx context.Context, d *bridge.Delivery) (attempt, error) 
 
 // sample is an event that the subscription might hear, marked as a test in its
 // ids and its body.
-func sample(s *bridge.Subscription, now time.Time) *bridge.Event {
+func sample(s *record.Subscription, now time.Time) *event.Event {
 	id := "test-" + uuid.NewString()
 	typ := "OrderTest"
 	for _, t := range s.Types {
@@ -92,7 +95,7 @@ func sample(s *bridge.Subscription, now time.Time) *bridge.Event {
 			break
 		}
 	}
-	ev := &bridge.Event{ID: id, Type: typ, OrderID: id, LegacyOrderID: id, Tenant: s.Tenant}
+	ev := &event.Event{ID: id, Type: typ, OrderID: id, LegacyOrderID: id, Tenant: s.Tenant}
 	ev.Time, ev.Subject = now, "orders.test"
 	body := object{{"orderId", quoteJSON(id)}, {"legacyOrderId", quoteJSON(id)}, {"eventType", quoteJSON(typ)}, {"test", "true"}}
 	if typ == gatewayType { // contract A10

@@ -15,7 +15,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 //go:embed docs.html
@@ -43,7 +43,7 @@ func (a *API) describe() error {
 	}
 	delete(doc, "x-parts")
 	doc["info"].(tree)["version"] = a.o.Version
-	record := strings.ReplaceAll(string(bridge.SubscriptionSchema()), `"#/$defs/`, `"#/components/schemas/Subscription/$defs/`)
+	record := strings.ReplaceAll(string(record.Schema()), `"#/$defs/`, `"#/components/schemas/Subscription/$defs/`)
 	var schema tree
 	if err := json.Unmarshal([]byte(record), &schema); err != nil {
 		return fmt.Errorf("schema of the record: %w", err)

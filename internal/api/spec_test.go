@@ -12,7 +12,9 @@ import (
 	"github.com/pb33f/libopenapi"
 	validator "github.com/pb33f/libopenapi-validator"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/store"
 )
 
@@ -57,8 +59,8 @@ func TestFullAnswersAreAsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	now, until := time.Now().UTC(), uint64(9)
-	ref := []bridge.Ref{{Seq: 1, Time: 2}}
-	problem := bridge.Problem{Field: "targetURL", Message: "is odd", Warning: true}
+	ref := []event.Ref{{Seq: 1, Time: 2}}
+	problem := record.Problem{Field: "targetURL", Message: "is odd", Warning: true}
 	put := func(subject string, value any) {
 		t.Helper()
 		data, err := json.Marshal(value)
@@ -69,15 +71,15 @@ func TestFullAnswersAreAsDescribed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	put("$KV."+names.Status+".a", bridge.Status{State: bridge.StateRetrying, Revision: 1, Reason: "r", Hears: "all", Errors: []bridge.Problem{problem}, Warnings: []bridge.Problem{problem},
+	put("$KV."+names.Status+".a", protocol.Status{State: protocol.StateRetrying, Revision: 1, Reason: "r", Hears: "all", Errors: []record.Problem{problem}, Warnings: []record.Problem{problem},
 		Since: now, Expired: 1, Generation: 1, Bucket: 1, Active: true, Valid: true, Suspended: true, DeletedAt: &now, Anchor: 1, AnchorTime: now, Known: ref,
-		Pace: &bridge.Pace{NotBefore: now, FailingSince: now, Former: 1, SlowFrom: now, SlowRate: 1.5}})
-	put("$KV."+names.Owed+".a.o=1", bridge.LaneEntry{Generation: 1, Key: "o=1", Order: "1", Seqs: []uint64{1}, Head: bridge.Head{Attempts: 1, Next: now, LastStatus: 500, LastError: "no"}, UpTo: 1, Redrive: 1, Known: ref})
-	put("$KV."+names.Owed+".a", bridge.Mark{Generation: 1, From: 1, Done: [][2]uint64{{2, 3}}, Until: &until, Reason: "r", UntilTime: now, Known: ref})
+		Pace: &protocol.Pace{NotBefore: now, FailingSince: now, Former: 1, SlowFrom: now, SlowRate: 1.5}})
+	put("$KV."+names.Owed+".a.o=1", protocol.LaneEntry{Generation: 1, Key: "o=1", Order: "1", Seqs: []uint64{1}, Head: protocol.Head{Attempts: 1, Next: now, LastStatus: 500, LastError: "no"}, UpTo: 1, Redrive: 1, Known: ref})
+	put("$KV."+names.Owed+".a", protocol.Mark{Generation: 1, From: 1, Done: [][2]uint64{{2, 3}}, Until: &until, Reason: "r", UntilTime: now, Known: ref})
 	put(names.DeadLetterSubject+".a.o=1", struct {
-		bridge.DeadLetter
+		protocol.DeadLetter
 		Event any `json:"event"`
-	}{bridge.DeadLetter{Subscription: "a", Generation: 1, Lane: "o=1", Key: "o=1", Order: "1", Reason: "r", Attempts: 1, LastStatus: 500, DeliveryID: "d", Stream: "ORDERS",
+	}{protocol.DeadLetter{Subscription: "a", Generation: 1, Lane: "o=1", Key: "o=1", Order: "1", Reason: "r", Attempts: 1, LastStatus: 500, DeliveryID: "d", Stream: "ORDERS",
 		Sequence: 1, Time: now, Through: 2, Vanished: true, MessageTime: now}, map[string]any{"id": "e", "data": "{}"}})
 	for path, want := range map[string]string{
 		"/api/v1/statuses": `"suspendedByReceiver":true`, "/api/v1/statuses/a": `"slowRate":1.5`, "/api/v1/owed": `"done":[[2,3]]`,
@@ -107,9 +109,9 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 	}
 	types := map[string]any{
 		"WebhookListBody": page[shownRecord]{}, "StatusListBody": page[store.Verdict]{}, "OwedListBody": page[store.Debt]{}, "LetterListBody": page[store.Letter]{},
-		"Verdict": store.Verdict{}, "Pace": bridge.Pace{}, "MemberProblem": bridge.Problem{},
-		"Debt": store.Debt{}, "LaneEntry": bridge.LaneEntry{}, "Head": bridge.Head{}, "Mark": bridge.Mark{},
-		"DeadLetter": bridge.DeadLetter{}, "Letter": store.Letter{}, "WholeLetter": wholeLetter{},
+		"Verdict": store.Verdict{}, "Pace": protocol.Pace{}, "MemberProblem": record.Problem{},
+		"Debt": store.Debt{}, "LaneEntry": protocol.LaneEntry{}, "Head": protocol.Head{}, "Mark": protocol.Mark{},
+		"DeadLetter": protocol.DeadLetter{}, "Letter": store.Letter{}, "WholeLetter": wholeLetter{},
 		"Rotation": rotation{}, "Attempt": attempt{}, "Problem": problem{},
 	}
 	for name, schema := range spec.Components.Schemas {

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -117,7 +117,7 @@ func (s *TokenSource) read() (tokens []Token, file string, err error) {
 }
 
 // ownToken reads the token from the file; an absent one is made.
-func ownToken(path string) (bridge.Secret, error) {
+func ownToken(path string) (record.Secret, error) {
 	text, err := readToken(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := writeToken(path); err != nil {
@@ -132,7 +132,7 @@ func ownToken(path string) (bridge.Secret, error) {
 	if len(token) < 16 {
 		return "", fmt.Errorf("read the API's token: %s holds fewer than 16 characters; delete it, so that one is made", path)
 	}
-	return bridge.Secret(token), nil
+	return record.Secret(token), nil
 }
 
 func readToken(path string) ([]byte, error) {

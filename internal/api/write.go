@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net/http"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/store"
 )
 
@@ -65,7 +65,7 @@ func (a *API) write(ctx context.Context, ch change) (store.Record, error) {
 // notSealed answers for a record whose secrets could not be sealed: it is not
 // stored. What is wrong with the key is the operator's to know.
 func (a *API) notSealed(ctx context.Context, err error) error {
-	var problems bridge.Problems
+	var problems record.Problems
 	if errors.As(err, &problems) {
 		return badRecord(problems)
 	}

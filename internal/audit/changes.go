@@ -6,7 +6,8 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -57,13 +58,13 @@ func names(maps ...map[string]value) func(func(string) bool) {
 
 // flatten gives the members of a record and of the objects in it, each as it
 // stands and as it may be shown.
-func flatten(record []byte) map[string]value {
-	shown, err := bridge.RedactRecord(record, bridge.Redaction{References: true, URLs: true})
+func flatten(rec []byte) map[string]value {
+	shown, err := record.RedactRecord(rec, record.Redaction{References: true, URLs: true})
 	if err != nil {
 		return nil
 	}
 	out := map[string]value{}
-	walk(gjson.ParseBytes(record), gjson.ParseBytes(shown), "", out)
+	walk(gjson.ParseBytes(rec), gjson.ParseBytes(shown), "", out)
 	return out
 }
 
@@ -95,7 +96,7 @@ func walk(raw, shown gjson.Result, prefix string, out map[string]value) {
 }
 
 // action names what became of a record.
-func action(before, after bridge.Revision, known bool) string {
+func action(before, after protocol.Revision, known bool) string {
 	switch {
 	case after.Purged:
 		return "purge"

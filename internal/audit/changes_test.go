@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
@@ -50,10 +50,10 @@ func TestChanges(t *testing.T) {
 
 func TestAction(t *testing.T) {
 	t.Parallel()
-	put := func(s string) bridge.Revision { return bridge.Revision{Value: []byte(s)} }
-	gone := bridge.Revision{Deleted: true}
+	put := func(s string) protocol.Revision { return protocol.Revision{Value: []byte(s)} }
+	gone := protocol.Revision{Deleted: true}
 	for want, tt := range map[string]struct {
-		before, after bridge.Revision
+		before, after protocol.Revision
 		known         bool
 	}{
 		"put":        {after: put(`{}`)},
@@ -61,7 +61,7 @@ func TestAction(t *testing.T) {
 		"deactivate": {put(`{}`), put(`{"status":"deactivated"}`), true},
 		"activate":   {put(`{"status":"deactivated"}`), put(`{}`), true},
 		"delete":     {put(`{}`), gone, true},
-		"purge":      {put(`{}`), bridge.Revision{Deleted: true, Purged: true}, true},
+		"purge":      {put(`{}`), protocol.Revision{Deleted: true, Purged: true}, true},
 	} {
 		if got := action(tt.before, tt.after, tt.known); got != want {
 			t.Errorf("%s: got %s", want, got)

@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/store"
 )
 
@@ -21,7 +22,7 @@ func (a *Auditor) Redriven(m *nats.Msg, r store.RedriveRequest) {
 }
 
 // Adopted implements store.Witness.
-func (a *Auditor) Adopted(m *nats.Msg, adopted bridge.Adoption) {
+func (a *Auditor) Adopted(m *nats.Msg, adopted protocol.Adoption) {
 	who := a.Asks(m)
 	what := "a change of the stream was acknowledged"
 	if adopted.After > 0 {
@@ -57,7 +58,7 @@ type Alerts struct {
 }
 
 // Raise implements bridge.Alerts.
-func (x Alerts) Raise(ctx context.Context, alert bridge.Alert) error {
+func (x Alerts) Raise(ctx context.Context, alert protocol.Alert) error {
 	err := x.Alerts.Raise(ctx, alert)
 	if err == nil && alert.Vanished {
 		x.Audit.Note(Note{Kind: "record", Action: "vanished", Subscription: alert.Subscription, ID: "audit." + alert.ID, Who: Who{Via: "bus"},

@@ -10,7 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 	"orderbridge/internal/store"
@@ -100,7 +101,7 @@ func (r *reader) window(ctx context.Context, low, high uint64) error {
 	var part []Entry
 	for next := low; next <= high; {
 		m, err := msgget.Next(ctx, r.js, r.names.Audit, next, r.q.filter(r.names))
-		if errors.Is(err, bridge.ErrNotFound) || err == nil && m.Seq > high {
+		if errors.Is(err, protocol.ErrNotFound) || err == nil && m.Seq > high {
 			break
 		}
 		if err != nil {
@@ -118,7 +119,7 @@ func (r *reader) window(ctx context.Context, low, high uint64) error {
 }
 
 // read is false for what the query does not want, and what is not an entry.
-func (q Query) read(m *bridge.Message) (e Entry, ok bool) {
+func (q Query) read(m *event.Message) (e Entry, ok bool) {
 	if m.Time.Before(q.Since) || json.Unmarshal(m.Data, &e) != nil {
 		return e, false
 	}
@@ -132,7 +133,7 @@ func Follow(ctx context.Context, js jetstream.JetStream, n store.Names, q Query,
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, bridge.ErrNotFound):
+		case errors.Is(err, protocol.ErrNotFound):
 			if !sleep(ctx, limits.AuditCheck) {
 				return nil
 			}

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/tidwall/gjson"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 	"orderbridge/internal/store"
@@ -127,7 +127,7 @@ func (a *Auditor) look(ctx context.Context) (*place, error) {
 	at := &place{last: info.State.LastSeq}
 	m, err := msgget.Last(ctx, a.o.JetStream, a.o.Names.Audit, a.o.Names.AuditSubject+".record.>")
 	switch {
-	case errors.Is(err, bridge.ErrNotFound):
+	case errors.Is(err, protocol.ErrNotFound):
 		return at, nil
 	case err != nil:
 		return nil, err
@@ -237,7 +237,7 @@ func (a *Auditor) before(ctx context.Context, w store.Written) (store.Written, b
 		if err == nil {
 			return found, true
 		}
-		if errors.Is(err, bridge.ErrNotFound) {
+		if errors.Is(err, protocol.ErrNotFound) {
 			break
 		}
 		sleep(ctx, time.Second)

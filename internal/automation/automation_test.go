@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
@@ -29,7 +29,7 @@ func write(t testing.TB, dir, text string) string {
 	return path
 }
 
-var permitted = bridge.RecordPolicy{AllowHTTP: true, AllowTrustAll: true}
+var permitted = record.Policy{AllowHTTP: true, AllowTrustAll: true}
 
 // TestContractBRecord: what becomes of the keys.
 func TestContractBRecord(t *testing.T) {
@@ -160,7 +160,7 @@ func TestReplicasStoreOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, problems := bridge.ParseSubscription("automation", e.Value(), permitted); s == nil || !s.Inactive {
+	if s, problems := record.Parse("automation", e.Value(), permitted); s == nil || !s.Inactive {
 		t.Errorf("deactivated: %s, %v", e.Value(), problems)
 	}
 }
@@ -182,7 +182,7 @@ func FuzzSection(f *testing.F) {
 		if want == nil {
 			return
 		}
-		if s, problems := bridge.ParseSubscription("automation", want.json(), permitted); s == nil {
+		if s, problems := record.Parse("automation", want.json(), permitted); s == nil {
 			t.Fatalf("%q makes %s: %v", data, want.json(), problems)
 		}
 	})

@@ -13,21 +13,22 @@ import (
 	"sync/atomic"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
 // Options of a File. Path and ID are required.
 type Options struct {
-	Path       string              // of the configuration file
-	ID         string              // of the record that is made from it
-	SecretsDir string              // where the files that it names lie; "": it may name none
-	Policy     bridge.RecordPolicy // what the operator permits
+	Path       string        // of the configuration file
+	ID         string        // of the record that is made from it
+	SecretsDir string        // where the files that it names lie; "": it may name none
+	Policy     record.Policy // what the operator permits
 	// Check tells why a record cannot be used now, e.g. because a file of it is
 	// missing. nil: always.
-	Check func(*bridge.Subscription) bridge.Problems
+	Check func(*record.Subscription) record.Problems
 	// Judge says what is wrong with a record, instead of Policy and Check. nil: those do.
-	Judge func(record []byte) bridge.Problems
+	Judge func(record []byte) record.Problems
 	// Grant is told before a content is checked which references it names beside
 	// its endpoint, since they may go there. nil: nobody asks.
 	Grant func(references []string, endpoint string)
@@ -43,18 +44,18 @@ type Options struct {
 // Records is the bucket of the records.
 type Records interface {
 	// Latest reads the newest revision of a key from the stream's leader;
-	// bridge.ErrNotFound if there is none.
-	Latest(ctx context.Context, key string) (bridge.Revision, error)
+	// protocol.ErrNotFound if there is none.
+	Latest(ctx context.Context, key string) (protocol.Revision, error)
 	// Put stores a value if the newest revision of the key still is expect (0:
-	// none); bridge.ErrDeposed if not.
+	// none); protocol.ErrDeposed if not.
 	Put(ctx context.Context, key string, value []byte, expect uint64) (revision uint64, err error)
 }
 
 // File is a configuration file that is kept in the bucket of the records.
 type File struct {
 	o       Options
-	content []byte  // that was read last
-	want    *record // of the last good content; nil: no deliveries
+	content []byte      // that was read last
+	want    *fileRecord // of the last good content; nil: no deliveries
 	problem atomic.Pointer[string]
 }
 
@@ -101,13 +102,13 @@ func readFile(path string) ([]byte, error) {
 }
 
 // read makes the record of a content; nil: the file wants no deliveries.
-func (f *File) read(content []byte) (want *record, notes []string, err error) {
+func (f *File) read(content []byte) (want *fileRecord, notes []string, err error) {
 	s, note, problems := readSection(content)
 	if note != "" {
 		notes = append(notes, note)
 	}
 	if s != nil {
-		var wrong bridge.Problems
+		var wrong record.Problems
 		want, wrong = makeRecord(s, f.o)
 		problems = append(problems, wrong...)
 		if problems.Err() == nil && s.enabled {
@@ -134,7 +135,7 @@ func (f *File) read(content []byte) (want *record, notes []string, err error) {
 }
 
 // grant tells what the record may use.
-func (f *File) grant(r *record) {
+func (f *File) grant(r *fileRecord) {
 	switch {
 	case f.o.Grant == nil:
 	case r == nil:
@@ -144,7 +145,7 @@ func (f *File) grant(r *record) {
 	}
 }
 
-func (f *File) sealed(r *record) ([]byte, error) {
+func (f *File) sealed(r *fileRecord) ([]byte, error) {
 	if f.o.Seal == nil {
 		return r.json(), nil
 	}
@@ -197,7 +198,7 @@ func (f *File) Apply(ctx context.Context, records Records, force bool) (Change, 
 	var err error
 	for range 10 { // somebody else was faster: look again
 		var c Change
-		if c, err = f.apply(ctx, records, force); !errors.Is(err, bridge.ErrDeposed) {
+		if c, err = f.apply(ctx, records, force); !errors.Is(err, protocol.ErrDeposed) {
 			return c, err
 		}
 	}
@@ -208,7 +209,7 @@ func (f *File) apply(ctx context.Context, records Records, force bool) (Change, 
 	ctx, cancel := context.WithTimeout(ctx, limits.AutomationTime)
 	defer cancel()
 	stored, err := records.Latest(ctx, f.o.ID)
-	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+	if err != nil && !errors.Is(err, protocol.ErrNotFound) {
 		return Change{}, f.failed(err)
 	}
 	put := func(value []byte, what string) (Change, error) {
@@ -254,14 +255,14 @@ func (f *File) failed(err error) error {
 
 // versionOf tells whether a record was made from a file, and from which version.
 func versionOf(stored []byte) (version string, ours bool) {
-	var r record
+	var r fileRecord
 	_ = json.Unmarshal(stored, &r) // a record that cannot be read is not ours
 	version, ours = r.Labels[label]
 	return version, ours
 }
 
-func (r *record) sameSecrets(stored []byte) bool {
-	var s record
+func (r *fileRecord) sameSecrets(stored []byte) bool {
+	var s fileRecord
 	if json.Unmarshal(stored, &s) != nil {
 		return false
 	}
@@ -345,7 +346,7 @@ func (f *File) Run(ctx context.Context, records Records) error {
 				continue
 			}
 		} else if err == nil {
-			var want *record
+			var want *fileRecord
 			var notes []string
 			if want, notes, err = f.read(content); err == nil {
 				if !bytes.Equal(content, f.content) {

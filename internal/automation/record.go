@@ -15,7 +15,7 @@ import (
 	"strconv"
 	"strings"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 // The events that contract B sends (B12).
@@ -28,7 +28,7 @@ const label = "automation-file"
 const off = "off"
 
 // A record is the subscription record of a file.
-type record struct {
+type fileRecord struct {
 	TargetURL         string            `json:"targetURL"`
 	Method            string            `json:"method"`
 	EventTypes        []string          `json:"eventTypes"`
@@ -60,13 +60,13 @@ var fields = map[string]string{
 
 // makeRecord turns the section into a record. What is wrong is told in the
 // section's own terms.
-func makeRecord(s *section, o Options) (*record, bridge.Problems) {
-	var problems bridge.Problems
+func makeRecord(s *section, o Options) (*fileRecord, record.Problems) {
+	var problems record.Problems
 	wait := defaultTimeout
-	r := &record{Method: "POST", EventTypes: eventTypes, Payload: "notification", ConnectionTimeout: "PT30S", Timeout: "PT30S",
+	r := &fileRecord{Method: "POST", EventTypes: eventTypes, Payload: "notification", ConnectionTimeout: "PT30S", Timeout: "PT30S",
 		Description: "made from the section webHook of " + plain(filepath.Base(o.Path))}
 	if s.connectionTimeout != nil {
-		d, err := bridge.ParseDuration(*s.connectionTimeout)
+		d, err := record.ParseDuration(*s.connectionTimeout)
 		switch {
 		case err == nil && !strings.HasPrefix(*s.connectionTimeout, "P"):
 			err = fmt.Errorf("duration %s: is not of ISO-8601; write it like PT30S", strconv.Quote(*s.connectionTimeout))
@@ -99,7 +99,7 @@ func makeRecord(s *section, o Options) (*record, bridge.Problems) {
 		}
 	}
 	if u, err := url.Parse(r.TargetURL); err == nil && strings.EqualFold(u.Scheme, "https") {
-		var wrong bridge.Problems
+		var wrong record.Problems
 		r.TLS, wrong = r.makeTLS(s, o)
 		problems = append(problems, wrong...)
 	}
@@ -107,8 +107,8 @@ func makeRecord(s *section, o Options) (*record, bridge.Problems) {
 }
 
 // makeTLS is B8 to B11: nil is verification against the system's authorities.
-func (r *record) makeTLS(s *section, o Options) (*recordTLS, bridge.Problems) {
-	var problems bridge.Problems
+func (r *fileRecord) makeTLS(s *section, o Options) (*recordTLS, record.Problems) {
+	var problems record.Problems
 	file := func(name string, path *string) string {
 		if path == nil {
 			return ""
@@ -168,16 +168,16 @@ func inSecretsDir(path string, o Options) (string, error) {
 }
 
 // references are what the record names that does not stand in it, as references.
-func (r *record) references() (list []string) {
+func (r *fileRecord) references() (list []string) {
 	values := []string{r.Key, r.Secret}
 	if r.TLS != nil {
 		values = append(values, r.TLS.KeyPassword)
 		if r.TLS.KeyFile != "" {
-			list = append(list, bridge.RefFile+r.TLS.KeyFile)
+			list = append(list, record.RefFile+r.TLS.KeyFile)
 		}
 	}
 	for _, v := range values {
-		if bridge.IsReference(v) {
+		if record.IsReference(v) {
 			list = append(list, v)
 		}
 	}
@@ -195,7 +195,7 @@ func plain(s string) string { return strings.Trim(strconv.Quote(s), `"`) }
 
 // check holds the record against the operator's policy and the files that it
 // names; problems speak of the section.
-func (r *record) check(o Options) bridge.Problems {
+func (r *fileRecord) check(o Options) record.Problems {
 	s, problems := r.judge(o)
 	if s != nil && o.Check != nil {
 		for _, p := range o.Check(s) {
@@ -203,7 +203,7 @@ func (r *record) check(o Options) bridge.Problems {
 			problems = append(problems, p)
 		}
 	}
-	var out bridge.Problems
+	var out record.Problems
 	for _, p := range problems {
 		name := cmp.Or(fields[p.Field], p.Field)
 		if r.keyIsTrust && p.Field == "tls.trustFile" {
@@ -216,7 +216,7 @@ func (r *record) check(o Options) bridge.Problems {
 		if p.Field == sectionName+".useSslTrustAll" && !p.Warning {
 			p.Message = r.untrusted()
 		}
-		if !slices.ContainsFunc(out, func(q bridge.Problem) bool { return q.Field == p.Field }) {
+		if !slices.ContainsFunc(out, func(q record.Problem) bool { return q.Field == p.Field }) {
 			out = append(out, p)
 		}
 	}
@@ -225,15 +225,15 @@ func (r *record) check(o Options) bridge.Problems {
 
 // judge is what is wrong with the record; the subscription is nil where another
 // judges than the policy.
-func (r *record) judge(o Options) (*bridge.Subscription, bridge.Problems) {
+func (r *fileRecord) judge(o Options) (*record.Subscription, record.Problems) {
 	if o.Judge != nil {
 		return nil, o.Judge(r.json())
 	}
-	return bridge.ParseSubscription(o.ID, r.json(), o.Policy)
+	return record.Parse(o.ID, r.json(), o.Policy)
 }
 
 // untrusted tells that the operator does not permit B8, and what to do.
-func (r *record) untrusted() string {
+func (r *fileRecord) untrusted() string {
 	const remedy = "set it to false, so that certificates are verified, or let the operator permit it with ORDERBRIDGE_ALLOW_TRUST_ALL=true"
 	if r.trustsUnasked {
 		return "is not given, nor is any other ssl key: then every certificate would be accepted, as it always was; " + remedy
@@ -246,7 +246,7 @@ var members = strings.NewReplacer("tls.keyPassword", "sslKeyPassword", "tls.keyF
 	"tls.trustAll", "useSslTrustAll", "trustFile", "sslTrustFile", "tls.clientCert", "sslKeyFile")
 
 // fingerprint tells versions of the file apart; no secret can be guessed from it.
-func (r *record) fingerprint() string {
+func (r *fileRecord) fingerprint() string {
 	c := *r
 	c.Labels, c.Key, c.Secret = nil, "", ""
 	if c.TLS != nil {
@@ -258,7 +258,7 @@ func (r *record) fingerprint() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func (r *record) json() []byte {
+func (r *fileRecord) json() []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

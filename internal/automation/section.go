@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 const defaultTimeout = 30 * time.Second
@@ -43,7 +43,7 @@ const sectionName = "webHook"
 
 // readSection returns nil if the file has no such section. A note says what
 // looks like a mistake.
-func readSection(data []byte) (s *section, note string, problems bridge.Problems) {
+func readSection(data []byte) (s *section, note string, problems record.Problems) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if err := checkJSON(data); err != nil {
 		return nil, "", fail("", "%s", err)
@@ -83,7 +83,7 @@ func readSection(data []byte) (s *section, note string, problems bridge.Problems
 	return s, note, problems
 }
 
-func set(name string, target any, value json.RawMessage) bridge.Problems {
+func set(name string, target any, value json.RawMessage) record.Problems {
 	want, got := "a boolean", kind(value)
 	if _, ok := target.(**string); ok {
 		want = "a string"
@@ -101,7 +101,7 @@ func set(name string, target any, value json.RawMessage) bridge.Problems {
 	return nil
 }
 
-func fail(name, format string, args ...any) bridge.Problems {
+func fail(name, format string, args ...any) record.Problems {
 	field := sectionName
 	switch name {
 	case "":
@@ -110,7 +110,7 @@ func fail(name, format string, args ...any) bridge.Problems {
 	default:
 		field += "." + strings.Trim(strconv.Quote(name[:min(len(name), 80)]), `"`)
 	}
-	return bridge.Problems{{Field: field, Message: fmt.Sprintf(format, args...)}}
+	return record.Problems{{Field: field, Message: fmt.Sprintf(format, args...)}}
 }
 
 func names(members map[string]any) string {

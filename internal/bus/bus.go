@@ -14,7 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -28,15 +28,15 @@ type Options struct {
 	Nkey     string // public key, with Sign
 	Sign     nats.SignatureHandler
 	User     string
-	Password bridge.Secret
-	Token    bridge.Secret
-	UserJWT  bridge.Secret // with UserSeed
-	UserSeed bridge.Secret
+	Password record.Secret
+	Token    record.Secret
+	UserJWT  record.Secret // with UserSeed
+	UserSeed record.Secret
 	CA       string // path of a PEM file: trusted roots
 	Cert     string // path of a PEM file: client certificate, with Key
 	Key      string // path of a PEM file
 
-	SocksProxy     bridge.Secret // socks5://host:port, it may hold a password
+	SocksProxy     record.Secret // socks5://host:port, it may hold a password
 	HandshakeFirst bool          // TLS begins before the server has said anything
 
 	Domain    string // of JetStream; "": the server's own

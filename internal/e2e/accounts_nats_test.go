@@ -22,7 +22,7 @@ func TestAccountsWithTheProgramNats(t *testing.T) {
 	p := launch(t, bus.env("bridge")...)
 	p.leads()
 	bad := receive(t, lab.Always(500))
-	subscribe(t, bus.jetStream(t, "manager"), "bad", record(bad, `"retry":{"schedule":[]}`))
+	subscribe(t, bus.jetStream(t, "manager"), "bad", recordFor(bad, `"retry":{"schedule":[]}`))
 	publishOne(t, bus.jetStream(t, "publisher"), "o1", 1)
 	bad.came(t, 1)
 	await(t, 20*time.Second, "a dead letter", func() bool {
@@ -124,7 +124,7 @@ func TestAccountsAreReplacedUnderARunningBridge(t *testing.T) {
 	p := launch(t, bus.env("bridge")...)
 	p.leads()
 	e := receive(t, shakyOnce())
-	subscribe(t, bus.jetStream(t, "manager"), "acme", record(e, quickRetries))
+	subscribe(t, bus.jetStream(t, "manager"), "acme", recordFor(e, quickRetries))
 	publisher := bus.jetStream(t, "publisher")
 	publishOne(t, publisher, "o1", 1)
 	e.came(t, 2)

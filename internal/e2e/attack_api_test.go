@@ -252,7 +252,7 @@ func TestAttackIdleConnections(t *testing.T) {
 	p := launchBinary(t, script, "ORDERBRIDGE_NATS_URL="+bus.URL(), apiTokens)
 	p.leads()
 	e := receive(t, nil)
-	subscribe(t, js, "a", record(e))
+	subscribe(t, js, "a", recordFor(e))
 	for i := range 800 {
 		raw(t, p.http(), []string{"", "GET /healthz HTTP/1.1\r\nHost: ", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"}[i%4])
 	}
@@ -494,7 +494,7 @@ func TestAttackStrangersLearnLittle(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens)
 	e := receive(t, lab.Always(500))
-	put(t, js, "secretid", record(e, `"tenant":"hiddentenant"`, quickRetries))
+	put(t, js, "secretid", recordFor(e, `"tenant":"hiddentenant"`, quickRetries))
 	publishMsg(t, js, &nats.Msg{Subject: "orders.hiddentenant.OrderChanged.o1", Data: []byte(`{"orderId":"o1"}`)})
 	await(t, 10*time.Second, "an attempt", func() bool { return e.Count() > 0 })
 	host := strings.TrimPrefix(e.URL, "https://")

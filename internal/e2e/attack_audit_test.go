@@ -35,23 +35,23 @@ func TestAttackAudit(t *testing.T) {
 
 	const planted = "PLANTED-SECRET-0001"
 	secrets := []string{`"secret":"` + planted + `"`, `"headers":{"X-Key":"` + planted + `"}`}
-	put(t, manager, "kv", record(e, secrets...))
-	put(t, manager, "kv", record(e, `"secret":"`+planted+`2"`))
-	if out, good := bus.run(t, "manager", record(e, secrets...), "subscriptions", "put", "cli", "-"); !good {
+	put(t, manager, "kv", recordFor(e, secrets...))
+	put(t, manager, "kv", recordFor(e, `"secret":"`+planted+`2"`))
+	if out, good := bus.run(t, "manager", recordFor(e, secrets...), "subscriptions", "put", "cli", "-"); !good {
 		t.Fatalf("put: %s", out)
 	}
 	api := bearer(t, two, operator) // a replica that does not lead
 	api.call("POST", webhooks, fmt.Sprintf(`{"targetURL":%q,"description":"by the API"}`, e.URL), "Content-Type", "application/json", "X-Request-Id", "request-7").is(t, 200)
 	forged := nats.Header{"Orderbridge-By": {`{"via":"api","name":"operator"}`}, "Orderbridge-By-Mac": {"AAAA"},
 		"Nats-Request-Info": {`{"acc":"ORDERS","user":"somebody else"}`}}
-	if _, err := manager.PublishMsg(within(t, 10*time.Second), &nats.Msg{Subject: bus.prefixOf("manager") + ".$KV.subscriptions.forged", Header: forged, Data: []byte(record(e))}); err != nil {
+	if _, err := manager.PublishMsg(within(t, 10*time.Second), &nats.Msg{Subject: bus.prefixOf("manager") + ".$KV.subscriptions.forged", Header: forged, Data: []byte(recordFor(e))}); err != nil {
 		t.Fatal(err)
 	}
 
 	one.kill()
 	var last uint64
 	for i := range 20 { // while nobody leads
-		last = put(t, manager, fmt.Sprintf("gap%d", i), record(e))
+		last = put(t, manager, fmt.Sprintf("gap%d", i), recordFor(e))
 	}
 	two.leads()
 	var all []audit.Entry
@@ -180,17 +180,17 @@ func TestAttackAuditByHeaders(t *testing.T) {
 		"status":   "NATS/1.0 100 " + strings.Repeat("x", 300) + "\n" + forged + "\n\nB: c\r\n\r\n",
 		"noheader": "NATS/1.0\r\nno header\r\n\r\n",
 	} {
-		rawPut(t, bus, "manager", "", id, header, record(e))
+		rawPut(t, bus, "manager", "", id, header, recordFor(e))
 	}
-	rawPut(t, bus, "manager", strings.Repeat("<", 3500), "name", "NATS/1.0\r\n\r\n", record(e))
+	rawPut(t, bus, "manager", strings.Repeat("<", 3500), "name", "NATS/1.0\r\n\r\n", recordFor(e))
 	manager := bus.jetStream(t, "manager")
-	put(t, manager, "roll", record(e))
+	put(t, manager, "roll", recordFor(e))
 	for i := range 30 { // two in one breath: the first may be gone before anybody reads it
-		_, _ = manager.PublishMsgAsync(&nats.Msg{Subject: bus.prefixOf("manager") + ".$KV.subscriptions.roll", Data: []byte(record(e, fmt.Sprintf(`"description":"%d"`, i)))})
-		_, _ = manager.PublishMsgAsync(&nats.Msg{Subject: bus.prefixOf("manager") + ".$KV.subscriptions.roll", Header: nats.Header{"Nats-Rollup": {"sub"}}, Data: []byte(record(e))})
+		_, _ = manager.PublishMsgAsync(&nats.Msg{Subject: bus.prefixOf("manager") + ".$KV.subscriptions.roll", Data: []byte(recordFor(e, fmt.Sprintf(`"description":"%d"`, i)))})
+		_, _ = manager.PublishMsgAsync(&nats.Msg{Subject: bus.prefixOf("manager") + ".$KV.subscriptions.roll", Header: nats.Header{"Nats-Rollup": {"sub"}}, Data: []byte(recordFor(e))})
 	}
 	<-manager.PublishAsyncComplete()
-	last := put(t, manager, "after", record(e))
+	last := put(t, manager, "after", recordFor(e))
 
 	var all []audit.Entry
 	await(t, 30*time.Second, "the audit goes on", func() bool {
@@ -226,7 +226,7 @@ func TestAttackAuditByHeaders(t *testing.T) {
 	if out, good := bus.run(t, "manager", "", "subscriptions", "delete", "noheader"); !good {
 		t.Errorf("delete: %s", out)
 	}
-	rawPut(t, bus, "manager", "", "word", "NATS/1.0\r\nKV-Operation: del\r\n\r\n", record(e)) // no word of KV: a record like others
+	rawPut(t, bus, "manager", "", "word", "NATS/1.0\r\nKV-Operation: del\r\n\r\n", recordFor(e)) // no word of KV: a record like others
 	out, good := bus.run(t, "manager", "", "subscriptions", "list")
 	if !good || strings.Contains(out, "noheader") || !strings.Contains(out, "word") {
 		t.Errorf("list: %s", out)

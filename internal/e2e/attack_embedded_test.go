@@ -85,7 +85,7 @@ func TestAttackLocalUserOnTheEmbeddedServer(t *testing.T) {
 	}
 
 	e := receive(t, nil)
-	if out, code := commandWith(t, env, record(e), "subscriptions", "put", "acme", "-"); code != 0 {
+	if out, code := commandWith(t, env, recordFor(e), "subscriptions", "put", "acme", "-"); code != 0 {
 		t.Fatalf("put: %s", out)
 	}
 	// a command that has another idea of the setting

@@ -21,10 +21,10 @@ func TestAttackSpeakAsAnotherTenant(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	acme, globex, wide, any := receive(t, nil), receive(t, nil), receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "acme", record(acme, `"tenant":"acme"`))
-	subscribe(t, js, "globex", record(globex, `"tenant":"globex"`))
-	subscribe(t, js, "wide", record(wide, `"tenant":"globex","subjects":["orders.acme.>","orders.>"]`))
-	subscribe(t, js, "any", record(any))
+	subscribe(t, js, "acme", recordFor(acme, `"tenant":"acme"`))
+	subscribe(t, js, "globex", recordFor(globex, `"tenant":"globex"`))
+	subscribe(t, js, "wide", recordFor(wide, `"tenant":"globex","subjects":["orders.acme.>","orders.>"]`))
+	subscribe(t, js, "any", recordFor(any))
 	claims := nats.Header{"ce-tenant": {"globex"}, "Ce-Tenant": {"globex"}, "CE-TENANT": {"globex"}, "tenant": {"globex"}}
 	bodies := []string{`{"tenant":"globex","orderId":"1"}`, `{"specversion":"1.0","tenant":"globex","type":"T","data":{"tenant":"globex"}}`, `{"tenant":"acme","tenant":"globex"}`}
 	of := 0
@@ -61,7 +61,7 @@ func TestAttackTakeAnothersEventID(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	serving(t, bus.URL())
-	subscribe(t, js, "all", record(e))
+	subscribe(t, js, "all", recordFor(e))
 	const n = 4
 	for i, tenant := range []string{"acme", "globex", "acme", "globex"} {
 		header := nats.Header{"ce-id": {"4711"}}
@@ -100,10 +100,10 @@ func TestAttackLongValues(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	neighbour, plain, typed, notified, ordered := receive(t, nil), receive(t, nil), receive(t, nil), receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "neighbour", record(neighbour, `"tenant":"globex"`))
-	subscribe(t, js, "plain", record(plain, `"tenant":"acme"`))
-	subscribe(t, js, "typed", record(typed, `"tenant":"acme","eventTypes":["aaa*"]`))
-	subscribe(t, js, "notified", record(notified, `"tenant":"acme","payload":"notification"`))
+	subscribe(t, js, "neighbour", recordFor(neighbour, `"tenant":"globex"`))
+	subscribe(t, js, "plain", recordFor(plain, `"tenant":"acme"`))
+	subscribe(t, js, "typed", recordFor(typed, `"tenant":"acme","eventTypes":["aaa*"]`))
+	subscribe(t, js, "notified", recordFor(notified, `"tenant":"acme","payload":"notification"`))
 	subscribe(t, js, "ordered", fmt.Sprintf(`{"targetURL":"%s/{orderId}","tenant":"acme","retry":{"schedule":["PT1S"]}}`, ordered.URL))
 	// 160 records of 64 patterns each; those that are too many are refused, the others are matched.
 	for i := range 160 {
@@ -111,7 +111,7 @@ func TestAttackLongValues(t *testing.T) {
 		for k := range 64 {
 			types = append(types, fmt.Sprintf(`"%s%d"`, strings.Repeat("a*", 8), i*64+k))
 		}
-		put(t, js, fmt.Sprint("hostile", i), record(plain, `"tenant":"acme"`, `"eventTypes":[`+strings.Join(types, ",")+`]`))
+		put(t, js, fmt.Sprint("hostile", i), recordFor(plain, `"tenant":"acme"`, `"eventTypes":[`+strings.Join(types, ",")+`]`))
 	}
 	await(t, 60*time.Second, "the last record's verdict", func() bool { return entry(t, js, "subscription_status", "hostile159") != nil })
 	before := p.resident()
@@ -158,8 +158,8 @@ func TestAttackEventsThatCostMuch(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	neighbour, filtered := receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "neighbour", record(neighbour, `"tenant":"globex"`))
-	subscribe(t, js, "filtered", record(filtered, `"tenant":"acme","filter":"event.a.b == 1 || size(headers) > 0 && headers.x == event.n"`))
+	subscribe(t, js, "neighbour", recordFor(neighbour, `"tenant":"globex"`))
+	subscribe(t, js, "filtered", recordFor(filtered, `"tenant":"acme","filter":"event.a.b == 1 || size(headers) > 0 && headers.x == event.n"`))
 	zip := func(text string) []byte {
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)
@@ -221,9 +221,9 @@ func TestAttackFiltersFillTheMemory(t *testing.T) {
 		if i%2 == 1 { // costs too much
 			filter = fmt.Sprintf("event.exists(x, x > %d)", i)
 		}
-		put(t, js, fmt.Sprint("hog", i), record(e, `"tenant":"acme","maxInFlight":100`, fmt.Sprintf(`"filter":%q`, filter)))
+		put(t, js, fmt.Sprint("hog", i), recordFor(e, `"tenant":"acme","maxInFlight":100`, fmt.Sprintf(`"filter":%q`, filter)))
 	}
-	subscribe(t, js, "neighbour", record(neighbour, `"tenant":"globex","filter":"event.n > 0"`))
+	subscribe(t, js, "neighbour", recordFor(neighbour, `"tenant":"globex","filter":"event.n > 0"`))
 	await(t, time.Minute, "all records", func() bool { return entry(t, js, "subscription_status", "hog99") != nil })
 	peak := int64(0)
 	data := []byte(`[0` + strings.Repeat(",0", 500_000) + `]`)

@@ -159,7 +159,7 @@ func TestAttackHTTP2Floods(t *testing.T) {
 		subscribe(t, js, name, `{"targetURL":"`+url+`/hook","timeout":"PT5S","retry":{"schedule":["PT1H"]}}`)
 	}
 	neighbour := receive(t, nil)
-	subscribe(t, js, "neighbour", record(neighbour))
+	subscribe(t, js, "neighbour", recordFor(neighbour))
 	before := p.burned()
 	for n := range 20 {
 		publishOne(t, js, fmt.Sprintf("o%d", n), 1)

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -99,9 +99,9 @@ func TestAttackEyesInside(t *testing.T) {
 		reason := regexp.MustCompile(`"reason":"([^"]*)"`).FindStringSubmatch(letters.body)[1]
 		note("dead letter", reason, host, 0)
 		note("stored dead letter", strings.Join(regexp.MustCompile(`"reason":"[^"]*"`).FindAllString(letters.body, -1), " "), host, 0)
-		var status bridge.Status
+		var status protocol.Status
 		await(t, 30*time.Second, "the status tells of it", func() bool {
-			status, _ = verdict(t, js, kind, 0, bridge.StateActive, bridge.StateSuspended, bridge.StateRetrying)
+			status, _ = verdict(t, js, kind, 0, protocol.StateActive, protocol.StateSuspended, protocol.StateRetrying)
 			return strings.Contains(status.Reason, "dead letter")
 		})
 		note("status", status.Reason, host, 0)
@@ -212,14 +212,14 @@ func TestAttackDescriptors(t *testing.T) {
 		return http.StatusOK
 	})
 	for i := range 4 {
-		subscribe(t, js, fmt.Sprintf("tarpit%d", i), record(tarpit, `"ordering":"none"`, `"maxInFlight":50`))
+		subscribe(t, js, fmt.Sprintf("tarpit%d", i), recordFor(tarpit, `"ordering":"none"`, `"maxInFlight":50`))
 	}
 	for i := range 100 {
 		publishOne(t, js, fmt.Sprintf("o%d", i), i)
 	}
 	p.said(30*time.Second, `level=WARN msg="deliveries wait for this machine.*may open no more files`)
 	neighbour := receive(t, nil)
-	subscribe(t, js, "neighbour", record(neighbour))
+	subscribe(t, js, "neighbour", recordFor(neighbour))
 	publishOne(t, js, "wanted", 1)
 	var first lab.Hit
 	await(t, 2*time.Minute, "the neighbour has its event", func() bool {

@@ -28,9 +28,9 @@ func TestAttackDeadLettersOfOthers(t *testing.T) {
 	p := serving(t, bus.URL())
 	e := receive(t, nil)
 	const blind = `"filter":"event.total > 100","ordering":"none"`
-	subscribe(t, js, "neighbour", record(e, blind, `"tenant":"nb"`))
+	subscribe(t, js, "neighbour", recordFor(e, blind, `"tenant":"nb"`))
 	for i := range 20 {
-		subscribe(t, js, fmt.Sprintf("evil%d", i), record(e, blind, `"tenant":"evil"`))
+		subscribe(t, js, fmt.Sprintf("evil%d", i), recordFor(e, blind, `"tenant":"evil"`))
 	}
 	send := func(subject string, size int) {
 		publishMsg(t, js, &nats.Msg{Subject: subject, Data: []byte(`{"orderId":"1","x":"` + strings.Repeat("x", size) + `"}`)})
@@ -59,9 +59,9 @@ func TestAttackDeadLettersOfOthers(t *testing.T) {
 	if out, code := command(t, bus.URL(), "", "dead-letters", "show", fmt.Sprint(last)); code != exitGood || strings.Contains(out, "xxxx") {
 		t.Errorf("the last letter holds its event, or is not shown: %d %.300s", code, out)
 	}
-	put(t, js, "neighbour", record(e, `"ordering":"none"`, `"tenant":"nb"`))
+	put(t, js, "neighbour", recordFor(e, `"ordering":"none"`, `"tenant":"nb"`))
 	for i := range 20 {
-		put(t, js, fmt.Sprintf("evil%d", i), record(e, `"ordering":"none"`, `"tenant":"evil"`))
+		put(t, js, fmt.Sprintf("evil%d", i), recordFor(e, `"ordering":"none"`, `"tenant":"evil"`))
 	}
 	await(t, 20*time.Second, "both are redriven", func() bool {
 		for _, seq := range []uint64{1, last} {

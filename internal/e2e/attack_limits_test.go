@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
 )
@@ -77,17 +77,17 @@ func TestAttackBeyondTheLimitsOfARecord(t *testing.T) {
 		}
 		id := tt.limit + "-" + tt.member
 		revision := put(t, js, id, record(0))
-		verdict(t, js, id, revision, bridge.StateActive)
+		verdict(t, js, id, revision, protocol.StateActive)
 		revision = put(t, js, id, record(1))
 		refused(t, js, id, revision, tt.member)
 	}
 	whole := func(over int) string {
 		return `{"targetURL":"` + url + `"` + strings.Repeat(" ", limits.RecordBytes-len(url)-len(`{"targetURL":""}`)+over) + `}`
 	}
-	verdict(t, js, "whole", put(t, js, "whole", whole(0)), bridge.StateActive)
+	verdict(t, js, "whole", put(t, js, "whole", whole(0)), protocol.StateActive)
 	refused(t, js, "whole", put(t, js, "whole", whole(1)), fmt.Sprint(limits.RecordBytes))
 	wrong := `{"targetURL":"` + url + `"` + strings.Repeat(`,"x":1`, 2*limits.RecordProblems) + `}`
-	if st, _ := verdict(t, js, "wrong", put(t, js, "wrong", wrong), bridge.StateInvalid); len(st.Errors) > limits.RecordProblems+1 {
+	if st, _ := verdict(t, js, "wrong", put(t, js, "wrong", wrong), protocol.StateInvalid); len(st.Errors) > limits.RecordProblems+1 {
 		t.Errorf("%d problems are told", len(st.Errors))
 	}
 	if r, status := p.readyz(); status != 200 {
@@ -98,7 +98,7 @@ func TestAttackBeyondTheLimitsOfARecord(t *testing.T) {
 // refused waits for the verdict "invalid" that says the text.
 func refused(t *testing.T, js jetstream.JetStream, id string, revision uint64, text string) {
 	t.Helper()
-	st, _ := verdict(t, js, id, revision, bridge.StateInvalid)
+	st, _ := verdict(t, js, id, revision, protocol.StateInvalid)
 	if all := fmt.Sprint(st.Reason, st.Errors); !strings.Contains(all, text) {
 		t.Errorf("%s: the verdict does not speak of %s: %s", id, text, all)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -268,11 +268,11 @@ func repliesAttack(t *testing.T, bus *guardedBus, beyond bool, users ...string) 
 	p.leads()
 	good, bad := receive(t, nil), receive(t, lab.Always(500))
 	manager := bus.jetStream(t, "manager")
-	subscribe(t, manager, "good", record(good))
-	subscribe(t, manager, "bad", record(bad, `"retry":{"schedule":[]}`))
+	subscribe(t, manager, "good", recordFor(good))
+	subscribe(t, manager, "bad", recordFor(bad, `"retry":{"schedule":[]}`))
 	// A record whose bytes would make a consumer, a stream, a purge.
 	put(t, manager, "bait", `{"stream_name":"ORDERS","config":{"name":"spy","deliver_subject":"_INBOX_manager.spy","ack_policy":"none"},"name":"SPY","subjects":["spy"]}`)
-	verdict(t, manager, "bait", 1, bridge.StateInvalid)
+	verdict(t, manager, "bait", 1, protocol.StateInvalid)
 	publisher := bus.jetStream(t, "publisher")
 	for n := range 3 {
 		publishOne(t, publisher, fmt.Sprintf("o%d", n), 1)
@@ -348,7 +348,7 @@ func TestAttackPublisherHasItsAcknowledgementSent(t *testing.T) {
 	p := launch(t, bus.env("bridge")...)
 	p.leads()
 	e := receive(t, nil)
-	revision := put(t, bus.jetStream(t, "manager"), "globex", record(e))
+	revision := put(t, bus.jetStream(t, "manager"), "globex", recordFor(e))
 	nc := bus.dial(t, "publisher")
 	lured := []string{"$KV.subscriptions.globex", "ORD.API.$KV.subscriptions.globex", "$KV.lease.leader", "$KV.subscription_status.globex", "$KV.owed.globex", "orderbridge.cmd.stream", "orders.globex.x", "dead-letters.globex.x"}
 	for i, reply := range lured {
@@ -383,7 +383,7 @@ func TestAttackManagerHasARecordSent(t *testing.T) {
 	p.leads()
 	e := receive(t, nil)
 	manager := bus.jetStream(t, "manager")
-	subscribe(t, manager, "good", record(e))
+	subscribe(t, manager, "good", recordFor(e))
 	publishOne(t, bus.jetStream(t, "publisher"), "o1", 1)
 	e.came(t, 1)
 	loot := look(t, manager.Conn(), "manager", "_INBOX_manager.loot")
@@ -394,7 +394,7 @@ func TestAttackManagerHasARecordSent(t *testing.T) {
 		"ack":      `+ACK`,
 		"event":    `{"orderId":"forged"}`,
 	} {
-		verdict(t, manager, id, put(t, manager, id, bytes), bridge.StateInvalid)
+		verdict(t, manager, id, put(t, manager, id, bytes), protocol.StateInvalid)
 	}
 	watcher := bus.jetStream(t, "watcher")
 	before := settledState(t, watcher)
@@ -446,7 +446,7 @@ func TestAttackFormerAccounts(t *testing.T) {
 	p.leads()
 	e := receive(t, nil)
 	manager := bus.jetStream(t, "manager")
-	subscribe(t, manager, "good", record(e))
+	subscribe(t, manager, "good", recordFor(e))
 	if _, ok := bus.run(t, "publisher", `{"orderId":"o1"}`, "publish", "-"); !ok {
 		t.Error("publish does not work")
 	}

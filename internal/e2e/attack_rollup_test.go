@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -30,12 +30,12 @@ func TestAttackRollupOfTheRecords(t *testing.T) {
 	p := serving(t, url)
 	js := jetStream(t, url)
 	e := receive(t, nil)
-	subscribe(t, js, "a", record(e))
-	subscribe(t, js, "b", record(e))
+	subscribe(t, js, "a", recordFor(e))
+	subscribe(t, js, "b", recordFor(e))
 	publishOne(t, js, "1", 1)
 	e.came(t, 2)
 
-	if err := rollUp(t, js, "$KV.subscriptions.x", record(e)); err != nil {
+	if err := rollUp(t, js, "$KV.subscriptions.x", recordFor(e)); err != nil {
 		t.Fatal(err)
 	}
 	took := await(t, 30*time.Second, "the bridge sees that the records are gone", func() bool {
@@ -48,8 +48,8 @@ func TestAttackRollupOfTheRecords(t *testing.T) {
 		out, code := command(t, url, "", "audit", "--action", "vanished")
 		return code == 0 && strings.Contains(out, " a ") && strings.Contains(out, " b ")
 	})
-	subscribe(t, js, "a", record(e))
-	subscribe(t, js, "b", record(e))
+	subscribe(t, js, "a", recordFor(e))
+	subscribe(t, js, "b", recordFor(e))
 	e.came(t, 5) // what was published meanwhile
 	if _, code := p.readyz(); code != http.StatusOK {
 		t.Error("not ready")
@@ -65,8 +65,8 @@ func TestAttackMarkersHideRecords(t *testing.T) {
 	p := serving(t, url)
 	js := jetStream(t, url)
 	e := receive(t, nil)
-	subscribe(t, js, "a", record(e))
-	subscribe(t, js, "b", record(e))
+	subscribe(t, js, "a", recordFor(e))
+	subscribe(t, js, "b", recordFor(e))
 	publishOne(t, js, "1", 1)
 	e.came(t, 2)
 
@@ -76,7 +76,7 @@ func TestAttackMarkersHideRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	hide("a", record(e))
+	hide("a", recordFor(e))
 	hide("b", "")
 	hidden := func() bool {
 		return strings.Contains(said(t, js, "a").Reason, "not in the bucket") && strings.Contains(said(t, js, "b").Reason, "not in the bucket")
@@ -86,7 +86,7 @@ func TestAttackMarkersHideRecords(t *testing.T) {
 		out, code := command(t, url, "", "audit", "--action", "vanished")
 		return code == 0 && strings.Contains(out, " a ") && strings.Contains(out, " b ")
 	})
-	subscribe(t, js, "c", record(receive(t, nil)))
+	subscribe(t, js, "c", recordFor(receive(t, nil)))
 	hide("c", "")
 	await(t, 30*time.Second, "c is hidden", func() bool { return strings.Contains(said(t, js, "c").Reason, "not in the bucket") })
 	if out, code := command(t, url, "", "subscriptions", "delete", "c"); code != 0 {
@@ -110,8 +110,8 @@ func TestAttackMarkersHideRecords(t *testing.T) {
 	if n := e.Delivered(); n != before || !hidden() {
 		t.Errorf("after a restart: %d deliveries more, a is %+v", n-before, said(t, js, "a"))
 	}
-	subscribe(t, js, "a", record(e))
-	subscribe(t, js, "b", record(e))
+	subscribe(t, js, "a", recordFor(e))
+	subscribe(t, js, "b", recordFor(e))
 	e.came(t, 6)
 }
 
@@ -123,7 +123,7 @@ func TestAttackRollupOfTheState(t *testing.T) {
 	p := serving(t, url)
 	js := jetStream(t, url)
 	e := receive(t, nil)
-	subscribe(t, js, "a", record(e))
+	subscribe(t, js, "a", recordFor(e))
 	for _, bucket := range []string{"subscription_status", "owed", "lease"} {
 		if err := rollUp(t, js, "$KV."+bucket+".x", "{}"); err == nil {
 			t.Errorf("%s takes it", bucket)
@@ -139,7 +139,7 @@ func TestAttackRollupOfTheState(t *testing.T) {
 		}
 	}
 	failing := receive(t, lab.Always(500))
-	subscribe(t, js, "b", record(failing))
+	subscribe(t, js, "b", recordFor(failing))
 	publishOne(t, js, "1", 1)
 	e.came(t, 1)
 	await(t, 20*time.Second, "an order is owed", func() bool { return len(owedKeys(t, js)) > 0 })
@@ -150,7 +150,7 @@ func TestAttackRollupOfTheState(t *testing.T) {
 		await(t, 40*time.Second, bucket+" is whole again", func() bool {
 			switch bucket {
 			case "subscription_status":
-				return said(t, js, "a").State == bridge.StateActive
+				return said(t, js, "a").State == protocol.StateActive
 			case "owed":
 				return len(owedKeys(t, js)) > 1
 			}
@@ -183,7 +183,7 @@ func TestAttackDeletedConsumers(t *testing.T) {
 	serving(t, url)
 	js := jetStream(t, url)
 	e := receive(t, nil)
-	subscribe(t, js, "a", record(e))
+	subscribe(t, js, "a", recordFor(e))
 	for round := 1; round <= 3; round++ {
 		for _, stream := range []string{"KV_subscriptions", "KV_lease", "KV_subscription_status", "ORDERS"} {
 			s, err := js.Stream(within(t, 10*time.Second), stream)
@@ -197,14 +197,14 @@ func TestAttackDeletedConsumers(t *testing.T) {
 				}
 			}
 		}
-		subscribe(t, js, "b", record(e, `"description":"`+strings.Repeat("x", round)+`"`))
+		subscribe(t, js, "b", recordFor(e, `"description":"`+strings.Repeat("x", round)+`"`))
 		publishOne(t, js, "1", round)
 		await(t, 40*time.Second, "both hear it", func() bool { return e.Delivered() >= 2*round })
 	}
 }
 
 // said is what the bridge says of a subscription, nothing if it says nothing.
-func said(t *testing.T, js jetstream.JetStream, id string) (s bridge.Status) {
+func said(t *testing.T, js jetstream.JetStream, id string) (s protocol.Status) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -13,7 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/secrets"
 )
@@ -92,7 +93,7 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	seal := func(id string, hosts ...string) string {
-		value, err := secrets.Seal(recipients[0], bridge.SecretUse{Subscription: id, Hosts: hosts}, "stolen-sealed")
+		value, err := secrets.Seal(recipients[0], record.SecretUse{Subscription: id, Hosts: hosts}, "stolen-sealed")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,17 +127,17 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 		"keypass":    {`"tls":{"keyFile":"client.p12","keyPassword":"file:p12pw"}`, "p12pw.hosts"},
 		"tokenurl":   {client(thief.URL, tok), "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
 		"token":      {client(idp.URL, "env:ORDERBRIDGE_SECRET_IDP"), "ORDERBRIDGE_SECRET_IDP_HOSTS"},
-		"sealed":     {`"key":"` + seal("other", bridge.SecretHost(thief.URL)) + `"`, "another subscription or host"},
-		"sealedhost": {`"key":"` + seal("sealedhost", bridge.SecretHost(owner.URL)) + `"`, "another subscription or host"},
-		"sealedidp":  {client(idp.URL, seal("sealedidp", bridge.SecretHost(idp.URL))), "--host " + hostPortOf(t, idp.URL)},
+		"sealed":     {`"key":"` + seal("other", record.SecretHost(thief.URL)) + `"`, "another subscription or host"},
+		"sealedhost": {`"key":"` + seal("sealedhost", record.SecretHost(owner.URL)) + `"`, "another subscription or host"},
+		"sealedidp":  {client(idp.URL, seal("sealedidp", record.SecretHost(idp.URL))), "--host " + hostPortOf(t, idp.URL)},
 		"acme":       {`"key":"env:ORDERBRIDGE_SECRET_ACME_PW"`, "ORDERBRIDGE_SECRET_ACME_PW_TENANTS"},
-		"both":       {`"key":"env:ORDERBRIDGE_SECRET_TWO_WORDS"`, "ORDERBRIDGE_SECRET_TWO_WORDS_TENANTS=-, or gives it a name of one word; and it may not be sent to " + bridge.SecretHost(thief.URL)},
+		"both":       {`"key":"env:ORDERBRIDGE_SECRET_TWO_WORDS"`, "ORDERBRIDGE_SECRET_TWO_WORDS_TENANTS=-, or gives it a name of one word; and it may not be sent to " + record.SecretHost(thief.URL)},
 		"globex":     {`"tenant":"globex","key":"env:ORDERBRIDGE_SECRET_ACME_PW"`, "ORDERBRIDGE_SECRET_GLOBEX_"},
 		"mallory":    {`"tenant":"Only","key":"env:ORDERBRIDGE_SECRET_ONLY_PW"`, "may not be used by tenant Only"},
 		"claims":     {`"tenant":"acme","key":"file:pw"`, "acme/pw.hosts"},
 	}
 	for id, r := range refused {
-		status, _ := verdict(t, js, id, put(t, js, id, `{"targetURL":"`+thief.URL+`/x",`+r[0]+`}`), bridge.StateInvalid)
+		status, _ := verdict(t, js, id, put(t, js, id, `{"targetURL":"`+thief.URL+`/x",`+r[0]+`}`), protocol.StateInvalid)
 		if !strings.Contains(status.Reason, r[1]) || strings.Contains(status.Reason, "stolen") {
 			t.Errorf("%s: the status does not say %q: %s", id, r[1], status.Reason)
 		}
@@ -144,7 +145,7 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 	// What is there and cannot be read is not a secret either.
 	for id, name := range map[string]string{"environ": "environ", "pipe": "pipe", "up": "../sealing.key", "abs": "/proc/self/environ", "none": "none"} {
 		put(t, js, "f-"+id, `{"targetURL":"`+thief.URL+`/x","retry":{"schedule":["PT0.2S"]},"key":"file:`+name+`"}`)
-		verdict(t, js, "f-"+id, 1, bridge.StateActive, bridge.StateInvalid)
+		verdict(t, js, "f-"+id, 1, protocol.StateActive, protocol.StateInvalid)
 	}
 	// The API says it before anything is stored.
 	bearer(t, p, acmeToken).call("POST", webhooks, `{"targetURL":"`+thief.URL+`","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_ACME_OTHER"}}`).is(t, 200)
@@ -156,7 +157,7 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 	// The owner gets them all, and redirects lead nowhere.
 	owner.Reply(func(*lab.Hit) int { return 307 })
 	subscribe(t, js, "good", fmt.Sprintf(`{"targetURL":"%s/x","auth":{"type":"bearer","token":"%s"},"key":"file:pw","signing":{"secrets":["file:sign"]},"headers":{"X-Sealed":%q},"retry":{"schedule":["PT0.2S"]}}`,
-		owner.URL, tok, seal("good", bridge.SecretHost(owner.URL))))
+		owner.URL, tok, seal("good", record.SecretHost(owner.URL))))
 	subscribe(t, js, "ours", `{"targetURL":"`+owner.URL+`/ours","tenant":"acme","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_ACME_PW"}}`)
 	subscribe(t, js, "mtls", `{"targetURL":"`+owner.URL+`/mtls","tls":{"keyFile":"client.p12","keyPassword":"file:p12pw"}}`)
 	for n := range 3 {
@@ -177,7 +178,7 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 
 	// The operator permits it while the program runs: nothing is lost meanwhile.
 	writeFiles(t, dir, map[string]string{"later.hosts": "# by the operator\n" + atThief + "\n"})
-	verdict(t, js, "later", 1, bridge.StateActive, bridge.StateReading)
+	verdict(t, js, "later", 1, protocol.StateActive, protocol.StateReading)
 	await(t, 20*time.Second, "all three come", func() bool { return strings.Count(thief.sent(), "key=stolen-later") == 3 })
 	// And forbids it again.
 	if err := os.Remove(filepath.Join(dir, "later.hosts")); err != nil {
@@ -187,12 +188,12 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 	await(t, 20*time.Second, "the bridge sees it", func() bool {
 		n++
 		publishOne(t, js, fmt.Sprint("late", n), 1)
-		var st bridge.Status
-		return json.Unmarshal(entry(t, js, "subscription_status", "later"), &st) == nil && (st.State == bridge.StateRetrying || st.State == bridge.StateSuspended)
+		var st protocol.Status
+		return json.Unmarshal(entry(t, js, "subscription_status", "later"), &st) == nil && (st.State == protocol.StateRetrying || st.State == protocol.StateSuspended)
 	})
 	before := strings.Count(thief.sent(), "stolen")
 	witness := receive(t, nil)
-	subscribe(t, js, "witness", record(witness))
+	subscribe(t, js, "witness", recordFor(witness))
 	for i := range 3 {
 		publishOne(t, js, fmt.Sprint("after", i), 1)
 	}
@@ -221,12 +222,12 @@ func TestAttackSecretAfterUpgrade(t *testing.T) {
 	p.exit(30 * time.Second)
 
 	p = serving(t, bus.URL(), with[0])
-	status, _ := verdict(t, js, "a", before, bridge.StateInvalid)
+	status, _ := verdict(t, js, "a", before, protocol.StateInvalid)
 	if !strings.Contains(status.Reason, with[1]) {
 		t.Errorf("the status does not say which line to add: %s", status.Reason)
 	}
 	other := put(t, js, "b", `{"targetURL":"`+e.URL+`/b","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_TOKEN"}}`)
-	verdict(t, js, "b", other, bridge.StateInvalid)
+	verdict(t, js, "b", other, protocol.StateInvalid)
 	publishOne(t, js, "o", 2)
 	// Nobody is told to put again, or to delete, what is there.
 	owed, _ := command(t, bus.URL(), "", "owed", "list")
@@ -240,8 +241,8 @@ func TestAttackSecretAfterUpgrade(t *testing.T) {
 	}
 
 	serving(t, bus.URL(), with...)
-	verdict(t, js, "a", before, bridge.StateActive, bridge.StateReading)
-	verdict(t, js, "b", other, bridge.StateActive, bridge.StateReading)
+	verdict(t, js, "a", before, protocol.StateActive, protocol.StateReading)
+	verdict(t, js, "b", other, protocol.StateActive, protocol.StateReading)
 	await(t, 20*time.Second, "what was published meanwhile comes", func() bool {
 		return strings.Count(e.sent(), " /a ") == 2 && strings.Count(e.sent(), " /b ") >= 1
 	})
@@ -297,7 +298,7 @@ func TestAttackSecretsInTheBucket(t *testing.T) {
 	thief := receive(t, nil)
 	for _, at := range []string{"copy", id} {
 		rev := put(t, js, at, fmt.Sprintf(`{"targetURL":"%s/x","tenant":"acme","key":%q,"auth":%s}`, thief.URL, parts.Key, parts.Auth))
-		verdict(t, js, at, rev, bridge.StateInvalid)
+		verdict(t, js, at, rev, protocol.StateInvalid)
 	}
 	var client struct {
 		Auth map[string]string `json:"auth"`
@@ -306,7 +307,7 @@ func TestAttackSecretsInTheBucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	auth, _ := json.Marshal(client.Auth) // strings only
-	verdict(t, js, other, put(t, js, other, fmt.Sprintf(`{"targetURL":"%s/x","tenant":"acme","auth":%s}`, thief.URL, auth)), bridge.StateInvalid)
+	verdict(t, js, other, put(t, js, other, fmt.Sprintf(`{"targetURL":"%s/x","tenant":"acme","auth":%s}`, thief.URL, auth)), protocol.StateInvalid)
 
 	if text := stored("automation"); strings.Contains(text, "planted") || strings.Count(text, "sealed:") != 2 {
 		t.Errorf("automation: %s", text)
@@ -361,14 +362,14 @@ func TestAttackMetadataThroughWideRanges(t *testing.T) {
 	for i, host := range []string{"169.254.169.254", "[fd00:ec2::254]", "100.100.100.200", "192.0.0.192", "168.63.129.16", "169.254.170.2", "[fd20:ce::254]", "[fe80::a9fe:a9fe]",
 		"[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "[::a9fe:a9fe]"} {
 		id := fmt.Sprint("m", i)
-		status, _ := verdict(t, js, id, put(t, js, id, `{"targetURL":"http://`+host+`/latest/meta-data"}`), bridge.StateInvalid)
+		status, _ := verdict(t, js, id, put(t, js, id, `{"targetURL":"http://`+host+`/latest/meta-data"}`), protocol.StateInvalid)
 		if !strings.Contains(status.Reason, "not allowed") {
 			t.Errorf("%s: %s", host, status.Reason)
 		}
 	}
 	for _, host := range []string{"10.0.0.5", "169.254.0.23", "[fd12::5]"} {
 		put(t, js, "ok", `{"targetURL":"http://`+host+`/","status":"deactivated"}`)
-		verdict(t, js, "ok", 1, bridge.StateDeactivated)
+		verdict(t, js, "ok", 1, protocol.StateDeactivated)
 	}
 	if log := p.Output(); !strings.Contains(log, "0.0.0.0/0 opens") || !strings.Contains(log, "::/0 opens") {
 		t.Errorf("log: %.3000s", log)

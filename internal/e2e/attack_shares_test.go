@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -86,8 +86,8 @@ func TestAttackTarpit(t *testing.T) {
 				subscribe(t, js, fmt.Sprintf("pit%d", i), `{"targetURL":"`+pit+`/hook","tenant":"acme","maxInFlight":1000,"timeout":"PT10M","connectionTimeout":"PT10M","ordering":"none"}`)
 			}
 			globex, plain := receive(t, nil), receive(t, nil)
-			subscribe(t, js, "globex", record(globex, `"tenant":"globex"`))
-			subscribe(t, js, "plain", record(plain, `"subjects":["orders.initech.>"]`))
+			subscribe(t, js, "globex", recordFor(globex, `"tenant":"globex"`))
+			subscribe(t, js, "plain", recordFor(plain, `"subjects":["orders.initech.>"]`))
 			before := flowsOn(t, js, "globex", globex, 5)
 			events := 1200
 			if size > 0 {
@@ -147,9 +147,9 @@ func TestAttackLedger(t *testing.T) {
 	p := serving(t, bus.URL())
 	greedy, globex := receive(t, lab.Always(http.StatusUnprocessableEntity)), receive(t, nil)
 	for i := range 3 {
-		subscribe(t, js, fmt.Sprintf("acme%d", i), record(greedy, `"tenant":"acme"`))
+		subscribe(t, js, fmt.Sprintf("acme%d", i), recordFor(greedy, `"tenant":"acme"`))
 	}
-	subscribe(t, js, "globex", record(globex, `"tenant":"globex"`))
+	subscribe(t, js, "globex", recordFor(globex, `"tenant":"globex"`))
 	flowsOn(t, js, "globex", globex, 3)
 	before := p.resident()
 	for i := range 120 {
@@ -197,7 +197,7 @@ func TestAttackLedgerShare(t *testing.T) {
 	greedy, globex := receive(t, lab.Always(http.StatusUnprocessableEntity)), receive(t, nil)
 	const slow = `"retry":{"schedule":["PT10M","PT10M"]}`
 	for i := range 4 {
-		subscribe(t, js, fmt.Sprintf("acme%d", i), record(greedy, `"tenant":"acme"`, slow))
+		subscribe(t, js, fmt.Sprintf("acme%d", i), recordFor(greedy, `"tenant":"acme"`, slow))
 	}
 	globex.Reply(func(h *lab.Hit) int {
 		if h.Order == "poisoned" {
@@ -205,7 +205,7 @@ func TestAttackLedgerShare(t *testing.T) {
 		}
 		return http.StatusOK
 	})
-	revision := subscribe(t, js, "globex", record(globex, `"tenant":"globex"`, slow))
+	revision := subscribe(t, js, "globex", recordFor(globex, `"tenant":"globex"`, slow))
 	for i := range 1500 {
 		if _, err := js.PublishMsgAsync(of("acme", fmt.Sprintf("o%d", i), i, 0)); err != nil {
 			t.Fatal(err)
@@ -213,9 +213,9 @@ func TestAttackLedgerShare(t *testing.T) {
 	}
 	await(t, 60*time.Second, "the tenant has its share", func() bool { return stored(t, js, "KV_owed") > room/3 })
 	publishMsg(t, js, of("globex", "poisoned", 1, 0))
-	verdict(t, js, "globex", revision, bridge.StateRetrying)
+	verdict(t, js, "globex", revision, protocol.StateRetrying)
 	flowsOn(t, js, "globex", globex, 20)
-	verdict(t, js, "globex", revision, bridge.StateRetrying)
+	verdict(t, js, "globex", revision, protocol.StateRetrying)
 	full := stored(t, js, "KV_owed")
 	if full > room*8/10 {
 		t.Errorf("the tenant took %d of %d bytes of the ledger", full, room)
@@ -247,8 +247,8 @@ func TestAttackHastySchedule(t *testing.T) {
 	serving(t, bus.URL())
 	e := receive(t, lab.Always(http.StatusUnprocessableEntity))
 	waits := strings.TrimSuffix(strings.Repeat(`"1ns",`, 64), ",")
-	revision := put(t, js, "hasty", record(e, `"retry":{"schedule":[`+waits+`]}`))
-	st, _ := verdict(t, js, "hasty", revision, bridge.StateActive)
+	revision := put(t, js, "hasty", recordFor(e, `"retry":{"schedule":[`+waits+`]}`))
+	st, _ := verdict(t, js, "hasty", revision, protocol.StateActive)
 	if len(st.Warnings) == 0 || !strings.Contains(st.Warnings[0].Message, "1s") {
 		t.Errorf("the status does not say that the wait was raised: %+v", st.Warnings)
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -91,7 +91,7 @@ func TestAttackEndlessAnswers(t *testing.T) {
 		subscribe(t, js, name, `{"targetURL":"`+url+`/hook","timeout":"PT5S"}`)
 	}
 	neighbour := receive(t, nil)
-	subscribe(t, js, "neighbour", record(neighbour))
+	subscribe(t, js, "neighbour", recordFor(neighbour))
 	before := p.resident()
 	for n := range 50 {
 		publishOne(t, js, fmt.Sprintf("o%d", n), 1)
@@ -100,7 +100,7 @@ func TestAttackEndlessAnswers(t *testing.T) {
 	// A 2xx counts by its first line: whatever follows it is a success.
 	last := publishOne(t, js, "last", 1)
 	acknowledged(t, js, last)
-	verdict(t, js, "interim", 1, bridge.StateActive, bridge.StateSuspended)
+	verdict(t, js, "interim", 1, protocol.StateActive, protocol.StateSuspended)
 	after := p.resident()
 	t.Logf("the neighbour had 50 events after %s; memory grew from %d to %d MiB", took, before>>20, after>>20)
 	if after > before+200<<20 {

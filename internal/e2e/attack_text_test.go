@@ -46,9 +46,9 @@ func TestAttackHiddenText(t *testing.T) {
 		h.Text = "no: " + hostile
 		return http.StatusTeapot
 	})
-	put(t, js, "s", record(e, "\"description\":\"d\u202e\u200b\u2066\"", `"retry":{"schedule":["PT1S"]}`))
+	put(t, js, "s", recordFor(e, "\"description\":\"d\u202e\u200b\u2066\"", `"retry":{"schedule":["PT1S"]}`))
 	active(t, js, "s")
-	put(t, js, "bad", record(e, `"method":"`+raw+`"`, `"`+raw+`":1`, `"eventTypes":["`+text+`"]`, `"targetURI":"`+raw+`"`))
+	put(t, js, "bad", recordFor(e, `"method":"`+raw+`"`, `"`+raw+`":1`, `"eventTypes":["`+text+`"]`, `"targetURI":"`+raw+`"`))
 	body := []byte(`{"orderId":"o` + text + `","eventType":"T` + text + `","note":"` + raw + `"}`)
 	for i := range 2 {
 		publishMsg(t, js, &nats.Msg{Subject: "orders.acme.x", Data: body, Header: nats.Header{"Nats-Msg-Id": {fmt.Sprint(i)}, "X-Odd": {raw}}})
@@ -69,7 +69,7 @@ func TestAttackHiddenText(t *testing.T) {
 		{"subscriptions", "get", hostile[:1] + "\u202e"}, {"subscriptions", "put", "\u202e\x1b[2J", "-"}, {"subscriptions", "validate", "/no\u202e\x1b/such"}, {"\u202e\x1b[2J"}, {"--\u202e\x1b"},
 		{"audit", "list"}, {"audit", "list", "-o", "json"},
 	} {
-		out, _ := command(t, bus.URL(), record(e, `"method":"`+raw+`"`), args...)
+		out, _ := command(t, bus.URL(), recordFor(e, `"method":"`+raw+`"`), args...)
 		outputs[strings.Join(args, " ")] = out
 		if (args[len(args)-1] == "json" && args[0] != "audit" || args[0] == "dead-letters" && args[1] == "show") && out != "" && !json.Valid([]byte(out)) {
 			t.Errorf("%q prints no JSON: %s", args, out)

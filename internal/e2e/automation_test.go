@@ -22,7 +22,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"software.sslmate.com/src/go-pkcs12"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/localca"
 )
@@ -148,23 +149,23 @@ func TestContractB2NothingIsSentUnlessEnabled(t *testing.T) {
 			// What an earlier version of the file has made is deactivated, while it
 			// runs and before anything is sent at a start.
 			automationFile(t, path, `{"enabled":true,"endpoint":"`+e.URL+`","useSslTrustAll":false}`)
-			verdict(t, js, "automation", 0, bridge.StateActive)
+			verdict(t, js, "automation", 0, protocol.StateActive)
 			happened(t, js, "OrderAccepted", "2")
 			await(t, 10*time.Second, "order 2", func() bool { return sent(e, "2") })
 			automationFile(t, path, section(e.URL))
-			verdict(t, js, "automation", 0, bridge.StateDeactivated)
+			verdict(t, js, "automation", 0, protocol.StateDeactivated)
 			p.said(10*time.Second, `(made from an earlier version of the file)`)
 			acknowledged(t, js, happened(t, js, "OrderAccepted", "3"))
 			if sent(e, "3") {
 				t.Error("an event was sent while the file was off")
 			}
 			automationFile(t, path, `{"enabled":true,"endpoint":"`+e.URL+`","useSslTrustAll":false}`)
-			verdict(t, js, "automation", 0, bridge.StateActive)
+			verdict(t, js, "automation", 0, protocol.StateActive)
 			p.stop()
 			seq = happened(t, js, "OrderAccepted", "4")
 			automationFile(t, path, section(e.URL))
 			serving(t, bus.URL(), "ORDERBRIDGE_WEBHOOK_FILE="+path)
-			verdict(t, js, "automation", 0, bridge.StateDeactivated)
+			verdict(t, js, "automation", 0, protocol.StateDeactivated)
 			acknowledged(t, js, seq)
 			if sent(e, "4") {
 				t.Error("an event was sent after a start with a file that is off")
@@ -274,8 +275,8 @@ func TestContractB8TrustsEveryCertificate(t *testing.T) {
 	happened(t, js, "OrderAccepted", "1")
 	e.came(t, 1)
 	p.said(time.Second, `level=WARN .*(every certificate is accepted)`)
-	status, _ := verdict(t, js, "automation", 0, bridge.StateActive)
-	if !strings.Contains(bridge.Problems(status.Warnings).Error(), "every certificate is accepted") {
+	status, _ := verdict(t, js, "automation", 0, protocol.StateActive)
+	if !strings.Contains(record.Problems(status.Warnings).Error(), "every certificate is accepted") {
 		t.Errorf("the status warns of %v", status.Warnings)
 	}
 }
@@ -298,7 +299,7 @@ func TestContractB9RefusesUnknownIssuersAndWrongNames(t *testing.T) {
 			js := jetStream(t, bus.URL())
 			p, _ := automated(t, bus.URL(), `{"enabled":true,"endpoint":"`+e.URL+`","useSslTrustAll":false}`, "ORDERBRIDGE_ALLOW_TRUST_ALL=true")
 			happened(t, js, "OrderAccepted", "1")
-			verdict(t, js, "automation", 0, bridge.StateRetrying)
+			verdict(t, js, "automation", 0, protocol.StateRetrying)
 			p.said(10*time.Second, `reason="[^"]*(certificate)`)
 			if e.Count() != 0 {
 				t.Errorf("%d requests came through", e.Count())
@@ -383,9 +384,9 @@ func TestContractB11VerifiesAgainstTheKeyFile(t *testing.T) {
 	}
 	automationFile(t, path, fmt.Sprintf(section, other.URL))
 	p.said(10*time.Second, `record stored.*revision=(2)`)
-	verdict(t, js, "automation", 2, bridge.StateActive) // from now on the new endpoint counts
+	verdict(t, js, "automation", 2, protocol.StateActive) // from now on the new endpoint counts
 	happened(t, js, "OrderAccepted", "2")
-	verdict(t, js, "automation", 0, bridge.StateRetrying)
+	verdict(t, js, "automation", 0, protocol.StateRetrying)
 	if other.Count() != 0 {
 		t.Error("a server that the key file does not know got a request")
 	}
@@ -408,7 +409,7 @@ func TestContractB13BadFileLeavesTheOldInForce(t *testing.T) {
 			r, status := p.readyz()
 			s, _ := statusOf(t, js, "automation")
 			return status == http.StatusOK && r.Ready && strings.Contains(strings.Join(r.Reasons, "\n"), want) &&
-				strings.Contains(bridge.Problems(s.Warnings).Error(), want) && s.State == bridge.StateActive
+				strings.Contains(record.Problems(s.Warnings).Error(), want) && s.State == protocol.StateActive
 		})
 		happened(t, js, "OrderAccepted", fmt.Sprint(i))
 		e.came(t, i+1)
@@ -428,7 +429,7 @@ func TestContractB13BadFileLeavesTheOldInForce(t *testing.T) {
 	}
 }
 
-func statusOf(t testing.TB, js jetstream.JetStream, id string) (s bridge.Status, revision uint64) {
+func statusOf(t testing.TB, js jetstream.JetStream, id string) (s protocol.Status, revision uint64) {
 	t.Helper()
 	if value := entry(t, js, "subscription_status", id); value != nil {
 		if err := json.Unmarshal(value, &s); err != nil {
@@ -475,7 +476,7 @@ func TestAutomationFileOfTwoReplicas(t *testing.T) {
 	if r := revision(); r != 3 {
 		t.Errorf("revision %d, want 3: start, change, deactivation", r)
 	}
-	verdict(t, js, "automation", 3, bridge.StateDeactivated)
+	verdict(t, js, "automation", 3, protocol.StateDeactivated)
 }
 
 func TestSubscriptionsImport(t *testing.T) {
@@ -503,7 +504,7 @@ func TestSubscriptionsImport(t *testing.T) {
 	run("ORDERBRIDGE_ALLOW_HTTP", exitFailed, "--id", "warehouse")
 	automationFile(t, path, `{"enabled":false}`)
 	run("warehouse: deactivated", exitGood, "--id", "warehouse")
-	put(t, js, "mine", record(e))
+	put(t, js, "mine", recordFor(e))
 	run("enables no webhook", exitGood, "--id", "mine")
 	automationFile(t, path, `{"enabled":true,"endpoint":"`+e.URL+`","useSslTrustAll":false}`)
 	run("no automation file has made", exitFailed, "--id", "mine")

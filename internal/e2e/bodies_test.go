@@ -22,9 +22,9 @@ func TestBodiesAsPublishersWriteThem(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	raw, get, note := receive(t, nil), receive(t, nil), receive(t, nil)
 	serving(t, bus.URL())
-	subscribe(t, js, "raw", record(raw))
+	subscribe(t, js, "raw", recordFor(raw))
 	subscribe(t, js, "get", `{"targetURL":"`+get.URL+`/o/{orderId}","method":"GET","ordering":"none"}`)
-	subscribe(t, js, "note", record(note, `"payload":"notification"`, `"ordering":"none"`, `"filter":"event.n % 2 == 1 || has(event.specversion)"`))
+	subscribe(t, js, "note", recordFor(note, `"payload":"notification"`, `"ordering":"none"`, `"filter":"event.n % 2 == 1 || has(event.specversion)"`))
 
 	var z bytes.Buffer
 	w := gzip.NewWriter(&z)

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -68,9 +68,9 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 	stuck := receive(t, lab.Always(lab.Hang))
 	up := receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "down", record(down))
-	subscribe(t, js, "stuck", record(stuck, `"maxInFlight":4,"timeout":"PT3S"`))
-	subscribe(t, js, "up", record(up))
+	subscribe(t, js, "down", recordFor(down))
+	subscribe(t, js, "stuck", recordFor(stuck, `"maxInFlight":4,"timeout":"PT3S"`))
+	subscribe(t, js, "up", recordFor(up))
 	const before, after = 300, 100
 	for n := range before {
 		publishOne(t, js, fmt.Sprintf("o%d", n%50), n/50+1)
@@ -85,7 +85,7 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 		publishOne(t, js, fmt.Sprintf("p%d", n), 1)
 	}
 	await(t, 20*time.Second, "the healthy endpoint gets what comes", func() bool { return up.Delivered() == before+after })
-	await(t, 10*time.Second, "an alert", func() bool { return alerted(t, js, bridge.AlertBus, "retention is interest") })
+	await(t, 10*time.Second, "an alert", func() bool { return alerted(t, js, protocol.AlertBus, "retention is interest") })
 	for _, id := range []string{"down", "stuck"} {
 		await(t, 60*time.Second, "everything that "+id+" is owed is among the dead letters", func() bool { return len(wholeLetters(t, js, id)) == before+after })
 		for seq, whole := range wholeLetters(t, js, id) {
@@ -93,7 +93,7 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 				t.Errorf("%s: the dead letter of event %d holds no event", id, seq)
 			}
 		}
-		var st bridge.Status
+		var st protocol.Status
 		if err := json.Unmarshal(entry(t, js, "subscription_status", id), &st); err != nil || st.Expired != 0 {
 			t.Errorf("%s: %d events are said to be lost, %v", id, st.Expired, err)
 		}
@@ -119,7 +119,7 @@ func TestRetentionEditedWhileOrdersWait(t *testing.T) {
 		return http.StatusOK
 	})
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT1H"]}`))
+	subscribe(t, js, "s", recordFor(e, `"retry":{"schedule":["PT1H"]}`))
 	const orders, changes = 50, 6
 	for n := range orders * changes {
 		publishOne(t, js, fmt.Sprintf("o%d", n%orders), n/orders+1)
@@ -221,14 +221,14 @@ func TestSourceStreamDeleted(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	publishOne(t, js, "a", 1)
 	e.came(t, 1)
 	if err := js.DeleteStream(within(t, 10*time.Second), "ORDERS"); err != nil {
 		t.Fatal(err)
 	}
 	p.complainsSoon("stream ORDERS: it is gone")
-	await(t, 10*time.Second, "an alert", func() bool { return alerted(t, js, bridge.AlertBus, "it is gone") })
+	await(t, 10*time.Second, "an alert", func() bool { return alerted(t, js, protocol.AlertBus, "it is gone") })
 	stream(t, js, jetstream.StreamConfig{})
 	publishOne(t, js, "b", 1)
 	await(t, 30*time.Second, "the event of the new stream", func() bool { return e.Delivered() == 2 })
@@ -261,7 +261,7 @@ func TestChangesOfTheBusAreTold(t *testing.T) {
 			js := jetStream(t, bus.URL())
 			p := serving(t, bus.URL())
 			edit(t, js, tt.stream, tt.change)
-			await(t, 10*time.Second, "an alert", func() bool { return alerted(t, js, bridge.AlertBus, tt.says) })
+			await(t, 10*time.Second, "an alert", func() bool { return alerted(t, js, protocol.AlertBus, tt.says) })
 			if !tt.ready {
 				p.complains(tt.says)
 			} else if r, status := p.readyz(); status != http.StatusOK {
@@ -279,13 +279,13 @@ func TestServerReplacedByAnEmptyOne(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	publishOne(t, js, "a", 1)
 	e.came(t, 1)
 	bus.Replace()
 	p.said(40*time.Second, `an empty server has taken the place of the former one.*what="bucket subscriptions"`)
 	p.leads()
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	publishOne(t, js, "b", 1)
 	await(t, 20*time.Second, "the event on the new server", func() bool { return e.Delivered() == 2 })
 }
@@ -310,7 +310,7 @@ func TestFeedConsumerEditedByOthers(t *testing.T) {
 			js := jetStream(t, bus.URL())
 			e := receive(t, nil)
 			p := serving(t, bus.URL())
-			subscribe(t, js, "s", record(e))
+			subscribe(t, js, "s", recordFor(e))
 			publishOne(t, js, "a", 1)
 			e.came(t, 1)
 			acknowledged(t, js, 1)
@@ -349,11 +349,11 @@ func TestRecordsInAMirror(t *testing.T) {
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
 	p.said(time.Second, `it is a mirror of \\"KV_origin\\"`)
-	revision, err := origin.PutString(within(t, 10*time.Second), "s", record(e))
+	revision, err := origin.PutString(within(t, 10*time.Second), "s", recordFor(e))
 	if err != nil {
 		t.Fatal(err)
 	}
-	verdict(t, js, "s", revision, bridge.StateActive)
+	verdict(t, js, "s", revision, protocol.StateActive)
 	publishOne(t, js, "a", 1)
 	e.came(t, 1)
 	if out, code := command(t, bus.URL(), "", "subscriptions", "get", "s"); code != exitGood || !strings.Contains(out, e.URL) {

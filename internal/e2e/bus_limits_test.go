@@ -56,8 +56,8 @@ func TestWorksWithinLimits(t *testing.T) {
 			down := receive(t, lab.Always(http.StatusInternalServerError))
 			up := receive(t, nil)
 			p := serving(t, url)
-			subscribe(t, js, "down", record(down))
-			subscribe(t, js, "up", record(up))
+			subscribe(t, js, "down", recordFor(down))
+			subscribe(t, js, "up", recordFor(up))
 			const events = 120
 			for n := range events {
 				publishOne(t, js, fmt.Sprintf("o%d", n), 1)

@@ -42,7 +42,7 @@ func worksElsewhere(t *testing.T, url string, js jetstream.JetStream, env ...str
 	e := receive(t, lab.Always(410))
 	p := launch(t, append([]string{"ORDERBRIDGE_NATS_URL=" + url}, env...)...)
 	p.leads()
-	commandIn(t, url, env, record(e, `"retry":{"schedule":["PT0.1S"]}`), "subscriptions", "put", "s", "-")
+	commandIn(t, url, env, recordFor(e, `"retry":{"schedule":["PT0.1S"]}`), "subscriptions", "put", "s", "-")
 	if out := commandIn(t, url, env, "", "subscriptions", "list"); !strings.Contains(out, "active") {
 		t.Errorf("list: %s", out)
 	}
@@ -50,7 +50,7 @@ func worksElsewhere(t *testing.T, url string, js jetstream.JetStream, env ...str
 	e.came(t, 1)
 	await(t, 10*time.Second, "what is owed shows", func() bool { return strings.Contains(commandIn(t, url, env, "", "owed", "list"), "s") })
 	e.Reply(nil)
-	commandIn(t, url, env, record(e, `"retry":{"schedule":["PT0.1S"]}`), "subscriptions", "put", "s", "-")
+	commandIn(t, url, env, recordFor(e, `"retry":{"schedule":["PT0.1S"]}`), "subscriptions", "put", "s", "-")
 	await(t, 20*time.Second, "it arrives", func() bool { return e.Delivered() == 1 })
 	// A backlog is read with the reader's own consumer.
 	e.Reply(lab.Always(500))
@@ -106,7 +106,7 @@ func TestSingleLeafNode(t *testing.T) {
 	e := receive(t, nil)
 	js := jetStream(t, leaf.URL())
 	p := serving(t, leaf.URL())
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	publishOne(t, js, "a", 1)
 	e.came(t, 1)
 	p.stop()

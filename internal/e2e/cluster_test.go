@@ -75,7 +75,7 @@ func TestBridgesFailOnACluster(t *testing.T) {
 	e := receive(t, shaky)
 	env := []string{"ORDERBRIDGE_NATS_URL=" + c.URLs()}
 	leader, others := leading(t, launch(t, env...), launch(t, env...), launch(t, env...))
-	subscribe(t, js, "s", record(e, quickRetries))
+	subscribe(t, js, "s", recordFor(e, quickRetries))
 	f := publishFlow(t, js, 100, 8)
 	e.came(t, 100)
 
@@ -151,7 +151,7 @@ func TestServersFailUnderTwoBridges(t *testing.T) {
 	env := []string{"ORDERBRIDGE_NATS_URL=" + c.URLs()}
 	p, second := launch(t, env...), launch(t, env...)
 	leading(t, p, second)
-	subscribe(t, js, "s", record(e, quickRetries))
+	subscribe(t, js, "s", recordFor(e, quickRetries))
 	f := publishFlow(t, js, 100, 8)
 	e.came(t, 100)
 
@@ -211,7 +211,7 @@ func TestBridgeLeavesAServerThatIsCutOff(t *testing.T) {
 	for _, i := range []int{0, 2} {
 		ways.Refuse(i, false)
 	}
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	publishOne(t, js, "a", 1)
 	e.came(t, 1)
 	c.Isolate(1, true)

@@ -147,7 +147,7 @@ func (n *natsCLI) contextServes(name string, secrets ...string) {
 	p.leads()
 	// nats itself and ours see the same.
 	e := receive(t, nil)
-	n.run("--context", name, "kv", "put", "subscriptions", "s", record(e))
+	n.run("--context", name, "kv", "put", "subscriptions", "s", recordFor(e))
 	out, code := n.orderbridge([]string{"ORDERBRIDGE_NATS_URL=nats://127.0.0.1:1"}, "--context", name, "subscriptions", "list", "-o", "json")
 	if code != exitGood || !strings.Contains(out, `"s"`) {
 		t.Errorf("subscriptions list: %d, %s", code, out)

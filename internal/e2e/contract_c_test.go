@@ -486,7 +486,7 @@ func (s contractC) reaches(t *testing.T, c caller, id, state string) time.Durati
 
 func (s contractC) x4WhatIsPutShows(t *testing.T) {
 	c, e := bearer(t, s.p, operator), receive(t, nil)
-	put(t, s.js, "x4", record(e))
+	put(t, s.js, "x4", recordFor(e))
 	if took := s.reaches(t, c, "x4", "active"); took > time.Second {
 		t.Errorf("took %s", took)
 	}
@@ -517,8 +517,8 @@ func (s contractC) x4WhatIsPutShows(t *testing.T) {
 
 func (s contractC) x5ABadRecordHarmsNoOther(t *testing.T) {
 	c, e := bearer(t, s.p, operator), receive(t, nil)
-	put(t, s.js, "good", record(e))
-	revision := put(t, s.js, "bad", record(e))
+	put(t, s.js, "good", recordFor(e))
+	revision := put(t, s.js, "bad", recordFor(e))
 	verdict(t, s.js, "bad", revision, "active")
 	put(t, s.js, "bad", `{"targetURL":"https://h/","method":"PATCH","maxInFlight":0}`)
 	if took := s.reaches(t, c, "bad", "invalid"); took > time.Second {

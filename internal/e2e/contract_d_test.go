@@ -22,7 +22,7 @@ func TestContractD8LegacyOrdersPassAsTheyAre(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	post, get := receive(t, nil), receive(t, nil)
 	serving(t, bus.URL())
-	subscribe(t, js, "post", record(post))
+	subscribe(t, js, "post", recordFor(post))
 	subscribe(t, js, "get", `{"targetURL":"`+get.URL+`/o/{legacyOrderId}","method":"GET"}`)
 	bodies := []string{
 		`{"eventName":"OrderLinesChanged","legacyOrderId":"L 1","lines":[{"position":"00010","quantity":3}]}`,
@@ -79,7 +79,7 @@ func TestContractD11SubjectsAndEventTypesSelect(t *testing.T) {
 		if w.record == "" {
 			more = nil
 		}
-		subscribe(t, js, id, record(endpoints[id], more...))
+		subscribe(t, js, id, recordFor(endpoints[id], more...))
 	}
 	var last uint64
 	for i, what := range wants["all"].hears {
@@ -125,7 +125,7 @@ func TestContractX3AcknowledgedOnlyOnSuccess(t *testing.T) {
 		}
 	})
 	p := serving(t, bus.URL())
-	subscribe(t, s.js, "s", record(s.e, `"retry":{"schedule":["PT0.2S","PT0.2S"]}`))
+	subscribe(t, s.js, "s", recordFor(s.e, `"retry":{"schedule":["PT0.2S","PT0.2S"]}`))
 	s.acknowledgedWhenOwed(t)
 	s.owedUntilBuried(t)
 	p = s.sameIDAfterACrash(t, p)

@@ -167,7 +167,7 @@ func refusedPassword(t *testing.T) {
 	p.leads()
 	js := jetStream(t, strings.Replace(g.url(), "//", "//bridge:hunter2@", 1))
 	e := receive(t, nil)
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	publishOne(t, js, "a", 1)
 	e.came(t, 1)
 	g.change(userPassword("hunter3")) // revoked while it runs

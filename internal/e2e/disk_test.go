@@ -69,7 +69,7 @@ func TestFullDiskIsWaitedOut(t *testing.T) {
 
 	js := jetStream(t, "nats://"+listen)
 	e := receive(t, nil)
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	f := publishFlow(t, js, 100, 8)
 	e.came(t, 100)
 	for range 2 {
@@ -94,7 +94,7 @@ func TestSmallDisk(t *testing.T) {
 	p.leads()
 	js := jetStream(t, "nats://"+listen)
 	e := receive(t, nil)
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	publishOne(t, js, "a", 1)
 	e.came(t, 1)
 	for name, want := range map[string]int64{"KV_owed": 170 << 20 / 8, "DEAD_LETTERS": 170 << 20 / 4, "ALERTS": 170 << 20 / 16} {
@@ -171,7 +171,7 @@ func TestStreamsThatTakeTheirPartOfTheDisk(t *testing.T) {
 	p.leads()
 	js := jetStream(t, "nats://"+listen)
 	e := receive(t, nil)
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	big := change("a", 1)
 	big.Header, big.Data = nil, append(big.Data[:len(big.Data)-1], fmt.Sprintf(`,"note":%q}`, strings.Repeat("x", 900<<10))...)
 	for n := 0; ; n++ {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -22,8 +22,8 @@ func TestDeliversByGetPostAndPut(t *testing.T) {
 	get, post, put := receive(t, nil), receive(t, nil), receive(t, nil)
 	serving(t, bus.URL())
 	subscribe(t, js, "get", `{"targetURL":"`+get.URL+`/orders/{orderId}?from=x","method":"GET"}`)
-	subscribe(t, js, "post", record(post))
-	subscribe(t, js, "put", record(put, `"method":"PUT"`, `"headers":{"X-Shop":"7"}`, `"auth":{"type":"basic","username":"u","password":"p"}`))
+	subscribe(t, js, "post", recordFor(post))
+	subscribe(t, js, "put", recordFor(put, `"method":"PUT"`, `"headers":{"X-Shop":"7"}`, `"auth":{"type":"basic","username":"u","password":"p"}`))
 
 	body := "{ \"orderId\":\"4711\",\n \"eventType\":\"OrderAccepted\", \"n\":\"22\" }\n"
 	seq := publishMsg(t, js, &nats.Msg{Subject: "orders.acme.OrderAccepted.4711", Data: []byte(body),
@@ -100,7 +100,7 @@ func TestRetriesHoldOnlyTheirOrder(t *testing.T) {
 		}
 	})
 	serving(t, bus.URL())
-	subscribe(t, js, "s", record(e, quickRetries))
+	subscribe(t, js, "s", recordFor(e, quickRetries))
 
 	first := publishOne(t, js, "stuck", 1)
 	publishOne(t, js, "stuck", 2)
@@ -137,5 +137,5 @@ func TestRetriesHoldOnlyTheirOrder(t *testing.T) {
 		t.Errorf("attempts of the stuck order: %v, want %s", got, want)
 	}
 	await(t, 10*time.Second, "the ledger is empty", func() bool { return len(owedKeys(t, js)) == 0 })
-	verdict(t, js, "s", 0, bridge.StateActive)
+	verdict(t, js, "s", 0, protocol.StateActive)
 }

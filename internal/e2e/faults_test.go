@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -27,7 +27,7 @@ func TestBusRestartsInMidFlow(t *testing.T) {
 		return shaky(h)
 	}), receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e, quickRetries))
+	subscribe(t, js, "s", recordFor(e, quickRetries))
 	f := publishFlow(t, js, 200, 8)
 	e.came(t, 150)
 	bus.Restart()
@@ -36,7 +36,7 @@ func TestBusRestartsInMidFlow(t *testing.T) {
 	await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+100 })
 	close(finish)
 	// X4, after a restart of the bus too.
-	_, took := verdict(t, js, "late", put(t, js, "late", record(late)), bridge.StateActive, bridge.StateReading)
+	_, took := verdict(t, js, "late", put(t, js, "late", recordFor(late)), protocol.StateActive, protocol.StateReading)
 	if took > 3*time.Second {
 		t.Errorf("the verdict after the restart took %s", took)
 	}
@@ -62,7 +62,7 @@ func TestConnectionFreezes(t *testing.T) {
 			e := receive(t, shaky)
 			proxy := bus.Proxy()
 			serving(t, proxy.URL())
-			subscribe(t, js, "s", record(e, quickRetries))
+			subscribe(t, js, "s", recordFor(e, quickRetries))
 			f := publishFlow(t, js, 100, 8)
 			e.came(t, 150)
 			frozen := time.Now()
@@ -157,8 +157,8 @@ func TestWhatCannotBeWrittenIsNotSettled(t *testing.T) {
 			js := jetStream(t, "nats://test:pw@"+bus.Addr())
 			bad, good := receive(t, lab.Always(http.StatusServiceUnavailable)), receive(t, nil)
 			p := serving(t, bus.URL(), "ORDERBRIDGE_NATS_USER=bridge", "ORDERBRIDGE_NATS_PASSWORD=pw")
-			subscribe(t, js, "good", record(good))
-			subscribe(t, js, "bad", record(bad, u.record))
+			subscribe(t, js, "good", recordFor(good))
+			subscribe(t, js, "bad", recordFor(bad, u.record))
 			u.begins(t, js, bad, good)
 			u.set(t, bus, js, true)
 			last := u.isNotSettled(t, js, p, bad, good)

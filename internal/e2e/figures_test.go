@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -58,11 +58,11 @@ func TestFiguresOfAnOutage(t *testing.T) {
 			<-time.After(50 * time.Millisecond)
 		}
 	}
-	subscribe(t, js, "broken", record(e, `"subjects":["orders.acme.>"]`))
-	subscribe(t, js, "healthy", record(healthy))
-	revision := subscribe(t, js, "short", record(healthy, `"subjects":["orders.none"]`))
+	subscribe(t, js, "broken", recordFor(e, `"subjects":["orders.acme.>"]`))
+	subscribe(t, js, "healthy", recordFor(healthy))
+	revision := subscribe(t, js, "short", recordFor(healthy, `"subjects":["orders.none"]`))
 	is("subscriptions", 3)
-	verdict(t, js, "short", max(revision, remove(t, js, "short")), bridge.StateDeleted)
+	verdict(t, js, "short", max(revision, remove(t, js, "short")), protocol.StateDeleted)
 	is("subscriptions", 2)
 
 	const n = 100
@@ -99,7 +99,7 @@ func TestFiguresOfA410(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, lab.Always(http.StatusGone))
 	p := serving(t, bus.URL())
-	subscribe(t, js, "gone", record(e))
+	subscribe(t, js, "gone", recordFor(e))
 	publishOne(t, js, "o", 1)
 	await(t, 20*time.Second, "suspended", func() bool { return p.figure(t, "subscriptions_suspended") == 1 })
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -28,8 +28,8 @@ func TestFilterSendsOnlyWhatItWants(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	all, dear := receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "all", record(all))
-	subscribe(t, js, "dear", record(dear, `"filter":"event.total > 100 && subject.startsWith('orders.acme.')"`))
+	subscribe(t, js, "all", recordFor(all))
+	subscribe(t, js, "dear", recordFor(dear, `"filter":"event.total > 100 && subject.startsWith('orders.acme.')"`))
 
 	const events = 200
 	var last uint64
@@ -104,18 +104,18 @@ func TestFilterIsCheckedWhenTheRecordIsRead(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	serving(t, bus.URL())
-	revision := put(t, js, "f", record(e, `"filter":"event.total > 1 &&\n  evnt.urgent == true"`))
-	status, took := verdict(t, js, "f", revision, bridge.StateInvalid)
+	revision := put(t, js, "f", recordFor(e, `"filter":"event.total > 1 &&\n  evnt.urgent == true"`))
+	status, took := verdict(t, js, "f", revision, protocol.StateInvalid)
 	text, err := json.Marshal(status)
 	if err != nil || len(status.Errors) != 1 || status.Errors[0].Field != "filter" || !strings.Contains(status.Errors[0].Message, "line 2, column 3: undeclared reference to 'evnt'") {
 		t.Errorf("status is %s, %v", text, err)
 	}
 	t.Logf("told after %s", took)
-	revision = put(t, js, "f", record(e, `"filter":"event.total"`))
-	if status, _ = verdict(t, js, "f", revision, bridge.StateInvalid); !strings.Contains(status.Reason, "must be true or false") {
+	revision = put(t, js, "f", recordFor(e, `"filter":"event.total"`))
+	if status, _ = verdict(t, js, "f", revision, protocol.StateInvalid); !strings.Contains(status.Reason, "must be true or false") {
 		t.Errorf("status is %+v", status)
 	}
-	if out, code := command(t, bus.URL(), record(e, `"filter":"1 +"`), "subscriptions", "validate", "-"); code != exitFailed || !strings.Contains(out, "filter: line 1, column") {
+	if out, code := command(t, bus.URL(), recordFor(e, `"filter":"1 +"`), "subscriptions", "validate", "-"); code != exitFailed || !strings.Contains(out, "filter: line 1, column") {
 		t.Errorf("validate ends with %d: %s", code, out)
 	}
 }
@@ -128,11 +128,11 @@ func TestFilteredEventsDoNotProbe(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, lab.Always(http.StatusInternalServerError))
 	serving(t, bus.URL())
-	revision := subscribe(t, js, "f", record(e, `"filter":"event.total > 100"`, `"rateLimit":{"requests":5,"per":"PT1S"}`, quickRetries))
+	revision := subscribe(t, js, "f", recordFor(e, `"filter":"event.total > 100"`, `"rateLimit":{"requests":5,"per":"PT1S"}`, quickRetries))
 	for i := range 5 {
 		publishMsg(t, js, priced(fmt.Sprint("broken", i), 1, "700"))
 	}
-	verdict(t, js, "f", revision, bridge.StateSuspended)
+	verdict(t, js, "f", revision, protocol.StateSuspended)
 	var last uint64
 	for i := range 300 {
 		last = publishMsg(t, js, priced(fmt.Sprint("cheap", i), 1, "7"))
@@ -142,7 +142,7 @@ func TestFilteredEventsDoNotProbe(t *testing.T) {
 	}
 	e.Reply(nil)
 	await(t, 40*time.Second, "the endpoint is used again", func() bool { return e.Delivered() == 10 })
-	verdict(t, js, "f", revision, bridge.StateActive)
+	verdict(t, js, "f", revision, protocol.StateActive)
 	acknowledged(t, js, last)
 	for _, h := range e.Journal() {
 		if strings.HasPrefix(h.Order, "cheap") {

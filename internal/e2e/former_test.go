@@ -79,7 +79,7 @@ func TestUpgradeKeepsTheIDsOfDeliveriesThatHaveBegun(t *testing.T) {
 	})
 	was := launchBinary(t, old, "ORDERBRIDGE_NATS_URL="+bus.URL())
 	was.leads()
-	subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT1S","PT1S","PT1S","PT1S"]}`, `"timeout":"PT20S"`))
+	subscribe(t, js, "s", recordFor(e, `"retry":{"schedule":["PT1S","PT1S","PT1S","PT1S"]}`, `"timeout":"PT20S"`))
 	for _, order := range []string{"held", "fine"} {
 		publishOne(t, js, order, 1)
 	}
@@ -128,7 +128,7 @@ func TestUpgradeRedrivesLettersUnderTheirID(t *testing.T) {
 	e := receive(t, lab.Always(http.StatusUnprocessableEntity))
 	was := launchBinary(t, old, "ORDERBRIDGE_NATS_URL="+bus.URL())
 	was.leads()
-	subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT0.1S"]}`))
+	subscribe(t, js, "s", recordFor(e, `"retry":{"schedule":["PT0.1S"]}`))
 	publishOne(t, js, "o", 1)
 	await(t, 20*time.Second, "a dead letter", func() bool {
 		out, _ := command(t, bus.URL(), "", "dead-letters", "list", "-o", "json")

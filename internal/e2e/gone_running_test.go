@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -43,12 +43,12 @@ func TestRecordGoneWhileItsAttemptRuns(t *testing.T) {
 	for name, c := range map[string]struct {
 		marker time.Duration // 0: the bucket is made by the bridge
 		remove func(*testing.T, jetstream.JetStream, string)
-		state  bridge.State
+		state  protocol.State
 	}{
-		"purged":         {0, marked(func(kv jetstream.KeyValue) error { return kv.Purge(within(t, 10*time.Second), "s") }), bridge.StateDeleted},
-		"deleted":        {0, marked(func(kv jetstream.KeyValue) error { return kv.Delete(within(t, 10*time.Second), "s") }), bridge.StateDeleted},
-		"expired":        {time.Second, expire, bridge.StateInvalid},
-		"bucket deleted": {0, bucketGone, bridge.StateInvalid},
+		"purged":         {0, marked(func(kv jetstream.KeyValue) error { return kv.Purge(within(t, 10*time.Second), "s") }), protocol.StateDeleted},
+		"deleted":        {0, marked(func(kv jetstream.KeyValue) error { return kv.Delete(within(t, 10*time.Second), "s") }), protocol.StateDeleted},
+		"expired":        {time.Second, expire, protocol.StateInvalid},
+		"bucket deleted": {0, bucketGone, protocol.StateInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -64,8 +64,8 @@ func TestRecordGoneWhileItsAttemptRuns(t *testing.T) {
 			slow := receive(t, func(*lab.Hit) int { <-release; return http.StatusServiceUnavailable })
 			good := receive(t, nil)
 			p := serving(t, bus.URL())
-			value := record(slow, quickRetries)
-			subscribe(t, js, "good", record(good))
+			value := recordFor(slow, quickRetries)
+			subscribe(t, js, "good", recordFor(good))
 			subscribe(t, js, "s", value)
 			for n := range 3 {
 				publishOne(t, js, "a", n+1)
@@ -82,9 +82,9 @@ func TestRecordGoneWhileItsAttemptRuns(t *testing.T) {
 				if _, err := js.CreateKeyValue(within(t, 10*time.Second), jetstream.KeyValueConfig{Bucket: "subscriptions", History: 64}); err != nil {
 					t.Fatal(err)
 				}
-				subscribe(t, js, "good", record(good))
+				subscribe(t, js, "good", recordFor(good))
 			}
-			verdict(t, js, "s", put(t, js, "s", record(good)), bridge.StateActive, bridge.StateReading)
+			verdict(t, js, "s", put(t, js, "s", recordFor(good)), protocol.StateActive, protocol.StateReading)
 			at := good.Count()
 			publishOne(t, js, "c", 1)
 			await(t, 20*time.Second, "both get what is published then", func() bool {

@@ -22,7 +22,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -277,7 +277,7 @@ func within(t testing.TB, d time.Duration) context.Context {
 }
 
 // record is a subscription record; more are members, as JSON.
-func record(e *receiver, more ...string) string {
+func recordFor(e *receiver, more ...string) string {
 	return `{"targetURL":"` + e.URL + `/hook"` + strings.Join(append([]string{""}, more...), ",") + `}`
 }
 
@@ -287,7 +287,7 @@ const quickRetries = `"retry":{"schedule":["PT0.2S","PT0.2S","PT0.2S","PT0.2S","
 func subscribe(t testing.TB, js jetstream.JetStream, id, value string) uint64 {
 	t.Helper()
 	revision := put(t, js, id, value)
-	verdict(t, js, id, revision, bridge.StateActive)
+	verdict(t, js, id, revision, protocol.StateActive)
 	return revision
 }
 
@@ -307,12 +307,12 @@ func put(t testing.TB, js jetstream.JetStream, id, value string) uint64 {
 
 // verdict waits until the status of a subscription speaks of the revision and
 // says one of the states.
-func verdict(t testing.TB, js jetstream.JetStream, id string, revision uint64, states ...bridge.State) (s bridge.Status, took time.Duration) {
+func verdict(t testing.TB, js jetstream.JetStream, id string, revision uint64, states ...protocol.State) (s protocol.Status, took time.Duration) {
 	t.Helper()
 	var got string
 	start := time.Now()
 	for time.Since(start) < 20*time.Second {
-		var st bridge.Status
+		var st protocol.Status
 		if value := entry(t, js, "subscription_status", id); value != nil {
 			if err := json.Unmarshal(value, &st); err != nil {
 				t.Fatal(err)

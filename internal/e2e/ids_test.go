@@ -27,8 +27,8 @@ func TestContractX2NoPublisherChoosesAnID(t *testing.T) {
 	}
 	e := receive(t, nil)
 	serving(t, bus.URL())
-	subscribe(t, js, "a", record(e))
-	subscribe(t, js, "b", record(e))
+	subscribe(t, js, "a", recordFor(e))
+	subscribe(t, js, "b", recordFor(e))
 
 	evil := fmt.Sprintf(`evil.%d.{"orderId":"x"}`, time.Now().Unix())
 	publisherIDs := []string{"same", "same", evil, "", "ORDERS-1-1", "a b%\u00e4"}
@@ -72,7 +72,7 @@ func TestIDsSurviveBackupAndRestore(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, lab.Always(http.StatusServiceUnavailable))
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT2S","PT2S","PT2S","PT2S","PT2S"]}`))
+	subscribe(t, js, "s", recordFor(e, `"retry":{"schedule":["PT2S","PT2S","PT2S","PT2S","PT2S"]}`))
 	last := publishOne(t, js, "o", 1)
 	first := e.came(t, 1)
 	acknowledged(t, js, last)

@@ -109,7 +109,7 @@ func TestImage(t *testing.T) {
 	i.start()
 	e := receive(t, shaky)
 	js := jetStream(t, "nats://"+bus)
-	subscribe(t, js, "s", record(e, quickRetries))
+	subscribe(t, js, "s", recordFor(e, quickRetries))
 	f := publishFlow(t, js, 200, 8)
 
 	e.came(t, 200)

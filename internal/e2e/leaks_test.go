@@ -19,7 +19,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"software.sslmate.com/src/go-pkcs12"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/secrets"
 )
@@ -114,7 +115,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := secrets.Seal(recipients[0], bridge.SecretUse{Subscription: "sealed", Hosts: []string{bridge.SecretHost(e.URL)}}, bridge.Secret(planted["sealed secret"]))
+	sealed, err := secrets.Seal(recipients[0], record.SecretUse{Subscription: "sealed", Hosts: []string{record.SecretHost(e.URL)}}, record.Secret(planted["sealed secret"]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,9 +156,9 @@ func subscribeWithSecrets(t *testing.T, js jetstream.JetStream, e *echo, sealed 
 	}
 	invalid = fmt.Sprintf(`{"targetURL":"https://u:%s@h/?x=%s","auth":{"type":"basic","password":%q,"token":%q},"key":["%s"],"secret":"env:%s","passwort":%q,"signing":{"secrets":[%q]},"headers":{"X-Api-Key":"%s\n"},"method":"PATCH"}`,
 		planted["user info"], planted["query"], planted["password"], planted["token"], planted["key"], planted["wrong"], planted["wrong"], planted["wrong"], planted["header"])
-	verdict(t, js, "elsewhere", put(t, js, "elsewhere", fmt.Sprintf(`{"targetURL":"%s/200/x","key":%q}`, e.URL, sealed)), bridge.StateInvalid)
-	verdict(t, js, "invalid", put(t, js, "invalid", invalid), bridge.StateInvalid)
-	verdict(t, js, "broken", put(t, js, "broken", `{"auth":{"password":"`+planted["password"]+`"`), bridge.StateInvalid)
+	verdict(t, js, "elsewhere", put(t, js, "elsewhere", fmt.Sprintf(`{"targetURL":"%s/200/x","key":%q}`, e.URL, sealed)), protocol.StateInvalid)
+	verdict(t, js, "invalid", put(t, js, "invalid", invalid), protocol.StateInvalid)
+	verdict(t, js, "broken", put(t, js, "broken", `{"auth":{"password":"`+planted["password"]+`"`), protocol.StateInvalid)
 	return invalid
 }
 

@@ -9,12 +9,12 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
 // alertsTold are the alerts of a kind for a subscription, in order.
-func alertsTold(t testing.TB, js jetstream.JetStream, kind, subscription string) (alerts []bridge.Alert) {
+func alertsTold(t testing.TB, js jetstream.JetStream, kind, subscription string) (alerts []protocol.Alert) {
 	t.Helper()
 	stream, err := js.Stream(within(t, 10*time.Second), "ALERTS")
 	if err != nil {
@@ -29,7 +29,7 @@ func alertsTold(t testing.TB, js jetstream.JetStream, kind, subscription string)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var e struct{ Data bridge.Alert }
+		var e struct{ Data protocol.Alert }
 		if err := json.Unmarshal(m.Data, &e); err != nil {
 			t.Fatal(err)
 		}
@@ -49,8 +49,8 @@ func TestDeadLettersAreToldOnceWithTheirCount(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e, other := receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e, `"filter":"event.total > 100"`))
-	subscribe(t, js, "other", record(other))
+	subscribe(t, js, "s", recordFor(e, `"filter":"event.total > 100"`))
+	subscribe(t, js, "other", recordFor(other))
 	const events = 2000
 	for i := range events {
 		if _, err := js.PublishAsync("orders.acme.OrderChanged.x", fmt.Appendf(nil, `{"orderId":"o%d","n":1}`, i%50)); err != nil {
@@ -66,20 +66,20 @@ func TestDeadLettersAreToldOnceWithTheirCount(t *testing.T) {
 		return err == nil && info.State.Msgs == events
 	})
 	want := fmt.Sprintf("the filter cannot be told for %d events, which became dead letters: no such key: total", events)
-	var status bridge.Status
+	var status protocol.Status
 	await(t, 60*time.Second, "the status says how many", func() bool {
-		status = bridge.Status{}
+		status = protocol.Status{}
 		_ = json.Unmarshal(entry(t, js, "subscription_status", "s"), &status) // absent: the next time
 		return status.Reason == want
 	})
-	if len(status.Warnings) != 1 || status.State != bridge.StateActive || status.Warnings[0].Field != "filter" || !strings.HasPrefix(status.Warnings[0].Message, want) ||
+	if len(status.Warnings) != 1 || status.State != protocol.StateActive || status.Warnings[0].Field != "filter" || !strings.HasPrefix(status.Warnings[0].Message, want) ||
 		!strings.Contains(status.Warnings[0].Message, "has(event.total) && …") {
 		t.Errorf("status is %+v", status)
 	}
 	if out, _ := command(t, bus.URL(), "", "subscriptions", "list"); !strings.Contains(out, want) {
 		t.Errorf("subscriptions list:\n%s", out)
 	}
-	alerts := alertsTold(t, js, bridge.AlertDeadLettered, "s")
+	alerts := alertsTold(t, js, protocol.AlertDeadLettered, "s")
 	if len(alerts) == 0 || len(alerts) > 2 || alerts[0].Count != 1 || alerts[0].Text != "the filter cannot be told for 1 event, which became a dead letter: no such key: total" {
 		t.Errorf("%d alerts for %d dead letters: %+v", len(alerts), events, alerts)
 	}
@@ -90,13 +90,13 @@ func TestDeadLettersAreToldOnceWithTheirCount(t *testing.T) {
 		t.Errorf("the other subscription says %s", status)
 	}
 
-	revision := put(t, js, "s", record(e, `"filter":"has(event.total) && event.total > 100"`))
-	status, _ = verdict(t, js, "s", revision, bridge.StateActive)
+	revision := put(t, js, "s", recordFor(e, `"filter":"has(event.total) && event.total > 100"`))
+	status, _ = verdict(t, js, "s", revision, protocol.StateActive)
 	if status.Reason != "" || len(status.Warnings) != 0 {
 		t.Errorf("after the filter was mended: %+v", status)
 	}
 	await(t, 20*time.Second, "the end is told, with the count", func() bool {
-		alerts = alertsTold(t, js, bridge.AlertDeadLettered, "s")
+		alerts = alertsTold(t, js, protocol.AlertDeadLettered, "s")
 		last := alerts[len(alerts)-1]
 		return last.Over && last.Count == events && last.Text == "no more: "+want
 	})
@@ -113,7 +113,7 @@ func TestFilterTroubleEndsByItself(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	serving(t, bus.URL())
-	revision := subscribe(t, js, "s", record(e, `"filter":"event.total > 100"`))
+	revision := subscribe(t, js, "s", recordFor(e, `"filter":"event.total > 100"`))
 	publishOne(t, js, "o", 1)
 	await(t, 20*time.Second, "the status says it", func() bool {
 		return strings.Contains(string(entry(t, js, "subscription_status", "s")), "for 1 event")
@@ -123,7 +123,7 @@ func TestFilterTroubleEndsByItself(t *testing.T) {
 	await(t, 40*time.Second, "the status is clear", func() bool {
 		return !strings.Contains(string(entry(t, js, "subscription_status", "s")), "dead letter")
 	})
-	if s, _ := verdict(t, js, "s", revision, bridge.StateActive); s.Reason != "" {
+	if s, _ := verdict(t, js, "s", revision, protocol.StateActive); s.Reason != "" {
 		t.Errorf("status is %+v", s)
 	}
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
 )
 
@@ -57,9 +58,9 @@ func TestHangingEndpointDelaysNobody(t *testing.T) {
 		js := jetStream(t, bus.URL())
 		good, bad := receive(t, nil), receive(t, lab.Always(lab.Hang))
 		p := serving(t, bus.URL())
-		subscribe(t, js, "good", record(good, `"maxInFlight":64`))
+		subscribe(t, js, "good", recordFor(good, `"maxInFlight":64`))
 		if hanging {
-			subscribe(t, js, "bad", record(bad))
+			subscribe(t, js, "bad", recordFor(bad))
 		}
 		burst(t, js, perSecond*seconds, perSecond, 300)
 		await(t, 30*time.Second, "all of the healthy flow", func() bool { return good.Delivered() == perSecond*seconds })
@@ -98,9 +99,9 @@ func TestMemoryStaysBounded(t *testing.T) {
 	p := launchBinary(t, binary, env...)
 	p.leads()
 	js := jetStream(t, p.said(10*time.Second, `embedded NATS server.* url=(\S+)`))
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	burst(t, js, events, 0, size)
-	e.came(t, bridge.DefaultMaxInFlight)
+	e.came(t, record.DefaultMaxInFlight)
 	peak := p.peak()
 	t.Logf("peak %d MiB after publishing", peak>>20)
 	<-time.After(3 * time.Second) // time in which it might take in more
@@ -149,11 +150,11 @@ func TestLiveAgainUnderASteadyFlow(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	first, late := receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "first", record(first, `"maxInFlight":64`))
+	subscribe(t, js, "first", recordFor(first, `"maxInFlight":64`))
 	f := publishFlow(t, js, 500, 100)
 	first.came(t, 500)
-	revision := put(t, js, "late", record(late, `"maxInFlight":64`))
-	verdict(t, js, "late", revision, bridge.StateActive)
+	revision := put(t, js, "late", recordFor(late, `"maxInFlight":64`))
+	verdict(t, js, "late", revision, protocol.StateActive)
 	select {
 	case <-f.done:
 		t.Error("the flow had ended before the record was live")

@@ -26,7 +26,7 @@ func TestMessagesThatAreNoEvents(t *testing.T) {
 	}
 	post, get, late := receive(t, nil), receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "post", record(post))
+	subscribe(t, js, "post", recordFor(post))
 	subscribe(t, js, "get", `{"targetURL":"`+get.URL+`/orders/{orderId}","method":"GET"}`)
 
 	event := func(order string, header nats.Header) *nats.Msg {
@@ -55,7 +55,7 @@ func TestMessagesThatAreNoEvents(t *testing.T) {
 	acknowledged(t, js, last)
 
 	// A reader comes to all of it too.
-	subscribe(t, js, "late", record(late, `"startFrom":"all"`))
+	subscribe(t, js, "late", recordFor(late, `"startFrom":"all"`))
 	for name, e := range map[string]*receiver{"post": post, "get": get, "late": late} {
 		want := map[string]bool{"due": true, "rolled": true, "end": true}
 		if name != "late" {

@@ -19,8 +19,8 @@ func TestOrdersAreShownByTheirPlainID(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e, none := receive(t, lab.Always(http.StatusServiceUnavailable)), receive(t, lab.Always(http.StatusServiceUnavailable))
 	p := serving(t, bus.URL(), "ORDERBRIDGE_LOG_LEVEL=debug", apiTokens)
-	subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT2S","PT3S"]}`))
-	subscribe(t, js, "free", record(none, `"ordering":"none"`))
+	subscribe(t, js, "s", recordFor(e, `"retry":{"schedule":["PT2S","PT3S"]}`))
+	subscribe(t, js, "free", recordFor(none, `"ordering":"none"`))
 	orders := []string{"4711", "PO 1/2"}
 	for _, order := range orders {
 		m := change(order, 1)

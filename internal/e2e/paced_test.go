@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -26,13 +26,13 @@ func TestRetryAfterOutlivesTheLeader(t *testing.T) {
 				return http.StatusTooManyRequests
 			})
 			p := serving(t, bus.URL())
-			subscribe(t, js, "s", record(e))
+			subscribe(t, js, "s", recordFor(e))
 			for i := range 60 {
 				publishOne(t, js, fmt.Sprint("o", i), 1)
 			}
 			first := e.came(t, 1)
 			await(t, 10*time.Second, "the pause in the status", func() bool {
-				var s bridge.Status
+				var s protocol.Status
 				value := entry(t, js, "subscription_status", "s")
 				return value != nil && json.Unmarshal(value, &s) == nil && s.Pace != nil && s.Pace.NotBefore.After(first.At.Add(20*time.Second))
 			})
@@ -60,11 +60,11 @@ func TestSuspensionOutlivesTheLeader(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, lab.Always(http.StatusInternalServerError))
 	p := serving(t, bus.URL())
-	revision := subscribe(t, js, "s", record(e))
+	revision := subscribe(t, js, "s", recordFor(e))
 	for i := range 100 {
 		publishOne(t, js, fmt.Sprint("o", i), 1)
 	}
-	verdict(t, js, "s", revision, bridge.StateSuspended)
+	verdict(t, js, "s", revision, protocol.StateSuspended)
 	for range 2 {
 		p.stop()
 		before := e.Count()
@@ -73,12 +73,12 @@ func TestSuspensionOutlivesTheLeader(t *testing.T) {
 		if got := e.Count() - before; got > 1 {
 			t.Errorf("%d requests when the next leader probed", got)
 		}
-		if s, _ := verdict(t, js, "s", revision, bridge.StateSuspended); s.Pace == nil || s.Pace.FailingSince.IsZero() {
+		if s, _ := verdict(t, js, "s", revision, protocol.StateSuspended); s.Pace == nil || s.Pace.FailingSince.IsZero() {
 			t.Errorf("status tells the pace %+v", s.Pace)
 		}
 	}
 	e.Reply(nil)
 	await(t, 60*time.Second, "all is delivered", func() bool { return e.Delivered() == 100 })
-	verdict(t, js, "s", revision, bridge.StateActive)
+	verdict(t, js, "s", revision, protocol.StateActive)
 	p.stop()
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -29,9 +29,9 @@ func TestPermissions(t *testing.T) {
 	publisher := bus.jetStream(t, "publisher")
 
 	// Their jobs.
-	subscribe(t, manager, "acme", record(e, quickRetries))
-	subscribe(t, manager, "good", record(good))
-	subscribe(t, manager, "bad", record(bad, `"retry":{"schedule":[]}`, `"subjects":["orders.dead"]`))
+	subscribe(t, manager, "acme", recordFor(e, quickRetries))
+	subscribe(t, manager, "good", recordFor(good))
+	subscribe(t, manager, "bad", recordFor(bad, `"retry":{"schedule":[]}`, `"subjects":["orders.dead"]`))
 	publishOne(t, publisher, "o1", 1)
 	e.came(t, 2) // by the ledger
 	good.came(t, 1)
@@ -44,7 +44,7 @@ func TestPermissions(t *testing.T) {
 	areToldWhatTheyMayNot(t, bus)
 	theAPIAnswers(t, p, publisher, bad)
 	// A deactivated subscription reads: a consumer of its own on the stream.
-	subscribeState(t, manager, "good", record(good, `"status":"deactivated"`), bridge.StateDeactivated)
+	subscribeState(t, manager, "good", recordFor(good, `"status":"deactivated"`), protocol.StateDeactivated)
 	p.stop()
 	if log := p.Output(); strings.Contains(strings.ToLower(log), "permission") {
 		t.Errorf("the bridge lacks a permission; put it into deploy/nats/accounts.conf, and into the table below:\n%s", log)
@@ -73,7 +73,7 @@ func doTheirJobs(t *testing.T, bus *guardedBus, good *receiver) {
 		args              []string
 	}{
 		{"publisher", `{"orderId":"o2","eventType":"OrderChanged","n":1}`, "published 1", []string{"publish", "-"}},
-		{"manager", record(good), "third: active", []string{"subscriptions", "put", "third", "-"}},
+		{"manager", recordFor(good), "third: active", []string{"subscriptions", "put", "third", "-"}},
 		{"manager", "", `"targetURL"`, []string{"subscriptions", "get", "third"}},
 		{"manager", "", "third", []string{"subscriptions", "list"}},
 		{"manager", "", "third: deactivated", []string{"subscriptions", "deactivate", "third"}},
@@ -135,7 +135,7 @@ func areToldWhatTheyMayNot(t *testing.T, bus *guardedBus) {
 func theAPIAnswers(t *testing.T, p *program, publisher jetstream.JetStream, bad *receiver) {
 	t.Helper()
 	api := bearer(t, p, operator)
-	id := api.call("POST", webhooks, record(bad, `"retry":{"schedule":[]}`, `"subjects":["orders.dead"]`)).is(t, 200).json(t)["id"].(string)
+	id := api.call("POST", webhooks, recordFor(bad, `"retry":{"schedule":[]}`, `"subjects":["orders.dead"]`)).is(t, 200).json(t)["id"].(string)
 	if _, err := publisher.PublishMsg(within(t, 10*time.Second), &nats.Msg{Subject: "orders.dead", Data: []byte(`{"orderId":"d2"}`)}); err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +312,7 @@ func shakyOnce() func(*lab.Hit) int {
 	}
 }
 
-func subscribeState(t testing.TB, js jetstream.JetStream, id, value string, state bridge.State) {
+func subscribeState(t testing.TB, js jetstream.JetStream, id, value string, state protocol.State) {
 	t.Helper()
 	verdict(t, js, id, put(t, js, id, value), state)
 }

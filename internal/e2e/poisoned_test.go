@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -75,7 +75,7 @@ func TestPoisonedOrders(t *testing.T) {
 				return http.StatusOK
 			})
 			p := serving(t, bus.URL())
-			subscribe(t, js, "s", record(e, append(tt.more, patientRetries)...))
+			subscribe(t, js, "s", recordFor(e, append(tt.more, patientRetries)...))
 			var last uint64
 			f := &flow{count: map[string]int{}, stop: func() {}, done: make(chan struct{})}
 			close(f.done)
@@ -94,7 +94,7 @@ func TestPoisonedOrders(t *testing.T) {
 			if got := successes(e, func(order string) bool { return bad[order] }); got != 0 {
 				t.Errorf("%d events of poisoned orders got through", got)
 			}
-			if n := timesAlerted(t, js, bridge.AlertSuspended, "s"); n != 0 {
+			if n := timesAlerted(t, js, protocol.AlertSuspended, "s"); n != 0 {
 				t.Errorf("suspended %d times, though %d of %d orders were healthy", n, well/changes, orders)
 			}
 			e.Reply(nil)
@@ -124,14 +124,14 @@ func TestEndpointThatFailsNowAndThen(t *testing.T) {
 		return http.StatusOK
 	})
 	serving(t, bus.URL())
-	subscribe(t, js, "s", record(e, quickRetries))
+	subscribe(t, js, "s", recordFor(e, quickRetries))
 	f := publishFlow(t, js, 200, 50)
 	e.came(t, 2000)
 	f.arrives(t, e)
 	for _, r := range f.check(t, e) {
 		t.Errorf("%s %d came again", r.Again.Order, r.Again.N)
 	}
-	if n := timesAlerted(t, js, bridge.AlertSuspended, "s"); n != 0 {
+	if n := timesAlerted(t, js, protocol.AlertSuspended, "s"); n != 0 {
 		t.Errorf("suspended %d times", n)
 	}
 }
@@ -155,7 +155,7 @@ func TestDeadEndpointIsSuspendedSoon(t *testing.T) {
 			js := jetStream(t, bus.URL())
 			e := receive(t, nil)
 			serving(t, bus.URL())
-			revision := subscribe(t, js, "s", record(e, `"timeout":"PT1S"`, patientRetries))
+			revision := subscribe(t, js, "s", recordFor(e, `"timeout":"PT1S"`, patientRetries))
 			for i := range 100 {
 				publishOne(t, js, fmt.Sprint("w", i), 1)
 			}
@@ -164,7 +164,7 @@ func TestDeadEndpointIsSuspendedSoon(t *testing.T) {
 			for i := range 500 {
 				publishOne(t, js, fmt.Sprint("o", i), 1)
 			}
-			verdict(t, js, "s", revision, bridge.StateSuspended)
+			verdict(t, js, "s", revision, protocol.StateSuspended)
 			if got := e.Count() - 100; got > tt.most {
 				t.Errorf("%d requests to a dead endpoint until it was suspended, want at most %d", got, tt.most)
 			}

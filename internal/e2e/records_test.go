@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -22,7 +22,7 @@ func TestLifeOfARecord(t *testing.T) {
 	bus := lab.ListenBus(t)
 	l := &recordLife{t: t, js: jetStream(t, bus.URL()), e: receive(t, nil), other: receive(t, nil), neighbour: receive(t, nil)}
 	serving(t, bus.URL())
-	subscribe(t, l.js, "neighbour", record(l.neighbour))
+	subscribe(t, l.js, "neighbour", recordFor(l.neighbour))
 	generation := l.becomesValid()
 	l.turnsInvalidAndIsMended()
 	l.isDeactivatedAndActivated()
@@ -57,7 +57,7 @@ func (l *recordLife) delivered(e *receiver, what string, want ...int) {
 }
 
 // becomes changes the record, "" removes it, and waits for its verdict.
-func (l *recordLife) becomes(value string, want bridge.State) bridge.Status {
+func (l *recordLife) becomes(value string, want protocol.State) protocol.Status {
 	l.t.Helper()
 	var revision uint64
 	if value == "" {
@@ -77,7 +77,7 @@ func (l *recordLife) apart() { <-time.After(2500 * time.Millisecond) }
 // becomesValid: a record that never was valid hears nothing of the time before
 // it is.
 func (l *recordLife) becomesValid() (generation uint64) {
-	s := l.becomes(`{"targetURL":"ftp://x","colour":"red","method":"PATCH"}`, bridge.StateInvalid)
+	s := l.becomes(`{"targetURL":"ftp://x","colour":"red","method":"PATCH"}`, protocol.StateInvalid)
 	fields := []string{}
 	for _, p := range s.Errors {
 		fields = append(fields, p.Field)
@@ -87,7 +87,7 @@ func (l *recordLife) becomesValid() (generation uint64) {
 	}
 	l.published() // 1: for nobody
 	l.apart()
-	l.becomes(record(l.e), bridge.StateActive)
+	l.becomes(recordFor(l.e), protocol.StateActive)
 	l.published()
 	l.delivered(l.e, "valid", 2)
 	return s.Generation
@@ -95,14 +95,14 @@ func (l *recordLife) becomesValid() (generation uint64) {
 
 // turnsInvalidAndIsMended: what it would have heard comes when it is mended.
 func (l *recordLife) turnsInvalidAndIsMended() {
-	l.becomes(`{"targetURL":`, bridge.StateInvalid)
+	l.becomes(`{"targetURL":`, protocol.StateInvalid)
 	l.published()
 	l.published()
 	await(l.t, 20*time.Second, "the neighbour hears everything", func() bool { return len(numbers(l.neighbour)) == 4 })
 	if got := numbers(l.e); len(got) != 1 {
 		l.t.Errorf("delivered %v under an invalid record", got)
 	}
-	l.becomes(record(l.e), bridge.StateActive)
+	l.becomes(recordFor(l.e), protocol.StateActive)
 	l.delivered(l.e, "mended", 2, 3, 4)
 }
 
@@ -113,12 +113,12 @@ func (l *recordLife) isDeactivatedAndActivated() {
 	l.published() // 5 fails
 	l.e.came(l.t, 4)
 	l.apart()
-	l.becomes(record(l.e, `"status":"deactivated"`), bridge.StateDeactivated)
+	l.becomes(recordFor(l.e, `"status":"deactivated"`), protocol.StateDeactivated)
 	l.e.Reply(nil)
 	l.apart()
 	l.published() // 6: not for us
 	l.apart()
-	l.becomes(record(l.e), bridge.StateActive)
+	l.becomes(recordFor(l.e), protocol.StateActive)
 	l.published() // 7
 	l.delivered(l.e, "activated again", 2, 3, 4, 5, 7)
 }
@@ -126,11 +126,11 @@ func (l *recordLife) isDeactivatedAndActivated() {
 // isDeletedAndPutAgain for the same endpoint: the same generation goes on.
 func (l *recordLife) isDeletedAndPutAgain(generation uint64) {
 	l.apart()
-	l.becomes("", bridge.StateDeleted)
+	l.becomes("", protocol.StateDeleted)
 	l.apart()
 	l.published() // 8: for nobody
 	l.apart()
-	if s := l.becomes(record(l.e), bridge.StateActive); s.Generation != generation {
+	if s := l.becomes(recordFor(l.e), protocol.StateActive); s.Generation != generation {
 		l.t.Errorf("generation %d after it was put again, want %d", s.Generation, generation)
 	}
 	l.published()
@@ -143,9 +143,9 @@ func (l *recordLife) isPutForAnotherEndpoint(generation uint64) {
 	l.published() // 10 fails
 	await(l.t, 20*time.Second, "a failure", func() bool { return len(owedKeys(l.t, l.js)) > 0 })
 	l.apart()
-	l.becomes("", bridge.StateDeleted)
+	l.becomes("", protocol.StateDeleted)
 	l.apart()
-	if s := l.becomes(record(l.other), bridge.StateActive); s.Generation == generation {
+	if s := l.becomes(recordFor(l.other), protocol.StateActive); s.Generation == generation {
 		l.t.Error("the same generation for another endpoint")
 	}
 	tries := l.e.Count()
@@ -187,9 +187,9 @@ func TestRecordsBucketMadeAnew(t *testing.T) {
 	e, other := receive(t, nil), receive(t, nil)
 	p := serving(t, bus.URL())
 	for range 3 {
-		put(t, js, "s", record(e))
+		put(t, js, "s", recordFor(e))
 	}
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	ctx := within(t, 60*time.Second)
 	if err := js.DeleteKeyValue(ctx, "subscriptions"); err != nil {
 		t.Fatal(err)
@@ -201,9 +201,9 @@ func TestRecordsBucketMadeAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.leads()
-	put(t, js, "new", record(other))
-	verdict(t, js, "new", 0, bridge.StateActive)
-	put(t, js, "s", record(e, `"method":"PUT"`)) // a lower revision than the last one of the old bucket
+	put(t, js, "new", recordFor(other))
+	verdict(t, js, "new", 0, protocol.StateActive)
+	put(t, js, "s", recordFor(e, `"method":"PUT"`)) // a lower revision than the last one of the old bucket
 	await(t, 20*time.Second, "the update is in force", func() bool {
 		publishMsg(t, js, &nats.Msg{Subject: "orders.x", Data: []byte(`{"orderId":"b","n":1}`)})
 		j := e.Journal()
@@ -250,8 +250,8 @@ func TestStrangeEvents(t *testing.T) {
 	get, note, plain := receive(t, nil), receive(t, nil), receive(t, nil)
 	serving(t, bus.URL())
 	subscribe(t, js, "get", `{"targetURL":"`+get.URL+`/o/{orderId}","method":"GET"}`)
-	subscribe(t, js, "note", record(note, `"payload":"notification"`))
-	subscribe(t, js, "plain", record(plain))
+	subscribe(t, js, "note", recordFor(note, `"payload":"notification"`))
+	subscribe(t, js, "plain", recordFor(plain))
 	events := strangeEvents()
 	dead, gets, notes := 0, 0, 0
 	var last uint64
@@ -316,8 +316,8 @@ func TestHeadersOfThePublisher(t *testing.T) {
 	}
 	bad, good := receive(t, lab.Always(http.StatusBadRequest)), receive(t, nil)
 	serving(t, bus.URL())
-	subscribe(t, js, "bad", record(bad, `"retry":{"schedule":[]}`))
-	subscribe(t, js, "good", record(good))
+	subscribe(t, js, "bad", recordFor(bad, `"retry":{"schedule":[]}`))
+	subscribe(t, js, "good", recordFor(good))
 	for i, h := range []nats.Header{
 		{"Nats-Msg-Id": {"same"}}, {"Nats-Expected-Stream": {"ORDERS"}}, {"Nats-TTL": {"1h"}}, {"Nats-Msg-Id": {"same"}}, // the last is a duplicate
 	} {
@@ -349,8 +349,8 @@ func TestSameOrderIDInTwoTenants(t *testing.T) {
 	})
 	acme := receive(t, nil)
 	serving(t, bus.URL())
-	subscribe(t, js, "all", record(e))
-	subscribe(t, js, "acme", record(acme, `"tenant":"acme"`))
+	subscribe(t, js, "all", recordFor(e))
+	subscribe(t, js, "acme", recordFor(acme, `"tenant":"acme"`))
 	for _, tenant := range []string{"acme", "bolt"} {
 		for n := range 2 {
 			publishMsg(t, js, &nats.Msg{Subject: "orders." + tenant + ".OrderChanged.4711",
@@ -380,7 +380,7 @@ func TestDeadLettersAndRedrive(t *testing.T) {
 	bus := lab.ListenBus(t)
 	r := &redrive{t, bus, jetStream(t, bus.URL()), receive(t, lab.Always(http.StatusInternalServerError))}
 	serving(t, bus.URL())
-	subscribe(t, r.js, "s", record(r.e, twoRetries))
+	subscribe(t, r.js, "s", recordFor(r.e, twoRetries))
 	publishOne(t, r.js, "a", 1)
 	await(t, 20*time.Second, "a dead letter", func() bool { return deadLetters(t, r.js) == 1 })
 	first := r.isShown()
@@ -454,8 +454,8 @@ func (r *redrive) isNotForAnotherEndpoint() {
 	r.e.Reply(lab.Always(http.StatusInternalServerError))
 	publishOne(r.t, r.js, "a", 2)
 	await(r.t, 20*time.Second, "a dead letter", func() bool { return deadLetters(r.t, r.js) == 1 })
-	verdict(r.t, r.js, "s", remove(r.t, r.js, "s"), bridge.StateDeleted)
-	subscribe(r.t, r.js, "s", record(other, twoRetries))
+	verdict(r.t, r.js, "s", remove(r.t, r.js, "s"), protocol.StateDeleted)
+	subscribe(r.t, r.js, "s", recordFor(other, twoRetries))
 	if out := r.run(1, "dead-letters", "redrive", "3"); !strings.Contains(out, "generation") {
 		r.t.Errorf("redrive of another generation's letter:\n%s", out)
 	}

@@ -8,7 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
 )
 
@@ -46,7 +47,7 @@ func TestStartFromThatComesTooLate(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
-	late := func(s bridge.Status) bool {
+	late := func(s protocol.Status) bool {
 		for _, w := range s.Warnings {
 			if w.Field == "startFrom" && strings.Contains(w.Message, "has no effect any more") && strings.Contains(w.Message, "nats kv purge") {
 				return true
@@ -56,24 +57,24 @@ func TestStartFromThatComesTooLate(t *testing.T) {
 	}
 	says := func(what string, want bool, value string) {
 		t.Helper()
-		s, _ := verdict(t, js, "s", put(t, js, "s", value), bridge.StateActive, bridge.StateReading)
+		s, _ := verdict(t, js, "s", put(t, js, "s", value), protocol.StateActive, protocol.StateReading)
 		if late(s) != want {
 			t.Errorf("%s: warnings are %v", what, s.Warnings)
 		}
 	}
-	says("at first", false, record(e, `"startFrom":"all"`))
-	says("unchanged", false, record(e, `"startFrom":"all","maxInFlight":3`))
-	says("another", true, record(e, `"startFrom":"2026-01-01T00:00:00Z"`))
-	says("still", true, record(e, `"startFrom":"2026-01-01T00:00:00Z","maxInFlight":3`))
+	says("at first", false, recordFor(e, `"startFrom":"all"`))
+	says("unchanged", false, recordFor(e, `"startFrom":"all","maxInFlight":3`))
+	says("another", true, recordFor(e, `"startFrom":"2026-01-01T00:00:00Z"`))
+	says("still", true, recordFor(e, `"startFrom":"2026-01-01T00:00:00Z","maxInFlight":3`))
 	p.stop()
 	serving(t, bus.URL())
-	s, _ := verdict(t, js, "s", 4, bridge.StateActive, bridge.StateReading)
+	s, _ := verdict(t, js, "s", 4, protocol.StateActive, protocol.StateReading)
 	if !late(s) {
 		t.Errorf("after a restart: warnings are %v", s.Warnings)
 	}
-	says("gone", false, record(e))
-	says("new", false, record(e, `"startFrom":"new"`))
-	says("all", true, record(e, `"startFrom":"all"`))
+	says("gone", false, recordFor(e))
+	says("new", false, recordFor(e, `"startFrom":"new"`))
+	says("all", true, recordFor(e, `"startFrom":"all"`))
 }
 
 // A stream that keeps events for less time than the schedule lasts is told at
@@ -89,15 +90,15 @@ func TestMaxAgeBelowTheRetrySchedule(t *testing.T) {
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
 	p.said(10*time.Second, `level=WARN msg="it keeps events for 1h[^\n]*the default retry schedule takes 30h21m`)
-	warned := func(s bridge.Status) bool {
-		return slices.ContainsFunc(s.Warnings, func(w bridge.Problem) bool {
+	warned := func(s protocol.Status) bool {
+		return slices.ContainsFunc(s.Warnings, func(w record.Problem) bool {
 			return w.Field == "retry.schedule" && strings.Contains(w.Message, "the stream ORDERS keeps events for 1h only")
 		})
 	}
-	if s, _ := verdict(t, js, "long", put(t, js, "long", record(e)), bridge.StateActive); !warned(s) {
+	if s, _ := verdict(t, js, "long", put(t, js, "long", recordFor(e)), protocol.StateActive); !warned(s) {
 		t.Errorf("warnings are %v", s.Warnings)
 	}
-	if s, _ := verdict(t, js, "short", put(t, js, "short", record(e, `"retry":{"schedule":["PT1M"]}`)), bridge.StateActive); warned(s) {
+	if s, _ := verdict(t, js, "short", put(t, js, "short", recordFor(e, `"retry":{"schedule":["PT1M"]}`)), protocol.StateActive); warned(s) {
 		t.Errorf("warnings are %v", s.Warnings)
 	}
 }
@@ -109,7 +110,7 @@ func TestNothingIsSubscribedYet(t *testing.T) {
 	p := launch(t, "ORDERBRIDGE_DATA_DIR="+dir, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0")
 	p.said(30*time.Second, `msg="nothing is subscribed yet[^\n]*orderbridge subscriptions put --help`)
 	js := jetStream(t, p.said(10*time.Second, `url=(nats://\S+)`))
-	subscribe(t, js, "first", record(receive(t, nil)))
+	subscribe(t, js, "first", recordFor(receive(t, nil)))
 	p.stop()
 	p = launch(t, "ORDERBRIDGE_DATA_DIR="+dir, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0")
 	p.said(30*time.Second, `msg=leading[^\n]* subscriptions=1`)

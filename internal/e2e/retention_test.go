@@ -11,7 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
 )
 
@@ -27,21 +28,21 @@ func TestRetentionGuard(t *testing.T) {
 	}
 	e := receive(t, lab.Always(http.StatusInternalServerError))
 	p := serving(t, bus.URL())
-	subscribe(t, js, "down", record(e))
+	subscribe(t, js, "down", recordFor(e))
 
 	publishNumbers(t, js, 0, 990)
 	// 980 may come after an event that is not yet copied: the first ten are.
 	await(t, 40*time.Second, "ten expiring events among the dead letters", func() bool { return expiring(t, bus) == 10 })
-	var st bridge.Status
-	read := func() bridge.Status {
-		st = bridge.Status{}
+	var st protocol.Status
+	read := func() protocol.Status {
+		st = protocol.Status{}
 		if err := json.Unmarshal(entry(t, js, "subscription_status", "down"), &st); err != nil {
 			t.Fatal(err)
 		}
 		return st
 	}
 	await(t, 20*time.Second, "a warning in the status that tells how far it has come", func() bool {
-		return slices.ContainsFunc(read().Warnings, func(p bridge.Problem) bool { return strings.Contains(p.Message, "95 %") })
+		return slices.ContainsFunc(read().Warnings, func(p record.Problem) bool { return strings.Contains(p.Message, "95 %") })
 	})
 	if st.Expired != 0 {
 		t.Errorf("%d events are said to have expired", st.Expired)
@@ -103,7 +104,7 @@ func alertsOfRetention(t *testing.T, js jetstream.JetStream) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []string{bridge.AlertSuspended, bridge.AlertRetention, bridge.AlertExpired, bridge.AlertDeadLettered} {
+	for _, kind := range []string{protocol.AlertSuspended, protocol.AlertRetention, protocol.AlertExpired, protocol.AlertDeadLettered} {
 		if info.State.Subjects["alerts."+kind+".down"] == 0 {
 			t.Errorf("no alert of kind %q; there are %v", kind, info.State.Subjects)
 		}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -114,7 +114,7 @@ func TestLeaseMeddledWithInMidFlow(t *testing.T) {
 			js := jetStream(t, bus.URL())
 			e := receive(t, shaky)
 			p := serving(t, bus.URL())
-			subscribe(t, js, "s", record(e, quickRetries))
+			subscribe(t, js, "s", recordFor(e, quickRetries))
 			f := publishFlow(t, js, 100, 8)
 			e.came(t, 100)
 			for range 3 {
@@ -188,8 +188,8 @@ func TestStateBucketMeddledWithInMidFlow(t *testing.T) {
 			release := make(chan struct{})
 			e, down := receive(t, held(release)), receive(t, lab.Always(http.StatusServiceUnavailable))
 			p := serving(t, bus.URL())
-			subscribe(t, js, "s", record(e, slowRetries))
-			subscribe(t, js, "down", record(down, slowerRetries))
+			subscribe(t, js, "s", recordFor(e, slowRetries))
+			subscribe(t, js, "down", recordFor(down, slowerRetries))
 			f := publishFlow(t, js, 100, 8)
 			await(t, 30*time.Second, "orders are held", func() bool {
 				return len(owedKeys(t, js)) >= 3 && e.Delivered() > 250
@@ -241,12 +241,12 @@ func TestStatusLostWhileStopped(t *testing.T) {
 			release := make(chan struct{})
 			e, off := receive(t, held(release)), receive(t, nil)
 			p := serving(t, bus.URL())
-			subscribe(t, js, "s", record(e, slowRetries))
-			subscribe(t, js, "off", record(off))
+			subscribe(t, js, "s", recordFor(e, slowRetries))
+			subscribe(t, js, "off", recordFor(off))
 			put(t, js, "bad", `{"targetURL":"nowhere"}`)
 			f := publishFlow(t, js, 100, 8)
 			await(t, 30*time.Second, "orders are held", func() bool { return len(owedKeys(t, js)) >= 2 && e.Delivered() > 250 })
-			verdict(t, js, "off", put(t, js, "off", record(off, `"status":"deactivated"`)), bridge.StateDeactivated)
+			verdict(t, js, "off", put(t, js, "off", recordFor(off, `"status":"deactivated"`)), protocol.StateDeactivated)
 			quiet := off.Count()
 			p.stop()
 			came := e.Delivered()
@@ -263,10 +263,10 @@ func TestStatusLostWhileStopped(t *testing.T) {
 			if off.Count() != quiet {
 				t.Errorf("the deactivated one got %d more", off.Count()-quiet)
 			}
-			verdict(t, js, "s", 0, bridge.StateActive)
+			verdict(t, js, "s", 0, protocol.StateActive)
 			if name != "one removed" {
-				verdict(t, js, "off", 0, bridge.StateDeactivated)
-				verdict(t, js, "bad", 0, bridge.StateInvalid)
+				verdict(t, js, "off", 0, protocol.StateDeactivated)
+				verdict(t, js, "bad", 0, protocol.StateInvalid)
 			}
 			p.stop()
 		})

@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -69,10 +69,10 @@ func (m stateMeddledWith) startsAgain(t *testing.T) {
 	release := make(chan struct{})
 	e := receive(t, held(release))
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e, slowRetries))
+	subscribe(t, js, "s", recordFor(e, slowRetries))
 	f := publishFlow(t, js, 100, 8)
 	await(t, 30*time.Second, "orders are held", func() bool { return len(owedKeys(t, js)) >= 2 && e.Delivered() > 250 })
-	verdict(t, js, "s", 0, bridge.StateRetrying)
+	verdict(t, js, "s", 0, protocol.StateRetrying)
 	p.stop()
 	await(t, 10*time.Second, "events are published while nobody leads", func() bool { return last(t, js) > uint64(e.Count())+50 })
 	for _, meddle := range m.meddle {
@@ -118,7 +118,7 @@ func TestOwedDeletedRightBeforeAStop(t *testing.T) {
 	release := make(chan struct{})
 	e := receive(t, held(release))
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e, slowRetries))
+	subscribe(t, js, "s", recordFor(e, slowRetries))
 	f := publishFlow(t, js, 100, 8)
 	await(t, 30*time.Second, "orders are held", func() bool { return len(owedKeys(t, js)) >= 2 && e.Delivered() > 250 })
 	f.end()

@@ -33,10 +33,10 @@ func TestStopBesideHangingEndpoints(t *testing.T) {
 	p.leads()
 	second := launch(t, env...)
 	second.said(20*time.Second, "standing by")
-	subscribe(t, js, "good", record(good))
-	subscribe(t, js, "part", record(part, `"timeout":"PT12S"`))
+	subscribe(t, js, "good", recordFor(good))
+	subscribe(t, js, "part", recordFor(part, `"timeout":"PT12S"`))
 	for _, id := range []string{"bad1", "bad2", "bad3"} {
-		subscribe(t, js, id, record(bad, `"timeout":"PT12S"`))
+		subscribe(t, js, id, recordFor(bad, `"timeout":"PT12S"`))
 	}
 	f := publishFlow(t, js, 100, 8)
 	good.came(t, 50)
@@ -124,8 +124,8 @@ func TestStopWithALedgerThatRefuses(t *testing.T) {
 	p.leads()
 	second := launch(t, env...)
 	second.said(20*time.Second, "standing by")
-	subscribe(t, js, "good", record(good))
-	subscribe(t, js, "bad", record(bad, quickRetries))
+	subscribe(t, js, "good", recordFor(good))
+	subscribe(t, js, "bad", recordFor(bad, quickRetries))
 	room := func(open bool) {
 		ctx := within(t, 10*time.Second)
 		s, err := js.Stream(ctx, "KV_owed")
@@ -169,8 +169,8 @@ func TestKilledBesideAHangingEndpoint(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	good, bad := receive(t, nil), receive(t, lab.Always(lab.Hang))
 	p := serving(t, bus.URL())
-	subscribe(t, js, "good", record(good))
-	subscribe(t, js, "bad", record(bad))
+	subscribe(t, js, "good", recordFor(good))
+	subscribe(t, js, "bad", recordFor(bad))
 	f := publishFlow(t, js, 100, 400) // few for each order: its lanes are parked one by one
 	good.came(t, 500)
 	crash := time.Now()

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -31,7 +31,7 @@ func TestStreamAdoptAcknowledges(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	publishSome(t, js, someOrders, 1, 5)
 	gets(t, e, someOrders, 1, 5)
 	out, code := command(t, bus.URL(), "", "stream", "adopt", "--yes")
@@ -73,7 +73,7 @@ func TestStreamAdoptAtEnd(t *testing.T) {
 		js := jetStream(t, bus.URL())
 		e := receive(t, nil)
 		p := serving(t, bus.URL())
-		subscribe(t, js, "s", record(e))
+		subscribe(t, js, "s", recordFor(e))
 		publishSome(t, js, someOrders, 1, 5)
 		gets(t, e, someOrders, 1, 5)
 		p.stop()
@@ -100,9 +100,9 @@ func TestStreamAdoptAtEnd(t *testing.T) {
 		js := jetStream(t, bus.URL())
 		e := receive(t, lab.Always(503))
 		serving(t, bus.URL())
-		subscribe(t, js, "s", record(e, `"ordering":"none"`, `"retry":{"schedule":["PT1H"]}`))
+		subscribe(t, js, "s", recordFor(e, `"ordering":"none"`, `"retry":{"schedule":["PT1H"]}`))
 		publishSome(t, js, someOrders, 1, 10)
-		verdict(t, js, "s", 0, bridge.StateSuspended)
+		verdict(t, js, "s", 0, protocol.StateSuspended)
 		remake(t, js)
 		publishSome(t, js, someOrders, 11, 20)
 		await(t, 20*time.Second, "the change is known", func() bool {
@@ -115,8 +115,8 @@ func TestStreamAdoptAtEnd(t *testing.T) {
 		publishSome(t, js, someOrders, 21, 25)
 		gets(t, e, someOrders, 21, 25)
 		await(t, 20*time.Second, "nothing more waits", func() bool {
-			st, _ := verdict(t, js, "s", 0, bridge.StateActive, bridge.StateReading, bridge.StateSuspended, bridge.StateRetrying)
-			return st.State == bridge.StateActive
+			st, _ := verdict(t, js, "s", 0, protocol.StateActive, protocol.StateReading, protocol.StateSuspended, protocol.StateRetrying)
+			return st.State == protocol.StateActive
 		})
 		skipped := 0 // the few that had been tried are held orders
 		for _, o := range someOrders {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/health"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/natstools"
@@ -126,7 +126,7 @@ func toldChange(t testing.TB, p *program, js jetstream.JetStream, text string) {
 	})
 	await(t, 10*time.Second, "an alert of kind stream-changed", func() bool {
 		for _, a := range alerts(t, js) {
-			if a.Kind == bridge.AlertStreamChanged && strings.Contains(a.Text, text) {
+			if a.Kind == protocol.AlertStreamChanged && strings.Contains(a.Text, text) {
 				return true
 			}
 		}
@@ -137,7 +137,7 @@ func toldChange(t testing.TB, p *program, js jetstream.JetStream, text string) {
 	}
 }
 
-func alerts(t testing.TB, js jetstream.JetStream) (list []bridge.Alert) {
+func alerts(t testing.TB, js jetstream.JetStream) (list []protocol.Alert) {
 	t.Helper()
 	ctx := within(t, 10*time.Second)
 	s, err := js.Stream(ctx, "ALERTS")
@@ -150,7 +150,7 @@ func alerts(t testing.TB, js jetstream.JetStream) (list []bridge.Alert) {
 		if err != nil {
 			continue
 		}
-		var e struct{ Data bridge.Alert }
+		var e struct{ Data protocol.Alert }
 		if err := json.Unmarshal(m.Data, &e); err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func alerts(t testing.TB, js jetstream.JetStream) (list []bridge.Alert) {
 	return list
 }
 
-func letters(t testing.TB, js jetstream.JetStream) (list []bridge.DeadLetter) {
+func letters(t testing.TB, js jetstream.JetStream) (list []protocol.DeadLetter) {
 	t.Helper()
 	ctx := within(t, 10*time.Second)
 	s, err := js.Stream(ctx, "DEAD_LETTERS")
@@ -172,7 +172,7 @@ func letters(t testing.TB, js jetstream.JetStream) (list []bridge.DeadLetter) {
 		if err != nil {
 			continue
 		}
-		var d bridge.DeadLetter
+		var d protocol.DeadLetter
 		if err := json.Unmarshal(m.Data, &d); err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func TestStreamMadeAnewInFlow(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	publishSome(t, js, someOrders, 1, 100)
 	gets(t, e, someOrders, 1, 100)
 	acknowledged(t, js, 300)
@@ -211,7 +211,7 @@ func TestStreamMadeAnewWhileTheBridgeIsAway(t *testing.T) {
 			js := jetStream(t, bus.URL())
 			e := receive(t, nil)
 			p := serving(t, bus.URL())
-			subscribe(t, js, "s", record(e))
+			subscribe(t, js, "s", recordFor(e))
 			publishSome(t, js, someOrders, 1, tt.before)
 			gets(t, e, someOrders, 1, tt.before)
 			p.stop()
@@ -244,8 +244,8 @@ func TestStreamMadeAnewWithDebts(t *testing.T) {
 			})
 			down := receive(t, lab.Always(http.StatusServiceUnavailable))
 			p := serving(t, bus.URL())
-			subscribe(t, js, "held", record(held, `"retry":{"schedule":["PT1H"]}`))
-			subscribe(t, js, "down", record(down, `"retry":{"schedule":["PT1H"]}`, `"ordering":"none"`))
+			subscribe(t, js, "held", recordFor(held, `"retry":{"schedule":["PT1H"]}`))
+			subscribe(t, js, "down", recordFor(down, `"retry":{"schedule":["PT1H"]}`, `"ordering":"none"`))
 			publishSome(t, js, someOrders, 1, 20)
 			gets(t, held, []string{"b", "c"}, 1, 20)
 			await(t, 20*time.Second, "order a waits, the other subscription reads", func() bool {
@@ -281,7 +281,7 @@ func TestStreamMadeAnewWithDebts(t *testing.T) {
 			if n != 20 || !ranged {
 				t.Errorf("%d dead letters of the held order, want 20; one of the reading subscription's events: %v", n, ranged)
 			}
-			st, _ := verdict(t, js, "down", 0, bridge.StateActive, bridge.StateReading)
+			st, _ := verdict(t, js, "down", 0, protocol.StateActive, protocol.StateReading)
 			if st.Expired == 0 {
 				t.Error("the status of the reading subscription does not tell what vanished")
 			}
@@ -300,7 +300,7 @@ func TestStreamRolledBack(t *testing.T) {
 			js := jetStream(t, bus.URL())
 			e := receive(t, nil)
 			p := serving(t, bus.URL())
-			subscribe(t, js, "s", record(e))
+			subscribe(t, js, "s", recordFor(e))
 			publishSome(t, js, someOrders, 1, 20)
 			gets(t, e, someOrders, 1, 20)
 			acknowledged(t, js, 60)
@@ -375,7 +375,7 @@ func TestStreamRestoredFromABackup(t *testing.T) {
 		return http.StatusOK
 	})
 	serving(t, bus.URL())
-	subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT10S"]}`))
+	subscribe(t, js, "s", recordFor(e, `"retry":{"schedule":["PT10S"]}`))
 	publishSome(t, js, someOrders, 1, 20)
 	gets(t, e, []string{"b", "c"}, 1, 20)
 	acknowledged(t, js, 60)
@@ -418,7 +418,7 @@ func TestRemovedFromTheStream(t *testing.T) {
 		return http.StatusOK
 	})
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT3S","PT1H"]}`))
+	subscribe(t, js, "s", recordFor(e, `"retry":{"schedule":["PT3S","PT1H"]}`))
 	first := publishOne(t, js, "a", 1)
 	publishOne(t, js, "b", 1)
 	e.came(t, 2)
@@ -435,7 +435,7 @@ func TestRemovedFromTheStream(t *testing.T) {
 		t.Errorf("dead letter %+v", d)
 	}
 	await(t, 10*time.Second, "the status counts it", func() bool {
-		st, _ := verdict(t, js, "s", 0, bridge.StateActive)
+		st, _ := verdict(t, js, "s", 0, protocol.StateActive)
 		return st.Expired == 1
 	})
 	await(t, 10*time.Second, "the metric counts it", func() bool { return p.figure(t, "deliveries_removed_total") == 1 })
@@ -463,9 +463,9 @@ func TestRemovedFromTheStream(t *testing.T) {
 	told := 0
 	for _, a := range alerts(t, js) {
 		switch a.Kind {
-		case bridge.AlertMissed:
+		case protocol.AlertMissed:
 			told++
-		case bridge.AlertStreamChanged:
+		case protocol.AlertStreamChanged:
 			t.Errorf("a purge is no other stream: %s", a.Text)
 		}
 	}
@@ -492,7 +492,7 @@ func TestStreamMadeAnewUnderTheFormerBuild(t *testing.T) {
 			})
 			p := launchBinary(t, former, "ORDERBRIDGE_NATS_URL="+bus.URL())
 			p.leads()
-			subscribe(t, js, "s", record(e, `"retry":{"schedule":["PT1H"]}`))
+			subscribe(t, js, "s", recordFor(e, `"retry":{"schedule":["PT1H"]}`))
 			publishSome(t, js, someOrders, 1, tt.before)
 			gets(t, e, []string{"b", "c"}, 1, tt.before)
 			p.stop()
@@ -516,7 +516,7 @@ func TestStreamMadeAnewBeneathReplicas(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	other := launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
 	other.said(30*time.Second, "standing by")
 	for i := range 4 {
@@ -540,9 +540,9 @@ func TestRemovedBeforeItWasRead(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, lab.Always(http.StatusServiceUnavailable))
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e, `"ordering":"none"`, quickRetries))
+	subscribe(t, js, "s", recordFor(e, `"ordering":"none"`, quickRetries))
 	publishSome(t, js, someOrders, 1, 10)
-	verdict(t, js, "s", 0, bridge.StateSuspended)
+	verdict(t, js, "s", 0, protocol.StateSuspended)
 	publishSome(t, js, someOrders, 11, 200)
 	s, err := js.Stream(within(t, 5*time.Second), "ORDERS")
 	if err != nil {
@@ -559,7 +559,7 @@ func TestRemovedBeforeItWasRead(t *testing.T) {
 	serving(t, bus.URL())
 	gets(t, e, someOrders, 195, 200)
 	await(t, 20*time.Second, "the status counts them", func() bool {
-		st, _ := verdict(t, js, "s", 0, bridge.StateActive, bridge.StateReading, bridge.StateRetrying, bridge.StateSuspended)
+		st, _ := verdict(t, js, "s", 0, protocol.StateActive, protocol.StateReading, protocol.StateRetrying, protocol.StateSuspended)
 		return st.Expired == 10
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -29,7 +29,7 @@ func TestKilledAndStartedAgain(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, shaky)
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e, quickRetries))
+	subscribe(t, js, "s", recordFor(e, quickRetries))
 	f := publishFlow(t, js, 200, 8)
 	e.came(t, 200)
 	crash := time.Now()
@@ -51,7 +51,7 @@ func TestSecondBridgeTakesOverFromAKilledOne(t *testing.T) {
 	p := serving(t, bus.URL())
 	second := launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
 	second.said(20*time.Second, "standing by")
-	subscribe(t, js, "s", record(e, quickRetries))
+	subscribe(t, js, "s", recordFor(e, quickRetries))
 	f := publishFlow(t, js, 200, 8)
 	e.came(t, 200)
 	crash := time.Now()
@@ -73,7 +73,7 @@ func TestSecondBridgeTakesOverFromAStoppedOneThatWakesLater(t *testing.T) {
 	p := serving(t, bus.URL())
 	second := launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
 	second.said(20*time.Second, "standing by")
-	subscribe(t, js, "s", record(e, quickRetries))
+	subscribe(t, js, "s", recordFor(e, quickRetries))
 	f := publishFlow(t, js, 200, 8)
 	e.came(t, 200)
 	crash := time.Now()
@@ -99,7 +99,7 @@ func TestSecondBridgeTakesOverFromOneThatIsStopped(t *testing.T) {
 	p := serving(t, bus.URL())
 	second := launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
 	second.said(20*time.Second, "standing by")
-	subscribe(t, js, "s", record(e, quickRetries))
+	subscribe(t, js, "s", recordFor(e, quickRetries))
 	f := publishFlow(t, js, 200, 8)
 	e.came(t, 200)
 	p.stop()
@@ -131,7 +131,7 @@ func TestEmbeddedServerStartsAgainAtOnce(t *testing.T) {
 	run := func(p *program, f *flow) *flow {
 		js := jetStream(t, url(p))
 		if f == nil {
-			subscribe(t, js, "s", record(e, quickRetries))
+			subscribe(t, js, "s", recordFor(e, quickRetries))
 		}
 		at := e.Delivered()
 		g := publishFlow(t, js, 100, 4)
@@ -179,7 +179,7 @@ func TestStopLetsRunningAttemptsFinish(t *testing.T) {
 	finish := make(chan struct{})
 	e := receive(t, func(*lab.Hit) int { <-finish; return http.StatusOK })
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	seq := publishOne(t, js, "a", 1)
 	waits := publishOne(t, js, "a", 2) // in the lane behind it
 	e.came(t, 1)
@@ -213,7 +213,7 @@ func TestStopCutsHangingAttempts(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e := receive(t, lab.Always(lab.Hang))
 	p := serving(t, bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=2s")
-	subscribe(t, js, "s", record(e, `"timeout":"PT5S"`))
+	subscribe(t, js, "s", recordFor(e, `"timeout":"PT5S"`))
 	publishOne(t, js, "a", 1)
 	last := publishOne(t, js, "a", 2)
 	first := e.came(t, 1)
@@ -240,7 +240,7 @@ func TestStopCutsHangingAttempts(t *testing.T) {
 		t.Errorf("came again %s after it was first sent, the endpoint may need 5 s", early)
 	}
 	acknowledged(t, js, last)
-	verdict(t, js, "s", 0, bridge.StateActive)
+	verdict(t, js, "s", 0, protocol.StateActive)
 	p.stop()
 }
 
@@ -256,7 +256,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		return http.StatusOK
 	})
 	p := serving(t, bus.URL())
-	subscribe(t, js, "s", record(e))
+	subscribe(t, js, "s", recordFor(e))
 	publishOne(t, js, "a", 1)
 	e.came(t, 1)
 	p.Signal(syscall.SIGTERM)

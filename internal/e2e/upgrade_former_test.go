@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -28,16 +28,16 @@ func TestUpgradeFromTheFormerBuildInMidFlow(t *testing.T) {
 			dead, off := receive(t, lab.Always(http.StatusUnprocessableEntity)), receive(t, nil)
 			was := launchBinary(t, old, env)
 			was.leads()
-			subscribe(t, js, "s", record(e, slowRetries))
-			subscribe(t, js, "down", record(down, slowerRetries))
-			subscribe(t, js, "dead", record(dead, `"retry":{"schedule":[]}`))
-			subscribe(t, js, "off", record(off))
+			subscribe(t, js, "s", recordFor(e, slowRetries))
+			subscribe(t, js, "down", recordFor(down, slowerRetries))
+			subscribe(t, js, "dead", recordFor(dead, `"retry":{"schedule":[]}`))
+			subscribe(t, js, "off", recordFor(off))
 			f := publishFlow(t, js, 60, 8)
 			await(t, 30*time.Second, "held orders, dead letters, a reading", func() bool {
 				return len(owedKeys(t, js)) >= 3 && letterCount(t, js) > 100 && e.Delivered() > 200
 			})
-			verdict(t, js, "off", put(t, js, "off", record(off, `"status":"deactivated"`)), bridge.StateDeactivated)
-			verdict(t, js, "down", 0, bridge.StateSuspended)
+			verdict(t, js, "off", put(t, js, "off", recordFor(off, `"status":"deactivated"`)), protocol.StateDeactivated)
+			verdict(t, js, "down", 0, protocol.StateSuspended)
 			quiet := off.Count()
 
 			is := launch(t, env)

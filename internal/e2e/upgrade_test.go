@@ -48,7 +48,7 @@ func TestUpgradeAndRollBack(t *testing.T) {
 		env := "ORDERBRIDGE_NATS_URL=" + bus.URL()
 		present := launchBinary(t, was, env)
 		present.leads()
-		subscribe(t, js, "s", record(e, quickRetries))
+		subscribe(t, js, "s", recordFor(e, quickRetries))
 		f := publishFlow(t, js, 200, 8)
 		e.came(t, 150)
 		for _, binary := range []string{is, was} {
@@ -75,7 +75,7 @@ func TestUpgradeAndRollBack(t *testing.T) {
 		present := launchBinary(t, was, env...)
 		present.leads()
 		js := jetStream(t, "nats://"+listen)
-		subscribe(t, js, "s", record(e, quickRetries))
+		subscribe(t, js, "s", recordFor(e, quickRetries))
 		f := publishFlow(t, js, 200, 8)
 		e.came(t, 150)
 		for _, binary := range []string{is, was} {

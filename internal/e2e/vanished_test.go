@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -40,7 +40,7 @@ func TestRecordPurgedWhileBusy(t *testing.T) {
 			}
 			p := serving(t, bus.URL())
 			for id, value := range b.records {
-				verdict(t, b.js, id, put(t, b.js, id, value), bridge.StateActive, bridge.StateReading, bridge.StateRetrying, bridge.StateSuspended)
+				verdict(t, b.js, id, put(t, b.js, id, value), protocol.StateActive, protocol.StateReading, protocol.StateRetrying, protocol.StateSuspended)
 			}
 			p.stop()
 		})
@@ -66,20 +66,20 @@ func makeBusy(t *testing.T, bus *lab.Bus) busy {
 	bad, dead, good := receive(t, lab.Always(http.StatusServiceUnavailable)), receive(t, lab.Always(http.StatusBadRequest)), receive(t, nil)
 	p := serving(t, bus.URL())
 	records := map[string]string{
-		"running":  record(slow, quickRetries),
+		"running":  recordFor(slow, quickRetries),
 		"coalesce": `{"targetURL":"` + slow.URL + `/{orderId}","method":"GET","coalesce":true,` + quickRetries + `}`,
-		"last":     record(slow, `"retry":{"schedule":[]}`),
-		"strict":   record(slow, `"ordering":"strict"`, quickRetries),
-		"limited":  record(slow, `"rateLimit":{"requests":2,"per":"PT1S"}`, quickRetries),
-		"held":     record(bad, slowRetries),
-		"letters":  record(dead, `"retry":{"schedule":[]}`),
-		"reads":    record(slow, `"startFrom":"all"`, `"maxInFlight":1`),
-		"filtered": record(slow, `"filter":"event.n > 1"`, quickRetries),
-		"good":     record(good),
+		"last":     recordFor(slow, `"retry":{"schedule":[]}`),
+		"strict":   recordFor(slow, `"ordering":"strict"`, quickRetries),
+		"limited":  recordFor(slow, `"rateLimit":{"requests":2,"per":"PT1S"}`, quickRetries),
+		"held":     recordFor(bad, slowRetries),
+		"letters":  recordFor(dead, `"retry":{"schedule":[]}`),
+		"reads":    recordFor(slow, `"startFrom":"all"`, `"maxInFlight":1`),
+		"filtered": recordFor(slow, `"filter":"event.n > 1"`, quickRetries),
+		"good":     recordFor(good),
 	}
 	publishOne(t, js, "before", 1)
 	for id, value := range records {
-		verdict(t, js, id, put(t, js, id, value), bridge.StateActive, bridge.StateReading)
+		verdict(t, js, id, put(t, js, id, value), protocol.StateActive, protocol.StateReading)
 	}
 	for n := range 4 {
 		for _, order := range []string{"a", "b", "c"} {
@@ -111,7 +111,7 @@ func (b busy) removeAllBut(t *testing.T, kept string, remove func(jetstream.KeyV
 	}
 	for id := range b.records {
 		if id != kept {
-			verdict(t, b.js, id, 0, bridge.StateDeleted)
+			verdict(t, b.js, id, 0, protocol.StateDeleted)
 		}
 	}
 }
@@ -126,7 +126,7 @@ func TestRecordVanishedWithoutMarker(t *testing.T) {
 			t.Run(name+"/"+restarted, func(t *testing.T) {
 				t.Parallel()
 				v := vanishing{marker: marker, bus: lab.ListenBus(t), e: receive(t, nil)}
-				v.js, v.value = jetStream(t, v.bus.URL()), record(v.e)
+				v.js, v.value = jetStream(t, v.bus.URL()), recordFor(v.e)
 				v.makeBucket(t)
 				v.p = serving(t, v.bus.URL())
 				subscribe(t, v.js, "s", v.value)
@@ -203,7 +203,7 @@ func (v *vanishing) vanishes(t *testing.T, away bool) {
 		v.purge(t)
 	default:
 		v.expire(t)
-		verdict(t, v.js, "s", 2, bridge.StateActive)
+		verdict(t, v.js, "s", 2, protocol.StateActive)
 		v.p.stop()
 		await(t, 20*time.Second, "the record is gone", func() bool {
 			return entry(t, v.js, "subscriptions", "s") == nil || string(entry(t, v.js, "subscriptions", "s")) != v.value || revisionOf(t, v.js, "s") < 2
@@ -218,7 +218,7 @@ func (v *vanishing) vanishes(t *testing.T, away bool) {
 // restart and a crash.
 func (v *vanishing) isMissed(t *testing.T, restart bool) {
 	t.Helper()
-	st, _ := verdict(t, v.js, "s", 0, bridge.StateInvalid)
+	st, _ := verdict(t, v.js, "s", 0, protocol.StateInvalid)
 	if !strings.Contains(st.Reason, "not in the bucket") {
 		t.Errorf("status: %+v", st)
 	}
@@ -234,7 +234,7 @@ func (v *vanishing) isMissed(t *testing.T, restart bool) {
 		v.p.kill()
 		v.p = serving(t, v.bus.URL())
 	}
-	verdict(t, v.js, "s", 0, bridge.StateInvalid)
+	verdict(t, v.js, "s", 0, protocol.StateInvalid)
 	if got := v.e.Count(); got != n {
 		t.Errorf("%d deliveries for a record that is not there", got-n)
 	}
@@ -245,7 +245,7 @@ func (v *vanishing) comesBack(t *testing.T) {
 	t.Helper()
 	put(t, v.js, "s", v.value)
 	await(t, 20*time.Second, "what was published meanwhile has come", func() bool { return v.e.Delivered() >= 4 })
-	verdict(t, v.js, "s", 0, bridge.StateActive)
+	verdict(t, v.js, "s", 0, protocol.StateActive)
 	for i, h := range v.e.Journal() {
 		if h.N != i+1 {
 			t.Errorf("request %d is change %d", i+1, h.N)

@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -23,7 +26,7 @@ import (
 func TestWhatAnExpressionMakes(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	f := New()
-	e := event(`{"list":[` + strings.Repeat("0,", 50_000) + `0],"text":"` + strings.Repeat("a", 60) + `","long":"` + strings.Repeat("\\n", 50_000) + `"}`)
+	e := eventOf(`{"list":[` + strings.Repeat("0,", 50_000) + `0],"text":"` + strings.Repeat("a", 60) + `","long":"` + strings.Repeat("\\n", 50_000) + `"}`)
 	for _, expression := range []string{
 		`event.list.map(a, [a` + strings.Repeat(",1", 900) + `]) == []`,
 		`event.list.map(a, {"a":a,"b":[a,a,a,a,a,a,a,a,a,a]}) == []`,
@@ -60,12 +63,12 @@ func TestWhatAnExpressionMakes(t *testing.T) {
 func TestEvaluationsShareTheirMemory(t *testing.T) {
 	f := New()
 	data := `[0` + strings.Repeat(",0", 1<<19-1) + `]`
-	var events []*bridge.Event
+	var events []*event.Event
 	for i := range 10 {
-		events = append(events, &bridge.Event{Message: bridge.Message{Seq: uint64(i + 1), Time: time.Unix(1, 0), Subject: "orders.hog.x", Data: []byte(data)}})
+		events = append(events, &event.Event{Message: event.Message{Seq: uint64(i + 1), Time: time.Unix(1, 0), Subject: "orders.hog.x", Data: []byte(data)}})
 	}
-	ask := func(ctx context.Context, tenant, sub, expression string, e *bridge.Event) (bool, error) {
-		return f.Wants(bridge.WithDelivery(ctx, &bridge.Delivery{Subscription: &bridge.Subscription{ID: sub, Tenant: tenant}}), expression, e)
+	ask := func(ctx context.Context, tenant, sub, expression string, e *event.Event) (bool, error) {
+		return f.Wants(bridge.WithDelivery(ctx, &protocol.Delivery{Subscription: &record.Subscription{ID: sub, Tenant: tenant}}), expression, e)
 	}
 	before := inUse()
 	stop, peak := make(chan struct{}), uint64(0)
@@ -92,7 +95,7 @@ func TestEvaluationsShareTheirMemory(t *testing.T) {
 		}
 	}
 	start := time.Now()
-	if ok, err := ask(t.Context(), "neighbour", "n", `event.a == 1`, event(`{"a":1}`)); err != nil || !ok {
+	if ok, err := ask(t.Context(), "neighbour", "n", `event.a == 1`, eventOf(`{"a":1}`)); err != nil || !ok {
 		t.Error(ok, err)
 	}
 	waited := time.Since(start)

@@ -16,6 +16,7 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
@@ -150,15 +151,15 @@ func TestBoundsOfADocument(t *testing.T) {
 		{`event.last == 1`, `{` + strings.Repeat(`"":0,`, 200_000) + `"last":1}`, ""},
 		{`event.k7 == [15]`, many(50_000), ""},
 	} {
-		ok, err := f.Wants(t.Context(), c.expression, event(c.data))
+		ok, err := f.Wants(t.Context(), c.expression, eventOf(c.data))
 		switch {
 		case c.reason == "" && (err != nil || !ok):
 			t.Errorf("%s, %d bytes: %v, %v", c.expression, len(c.data), ok, err)
-		case c.reason != "" && (err == nil || !strings.Contains(err.Error(), c.reason) || bridge.Judge(err, false).Verdict != bridge.GiveUp):
+		case c.reason != "" && (err == nil || !strings.Contains(err.Error(), c.reason) || bridge.Judge(err, false).Verdict != protocol.GiveUp):
 			t.Errorf("%s, %d bytes: %v, %v, want %q", c.expression, len(c.data), ok, err, c.reason)
 		}
 	}
-	e := event(`{}`)
+	e := eventOf(`{}`)
 	e.Header = map[string][]string{}
 	for i := range limits.FilterHeaders + 1 {
 		e.Header[fmt.Sprint(i)] = []string{""}

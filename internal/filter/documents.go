@@ -5,7 +5,7 @@ import (
 	"errors"
 	"sync"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 	"orderbridge/internal/limits"
 )
 
@@ -17,7 +17,7 @@ type documents struct {
 	mu     sync.Mutex
 	room   int // bytes that are left
 	idle   int // bytes of those that nobody uses
-	byName map[bridge.Ref]*shared
+	byName map[event.Ref]*shared
 	unused []*shared // the longest unused first
 
 	waiting int           // for room
@@ -26,8 +26,8 @@ type documents struct {
 
 // shared is the document of an event.
 type shared struct {
-	event *bridge.Event
-	name  bridge.Ref // not known: it is not found again
+	event *event.Event
+	name  event.Ref // not known: it is not found again
 	users int
 	bytes int
 	once  sync.Once
@@ -36,7 +36,7 @@ type shared struct {
 }
 
 // acquire gives the event's document, and its way back. It waits for room.
-func (d *documents) acquire(ctx context.Context, e *bridge.Event) (*document, func(), error) {
+func (d *documents) acquire(ctx context.Context, e *event.Event) (*document, func(), error) {
 	for {
 		s := d.join(e)
 		s.once.Do(func() { s.err = d.read(ctx, s) })
@@ -51,7 +51,7 @@ func (d *documents) acquire(ctx context.Context, e *bridge.Event) (*document, fu
 }
 
 // join finds the document of an event, or a place for it.
-func (d *documents) join(e *bridge.Event) *shared {
+func (d *documents) join(e *event.Event) *shared {
 	name := e.Ref()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -143,7 +143,7 @@ func (d *documents) leave(s *shared, failed bool) {
 		delete(d.byName, s.name)
 	case failed || s.users > 0:
 		return
-	case s.name == (bridge.Ref{}):
+	case s.name == (event.Ref{}):
 		d.drop(s)
 	default:
 		d.unused = append(d.unused, s)

@@ -9,7 +9,7 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 	"orderbridge/internal/limits"
 )
 
@@ -23,7 +23,7 @@ type reading struct {
 }
 
 // read takes the census of an event's body.
-func read(e *bridge.Event) reading {
+func read(e *event.Event) reading {
 	body, err := e.Body()
 	if err != nil {
 		return reading{refuse: fmt.Errorf("the event cannot be read: %w", err)}
@@ -34,7 +34,7 @@ func read(e *bridge.Event) reading {
 	s := scanner{text: body}
 	switch err := s.scan(); {
 	case errors.Is(err, errSyntax):
-		return reading{refuse: errors.New("the event is not JSON: " + strings.TrimPrefix(bridge.JSONProblem(body), "it is not JSON: "))}
+		return reading{refuse: errors.New("the event is not JSON: " + strings.TrimPrefix(event.JSONProblem(body), "it is not JSON: "))}
 	case errors.Is(err, errMore):
 		return reading{refuse: errors.New("the event is not JSON: " + err.Error())}
 	case err != nil:
@@ -51,7 +51,7 @@ func read(e *bridge.Event) reading {
 func (d *document) root() ref.Val { return d.value(0) }
 
 // sameData tells whether two events hold the same bytes.
-func sameData(a, b *bridge.Event) bool {
+func sameData(a, b *event.Event) bool {
 	return a == b || bytes.Equal(a.Data, b.Data) && a.ContentEncoding() == b.ContentEncoding()
 }
 

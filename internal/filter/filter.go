@@ -13,6 +13,7 @@ import (
 	"cel.dev/cel-go/interpreter"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 	"orderbridge/internal/limits"
 )
 
@@ -53,7 +54,7 @@ func New() *Filter {
 	f := &Filter{}
 	f.good.most, f.programs.most = limits.FilterTextsKept, limits.FilterProgramsKept
 	f.turns.free = min(max(runtime.GOMAXPROCS(0)/2, 1), limits.FilterEvaluations)
-	f.documents = documents{room: limits.FilterBytes - f.turns.free*limits.FilterWorkBytes, byName: map[bridge.Ref]*shared{}, wake: make(chan struct{})}
+	f.documents = documents{room: limits.FilterBytes - f.turns.free*limits.FilterWorkBytes, byName: map[event.Ref]*shared{}, wake: make(chan struct{})}
 	return f
 }
 
@@ -151,7 +152,7 @@ func program(expression string) (p cel.Program, err error) {
 }
 
 // Wants implements bridge.Filter.
-func (f *Filter) Wants(ctx context.Context, expression string, e *bridge.Event) (bool, error) {
+func (f *Filter) Wants(ctx context.Context, expression string, e *event.Event) (bool, error) {
 	p, err := f.program(expression)
 	if err != nil {
 		return false, &bridge.AttemptError{Fault: bridge.FaultConfig, Reason: "filter: " + err.Error(), Err: err}

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
-func event(data string) *bridge.Event {
-	return &bridge.Event{Message: bridge.Message{Seq: 1, Subject: "orders.acme.OrderAccepted.4711", Data: []byte(data),
+func eventOf(data string) *event.Event {
+	return &event.Event{Message: event.Message{Seq: 1, Subject: "orders.acme.OrderAccepted.4711", Data: []byte(data),
 		Header: map[string][]string{"ce-type": {"OrderAccepted", "second"}, "Empty": {}}}}
 }
 
@@ -61,14 +63,14 @@ func TestWants(t *testing.T) {
 		{`1 / int(event.price - 10.0) == 1`, order, false, "divi"},
 		{`event.lines.exists(l, l.qty > 1 && l.nope)`, order, false, "no such key: nope"},
 	} {
-		got, err := f.Wants(t.Context(), c.expression, event(c.data))
+		got, err := f.Wants(t.Context(), c.expression, eventOf(c.data))
 		switch {
 		case c.reason == "" && (err != nil || got != c.want):
 			t.Errorf("%s: %v, %v; want %v", c.expression, got, err, c.want)
 		case c.reason != "" && (err == nil || got || !strings.Contains(err.Error(), c.reason)):
 			t.Errorf("%s: %v, %v; want an error with %q", c.expression, got, err, c.reason)
 		case c.reason != "":
-			if o := bridge.Judge(err, false); o.Verdict != bridge.GiveUp || o.EndpointFault || !strings.HasPrefix(o.Reason, "filter: ") {
+			if o := bridge.Judge(err, false); o.Verdict != protocol.GiveUp || o.EndpointFault || !strings.HasPrefix(o.Reason, "filter: ") {
 				t.Errorf("%s: judged %+v, want a dead letter that says filter", c.expression, o)
 			}
 		}
@@ -122,7 +124,7 @@ func TestHostileExpressionsAreBounded(t *testing.T) {
 		fmt.Fprintf(&b, `"k%d":%d,`, i, i)
 	}
 	b.WriteString(`"k":0}}`)
-	big := event(b.String())
+	big := eventOf(b.String())
 	t.Logf("the event has %d bytes", len(big.Data))
 	many := func(part, by string) string { return part + strings.Repeat(by+part, 4000/len(by+part)-1) }
 	f := New()
@@ -170,7 +172,7 @@ func TestHostileExpressionsAreBounded(t *testing.T) {
 		}
 	}
 	_, err := f.Wants(t.Context(), `[1,2,3,4,5,6,7,8,9,10].all(a, event.list.all(b, event.list.all(c, a > 0)))`, big)
-	if o := bridge.Judge(err, false); o.Verdict != bridge.GiveUp || !strings.Contains(o.Reason, "costs more than 100000 units") {
+	if o := bridge.Judge(err, false); o.Verdict != protocol.GiveUp || !strings.Contains(o.Reason, "costs more than 100000 units") {
 		t.Errorf("judged %+v, want a dead letter because of its cost", o)
 	}
 }
@@ -180,11 +182,11 @@ func TestCutIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(bridge.ErrCut)
-	_, err := New().Wants(ctx, `[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20].all(a, a > 0)`, event(order))
+	_, err := New().Wants(ctx, `[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20].all(a, a > 0)`, eventOf(order))
 	if err == nil {
 		t.Fatal("an evaluation under a cancelled context gave an answer")
 	}
-	if o := bridge.Judge(err, false); o.Verdict == bridge.GiveUp {
+	if o := bridge.Judge(err, false); o.Verdict == protocol.GiveUp {
 		t.Errorf("judged %+v: a stop must not make a dead letter", o)
 	}
 }
@@ -197,7 +199,7 @@ func TestProgramsAreShared(t *testing.T) {
 		if i > 4096 {
 			c = `event.total > 0`
 		}
-		if _, err := f.Wants(t.Context(), c, event(order)); err != nil {
+		if _, err := f.Wants(t.Context(), c, eventOf(order)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -205,7 +207,7 @@ func TestProgramsAreShared(t *testing.T) {
 		t.Errorf("%d programs are kept", n)
 	}
 	var missing *bridge.AttemptError
-	if _, err := f.Wants(t.Context(), `nope`, event(order)); !errors.As(err, &missing) || missing.Fault != bridge.FaultConfig {
+	if _, err := f.Wants(t.Context(), `nope`, eventOf(order)); !errors.As(err, &missing) || missing.Fault != bridge.FaultConfig {
 		t.Errorf("an expression that does not compile: %v", err)
 	}
 }
@@ -219,7 +221,7 @@ func BenchmarkCheck(b *testing.B) {
 }
 
 func BenchmarkWants(b *testing.B) {
-	f, e := New(), event(order)
+	f, e := New(), eventOf(order)
 	b.ReportAllocs()
 	for b.Loop() {
 		if ok, err := f.Wants(b.Context(), `event.total > 100 && event.lines.exists(l, l.qty >= 10)`, e); err != nil || !ok {
@@ -244,7 +246,7 @@ func FuzzFilter(f *testing.F) {
 			}
 			return
 		}
-		if _, err := filter.Wants(t.Context(), expression, event(data)); err != nil {
+		if _, err := filter.Wants(t.Context(), expression, eventOf(data)); err != nil {
 			o := bridge.Judge(err, false)
 			if strings.Contains(o.Reason, "\n") || o.Reason == "" || o.EndpointFault {
 				t.Fatalf("%q: %+v", expression, o)

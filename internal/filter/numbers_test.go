@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 )
 
 // Whole numbers are integers, kinds mix, and comparisons are exact.
@@ -49,7 +49,7 @@ func TestNumbers(t *testing.T) {
 		{`event.n + "x" == "7x"`, false, "no such overload"},
 		{`event.list < 3`, false, "no such overload"},
 	} {
-		got, err := f.Wants(t.Context(), c.expression, event(n))
+		got, err := f.Wants(t.Context(), c.expression, eventOf(n))
 		switch {
 		case c.reason == "" && (err != nil || got != c.want):
 			t.Errorf("%s: %v, %v; want %v", c.expression, got, err, c.want)
@@ -71,9 +71,9 @@ func TestFilterReadsTheBody(t *testing.T) {
 	z := gzip.NewWriter(&b)
 	z.Write([]byte("\xef\xbb\xbf" + `{"n":1}`))
 	z.Close()
-	for name, e := range map[string]*bridge.Event{
-		"mark": {Message: bridge.Message{Data: []byte("\xef\xbb\xbf" + `{"n":1}`)}},
-		"gzip": {Message: bridge.Message{Data: b.Bytes(), Header: map[string][]string{"Content-Encoding": {"gzip"}}}},
+	for name, e := range map[string]*event.Event{
+		"mark": {Message: event.Message{Data: []byte("\xef\xbb\xbf" + `{"n":1}`)}},
+		"gzip": {Message: event.Message{Data: b.Bytes(), Header: map[string][]string{"Content-Encoding": {"gzip"}}}},
 	} {
 		if got, err := New().Wants(t.Context(), `event.n == 1`, e); err != nil || !got {
 			t.Errorf("%s: %v, %v", name, got, err)
@@ -82,7 +82,7 @@ func TestFilterReadsTheBody(t *testing.T) {
 	for encoding, want := range map[string]string{
 		"br": `filter: the event cannot be read: its Content-Encoding is "br": only gzip and deflate can be read`, "": "filter: the event is not JSON: it is UTF-16, but JSON is UTF-8",
 	} {
-		e := &bridge.Event{Message: bridge.Message{Data: []byte("\xff\xfe{\x00}\x00")}}
+		e := &event.Event{Message: event.Message{Data: []byte("\xff\xfe{\x00}\x00")}}
 		if encoding != "" {
 			e.Header = map[string][]string{"Content-Encoding": {encoding}}
 		}

@@ -7,6 +7,7 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 	"orderbridge/internal/limits"
 )
 
@@ -25,13 +26,13 @@ type question struct {
 	cancel    context.CancelFunc
 	timer     *time.Timer
 	documents *documents
-	event     *bridge.Event
+	event     *event.Event
 	root      ref.Val // what the event is, once it was asked for
 	release   func()
 	cut       error // the context's, where it ended while room was waited for
 }
 
-func newQuestion(ctx context.Context, d *documents, e *bridge.Event) *question {
+func newQuestion(ctx context.Context, d *documents, e *event.Event) *question {
 	q := &question{whole: ctx, documents: d, event: e}
 	q.ctx, q.cancel = context.WithCancel(ctx)
 	q.timer = time.AfterFunc(limits.FilterTime, q.cancel)

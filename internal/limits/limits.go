@@ -373,7 +373,7 @@ func core() []Limit {
 }
 
 // What tenants and subscriptions share beside the attempts, the readers' bytes
-// and the waiting orders of the protocol: see bridge/shares.go.
+// and the waiting orders of the protocol: see bridge/protocol/shares.go.
 const (
 	FlightBytes      = 64 << 20
 	UnreadEventBytes = 1 << 20

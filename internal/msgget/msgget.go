@@ -14,7 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
@@ -39,24 +40,24 @@ type response struct {
 	} `json:"message"`
 }
 
-// BySeq reads the message with that sequence; bridge.ErrNotFound if there is none.
-func BySeq(ctx context.Context, js jetstream.JetStream, stream string, seq uint64) (*bridge.Message, error) {
+// BySeq reads the message with that sequence; protocol.ErrNotFound if there is none.
+func BySeq(ctx context.Context, js jetstream.JetStream, stream string, seq uint64) (*event.Message, error) {
 	return get(ctx, js, stream, request{Seq: seq})
 }
 
 // Last reads the newest message whose subject matches the filter, which may
-// hold wildcards; bridge.ErrNotFound if there is none.
-func Last(ctx context.Context, js jetstream.JetStream, stream, filter string) (*bridge.Message, error) {
+// hold wildcards; protocol.ErrNotFound if there is none.
+func Last(ctx context.Context, js jetstream.JetStream, stream, filter string) (*event.Message, error) {
 	return get(ctx, js, stream, request{LastFor: filter})
 }
 
 // Next reads the first message at or after seq whose subject matches the
-// filter; bridge.ErrNotFound if there is none.
-func Next(ctx context.Context, js jetstream.JetStream, stream string, seq uint64, filter string) (*bridge.Message, error) {
+// filter; protocol.ErrNotFound if there is none.
+func Next(ctx context.Context, js jetstream.JetStream, stream string, seq uint64, filter string) (*event.Message, error) {
 	return get(ctx, js, stream, request{Seq: seq, NextFor: filter})
 }
 
-func get(ctx context.Context, js jetstream.JetStream, stream string, r request) (*bridge.Message, error) {
+func get(ctx context.Context, js jetstream.JetStream, stream string, r request) (*event.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.MessageGetTime)
 	defer cancel()
 	body, err := json.Marshal(r)
@@ -73,14 +74,14 @@ func get(ctx context.Context, js jetstream.JetStream, stream string, r request) 
 	}
 	if resp.Error != nil {
 		if resp.Error.ErrorCode == noMessageFound {
-			return nil, bridge.ErrNotFound
+			return nil, protocol.ErrNotFound
 		}
 		return nil, fmt.Errorf("read from stream %q: %w", stream, resp.Error)
 	}
 	if resp.Message == nil {
 		return nil, fmt.Errorf("read from stream %q: empty answer", stream)
 	}
-	m := &bridge.Message{Seq: resp.Message.Seq, Time: resp.Message.Time, Subject: resp.Message.Subject, Data: resp.Message.Data}
+	m := &event.Message{Seq: resp.Message.Seq, Time: resp.Message.Time, Subject: resp.Message.Subject, Data: resp.Message.Data}
 	if len(resp.Message.Header) > 0 {
 		// A server stores headers that no client can read. Such a message counts as one
 		// without headers, as it does for subscribers, and stops nobody.

@@ -124,7 +124,7 @@ func plainName(host string) (string, error) {
 }
 
 // permits reports whether a secret may go to a host, which is written as of
-// bridge.SecretHost. A plain connection must be named as such, unless it does
+// record.SecretHost. A plain connection must be named as such, unless it does
 // not leave the machine.
 func (p pattern) permits(host string) bool {
 	rest, plain := strings.CutPrefix(host, "http://")

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 func TestHostPatterns(t *testing.T) {
@@ -31,7 +31,7 @@ func TestHostPatterns(t *testing.T) {
 		}
 		for want, urls := range map[bool][]string{true: c.yes, false: c.no} {
 			for _, u := range urls {
-				if got := first(patterns, []string{bridge.SecretHost(u)}) == ""; got != want {
+				if got := first(patterns, []string{record.SecretHost(u)}) == ""; got != want {
 					t.Errorf("%q for %s: %v", c.patterns, u, got)
 				}
 			}
@@ -65,7 +65,7 @@ func FuzzHostPatterns(f *testing.F) {
 		if err != nil {
 			return
 		}
-		u := bridge.SecretHost("https://" + host)
+		u := record.SecretHost("https://" + host)
 		if u == "" || first(patterns, []string{u}) != "" {
 			return
 		}

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -21,7 +21,7 @@ import (
 // there, in records without tenant, whatever else is said of it.
 type Grant struct {
 	References []string // env:NAME, file:NAME, as records have them
-	Host       string   // as of bridge.SecretHost
+	Host       string   // as of record.SecretHost
 }
 
 // Grant sets what the operator's own file grants, instead of what it granted before.
@@ -32,19 +32,19 @@ func (s *Store) isGranted(reference string) bool {
 	return g != nil && slices.Contains(g.References, reference)
 }
 
-func (s *Store) grants(reference string, use bridge.SecretUse) bool {
+func (s *Store) grants(reference string, use record.SecretUse) bool {
 	g := s.granted.Load()
 	return g != nil && use.Tenant == "" && slices.Contains(g.References, reference) && len(use.Hosts) > 0 &&
 		!slices.ContainsFunc(use.Hosts, func(h string) bool { return h == "" || h != g.Host })
 }
 
 func refuse(format string, args ...any) error {
-	return &bridge.RefusedSecret{Reason: fmt.Sprintf(format, args...)}
+	return &record.RefusedSecret{Reason: fmt.Sprintf(format, args...)}
 }
 
 // mayUseEnv says why a variable may not be used so.
-func (s *Store) mayUseEnv(name string, use bridge.SecretUse) error {
-	if s.grants(bridge.RefEnv+name, use) {
+func (s *Store) mayUseEnv(name string, use record.SecretUse) error {
+	if s.grants(record.RefEnv+name, use) {
 		return nil
 	}
 	// Both at once, so that one restart is enough.
@@ -59,11 +59,11 @@ func (s *Store) mayUseEnv(name string, use bridge.SecretUse) error {
 }
 
 // mayGoTo holds the hosts of a use against those of the variable.
-func (s *Store) mayGoTo(name string, use bridge.SecretUse) error {
-	text, set := s.o.LookupEnv(name + bridge.EnvHosts)
+func (s *Store) mayGoTo(name string, use record.SecretUse) error {
+	text, set := s.o.LookupEnv(name + record.EnvHosts)
 	patterns, err := parseHosts(text)
 	if err != nil {
-		return refuse("may not be sent anywhere: the operator's %s%s %s", name, bridge.EnvHosts, err)
+		return refuse("may not be sent anywhere: the operator's %s%s %s", name, record.EnvHosts, err)
 	}
 	switch host := first(patterns, use.Hosts); {
 	case len(use.Hosts) == 0 || host == "nowhere":
@@ -71,41 +71,41 @@ func (s *Store) mayGoTo(name string, use bridge.SecretUse) error {
 	case host == "":
 		return nil
 	case !set || len(patterns) == 0:
-		return refuse("may not be sent to %s: %s says nothing of where it may go; the operator permits it with %s%s=%s", host, name, name, bridge.EnvHosts, strings.Join(use.Hosts, ","))
+		return refuse("may not be sent to %s: %s says nothing of where it may go; the operator permits it with %s%s=%s", host, name, name, record.EnvHosts, strings.Join(use.Hosts, ","))
 	default:
-		return refuse("may not be sent to %s, which is not in the operator's %s%s; it is added there as ,%s", host, name, bridge.EnvHosts, host)
+		return refuse("may not be sent to %s, which is not in the operator's %s%s; it is added there as ,%s", host, name, record.EnvHosts, host)
 	}
 }
 
 // mayReadTenant holds the record's tenant against the variable's own list and,
 // for records without tenant, against its name.
 func (s *Store) mayReadTenant(name, tenant string) error {
-	list, set := s.o.LookupEnv(name + bridge.EnvTenants)
+	list, set := s.o.LookupEnv(name + record.EnvTenants)
 	who := tenant
 	if who == "" {
-		who = bridge.NoTenant
+		who = record.NoTenant
 	}
 	tenants := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 	switch {
 	case slices.Contains(tenants, who):
 		return nil
 	case set && tenant != "":
-		return refuse("may not be used by tenant %s, which is not in the operator's %s%s", tenant, name, bridge.EnvTenants)
-	case set || tenant == "" && bridge.SaysTenant(name):
+		return refuse("may not be used by tenant %s, which is not in the operator's %s%s", tenant, name, record.EnvTenants)
+	case set || tenant == "" && record.SaysTenant(name):
 		return refuse("may not be used by records without tenant: the name %s may be that of a tenant's secret; the operator permits it with %s%s=%s, or gives it a name of one word",
-			name, name, bridge.EnvTenants, bridge.NoTenant)
+			name, name, record.EnvTenants, record.NoTenant)
 	}
 	return nil
 }
 
 // mayUseFile says why a file may not be used so. The tenant's part of the
 // directory says whose it is.
-func (s *Store) mayUseFile(root *os.Root, name string, use bridge.SecretUse) error {
-	if s.grants(bridge.RefFile+name, use) {
+func (s *Store) mayUseFile(root *os.Root, name string, use record.SecretUse) error {
+	if s.grants(record.RefFile+name, use) {
 		return nil
 	}
-	beside := filepath.Join("ORDERBRIDGE_SECRETS_DIR", use.Tenant, name) + bridge.FileHosts // tenants read it: where that is, is not theirs to know
-	data, err := s.readIn(root, use.Tenant, name+bridge.FileHosts, limits.SecretHostsBytes)
+	beside := filepath.Join("ORDERBRIDGE_SECRETS_DIR", use.Tenant, name) + record.FileHosts // tenants read it: where that is, is not theirs to know
+	data, err := s.readIn(root, use.Tenant, name+record.FileHosts, limits.SecretHostsBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		host := strings.Join(use.Hosts, " ")
 		return refuse("may not be sent to %s: the file %q says nothing of where it may go; the operator permits it with the line %s in %s", host, name, host, beside)
@@ -145,17 +145,17 @@ func (s *Store) Unbound(environ []string) (remarks []string) {
 		values[name] = value
 	}
 	for name := range values {
-		if !strings.HasPrefix(name, bridge.EnvPrefix("")) || bridge.CheckReference("", bridge.RefEnv+name) != nil {
+		if !strings.HasPrefix(name, record.EnvPrefix("")) || record.CheckReference("", record.RefEnv+name) != nil {
 			continue
 		}
-		hosts, set := values[name+bridge.EnvHosts]
+		hosts, set := values[name+record.EnvHosts]
 		patterns, err := parseHosts(hosts)
 		switch {
 		case err != nil:
-			remarks = append(remarks, fmt.Sprintf("%s%s %s; until then %s goes nowhere", name, bridge.EnvHosts, err, name))
-		case s.isGranted(bridge.RefEnv + name):
+			remarks = append(remarks, fmt.Sprintf("%s%s %s; until then %s goes nowhere", name, record.EnvHosts, err, name))
+		case s.isGranted(record.RefEnv + name):
 		case !set || len(patterns) == 0:
-			remarks = append(remarks, fmt.Sprintf("%s goes nowhere: nothing says which hosts may get it; set %s%s, as in %s%s=erp.example.com", name, name, bridge.EnvHosts, name, bridge.EnvHosts))
+			remarks = append(remarks, fmt.Sprintf("%s goes nowhere: nothing says which hosts may get it; set %s%s, as in %s%s=erp.example.com", name, name, record.EnvHosts, name, record.EnvHosts))
 		}
 	}
 	slices.Sort(remarks)

@@ -7,40 +7,40 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
 // usesOf says what each secret member of a record is for. It is false if the
 // record names no host.
-func usesOf(id string, record []byte) (of func(field string) bridge.SecretUse, ok bool) {
-	if !gjson.ValidBytes(record) {
+func usesOf(id string, rec []byte) (of func(field string) record.SecretUse, ok bool) {
+	if !gjson.ValidBytes(rec) {
 		return nil, false
 	}
 	hosts := func(members []string) (list []string) {
-		for _, v := range gjson.GetManyBytes(record, members...) {
-			if host := bridge.SecretHost(v.String()); host != "" {
+		for _, v := range gjson.GetManyBytes(rec, members...) {
+			if host := record.SecretHost(v.String()); host != "" {
 				list = append(list, host)
 			}
 		}
 		return list
 	}
-	tenant := gjson.GetBytes(record, "tenant").String()
-	return func(field string) bridge.SecretUse {
-		return bridge.SecretUse{Subscription: id, Tenant: tenant, Hosts: hosts(bridge.SecretGoesTo(field))}
+	tenant := gjson.GetBytes(rec, "tenant").String()
+	return func(field string) record.SecretUse {
+		return record.SecretUse{Subscription: id, Tenant: tenant, Hosts: hosts(record.SecretGoesTo(field))}
 	}, len(hosts([]string{"targetURL"})) > 0
 }
 
 // SealRecord seals each secret of a record that stands in it as it is, for the
 // use that the record makes of it. Without a sealing key the record stays as it is.
-func (s *Store) SealRecord(id string, record []byte) ([]byte, error) {
-	use, ok := usesOf(id, record)
+func (s *Store) SealRecord(id string, rec []byte) ([]byte, error) {
+	use, ok := usesOf(id, rec)
 	if s.o.IdentityFile == "" || !ok {
-		return record, nil
+		return rec, nil
 	}
 	recipients := ""
-	out, err := bridge.ReplaceSecrets(record, func(field, value string) (string, error) {
-		if bridge.IsReference(value) {
+	out, err := record.ReplaceSecrets(rec, func(field, value string) (string, error) {
+		if record.IsReference(value) {
 			return value, nil
 		}
 		if recipients == "" {
@@ -54,30 +54,30 @@ func (s *Store) SealRecord(id string, record []byte) ([]byte, error) {
 			recipients = strings.Join(keys, "\n")
 		}
 		use := use(field)
-		sealed, err := SealFor(recipients, use, &use.Tenant, bridge.Secret(value))
+		sealed, err := SealFor(recipients, use, &use.Tenant, record.Secret(value))
 		switch {
 		case err != nil:
 			return "", fmt.Errorf("%s: %w", field, err)
 		case len(sealed) > limits.ReferenceLength:
-			return "", bridge.Problems{{Field: field, Message: "is too long to be sealed; give it as file: or env:"}}
+			return "", record.Problems{{Field: field, Message: "is too long to be sealed; give it as file: or env:"}}
 		}
 		return sealed, nil
 	})
 	if err != nil || out == nil {
-		return record, err
+		return rec, err
 	}
 	return out, nil
 }
 
 // OpenRecord is the record with those of its sealed values opened that can be,
 // to be compared with another. It must not be stored, shown or logged.
-func (s *Store) OpenRecord(id string, record []byte) []byte {
-	use, ok := usesOf(id, record)
+func (s *Store) OpenRecord(id string, rec []byte) []byte {
+	use, ok := usesOf(id, rec)
 	if s.o.IdentityFile == "" || !ok {
-		return record
+		return rec
 	}
-	out, err := bridge.ReplaceSecrets(record, func(field, value string) (string, error) {
-		if !strings.HasPrefix(value, bridge.RefSealed) {
+	out, err := record.ReplaceSecrets(rec, func(field, value string) (string, error) {
+		if !strings.HasPrefix(value, record.RefSealed) {
 			return value, nil
 		}
 		opened, _, err := s.Value(value, use(field))
@@ -87,7 +87,7 @@ func (s *Store) OpenRecord(id string, record []byte) []byte {
 		return opened.Reveal(), nil
 	})
 	if err != nil || out == nil {
-		return record
+		return rec
 	}
 	return out
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 )
 
 func keyedStore(t *testing.T) (*Store, string) {
@@ -93,7 +93,7 @@ func TestSealedByEarlierVersions(t *testing.T) {
 		{[]string{"erp.example.com", "idp.example.com"}, false, ""},
 		{[]string{""}, false, ""},
 	} {
-		value, warning, err := s.Value(old, bridge.SecretUse{Subscription: "erp", Tenant: "acme", Hosts: c.hosts})
+		value, warning, err := s.Value(old, record.SecretUse{Subscription: "erp", Tenant: "acme", Hosts: c.hosts})
 		if (err == nil) != c.ok || c.ok && value != "hunter2" || (warning == "") != (c.warns == "") || !strings.Contains(warning, c.warns) {
 			t.Errorf("%v: %q, %q, %v", c.hosts, value.Reveal(), warning, err)
 		}

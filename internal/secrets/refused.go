@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -17,12 +17,12 @@ import (
 // holds none. Safe for concurrent use.
 type Refused struct {
 	mu      sync.Mutex
-	records map[string]*bridge.Subscription
+	records map[string]*record.Subscription
 }
 
 // Note remembers whether the record is refused; it is called after each time
 // that one is read.
-func (r *Refused) Note(s *bridge.Subscription, problems bridge.Problems) {
+func (r *Refused) Note(s *record.Subscription, problems record.Problems) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if problems.Err() == nil {
@@ -30,14 +30,14 @@ func (r *Refused) Note(s *bridge.Subscription, problems bridge.Problems) {
 		return
 	}
 	if r.records == nil {
-		r.records = map[string]*bridge.Subscription{}
+		r.records = map[string]*record.Subscription{}
 	}
 	r.records[s.ID] = s
 }
 
 // Watch has a record read again by reread as soon as check finds nothing wrong
 // with it any more. It returns when ctx ends.
-func (r *Refused) Watch(ctx context.Context, check func(*bridge.Subscription) bridge.Problems, reread func(context.Context, string) error, log *slog.Logger) error {
+func (r *Refused) Watch(ctx context.Context, check func(*record.Subscription) record.Problems, reread func(context.Context, string) error, log *slog.Logger) error {
 	tick := time.NewTicker(limits.SecretRecheck)
 	defer tick.Stop()
 	for {
@@ -65,7 +65,7 @@ func (r *Refused) Watch(ctx context.Context, check func(*bridge.Subscription) br
 	}
 }
 
-func (r *Refused) list() (list []*bridge.Subscription) {
+func (r *Refused) list() (list []*record.Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.records {
@@ -75,7 +75,7 @@ func (r *Refused) list() (list []*bridge.Subscription) {
 }
 
 // forget is for records that have gone, or are others by now.
-func (r *Refused) forget(s *bridge.Subscription) {
+func (r *Refused) forget(s *record.Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.records[s.ID] == s {

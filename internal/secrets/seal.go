@@ -14,7 +14,7 @@ import (
 
 	"filippo.io/age"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -30,7 +30,7 @@ type sealed struct {
 }
 
 // permits reports whether the value is for this use, and what is unwise about it.
-func (v sealed) permits(use bridge.SecretUse) (warning string, ok bool) {
+func (v sealed) permits(use record.SecretUse) (warning string, ok bool) {
 	if v.Subscription != use.Subscription || v.Host == "" || len(use.Hosts) == 0 || v.Tenant != nil && *v.Tenant != use.Tenant {
 		return "", false
 	}
@@ -51,7 +51,7 @@ func (v sealed) permits(use bridge.SecretUse) (warning string, ok bool) {
 }
 
 // sealingFlags are those of `orderbridge secrets seal` for a use.
-func sealingFlags(use bridge.SecretUse) string {
+func sealingFlags(use record.SecretUse) string {
 	flags := "--subscription " + use.Subscription
 	if use.Tenant != "" {
 		flags += " --tenant " + use.Tenant
@@ -94,13 +94,13 @@ func Recipients(path string) ([]string, error) {
 }
 
 // Seal encrypts a value to the public key (age1…), for use by one subscription
-// towards some hosts (bridge.SecretHost of their URLs), whatever its tenant.
-func Seal(recipient string, use bridge.SecretUse, value bridge.Secret) (string, error) {
+// towards some hosts (record.SecretHost of their URLs), whatever its tenant.
+func Seal(recipient string, use record.SecretUse, value record.Secret) (string, error) {
 	return SealFor(recipient, use, nil, value)
 }
 
 // SealFor is Seal for records of one tenant, "" for those without.
-func SealFor(recipient string, use bridge.SecretUse, tenant *string, value bridge.Secret) (string, error) {
+func SealFor(recipient string, use record.SecretUse, tenant *string, value record.Secret) (string, error) {
 	if len(use.Hosts) == 0 {
 		return "", errors.New("seal: no host is named")
 	}
@@ -129,10 +129,10 @@ func sealContent(recipient string, content []byte) (string, error) {
 	if err = w.Close(); err != nil {
 		return "", fmt.Errorf("seal: %w", err)
 	}
-	return bridge.RefSealed + base64.RawURLEncoding.EncodeToString(out.Bytes()), nil
+	return record.RefSealed + base64.RawURLEncoding.EncodeToString(out.Bytes()), nil
 }
 
-func (s *Store) unseal(text string, use bridge.SecretUse) (value bridge.Secret, warning string, err error) {
+func (s *Store) unseal(text string, use record.SecretUse) (value record.Secret, warning string, err error) {
 	if s.o.IdentityFile == "" {
 		return "", "", errors.New("is sealed, but there is no key to open it; the operator names one with ORDERBRIDGE_SEALING_KEY_FILE")
 	}
@@ -161,7 +161,7 @@ func (s *Store) unseal(text string, use bridge.SecretUse) (value bridge.Secret, 
 	if !ok {
 		return "", "", refuse("is sealed for another subscription or host, or another tenant; seal it again with %s", sealingFlags(use))
 	}
-	return bridge.Secret(v.Value), warning, nil
+	return record.Secret(v.Value), warning, nil
 }
 
 func readIdentities(path string) ([]age.Identity, error) {

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -42,14 +42,14 @@ func New(o Options) *Store {
 }
 
 // Value returns what a reference stands for, if it may be used so, and what is
-// unwise about it. A *bridge.RefusedSecret says that it may not.
-func (s *Store) Value(reference string, use bridge.SecretUse) (value bridge.Secret, warning string, err error) {
-	if err := bridge.CheckReference(use.Tenant, reference); err != nil {
+// unwise about it. A *record.RefusedSecret says that it may not.
+func (s *Store) Value(reference string, use record.SecretUse) (value record.Secret, warning string, err error) {
+	if err := record.CheckReference(use.Tenant, reference); err != nil {
 		return "", "", err
 	}
 	kind, name, _ := strings.Cut(reference, ":")
 	switch kind + ":" {
-	case bridge.RefEnv:
+	case record.RefEnv:
 		text, ok := s.o.LookupEnv(name)
 		if !ok {
 			return "", "", fmt.Errorf("refers to the variable %s, which is not set", name)
@@ -57,14 +57,14 @@ func (s *Store) Value(reference string, use bridge.SecretUse) (value bridge.Secr
 		if err := s.mayUseEnv(name, use); err != nil {
 			return "", "", err
 		}
-		return bridge.Secret(text), "", nil
-	case bridge.RefFile:
+		return record.Secret(text), "", nil
+	case record.RefFile:
 		data, err := s.read(name, use, limits.SecretBytes)
 		if err != nil {
 			return "", "", err
 		}
 		// An editor ends the last line; the value is what stands in it.
-		return bridge.Secret(strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")), "", nil
+		return record.Secret(strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")), "", nil
 	default:
 		return s.unseal(name, use)
 	}
@@ -72,14 +72,14 @@ func (s *Store) Value(reference string, use bridge.SecretUse) (value bridge.Secr
 
 // ReadKey reads a file with a private key, which is a secret as others are, of
 // the tenant's part of the directory.
-func (s *Store) ReadKey(name string, use bridge.SecretUse) ([]byte, error) {
+func (s *Store) ReadKey(name string, use record.SecretUse) ([]byte, error) {
 	return s.read(name, use, limits.SecretFileBytes)
 }
 
 // ReadCertificates reads a file with certificates of the tenant's part of the
 // directory. What it may hold beside them must not be used: the file need not
 // say where it may go.
-func (s *Store) ReadCertificates(name string, use bridge.SecretUse) ([]byte, error) {
+func (s *Store) ReadCertificates(name string, use record.SecretUse) ([]byte, error) {
 	root, err := s.root(use.Tenant, name)
 	if err != nil {
 		return nil, err
@@ -99,14 +99,14 @@ func (s *Store) Stat(tenant, name string) (file, hosts fs.FileInfo, err error) {
 	if file, err = root.Stat(name); err != nil {
 		return nil, nil, s.failure(tenant, name, err)
 	}
-	if hosts, err = root.Stat(name + bridge.FileHosts); err != nil {
+	if hosts, err = root.Stat(name + record.FileHosts); err != nil {
 		hosts = nil
 	}
 	return file, hosts, nil
 }
 
 // read reads a secret file for a use that is permitted.
-func (s *Store) read(name string, use bridge.SecretUse, most int64) ([]byte, error) {
+func (s *Store) read(name string, use record.SecretUse, most int64) ([]byte, error) {
 	root, err := s.root(use.Tenant, name)
 	if err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func (s *Store) readIn(root *os.Root, tenant, name string, most int64) ([]byte, 
 // root opens the tenant's part of the directory; no name leads out of it,
 // neither by itself nor by a symbolic link.
 func (s *Store) root(tenant, name string) (*os.Root, error) {
-	if err := bridge.CheckFileName(tenant, name); err != nil {
+	if err := record.CheckFileName(tenant, name); err != nil {
 		return nil, fmt.Errorf("file name %w", err)
 	}
 	if s.o.Dir == "" {

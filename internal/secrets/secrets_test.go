@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -67,8 +67,8 @@ func directory(t *testing.T) string {
 	return dir
 }
 
-func use(tenant string) bridge.SecretUse {
-	return bridge.SecretUse{Subscription: "s", Tenant: tenant, Hosts: []string{"erp.example.com"}}
+func use(tenant string) record.SecretUse {
+	return record.SecretUse{Subscription: "s", Tenant: tenant, Hosts: []string{"erp.example.com"}}
 }
 
 func TestFiles(t *testing.T) {
@@ -102,7 +102,7 @@ func TestFiles(t *testing.T) {
 		{"", "shared.HOSTS", "", "name the secret itself"},
 		{"acme", "led", "", "what says where it may go"},
 	} {
-		value, _, err := s.Value(bridge.RefFile+c.name, use(c.tenant))
+		value, _, err := s.Value(record.RefFile+c.name, use(c.tenant))
 		switch {
 		case c.problem == "" && (err != nil || value.Reveal() != c.value):
 			t.Errorf("%q of %q: %q, %v", c.name, c.tenant, value.Reveal(), err)
@@ -157,18 +157,18 @@ func TestVariables(t *testing.T) {
 		{"", "ORDERBRIDGE_NATS_PASSWORD", erp, "", "begins with"},
 		{"", "ORDERBRIDGE_SECRET_", erp, "", "begins with"},
 	} {
-		value, _, err := s.Value(bridge.RefEnv+c.name, bridge.SecretUse{Tenant: c.tenant, Hosts: []string{c.host}})
+		value, _, err := s.Value(record.RefEnv+c.name, record.SecretUse{Tenant: c.tenant, Hosts: []string{c.host}})
 		if value.Reveal() != c.want || (err == nil) != (c.problem == "") || err != nil && !strings.Contains(err.Error(), c.problem) {
 			t.Errorf("%s for %q to %s: %q, %v; want %q", c.name, c.tenant, c.host, value.Reveal(), err, c.problem)
 		}
 	}
-	both := bridge.SecretUse{Hosts: []string{erp, "evil.example.com"}}
+	both := record.SecretUse{Hosts: []string{erp, "evil.example.com"}}
 	if _, _, err := s.Value("env:ORDERBRIDGE_SECRET_PW", both); err == nil {
 		t.Error("one host of two is enough")
 	}
 	s.Grant(Grant{References: []string{"env:ORDERBRIDGE_SECRET_UNSAID"}, Host: erp})
 	for tenant, want := range map[string]bool{"": true, "unsaid": false} {
-		if _, _, err := s.Value("env:ORDERBRIDGE_SECRET_UNSAID", bridge.SecretUse{Tenant: tenant, Hosts: []string{erp}}); (err == nil) != want {
+		if _, _, err := s.Value("env:ORDERBRIDGE_SECRET_UNSAID", record.SecretUse{Tenant: tenant, Hosts: []string{erp}}); (err == nil) != want {
 			t.Errorf("granted, tenant %q: %v", tenant, err)
 		}
 	}
@@ -191,7 +191,7 @@ func TestWhereThingsLieIsNotTold(t *testing.T) {
 	}
 	for _, tenant := range []string{"", "acme", "none"} {
 		for _, ref := range []string{"file:none", "file:directory", "sealed:AAAA"} {
-			_, _, err := s.Value(ref, bridge.SecretUse{Tenant: tenant, Hosts: []string{"h"}})
+			_, _, err := s.Value(ref, record.SecretUse{Tenant: tenant, Hosts: []string{"h"}})
 			if err == nil || strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "ORDERBRIDGE_S") {
 				t.Errorf("%s of %q: %v", ref, tenant, err)
 			}
@@ -218,14 +218,14 @@ func TestSealed(t *testing.T) {
 	if got, err := Recipients(key); err != nil || len(got) != 1 || got[0] != recipient {
 		t.Errorf("recipients %v, %v", got, err)
 	}
-	use := bridge.SecretUse{Subscription: "erp", Tenant: "acme", Hosts: []string{"erp.example.com"}}
-	long := bridge.Secret(strings.Repeat("x", 1024))
-	for _, value := range []bridge.Secret{"hunter2", long} {
+	use := record.SecretUse{Subscription: "erp", Tenant: "acme", Hosts: []string{"erp.example.com"}}
+	long := record.Secret(strings.Repeat("x", 1024))
+	for _, value := range []record.Secret{"hunter2", long} {
 		text, err := Seal(recipient, use, value)
 		if err != nil || len(text) > 4096 || strings.Contains(text, value.Reveal()) {
 			t.Fatalf("%d bytes, %v", len(text), err)
 		}
-		if err := bridge.CheckReference("", text); err != nil {
+		if err := record.CheckReference("", text); err != nil {
 			t.Error(err)
 		}
 		if got, _, err := New(Options{IdentityFile: key}).Value(text, use); err != nil || got != value {
@@ -239,12 +239,12 @@ func TestSealed(t *testing.T) {
 		}
 		for name, c := range map[string]struct {
 			key, text string
-			use       bridge.SecretUse
+			use       record.SecretUse
 			problem   string
 		}{
-			"another subscription": {key, text, bridge.SecretUse{Subscription: "crm", Hosts: use.Hosts}, "--subscription crm --host erp.example.com"},
-			"another host":         {key, text, bridge.SecretUse{Subscription: "erp", Hosts: []string{"evil.example.com"}}, "another subscription or host"},
-			"no host":              {key, text, bridge.SecretUse{Subscription: "erp"}, "another subscription or host"},
+			"another subscription": {key, text, record.SecretUse{Subscription: "crm", Hosts: use.Hosts}, "--subscription crm --host erp.example.com"},
+			"another host":         {key, text, record.SecretUse{Subscription: "erp", Hosts: []string{"evil.example.com"}}, "another subscription or host"},
+			"no host":              {key, text, record.SecretUse{Subscription: "erp"}, "another subscription or host"},
 			"another key":          {other, text, use, "another key"},
 			"no key":               {"", text, use, "ORDERBRIDGE_SEALING_KEY_FILE"},
 			"no key file":          {filepath.Join(dir, "none"), text, use, "cannot be read"},

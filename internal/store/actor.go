@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
@@ -76,7 +76,7 @@ func (k *Key) Load(ctx context.Context, js jetstream.JetStream, n Names) error {
 			k.secret, k.read = m.Data, time.Now()
 			return nil
 		}
-		if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		if err != nil && !errors.Is(err, protocol.ErrNotFound) {
 			return fmt.Errorf("read the key of the audit: %w", err)
 		}
 		var rev uint64

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/tidwall/gjson"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/msgget"
 )
 
@@ -37,7 +37,7 @@ func (s Scope) Tenant() (tenant string, confined bool) { return s.tenant, !s.all
 
 func (s Scope) holds(tenant string) bool { return s.all || tenant != "" && tenant == s.tenant }
 
-// What a Catalog answers beside bridge.ErrNotFound, which it also says of what
+// What a Catalog answers beside protocol.ErrNotFound, which it also says of what
 // lies outside of the caller's scope.
 var (
 	// ErrChanged: somebody else has changed the record since it was read, or it
@@ -58,7 +58,7 @@ func (e *RefusedError) Error() string { return e.Reason }
 type Catalog struct {
 	js     jetstream.JetStream
 	names  Names
-	parse  func([]byte) (bridge.DeadLetter, error)
+	parse  func([]byte) (protocol.DeadLetter, error)
 	key    *Key   // nil: what is done through it is not signed
 	index  *Index // nil: lists read the whole bucket
 	singly bool   // lists make no consumer
@@ -69,7 +69,7 @@ const AnyRevision = math.MaxUint64
 
 // NewCatalog opens the state under these names. parse reads a dead letter as it
 // lies in its stream.
-func NewCatalog(js jetstream.JetStream, n Names, parse func([]byte) (bridge.DeadLetter, error)) *Catalog {
+func NewCatalog(js jetstream.JetStream, n Names, parse func([]byte) (protocol.DeadLetter, error)) *Catalog {
 	return &Catalog{js: js, names: n, parse: parse}
 }
 
@@ -126,11 +126,11 @@ var safeID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 // Record reads one record from the leader of the bucket.
 func (c *Catalog) Record(ctx context.Context, scope Scope, id string) (Record, error) {
 	if !safeID.MatchString(id) {
-		return Record{}, fmt.Errorf("subscription %q: %w", id, bridge.ErrNotFound)
+		return Record{}, fmt.Errorf("subscription %q: %w", id, protocol.ErrNotFound)
 	}
 	e, err := ReadEntry(ctx, c.js, c.names.Subscriptions, id)
 	if err == nil && !scope.holds(tenantOf(e.Value)) {
-		err = bridge.ErrNotFound
+		err = protocol.ErrNotFound
 	}
 	if err != nil {
 		return Record{}, fmt.Errorf("read subscription %q: %w", id, err)
@@ -148,10 +148,10 @@ func (c *Catalog) Records(ctx context.Context, scope Scope, f Filter, after stri
 			e, err := ReadEntry(ctx, c.js, c.names.Subscriptions, p.id)
 			r := Record{p.id, e.Value, e.Revision, e.Time}
 			switch {
-			case errors.Is(err, bridge.ErrNotFound):
+			case errors.Is(err, protocol.ErrNotFound):
 				c.index.lost(p.id, p.revision)
 			case err == nil && !good(r):
-				err = bridge.ErrNotFound
+				err = protocol.ErrNotFound
 			}
 			return r, len(e.Value), err
 		}})
@@ -170,13 +170,13 @@ func (c *Catalog) Records(ctx context.Context, scope Scope, f Filter, after stri
 
 // Put stores a record if its revision still is expect (0: there must be none)
 // and both what is there and what is put lie in the scope; else ErrChanged or
-// bridge.ErrNotFound. AnyRevision is for those whose scope is everything.
+// protocol.ErrNotFound. AnyRevision is for those whose scope is everything.
 func (c *Catalog) Put(ctx context.Context, scope Scope, id string, value []byte, expect uint64) (Record, error) {
 	fail := func(err error) (Record, error) {
 		return Record{}, fmt.Errorf("store subscription %q: %w", id, err)
 	}
 	if !safeID.MatchString(id) || !scope.holds(tenantOf(value)) {
-		return fail(bridge.ErrNotFound)
+		return fail(protocol.ErrNotFound)
 	}
 	if expect == 0 {
 		marker, err := c.marker(ctx, id)
@@ -212,7 +212,7 @@ func (c *Catalog) Remove(ctx context.Context, scope Scope, id string, expect uin
 func (c *Catalog) marker(ctx context.Context, id string) (uint64, error) {
 	m, err := msgget.Last(ctx, c.js, bucketStream(c.names.Subscriptions), storedSubject(id))
 	switch {
-	case errors.Is(err, bridge.ErrNotFound):
+	case errors.Is(err, protocol.ErrNotFound):
 		return 0, nil
 	case err != nil:
 		return 0, err
@@ -253,11 +253,11 @@ func changed(err error) error {
 // Verdict is what the bridge says of a subscription.
 type Verdict struct {
 	ID string `json:"id"`
-	bridge.Status
+	protocol.Status
 }
 
 // Status reads what the bridge says of a subscription whose record lies in the
-// scope; bridge.ErrNotFound also if it has said nothing yet.
+// scope; protocol.ErrNotFound also if it has said nothing yet.
 func (c *Catalog) Status(ctx context.Context, scope Scope, id string) (Verdict, error) {
 	if _, err := c.Record(ctx, scope, id); err != nil {
 		return Verdict{}, err
@@ -268,7 +268,7 @@ func (c *Catalog) Status(ctx context.Context, scope Scope, id string) (Verdict, 
 
 // LastStatus reads what the bridge has said of a subscription, also of one whose
 // record is gone; it is for those whose scope is everything.
-func (c *Catalog) LastStatus(ctx context.Context, id string) (status bridge.Status, err error) {
+func (c *Catalog) LastStatus(ctx context.Context, id string) (status protocol.Status, err error) {
 	e, err := ReadEntry(ctx, c.js, c.names.Status, id)
 	if err == nil {
 		err = json.Unmarshal(e.Value, &status)
@@ -288,7 +288,7 @@ func (c *Catalog) Statuses(ctx context.Context, scope Scope, after string, limit
 		e, err := ReadEntry(ctx, c.js, c.names.Status, p.id)
 		v := Verdict{ID: p.id}
 		if err == nil && (json.Unmarshal(e.Value, &v.Status) != nil || keep != nil && !keep(v)) {
-			err = bridge.ErrNotFound
+			err = protocol.ErrNotFound
 		}
 		return v, len(e.Value), err
 	}}
@@ -335,7 +335,7 @@ func (o *owners) hold(ctx context.Context, id string, generation uint64) (bool, 
 	own, seen := o.known[id]
 	if !seen {
 		v, err := o.catalog.Status(ctx, o.scope, id)
-		if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		if err != nil && !errors.Is(err, protocol.ErrNotFound) {
 			return false, err
 		}
 		own = v.Generation

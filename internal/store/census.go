@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/msgget"
 )
 
@@ -18,7 +18,7 @@ import (
 // history of a key, which is nothing, or without a trace. Which records are left
 // is then asked of the bucket; also where a marker says that one ran out, which
 // hides a record from all who read the bucket, and anybody can write.
-func (r *Records) Census(ctx context.Context, was bridge.Census) (bridge.Census, *bridge.Listing, error) {
+func (r *Records) Census(ctx context.Context, was protocol.Census) (protocol.Census, *protocol.Listing, error) {
 	info, err := msgget.Info(ctx, r.js, bucketStream(r.bucket))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return was, nil, nil // a missing bucket is told elsewhere, and no deletion
@@ -26,7 +26,7 @@ func (r *Records) Census(ctx context.Context, was bridge.Census) (bridge.Census,
 	if err != nil {
 		return was, nil, fmt.Errorf("count the records: %w", err)
 	}
-	now := bridge.Census{Bucket: info.Created.UnixNano(), Last: info.State.LastSeq, Messages: info.State.Msgs}
+	now := protocol.Census{Bucket: info.Created.UnixNano(), Last: info.State.LastSeq, Messages: info.State.Msgs}
 	if was.Bucket == 0 {
 		return now, nil, nil
 	}
@@ -45,8 +45,8 @@ func (r *Records) Census(ctx context.Context, was bridge.Census) (bridge.Census,
 }
 
 // list reads the newest revision of each key. Expiry markers count as nothing.
-func (r *Records) list(ctx context.Context, now bridge.Census) (*bridge.Listing, error) {
-	l := &bridge.Listing{Bucket: now.Bucket, Through: now.Last, Newest: map[string]uint64{}}
+func (r *Records) list(ctx context.Context, now protocol.Census) (*protocol.Listing, error) {
+	l := &protocol.Listing{Bucket: now.Bucket, Through: now.Last, Newest: map[string]uint64{}}
 	if now.Messages == 0 {
 		return l, r.still(ctx, now)
 	}
@@ -79,7 +79,7 @@ func (r *Records) list(ctx context.Context, now bridge.Census) (*bridge.Listing,
 }
 
 // still makes sure that the bucket that was listed is the one that was counted.
-func (r *Records) still(ctx context.Context, now bridge.Census) error {
+func (r *Records) still(ctx context.Context, now protocol.Census) error {
 	created, err := r.created(ctx)
 	if err == nil && created != now.Bucket {
 		err = errRecreated

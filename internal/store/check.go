@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -31,7 +31,7 @@ func checkSource(info *jetstream.StreamInfo, o Options) []Finding {
 	if why := Losing(c); why != "" {
 		k.say(Error, "%s", why)
 	}
-	if span := bridge.DefaultRetrySpan(); c.MaxAge > 0 && c.MaxAge < span {
+	if span := record.DefaultRetrySpan(); c.MaxAge > 0 && c.MaxAge < span {
 		k.say(Warning, "it keeps events for %s, the default retry schedule takes %s: what an endpoint that is down for longer is still owed becomes dead letters. Run `nats stream edit %s --max-age 7d`", c.MaxAge, span, c.Name)
 	}
 	if c.MaxMsgsPerSubject > 0 {
@@ -108,7 +108,7 @@ func checkState(info *jetstream.StreamInfo) []Finding {
 	const remedy = "Delete it while no bridge runs; it is recreated"
 	if c.Mirror != nil {
 		k.say(Error, "it is a mirror of %q, which takes no writes. %s", c.Mirror.Name, remedy)
-	} else if !slices.ContainsFunc(c.Subjects, func(f string) bool { return bridge.SubjectMatches(f, bucketSubject(bucket, "x")) }) {
+	} else if !slices.ContainsFunc(c.Subjects, func(f string) bool { return record.SubjectMatches(f, bucketSubject(bucket, "x")) }) {
 		k.say(Error, "it does not hear %s, so nothing can be written to it. Run `nats stream edit %s --subjects '%s'`", bucketSubject(bucket, ">"), c.Name, bucketSubject(bucket, ">"))
 	}
 	if c.Retention != jetstream.LimitsPolicy {

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -25,7 +25,7 @@ func TestCluster(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 500 {
 		wg.Go(func() {
-			if err := l.Write(ctx, bridge.Write{Bucket: bridge.BucketOwed, Key: fmt.Sprintf("s%d.lane", i), Value: []byte("v"), ID: fmt.Sprintf("1:%d", i)}); err != nil {
+			if err := l.Write(ctx, protocol.Write{Bucket: protocol.BucketOwed, Key: fmt.Sprintf("s%d.lane", i), Value: []byte("v"), ID: fmt.Sprintf("1:%d", i)}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -34,10 +34,10 @@ func TestCluster(t *testing.T) {
 	for i, js := range nodes {
 		epoch := uint64(2 + i)
 		next := newLedger(t, js, n, epoch)
-		if got := load(t, next, bridge.BucketOwed); len(got) != 500 {
+		if got := load(t, next, protocol.BucketOwed); len(got) != 500 {
 			t.Errorf("node %d: %d entries", i, len(got))
 		}
-		if err := l.Write(ctx, bridge.Write{Bucket: bridge.BucketOwed, Key: "s1.lane", ID: fmt.Sprintf("%d:x", epoch)}); !errors.Is(err, bridge.ErrDeposed) {
+		if err := l.Write(ctx, protocol.Write{Bucket: protocol.BucketOwed, Key: "s1.lane", ID: fmt.Sprintf("%d:x", epoch)}); !errors.Is(err, protocol.ErrDeposed) {
 			t.Errorf("the deposed one writes: %v", err)
 		}
 		l = next
@@ -51,7 +51,7 @@ func TestCluster(t *testing.T) {
 	if again, err := a.Put(ctx, []byte("a"), 0, "a:1"); err != nil || again != rev {
 		t.Errorf("repeat: %d, %v", again, err)
 	}
-	if _, err := b.Put(ctx, []byte("b"), 0, "b:1"); !errors.Is(err, bridge.ErrDeposed) {
+	if _, err := b.Put(ctx, []byte("b"), 0, "b:1"); !errors.Is(err, protocol.ErrDeposed) {
 		t.Errorf("conflict: %v", err)
 	}
 	if v, got, err := b.Get(ctx); string(v) != "a" || got != rev || err != nil {

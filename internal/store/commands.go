@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -17,15 +19,15 @@ import (
 type Leader interface {
 	Condition() bridge.Condition
 	Redrive(ctx context.Context, subscription string, generation, sequence uint64) error
-	Stream(ctx context.Context) (bridge.StreamReport, error)
-	Adopt(ctx context.Context, begin bridge.Begin) (bridge.Adoption, error)
+	Stream(ctx context.Context) (protocol.StreamReport, error)
+	Adopt(ctx context.Context, begin bridge.Begin) (protocol.Adoption, error)
 }
 
 // Witness is told of the commands that were carried out, with the message in
 // which each came.
 type Witness interface {
 	Redriven(m *nats.Msg, r RedriveRequest)
-	Adopted(m *nats.Msg, a bridge.Adoption)
+	Adopted(m *nats.Msg, a protocol.Adoption)
 	// Removed is asked to note what a command has done by itself; refused says
 	// why it does not, "" if it does.
 	Removed(m *nats.Msg, r RemovedRequest) (refused string)
@@ -40,7 +42,7 @@ type Commands struct {
 	Bridge  Leader
 	Witness Witness
 	// Parse judges a record by the bridge's own settings.
-	Parse func(id string, record []byte) (*bridge.Subscription, bridge.Problems)
+	Parse func(id string, record []byte) (*record.Subscription, record.Problems)
 	Log   *slog.Logger
 }
 
@@ -152,7 +154,7 @@ func (c Commands) removed(_ context.Context, m *nats.Msg) any {
 func (c Commands) judge(_ context.Context, m *nats.Msg) any {
 	var r JudgeRequest
 	if json.Unmarshal(m.Data, &r) != nil {
-		return JudgeAnswer{Problems: bridge.Problems{{Message: "the question is not readable; are command and bridge of the same version?"}}}
+		return JudgeAnswer{Problems: record.Problems{{Message: "the question is not readable; are command and bridge of the same version?"}}}
 	}
 	s, problems := c.Parse(r.ID, r.Record)
 	if problems.Err() != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/msgget"
 )
 
@@ -28,7 +29,7 @@ const (
 // Fence writes the epoch to every fence key, each by compare-and-set on its own
 // last revision, so that an older epoch can never come out above a newer one.
 // It may be repeated with the same epoch and term.
-func (l *Ledger) Fence(ctx context.Context, b bridge.Bucket, epoch uint64, term string) (bridge.Made, error) {
+func (l *Ledger) Fence(ctx context.Context, b protocol.Bucket, epoch uint64, term string) (protocol.Made, error) {
 	s := l.buckets[b]
 	made, err := l.fenceAll(ctx, s, epoch, term)
 	if err != nil {
@@ -37,7 +38,7 @@ func (l *Ledger) Fence(ctx context.Context, b bridge.Bucket, epoch uint64, term 
 	return made, nil
 }
 
-func (l *Ledger) fenceAll(ctx context.Context, s *stateBucket, epoch uint64, term string) (made bridge.Made, err error) {
+func (l *Ledger) fenceAll(ctx context.Context, s *stateBucket, epoch uint64, term string) (made protocol.Made, err error) {
 	info, err := l.bucketThere(ctx, s)
 	if err != nil {
 		return made, err
@@ -46,7 +47,7 @@ func (l *Ledger) fenceAll(ctx context.Context, s *stateBucket, epoch uint64, ter
 	switch _, err := l.last(ctx, s, sealKey); {
 	case err == nil:
 		made.Sealed = true
-	case !errors.Is(err, bridge.ErrNotFound):
+	case !errors.Is(err, protocol.ErrNotFound):
 		return made, err
 	}
 	if err := l.measure(ctx, s); err != nil {
@@ -105,7 +106,7 @@ func (l *Ledger) bucketThere(ctx context.Context, s *stateBucket) (*jetstream.St
 	return info, err
 }
 
-func (l *Ledger) last(ctx context.Context, s *stateBucket, key string) (*bridge.Message, error) {
+func (l *Ledger) last(ctx context.Context, s *stateBucket, key string) (*event.Message, error) {
 	return msgget.Last(ctx, l.js, bucketStream(s.name), bucketSubject(s.name, key))
 }
 
@@ -115,7 +116,7 @@ func (l *Ledger) fence(ctx context.Context, s *stateBucket, key string, epoch ui
 	for {
 		var rev uint64
 		switch was, err := l.last(ctx, s, key); {
-		case errors.Is(err, bridge.ErrNotFound):
+		case errors.Is(err, protocol.ErrNotFound):
 			absent = true
 		case err != nil:
 			return 0, false, err
@@ -123,7 +124,7 @@ func (l *Ledger) fence(ctx context.Context, s *stateBucket, key string, epoch ui
 			rev = was.Seq
 			switch own, newer := ownFence(was, epoch, term); {
 			case newer:
-				return 0, false, bridge.ErrDeposed
+				return 0, false, protocol.ErrDeposed
 			case own:
 				return rev, absent, nil // an earlier call of ours, whose answer was lost
 			}
@@ -143,7 +144,7 @@ func (l *Ledger) fence(ctx context.Context, s *stateBucket, key string, epoch ui
 
 // ownFence tells whether a fence is our own, or of another leader that came
 // after us. One that cannot be read was written by a person, and counts for nothing.
-func ownFence(m *bridge.Message, epoch uint64, term string) (own, newer bool) {
+func ownFence(m *event.Message, epoch uint64, term string) (own, newer bool) {
 	held, err := strconv.ParseUint(string(m.Data), 10, 64)
 	if err != nil || held > maxTracedEpoch || isMarker(m.Header) {
 		return false, false
@@ -157,8 +158,8 @@ func ownFence(m *bridge.Message, epoch uint64, term string) (own, newer bool) {
 func (l *Ledger) judge(ctx context.Context, s *stateBucket, i int, f *fence) error {
 	m, err := l.last(ctx, s, fenceKey(i))
 	switch {
-	case errors.Is(err, bridge.ErrNotFound), errorCode(err) == codeStreamNotFound:
-		return bridge.ErrLost
+	case errors.Is(err, protocol.ErrNotFound), errorCode(err) == codeStreamNotFound:
+		return protocol.ErrLost
 	case err != nil:
 		return err
 	}
@@ -167,9 +168,9 @@ func (l *Ledger) judge(ctx context.Context, s *stateBucket, i int, f *fence) err
 	s.mu.Unlock()
 	switch own, newer := ownFence(m, epoch, term); {
 	case newer:
-		return bridge.ErrDeposed
+		return protocol.ErrDeposed
 	case !own: // an older one: somebody has put back a bucket of former days
-		return bridge.ErrLost
+		return protocol.ErrLost
 	}
 	f.seq = m.Seq
 	return pause(ctx)
@@ -183,13 +184,13 @@ func noStream(err error) bool {
 // gone tells a bucket that was deleted from one that has no leader just now.
 func (l *Ledger) gone(ctx context.Context, s *stateBucket, cause error) error {
 	if _, err := msgget.Info(ctx, l.js, bucketStream(s.name)); errors.Is(err, jetstream.ErrStreamNotFound) {
-		return bridge.ErrLost
+		return protocol.ErrLost
 	}
 	return cause
 }
 
 // Seal implements bridge.Ledger.
-func (l *Ledger) Seal(ctx context.Context, b bridge.Bucket) error {
+func (l *Ledger) Seal(ctx context.Context, b protocol.Bucket) error {
 	s := l.buckets[b]
 	f := &s.fences[0]
 	if err := f.lock(ctx); err != nil {
@@ -200,7 +201,7 @@ func (l *Ledger) Seal(ctx context.Context, b bridge.Bucket) error {
 	term := s.term
 	s.mu.Unlock()
 	s.sending(sealKey)
-	seq, err := l.publish(ctx, s, bridge.Write{Key: sealKey, Value: []byte(term), ID: term + ":seal:" + strconv.FormatUint(s.last, 10)}, f.seq, fenceKey(0))
+	seq, err := l.publish(ctx, s, protocol.Write{Key: sealKey, Value: []byte(term), ID: term + ":seal:" + strconv.FormatUint(s.last, 10)}, f.seq, fenceKey(0))
 	s.answered(sealKey, seq, err == nil)
 	switch {
 	case err == nil:
@@ -219,7 +220,7 @@ func (l *Ledger) Seal(ctx context.Context, b bridge.Bucket) error {
 }
 
 // Check implements bridge.Ledger.
-func (l *Ledger) Check(ctx context.Context, b bridge.Bucket) error {
+func (l *Ledger) Check(ctx context.Context, b protocol.Bucket) error {
 	s := l.buckets[b]
 	s.mu.Lock()
 	created, key, quiet := s.created, fenceKey(0), s.writes.quiet()
@@ -229,16 +230,16 @@ func (l *Ledger) Check(ctx context.Context, b bridge.Bucket) error {
 	s.mu.Unlock()
 	info, err := msgget.Info(ctx, l.js, bucketStream(s.name))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		err = bridge.ErrLost
+		err = protocol.ErrLost
 	}
 	if err == nil && info.Created.UnixNano() != created {
-		err = bridge.ErrLost
+		err = protocol.ErrLost
 	}
 	if err == nil {
 		switch _, err = l.last(ctx, s, key); {
-		case errors.Is(err, bridge.ErrNotFound) && msgget.Settled(info):
-			err = bridge.ErrLost
-		case errors.Is(err, bridge.ErrNotFound):
+		case errors.Is(err, protocol.ErrNotFound) && msgget.Settled(info):
+			err = protocol.ErrLost
+		case errors.Is(err, protocol.ErrNotFound):
 			err = msgget.ErrNoLeader // for certain: a former one may have answered
 		}
 	}
@@ -250,7 +251,7 @@ func (l *Ledger) Check(ctx context.Context, b bridge.Bucket) error {
 			keys++
 		}
 		if s.writes.foreign(quiet, info.State.LastSeq) || s.writes.quiet() == quiet && quiet != 0 && info.State.NumSubjects < uint64(keys) {
-			err = bridge.ErrMeddled
+			err = protocol.ErrMeddled
 		}
 	}
 	if err != nil {

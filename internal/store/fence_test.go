@@ -8,7 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -23,32 +23,32 @@ func TestLedgerBucketLost(t *testing.T) {
 	}{
 		"deleted": {func(ctx context.Context, js jetstream.JetStream, stream string) error {
 			return js.DeleteStream(ctx, stream)
-		}, bridge.ErrLost, bridge.ErrLost},
+		}, protocol.ErrLost, protocol.ErrLost},
 		"purged": {func(ctx context.Context, js jetstream.JetStream, stream string) error {
 			s, err := js.Stream(ctx, stream)
 			if err != nil {
 				return err
 			}
 			return s.Purge(ctx)
-		}, bridge.ErrLost, bridge.ErrLost},
+		}, protocol.ErrLost, protocol.ErrLost},
 		"recreated": {func(ctx context.Context, js jetstream.JetStream, stream string) error {
 			if err := js.DeleteStream(ctx, stream); err != nil {
 				return err
 			}
 			_, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "owed"})
 			return err
-		}, bridge.ErrLost, bridge.ErrLost},
+		}, protocol.ErrLost, protocol.ErrLost},
 		"an entry overwritten": {func(ctx context.Context, js jetstream.JetStream, _ string) error {
 			_, err := js.Publish(ctx, "$KV.owed.s.lane", []byte("x"))
 			return err
-		}, bridge.ErrMeddled, nil},
+		}, protocol.ErrMeddled, nil},
 		"an entry removed": {func(ctx context.Context, js jetstream.JetStream, stream string) error {
 			s, err := js.Stream(ctx, stream)
 			if err != nil {
 				return err
 			}
 			return s.Purge(ctx, jetstream.WithPurgeSubject("$KV.owed.s.lane"))
-		}, bridge.ErrMeddled, nil},
+		}, protocol.ErrMeddled, nil},
 		"nothing": {func(context.Context, jetstream.JetStream, string) error { return nil }, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -57,12 +57,12 @@ func TestLedgerBucketLost(t *testing.T) {
 			n := ensure(t, js, Options{})
 			ctx := testContext(t)
 			l := NewLedger(js, n, NewMaker(js, Options{}))
-			const b = bridge.BucketOwed
+			const b = protocol.BucketOwed
 			made, err := l.Fence(ctx, b, 3, "T")
 			if err != nil || made.Sealed || !made.Unfenced || made.Created == 0 {
 				t.Fatalf("first fencing: %+v, %v", made, err)
 			}
-			entry := bridge.Write{Bucket: b, Key: "s.lane", Value: []byte("v"), ID: "T:3:1"}
+			entry := protocol.Write{Bucket: b, Key: "s.lane", Value: []byte("v"), ID: "T:3:1"}
 			if err := l.Write(ctx, entry); err != nil {
 				t.Fatal(err)
 			}
@@ -114,10 +114,10 @@ func TestFencesOfTwoTerms(t *testing.T) {
 		t.Errorf("traces on a new bus: %+v, %v", got, err)
 	}
 	one, two := NewLedger(js, n, nil), NewLedger(b.JetStream(), n, nil)
-	if _, err := one.Fence(ctx, bridge.BucketOwed, 6, "one"); err != nil {
+	if _, err := one.Fence(ctx, protocol.BucketOwed, 6, "one"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := two.Fence(ctx, bridge.BucketOwed, 6, "two"); !errors.Is(err, bridge.ErrDeposed) {
+	if _, err := two.Fence(ctx, protocol.BucketOwed, 6, "two"); !errors.Is(err, protocol.ErrDeposed) {
 		t.Errorf("the same epoch of another term: %v", err)
 	}
 	if got, err := Traces(ctx, js, n); err != nil || !got.Any || got.Epoch != 6 {
@@ -148,8 +148,8 @@ func TestCensus(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := NewRecords(js, n.Subscriptions, nil)
-	var was bridge.Census
-	census := func() *bridge.Listing {
+	var was protocol.Census
+	census := func() *protocol.Listing {
 		t.Helper()
 		now, l, err := r.Census(ctx, was)
 		if err != nil {
@@ -202,13 +202,13 @@ func TestForeignWriteBelowOwnOnes(t *testing.T) {
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
 	l := NewLedger(js, n, NewMaker(js, Options{}))
-	const b = bridge.BucketOwed
+	const b = protocol.BucketOwed
 	if _, err := l.Fence(ctx, b, 3, "T"); err != nil {
 		t.Fatal(err)
 	}
 	write := func(i int) {
 		t.Helper()
-		w := bridge.Write{Bucket: b, Key: fmt.Sprintf("s.%d", i%5), Value: []byte("v"), ID: fmt.Sprintf("T:3:%d", i)}
+		w := protocol.Write{Bucket: b, Key: fmt.Sprintf("s.%d", i%5), Value: []byte("v"), ID: fmt.Sprintf("T:3:%d", i)}
 		if err := l.Write(ctx, w); err != nil {
 			t.Fatal(err)
 		}
@@ -225,8 +225,8 @@ func TestForeignWriteBelowOwnOnes(t *testing.T) {
 	for i := range 20 {
 		write(100 + i)
 	}
-	if err := l.Check(ctx, b); !errors.Is(err, bridge.ErrMeddled) {
-		t.Errorf("a foreign write, then own ones: %v, want %v", err, bridge.ErrMeddled)
+	if err := l.Check(ctx, b); !errors.Is(err, protocol.ErrMeddled) {
+		t.Errorf("a foreign write, then own ones: %v, want %v", err, protocol.ErrMeddled)
 	}
 	write(200)
 	if err := l.Check(ctx, b); err != nil {

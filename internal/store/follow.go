@@ -10,7 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
@@ -25,9 +26,9 @@ type follower struct {
 	key    string // key or ">"
 	log    *slog.Logger
 
-	each     func(m *bridge.Message, created int64) // a message may come twice
-	caughtUp func()                                 // once, when all that was there has been read
-	missing  func(bool)                             // the bucket is gone, is there (again)
+	each     func(m *event.Message, created int64) // a message may come twice
+	caughtUp func()                                // once, when all that was there has been read
+	missing  func(bool)                            // the bucket is gone, is there (again)
 
 	created int64  // of the bucket that is being read, Unix nanoseconds
 	seen    uint64 // all up to here has been read
@@ -98,7 +99,7 @@ func (f *follower) check(ctx context.Context) (last uint64, err error) {
 	// read ends at the last message that matches.
 	m, err := msgget.Last(ctx, f.js, bucketStream(f.bucket), storedSubject(f.key))
 	switch {
-	case err != nil && !errors.Is(err, bridge.ErrNotFound):
+	case err != nil && !errors.Is(err, protocol.ErrNotFound):
 		return 0, err
 	case (err != nil || m.Seq < info.State.LastSeq) && !msgget.Settled(info):
 		return 0, fmt.Errorf("bucket %q: %w for certain: a new one was elected a few seconds ago", f.bucket, msgget.ErrNoLeader)
@@ -181,7 +182,7 @@ func (f *follower) session(ctx context.Context, status <-chan nats.Status) error
 			if delivered++; meta.Sequence.Consumer != delivered {
 				return fmt.Errorf("message %d of the consumer came where %d was due", meta.Sequence.Consumer, delivered)
 			}
-			f.each(&bridge.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Subject: m.Subject(), Header: m.Headers(), Data: m.Data()}, created)
+			f.each(&event.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Subject: m.Subject(), Header: m.Headers(), Data: m.Data()}, created)
 			f.seen = max(f.seen, meta.Sequence.Stream)
 			f.catchUp(target)
 			behind = false
@@ -257,7 +258,7 @@ func (f *follower) poll(ctx context.Context, status <-chan nats.Status) error {
 		for f.seen < target {
 			m, err := msgget.Next(ctx, f.js, bucketStream(f.bucket), f.seen+1, storedSubject(f.key))
 			switch {
-			case errors.Is(err, bridge.ErrNotFound):
+			case errors.Is(err, protocol.ErrNotFound):
 				f.seen = target
 				continue
 			case err != nil:

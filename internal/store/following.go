@@ -8,7 +8,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
@@ -52,7 +53,7 @@ func (r *Records) Feed(ctx context.Context) error {
 }
 
 // tap tells the index of a message.
-func (r *Records) tap(m *bridge.Message, created int64) {
+func (r *Records) tap(m *event.Message, created int64) {
 	rev, ok := r.revision(m.Subject, m.Header, m.Data, m.Seq, m.Time, created)
 	r.index.hear(created, m.Seq, rev, ok)
 }
@@ -78,7 +79,7 @@ func (c *Catalog) await(ctx context.Context) error {
 	info, err := msgget.Info(ctx, c.js, bucketStream(c.names.Subscriptions))
 	if err != nil {
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			err = bridge.ErrNotFound
+			err = protocol.ErrNotFound
 		}
 		return err
 	}
@@ -93,7 +94,7 @@ func (c *Catalog) await(ctx context.Context) error {
 		if !exact { // the last sequence may have no message any more
 			m, err := msgget.Last(ctx, c.js, bucketStream(c.names.Subscriptions), storedSubject(">"))
 			switch {
-			case errors.Is(err, bridge.ErrNotFound):
+			case errors.Is(err, protocol.ErrNotFound):
 				return nil
 			case err != nil:
 				return fmt.Errorf("read the end of bucket %q: %w", c.names.Subscriptions, err)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 )
 
 // Index knows which records there are, whose they are and how large, so that a
@@ -68,7 +68,7 @@ func (x *Index) reset(created int64) {
 
 // hear takes a message of the bucket that was made then; ok is false for one
 // that changes no record.
-func (x *Index) hear(created int64, seq uint64, rev bridge.Revision, ok bool) {
+func (x *Index) hear(created int64, seq uint64, rev protocol.Revision, ok bool) {
 	var item *indexed
 	if ok && !rev.Deleted {
 		item = describeRecord(rev)
@@ -240,7 +240,7 @@ func (x *Index) Usages(want func(Usage) bool) []Usage {
 
 // describeRecord reads what the index keeps of a record. One that cannot be read
 // is nobody's.
-func describeRecord(rev bridge.Revision) *indexed {
+func describeRecord(rev protocol.Revision) *indexed {
 	item := &indexed{id: rev.Key, revision: rev.Revision, size: int32(min(len(rev.Value), 1<<30))}
 	if tenant := tenantOf(rev.Value); tenant != "" {
 		item.tenant = &shelf{tenant: tenant}

@@ -5,7 +5,7 @@ import (
 	"math/rand"
 	"testing"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 )
 
 // An index answers as a plain map would, whatever comes.
@@ -17,7 +17,7 @@ func TestIndex(t *testing.T) {
 	random := rand.New(rand.NewSource(1))
 	for seq := uint64(1); seq <= 3000; seq++ {
 		id := fmt.Sprintf("s%03d", random.Intn(200))
-		rev := bridge.Revision{Key: id, Revision: seq}
+		rev := protocol.Revision{Key: id, Revision: seq}
 		switch random.Intn(4) {
 		case 0:
 			rev.Deleted = true
@@ -29,7 +29,7 @@ func TestIndex(t *testing.T) {
 			want[id] = k
 		}
 		x.hear(7, seq, rev, true)
-		x.hear(7, seq, bridge.Revision{Key: id, Revision: seq, Deleted: true}, true) // told twice
+		x.hear(7, seq, protocol.Revision{Key: id, Revision: seq, Deleted: true}, true) // told twice
 		if seq%100 != 0 {
 			continue
 		}
@@ -69,11 +69,11 @@ func TestIndex(t *testing.T) {
 			t.Fatal("nobody's scope holds something")
 		}
 	}
-	x.hear(8, 1, bridge.Revision{Key: "new", Revision: 1, Value: []byte(`{"tenant":"t0"}`)}, true)
+	x.hear(8, 1, protocol.Revision{Key: "new", Revision: 1, Value: []byte(`{"tenant":"t0"}`)}, true)
 	if got := x.Usage("t0").Records; got != 1 {
 		t.Errorf("after the bucket was recreated t0 has %d records", got)
 	}
-	x.hear(7, 9999, bridge.Revision{Key: "old", Revision: 9999, Value: []byte(`{"tenant":"t0"}`)}, true)
+	x.hear(7, 9999, protocol.Revision{Key: "old", Revision: 9999, Value: []byte(`{"tenant":"t0"}`)}, true)
 	if got := x.Usage("t0").Records; got != 1 {
 		t.Errorf("a message of the former bucket counts: %d records", got)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -22,7 +22,7 @@ type JudgeRequest struct {
 
 // JudgeAnswer is the bridge's answer.
 type JudgeAnswer struct {
-	Problems bridge.Problems `json:"problems,omitempty"`
+	Problems record.Problems `json:"problems,omitempty"`
 	Hears    string          `json:"hears,omitempty"` // of a good record
 }
 

@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
@@ -40,7 +42,7 @@ func NewLease(js jetstream.JetStream, n Names, make Maker, log *slog.Logger) *Le
 // a revision: the one that Put has to expect. In a bucket that is gone there is none.
 func (l *Lease) Get(ctx context.Context) (value []byte, revision uint64, err error) {
 	m, err := l.read(ctx)
-	if errors.Is(err, bridge.ErrNotFound) || errorCode(err) == codeStreamNotFound {
+	if errors.Is(err, protocol.ErrNotFound) || errorCode(err) == codeStreamNotFound {
 		return nil, 0, nil
 	}
 	if err != nil {
@@ -52,7 +54,7 @@ func (l *Lease) Get(ctx context.Context) (value []byte, revision uint64, err err
 	return m.Data, m.Seq, nil
 }
 
-func (l *Lease) read(ctx context.Context) (*bridge.Message, error) {
+func (l *Lease) read(ctx context.Context) (*event.Message, error) {
 	return msgget.Last(ctx, l.js, bucketStream(l.bucket), bucketSubject(l.bucket, leaseKey))
 }
 
@@ -78,20 +80,20 @@ func (l *Lease) Put(ctx context.Context, value []byte, expect uint64, id string)
 			// repeats: it may be our own write that stands in the way.
 			m, rerr := l.read(ctx)
 			switch {
-			case errors.Is(rerr, bridge.ErrNotFound), errorCode(rerr) == codeStreamNotFound:
+			case errors.Is(rerr, protocol.ErrNotFound), errorCode(rerr) == codeStreamNotFound:
 				if expect != 0 {
-					return 0, fmt.Errorf("write lease: %w", bridge.ErrDeposed)
+					return 0, fmt.Errorf("write lease: %w", protocol.ErrDeposed)
 				}
 			case rerr != nil:
 				return 0, fmt.Errorf("write lease: %w", rerr)
 			case nats.Header(m.Header).Get(nats.MsgIdHdr) == id:
 				return m.Seq, nil
 			case m.Seq != expect:
-				return 0, fmt.Errorf("write lease: %w", bridge.ErrDeposed)
+				return 0, fmt.Errorf("write lease: %w", protocol.ErrDeposed)
 			}
 		default:
 			if refused(err) {
-				return 0, fmt.Errorf("write lease: %w: %w", bridge.ErrRefused, err)
+				return 0, fmt.Errorf("write lease: %w: %w", protocol.ErrRefused, err)
 			}
 			return 0, fmt.Errorf("write lease: %w", err)
 		}
@@ -127,7 +129,7 @@ func (l *Lease) Watch(ctx context.Context, fn func(value []byte, revision uint64
 				l.log.Warn("lease bucket is missing", "bucket", l.bucket)
 			}
 		},
-		each: func(m *bridge.Message, _ int64) {
+		each: func(m *event.Message, _ int64) {
 			if isMarker(m.Header) {
 				fn(nil, m.Seq)
 				return
@@ -147,7 +149,7 @@ type Guarded struct {
 // Put implements bridge.Lease.
 func (g Guarded) Put(ctx context.Context, value []byte, expect uint64, id string) (uint64, error) {
 	if unfit := g.Unfit(); unfit != "" {
-		return 0, fmt.Errorf("write lease: %w: %s", bridge.ErrRefused, unfit)
+		return 0, fmt.Errorf("write lease: %w: %s", protocol.ErrRefused, unfit)
 	}
 	return g.Lease.Put(ctx, value, expect, id)
 }

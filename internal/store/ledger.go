@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 	"orderbridge/internal/safetext"
@@ -90,7 +91,7 @@ type fence struct {
 // deletes is made again by make when it is fenced.
 func NewLedger(js jetstream.JetStream, n Names, make Maker) *Ledger {
 	l := &Ledger{js: js, make: make}
-	for b, name := range map[bridge.Bucket]string{bridge.BucketStatus: n.Status, bridge.BucketOwed: n.Owed} {
+	for b, name := range map[protocol.Bucket]string{protocol.BucketStatus: n.Status, protocol.BucketOwed: n.Owed} {
 		l.buckets[b] = newStateBucket(name)
 	}
 	return l
@@ -106,14 +107,14 @@ func newStateBucket(name string) *stateBucket {
 
 // Load reads the bucket through the highest of the own fences: a consumer on a
 // replica that lags waits for it, and nothing of a deposed writer lies above it.
-func (l *Ledger) Load(ctx context.Context, b bridge.Bucket, fn func(key string, value []byte) error) error {
+func (l *Ledger) Load(ctx context.Context, b protocol.Bucket, fn func(key string, value []byte) error) error {
 	s := l.buckets[b]
 	if s.last == 0 {
 		return fmt.Errorf("load bucket %q: not fenced yet", s.name)
 	}
 	entries, err := l.read(ctx, s)
 	if err != nil {
-		if lost := l.Check(ctx, b); errors.Is(lost, bridge.ErrLost) {
+		if lost := l.Check(ctx, b); errors.Is(lost, protocol.ErrLost) {
 			err = lost
 		}
 		return fmt.Errorf("load bucket %q: %w", s.name, err)
@@ -178,7 +179,7 @@ func (l *Ledger) readOneByOne(ctx context.Context, s *stateBucket) (map[string][
 	entries := map[string][]byte{}
 	for next := uint64(1); ; {
 		m, err := msgget.Next(ctx, l.js, bucketStream(s.name), next, ">")
-		if errors.Is(err, bridge.ErrNotFound) && next > s.last {
+		if errors.Is(err, protocol.ErrNotFound) && next > s.last {
 			return entries, nil
 		}
 		if err != nil {
@@ -205,7 +206,7 @@ func (l *Ledger) giveBack(s *stateBucket, cons jetstream.Consumer) {
 
 // Write sends the write, checked against the own fence, until the answer is
 // definite or ctx ends.
-func (l *Ledger) Write(ctx context.Context, w bridge.Write) error {
+func (l *Ledger) Write(ctx context.Context, w protocol.Write) error {
 	s := l.buckets[w.Bucket]
 	if strings.HasPrefix(w.Key, fencePrefix) || w.Key == "" {
 		return fmt.Errorf("write bucket %q: key %q is reserved", s.name, w.Key)
@@ -243,14 +244,14 @@ func (l *Ledger) Write(ctx context.Context, w bridge.Write) error {
 			}
 		case refused(err):
 			s.refused(w, added)
-			return fmt.Errorf("write key %q of bucket %q: %w: %w", w.Key, s.name, bridge.ErrRefused, err)
+			return fmt.Errorf("write key %q of bucket %q: %w: %w", w.Key, s.name, protocol.ErrRefused, err)
 		default:
 			return fmt.Errorf("write key %q of bucket %q: %w", w.Key, s.name, err)
 		}
 	}
 }
 
-func (l *Ledger) publish(ctx context.Context, s *stateBucket, w bridge.Write, fenceSeq uint64, fence string) (uint64, error) {
+func (l *Ledger) publish(ctx context.Context, s *stateBucket, w protocol.Write, fenceSeq uint64, fence string) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	m := &nats.Msg{Subject: writeSubject(l.js, s.name, w.Key), Data: safetext.JSON(w.Value), Header: nats.Header{}}
@@ -270,12 +271,12 @@ func (l *Ledger) publish(ctx context.Context, s *stateBucket, w bridge.Write, fe
 
 // admit keeps the last tenth of the bucket free of new lane entries. It tells
 // whether the key was not there until now.
-func (l *Ledger) admit(ctx context.Context, s *stateBucket, w bridge.Write) (added bool, err error) {
+func (l *Ledger) admit(ctx context.Context, s *stateBucket, w protocol.Write) (added bool, err error) {
 	if w.Value == nil {
 		return false, nil
 	}
 	if limit := l.js.Conn().MaxPayload() - 1024; int64(len(w.Value)) > limit {
-		return false, fmt.Errorf("write key %q of bucket %q: value of %d bytes, the server takes %d: %w", w.Key, s.name, len(w.Value), limit, bridge.ErrRefused)
+		return false, fmt.Errorf("write key %q of bucket %q: value of %d bytes, the server takes %d: %w", w.Key, s.name, len(w.Value), limit, protocol.ErrRefused)
 	}
 	s.mu.Lock()
 	_, present := s.present[w.Key]
@@ -291,7 +292,7 @@ func (l *Ledger) admit(ctx context.Context, s *stateBucket, w bridge.Write) (add
 		s.mu.Unlock()
 		if limit > 0 && float64(used+size(s, w)) > laneShare*float64(limit) {
 			return false, fmt.Errorf("write key %q of bucket %q: %d of %d bytes used, the rest is kept for marks; give it more room with `nats stream edit %s --max-bytes`: %w",
-				w.Key, s.name, used, limit, bucketStream(s.name), bridge.ErrRefused)
+				w.Key, s.name, used, limit, bucketStream(s.name), protocol.ErrRefused)
 		}
 	}
 	// From the first sending on the key may be there, whatever is heard of it.
@@ -304,7 +305,7 @@ func (l *Ledger) admit(ctx context.Context, s *stateBucket, w bridge.Write) (add
 
 // Room is how many bytes the debts may take, 0 if that is not known or without bound.
 func (l *Ledger) Room() int64 {
-	s := l.buckets[bridge.BucketOwed]
+	s := l.buckets[protocol.BucketOwed]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return max(s.max, 0)
@@ -326,11 +327,11 @@ func (l *Ledger) measure(ctx context.Context, s *stateBucket) error {
 }
 
 // size is about what the server's store needs for a write.
-func size(s *stateBucket, w bridge.Write) int64 {
+func size(s *stateBucket, w protocol.Write) int64 {
 	return int64(len(s.name) + 2*len(w.Key) + len(w.Value) + len(w.ID) + 150)
 }
 
-func (s *stateBucket) written(w bridge.Write) {
+func (s *stateBucket) written(w protocol.Write) {
 	if w.Value != nil {
 		return
 	}
@@ -341,7 +342,7 @@ func (s *stateBucket) written(w bridge.Write) {
 
 // refused takes a write back. A key that was there before, or may be by an
 // earlier write of unknown outcome, stays.
-func (s *stateBucket) refused(w bridge.Write, added bool) {
+func (s *stateBucket) refused(w protocol.Write, added bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w.Value != nil {

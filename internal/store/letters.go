@@ -11,7 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
@@ -19,14 +20,14 @@ import (
 // Letter is a dead letter as it lies in its stream.
 type Letter struct {
 	Sequence uint64 `json:"deadLetter"`
-	bridge.DeadLetter
+	protocol.DeadLetter
 	// Envelope is the whole letter, its event included. Letters leaves it out.
 	Envelope json.RawMessage `json:"-"`
 }
 
 // Letters returns the newest limit dead letters below the sequence before (0:
 // all), newest first, of one subscription or ("") of all, and before what to go
-// on: 0 if there are no more. Their events are left out. bridge.ErrNotFound if
+// on: 0 if there are no more. Their events are left out. protocol.ErrNotFound if
 // the stream has never been made.
 func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string, before uint64, limit int) ([]Letter, uint64, error) {
 	if subscription != "" && !safeID.MatchString(subscription) {
@@ -71,7 +72,7 @@ func (c *Catalog) letterStream(ctx context.Context) (jetstream.Stream, error) {
 	defer cancel()
 	stream, err := c.js.Stream(ctx, c.names.DeadLetters)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		err = bridge.ErrNotFound
+		err = protocol.ErrNotFound
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open stream %q: %w", c.names.DeadLetters, err)
@@ -150,7 +151,7 @@ func (r *letterReader) read(ctx context.Context, low, high uint64, most int) ([]
 
 // readSingly is read without a consumer.
 func (r *letterReader) readSingly(ctx context.Context, low, high uint64, most int) ([]Letter, error) {
-	list, err := scan(ctx, r.catalog.js, r.catalog.names.DeadLetters, r.filter, low, high, most, func(m *bridge.Message) (Letter, bool, error) {
+	list, err := scan(ctx, r.catalog.js, r.catalog.names.DeadLetters, r.filter, low, high, most, func(m *event.Message) (Letter, bool, error) {
 		l, own, err := r.catalog.letter(ctx, &r.owners, m.Seq, m.Data)
 		l.Event, l.Envelope = nil, nil
 		return l, own, err
@@ -184,7 +185,7 @@ func (c *Catalog) Letter(ctx context.Context, scope Scope, sequence uint64) (Let
 		l, own, err = c.letter(ctx, &owners{catalog: c, scope: scope}, sequence, m.Data)
 	}
 	if err == nil && !own {
-		err = bridge.ErrNotFound
+		err = protocol.ErrNotFound
 	}
 	if err != nil {
 		return Letter{}, fmt.Errorf("read dead letter %d: %w", sequence, err)
@@ -208,7 +209,7 @@ type RedriveAnswer struct {
 
 // Redrive asks the leader to put a dead letter back as owed by its
 // subscription. The error is a *RefusedError if it does not want to, ErrNoLeader
-// if nobody answers (it may have been accepted all the same), bridge.ErrNotFound
+// if nobody answers (it may have been accepted all the same), protocol.ErrNotFound
 // if there is no such letter in the scope.
 func (c *Catalog) Redrive(ctx context.Context, scope Scope, sequence uint64) (Letter, error) {
 	l, err := c.Letter(ctx, scope, sequence)
@@ -240,7 +241,7 @@ func (c *Catalog) Redrive(ctx context.Context, scope Scope, sequence uint64) (Le
 	return l, nil
 }
 
-// RemoveLetter removes a dead letter for good. bridge.ErrNotFound if there is no
+// RemoveLetter removes a dead letter for good. protocol.ErrNotFound if there is no
 // such letter, or no stream of them.
 func (c *Catalog) RemoveLetter(ctx context.Context, sequence uint64) error {
 	stream, err := c.letterStream(ctx)
@@ -251,7 +252,7 @@ func (c *Catalog) RemoveLetter(ctx context.Context, sequence uint64) error {
 }
 
 // RemoveLetters removes all dead letters of a subscription, or ("") of all, for
-// good, and tells how many. bridge.ErrNotFound if there is no stream of them.
+// good, and tells how many. protocol.ErrNotFound if there is no stream of them.
 func (c *Catalog) RemoveLetters(ctx context.Context, subscription string) (int, error) {
 	stream, err := c.letterStream(ctx)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -20,7 +21,7 @@ import (
 func Keys(ctx context.Context, js jetstream.JetStream, bucket string) ([]string, error) {
 	stream, err := js.Stream(ctx, bucketStream(bucket))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("bucket %q: %w", bucket, bridge.ErrNotFound)
+		return nil, fmt.Errorf("bucket %q: %w", bucket, protocol.ErrNotFound)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("bucket %q: %w", bucket, err)
@@ -40,7 +41,7 @@ func Keys(ctx context.Context, js jetstream.JetStream, bucket string) ([]string,
 }
 
 // EachRecord calls fn for each record, in the order of their revisions, or where
-// the catalog reads singly in that of their ids. bridge.ErrNotFound if there is
+// the catalog reads singly in that of their ids. protocol.ErrNotFound if there is
 // no such bucket.
 func (c *Catalog) EachRecord(ctx context.Context, fn func(Record) error) error {
 	return c.each(ctx, c.names.Subscriptions, func(e Entry) error { return fn(Record{e.Key, e.Value, e.Revision, e.Time}) })
@@ -79,7 +80,7 @@ func ReadEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn 
 	}
 	if len(under) > 0 {
 		keys = slices.DeleteFunc(keys, func(key string) bool {
-			return !slices.ContainsFunc(under, func(k string) bool { return bridge.SubjectMatches(k, key) })
+			return !slices.ContainsFunc(under, func(k string) bool { return record.SubjectMatches(k, key) })
 		})
 	}
 	for part := range slices.Chunk(keys, limits.ListAtOnce) {
@@ -91,7 +92,7 @@ func ReadEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn 
 		}
 		wg.Wait()
 		for i := range part {
-			if errors.Is(errs[i], bridge.ErrNotFound) {
+			if errors.Is(errs[i], protocol.ErrNotFound) {
 				continue
 			}
 			if errs[i] != nil {

@@ -8,16 +8,17 @@ import (
 	"slices"
 	"strings"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
 // Debt is one entry of the ledger: an order that waits, or a subscription that
 // reads for itself.
 type Debt struct {
-	Subscription string            `json:"subscription"`
-	Lane         *bridge.LaneEntry `json:"lane,omitempty"`
-	Reads        *bridge.Mark      `json:"reads,omitempty"`
+	Subscription string              `json:"subscription"`
+	Lane         *protocol.LaneEntry `json:"lane,omitempty"`
+	Reads        *protocol.Mark      `json:"reads,omitempty"`
 
 	// Key of the entry: <subscription> or <subscription>.<lane>.
 	Key string `json:"-"`
@@ -120,10 +121,10 @@ func debtOf(e Entry) (Debt, error) {
 	d := Debt{Subscription: id, Key: e.Key}
 	var into any
 	if isLane {
-		d.Lane = new(bridge.LaneEntry)
+		d.Lane = new(protocol.LaneEntry)
 		into = d.Lane
 	} else {
-		d.Reads = new(bridge.Mark)
+		d.Reads = new(protocol.Mark)
 		into = d.Reads
 	}
 	if err := json.Unmarshal(e.Value, into); err != nil {
@@ -143,5 +144,5 @@ func orderOf(told, token, key string) string {
 	if told != "" {
 		return told
 	}
-	return bridge.OrderOf(token, key)
+	return event.OrderOf(token, key)
 }

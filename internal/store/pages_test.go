@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
@@ -26,7 +26,7 @@ func TestPagesAreBounded(t *testing.T) {
 	ctx := t.Context()
 	fed := make(chan error, 1)
 	go func() { fed <- records.Feed(ctx) }()
-	catalog := store.NewCatalog(js, names, func(data []byte) (d bridge.DeadLetter, err error) { return d, json.Unmarshal(data, &d) }).WithIndex(index)
+	catalog := store.NewCatalog(js, names, func(data []byte) (d protocol.DeadLetter, err error) { return d, json.Unmarshal(data, &d) }).WithIndex(index)
 	kv, err := store.OpenBucket(ctx, js, names.Subscriptions)
 	if err != nil {
 		t.Fatal(err)

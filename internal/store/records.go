@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
@@ -48,11 +50,11 @@ func (r *Records) WithIndex(x *Index) *Records {
 }
 
 // Watch implements bridge.Records. The callbacks are called from one goroutine.
-func (r *Records) Watch(ctx context.Context, fn func(bridge.Revision), caughtUp func(), missing func(bool)) error {
+func (r *Records) Watch(ctx context.Context, fn func(protocol.Revision), caughtUp func(), missing func(bool)) error {
 	f := follower{
 		js: r.js, bucket: r.bucket, key: ">", log: r.log,
 		caughtUp: caughtUp, missing: missing,
-		each: func(m *bridge.Message, created int64) {
+		each: func(m *event.Message, created int64) {
 			rev, ok := r.revision(m.Subject, m.Header, m.Data, m.Seq, m.Time, created)
 			if r.index != nil {
 				r.index.hear(created, m.Seq, rev, ok)
@@ -71,37 +73,37 @@ func (r *Records) Watch(ctx context.Context, fn func(bridge.Revision), caughtUp 
 }
 
 // Latest implements bridge.Records. An absent bucket is an error, not ErrNotFound.
-func (r *Records) Latest(ctx context.Context, key string) (bridge.Revision, error) {
+func (r *Records) Latest(ctx context.Context, key string) (protocol.Revision, error) {
 	// Read before and after: a bucket that is recreated in between must not
 	// lend its revision to the other one.
 	before, err := r.created(ctx)
 	if err != nil {
-		return bridge.Revision{}, err
+		return protocol.Revision{}, err
 	}
 	m, err := msgget.Last(ctx, r.js, bucketStream(r.bucket), storedSubject(key))
 	if err != nil {
-		return bridge.Revision{}, fmt.Errorf("read subscription %q: %w", key, err)
+		return protocol.Revision{}, fmt.Errorf("read subscription %q: %w", key, err)
 	}
 	after, err := r.created(ctx)
 	if err != nil {
-		return bridge.Revision{}, err
+		return protocol.Revision{}, err
 	}
 	if before != after {
-		return bridge.Revision{}, fmt.Errorf("read subscription %q: bucket %q was recreated meanwhile", key, r.bucket)
+		return protocol.Revision{}, fmt.Errorf("read subscription %q: bucket %q was recreated meanwhile", key, r.bucket)
 	}
 	rev, ok := r.revision(m.Subject, m.Header, m.Data, m.Seq, m.Time, after)
 	if !ok {
-		return bridge.Revision{}, fmt.Errorf("read subscription %q: expired by a limit of bucket %q: %w", key, r.bucket, bridge.ErrNotFound)
+		return protocol.Revision{}, fmt.Errorf("read subscription %q: expired by a limit of bucket %q: %w", key, r.bucket, protocol.ErrNotFound)
 	}
 	return rev, nil
 }
 
 // Put stores a value if the newest revision of the key still is expect (0:
-// there is none); bridge.ErrDeposed if not.
+// there is none); protocol.ErrDeposed if not.
 func (r *Records) Put(ctx context.Context, key string, value []byte, expect uint64) (revision uint64, err error) {
 	revision, err = WriteRecord(ctx, r.js, r.bucket, key, value, &expect, r.Key)
 	if errors.Is(err, ErrChanged) {
-		return 0, fmt.Errorf("store subscription %q: changed by somebody else: %w", key, bridge.ErrDeposed)
+		return 0, fmt.Errorf("store subscription %q: changed by somebody else: %w", key, protocol.ErrDeposed)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("store subscription %q: %w", key, err)
@@ -123,8 +125,8 @@ func (r *Records) created(ctx context.Context) (int64, error) {
 }
 
 // revision is false for what is not a change of a record.
-func (r *Records) revision(subject string, h nats.Header, data []byte, seq uint64, t time.Time, created int64) (bridge.Revision, bool) {
-	rev := bridge.Revision{
+func (r *Records) revision(subject string, h nats.Header, data []byte, seq uint64, t time.Time, created int64) (protocol.Revision, bool) {
+	rev := protocol.Revision{
 		Key:      keyOf(subject),
 		Revision: seq, Bucket: created, Time: t,
 	}
@@ -134,7 +136,7 @@ func (r *Records) revision(subject string, h nats.Header, data []byte, seq uint6
 	case op == "PURGE" || reason == "Purge":
 		rev.Deleted, rev.Purged = true, true
 	case reason != "":
-		return bridge.Revision{}, false
+		return protocol.Revision{}, false
 	default:
 		rev.Value = bytes.Clone(data)
 		if rev.Value == nil {

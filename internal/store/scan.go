@@ -8,7 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
@@ -44,7 +45,7 @@ func spans(low, high uint64, n uint64) []span {
 // scan returns what keep makes of the messages of [low, high] whose subject
 // matches the filter, in order; at most about most of the newest of each part.
 // keep is called from one goroutine at a time, but not in order.
-func scan[T any](ctx context.Context, js jetstream.JetStream, stream, filter string, low, high uint64, most int, keep func(*bridge.Message) (T, bool, error)) ([]T, error) {
+func scan[T any](ctx context.Context, js jetstream.JetStream, stream, filter string, low, high uint64, most int, keep func(*event.Message) (T, bool, error)) ([]T, error) {
 	parts := spans(low, high, limits.ScanAtOnce)
 	found := make([][]T, len(parts))
 	errs := make([]error, len(parts))
@@ -56,7 +57,7 @@ func scan[T any](ctx context.Context, js jetstream.JetStream, stream, filter str
 		wg.Go(func() {
 			for seq := part.low; seq <= part.high; seq++ {
 				m, err := msgget.Next(ctx, js, stream, seq, filter)
-				if errors.Is(err, bridge.ErrNotFound) || err == nil && m.Seq > part.high {
+				if errors.Is(err, protocol.ErrNotFound) || err == nil && m.Seq > part.high {
 					return
 				}
 				var item T

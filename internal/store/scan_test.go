@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 	"orderbridge/internal/lab"
 )
 
@@ -54,7 +54,7 @@ func TestScan(t *testing.T) {
 			want = append(want, n)
 		}
 	}
-	number := func(m *bridge.Message) (uint64, bool, error) { return m.Seq, true, nil }
+	number := func(m *event.Message) (uint64, bool, error) { return m.Seq, true, nil }
 	got, err := scan(t.Context(), js, "S", "s.1", 20, 290, 1000, number)
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v, want %v", got, err, want)
@@ -64,7 +64,7 @@ func TestScan(t *testing.T) {
 		t.Errorf("the newest: %v, %v", newest, err)
 	}
 	broken := errors.New("broken")
-	if _, err := scan(t.Context(), js, "S", "s.1", 20, 290, 2, func(m *bridge.Message) (int, bool, error) {
+	if _, err := scan(t.Context(), js, "S", "s.1", 20, 290, 2, func(m *event.Message) (int, bool, error) {
 		if m.Seq > 250 {
 			return 0, false, broken
 		}

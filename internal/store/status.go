@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/msgget"
 )
 
@@ -26,7 +26,7 @@ type Entry struct {
 func ReadEntry(ctx context.Context, js jetstream.JetStream, bucket, key string) (Entry, error) {
 	m, err := msgget.Last(ctx, js, bucketStream(bucket), storedSubject(key))
 	if err == nil && isMarker(m.Header) {
-		err = bridge.ErrNotFound
+		err = protocol.ErrNotFound
 	}
 	if err != nil {
 		return Entry{}, fmt.Errorf("read %q from bucket %q: %w", key, bucket, err)
@@ -41,7 +41,7 @@ func ReadEntry(ctx context.Context, js jetstream.JetStream, bucket, key string) 
 func ListEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn func(Entry) error, keys ...string) error {
 	kv, err := OpenBucket(ctx, js, bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		return fmt.Errorf("bucket %q: %w", bucket, bridge.ErrNotFound)
+		return fmt.Errorf("bucket %q: %w", bucket, protocol.ErrNotFound)
 	}
 	if err != nil {
 		return fmt.Errorf("bucket %q: %w", bucket, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
@@ -32,10 +32,10 @@ type Options struct {
 }
 
 // Names of the streams and buckets, prefix included.
-type Names = bridge.Names
+type Names = record.Names
 
 // Names under the prefix.
-func (o Options) Names() Names { return bridge.NewNames(o.Prefix, o.Stream, o.Subscriptions) }
+func (o Options) Names() Names { return record.NewNames(o.Prefix, o.Stream, o.Subscriptions) }
 
 // Severity of a finding.
 type Severity string

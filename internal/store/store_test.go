@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -112,7 +112,7 @@ func newLedger(t *testing.T, js jetstream.JetStream, n Names, epoch uint64) *Led
 }
 
 func fenceBoth(ctx context.Context, l *Ledger, epoch uint64) error {
-	for _, b := range []bridge.Bucket{bridge.BucketStatus, bridge.BucketOwed} {
+	for _, b := range []protocol.Bucket{protocol.BucketStatus, protocol.BucketOwed} {
 		if _, err := l.Fence(ctx, b, epoch, fmt.Sprintf("term%d", epoch)); err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func fenceBoth(ctx context.Context, l *Ledger, epoch uint64) error {
 	return nil
 }
 
-func load(t *testing.T, l *Ledger, b bridge.Bucket) map[string]string {
+func load(t *testing.T, l *Ledger, b protocol.Bucket) map[string]string {
 	t.Helper()
 	got := map[string]string{}
 	if err := l.Load(testContext(t), b, func(k string, v []byte) error { got[k] = string(v); return nil }); err != nil {
@@ -138,38 +138,38 @@ func TestLedgerWriteAndLoad(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 200 {
 		wg.Go(func() {
-			if err := l.Write(ctx, bridge.Write{Bucket: bridge.BucketOwed, Key: fmt.Sprintf("s%d.lane", i), Value: []byte("v"), ID: fmt.Sprintf("1:%d", i)}); err != nil {
+			if err := l.Write(ctx, protocol.Write{Bucket: protocol.BucketOwed, Key: fmt.Sprintf("s%d.lane", i), Value: []byte("v"), ID: fmt.Sprintf("1:%d", i)}); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	w := bridge.Write{Bucket: bridge.BucketOwed, Key: "s7.lane", ID: "1:900"}
+	w := protocol.Write{Bucket: protocol.BucketOwed, Key: "s7.lane", ID: "1:900"}
 	for range 2 { // a repeat is confirmed as well
 		if err := l.Write(ctx, w); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := l.Write(ctx, bridge.Write{Bucket: bridge.BucketOwed, Key: "fence.0", Value: []byte("a subscription called fence"), ID: "1:901"}); err != nil {
+	if err := l.Write(ctx, protocol.Write{Bucket: protocol.BucketOwed, Key: "fence.0", Value: []byte("a subscription called fence"), ID: "1:901"}); err != nil {
 		t.Fatal(err)
 	}
-	got := load(t, newLedger(t, js, n, 2), bridge.BucketOwed)
+	got := load(t, newLedger(t, js, n, 2), protocol.BucketOwed)
 	if len(got) != 200 || got["s8.lane"] != "v" || got["fence.0"] == "" {
 		t.Errorf("%d entries, want 200", len(got))
 	}
 	if _, ok := got["s7.lane"]; ok {
 		t.Error("removed entry is still there")
 	}
-	if got := load(t, l, bridge.BucketStatus); len(got) != 0 {
+	if got := load(t, l, protocol.BucketStatus); len(got) != 0 {
 		t.Errorf("status: %v", got)
 	}
-	if err := l.Write(ctx, bridge.Write{Bucket: bridge.BucketOwed, Key: "s8.lane", ID: "1:902"}); !errors.Is(err, bridge.ErrDeposed) {
+	if err := l.Write(ctx, protocol.Write{Bucket: protocol.BucketOwed, Key: "s8.lane", ID: "1:902"}); !errors.Is(err, protocol.ErrDeposed) {
 		t.Errorf("removal by a deposed writer: %v", err)
 	}
-	if err := fenceBoth(ctx, l, 1); !errors.Is(err, bridge.ErrDeposed) {
+	if err := fenceBoth(ctx, l, 1); !errors.Is(err, protocol.ErrDeposed) {
 		t.Errorf("an older epoch fences: %v", err)
 	}
-	if got := load(t, newLedger(t, js, n, 3), bridge.BucketOwed); got["s8.lane"] != "v" {
+	if got := load(t, newLedger(t, js, n, 3), protocol.BucketOwed); got["s8.lane"] != "v" {
 		t.Error("the deposed writer removed an entry")
 	}
 }
@@ -178,10 +178,10 @@ func TestLedgerNeedsFence(t *testing.T) {
 	t.Parallel()
 	js := lab.StartBus(t).JetStream()
 	l := NewLedger(js, ensure(t, js, Options{}), nil)
-	if err := l.Write(testContext(t), bridge.Write{Bucket: bridge.BucketOwed, Key: "s", Value: []byte("v"), ID: "1:1"}); err == nil {
+	if err := l.Write(testContext(t), protocol.Write{Bucket: protocol.BucketOwed, Key: "s", Value: []byte("v"), ID: "1:1"}); err == nil {
 		t.Error("written without a fence")
 	}
-	if err := l.Load(testContext(t), bridge.BucketOwed, nil); err == nil {
+	if err := l.Load(testContext(t), protocol.BucketOwed, nil); err == nil {
 		t.Error("loaded without a fence")
 	}
 }
@@ -195,7 +195,7 @@ func TestLedgerFenceRace(t *testing.T) {
 		older, newer := NewLedger(b.JetStream(), n, nil), NewLedger(b.JetStream(), n, nil)
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := fenceBoth(testContext(t), older, 2*round+1); err != nil && !errors.Is(err, bridge.ErrDeposed) {
+			if err := fenceBoth(testContext(t), older, 2*round+1); err != nil && !errors.Is(err, protocol.ErrDeposed) {
 				t.Error(err)
 			}
 		})
@@ -204,7 +204,7 @@ func TestLedgerFenceRace(t *testing.T) {
 		}
 		wg.Wait()
 		for i := range 100 {
-			w := bridge.Write{Bucket: bridge.BucketOwed, Key: fmt.Sprintf("k%d", i), Value: []byte("v"), ID: fmt.Sprintf("%d:%d", round, i)}
+			w := protocol.Write{Bucket: protocol.BucketOwed, Key: fmt.Sprintf("k%d", i), Value: []byte("v"), ID: fmt.Sprintf("%d:%d", round, i)}
 			if err := newer.Write(testContext(t), w); err != nil {
 				t.Fatalf("round %d: %v", round, err)
 			}
@@ -221,13 +221,13 @@ func TestLedgerFull(t *testing.T) {
 	id := 0
 	write := func(key string, value []byte) error {
 		id++
-		return l.Write(ctx, bridge.Write{Bucket: bridge.BucketOwed, Key: key, Value: value, ID: fmt.Sprintf("1:%d", id)})
+		return l.Write(ctx, protocol.Write{Bucket: protocol.BucketOwed, Key: key, Value: value, ID: fmt.Sprintf("1:%d", id)})
 	}
 	kilo := bytes.Repeat([]byte("x"), 1024)
 	lanes := 0
 	for ; ; lanes++ {
 		err := write(fmt.Sprintf("s.lane%d", lanes), kilo)
-		if errors.Is(err, bridge.ErrRefused) {
+		if errors.Is(err, protocol.ErrRefused) {
 			break
 		}
 		if err != nil || lanes > 300 {
@@ -244,13 +244,13 @@ func TestLedgerFull(t *testing.T) {
 	for i := 0; err == nil && i < 100; i++ {
 		err = write(fmt.Sprintf("mark%d", i), kilo)
 	}
-	if !errors.Is(err, bridge.ErrRefused) {
+	if !errors.Is(err, protocol.ErrRefused) {
 		t.Errorf("a mark beyond the bucket: %v", err)
 	}
-	if err := write("s.huge", make([]byte, 1<<20)); !errors.Is(err, bridge.ErrRefused) {
+	if err := write("s.huge", make([]byte, 1<<20)); !errors.Is(err, protocol.ErrRefused) {
 		t.Errorf("a value beyond the payload limit: %v", err)
 	}
-	if got := load(t, l, bridge.BucketOwed); len(got) < lanes {
+	if got := load(t, l, protocol.BucketOwed); len(got) < lanes {
 		t.Errorf("%d entries, wrote %d", len(got), lanes)
 	}
 }
@@ -262,15 +262,15 @@ func TestLedgerWriteOverRestart(t *testing.T) {
 	n := ensure(t, js, Options{})
 	l := newLedger(t, js, n, 1)
 	b.Restart()
-	w := bridge.Write{Bucket: bridge.BucketOwed, Key: "s.lane", Value: []byte("v"), ID: "1:1"}
+	w := protocol.Write{Bucket: protocol.BucketOwed, Key: "s.lane", Value: []byte("v"), ID: "1:1"}
 	lab.Eventually(t, "write after a restart", func() bool {
 		err := l.Write(testContext(t), w)
-		if errors.Is(err, bridge.ErrDeposed) || errors.Is(err, bridge.ErrRefused) {
+		if errors.Is(err, protocol.ErrDeposed) || errors.Is(err, protocol.ErrRefused) {
 			t.Fatal(err)
 		}
 		return err == nil
 	})
-	if got := load(t, l, bridge.BucketOwed); !maps.Equal(got, map[string]string{"s.lane": "v"}) {
+	if got := load(t, l, protocol.BucketOwed); !maps.Equal(got, map[string]string{"s.lane": "v"}) {
 		t.Errorf("loaded %v", got)
 	}
 }
@@ -292,14 +292,14 @@ func TestLease(t *testing.T) {
 	if again, err := mine.Put(ctx, []byte("a"), 0, "a:1"); err != nil || again != rev1 {
 		t.Errorf("repeat: %d, %v; want %d", again, err, rev1)
 	}
-	if _, err := other.Put(ctx, []byte("b"), 0, "b:1"); !errors.Is(err, bridge.ErrDeposed) {
+	if _, err := other.Put(ctx, []byte("b"), 0, "b:1"); !errors.Is(err, protocol.ErrDeposed) {
 		t.Errorf("absent expected, present: %v", err)
 	}
 	rev2, err := other.Put(ctx, []byte("b"), rev1, "b:2")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := mine.Put(ctx, []byte("a"), rev1, "a:2"); !errors.Is(err, bridge.ErrDeposed) {
+	if _, err := mine.Put(ctx, []byte("a"), rev1, "a:2"); !errors.Is(err, protocol.ErrDeposed) {
 		t.Errorf("old revision: %v", err)
 	}
 	if v, rev, err := mine.Get(ctx); string(v) != "b" || rev != rev2 || err != nil {
@@ -339,7 +339,7 @@ func TestLeaseContention(t *testing.T) {
 				defer mu.Unlock()
 				if err == nil {
 					won = append(won, r)
-				} else if !errors.Is(err, bridge.ErrDeposed) {
+				} else if !errors.Is(err, protocol.ErrDeposed) {
 					t.Error(err)
 				}
 			})
@@ -402,7 +402,7 @@ func watch(t *testing.T, run func(ctx context.Context) error) {
 // seenRecords is what a watcher has been told.
 type seenRecords struct {
 	mu      sync.Mutex
-	revs    []bridge.Revision
+	revs    []protocol.Revision
 	caught  int
 	missing []bool
 }
@@ -411,7 +411,7 @@ func watchRecords(t *testing.T, js jetstream.JetStream, bucket string) *seenReco
 	s := &seenRecords{}
 	watch(t, func(ctx context.Context) error {
 		return NewRecords(js, bucket, nil).Watch(ctx,
-			func(r bridge.Revision) { s.mu.Lock(); s.revs = append(s.revs, r); s.mu.Unlock() },
+			func(r protocol.Revision) { s.mu.Lock(); s.revs = append(s.revs, r); s.mu.Unlock() },
 			func() { s.mu.Lock(); s.caught++; s.mu.Unlock() },
 			func(m bool) { s.mu.Lock(); s.missing = append(s.missing, m); s.mu.Unlock() })
 	})
@@ -479,13 +479,13 @@ func TestRecordsWatch(t *testing.T) {
 	if rev, err := r.Latest(ctx, "c"); err != nil || !rev.Purged {
 		t.Errorf("latest of a purged one: %+v, %v", rev, err)
 	}
-	if _, err := r.Latest(ctx, "none"); !errors.Is(err, bridge.ErrNotFound) {
+	if _, err := r.Latest(ctx, "none"); !errors.Is(err, protocol.ErrNotFound) {
 		t.Errorf("latest of an absent one: %v", err)
 	}
 	if err := js.DeleteKeyValue(ctx, n.Subscriptions); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Latest(ctx, "a"); err == nil || errors.Is(err, bridge.ErrNotFound) {
+	if _, err := r.Latest(ctx, "a"); err == nil || errors.Is(err, protocol.ErrNotFound) {
 		t.Errorf("latest without a bucket: %v", err)
 	}
 }
@@ -589,14 +589,14 @@ func TestEntries(t *testing.T) {
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
 	l := newLedger(t, js, n, 1)
-	if err := l.Write(ctx, bridge.Write{Bucket: bridge.BucketStatus, Key: "a", Value: []byte(`{"state":"active"}`), ID: "1:1"}); err != nil {
+	if err := l.Write(ctx, protocol.Write{Bucket: protocol.BucketStatus, Key: "a", Value: []byte(`{"state":"active"}`), ID: "1:1"}); err != nil {
 		t.Fatal(err)
 	}
 	e, err := ReadEntry(ctx, js, n.Status, "a")
 	if err != nil || string(e.Value) != `{"state":"active"}` {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if _, err := ReadEntry(ctx, js, n.Status, "b"); !errors.Is(err, bridge.ErrNotFound) {
+	if _, err := ReadEntry(ctx, js, n.Status, "b"); !errors.Is(err, protocol.ErrNotFound) {
 		t.Error(err)
 	}
 	keys := ""

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
@@ -22,9 +23,9 @@ type StreamRequest struct {
 
 // StreamAnswer is the leader's answer.
 type StreamAnswer struct {
-	Report  bridge.StreamReport `json:"report"`
-	Adopted *bridge.Adoption    `json:"adopted,omitempty"`
-	Reason  string              `json:"reason,omitempty"` // why it was refused
+	Report  protocol.StreamReport `json:"report"`
+	Adopted *protocol.Adoption    `json:"adopted,omitempty"`
+	Reason  string                `json:"reason,omitempty"` // why it was refused
 }
 
 // AskStream asks the leader. ErrNoLeader if nobody answers; a *RefusedError if
@@ -62,7 +63,7 @@ func (c *Catalog) AskStream(ctx context.Context, r StreamRequest) (StreamAnswer,
 // LeaseValue is the lease as it stands; nil if there is none.
 func (c *Catalog) LeaseValue(ctx context.Context) (value []byte, revision uint64, err error) {
 	m, err := msgget.Last(ctx, c.js, bucketStream(c.names.Lease), bucketSubject(c.names.Lease, leaseKey))
-	if errors.Is(err, bridge.ErrNotFound) {
+	if errors.Is(err, protocol.ErrNotFound) {
 		return nil, 0, nil
 	}
 	if err != nil {
@@ -75,13 +76,13 @@ func (c *Catalog) LeaseValue(ctx context.Context) (value []byte, revision uint64
 }
 
 func noMaker(_ context.Context, bucket string) error {
-	return fmt.Errorf("bucket %q: %w", bucket, bridge.ErrNotFound)
+	return fmt.Errorf("bucket %q: %w", bucket, protocol.ErrNotFound)
 }
 
-// AdoptLater writes a decision into a lease that nobody holds. bridge.ErrDeposed
+// AdoptLater writes a decision into a lease that nobody holds. protocol.ErrDeposed
 // if it has changed since.
-func (c *Catalog) AdoptLater(ctx context.Context, value []byte, revision uint64, a bridge.Adoption) error {
-	value, err := bridge.AdoptLater(value, a)
+func (c *Catalog) AdoptLater(ctx context.Context, value []byte, revision uint64, a protocol.Adoption) error {
+	value, err := protocol.AdoptLater(value, a)
 	if err != nil {
 		return err
 	}

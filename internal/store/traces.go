@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
@@ -23,8 +23,8 @@ const (
 // Traces reads what leaders have left on the bus beside the lease: the highest
 // epoch that a fence or a durable of the feed tells, and whether there is
 // anything at all (R16). A stream or bucket that is not there holds nothing.
-func Traces(ctx context.Context, js jetstream.JetStream, n Names) (bridge.Traces, error) {
-	var t bridge.Traces
+func Traces(ctx context.Context, js jetstream.JetStream, n Names) (protocol.Traces, error) {
+	var t protocol.Traces
 	epochs, present, err := durableEpochs(ctx, js, n)
 	t.PresentIDs = present
 	if err != nil {
@@ -92,7 +92,7 @@ func fenceEpochs(ctx context.Context, js jetstream.JetStream, bucket string) (ep
 	for i := range fences {
 		g.Go(func() error {
 			m, err := msgget.Last(ctx, js, bucketStream(bucket), bucketSubject(bucket, fenceKey(i)))
-			if errors.Is(err, bridge.ErrNotFound) || errorCode(err) == codeStreamNotFound {
+			if errors.Is(err, protocol.ErrNotFound) || errorCode(err) == codeStreamNotFound {
 				return nil
 			}
 			if err != nil {

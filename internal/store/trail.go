@@ -8,13 +8,14 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/event"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/msgget"
 )
 
 // Written is a revision of a record as it was written, with its headers.
 type Written struct {
-	bridge.Revision
+	protocol.Revision
 	Header nats.Header
 }
 
@@ -36,7 +37,7 @@ func (t *Trail) Follow(ctx context.Context, bucket int64, above uint64, fn func(
 	f := follower{
 		js: r.js, bucket: r.bucket, key: ">", log: r.log, created: bucket, seen: above,
 		missing: func(bool) {},
-		each: func(m *bridge.Message, created int64) {
+		each: func(m *event.Message, created int64) {
 			if rev, ok := r.revision(m.Subject, m.Header, m.Data, m.Seq, m.Time, created); ok {
 				fn(Written{rev, m.Header})
 			}
@@ -55,13 +56,13 @@ func (t *Trail) State(ctx context.Context) (created int64, last uint64, err erro
 }
 
 // Before reads the revision of the key before the given one, markers included;
-// bridge.ErrNotFound if there is none, or it is not kept.
+// protocol.ErrNotFound if there is none, or it is not kept.
 func (t *Trail) Before(ctx context.Context, key string, revision uint64) (Written, error) {
 	r := &t.records
-	var found *bridge.Message
+	var found *event.Message
 	for next := uint64(1); next < revision; {
 		m, err := msgget.Next(ctx, r.js, bucketStream(r.bucket), next, storedSubject(key))
-		if errors.Is(err, bridge.ErrNotFound) || err == nil && m.Seq >= revision {
+		if errors.Is(err, protocol.ErrNotFound) || err == nil && m.Seq >= revision {
 			break
 		}
 		if err != nil {
@@ -70,11 +71,11 @@ func (t *Trail) Before(ctx context.Context, key string, revision uint64) (Writte
 		found, next = m, m.Seq+1
 	}
 	if found == nil {
-		return Written{}, bridge.ErrNotFound
+		return Written{}, protocol.ErrNotFound
 	}
 	rev, ok := r.revision(found.Subject, found.Header, found.Data, found.Seq, found.Time, 0)
 	if !ok {
-		return Written{}, bridge.ErrNotFound
+		return Written{}, protocol.ErrNotFound
 	}
 	return Written{rev, found.Header}, nil
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
@@ -134,7 +134,7 @@ func (u *Upkeep) report(b Watcher, seen Sight, told []Finding) {
 	}
 	u.tell(news)
 	for _, f := range news {
-		b.Alert(bridge.AlertBus, f.Subject, f.Text)
+		b.Alert(protocol.AlertBus, f.Subject, f.Text)
 	}
 	if len(told) > 0 && len(seen.Standing) == 0 {
 		u.log.Info("the streams and buckets fit again")

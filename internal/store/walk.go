@@ -6,7 +6,7 @@ import (
 	"slices"
 	"sync"
 
-	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
@@ -18,7 +18,7 @@ type walkOf[T any] struct {
 	after  string
 	limit  int
 	ids    []string // to go through, sorted; nil: those of the index
-	// read reads the item of an id, and tells its size; bridge.ErrNotFound: it is
+	// read reads the item of an id, and tells its size; protocol.ErrNotFound: it is
 	// not part of the list.
 	read func(ctx context.Context, p place) (T, int, error)
 }
@@ -86,7 +86,7 @@ func (w walkOf[T]) readAll(ctx context.Context, c *Catalog, places []place) (ite
 	}
 	wg.Wait()
 	for i, err := range errs {
-		if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		if err != nil && !errors.Is(err, protocol.ErrNotFound) {
 			return nil, nil, nil, err
 		}
 		found[i] = err == nil

@@ -1,0 +1,404 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// R16, state buckets. A bucket that somebody deletes, makes anew or purges under
+// a leader deposes nobody: it is made, fenced and filled again with all that the
+// leader has in memory, at once. Only when every entry is confirmed is the bucket
+// sealed, and named by its creation in the lease: so a successor knows whether
+// what it finds is all that was there, or what somebody has left of it.
+
+// Buckets names, by their creation, the state buckets that hold all that they
+// should; 0: it does not at present.
+type Buckets struct {
+	Status int64 `json:"status"`
+	Owed   int64 `json:"owed"`
+}
+
+func (n *Buckets) of(b Bucket) int64 {
+	switch {
+	case n == nil:
+		return 0
+	case b == BucketStatus:
+		return n.Status
+	}
+	return n.Owed
+}
+
+// bucketState is what the leader knows of one state bucket.
+type bucketState struct {
+	made    Made
+	named   int64 // in the lease
+	lost    bool  // at the take-over: what is there is not all that was there
+	fencing bool  // gone while we lead: it is being made and fenced
+	filling *filling
+	round   int        // how often it was fenced: what an earlier bucket confirmed does not count
+	held    []*request // writes that wait until it is fenced
+	checked bool       // a check is under way
+	meddled bool       // somebody has changed entries, and they are not written again yet
+	again   time.Duration
+}
+
+// ErrStateGone ends a term whose take-over has met a bucket that vanished under it.
+var ErrStateGone = errors.New("a state bucket vanished during the take-over")
+
+// tellState adds to a lease entry what it says of the bridge's own state.
+func (c *Machine) tellState(e *LeaseEntry) {
+	e.Applied = c.appliedSoFar()
+	e.Buckets = &Buckets{Status: c.buckets[BucketStatus].named, Owed: c.buckets[BucketOwed].named}
+}
+
+// found judges, at the take-over, whether a bucket is the one that the
+// predecessor filled. The first build named and sealed none: then the fences
+// say whether it was purged.
+func (c *Machine) found(b Bucket, made Made) {
+	x := &c.buckets[b]
+	x.made = made
+	switch named := c.old.Buckets.of(b); {
+	case c.old.Buckets == nil:
+		x.lost = made.Unfenced && !c.Fresh
+	case named != made.Created || !made.Sealed:
+		x.lost = true
+	default:
+		x.named = named
+	}
+}
+
+// sealAll names the buckets once the take-over is done: all that the rules ask
+// for is confirmed by then.
+func (c *Machine) sealAll() {
+	for b := range c.buckets {
+		if c.buckets[b].named == 0 {
+			c.seal(Bucket(b))
+		}
+	}
+	c.after(c.Watch, timer{what: dueBuckets})
+}
+
+func (c *Machine) seal(b Bucket) {
+	c.ask(request{out: SealBucket{c.newRequest(), b}, round: c.buckets[b].round})
+}
+
+func (c *Machine) bucketSealed(q *request, err error) {
+	b := q.out.(SealBucket).Bucket
+	x := &c.buckets[b]
+	switch {
+	case x.round != q.round || x.fencing:
+	case errors.Is(err, ErrDeposed):
+		c.end(fmt.Errorf("seal bucket %s: %w", b, err))
+	case errors.Is(err, ErrLost):
+		c.bucketLost(b)
+	case err != nil:
+		c.complain("a state bucket cannot be sealed yet", b.String(), "bucket", b.String(), "error", err)
+		c.again(q)
+	default:
+		x.named, x.lost = x.made.Created, false
+	}
+}
+
+// checkBuckets looks whether the buckets are still there though nothing is written.
+func (c *Machine) checkBuckets() {
+	c.after(c.Watch, timer{what: dueBuckets})
+	c.checkAll()
+}
+
+func (c *Machine) checkAll() {
+	for b := range c.buckets {
+		if c.Opened {
+			c.checkBucket(Bucket(b))
+		}
+	}
+}
+
+func (c *Machine) checkBucket(b Bucket) {
+	x := &c.buckets[b]
+	if x.checked || x.fencing {
+		return
+	}
+	x.checked = true
+	c.ask(request{out: CheckBucket{c.newRequest(), b}, round: x.round})
+}
+
+func (c *Machine) bucketChecked(q *request, err error) {
+	b := q.out.(CheckBucket).Bucket
+	x := &c.buckets[b]
+	x.checked = false
+	switch {
+	case x.round != q.round || x.fencing:
+	case errors.Is(err, ErrLost):
+		c.bucketLost(b)
+	default:
+		x.meddled = x.meddled || errors.Is(err, ErrMeddled)
+		c.mendEntries(b)
+	}
+}
+
+// mendEntries writes again what somebody has changed, not too often: it may be a
+// program that does it.
+func (c *Machine) mendEntries(b Bucket) {
+	x := &c.buckets[b]
+	if !x.meddled || x.filling != nil || c.now.Boot < x.again && c.handover.step == leading {
+		return
+	}
+	x.meddled, x.again = false, c.now.Boot+15*c.Watch
+	text := fmt.Sprintf("somebody has changed or removed entries of the bucket %s: all of it is written again, as the leader knows it", b)
+	c.log(Warn, text, "bucket", b.String())
+	c.raiseState(text)
+	c.fill(b, false)
+}
+
+// bucketLost begins again with a bucket that is gone or another one.
+func (c *Machine) bucketLost(b Bucket) {
+	x := &c.buckets[b]
+	switch {
+	case x.fencing:
+		return
+	case c.now.Boot >= c.leaseEnd: // another one may lead: an empty bucket is not ours to fill
+		c.end(ErrLeaseOver)
+		return
+	case !c.Opened:
+		c.end(fmt.Errorf("bucket %s: %w", b, ErrStateGone))
+		return
+	}
+	text := fmt.Sprintf("the bucket %s was deleted, made anew or purged by somebody while the bridge runs: it is made and filled again from memory, nothing is lost as long as the leader lives", b)
+	c.log(Warn, text, "bucket", b.String())
+	c.raiseState(text)
+	x.fencing, x.named, x.filling, x.meddled = true, 0, nil, false
+	c.ask(request{out: FenceBucket{c.newRequest(), b, c.epoch, c.term}, until: "a state bucket cannot be made again yet", args: []any{"bucket", b.String()}})
+}
+
+// fencedAgain: the bucket is there again, and ours.
+func (c *Machine) fencedAgain(b Bucket, made Made) {
+	x := &c.buckets[b]
+	if c.now.Boot >= c.leaseEnd {
+		c.end(ErrLeaseOver)
+		return
+	}
+	x.made, x.fencing = made, false
+	x.round++
+	held := x.held
+	x.held = nil
+	for _, q := range held {
+		c.send(q)
+	}
+	c.fill(b, true)
+}
+
+// mending tells whether a bucket lacks what it should hold, or may.
+func (c *Machine) mending() bool {
+	return slices.ContainsFunc(c.buckets[:], func(x bucketState) bool { return x.fencing || x.filling != nil || x.checked })
+}
+
+// ---- all that the leader has in memory
+
+// filling writes every entry of a bucket, a bounded number at a time.
+type filling struct {
+	c    *Machine
+	b    Bucket
+	subs []*sub
+	late []*sub // were being changed
+	out  int    // not confirmed
+	lost bool   // the bucket was lost: it is sealed when all is confirmed
+}
+
+func (c *Machine) fill(b Bucket, lost bool) {
+	f := &filling{c: c, b: b, lost: lost}
+	f.subs = c.which(func(s *sub) bool {
+		return b == BucketStatus || s.reader != nil || s.liveMark > 0 || len(s.lanes) > 0
+	})
+	c.buckets[b].filling = f
+	f.more()
+}
+
+func (f *filling) more() {
+	x := &f.c.buckets[f.b]
+	for x.filling == f && len(f.subs) > 0 && f.out < f.c.Applying {
+		s := f.subs[0]
+		f.subs = f.subs[1:]
+		if s.dead {
+			continue
+		}
+		f.out++ // held until all of the subscription is asked for
+		if f.b == BucketStatus {
+			s.rewriteStatus(f)
+		} else {
+			s.rewriteDebts(f)
+		}
+		f.out--
+	}
+	if x.filling == f && len(f.subs) == 0 && f.out == 0 {
+		x.filling = nil
+		if f.lost {
+			f.c.log(Info, "the bucket holds everything again", "bucket", f.b.String())
+			f.c.seal(f.b)
+		}
+	}
+}
+
+// await goes on when what is wanted under the key is confirmed.
+func (f *filling) await(key string) {
+	k := f.c.keys[key]
+	if k == nil {
+		return
+	}
+	f.out++
+	k.then = append(k.then, effect{what: isFilled, filling: f})
+}
+
+func (f *filling) confirmed() {
+	f.out--
+	f.more()
+}
+
+// rewriteStatus: one that is being applied writes its status at the end, after
+// its mark (R12).
+func (s *sub) rewriteStatus(f *filling) {
+	key := writerKey(BucketStatus, s.id)
+	switch {
+	case f.c.keys[key] != nil: // on its way
+	case s.busy():
+		f.out++
+		f.c.after(f.c.Tick, timer{what: dueStatus, filling: f})
+		f.late = append(f.late, s)
+	case s.applied > 0:
+		f.c.put(BucketStatus, s.id, s.statusEntry(s.applied, s.bucket))
+	}
+	f.await(key)
+}
+
+// later asks again for the status of one that was being changed.
+func (f *filling) later() {
+	f.out--
+	f.subs = append(f.subs, f.late[0])
+	f.late = f.late[1:]
+	f.more()
+}
+
+func (s *sub) rewriteDebts(f *filling) {
+	c := f.c
+	switch {
+	case c.keys[s.id] != nil || s.mode == going: // on its way
+	case s.reader != nil:
+		s.writeMark()
+	case s.liveMark > 0:
+		c.put(BucketOwed, s.id, &Mark{Generation: s.gen, Live: s.liveMark})
+	}
+	f.await(s.id)
+	for _, token := range sorted(s.lanes) {
+		ln := s.lanes[token]
+		if ln == nil || !ln.held {
+			continue
+		}
+		key := ln.ledgerKey()
+		switch {
+		case c.keys[key] != nil: // on its way
+		case len(ln.q) == 0:
+			c.put(BucketOwed, key, &LaneEntry{Generation: s.gen, Key: ln.key, UpTo: s.loadedMax[token]})
+		default:
+			ln.write()
+		}
+		f.await(key)
+	}
+}
+
+// stateReasons are why a leader is not ready.
+func (c *Machine) stateReasons() (reasons []string) {
+	for b := range c.buckets {
+		if x := &c.buckets[b]; x.fencing || x.filling != nil && x.named == 0 {
+			reasons = append(reasons, fmt.Sprintf("the bucket %s was deleted, made anew or purged: it is being made and filled again", Bucket(b)))
+		}
+	}
+	return reasons
+}
+
+// ---- what a take-over finds
+
+// standsStill gives a subscription that is deactivated, deleted or invalid and
+// whose mark is lost a new one: it owes nothing up to the position and, unless it
+// is only invalid, nothing above. Without one it would be taken for live. The mark
+// is to be written.
+func (c *Machine) standsStill(s *sub) bool {
+	if s.mode != live || s.active && s.valid {
+		return false
+	}
+	reason := reasonDeactivated
+	switch {
+	case !s.deletedAt.IsZero():
+		reason = reasonDeleted
+	case s.active:
+		reason = reasonInvalid
+	}
+	position := c.position()
+	r := s.startReading(max(position+1, s.liveFrom), reason)
+	s.mode, s.fromLoad, s.liveMark = reading, false, 0
+	delete(c.liveMarks, s)
+	if !s.active {
+		r.until = r.from - 1
+	}
+	return true
+}
+
+// confirmBeforeOpen writes the mark; the feed opens only when it is confirmed.
+func (s *sub) confirmBeforeOpen() {
+	s.begin(confirmingOwn, revision{})
+	s.writeMark(effect{what: goesOn, sub: s})
+}
+
+// tellLost says what the buckets have lost while nobody led.
+func (c *Machine) tellLost(l *Loaded) {
+	if c.buckets[BucketStatus].lost && (len(l.Marks) > 0 || len(l.Lanes) > 0 || c.old.Applied != nil) {
+		text := "the bucket " + BucketStatus.String() + " was deleted or purged while no bridge ran: the records are taken as their history and the lease tell them"
+		c.log(Warn, text)
+		c.raiseState(text)
+	}
+	if !c.buckets[BucketOwed].lost || len(l.Status) == 0 {
+		return
+	}
+	var owed []string
+	for _, id := range sorted(l.Status) {
+		switch l.Status[id].State {
+		case StateRetrying, StateReading, StateSuspended:
+			owed = append(owed, id)
+		}
+	}
+	text := fmt.Sprintf("the bucket %s was deleted or purged while no bridge ran: what only it told is lost, that is the orders that waited in it and how far subscriptions had read; %d subscriptions were retrying, reading or suspended", BucketOwed, len(owed))
+	if n := min(len(owed), 20); n > 0 {
+		text += fmt.Sprintf(" (%s)", strings.Join(owed[:n], ", "))
+	}
+	c.log(Error, text)
+	c.raiseState(text)
+}
+
+// Bucket names a state bucket of the leader.
+type Bucket int
+
+const (
+	BucketStatus Bucket = iota // subscription_status: key <subscription>
+	BucketOwed                 // owed: keys <subscription> (mark) and <subscription>.<lane>
+)
+
+// String is the name of the bucket without prefix.
+func (b Bucket) String() string { return [...]string{"subscription_status", "owed"}[b] }
+
+// Made tells a state bucket from another of the same name, and whether it is
+// complete.
+type Made struct {
+	Created  int64 // Unix nanoseconds
+	Unfenced bool  // a fence was absent
+	Sealed   bool
+}
+
+// Write is one write to a state bucket, checked by the server against the
+// writer's fence (R4). It is repeated with the same ID until the answer is definite.
+type Write struct {
+	Bucket Bucket
+	Key    string
+	Value  []byte // nil removes the key (a KV-Operation marker)
+	ID     string // Nats-Msg-Id: <term>:<epoch>:<counter>, the term a random text
+}

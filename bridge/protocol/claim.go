@@ -1,0 +1,94 @@
+package protocol
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// R16, terms. Who leads is said by the lease alone, and the lease may be deleted,
+// purged or overwritten by anybody who can write its bucket. So
+//   - the epoch of a new term is above those of the lease, of the feed's durables
+//     and of the fences: what a former term left behind is never above it;
+//   - an absent lease is waited out (standby.go);
+//   - its holder makes it anew while it is his by his own clock: nobody else can
+//     have won it, since stand-bys wait for longer.
+
+// Traces are what terms leave on the bus beside the lease.
+type Traces struct {
+	Epoch uint64 // the highest of the fences and of the feed's durables; 0: none
+	Any   bool   // something of ours is there: a durable, a fence, an entry of a state bucket
+
+	PresentIDs bool // a build that names deliveries as this one does (ids.go) made the feed's durable
+}
+
+// maxEpoch bounds what is believed of an epoch: nobody leads so often.
+const maxEpoch = 1 << 53
+
+// ParseLeaseEntry reads the lease. An error says that a person wrote it, not a bridge.
+func ParseLeaseEntry(value []byte) (LeaseEntry, error) {
+	var e LeaseEntry
+	if err := json.Unmarshal(value, &e); err != nil {
+		return e, fmt.Errorf("not a lease entry: %w", err)
+	}
+	switch {
+	case e.Epoch == 0 || e.Epoch > maxEpoch:
+		return e, fmt.Errorf("lease entry of epoch %d", e.Epoch)
+	case e.Holder == "":
+		return e, errors.New("lease entry without a holder")
+	}
+	for _, x := range e.Settled {
+		if x[0] == 0 || x[1] < x[0] || x[1] == noLimit {
+			return e, fmt.Errorf("lease entry with the interval %d to %d", x[0], x[1])
+		}
+	}
+	return e, nil
+}
+
+// LeaseSight is the lease as its bucket's leader knows it.
+type LeaseSight struct {
+	Entry      LeaseEntry // absent if there is none
+	Unreadable error      // somebody has overwritten it with something else
+	Revision   uint64     // what a write has to expect
+}
+
+func Sight(value []byte, revision uint64) LeaseSight {
+	s := LeaseSight{Revision: revision}
+	if len(value) == 0 {
+		return s
+	}
+	if s.Entry, s.Unreadable = ParseLeaseEntry(value); s.Unreadable != nil {
+		s.Entry = LeaseEntry{Holder: "unknown"}
+	}
+	return s
+}
+
+// deposes tells whether the entry is that of a replica that has won the lease
+// after the given epoch. What is neither that nor ours was made by hand.
+func (s LeaseSight) deposes(epoch uint64) bool {
+	return s.Unreadable == nil && !s.Entry.Absent() && s.Entry.Epoch > epoch
+}
+
+func (c *Machine) leaseTampered(s LeaseSight) {
+	text := "the lease entry was deleted or purged by somebody: it is written again, nothing else is needed"
+	switch {
+	case s.Unreadable != nil:
+		text = "the lease entry was overwritten by somebody, " + s.Unreadable.Error() + ": it is written again, nothing else is needed"
+	case !s.Entry.Absent():
+		text = fmt.Sprintf("the lease entry was overwritten by somebody, with epoch %d of %q below our own: it is written again, nothing else is needed", s.Entry.Epoch, s.Entry.Holder)
+	}
+	c.log(Warn, text, "epoch", c.epoch)
+	c.raiseState(text)
+}
+
+// raiseState tells operators of something that befell the bridge's own state.
+func (c *Machine) raiseState(text string) {
+	if c.figures.Alerts == nil {
+		c.figures.Alerts = map[string]uint64{}
+	}
+	c.figures.Alerts[AlertState]++
+	c.emit(RaiseAlert{Alert{Kind: AlertState, Subscription: wholeBridge, Text: text, Time: c.now.Wall, ID: AlertState + "." + c.nextID()}})
+}
+
+// wholeBridge stands where an alert names a subscription and means all of them.
+const wholeBridge = "-"

@@ -1,0 +1,185 @@
+package protocol
+
+// What is owed, for the metrics. A delivery is owed in one of four places: the
+// feed's window, the ledger, what a reader has in memory, and what a reader has
+// yet to read. Of the last the feed knows most: it matches each event also for
+// those that read, so it counts what they will find (reader.ahead). What was
+// published before that (a new record with startFrom, a predecessor's reading)
+// is counted as if every event were wanted, until the reader has come past it.
+
+// Owing is what is owed at a moment.
+type Owing struct {
+	deliveries    int
+	events        int // of which a delivery is owed, at most
+	suspended     int
+	subscriptions int // deleted ones, whose debts are kept, left out
+}
+
+// Owes counts. It costs what is in trouble, not what exists.
+func (c *Machine) Owes() Owing {
+	ledger, redriven, oldest := c.ledgerOwes()
+	readers, from, suspended := c.readersOwe()
+	oldest = min(oldest, from)
+	if len(c.win) > 0 {
+		oldest = min(oldest, c.win[0].seq())
+	}
+	beside, span := ledger+readers, redriven
+	if p := c.position(); p >= oldest {
+		span += int(min(p-oldest+1, 1<<53))
+	}
+	return Owing{
+		deliveries:    c.owed + beside,
+		events:        len(c.pending) + max(len(c.win), min(len(c.win)+beside, span)),
+		suspended:     suspended,
+		subscriptions: len(c.subs) - c.deletedSubs(),
+	}
+}
+
+// ledgerOwes counts what stands, confirmed, in the entries of held lanes.
+func (c *Machine) ledgerOwes() (n, redriven int, oldest uint64) {
+	oldest = noLimit
+	for s := range c.holding {
+		if s.dead || s.held == 0 {
+			delete(c.holding, s)
+			continue
+		}
+		for _, ln := range s.lanes {
+			in := len(ln.q)
+			for in > 0 && !ln.q[in-1].inLedger {
+				in--
+			}
+			switch {
+			case in == 0:
+			case ln.redrive > 0:
+				redriven += in
+				n += in
+			default:
+				oldest = min(oldest, ln.q[0].seq)
+				n += in
+			}
+		}
+	}
+	return n, redriven, oldest
+}
+
+// readersOwe counts what readers have in memory and have yet to read.
+func (c *Machine) readersOwe() (n int, oldest uint64, suspended int) {
+	oldest = noLimit
+	position := c.position()
+	for s := range c.readers {
+		r := s.reader
+		if s.failing() || s.suspended {
+			suspended++
+		}
+		if r == nil {
+			continue
+		}
+		owed := max(r.outstanding, 0) + r.unread(position)
+		if owed > 0 {
+			oldest = min(oldest, max(r.from, 1))
+		}
+		n += owed
+	}
+	return n, oldest, suspended
+}
+
+// deletedSubs counts the deleted records whose debts are kept.
+func (c *Machine) deletedSubs() (n int) {
+	for s := range c.deletions {
+		if s.dead || s.deletedAt.IsZero() || c.subs[s.id] != s {
+			delete(c.deletions, s)
+			continue
+		}
+		n++
+	}
+	return n
+}
+
+// unread is how many deliveries the reader has yet to come to, at most.
+func (r *reader) unread(position uint64) int {
+	end := min(position, r.until)
+	if r.at >= end {
+		r.ahead = 0
+		return 0
+	}
+	n := uint64(r.ahead)
+	if r.uncounted && r.at < r.seen {
+		first, last := r.at+1, min(r.seen, end)
+		n += last - r.at
+		for _, x := range r.done.spans[:min(len(r.done.spans), 1024)] {
+			if from, to := max(x.From, first), min(x.To, last); from <= to {
+				n -= to - from + 1
+			}
+		}
+	}
+	return int(min(n, end-r.at))
+}
+
+// matchesAhead takes note of an event that the feed has matched for a
+// subscription that reads for itself.
+func (s *sub) matchesAhead(seq uint64) {
+	r := s.reader
+	if r == nil || seq <= r.seen || seq > r.until || !s.active {
+		return
+	}
+	s.core.figures.Matched++
+	if seq > r.at {
+		r.ahead++
+	}
+}
+
+// matchedByReader takes note of an event that a reader has come to.
+func (s *sub) matchedByReader(seq uint64) {
+	c, r := s.core, s.reader
+	switch {
+	case r.uncounted && seq <= r.seen:
+		c.figures.Matched++
+	case seq > c.taken: // the feed comes to it later
+		c.figures.Matched++
+		r.seen = seq
+	case r.ahead > 0:
+		r.ahead--
+	}
+}
+
+// settledAhead: what the reader would have come to was settled before.
+func (r *reader) settledAhead(seq uint64) {
+	if seq > r.at && r.ahead > 0 && !r.done.has(seq) {
+		r.ahead--
+	}
+}
+
+// dispatched is up to where the feed has counted the matches of a subscription.
+func (c *Machine) dispatched(id string) uint64 {
+	if n := len(c.win); n > 0 && c.win[n-1].unexpanded(id) {
+		return c.win[n-1].seq() - 1
+	}
+	return c.position()
+}
+
+func (f Figures) Plus(g Figures) Figures {
+	f.Taken += g.Taken
+	f.Missed += g.Missed
+	f.NotEvents += g.NotEvents
+	f.Untold += g.Untold
+	f.Overlong += g.Overlong
+	f.Changes += g.Changes
+	f.Vanished += g.Vanished
+	f.Removed += g.Removed
+	f.Matched += g.Matched
+	f.Filtered += g.Filtered
+	f.Delivered += g.Delivered
+	f.Failed += g.Failed
+	f.Retried += g.Retried
+	f.Dead += g.Dead
+	f.Superseded += g.Superseded
+	f.Parked += g.Parked
+	alerts := map[string]uint64{}
+	for _, m := range []map[string]uint64{f.Alerts, g.Alerts} {
+		for kind, n := range m {
+			alerts[kind] += n
+		}
+	}
+	f.Alerts = alerts
+	return f
+}

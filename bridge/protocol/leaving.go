@@ -1,0 +1,41 @@
+package protocol
+
+import (
+	"fmt"
+
+	"orderbridge/internal/limits"
+)
+
+// Leaving (R15): how a term ends whose stream has changed. What it holds in
+// memory are events that nobody can read again. So nothing is taken in any
+// more, what is in memory is delivered as far as that is a matter of a moment,
+// and the rest is written down as at a graceful stop, only faster. The next term,
+// of this replica or of another, follows at once and tells what has vanished.
+
+// leave ends the term because the stream has changed.
+func (c *Machine) leave(why string) {
+	cause := fmt.Errorf("%w: %s", ErrStreamChanged, why)
+	switch {
+	case !c.Opened:
+		c.end(cause)
+		return
+	case c.leaving != nil || c.handover.step != leading: // it ends already
+		return
+	}
+	c.leaving, c.leaveUntil = cause, c.now.Boot+limits.LeaveDeliver
+	c.log(Warn, "the source stream has changed: what is in memory is delivered or written down, then the bridge takes over anew", "reason", why, "unsettled", len(c.win))
+	c.leaveSoon()
+}
+
+// leaveSoon hands over when all is delivered, or a moment has passed.
+func (c *Machine) leaveSoon() {
+	now := c.now.Boot
+	switch {
+	case c.handover.step != leading: // a graceful stop came first
+	case len(c.win) > 0 && now < c.leaveUntil:
+		c.after(c.Tick/10, timer{what: dueLeaving})
+	default:
+		c.handover = handover{step: draining, until: now, last: now + limits.LeaveLast}
+		c.handOver()
+	}
+}

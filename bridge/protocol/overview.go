@@ -1,0 +1,66 @@
+package protocol
+
+import (
+	"fmt"
+	"maps"
+	"time"
+)
+
+// Overview is what the machine says of itself.
+type Overview struct {
+	Leads   bool // the take-over is done
+	Epoch   uint64
+	Figures Figures
+	Changes []StreamChange // of the source stream, that no operator has acknowledged
+	Usage   []Usage
+	Reasons []string // why it is not ready
+	Notes   []string // what operators should know all the same
+}
+
+func (c *Machine) Overview(now time.Duration, o Owing) Overview {
+	f := c.figures
+	f.Alerts = maps.Clone(f.Alerts)
+	f.Unsettled, f.Owed, f.Suspended, f.Subscriptions = o.events, o.deliveries, o.suspended, o.subscriptions
+	f.Running, f.Reading = c.running, len(c.readers)
+	r := Overview{Leads: c.Opened, Epoch: c.epoch, Figures: f, Changes: c.changes, Usage: c.usage(), Reasons: c.reasons(now)}
+	for _, x := range c.changes {
+		r.Notes = append(r.Notes, x.String()+"; `orderbridge stream adopt` acknowledges it")
+	}
+	for _, u := range r.Usage {
+		if note := u.note(); note != "" {
+			r.Notes = append(r.Notes, note)
+		}
+	}
+	return r
+}
+
+// reasons are why the leader is not ready.
+func (c *Machine) reasons(now time.Duration) (list []string) {
+	if !c.Opened {
+		list = append(list, c.takingOver())
+	}
+	if c.missing {
+		list = append(list, "the bucket of the subscription records is missing: the last ones stay in force")
+	}
+	if c.Opened && now-c.lastFlush >= c.Stale {
+		list = append(list, "the lease cannot be renewed: no attempt is started")
+	}
+	for _, k := range c.keys {
+		if k.bucket == BucketOwed && now-k.since > c.Stale {
+			list = append(list, "the ledger takes no writes: nothing that depends on them is settled")
+			break
+		}
+	}
+	list = append(list, c.stateReasons()...)
+	if n := len(c.unstored); n > 0 {
+		list = append(list, fmt.Sprintf("dead letters cannot be stored: %d orders wait for it", n))
+	}
+	return list
+}
+
+// StreamReport is what is known of the source stream.
+func (c *Machine) StreamReport() StreamReport {
+	st := c.stream
+	return StreamReport{Name: st.Name, Created: st.Created, First: st.First, Last: st.Last, Leader: c.holder, Floor: c.prefix,
+		Known: c.top.Seq, Position: c.position(), Changes: append([]StreamChange{}, c.changes...)}
+}

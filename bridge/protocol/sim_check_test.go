@@ -1,0 +1,404 @@
+package protocol
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"orderbridge/bridge/event"
+)
+
+var (
+	simSeeds = flag.Int("sim.seeds", 0, "seeds of the simulation (0: as many as a quick test run allows)")
+	simFrom  = flag.Uint64("sim.from", 1, "first seed of the simulation")
+	simTrace = flag.Bool("sim.trace", false, "print the trace of each seed that violates a promise")
+	simBreak = flag.String("sim.break", "", "switch a rule off, to see what it prevents")
+)
+
+// TestSimulation holds the promises over thousands of seeded runs. To see one
+// seed again: go test ./bridge -run TestSimulation -sim.from SEED -sim.seeds 1 -sim.trace
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	seeds := *simSeeds
+	if seeds == 0 {
+		seeds = 2000
+		if testing.Short() {
+			seeds = 200
+		}
+	}
+	total := map[string]int{}
+	failed := 0
+	for seed := *simFrom; seed < *simFrom+uint64(seeds); seed++ {
+		w := simulate(seed, *simBreak, false)
+		for k, n := range w.stats {
+			if k == "worst repeat ms" {
+				total[k] = max(total[k], n)
+			} else {
+				total[k] += n
+			}
+		}
+		total["events"] += len(w.orders)
+		total["deliveries"] += len(w.got)
+		total["dead letters"] += len(w.dead)
+		if len(w.bad) == 0 {
+			continue
+		}
+		t.Errorf("seed %d: %s", seed, w.bad[0])
+		if *simTrace {
+			fmt.Fprintln(os.Stderr, strings.Join(simulate(seed, *simBreak, true).lines, "\n"))
+		}
+		if failed++; failed == 10 {
+			t.Fatalf("given up after %d seeds", seed-*simFrom+1)
+		}
+	}
+	t.Logf("seeds %d to %d: %v", *simFrom, *simFrom+uint64(seeds)-1, total)
+	for _, must := range []string{"takeovers", "graceful", "handed over", "cut", "reopened", "late", "fenced", "dead letters", "redriven", "filtered", "filtered probes"} {
+		if total[must] == 0 && seeds >= 200 && *simBreak == "" {
+			t.Errorf("the simulation never came to %q: it proves nothing about it", must)
+		}
+	}
+}
+
+// TestSimulationFindsBrokenRules: the checker must reject what a rule prevents.
+func TestSimulationFindsBrokenRules(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []string{"NoFence", "NewWriteIDs", "NoIdleCheck", "OldIDs", "AbsentIsFree", "StartAtEnd"} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			for seed := uint64(1); seed <= 3000; seed++ {
+				if w := simulate(seed, rule, false); len(w.bad) > 0 {
+					t.Logf("seed %d: %s", seed, w.bad[0])
+					return
+				}
+			}
+			t.Errorf("3000 seeds without the rule %s, and no promise was broken", rule)
+		})
+	}
+}
+
+// idle says what keeps the world from being at rest, "" if nothing does.
+func (w *simWorld) idle() string {
+	var t *simTerm
+	for _, n := range w.nodes {
+		if n.term != nil && n.term.core.Opened {
+			t = n.term
+		}
+	}
+	if t == nil {
+		return "no leader"
+	}
+	c := t.core
+	if int(c.taken) < w.lastThere() || int(c.taken) > len(w.orders) || len(c.win) != 0 || len(c.pending) != 0 {
+		return fmt.Sprintf("feed at %d of %d, window %d", c.taken, len(w.orders), len(c.win))
+	}
+	atRest := true // one that stands still may keep the event of its last attempt
+	for s := range w.ops {
+		_, active, valid, _, _ := w.current(s)
+		atRest = atRest && active && valid
+	}
+	if c.owed != 0 || atRest && c.readBytes != 0 {
+		return fmt.Sprintf("owed %d, bytes of readers %d", c.owed, c.readBytes)
+	}
+	if c.writing() {
+		return "writing"
+	}
+	for s := range w.ops {
+		if len(w.ops[s]) == 0 {
+			continue
+		}
+		_, active, valid, deleted, _ := w.current(s)
+		sb := c.subs[simID(s)]
+		owed := ""
+		for key := range w.buckets[BucketOwed].state {
+			if string(w.buckets[BucketOwed].state[key]) == simBroken {
+				continue // left alone
+			}
+			if key == simID(s) || strings.HasPrefix(key, simID(s)+".") {
+				owed = key
+			}
+		}
+		if deleted {
+			if owed != "" {
+				return fmt.Sprintf("sub%d deleted, %s stays", s, owed)
+			}
+			continue
+		}
+		if sb == nil || sb.busy() || len(sb.revs) > 0 || sb.applied != w.ops[s][len(w.ops[s])-1].rev {
+			return fmt.Sprintf("sub%d: record not applied", s)
+		}
+		var st Status
+		simDecode(w.buckets[BucketStatus].state[simID(s)], &st)
+		if state, _ := sb.verdict(); st.State != state || st.Revision != sb.applied {
+			return fmt.Sprintf("sub%d: status %s of revision %d, is %s of %d", s, st.State, st.Revision, state, sb.applied)
+		}
+		if !active || !valid {
+			continue
+		}
+		if sb.mode != live {
+			return fmt.Sprintf("sub%d not live: mode %d %+v breaker %v", s, sb.mode, sb.reader, sb.failing())
+		}
+		if owed != "" {
+			return fmt.Sprintf("sub%d is live, but %s = %s stays", s, owed, w.buckets[BucketOwed].state[owed])
+		}
+		if len(sb.lanes) > 0 || sb.inFlight != 0 || sb.held != 0 {
+			return fmt.Sprintf("sub%d: %d lanes, %d in flight, %d held", s, len(sb.lanes), sb.inFlight, sb.held)
+		}
+	}
+	if c.running != 0 {
+		return fmt.Sprintf("%d running", c.running)
+	}
+	return ""
+}
+
+const simRepeatSlack = 3000 * ms
+
+// check holds the promises: nothing lost, nothing spurious, order per order
+// key, no mixed-up generation, repeats only where promise 4 allows them.
+func (w *simWorld) check() {
+	if r := w.idle(); r != "" {
+		w.violate("progress", "%s", r)
+		return
+	}
+	for seq, how := range w.redriven {
+		d := w.letters[seq]
+		sub := simSub(d.Subscription)
+		gen, active, _, deleted, _ := w.current(sub)
+		if how == "owed" && active && !deleted && w.genOf(sub, d.Generation) == gen && !w.wasDropped(sub) {
+			if len(w.bothLost) > 0 || w.forgiven(0) {
+				continue
+			}
+			w.violate("redrive", "dead letter %d vanished, never sent", seq)
+		}
+	}
+	type key struct{ sub, gen, seq int }
+	bySeq := map[key][]*simGot{}
+	var keys []key
+	for _, g := range w.got {
+		if g.target != w.ops[g.sub][g.gen].target {
+			w.violate("generation", "sub%d gen%d seq %d sent to target %d", g.sub, g.gen, g.seq, g.target)
+		}
+		if g.redrive {
+			continue
+		}
+		k := key{g.sub, g.gen, g.seq}
+		if bySeq[k] == nil {
+			keys = append(keys, k)
+		}
+		bySeq[k] = append(bySeq[k], g)
+	}
+	for s := range w.ops {
+		for g, o := range w.ops[s] {
+			if o.kind == "put" && len(w.bad) == 0 {
+				w.checkGeneration(s, g)
+			}
+		}
+	}
+	for _, k := range keys {
+		got := bySeq[k]
+		for i, later := range got {
+			for _, earlier := range got[:i] {
+				if earlier.known != 0 && earlier.known < later.t && !later.stray && len(w.bad) == 0 {
+					w.checkRepeat(earlier, later)
+				}
+			}
+		}
+	}
+}
+
+// wasDropped: a deletion was old enough for its debts to be dropped.
+func (w *simWorld) wasDropped(s int) bool {
+	for _, o := range w.ops[s] {
+		if o.kind == "del" {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *simWorld) checkRepeat(p, j *simGot) {
+	w.stats["repeats"]++
+	if slices.ContainsFunc(w.bothLost, func(at time.Duration) bool { return p.t < at && at <= j.t }) || w.forgiven(p.t) {
+		return
+	}
+	for _, at := range w.changes { // R15: what was settled between checkpoint and cut is repeated
+		if at > p.t-2000*ms && at < j.t {
+			return
+		}
+	}
+	if p.epoch == j.epoch {
+		w.violate("repeat", "sub%d gen%d seq %d sent again at %d in the same epoch %d, success known at %d", p.sub, p.gen, p.seq, j.t.Milliseconds(), j.epoch, p.known.Milliseconds())
+		return
+	}
+	e := w.epochEnd[p.epoch]
+	if e.how == "graceful" {
+		w.violate("repeat", "sub%d gen%d seq %d sent again at %d after a graceful stop of epoch %d (known %d)", p.sub, p.gen, p.seq, j.t.Milliseconds(), p.epoch, p.known.Milliseconds())
+		return
+	}
+	for _, v := range w.outages {
+		if p.known > v[0]-1500*ms && p.known < v[1]+1500*ms {
+			return
+		}
+	}
+	flush := w.flushAt[p.epoch]
+	for _, v := range w.pauses {
+		if flush >= v && flush < v+2500*ms {
+			return
+		}
+	}
+	worst := flush - p.known
+	w.stats["worst repeat ms"] = max(w.stats["worst repeat ms"], int(worst.Milliseconds()))
+	if worst > simRepeatSlack {
+		w.violate("repeat", "sub%d gen%d seq %d sent again at %d; success was known at %d, %d ms before the last flush of epoch %d, which ended by %s at %d",
+			p.sub, p.gen, p.seq, j.t.Milliseconds(), p.known.Milliseconds(), worst.Milliseconds(), p.epoch, e.how, e.t.Milliseconds())
+	}
+}
+
+type simInterval struct {
+	from, to   int // sequences
+	since, end time.Duration
+}
+
+func (w *simWorld) checkGeneration(s, g int) {
+	h := w.ops[s]
+	o := h[g]
+	var active []simInterval
+	on, deleted := true, false
+	from, since := o.pos, o.t
+	last := len(h) - 1
+	for i := g + 1; i < len(h); i++ {
+		x := h[i]
+		if x.kind == "put" {
+			last = i - 1
+			break
+		}
+		if on && (x.kind == "deact" || x.kind == "del") {
+			active = append(active, simInterval{from, x.pos, since, x.t})
+			on = false
+		}
+		if !on && (x.kind == "act" || x.kind == "undel") {
+			on, from, since = true, x.pos, x.t
+		}
+		deleted = x.kind == "del" || deleted && x.kind != "undel"
+	}
+	if on {
+		active = append(active, simInterval{from, 1 << 30, since, 1 << 60})
+	}
+	const overlap = 2000*ms + 800*ms
+	orderKey := func(order int) int {
+		if o.ordering == event.OrderingStrict {
+			return 0
+		}
+		return order
+	}
+	seen := map[int]bool{}
+	lastSeq, lastEpoch := map[int]int{}, map[int]uint64{}
+	newest, final := map[int]int{}, map[int]int{}
+	for _, j := range w.got {
+		if j.sub != s || j.gen != g || j.redrive {
+			continue
+		}
+		e := w.all[j.seq-1]
+		if w.filtered[simDead{s, g, j.seq}] {
+			w.violate("spurious", "sub%d gen%d got seq %d, which its filter rejects", s, g, j.seq)
+			return
+		}
+		ok := false
+		for _, v := range active {
+			ok = ok || e.t >= v.since-overlap && e.t <= v.end+overlap
+		}
+		if !ok && (w.forgiven(e.t) || w.resurfaced(e, j.t)) {
+			continue
+		}
+		if !ok || o.typ != 0 && e.typ != o.typ-1 {
+			w.violate("spurious", "sub%d gen%d got seq %d published at %d, active %v", s, g, j.seq, e.t.Milliseconds(), active)
+			return
+		}
+		if j.stray {
+			continue
+		}
+		k := orderKey(j.order)
+		newest[k], final[k] = max(newest[k], j.seq), j.seq
+		if seen[j.seq] {
+			continue
+		}
+		seen[j.seq] = true
+		if w.dead[simDead{s, g, j.seq}] > 0 {
+			continue
+		}
+		if lastSeq[k] > j.seq && w.resurfaced(e, j.t) {
+			continue
+		}
+		if lastSeq[k] > j.seq && !(o.coalesce && j.epoch != lastEpoch[k]) && !w.forgiven(e.t) && len(w.bothLost) == 0 {
+			w.violate("order", "sub%d gen%d key%d: first success of %d after %d (t=%d)", s, g, k, j.seq, lastSeq[k], j.t.Milliseconds())
+			return
+		}
+		if !o.coalesce || lastSeq[k] <= j.seq {
+			lastSeq[k], lastEpoch[k] = j.seq, j.epoch
+		}
+	}
+	if o.coalesce && g == len(h)-1 {
+		for k := range newest {
+			if newest[k] != final[k] && w.dead[simDead{s, g, final[k]}] == 0 {
+				if w.resurfaced(w.all[final[k]-1], 1<<60) {
+					continue
+				}
+				w.violate("order", "coalesce: sub%d gen%d key%d ends with %d, newest sent is %d", s, g, k, final[k], newest[k])
+				return
+			}
+		}
+	}
+	if last != len(h)-1 || !on || deleted {
+		return // what a deleted generation still owed was dropped
+	}
+	for _, j := range w.got {
+		if j.sub == s && j.gen == g && !j.redrive {
+			seen[j.seq] = true
+		}
+	}
+	best := map[int]int{}
+	for _, e := range w.all {
+		if seen[e.uid] || w.dead[simDead{s, g, e.uid}] > 0 {
+			best[orderKey(e.order)] = e.uid
+		}
+	}
+	if o.coalesce { // what was superseded stays so if the newer event then vanishes with its stream
+		there := map[int]bool{}
+		for _, e := range w.orders {
+			there[e.uid] = !e.gone
+		}
+		for _, e := range w.all {
+			if k := orderKey(e.order); !there[e.uid] && (o.typ == 0 || e.typ == o.typ-1) {
+				best[k] = max(best[k], e.uid)
+			}
+		}
+	}
+	for _, e := range w.orders { // what vanished cannot be delivered any more
+		dropped := w.all[e.uid-1].dropped > 0
+		if e.gone && !dropped {
+			continue
+		}
+		e.watched, e.dropped = w.all[e.uid-1].watched, w.all[e.uid-1].dropped
+		e.seq = e.uid
+		must := o.typ == 0 || e.typ == o.typ-1
+		in := false
+		for _, v := range active {
+			in = in || e.seq >= v.from && e.seq < v.to
+		}
+		if !must || !in || seen[e.seq] || w.filtered[simDead{s, g, e.seq}] || w.dead[simDead{s, g, e.seq}] > 0 && !(e.watched && w.byReference[simDead{s, g, e.seq}]) || o.coalesce && best[orderKey(e.order)] > e.seq {
+			continue
+		}
+		if w.forgiven(e.t) {
+			continue
+		}
+		if dropped {
+			w.checkDropped(s, g, e)
+			continue
+		}
+		w.violate("loss", "sub%d gen%d never got seq %d (order %d, published %d)", s, g, e.seq, e.order, e.t.Milliseconds())
+		return
+	}
+}

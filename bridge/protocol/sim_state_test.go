@@ -1,0 +1,303 @@
+package protocol
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// simBucket is a state bucket of the simulated bus.
+type simBucket struct {
+	state   map[string][]byte
+	ids     map[string]bool // of writes that have landed
+	created int64
+	gone    bool
+	fence   int // its number; 0: absent
+	epoch   uint64
+	term    string
+	sealed  bool
+	before  map[string][]byte // what stood under a key before
+	meddled bool              // somebody has changed entries, and the leader was not told
+}
+
+func newSimBucket(created int64) *simBucket {
+	return &simBucket{state: map[string][]byte{}, before: map[string][]byte{}, ids: map[string]bool{}, created: created}
+}
+
+func (t *simTerm) fence(b Bucket, epoch uint64, term string, done func(Made, error)) {
+	w := t.w
+	var made Made
+	seq := 0
+	was := *w.buckets[b] // what the request expects to be there still
+	t.request(fmt.Sprint("fence ", b), func() error {
+		x := w.buckets[b]
+		switch {
+		case x.gone && !was.gone, !x.gone && !was.gone && x.created == was.created && x.fence != was.fence && x.term != term:
+			return errSimUnknown
+		case x.gone:
+			created := x.created + 1
+			x = newSimBucket(created)
+			w.buckets[b] = x
+		}
+		if w.mutant == "OldIDs" && x.epoch == epoch {
+			x.term = term // as the first build took it: an earlier call of ours
+		}
+		if x.epoch > epoch || x.epoch == epoch && x.term != term {
+			return ErrDeposed
+		}
+		x.meddled = false // the counting of writes begins again
+		made = Made{Created: x.created, Unfenced: x.fence == 0, Sealed: x.sealed}
+		if x.term != term || x.fence == 0 {
+			w.n++
+			x.fence, x.epoch, x.term = w.n, epoch, term
+		}
+		seq = x.fence
+		return nil
+	}, func(err error) {
+		if err == nil {
+			t.fences[b], t.made[b], t.sealed[b] = seq, made.Created, made.Sealed
+		}
+		done(made, err)
+	})
+}
+
+// fenced says why a write that expects a fence is refused; nil: it is not.
+func (t *simTerm) fenced(b Bucket, expect int) error {
+	w := t.w
+	x := w.buckets[b]
+	switch {
+	case x.gone || x.fence == 0:
+		return ErrLost
+	case x.fence == expect || w.mutant == "NoFence":
+		return nil
+	case x.term == t.core.term:
+		t.fences[b] = x.fence // our own newer one: once more
+		return errSimUnknown
+	}
+	w.stats["fenced"]++
+	return ErrDeposed
+}
+
+func (t *simTerm) seal(b Bucket, done func(error)) {
+	expect := t.fences[b]
+	t.request(fmt.Sprint("seal ", b), func() error {
+		if err := t.fenced(b, expect); err != nil {
+			return err
+		}
+		t.w.buckets[b].sealed = true
+		if b == BucketOwed {
+			t.w.complete(t.epoch)
+		}
+		return nil
+	}, func(err error) {
+		t.sealed[b] = t.sealed[b] || err == nil
+		done(err)
+	})
+}
+
+func (t *simTerm) checkBucket(b Bucket, done func(error)) {
+	made, sealed := t.made[b], t.sealed[b]
+	t.request(fmt.Sprint("check ", b), func() error {
+		if x := t.w.buckets[b]; x.gone || x.fence == 0 || x.created != made || sealed && !x.sealed {
+			return ErrLost
+		} else if x.meddled {
+			return ErrMeddled
+		}
+		return nil
+	}, func(err error) {
+		if err == ErrMeddled { //nolint:errorlint // just that
+			t.w.buckets[b].meddled, t.noticed[b] = false, t.w.now
+		}
+		done(err)
+	})
+}
+
+func (t *simTerm) write(x Write, done func(error)) {
+	w := t.w
+	switch w.mutant {
+	case "NewWriteIDs":
+		x.ID += fmt.Sprint(w.n)
+	case "OldIDs":
+		_, x.ID, _ = strings.Cut(x.ID, ":")
+	}
+	expect := t.fences[x.Bucket] // as it was known when this copy was sent
+	t.request(fmt.Sprintf("%s = %s", x.Key, x.Value), func() error {
+		k := w.buckets[x.Bucket]
+		lane := x.Bucket == BucketOwed && strings.Contains(x.Key, ".") && x.Value != nil
+		if !k.gone && k.ids[x.ID] {
+			return nil
+		}
+		if !k.gone && (w.now < w.ledgerDown && x.Bucket == BucketOwed || w.now < w.ledgerFull && lane) {
+			return ErrRefused
+		}
+		if err := t.fenced(x.Bucket, expect); err != nil {
+			return err
+		}
+		k.ids[x.ID] = true
+		k.before[x.Key] = k.state[x.Key]
+		if x.Value == nil {
+			delete(k.state, x.Key)
+		} else {
+			k.state[x.Key] = x.Value
+		}
+		w.log("   e%d %s = %s", t.epoch, x.Key, x.Value)
+		return nil
+	}, done)
+}
+
+// ---- what somebody does to the bridge's own state
+
+// simLoss is a debts bucket that was deleted or purged.
+type simLoss struct {
+	at, until time.Duration // until it was complete again
+	epoch     uint64        // who led then; 0: nobody
+	covered   bool          // filled again by the same leader, from memory
+	entries   bool          // single entries were changed or removed
+	bucket    Bucket        // in which
+}
+
+// traces are what terms leave beside the lease.
+func (w *simWorld) traces() (t Traces) {
+	for _, c := range w.cons {
+		if !c.gone {
+			t.Any, t.Epoch = true, max(t.Epoch, c.epoch)
+		}
+	}
+	for _, b := range w.buckets {
+		if !b.gone {
+			t.Any, t.Epoch = t.Any || b.fence > 0 || len(b.state) > 0, max(t.Epoch, b.epoch)
+		}
+	}
+	return t
+}
+
+func (w *simWorld) meddle() {
+	if w.entries && w.r.IntN(3) > 0 {
+		w.meddleEntry(Bucket(w.r.IntN(2)))
+		return
+	}
+	k := w.r.IntN(8)
+	if only, ok := map[string]int{"OnlyLease": 0, "OnlyLeaseBucket": 1, "OnlyOwed": 2, "OnlyOwedPurged": 3, "OnlyStatus": 4, "OnlyStatusPurged": 5}[w.only]; ok {
+		k = only
+	}
+	w.stats["meddled"]++
+	switch k {
+	case 0, 6, 7:
+		w.log("LEASE deleted")
+		if k == 7 && !slices.ContainsFunc(w.nodes, func(n *simNode) bool { return n.term != nil }) {
+			w.log("DURABLES deleted") // and nobody leads: what an old remedy said
+			for _, c := range w.cons {
+				c.gone = true
+			}
+			w.cons = nil
+		}
+		w.stats["lease deleted"]++
+		w.lease, w.leaseRev = LeaseEntry{}, w.leaseRev+1
+	case 1:
+		w.log("BUCKET of the lease deleted")
+		w.stats["lease deleted"]++
+		w.lease, w.leaseRev, w.leaseIDs = LeaseEntry{}, 0, map[string]uint64{}
+	case 2:
+		w.dropBucket(BucketOwed, false)
+	case 3:
+		w.dropBucket(BucketOwed, true)
+	case 4:
+		w.dropBucket(BucketStatus, false)
+	case 5:
+		w.dropBucket(BucketStatus, true)
+	}
+}
+
+func (w *simWorld) dropBucket(b Bucket, purge bool) {
+	w.log("BUCKET %s deleted (purged %v)", b, purge)
+	w.stats["bucket "+b.String()]++
+	x := w.buckets[b]
+	x.state, x.fence, x.epoch, x.term, x.sealed = map[string][]byte{}, 0, 0, "", false
+	if !purge {
+		x.gone = true
+		x.ids = map[string]bool{}
+	}
+	if b != BucketOwed {
+		if w.lease.Applied == nil {
+			w.bothLost = append(w.bothLost, w.now)
+		}
+		return
+	}
+	l := &simLoss{at: w.now}
+	for _, n := range w.nodes {
+		if n.term != nil && n.term.core.Opened && n.paused <= w.now && w.now < n.term.expires() {
+			l.epoch = n.term.epoch
+		}
+	}
+	w.owedLost = append(w.owedLost, l)
+}
+
+// complete notes that a leader has sealed the debts.
+func (w *simWorld) complete(epoch uint64) {
+	for _, l := range w.owedLost {
+		if l.until == 0 && !l.entries {
+			l.until, l.covered = w.now, l.epoch == epoch
+			if l.covered {
+				w.stats["filled again"]++
+			}
+		}
+	}
+}
+
+// forgiven: only a deleted debts bucket told of it, and no leader lived to write it again.
+func (w *simWorld) forgiven(published time.Duration) bool {
+	for _, l := range w.owedLost {
+		if !l.covered && (l.until == 0 || published <= l.until) {
+			w.stats["forgiven"]++
+			return true
+		}
+	}
+	return false
+}
+
+// vanish removes a record without a trace: a TTL, a purge, a limit.
+func (w *simWorld) vanish(s int) {
+	// What vanishes before it was applied was never there for anybody.
+	if n := len(w.ops[s]); n == 0 || !w.applied(s, w.ops[s][n-1].rev) {
+		return
+	}
+	w.log("KV sub%d vanishes", s)
+	w.stats["vanished"]++
+	for _, o := range w.ops[s] {
+		o.gone = true
+	}
+	w.unknown[s] = true
+	for _, n := range w.nodes {
+		if t := n.term; t != nil {
+			t.later(w.rnd(50, 3000), t.census)
+		}
+	}
+}
+
+func (w *simWorld) applied(s int, rev uint64) bool {
+	return slices.ContainsFunc(w.nodes, func(n *simNode) bool {
+		if n.term == nil || !n.term.core.Opened {
+			return false
+		}
+		x := n.term.core.subs[simID(s)]
+		return x != nil && x.applied == rev && !x.busy()
+	})
+}
+
+// census compares the records in force with the bucket, until all are compared.
+func (t *simTerm) census() {
+	w := t.w
+	l := &Listing{Bucket: 1, Through: w.kvRev, Newest: map[string]uint64{}}
+	for s, ops := range w.ops {
+		for _, o := range ops {
+			if !o.gone {
+				l.Newest[simID(s)] = o.rev
+			}
+		}
+	}
+	t.step(RecordsListed{l})
+	if !t.compared {
+		t.later(w.rnd(50, 1000), t.census)
+	}
+}

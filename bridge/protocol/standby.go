@@ -1,0 +1,70 @@
+package protocol
+
+import (
+	"crypto/rand"
+	"time"
+)
+
+// Standby watches the lease of another replica (R10): it may be taken when it
+// is free, or when no new revision came for its length and the margin. An absent
+// lease is not a free one (R16): somebody may have deleted it under a leader
+// that goes on until it notices. It is waited out like any other, unless nothing
+// of ours is on the bus.
+type Standby struct {
+	Patience time.Duration // length of a lease plus the margin for clocks
+	Holder   string        // our own name: a lease that still carries it is of a former life of ours
+	Fresh    bool          // nothing of ours is on the bus
+	Revision uint64
+	Entry    LeaseEntry
+	since    time.Duration // when the revision was first seen
+	Led      time.Duration // when somebody was last seen to lead
+	Known    bool
+}
+
+// Observe takes note of the entry as it was read at the boot time now. A bucket
+// that was made anew counts its revisions from 1: the revision alone does not
+// tell two entries apart.
+func (s *Standby) Observe(e LeaseEntry, revision uint64, now time.Duration) {
+	if s.Known && revision == s.Revision && e.Epoch == s.Entry.Epoch && e.Term == s.Entry.Term && e.Beat == s.Entry.Beat && e.Holder == s.Entry.Holder {
+		return
+	}
+	if e.leads() {
+		s.Led = now
+	}
+	s.Entry, s.Revision, s.since, s.Known = e, revision, now, true
+}
+
+// Wait returns how long to wait before the lease may be taken; 0: now.
+func (s *Standby) Wait(now time.Duration) time.Duration {
+	switch {
+	case !s.Known:
+		return s.Patience
+	case s.Entry.Free, s.Entry.Absent() && s.Fresh, s.Holder != "" && s.Entry.Holder == s.Holder:
+		return 0
+	}
+	return max(0, s.since+s.Patience-now)
+}
+
+// Absent: there is no entry.
+func (e LeaseEntry) Absent() bool { return e.Holder == "" && !e.Free }
+
+// leads: whoever wrote the entry has finished its take-over. The first build
+// did not say.
+func (e LeaseEntry) leads() bool {
+	return !e.Absent() && !e.Free && (e.Leading || e.Term == "")
+}
+
+// Succession is the entry with which the lease is won: the next epoch, all else
+// carried over unchanged (R3).
+func (e LeaseEntry) Succession(holder string, length time.Duration) LeaseEntry {
+	if e.Absent() {
+		// Nothing was here before, or the entry was lost: then what a crash repeats
+		// was most likely sent by this build, under its ids.
+		e.FormerIDs = new(uint64)
+	}
+	e.none = e.Absent()
+	e.Epoch++
+	e.Holder, e.Free, e.Leading, e.Length = holder, false, false, length.String()
+	e.Term, e.Beat = rand.Text(), 0
+	return e
+}

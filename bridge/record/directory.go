@@ -1,0 +1,425 @@
+package record
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"orderbridge/bridge/event"
+)
+
+// Directory holds the valid subscriptions by subject filter, event type and
+// tenant, so that what a match costs depends on how many subscriptions match,
+// not on how many exist. One goroutine writes, any number read.
+//
+// Filters are a trie of tokens whose literal edges lie in one map, so that a
+// filter of its own costs a record about 150 bytes; at the nodes stand the
+// subscriptions by event type, patterns by a text that the type must hold
+// (patterns.go), and below that by tenant. The subscriptions are those that
+// Parse makes: no filter and no type twice.
+type Directory struct {
+	mu      sync.RWMutex
+	version uint64
+	byID    map[string]*Subscription
+	root    *node
+	edges   map[edge]*node
+	tied    int // subscriptions with a tenant
+}
+
+// NewDirectory returns an empty Directory.
+func NewDirectory() *Directory {
+	return &Directory{byID: map[string]*Subscription{}, root: &node{}, edges: map[edge]*node{}}
+}
+
+// Put adds the subscription, or replaces the one of the same ID. One that is
+// Inactive is kept for Get, but matches nothing.
+func (d *Directory) Put(s *Subscription) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if old := d.byID[s.ID]; old != nil {
+		d.unindex(old)
+		d.count(old, -1)
+		delete(d.byID, s.ID) // the key must be the new record's memory
+	}
+	d.byID[s.ID] = s
+	d.index(s)
+	d.count(s, 1)
+	d.version++
+}
+
+// Remove takes the subscription out; one that is not there is no error.
+func (d *Directory) Remove(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if old := d.byID[id]; old != nil {
+		d.unindex(old)
+		d.count(old, -1)
+		delete(d.byID, id)
+	}
+	d.version++
+}
+
+// Get returns the subscription, nil if there is none.
+func (d *Directory) Get(id string) *Subscription {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.byID[id]
+}
+
+// Len tells how many subscriptions there are, inactive ones included.
+func (d *Directory) Len() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return len(d.byID)
+}
+
+// Tied tells how many subscriptions have a tenant.
+func (d *Directory) Tied() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.tied
+}
+
+func (d *Directory) count(s *Subscription, n int) {
+	if s.Tenant != "" {
+		d.tied += n
+	}
+}
+
+// Version grows with each Put and Remove.
+func (d *Directory) Version() uint64 {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.version
+}
+
+// Match appends to dst each subscription that hears the event (MatchesEvent),
+// once, in the order of their IDs, and returns it with the version that it
+// speaks of. What was in dst stays as it is.
+func (d *Directory) Match(ev *event.Event, dst []*Subscription) (matches []*Subscription, version uint64) {
+	start := len(dst)
+	d.mu.RLock()
+	if ev.Not == "" {
+		dst = d.walk(d.root, ev.Subject, ev.MatchedType(), ev.Tenant, dst)
+	}
+	version = d.version
+	d.mu.RUnlock()
+
+	matches = distinct(dst[start:])
+	dst = dst[:start+len(matches)]
+	if len(matches) > 1 {
+		slices.SortFunc(matches, func(a, b *Subscription) int { return strings.Compare(a.ID, b.ID) })
+		dst = dst[:start+len(slices.Compact(matches))]
+	}
+	return dst, version
+}
+
+// distinct leaves out, in place, what is there more than once, if the list is
+// long: one record may be found by each of its patterns.
+func distinct(list []*Subscription) []*Subscription {
+	const long = 256
+	if len(list) < long {
+		return list
+	}
+	seen := make(map[*Subscription]bool, long)
+	kept := list[:0]
+	for _, s := range list {
+		if !seen[s] {
+			seen[s] = true
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+// all is the one filter of a subscription that has none.
+var all = []string{">"}
+
+func filtersOf(s *Subscription) []string {
+	if len(s.Subjects) == 0 {
+		return all
+	}
+	return s.Subjects
+}
+
+// node is the place in the trie behind some tokens of a filter.
+type node struct {
+	star     *node // behind a further `*`
+	literals int   // how many edges lead on
+	here     *shelf
+	rest     *shelf // of the filters that end here with `>`
+}
+
+// edge leads from a node over a literal token.
+type edge struct {
+	from  *node
+	token string
+}
+
+// walk collects what hears the rest of the subject behind node n.
+func (d *Directory) walk(n *node, subject, typ, tenant string, dst []*Subscription) []*Subscription {
+	for {
+		dst = n.rest.collect(typ, tenant, dst)
+		token, rest, more := strings.Cut(subject, ".")
+		var next *node
+		if n.literals > 0 {
+			next = d.edges[edge{n, token}]
+		}
+		switch {
+		case !more:
+			if n.star != nil {
+				dst = n.star.here.collect(typ, tenant, dst)
+			}
+			if next != nil {
+				dst = next.here.collect(typ, tenant, dst)
+			}
+			return dst
+		case next == nil:
+			next = n.star
+		case n.star != nil:
+			dst = d.walk(n.star, rest, typ, tenant, dst)
+		}
+		if next == nil {
+			return dst
+		}
+		n, subject = next, rest
+	}
+}
+
+func (d *Directory) index(s *Subscription) {
+	if s.Inactive {
+		return
+	}
+	for _, filter := range filtersOf(s) {
+		n := d.root
+		for token := range strings.SplitSeq(filter, ".") {
+			if token == ">" {
+				n.rest = n.rest.put(s)
+				n = nil
+				break
+			}
+			n = d.follow(n, token)
+		}
+		if n != nil {
+			n.here = n.here.put(s)
+		}
+	}
+}
+
+func (d *Directory) follow(n *node, token string) *node {
+	if token == "*" {
+		if n.star == nil {
+			n.star = &node{}
+		}
+		return n.star
+	}
+	next := d.edges[edge{n, token}]
+	if next == nil {
+		next = &node{}
+		d.edges[edge{n, token}] = next
+		n.literals++
+	}
+	return next
+}
+
+func (d *Directory) unindex(s *Subscription) {
+	if s.Inactive {
+		return
+	}
+	for _, filter := range filtersOf(s) {
+		d.cut(d.root, filter, s)
+	}
+}
+
+// cut removes the subscription behind node n, and the nodes that nobody needs any more.
+func (d *Directory) cut(n *node, filter string, s *Subscription) {
+	token, rest, more := strings.Cut(filter, ".")
+	if token == ">" {
+		n.rest = n.rest.remove(s)
+		return
+	}
+	next := n.star
+	if token != "*" {
+		next = d.edges[edge{n, token}]
+	}
+	if more {
+		d.cut(next, rest, s)
+	} else {
+		next.here = next.here.remove(s)
+	}
+	if next.star != nil || next.literals > 0 || next.here != nil || next.rest != nil {
+		return
+	}
+	if token == "*" {
+		n.star = nil
+	} else {
+		delete(d.edges, edge{n, token})
+		n.literals--
+	}
+}
+
+// shelf holds the subscriptions of one filter by event type. A nil shelf is
+// empty and never changed: put and remove return the shelf that follows.
+type shelf struct {
+	untyped  group
+	typed    map[string]*group // by exact type
+	patterns *patterns         // nil if no type holds *
+}
+
+func (h *shelf) put(s *Subscription) *shelf {
+	if h == nil {
+		h = &shelf{}
+	}
+	if len(s.Types) == 0 {
+		h.untyped.put(s)
+	}
+	for _, t := range s.Types {
+		if strings.Contains(t, "*") {
+			if h.patterns == nil {
+				h.patterns = &patterns{}
+			}
+			h.patterns.put(t, s)
+			continue
+		}
+		g := h.typed[t]
+		if g == nil {
+			g = &group{}
+			if h.typed == nil {
+				h.typed = make(map[string]*group, 1)
+			}
+			h.typed[t] = g
+		}
+		g.put(s)
+	}
+	return h
+}
+
+func (h *shelf) remove(s *Subscription) *shelf {
+	if len(s.Types) == 0 {
+		h.untyped.remove(s)
+	}
+	for _, t := range s.Types {
+		if strings.Contains(t, "*") {
+			h.patterns.remove(t, s)
+			if h.patterns.empty() {
+				h.patterns = nil
+			}
+			continue
+		}
+		g := h.typed[t]
+		g.remove(s)
+		if g.empty() {
+			delete(h.typed, t)
+		}
+	}
+	if h.untyped.empty() && len(h.typed) == 0 && h.patterns == nil {
+		return nil
+	}
+	return h
+}
+
+func (h *shelf) collect(typ, tenant string, dst []*Subscription) []*Subscription {
+	if h == nil {
+		return dst
+	}
+	dst = h.untyped.collect(tenant, dst)
+	if g := h.typed[typ]; g != nil {
+		dst = g.collect(tenant, dst)
+	}
+	if h.patterns != nil {
+		dst = h.patterns.collect(typ, tenant, dst)
+	}
+	return dst
+}
+
+// group holds subscriptions by tenant.
+type group struct {
+	untied   set // without tenant
+	byTenant map[string]*set
+}
+
+func (g *group) put(s *Subscription) {
+	if s.Tenant == "" {
+		g.untied.put(s)
+		return
+	}
+	t := g.byTenant[s.Tenant]
+	if t == nil {
+		t = &set{}
+		if g.byTenant == nil {
+			g.byTenant = make(map[string]*set, 1)
+		}
+		g.byTenant[s.Tenant] = t
+	}
+	t.put(s)
+}
+
+func (g *group) remove(s *Subscription) {
+	if s.Tenant == "" {
+		g.untied.remove(s)
+		return
+	}
+	t := g.byTenant[s.Tenant]
+	t.remove(s)
+	if len(t.list) == 0 {
+		delete(g.byTenant, s.Tenant)
+	}
+}
+
+func (g *group) empty() bool { return len(g.untied.list) == 0 && len(g.byTenant) == 0 }
+
+// collect: an event of no tenant is heard by those without one (tenant.go).
+func (g *group) collect(tenant string, dst []*Subscription) []*Subscription {
+	dst = append(dst, g.untied.list...)
+	if tenant == "" {
+		return dst
+	}
+	if t := g.byTenant[tenant]; t != nil {
+		dst = append(dst, t.list...)
+	}
+	return dst
+}
+
+// heardBy tells whether collect would find any.
+func (g *group) heardBy(tenant string) bool {
+	return len(g.untied.list) > 0 || tenant != "" && g.byTenant[tenant] != nil
+}
+
+// set is a list from which can be removed at once, however long it is.
+type set struct {
+	list []*Subscription
+	at   map[*Subscription]int // places in list, once it is too long to search
+}
+
+const searchable = 32
+
+func (t *set) put(s *Subscription) {
+	if t.list == nil {
+		t.list = make([]*Subscription, 0, 1)
+	}
+	t.list = append(t.list, s)
+	switch {
+	case t.at != nil:
+		t.at[s] = len(t.list) - 1
+	case len(t.list) > searchable:
+		t.at = make(map[*Subscription]int, 2*searchable)
+		for i, s := range t.list {
+			t.at[s] = i
+		}
+	}
+}
+
+func (t *set) remove(s *Subscription) {
+	i := slices.Index(t.list[:min(len(t.list), searchable)], s)
+	if t.at != nil {
+		i = t.at[s]
+		delete(t.at, s)
+	}
+	last := len(t.list) - 1
+	moved := t.list[last]
+	t.list[i], t.list[last] = moved, nil
+	t.list = t.list[:last]
+	if t.at != nil && moved != s {
+		t.at[moved] = i
+	}
+}

@@ -1,0 +1,115 @@
+package record
+
+import (
+	"net/url"
+	"strings"
+)
+
+// What of a URL may be a secret: the values of its query, and segments of its
+// path, since many services give each customer a path that nobody guesses
+// (https://hooks.example/services/T000/B000/XXXX). Shown are scheme and host,
+// names in the query, and segments that are plain words.
+
+// minURLSecret is how long a part of a URL must be to be hidden in the texts of
+// others: shorter ones would only garble them.
+const minURLSecret = 4
+
+// URLSecrets are the parts of a URL that may be secrets, as they stand there and
+// as they mean.
+func URLSecrets(target string) (secrets []string) {
+	add := func(part string) {
+		if len(part) < minURLSecret || strings.ContainsAny(part, "{}<>") {
+			return
+		}
+		secrets = append(secrets, part)
+		for _, unescape := range []func(string) (string, error){url.PathUnescape, url.QueryUnescape} {
+			if plain, err := unescape(part); err == nil && plain != part && len(plain) >= minURLSecret {
+				secrets = append(secrets, plain)
+			}
+		}
+	}
+	path, query := cutURL(target)
+	for i, segment := range strings.Split(path, "/") {
+		if !plainSegment(segment, i <= 1) {
+			add(segment)
+		}
+	}
+	query, _, _ = strings.Cut(query, "#")
+	for pair := range strings.SplitSeq(query, "&") {
+		_, value, _ := strings.Cut(pair, "=")
+		add(value)
+	}
+	return secrets
+}
+
+// ShownURL is a URL without its secrets: https://hooks.example/services/…/…/…,
+// https://h/x?token=[redacted]. Placeholders stay.
+func ShownURL(target string) string {
+	target = userInfo.ReplaceAllString(target, "$1"+redacted+"@")
+	path, query := cutURL(target)
+	begin := strings.TrimSuffix(target, path+query)
+	if query != "" {
+		begin, query = strings.TrimSuffix(target, path+"?"+query), "?"+query
+	}
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		if !plainSegment(segment, i <= 1) {
+			segments[i] = "…"
+		}
+	}
+	if query != "" {
+		pairs := strings.Split(query[1:], "&")
+		for i, pair := range pairs {
+			name, value, ok := strings.Cut(pair, "=")
+			if ok && value != "" && !isPlaceholder(value) {
+				pairs[i] = name + "=" + redacted
+			} else if !ok && !plainSegment(name, false) {
+				pairs[i] = redacted
+			}
+		}
+		query = "?" + strings.Join(pairs, "&")
+	}
+	return begin + strings.Join(segments, "/") + query
+}
+
+// cutURL returns path and query of a URL as they stand there.
+func cutURL(target string) (path, query string) {
+	_, rest := splitURL(target)
+	path, query, _ = strings.Cut(rest, "?")
+	return path, query
+}
+
+// plainSegment tells words, versions and placeholders from what may be a secret:
+// one word, or two that are joined, as in order-events. The first segment of a
+// path may be a longer name.
+func plainSegment(s string, first bool) bool {
+	switch {
+	case s == "" || isPlaceholder(s):
+		return true
+	case len(s) <= 4 && s[0] == 'v' && strings.Trim(s[1:], "0123456789") == "":
+		return true
+	case first && len(s) <= 24 && isWord(s, "-_."):
+		return true
+	}
+	one, two, joined := strings.Cut(s, "-")
+	if !joined {
+		one, two, joined = strings.Cut(s, "_")
+	}
+	return len(one) <= 12 && isWord(one, "") && (!joined || len(one) > 1 && len(two) > 1 && len(two) <= 12 && isWord(two, ""))
+}
+
+// isWord: lower case, or one word in title case.
+func isWord(s, more string) bool {
+	if len(s) > 1 && s[0] >= 'A' && s[0] <= 'Z' {
+		s = s[1:]
+	}
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return !(r >= 'a' && r <= 'z' || strings.ContainsRune(more, r)) }) < 0
+}
+
+func isPlaceholder(s string) bool {
+	switch s {
+	case "{orderId}", "{legacyOrderId}", "<orderId>", "<legacyOrderId>":
+		return true
+	}
+	return false
+}

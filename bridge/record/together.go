@@ -1,0 +1,59 @@
+package record
+
+import "orderbridge/bridge/event"
+
+// What no member shows alone.
+
+// checkTogether looks at what no member shows alone.
+func (r *recordReader) checkTogether() {
+	s := r.s
+	if r.hasTarget && s.Method == "GET" && !r.hasPlaceholder {
+		r.fail("targetURL", "has no placeholder, but method is GET; put {orderId} or {legacyOrderId} into its path or query")
+	}
+	if s.Method == "GET" && r.givenPayload {
+		r.warn("payload", "has no effect: method is GET, and a GET has no body")
+	}
+	if s.Coalesce && s.Method != "GET" && s.Payload != "notification" {
+		r.fail("coalesce", "true would lose changes: %s sends the content of each event; use it with method GET or payload notification", quote(s.Payload))
+	}
+	if s.Coalesce && s.More != nil && s.More.Filter != "" {
+		r.fail("coalesce", "true would lose events: one that the filter rejects would take the place of one that it wants; use one of the two")
+	}
+	if s.Coalesce && s.Ordering == event.OrderingNone {
+		r.warn("coalesce", "has no effect: with ordering none no event waits for another")
+	}
+	if s.More != nil && s.More.Auth != nil && s.More.Headers[s.More.Auth.sets()] != "" {
+		r.fail("headers", "%q is set by auth already; use one of the two", s.More.Auth.sets())
+	}
+	for _, ref := range r.references {
+		if err := CheckReference(s.Tenant, ref.value); err != nil {
+			r.fail(ref.field, "%s", err)
+		}
+	}
+	for _, file := range r.files {
+		if err := CheckFileName(s.Tenant, file.value); err != nil {
+			r.fail(file.field, "%s %s", quote(file.value), err)
+		}
+	}
+	r.checkTLS()
+}
+
+// recordRules is what the schema says of several members at once; checkTogether says it as well, and more.
+var recordRules = fragment{{"allOf", []any{
+	fragment{
+		{"if", given("method", "GET")},
+		{"then", fragment{{"properties", fragment{{"targetURL", fragment{{"pattern", placeholder}}}}}}},
+	},
+	fragment{
+		{"if", given("coalesce", true)},
+		{"then", fragment{
+			{"anyOf", []any{given("method", "GET"), given("payload", "notification")}},
+			{"not", fragment{{"required", []string{"filter"}}}},
+		}},
+	},
+}}}
+
+// given is the schema of objects that have the member with this value.
+func given(name string, v any) fragment {
+	return fragment{{"required", []string{name}}, {"properties", fragment{{name, fragment{{"const", v}}}}}}
+}
