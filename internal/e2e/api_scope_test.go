@@ -264,7 +264,7 @@ func TestRedriveOverTheAPI(t *testing.T) {
 	if h := e.came(t, n+1); h.Header.Get("X-Redrive") != "true" {
 		t.Errorf("got %v", h.Header)
 	}
-	await(t, 10*time.Second, "the dead letter is gone", func() bool {
+	await(t, 20*time.Second, "the dead letter is gone", func() bool {
 		return acme.call("GET", "/api/v1/dead-letters/3", "").status == 404
 	})
 }
@@ -363,7 +363,7 @@ func slowsWrongTokensDown(t *testing.T, p *program) {
 	if !strings.Contains(metrics, `orderbridge_api_refused_logins_total{reason="wrong"} 1`) {
 		t.Errorf("wrong logins are not counted")
 	}
-	await(t, 10*time.Second, "the right token works again", func() bool { return all.call("GET", webhooks, "").status == 200 })
+	await(t, 20*time.Second, "the right token works again", func() bool { return all.call("GET", webhooks, "").status == 200 })
 }
 
 // logsRequests without secrets and queries.
@@ -374,7 +374,7 @@ func logsRequests(t *testing.T, p *program) {
 	if r.header.Get("X-Request-Id") != "my-own-id" || all.call("GET", webhooks, "", "X-Request-Id", "two words").header.Get("X-Request-Id") == "two words" {
 		t.Errorf("the request id is %q", r.header.Get("X-Request-Id"))
 	}
-	p.said(5*time.Second, `msg="api request" method=GET path=/api/notifications/v1/webhooks status=200 token=operator .* (request_id=my-own-id)`)
+	p.said(20*time.Second, `msg="api request" method=GET path=/api/notifications/v1/webhooks status=200 token=operator .* (request_id=my-own-id)`)
 	for _, secret := range []string{operator, acmeToken, "wrong-wrong", "queries-are-not-logged"} {
 		if strings.Contains(p.Output(), secret) {
 			t.Errorf("the log shows %s", secret)
@@ -389,7 +389,7 @@ func TestOwnToken(t *testing.T) {
 	env := []string{"ORDERBRIDGE_DATA_DIR=" + dir, "ORDERBRIDGE_NATS_LISTEN="}
 	p := launch(t, env...)
 	p.leads()
-	file := p.said(5*time.Second, `file=(\S+api-token)`)
+	file := p.said(20*time.Second, `file=(\S+api-token)`)
 	info, err := os.Stat(file)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("%v, %v", info, err)
@@ -421,7 +421,7 @@ func TestOwnTokenCannotBeKept(t *testing.T) {
 	for _, token := range []string{"short", ""} {
 		bearer(t, p, token).call("GET", webhooks, "").problem(t, 503, "ORDERBRIDGE_API_TOKENS")
 	}
-	p.said(5*time.Second, `(fewer than 16 characters)`)
+	p.said(20*time.Second, `(fewer than 16 characters)`)
 }
 
 // Without a data directory nobody may call, and the answer says what to do.

@@ -44,45 +44,12 @@ func TestAttackLocalUserOnTheEmbeddedServer(t *testing.T) {
 	p := launch(t, env...)
 	p.leads()
 
-	elsewhere := t.TempDir()
-	if err := embedded.NewSeed(elsewhere); err != nil {
-		t.Fatal(err)
-	}
-	other, err := nats.NkeyOptionFromSeed(embedded.SeedFile(elsewhere))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, o := range map[string][]nats.Option{
-		"nothing": nil, "a password": {nats.UserInfo("admin", "admin")}, "an empty one": {nats.UserInfo("", "")}, "a token": {nats.Token("x")}, "another nkey": {other},
-	} {
-		if connects(t, url, o...) {
-			t.Errorf("somebody gets in with %s", name)
-		}
-	}
+	strangersStayOut(t, url)
 	if strings.Contains(p.Output(), "SU") && strings.Contains(p.Output(), "seed=") {
 		t.Error("the log shows a seed")
 	}
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // the server has just removed it
-		}
-		if err != nil {
-			return err
-		}
-		if info, err := d.Info(); err == nil && info.Mode().Perm()&0o077 != 0 {
-			t.Errorf("%s may be read by others: %s", path, info.Mode())
-		}
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	// no other port, as of monitoring
-	if out, err := exec.CommandContext(within(t, 10*time.Second), "ss", "-Htlnp").Output(); err == nil {
-		if n := strings.Count(string(out), "pid="+strconv.Itoa(p.Pid())+","); n > 2 {
-			t.Errorf("it listens on %d ports:\n%s", n, out)
-		}
-	}
+	filesArePrivate(t, dir)
+	noOtherPort(t, p)
 
 	e := receive(t, nil)
 	if out, code := commandWith(t, env, recordFor(e), "subscriptions", "put", "acme", "-"); code != 0 {
@@ -106,9 +73,62 @@ func TestAttackLocalUserOnTheEmbeddedServer(t *testing.T) {
 	publishOne(t, js, "4711", 1)
 	e.came(t, 1)
 
-	// open and closed again on the same data
 	p.stop()
-	p = launch(t, env[:2]...)
+	opensAndCloses(t, url, env)
+}
+
+func strangersStayOut(t *testing.T, url string) {
+	t.Helper()
+	elsewhere := t.TempDir()
+	if err := embedded.NewSeed(elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	other, err := nats.NkeyOptionFromSeed(embedded.SeedFile(elsewhere))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, o := range map[string][]nats.Option{
+		"nothing": nil, "a password": {nats.UserInfo("admin", "admin")}, "an empty one": {nats.UserInfo("", "")}, "a token": {nats.Token("x")}, "another nkey": {other},
+	} {
+		if connects(t, url, o...) {
+			t.Errorf("somebody gets in with %s", name)
+		}
+	}
+}
+
+func filesArePrivate(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // the server has just removed it
+		}
+		if err != nil {
+			return err
+		}
+		if info, err := d.Info(); err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s may be read by others: %s", path, info.Mode())
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// noOtherPort is open, as of monitoring.
+func noOtherPort(t *testing.T, p *program) {
+	t.Helper()
+	if out, err := exec.CommandContext(within(t, 10*time.Second), "ss", "-Htlnp").Output(); err == nil {
+		if n := strings.Count(string(out), "pid="+strconv.Itoa(p.Pid())+","); n > 2 {
+			t.Errorf("it listens on %d ports:\n%s", n, out)
+		}
+	}
+}
+
+// opensAndCloses the server on the same data.
+func opensAndCloses(t *testing.T, url string, env []string) {
+	t.Helper()
+	p := launch(t, env[:2]...)
 	p.leads()
 	if !connects(t, url) {
 		t.Error("an open server asks for credentials")

@@ -15,45 +15,48 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// A writer of records goes past each bound of a record: it is invalid, and its
-// status names the member and the bound. At the bound it is good.
-func TestAttackBeyondTheLimitsOfARecord(t *testing.T) {
-	attack(t)
-	bus := lab.ListenBus(t)
-	js := jetStream(t, bus.URL())
-	p := serving(t, bus.URL())
-	text := func(n int) string { return strings.Repeat("x", n) }
-	list := func(n int, entry string) string {
-		var all []string
-		for i := range n {
-			all = append(all, fmt.Sprintf(`"`+entry+`"`, i))
-		}
-		return "[" + strings.Join(all, ",") + "]"
+// recordLimit is a limit of a member, and the member's value that is so much over
+// it.
+type recordLimit struct {
+	limit  string
+	member string
+	value  func(over int) string
+}
+
+const recordURL = "https://example.com/"
+
+func longText(n int) string { return strings.Repeat("x", n) }
+
+// longList is a list of n strings, longMembers an object of n members.
+func longList(n int, entry string) string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf(`"`+entry+`"`, i))
 	}
-	members := func(n int, entry string) string {
-		var all []string
-		for i := range n {
-			all = append(all, fmt.Sprintf(`"`+entry+`":"v"`, i))
-		}
-		return "{" + strings.Join(all, ",") + "}"
+	return "[" + strings.Join(all, ",") + "]"
+}
+
+func longMembers(n int, entry string) string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf(`"`+entry+`":"v"`, i))
 	}
-	const url = "https://example.com/"
-	for _, tt := range []struct {
-		limit  string
-		member string
-		value  func(over int) string
-	}{
-		{"RecordURL", "targetURL", func(n int) string { return `"` + url + text(limits.RecordURL-len(url)+n) + `"` }},
-		{"RecordList", "subjects", func(n int) string { return list(limits.RecordList+n, "orders.acme.T%d") }},
-		{"RecordList", "eventTypes", func(n int) string { return list(limits.RecordList+n, "T%d") }},
-		{"RecordList", "headers", func(n int) string { return members(limits.RecordList+n, "X-H%d") }},
-		{"RecordList", "labels", func(n int) string { return members(limits.RecordList+n, "l%d") }},
+	return "{" + strings.Join(all, ",") + "}"
+}
+
+func recordLimits() []recordLimit {
+	return []recordLimit{
+		{"RecordURL", "targetURL", func(n int) string { return `"` + recordURL + longText(limits.RecordURL-len(recordURL)+n) + `"` }},
+		{"RecordList", "subjects", func(n int) string { return longList(limits.RecordList+n, "orders.acme.T%d") }},
+		{"RecordList", "eventTypes", func(n int) string { return longList(limits.RecordList+n, "T%d") }},
+		{"RecordList", "headers", func(n int) string { return longMembers(limits.RecordList+n, "X-H%d") }},
+		{"RecordList", "labels", func(n int) string { return longMembers(limits.RecordList+n, "l%d") }},
 		{"RecordList", "retry", func(n int) string {
 			return `{"schedule":[` + strings.TrimSuffix(strings.Repeat(`"PT5S",`, limits.RecordList+n), ",") + `]}`
 		}},
-		{"RecordSubject", "subjects", func(n int) string { return `["orders.` + text(limits.RecordSubject-len("orders.")+n) + `"]` }},
-		{"RecordName", "eventTypes", func(n int) string { return `["` + text(limits.RecordName+n) + `"]` }},
-		{"RecordText", "description", func(n int) string { return `"` + text(limits.RecordText+n) + `"` }},
+		{"RecordSubject", "subjects", func(n int) string { return `["orders.` + longText(limits.RecordSubject-len("orders.")+n) + `"]` }},
+		{"RecordName", "eventTypes", func(n int) string { return `["` + longText(limits.RecordName+n) + `"]` }},
+		{"RecordText", "description", func(n int) string { return `"` + longText(limits.RecordText+n) + `"` }},
 		{"RecordInFlight", "maxInFlight", func(n int) string { return fmt.Sprint(limits.RecordInFlight + n) }},
 		{"RecordRate", "rateLimit", func(n int) string { return fmt.Sprintf(`{"requests":%d,"per":"PT1S"}`, limits.RecordRate+n) }},
 		{"RecordRateTime", "rateLimit", func(n int) string {
@@ -64,29 +67,41 @@ func TestAttackBeyondTheLimitsOfARecord(t *testing.T) {
 		{"RecordWait", "retry", func(n int) string {
 			return fmt.Sprintf(`{"schedule":["PT%dS"]}`, int(limits.RecordWait/time.Second)+n)
 		}},
-		{"RecordFilter", "filter", func(n int) string { return `"event.x == '` + text(limits.RecordFilter-len("event.x == ''")+n) + `'"` }},
-		{"RecordSigningSecrets", "signing", func(n int) string {
-			return `{"secrets":` + list(limits.RecordSigningSecrets+n, "whsec_MDAwMDAwMDAwMDAwMDAwMDAwMDAwMD%02d") + `}`
+		{"RecordFilter", "filter", func(n int) string {
+			return `"event.x == '` + longText(limits.RecordFilter-len("event.x == ''")+n) + `'"`
 		}},
-	} {
-		record := func(over int) string {
+		{"RecordSigningSecrets", "signing", func(n int) string {
+			return `{"secrets":` + longList(limits.RecordSigningSecrets+n, "whsec_MDAwMDAwMDAwMDAwMDAwMDAwMDAwMD%02d") + `}`
+		}},
+	}
+}
+
+// A writer of records goes past each bound of a record: it is invalid, and its
+// status names the member and the bound. At the bound it is good.
+func TestAttackBeyondTheLimitsOfARecord(t *testing.T) {
+	attack(t)
+	bus := lab.ListenBus(t)
+	js := jetStream(t, bus.URL())
+	p := serving(t, bus.URL())
+	for _, tt := range recordLimits() {
+		value := func(over int) string {
 			if tt.member == "targetURL" {
 				return `{"targetURL":` + tt.value(over) + `}`
 			}
-			return `{"targetURL":"` + url + `","` + tt.member + `":` + tt.value(over) + `}`
+			return `{"targetURL":"` + recordURL + `","` + tt.member + `":` + tt.value(over) + `}`
 		}
 		id := tt.limit + "-" + tt.member
-		revision := put(t, js, id, record(0))
+		revision := put(t, js, id, value(0))
 		verdict(t, js, id, revision, protocol.StateActive)
-		revision = put(t, js, id, record(1))
+		revision = put(t, js, id, value(1))
 		refused(t, js, id, revision, tt.member)
 	}
 	whole := func(over int) string {
-		return `{"targetURL":"` + url + `"` + strings.Repeat(" ", limits.RecordBytes-len(url)-len(`{"targetURL":""}`)+over) + `}`
+		return `{"targetURL":"` + recordURL + `"` + strings.Repeat(" ", limits.RecordBytes-len(recordURL)-len(`{"targetURL":""}`)+over) + `}`
 	}
 	verdict(t, js, "whole", put(t, js, "whole", whole(0)), protocol.StateActive)
 	refused(t, js, "whole", put(t, js, "whole", whole(1)), fmt.Sprint(limits.RecordBytes))
-	wrong := `{"targetURL":"` + url + `"` + strings.Repeat(`,"x":1`, 2*limits.RecordProblems) + `}`
+	wrong := `{"targetURL":"` + recordURL + `"` + strings.Repeat(`,"x":1`, 2*limits.RecordProblems) + `}`
 	if st, _ := verdict(t, js, "wrong", put(t, js, "wrong", wrong), protocol.StateInvalid); len(st.Errors) > limits.RecordProblems+1 {
 		t.Errorf("%d problems are told", len(st.Errors))
 	}

@@ -63,11 +63,37 @@ func (e *receiver) sent() string {
 	return b.String()
 }
 
+// hostSecrets is a host with secrets: the owner of a place to which they may be
+// sent, and a thief.
+type hostSecrets struct {
+	bus          *lab.Bus
+	js           jetstream.JetStream
+	p            *program
+	thief, owner *receiver
+	idp          *receiver
+	dir          string // of the secrets
+	atThief      string // host:port
+	seal         func(id string, hosts ...string) string
+}
+
+const hostToken = "env:ORDERBRIDGE_SECRET_TOKEN"
+
 // Whoever writes records names any secret of the host in one that sends to a thief,
 // in each member that can hold one and in each form. The thief gets nothing, not one
 // request, and the status says at once why.
 func TestAttackSecretsOfTheHost(t *testing.T) {
 	attack(t)
+	h := newHostSecrets(t)
+	h.thiefIsRefused(t)
+	h.ownerGetsAll(t)
+	h.operatorPermitsAndForbids(t)
+	if log := h.p.Output(); strings.Contains(log, "stolen-") || !strings.Contains(log, "ORDERBRIDGE_SECRET_UNSAID_HOSTS") {
+		t.Errorf("log: %.4000s", log)
+	}
+}
+
+func newHostSecrets(t *testing.T) hostSecrets {
+	t.Helper()
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	thief, owner := receive(t, nil), receive(t, nil)
@@ -93,6 +119,7 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	seal := func(id string, hosts ...string) string {
+		t.Helper()
 		value, err := secrets.Seal(recipients[0], record.SecretUse{Subscription: id, Hosts: hosts}, "stolen-sealed")
 		if err != nil {
 			t.Fatal(err)
@@ -105,66 +132,79 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 		"ORDERBRIDGE_SECRET_IDP=stolen-client-secret", "ORDERBRIDGE_SECRET_IDP_HOSTS="+hostPortOf(t, idp.URL),
 		"ORDERBRIDGE_SECRET_ACME_PW=stolen-acme", "ORDERBRIDGE_SECRET_ACME_PW_HOSTS="+at+","+atThief,
 		"ORDERBRIDGE_SECRET_ONLY_PW=stolen-only", "ORDERBRIDGE_SECRET_ONLY_PW_HOSTS="+atThief, "ORDERBRIDGE_SECRET_ONLY_PW_TENANTS=only")
+	return hostSecrets{bus, js, p, thief, owner, idp, dir, atThief, seal}
+}
 
-	const tok = "env:ORDERBRIDGE_SECRET_TOKEN"
+// stolen are members of records that would send a secret to the thief, and what
+// the status says of each.
+func (h hostSecrets) stolen(t *testing.T) map[string][2]string {
+	t.Helper()
+	const tok = hostToken
 	client := func(tokenURL, secret string) string {
 		return fmt.Sprintf(`"auth":{"type":"client_credential","clientID":"c","clientSecret":%q,"tokenURL":"%s/token"}`, secret, tokenURL)
 	}
-	refused := map[string][2]string{ // members, what the status says
+	return map[string][2]string{ // members, what the status says
 		"header":     {`"headers":{"X-Anything":"` + tok + `"}`, "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
 		"key":        {`"key":"` + tok + `"`, "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
 		"password":   {`"auth":{"type":"basic","username":"u","password":"` + tok + `"}`, "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
 		"bearer":     {`"auth":{"type":"bearer","token":"` + tok + `"}`, "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
 		"secret":     {`"secret":"` + tok + `"`, "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
 		"signing":    {`"signing":{"secrets":["file:sign"]}`, "sign.hosts"},
-		"unsaid":     {`"key":"env:ORDERBRIDGE_SECRET_UNSAID"`, "ORDERBRIDGE_SECRET_UNSAID_HOSTS=" + atThief},
+		"unsaid":     {`"key":"env:ORDERBRIDGE_SECRET_UNSAID"`, "ORDERBRIDGE_SECRET_UNSAID_HOSTS=" + h.atThief},
 		"policy":     {`"key":"env:ORDERBRIDGE_SECRET_TOKEN_HOSTS"`, "name the secret itself"},
 		"file":       {`"key":"file:pw"`, "pw.hosts"},
-		"later":      {`"key":"file:later"`, "with the line " + atThief},
+		"later":      {`"key":"file:later"`, "with the line " + h.atThief},
 		"hosts":      {`"key":"file:pw.hosts"`, "name the secret itself"},
 		"sealingkey": {`"key":"file:sealing.key"`, "sealing.key.hosts"},
 		"keyfile":    {`"tls":{"keyFile":"client.p12","keyPassword":"another"}`, "client.p12.hosts"},
 		"keypass":    {`"tls":{"keyFile":"client.p12","keyPassword":"file:p12pw"}`, "p12pw.hosts"},
-		"tokenurl":   {client(thief.URL, tok), "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
-		"token":      {client(idp.URL, "env:ORDERBRIDGE_SECRET_IDP"), "ORDERBRIDGE_SECRET_IDP_HOSTS"},
-		"sealed":     {`"key":"` + seal("other", record.SecretHost(thief.URL)) + `"`, "another subscription or host"},
-		"sealedhost": {`"key":"` + seal("sealedhost", record.SecretHost(owner.URL)) + `"`, "another subscription or host"},
-		"sealedidp":  {client(idp.URL, seal("sealedidp", record.SecretHost(idp.URL))), "--host " + hostPortOf(t, idp.URL)},
+		"tokenurl":   {client(h.thief.URL, tok), "ORDERBRIDGE_SECRET_TOKEN_HOSTS"},
+		"token":      {client(h.idp.URL, "env:ORDERBRIDGE_SECRET_IDP"), "ORDERBRIDGE_SECRET_IDP_HOSTS"},
+		"sealed":     {`"key":"` + h.seal("other", record.SecretHost(h.thief.URL)) + `"`, "another subscription or host"},
+		"sealedhost": {`"key":"` + h.seal("sealedhost", record.SecretHost(h.owner.URL)) + `"`, "another subscription or host"},
+		"sealedidp":  {client(h.idp.URL, h.seal("sealedidp", record.SecretHost(h.idp.URL))), "--host " + hostPortOf(t, h.idp.URL)},
 		"acme":       {`"key":"env:ORDERBRIDGE_SECRET_ACME_PW"`, "ORDERBRIDGE_SECRET_ACME_PW_TENANTS"},
-		"both":       {`"key":"env:ORDERBRIDGE_SECRET_TWO_WORDS"`, "ORDERBRIDGE_SECRET_TWO_WORDS_TENANTS=-, or gives it a name of one word; and it may not be sent to " + record.SecretHost(thief.URL)},
+		"both":       {`"key":"env:ORDERBRIDGE_SECRET_TWO_WORDS"`, "ORDERBRIDGE_SECRET_TWO_WORDS_TENANTS=-, or gives it a name of one word; and it may not be sent to " + record.SecretHost(h.thief.URL)},
 		"globex":     {`"tenant":"globex","key":"env:ORDERBRIDGE_SECRET_ACME_PW"`, "ORDERBRIDGE_SECRET_GLOBEX_"},
 		"mallory":    {`"tenant":"Only","key":"env:ORDERBRIDGE_SECRET_ONLY_PW"`, "may not be used by tenant Only"},
 		"claims":     {`"tenant":"acme","key":"file:pw"`, "acme/pw.hosts"},
 	}
-	for id, r := range refused {
-		status, _ := verdict(t, js, id, put(t, js, id, `{"targetURL":"`+thief.URL+`/x",`+r[0]+`}`), protocol.StateInvalid)
+}
+
+func (h hostSecrets) thiefIsRefused(t *testing.T) {
+	t.Helper()
+	for id, r := range h.stolen(t) {
+		status, _ := verdict(t, h.js, id, put(t, h.js, id, `{"targetURL":"`+h.thief.URL+`/x",`+r[0]+`}`), protocol.StateInvalid)
 		if !strings.Contains(status.Reason, r[1]) || strings.Contains(status.Reason, "stolen") {
 			t.Errorf("%s: the status does not say %q: %s", id, r[1], status.Reason)
 		}
 	}
 	// What is there and cannot be read is not a secret either.
 	for id, name := range map[string]string{"environ": "environ", "pipe": "pipe", "up": "../sealing.key", "abs": "/proc/self/environ", "none": "none"} {
-		put(t, js, "f-"+id, `{"targetURL":"`+thief.URL+`/x","retry":{"schedule":["PT0.2S"]},"key":"file:`+name+`"}`)
-		verdict(t, js, "f-"+id, 1, protocol.StateActive, protocol.StateInvalid)
+		put(t, h.js, "f-"+id, `{"targetURL":"`+h.thief.URL+`/x","retry":{"schedule":["PT0.2S"]},"key":"file:`+name+`"}`)
+		verdict(t, h.js, "f-"+id, 1, protocol.StateActive, protocol.StateInvalid)
 	}
 	// The API says it before anything is stored.
-	bearer(t, p, acmeToken).call("POST", webhooks, `{"targetURL":"`+thief.URL+`","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_ACME_OTHER"}}`).is(t, 200)
-	bearer(t, p, betaToken).call("POST", webhooks, `{"targetURL":"`+thief.URL+`","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_ACME_PW"}}`).problem(t, 400, "auth.token")
-	if out, code := command(t, bus.URL(), `{"targetURL":"`+thief.URL+`","key":"file:pw"}`, "subscriptions", "put", "cli", "-"); code == 0 || !strings.Contains(out, "pw.hosts") {
+	bearer(t, h.p, acmeToken).call("POST", webhooks, `{"targetURL":"`+h.thief.URL+`","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_ACME_OTHER"}}`).is(t, 200)
+	bearer(t, h.p, betaToken).call("POST", webhooks, `{"targetURL":"`+h.thief.URL+`","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_ACME_PW"}}`).problem(t, 400, "auth.token")
+	if out, code := command(t, h.bus.URL(), `{"targetURL":"`+h.thief.URL+`","key":"file:pw"}`, "subscriptions", "put", "cli", "-"); code == 0 || !strings.Contains(out, "pw.hosts") {
 		t.Errorf("put: %d %s", code, out)
 	}
+}
 
-	// The owner gets them all, and redirects lead nowhere.
-	owner.Reply(func(*lab.Hit) int { return 307 })
-	subscribe(t, js, "good", fmt.Sprintf(`{"targetURL":"%s/x","auth":{"type":"bearer","token":"%s"},"key":"file:pw","signing":{"secrets":["file:sign"]},"headers":{"X-Sealed":%q},"retry":{"schedule":["PT0.2S"]}}`,
-		owner.URL, tok, seal("good", record.SecretHost(owner.URL))))
-	subscribe(t, js, "ours", `{"targetURL":"`+owner.URL+`/ours","tenant":"acme","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_ACME_PW"}}`)
-	subscribe(t, js, "mtls", `{"targetURL":"`+owner.URL+`/mtls","tls":{"keyFile":"client.p12","keyPassword":"file:p12pw"}}`)
+// ownerGetsAll, and redirects lead nowhere.
+func (h hostSecrets) ownerGetsAll(t *testing.T) {
+	t.Helper()
+	h.owner.Reply(func(*lab.Hit) int { return 307 })
+	subscribe(t, h.js, "good", fmt.Sprintf(`{"targetURL":"%s/x","auth":{"type":"bearer","token":"%s"},"key":"file:pw","signing":{"secrets":["file:sign"]},"headers":{"X-Sealed":%q},"retry":{"schedule":["PT0.2S"]}}`,
+		h.owner.URL, hostToken, h.seal("good", record.SecretHost(h.owner.URL))))
+	subscribe(t, h.js, "ours", `{"targetURL":"`+h.owner.URL+`/ours","tenant":"acme","auth":{"type":"bearer","token":"env:ORDERBRIDGE_SECRET_ACME_PW"}}`)
+	subscribe(t, h.js, "mtls", `{"targetURL":"`+h.owner.URL+`/mtls","tls":{"keyFile":"client.p12","keyPassword":"file:p12pw"}}`)
 	for n := range 3 {
-		publishOne(t, js, fmt.Sprint("o", n), n)
+		publishOne(t, h.js, fmt.Sprint("o", n), n)
 	}
 	await(t, 20*time.Second, "the owner has it", func() bool {
-		all := owner.sent()
+		all := h.owner.sent()
 		for _, want := range []string{"stolen-token", "stolen-sealed", "stolen-acme", "Webhook-Signature", url.QueryEscape(planted["password file"]), "/mtls"} {
 			if !strings.Contains(all, want) {
 				return false
@@ -172,37 +212,37 @@ func TestAttackSecretsOfTheHost(t *testing.T) {
 		}
 		return true
 	})
-	if got := thief.sent(); got != "" {
+	if got := h.thief.sent(); got != "" {
 		t.Errorf("the thief was sent: %s", got)
 	}
+}
 
-	// The operator permits it while the program runs: nothing is lost meanwhile.
-	writeFiles(t, dir, map[string]string{"later.hosts": "# by the operator\n" + atThief + "\n"})
-	verdict(t, js, "later", 1, protocol.StateActive, protocol.StateReading)
-	await(t, 20*time.Second, "all three come", func() bool { return strings.Count(thief.sent(), "key=stolen-later") == 3 })
+// operatorPermitsAndForbids while the program runs: nothing is lost meanwhile.
+func (h hostSecrets) operatorPermitsAndForbids(t *testing.T) {
+	t.Helper()
+	writeFiles(t, h.dir, map[string]string{"later.hosts": "# by the operator\n" + h.atThief + "\n"})
+	verdict(t, h.js, "later", 1, protocol.StateActive, protocol.StateReading)
+	await(t, 20*time.Second, "all three come", func() bool { return strings.Count(h.thief.sent(), "key=stolen-later") == 3 })
 	// And forbids it again.
-	if err := os.Remove(filepath.Join(dir, "later.hosts")); err != nil {
+	if err := os.Remove(filepath.Join(h.dir, "later.hosts")); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
 	await(t, 20*time.Second, "the bridge sees it", func() bool {
 		n++
-		publishOne(t, js, fmt.Sprint("late", n), 1)
+		publishOne(t, h.js, fmt.Sprint("late", n), 1)
 		var st protocol.Status
-		return json.Unmarshal(entry(t, js, "subscription_status", "later"), &st) == nil && (st.State == protocol.StateRetrying || st.State == protocol.StateSuspended)
+		return json.Unmarshal(entry(t, h.js, "subscription_status", "later"), &st) == nil && (st.State == protocol.StateRetrying || st.State == protocol.StateSuspended)
 	})
-	before := strings.Count(thief.sent(), "stolen")
+	before := strings.Count(h.thief.sent(), "stolen")
 	witness := receive(t, nil)
-	subscribe(t, js, "witness", recordFor(witness))
+	subscribe(t, h.js, "witness", recordFor(witness))
 	for i := range 3 {
-		publishOne(t, js, fmt.Sprint("after", i), 1)
+		publishOne(t, h.js, fmt.Sprint("after", i), 1)
 	}
 	await(t, 20*time.Second, "the witness has what came after", func() bool { return strings.Contains(witness.sent(), "after2") })
-	if after := strings.Count(thief.sent(), "stolen"); after != before {
+	if after := strings.Count(h.thief.sent(), "stolen"); after != before {
 		t.Errorf("%d requests held a secret after it was forbidden", after-before)
-	}
-	if log := p.Output(); strings.Contains(log, "stolen-") || !strings.Contains(log, "ORDERBRIDGE_SECRET_UNSAID_HOSTS") {
-		t.Errorf("log: %.4000s", log)
 	}
 }
 
@@ -287,27 +327,8 @@ func TestAttackSecretsInTheBucket(t *testing.T) {
 	if strings.Contains(stored(other), "planted") {
 		t.Errorf("client secret: %s", stored(other))
 	}
-	// A copy in a record of the thief's own, or in this one with another place, is worth nothing.
-	var parts struct {
-		Auth json.RawMessage `json:"auth"`
-		Key  string          `json:"key"`
-	}
-	if err := json.Unmarshal([]byte(stored(id)), &parts); err != nil {
-		t.Fatal(err)
-	}
 	thief := receive(t, nil)
-	for _, at := range []string{"copy", id} {
-		rev := put(t, js, at, fmt.Sprintf(`{"targetURL":"%s/x","tenant":"acme","key":%q,"auth":%s}`, thief.URL, parts.Key, parts.Auth))
-		verdict(t, js, at, rev, protocol.StateInvalid)
-	}
-	var client struct {
-		Auth map[string]string `json:"auth"`
-	}
-	if err := json.Unmarshal([]byte(stored(other)), &client); err != nil {
-		t.Fatal(err)
-	}
-	auth, _ := json.Marshal(client.Auth) // strings only
-	verdict(t, js, other, put(t, js, other, fmt.Sprintf(`{"targetURL":"%s/x","tenant":"acme","auth":%s}`, thief.URL, auth)), protocol.StateInvalid)
+	copiesAreWorthNothing(t, js, thief, id, other)
 
 	if text := stored("automation"); strings.Contains(text, "planted") || strings.Count(text, "sealed:") != 2 {
 		t.Errorf("automation: %s", text)
@@ -321,17 +342,48 @@ func TestAttackSecretsInTheBucket(t *testing.T) {
 	if thief.sent() != "" || idp.sent() != "" {
 		t.Errorf("the thief was sent: %s%s", thief.sent(), idp.sent())
 	}
-	// Another start stores nothing again.
-	first := entryRevision(t, js, "subscriptions", "automation")
 	p.Signal(syscall.SIGTERM)
 	p.exit(30 * time.Second)
-	serving(t, bus.URL(), "ORDERBRIDGE_SEALING_KEY_FILE="+keyFile, "ORDERBRIDGE_WEBHOOK_FILE="+file)
-	if again := entryRevision(t, js, "subscriptions", "automation"); again != first {
-		t.Errorf("the file's record was stored again: %d, %d", first, again)
-	}
+	startsStoreNothingAgain(t, bus, js, keyFile, file)
 	out, code := commandWith(t, []string{"ORDERBRIDGE_NATS_URL=" + bus.URL(), "ORDERBRIDGE_SEALING_KEY_FILE=" + keyFile}, `{"targetURL":"`+e.URL+`/cli","key":"planted-cli"}`, "subscriptions", "put", "cli", "-")
 	if code != 0 || strings.Contains(stored("cli"), "planted") {
 		t.Errorf("put: %d %s %s", code, out, stored("cli"))
+	}
+}
+
+// copiesAreWorthNothing: of sealed secrets in a record of the thief's own, or in
+// the same one with another place.
+func copiesAreWorthNothing(t *testing.T, js jetstream.JetStream, thief *receiver, id, other string) {
+	t.Helper()
+	stored := func(id string) string { return string(entry(t, js, "subscriptions", id)) }
+	var parts struct {
+		Auth json.RawMessage `json:"auth"`
+		Key  string          `json:"key"`
+	}
+	if err := json.Unmarshal([]byte(stored(id)), &parts); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{"copy", id} {
+		rev := put(t, js, at, fmt.Sprintf(`{"targetURL":"%s/x","tenant":"acme","key":%q,"auth":%s}`, thief.URL, parts.Key, parts.Auth))
+		verdict(t, js, at, rev, protocol.StateInvalid)
+	}
+	var client struct {
+		Auth map[string]string `json:"auth"`
+	}
+	if err := json.Unmarshal([]byte(stored(other)), &client); err != nil {
+		t.Fatal(err)
+	}
+	auth, _ := json.Marshal(client.Auth) // strings only
+	verdict(t, js, other, put(t, js, other, fmt.Sprintf(`{"targetURL":"%s/x","tenant":"acme","auth":%s}`, thief.URL, auth)), protocol.StateInvalid)
+}
+
+// startsStoreNothingAgain of what the webhook file tells.
+func startsStoreNothingAgain(t *testing.T, bus *lab.Bus, js jetstream.JetStream, keyFile, file string) {
+	t.Helper()
+	first := entryRevision(t, js, "subscriptions", "automation")
+	serving(t, bus.URL(), "ORDERBRIDGE_SEALING_KEY_FILE="+keyFile, "ORDERBRIDGE_WEBHOOK_FILE="+file)
+	if again := entryRevision(t, js, "subscriptions", "automation"); again != first {
+		t.Errorf("the file's record was stored again: %d, %d", first, again)
 	}
 }
 

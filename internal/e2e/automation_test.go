@@ -151,10 +151,10 @@ func TestContractB2NothingIsSentUnlessEnabled(t *testing.T) {
 			automationFile(t, path, `{"enabled":true,"endpoint":"`+e.URL+`","useSslTrustAll":false}`)
 			verdict(t, js, "automation", 0, protocol.StateActive)
 			happened(t, js, "OrderAccepted", "2")
-			await(t, 10*time.Second, "order 2", func() bool { return sent(e, "2") })
+			await(t, 20*time.Second, "order 2", func() bool { return sent(e, "2") })
 			automationFile(t, path, section(e.URL))
 			verdict(t, js, "automation", 0, protocol.StateDeactivated)
-			p.said(10*time.Second, `(made from an earlier version of the file)`)
+			p.said(20*time.Second, `(made from an earlier version of the file)`)
 			acknowledged(t, js, happened(t, js, "OrderAccepted", "3"))
 			if sent(e, "3") {
 				t.Error("an event was sent while the file was off")
@@ -300,7 +300,7 @@ func TestContractB9RefusesUnknownIssuersAndWrongNames(t *testing.T) {
 			p, _ := automated(t, bus.URL(), `{"enabled":true,"endpoint":"`+e.URL+`","useSslTrustAll":false}`, "ORDERBRIDGE_ALLOW_TRUST_ALL=true")
 			happened(t, js, "OrderAccepted", "1")
 			verdict(t, js, "automation", 0, protocol.StateRetrying)
-			p.said(10*time.Second, `reason="[^"]*(certificate)`)
+			p.said(20*time.Second, `reason="[^"]*(certificate)`)
 			if e.Count() != 0 {
 				t.Errorf("%d requests came through", e.Count())
 			}
@@ -383,7 +383,7 @@ func TestContractB11VerifiesAgainstTheKeyFile(t *testing.T) {
 		t.Errorf("%d client certificates were shown", h.Clients)
 	}
 	automationFile(t, path, fmt.Sprintf(section, other.URL))
-	p.said(10*time.Second, `record stored.*revision=(2)`)
+	p.said(20*time.Second, `record stored.*revision=(2)`)
 	verdict(t, js, "automation", 2, protocol.StateActive) // from now on the new endpoint counts
 	happened(t, js, "OrderAccepted", "2")
 	verdict(t, js, "automation", 0, protocol.StateRetrying)
@@ -405,7 +405,7 @@ func TestContractB13BadFileLeavesTheOldInForce(t *testing.T) {
 		automationFile(t, path, bad)
 		want := []string{"ORDERBRIDGE_ALLOW_HTTP", "is not JSON", "webHook.nope"}[i]
 		p.said(15*time.Second, `level=ERROR [^\n]*(`+want+`)[^\n]*last good version stays in force`)
-		await(t, 10*time.Second, "/readyz and the status say it", func() bool {
+		await(t, 20*time.Second, "/readyz and the status say it", func() bool {
 			r, status := p.readyz()
 			s, _ := statusOf(t, js, "automation")
 			return status == http.StatusOK && r.Ready && strings.Contains(strings.Join(r.Reasons, "\n"), want) &&
@@ -419,7 +419,7 @@ func TestContractB13BadFileLeavesTheOldInForce(t *testing.T) {
 	}
 	p.said(15*time.Second, `level=ERROR [^\n]*(cannot be read)`)
 	automationFile(t, path, good)
-	await(t, 10*time.Second, "all is good again", func() bool {
+	await(t, 20*time.Second, "all is good again", func() bool {
 		r, _ := p.readyz()
 		s, _ := statusOf(t, js, "automation")
 		return len(r.Reasons) == 0 && len(s.Warnings) == 0
@@ -465,7 +465,7 @@ func TestAutomationFileOfTwoReplicas(t *testing.T) {
 		t.Errorf("revision %d after the start of both", r)
 	}
 	automationFile(t, path, fmt.Sprintf(section, "two"))
-	await(t, 10*time.Second, "the change is stored", func() bool { return revision() >= 2 })
+	await(t, 20*time.Second, "the change is stored", func() bool { return revision() >= 2 })
 	if out, code := command(t, bus.URL(), "", "subscriptions", "deactivate", "automation"); code != exitGood {
 		t.Fatal(out)
 	}

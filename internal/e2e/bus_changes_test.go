@@ -77,7 +77,7 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 	}
 	await(t, 20*time.Second, "the healthy endpoint got all", func() bool { return up.Delivered() == before })
 	acknowledged(t, js, before)
-	await(t, 10*time.Second, "what is owed is kept", func() bool { return len(keepers(t, js)) == 1 })
+	await(t, 20*time.Second, "what is owed is kept", func() bool { return len(keepers(t, js)) == 1 })
 
 	edit(t, js, "ORDERS", func(c *jetstream.StreamConfig) { c.Retention = jetstream.InterestPolicy })
 	p.complainsSoon("stream ORDERS: its retention is interest")
@@ -85,7 +85,7 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 		publishOne(t, js, fmt.Sprintf("p%d", n), 1)
 	}
 	await(t, 20*time.Second, "the healthy endpoint gets what comes", func() bool { return up.Delivered() == before+after })
-	await(t, 10*time.Second, "an alert", func() bool { return alerted(t, js, protocol.AlertBus, "retention is interest") })
+	await(t, 20*time.Second, "an alert", func() bool { return alerted(t, js, protocol.AlertBus, "retention is interest") })
 	for _, id := range []string{"down", "stuck"} {
 		await(t, 60*time.Second, "everything that "+id+" is owed is among the dead letters", func() bool { return len(wholeLetters(t, js, id)) == before+after })
 		for seq, whole := range wholeLetters(t, js, id) {
@@ -103,7 +103,7 @@ func TestRetentionEditedWhileRunning(t *testing.T) {
 	p.leads()
 	came := up.Delivered()
 	publishOne(t, js, "q", 1)
-	await(t, 10*time.Second, "it goes on", func() bool { return up.Delivered() == came+1 })
+	await(t, 20*time.Second, "it goes on", func() bool { return up.Delivered() == came+1 })
 }
 
 // Orders that wait for their next attempt are references into the stream: what
@@ -129,7 +129,7 @@ func TestRetentionEditedWhileOrdersWait(t *testing.T) {
 		publishMsg(t, js, &nats.Msg{Subject: "orders.acme.OrderChanged.large", Data: fmt.Appendf(nil, `{"orderId":"l%d","note":%q}`, n, strings.Repeat("x", 100<<10))})
 	}
 	acknowledged(t, js, orders*changes+large)
-	await(t, 10*time.Second, "what is owed is kept", func() bool { return len(keepers(t, js)) == 1 })
+	await(t, 20*time.Second, "what is owed is kept", func() bool { return len(keepers(t, js)) == 1 })
 	edit(t, js, "ORDERS", func(c *jetstream.StreamConfig) { c.Retention = jetstream.InterestPolicy })
 	p.complainsSoon("its retention is interest")
 	await(t, 20*time.Second, "what waited is among the dead letters", func() bool { return len(wholeLetters(t, js, "s")) == 2*changes })
@@ -228,7 +228,7 @@ func TestSourceStreamDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.complainsSoon("stream ORDERS: it is gone")
-	await(t, 10*time.Second, "an alert", func() bool { return alerted(t, js, protocol.AlertBus, "it is gone") })
+	await(t, 20*time.Second, "an alert", func() bool { return alerted(t, js, protocol.AlertBus, "it is gone") })
 	stream(t, js, jetstream.StreamConfig{})
 	publishOne(t, js, "b", 1)
 	await(t, 30*time.Second, "the event of the new stream", func() bool { return e.Delivered() == 2 })
@@ -261,7 +261,7 @@ func TestChangesOfTheBusAreTold(t *testing.T) {
 			js := jetStream(t, bus.URL())
 			p := serving(t, bus.URL())
 			edit(t, js, tt.stream, tt.change)
-			await(t, 10*time.Second, "an alert", func() bool { return alerted(t, js, protocol.AlertBus, tt.says) })
+			await(t, 20*time.Second, "an alert", func() bool { return alerted(t, js, protocol.AlertBus, tt.says) })
 			if !tt.ready {
 				p.complains(tt.says)
 			} else if r, status := p.readyz(); status != http.StatusOK {

@@ -48,7 +48,7 @@ func worksElsewhere(t *testing.T, url string, js jetstream.JetStream, env ...str
 	}
 	commandIn(t, url, env, `{"orderId":"a","eventType":"OrderChanged"}`, "publish", "-")
 	e.came(t, 1)
-	await(t, 10*time.Second, "what is owed shows", func() bool { return strings.Contains(commandIn(t, url, env, "", "owed", "list"), "s") })
+	await(t, 20*time.Second, "what is owed shows", func() bool { return strings.Contains(commandIn(t, url, env, "", "owed", "list"), "s") })
 	e.Reply(nil)
 	commandIn(t, url, env, recordFor(e, `"retry":{"schedule":["PT0.1S"]}`), "subscriptions", "put", "s", "-")
 	await(t, 20*time.Second, "it arrives", func() bool { return e.Delivered() == 1 })
@@ -81,7 +81,7 @@ func TestJetStreamDomain(t *testing.T) {
 	hub := lab.ConfigureBus(t, fmt.Sprintf("jetstream { domain: hub }\nleafnodes { listen: %q }", listen))
 	leaf := lab.ConfigureBus(t, fmt.Sprintf("jetstream { domain: edge }\nleafnodes { remotes: [{ url: \"nats-leaf://%s\" }] }", listen))
 	js := elsewhere(t, leaf.URL(), bus.Options{Domain: "hub"})
-	await(t, 10*time.Second, "the domain is reached", func() bool {
+	await(t, 20*time.Second, "the domain is reached", func() bool {
 		_, err := js.AccountInfo(within(t, time.Second))
 		return err == nil
 	})

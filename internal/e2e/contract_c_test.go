@@ -284,7 +284,7 @@ func (s contractC) c8Deactivates(t *testing.T, acme caller, e *receiver, id stri
 	publishOne(t, s.js, "c8", 1)
 	e.came(t, 2) // both
 	acme.call("POST", webhooks+"/"+id+"/deactivate", "").is(t, 200)
-	await(t, 5*time.Second, "deactivated", func() bool {
+	await(t, 20*time.Second, "deactivated", func() bool {
 		return acme.call("GET", "/api/v1/statuses/"+id, "").json(t)["state"] == "deactivated"
 	})
 	publishOne(t, s.js, "c8", 2)
@@ -300,10 +300,10 @@ func (s contractC) c8Deactivates(t *testing.T, acme caller, e *receiver, id stri
 	acme.call("POST", webhooks+"/"+id+"/activate", "").is(t, 200)
 	active(t, s.js, id)
 	publishOne(t, s.js, "c8", 3)
-	await(t, 10*time.Second, "delivered again", func() bool {
+	await(t, 20*time.Second, "delivered again", func() bool {
 		return slices.ContainsFunc(e.Journal(), func(h lab.Hit) bool { return h.URI == "/c8" && h.N == 3 })
 	})
-	await(t, 10*time.Second, "the other one is served too", func() bool {
+	await(t, 20*time.Second, "the other one is served too", func() bool {
 		return slices.ContainsFunc(e.Journal(), func(h lab.Hit) bool { return h.URI == "/other" && h.N == 3 })
 	})
 }
@@ -442,7 +442,7 @@ func (s contractC) c13IsOfATenant(t *testing.T) {
 	body := "{ \"orderId\" : \"1\",\n\"n\":\"22\" }"
 	publishMsg(t, s.js, &nats.Msg{Subject: "orders.beta.OrderAccepted.1", Data: []byte(body)})
 	publishMsg(t, s.js, &nats.Msg{Subject: "orders.acme.Anything.1", Data: []byte(body)})
-	await(t, 10*time.Second, "the tenant's event", func() bool {
+	await(t, 20*time.Second, "the tenant's event", func() bool {
 		return slices.ContainsFunc(e.Journal(), func(h lab.Hit) bool {
 			return h.Method == "POST" && string(h.Body) == body && h.Header.Get("X-Event-Type") == "Anything"
 		})
@@ -478,7 +478,7 @@ func TestContractX(t *testing.T) {
 // reaches waits until the API says that a subscription is in a state.
 func (s contractC) reaches(t *testing.T, c caller, id, state string) time.Duration {
 	t.Helper()
-	return await(t, 5*time.Second, id+" is "+state, func() bool {
+	return await(t, 20*time.Second, id+" is "+state, func() bool {
 		r := c.call("GET", "/api/v1/statuses/"+id, "")
 		return r.status == 200 && r.json(t)["state"] == state
 	})
@@ -504,7 +504,7 @@ func (s contractC) x4WhatIsPutShows(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.call("GET", webhooks+"/x4", "").problem(t, 404)
-	if took := await(t, 5*time.Second, "deleted", func() bool {
+	if took := await(t, 20*time.Second, "deleted", func() bool {
 		list, _ := c.call("GET", "/api/v1/statuses?state=deleted", "").json(t)["items"].([]any)
 		return len(list) == 1
 	}); took > time.Second {

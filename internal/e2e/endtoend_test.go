@@ -106,7 +106,7 @@ func TestRetriesHoldOnlyTheirOrder(t *testing.T) {
 	publishOne(t, js, "stuck", 2)
 	publishOne(t, js, "other", 1)
 	last := publishOne(t, js, "other", 2)
-	await(t, 10*time.Second, "the other order goes on", func() bool { return e.Delivered() == 2 })
+	await(t, 20*time.Second, "the other order goes on", func() bool { return e.Delivered() == 2 })
 	if got := floor(t, js); got >= first {
 		t.Errorf("acknowledged up to %d while event %d has no answer", got, first)
 	}
@@ -115,7 +115,7 @@ func TestRetriesHoldOnlyTheirOrder(t *testing.T) {
 	}
 	answer <- http.StatusServiceUnavailable
 	acknowledged(t, js, last) // the ledger has it now
-	await(t, 10*time.Second, "both changes of the stuck order", func() bool { return e.Delivered() == 4 })
+	await(t, 20*time.Second, "both changes of the stuck order", func() bool { return e.Delivered() == 4 })
 
 	var got []string
 	id := ""
@@ -136,6 +136,6 @@ func TestRetriesHoldOnlyTheirOrder(t *testing.T) {
 	if want := "1/1 1/2 1/3 1/4 2/1"; strings.Join(got, " ") != want {
 		t.Errorf("attempts of the stuck order: %v, want %s", got, want)
 	}
-	await(t, 10*time.Second, "the ledger is empty", func() bool { return len(owedKeys(t, js)) == 0 })
+	await(t, 20*time.Second, "the ledger is empty", func() bool { return len(owedKeys(t, js)) == 0 })
 	verdict(t, js, "s", 0, protocol.StateActive)
 }

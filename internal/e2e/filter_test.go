@@ -51,7 +51,7 @@ func TestFilterSendsOnlyWhatItWants(t *testing.T) {
 			t.Errorf("the filter let %s pass", h.Body)
 		}
 	}
-	await(t, 5*time.Second, "the metric counts what was filtered", func() bool {
+	await(t, 20*time.Second, "the metric counts what was filtered", func() bool {
 		return strings.Contains(scrape(t, p), fmt.Sprintf("orderbridge_deliveries_filtered_total %d\n", events-events/20))
 	})
 

@@ -258,7 +258,7 @@ func connections(t testing.TB, settings *tls.Config, serve func(net.Conn)) strin
 // came waits for the nth request (from 1).
 func (e *receiver) came(t testing.TB, n int) lab.Hit {
 	t.Helper()
-	await(t, 20*time.Second, fmt.Sprintf("request %d", n), func() bool { return e.Count() >= n })
+	await(t, 30*time.Second, fmt.Sprintf("request %d", n), func() bool { return e.Count() >= n })
 	return e.Journal()[n-1]
 }
 
@@ -311,7 +311,7 @@ func verdict(t testing.TB, js jetstream.JetStream, id string, revision uint64, s
 	t.Helper()
 	var got string
 	start := time.Now()
-	for time.Since(start) < 20*time.Second {
+	for time.Since(start) < 30*time.Second {
 		var st protocol.Status
 		if value := entry(t, js, "subscription_status", id); value != nil {
 			if err := json.Unmarshal(value, &st); err != nil {
@@ -379,13 +379,13 @@ func floor(t testing.TB, js jetstream.JetStream) uint64 {
 // acknowledged waits until everything up to seq is acknowledged.
 func acknowledged(t testing.TB, js jetstream.JetStream, seq uint64) {
 	t.Helper()
-	await(t, 20*time.Second, fmt.Sprintf("event %d is acknowledged", seq), func() bool { return floor(t, js) >= seq })
+	await(t, 30*time.Second, fmt.Sprintf("event %d is acknowledged", seq), func() bool { return floor(t, js) >= seq })
 }
 
 // nothingOwed waits until the ledger is empty.
 func nothingOwed(t testing.TB, js jetstream.JetStream) {
 	t.Helper()
-	await(t, 20*time.Second, "nothing is owed", func() bool { return len(owedKeys(t, js)) == 0 })
+	await(t, 30*time.Second, "nothing is owed", func() bool { return len(owedKeys(t, js)) == 0 })
 }
 
 // deadLetters is how many are stored.

@@ -98,7 +98,7 @@ func TestMemoryStaysBounded(t *testing.T) {
 	env := []string{"ORDERBRIDGE_DATA_DIR=" + dir, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0", "ORDERBRIDGE_EMBEDDED_SYNC=interval"}
 	p := launchBinary(t, binary, env...)
 	p.leads()
-	js := jetStream(t, p.said(10*time.Second, `embedded NATS server.* url=(\S+)`))
+	js := jetStream(t, p.said(20*time.Second, `embedded NATS server.* url=(\S+)`))
 	subscribe(t, js, "s", recordFor(e))
 	burst(t, js, events, 0, size)
 	e.came(t, record.DefaultMaxInFlight)

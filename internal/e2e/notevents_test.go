@@ -76,7 +76,7 @@ func TestMessagesThatAreNoEvents(t *testing.T) {
 		}
 	}
 	metric := ""
-	await(t, 5*time.Second, "they are counted", func() bool {
+	await(t, 20*time.Second, "they are counted", func() bool {
 		metric = scrape(t, p)
 		return strings.Contains(metric, "orderbridge_messages_not_events_total 4\n")
 	})

@@ -24,7 +24,7 @@ func TestServerThatIsTooOld(t *testing.T) {
 	p := launch(t, "ORDERBRIDGE_NATS_URL="+s.url())
 	p.complains("NATS server 2.10.29, which is too old")
 	p.complains(tooOld)
-	p.said(10*time.Second, "level=ERROR.*"+tooOld)
+	p.said(20*time.Second, "level=ERROR.*"+tooOld)
 	names := lab.JetStream(t, s.conn()).StreamNames(within(t, 10*time.Second))
 	for name := range names.Name() {
 		t.Errorf("stream %s was made", name)

@@ -43,7 +43,7 @@ func TestOrdersAreShownByTheirPlainID(t *testing.T) {
 		if strings.Count(asJSON, fmt.Sprintf(`"order": %q`, order)) != 2 || strings.Count(api, fmt.Sprintf(`"order":%q`, order)) != 2 {
 			t.Errorf("order %s is not in\n%s\nor\n%s", order, asJSON, api)
 		}
-		p.said(5*time.Second, `msg=attempt subscription_id=s order_id=`+regexp.QuoteMeta(quoted(order))+` .*outcome=retry status=503`)
+		p.said(20*time.Second, `msg=attempt subscription_id=s order_id=`+regexp.QuoteMeta(quoted(order))+` .*outcome=retry status=503`)
 	}
 
 	// One order comes through, the other dies.

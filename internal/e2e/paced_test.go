@@ -31,7 +31,7 @@ func TestRetryAfterOutlivesTheLeader(t *testing.T) {
 				publishOne(t, js, fmt.Sprint("o", i), 1)
 			}
 			first := e.came(t, 1)
-			await(t, 10*time.Second, "the pause in the status", func() bool {
+			await(t, 20*time.Second, "the pause in the status", func() bool {
 				var s protocol.Status
 				value := entry(t, js, "subscription_status", "s")
 				return value != nil && json.Unmarshal(value, &s) == nil && s.Pace != nil && s.Pace.NotBefore.After(first.At.Add(20*time.Second))

@@ -89,7 +89,7 @@ func TestMaxAgeBelowTheRetrySchedule(t *testing.T) {
 	}
 	e := receive(t, nil)
 	p := serving(t, bus.URL())
-	p.said(10*time.Second, `level=WARN msg="it keeps events for 1h[^\n]*the default retry schedule takes 30h21m`)
+	p.said(20*time.Second, `level=WARN msg="it keeps events for 1h[^\n]*the default retry schedule takes 30h21m`)
 	warned := func(s protocol.Status) bool {
 		return slices.ContainsFunc(s.Warnings, func(w record.Problem) bool {
 			return w.Field == "retry.schedule" && strings.Contains(w.Message, "the stream ORDERS keeps events for 1h only")
@@ -109,12 +109,12 @@ func TestNothingIsSubscribedYet(t *testing.T) {
 	dir := t.TempDir()
 	p := launch(t, "ORDERBRIDGE_DATA_DIR="+dir, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0")
 	p.said(30*time.Second, `msg="nothing is subscribed yet[^\n]*orderbridge subscriptions put --help`)
-	js := jetStream(t, p.said(10*time.Second, `url=(nats://\S+)`))
+	js := jetStream(t, p.said(20*time.Second, `url=(nats://\S+)`))
 	subscribe(t, js, "first", recordFor(receive(t, nil)))
 	p.stop()
 	p = launch(t, "ORDERBRIDGE_DATA_DIR="+dir, "ORDERBRIDGE_NATS_LISTEN=127.0.0.1:0")
 	p.said(30*time.Second, `msg=leading[^\n]* subscriptions=1`)
-	await(t, 10*time.Second, "the figures", func() bool { return p.figure(t, "subscriptions") == 1 })
+	await(t, 20*time.Second, "the figures", func() bool { return p.figure(t, "subscriptions") == 1 })
 	p.stop()
 	if strings.Contains(p.Output(), "nothing is subscribed") {
 		t.Error("it says that nothing is subscribed")

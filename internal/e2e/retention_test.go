@@ -60,7 +60,7 @@ func TestRetentionGuard(t *testing.T) {
 	before := st.Expired
 	publishNumbers(t, js, 1700, 3000) // while nobody leads
 	p = serving(t, bus.URL())
-	await(t, 10*time.Second, "the loss before the take-over in the status", func() bool { return read().Expired > before+900 })
+	await(t, 20*time.Second, "the loss before the take-over in the status", func() bool { return read().Expired > before+900 })
 	p.stop()
 }
 

@@ -254,7 +254,7 @@ func TestStatusLostWhileStopped(t *testing.T) {
 			close(release)
 			p = launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
 			p.leads()
-			p.said(10*time.Second, "had no status")
+			p.said(20*time.Second, "had no status")
 			await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > came+50 })
 			f.arrives(t, e)
 			for _, r := range f.check(t, e) {

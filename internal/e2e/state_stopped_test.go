@@ -74,7 +74,7 @@ func (m stateMeddledWith) startsAgain(t *testing.T) {
 	await(t, 30*time.Second, "orders are held", func() bool { return len(owedKeys(t, js)) >= 2 && e.Delivered() > 250 })
 	verdict(t, js, "s", 0, protocol.StateRetrying)
 	p.stop()
-	await(t, 10*time.Second, "events are published while nobody leads", func() bool { return last(t, js) > uint64(e.Count())+50 })
+	await(t, 20*time.Second, "events are published while nobody leads", func() bool { return last(t, js) > uint64(e.Count())+50 })
 	for _, meddle := range m.meddle {
 		meddle(t, js)
 	}
@@ -85,7 +85,7 @@ func (m stateMeddledWith) startsAgain(t *testing.T) {
 	if took := time.Since(began); m.waits != (took > 9*time.Second) {
 		t.Errorf("it led after %s", took)
 	}
-	p.said(10*time.Second, m.says)
+	p.said(20*time.Second, m.says)
 	if m.loses {
 		at := e.Delivered()
 		await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+50 })

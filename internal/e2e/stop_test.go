@@ -46,7 +46,7 @@ func TestStopBesideHangingEndpoints(t *testing.T) {
 	})
 	cut := underWay(part, bad)
 	p.Signal(syscall.SIGTERM)
-	p.said(10*time.Second, "handing over")
+	p.said(20*time.Second, "handing over")
 	wasGood, wasPart := good.Delivered(), part.Delivered()
 	await(t, 20*time.Second, "deliveries while the stop waits", func() bool { return good.Delivered() >= wasGood+100 && part.Delivered() >= wasPart+80 })
 	select {
@@ -148,7 +148,7 @@ func TestStopWithALedgerThatRefuses(t *testing.T) {
 	p.complains("the ledger takes no writes")
 	good.came(t, 5)
 	p.Signal(syscall.SIGTERM)
-	p.said(10*time.Second, "handed over all the same")
+	p.said(20*time.Second, "handed over all the same")
 	if code := p.exit(10 * time.Second); code == exitGood {
 		t.Error("exit code 0, though not all could be written down")
 	}

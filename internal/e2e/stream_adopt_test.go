@@ -50,7 +50,7 @@ func TestStreamAdoptAcknowledges(t *testing.T) {
 	prints(t, out, code, exitGood, "would acknowledge", "nothing was done")
 	out, code = command(t, bus.URL(), "", "stream", "adopt", "--from-seq", "1", "--yes")
 	prints(t, out, code, exitGood, "acknowledged") // nothing lies before sequence 1
-	await(t, 10*time.Second, "/readyz tells it no more", func() bool {
+	await(t, 20*time.Second, "/readyz tells it no more", func() bool {
 		r, _ := p.readyz()
 		return len(r.Reasons) == 0 && p.figure(t, "stream_changes_open") == 0
 	})

@@ -124,7 +124,7 @@ func toldChange(t testing.TB, p *program, js jetstream.JetStream, text string) {
 		r, status := p.readyz()
 		return status == http.StatusOK && r.Role == health.RoleLeader && strings.Contains(strings.Join(r.Reasons, "\n"), text)
 	})
-	await(t, 10*time.Second, "an alert of kind stream-changed", func() bool {
+	await(t, 20*time.Second, "an alert of kind stream-changed", func() bool {
 		for _, a := range alerts(t, js) {
 			if a.Kind == protocol.AlertStreamChanged && strings.Contains(a.Text, text) {
 				return true
@@ -422,7 +422,7 @@ func TestRemovedFromTheStream(t *testing.T) {
 	first := publishOne(t, js, "a", 1)
 	publishOne(t, js, "b", 1)
 	e.came(t, 2)
-	await(t, 10*time.Second, "order a waits", func() bool { return len(owedKeys(t, js)) > 0 })
+	await(t, 20*time.Second, "order a waits", func() bool { return len(owedKeys(t, js)) > 0 })
 	s, err := js.Stream(within(t, 5*time.Second), "ORDERS")
 	if err != nil {
 		t.Fatal(err)
@@ -434,11 +434,11 @@ func TestRemovedFromTheStream(t *testing.T) {
 	if d := letters(t, js)[0]; d.Sequence != first || !strings.Contains(d.Reason, "removed from the source stream") || d.Order != "a" {
 		t.Errorf("dead letter %+v", d)
 	}
-	await(t, 10*time.Second, "the status counts it", func() bool {
+	await(t, 20*time.Second, "the status counts it", func() bool {
 		st, _ := verdict(t, js, "s", 0, protocol.StateActive)
 		return st.Expired == 1
 	})
-	await(t, 10*time.Second, "the metric counts it", func() bool { return p.figure(t, "deliveries_removed_total") == 1 })
+	await(t, 20*time.Second, "the metric counts it", func() bool { return p.figure(t, "deliveries_removed_total") == 1 })
 	// Events that nobody has seen: published and removed while the bridge is away.
 	p.stop()
 	publishSome(t, js, []string{"c"}, 1, 10)
@@ -449,7 +449,7 @@ func TestRemovedFromTheStream(t *testing.T) {
 	}
 	p = serving(t, bus.URL())
 	gets(t, e, []string{"c"}, 8, 10)
-	await(t, 10*time.Second, "the metric counts them", func() bool { return p.figure(t, "events_missed_total") == 3 })
+	await(t, 20*time.Second, "the metric counts them", func() bool { return p.figure(t, "events_missed_total") == 3 })
 	// A purge of the whole stream while the bridge is away.
 	p.stop()
 	publishSome(t, js, []string{"d"}, 1, 4)
@@ -459,7 +459,7 @@ func TestRemovedFromTheStream(t *testing.T) {
 	publishSome(t, js, []string{"d"}, 5, 6)
 	p = serving(t, bus.URL())
 	gets(t, e, []string{"d"}, 5, 6)
-	await(t, 10*time.Second, "the metric counts them", func() bool { return p.figure(t, "events_missed_total") == 4 })
+	await(t, 20*time.Second, "the metric counts them", func() bool { return p.figure(t, "events_missed_total") == 4 })
 	told := 0
 	for _, a := range alerts(t, js) {
 		switch a.Kind {

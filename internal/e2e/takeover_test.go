@@ -127,7 +127,7 @@ func TestEmbeddedServerStartsAgainAtOnce(t *testing.T) {
 		p.leads()
 		return p, time.Since(began)
 	}
-	url := func(p *program) string { return p.said(10*time.Second, `embedded NATS server.* url=(\S+)`) }
+	url := func(p *program) string { return p.said(20*time.Second, `embedded NATS server.* url=(\S+)`) }
 	run := func(p *program, f *flow) *flow {
 		js := jetStream(t, url(p))
 		if f == nil {
@@ -184,7 +184,7 @@ func TestStopLetsRunningAttemptsFinish(t *testing.T) {
 	waits := publishOne(t, js, "a", 2) // in the lane behind it
 	e.came(t, 1)
 	p.Signal(syscall.SIGTERM)
-	p.said(10*time.Second, "handing over")
+	p.said(20*time.Second, "handing over")
 	late := publishOne(t, js, "b", 1)
 	if e.Count() != 1 {
 		t.Errorf("an attempt was started during the stop")
@@ -198,7 +198,7 @@ func TestStopLetsRunningAttemptsFinish(t *testing.T) {
 	}
 	p = serving(t, bus.URL())
 	acknowledged(t, js, max(seq, waits, late))
-	await(t, 10*time.Second, "the rest is delivered", func() bool { return e.Delivered() == 3 })
+	await(t, 20*time.Second, "the rest is delivered", func() bool { return e.Delivered() == 3 })
 	if got := e.Count(); got != 3 {
 		t.Errorf("%d requests for 3 events", got)
 	}
@@ -260,7 +260,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	publishOne(t, js, "a", 1)
 	e.came(t, 1)
 	p.Signal(syscall.SIGTERM)
-	p.said(10*time.Second, "handing over")
+	p.said(20*time.Second, "handing over")
 	began := time.Now()
 	p.Signal(syscall.SIGTERM)
 	if code := p.exit(5 * time.Second); code == exitGood {
