@@ -185,6 +185,7 @@ func (s *sub) restoreAt(anchor uint64) {
 	}
 	s.mode, s.fromLoad, s.liveFrom, s.anchorTime = live, true, anchor, x.born.Time.Add(-c.Overlap)
 	confirm := c.adopt(s, c.orphans)
+	s.reconcile()
 	c.orphans.drop(s.id)
 	if s.active && s.valid {
 		c.Directory.Put(s.rec)

@@ -310,7 +310,7 @@ func (w *simWorld) checkGeneration(s, g int) {
 		for _, v := range active {
 			ok = ok || e.t >= v.since-overlap && e.t <= v.end+overlap
 		}
-		if !ok && (w.forgiven(e.t) || w.resurfaced(e, j.t)) {
+		if !ok && (w.forgiven(e.t) || w.resurfaced(e, j.t) || w.whileStood(e.t)) {
 			continue
 		}
 		if !ok || o.typ != 0 && e.typ != o.typ-1 {

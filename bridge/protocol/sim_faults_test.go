@@ -84,6 +84,13 @@ func (w *simWorld) clockFails() {
 	n.paused, n.pausedAt = max(n.paused, w.now+d), w.now
 	n.lag += d
 	w.pauses = append(w.pauses, n.paused)
+	w.stood = append(w.stood, [2]time.Duration{w.now, n.paused})
+}
+
+// whileStood: a leader whose boot clock stood knows nothing of its pause, so it
+// goes on where it was, and hears of records as late as that.
+func (w *simWorld) whileStood(at time.Duration) bool {
+	return slices.ContainsFunc(w.stood, func(x [2]time.Duration) bool { return x[0] <= at && at <= x[1]+1500*ms })
 }
 
 // simClockJump is how far a clock may be off: minutes, scaled as all times are.

@@ -178,6 +178,7 @@ type simWorld struct {
 	byReference                       map[simDead]bool
 	toldExpired                       map[int]bool
 	toldMissed                        bool
+	stood                             [][2]time.Duration // a boot clock
 }
 
 type simPooled struct {
