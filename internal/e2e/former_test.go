@@ -23,7 +23,7 @@ const formerCommit = "01204df"
 var former = sync.OnceValues(func() (path string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "orderbridge-former")
+	dir, err := os.MkdirTemp(programs, "former-")
 	if err != nil {
 		return "", err
 	}

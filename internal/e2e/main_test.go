@@ -1,13 +1,14 @@
 // Package e2e drives the built program from outside: on a real bus, with real
-// endpoints, killed, cut off and attacked. Nothing here knows the program's code.
+// endpoints, killed, cut off and attacked.
 package e2e
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,6 +29,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(suite{m}, map[string]func(){clusterNode: lab.Node})
 }
 
+// programs is the directory of those that were built.
+var programs string
+
 // suite builds the program before it runs the tests.
 type suite struct{ *testing.M }
 
@@ -36,20 +40,16 @@ func (s suite) Run() int {
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)
 	}
-	dir, err := os.MkdirTemp("", "orderbridge-")
-	if err != nil {
+	var err error
+	if programs, err = os.MkdirTemp("", "orderbridge-"); err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "orderbridge/cmd/orderbridge")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
+	defer os.RemoveAll(programs)
+	if err := errors.Join(lab.Build(context.Background(), programs), dependOn("../..")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return exitFailed
 	}
-	if err := dependOn("../.."); err != nil {
-		panic(err)
-	}
-	os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	os.Setenv("PATH", programs+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return s.M.Run()
 }
 

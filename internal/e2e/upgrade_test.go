@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -17,9 +16,8 @@ func build(t testing.TB, version string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	path := filepath.Join(t.TempDir(), "orderbridge-"+version)
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w -X orderbridge/internal/telemetry.version="+version, "-o", path, ".")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build %s: %v\n%s", version, err, out)
+	if err := lab.Build(ctx, path, "-ldflags", "-s -w -X orderbridge/internal/telemetry.version="+version); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

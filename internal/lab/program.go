@@ -15,9 +15,11 @@ import (
 	"strings"
 )
 
-// Build builds the program from the sources into a file or directory.
-func Build(ctx context.Context, path string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", path, "orderbridge/cmd/orderbridge")
+// Build builds the program from the sources into a file or directory, with flags
+// of go build.
+func Build(ctx context.Context, path string, flags ...string) error {
+	args := append([]string{"build", "-buildvcs=false", "-o", path}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "orderbridge/cmd/orderbridge")...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build orderbridge: %w\n%s", err, out)
 	}
