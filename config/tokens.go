@@ -30,7 +30,7 @@ func (t *Tokens) Decode(value string) error {
 	for i, item := range split(value) {
 		one, err := parseToken(item)
 		if err != nil {
-			return fmt.Errorf("holds as number %d what is not a token: %w; write it as name:token or name:token:tenant", i+1, err)
+			return fmt.Errorf("holds as entry %d what is not a token: %w; write it as name:token or name:token:tenant", i+1, err)
 		}
 		*t = append(*t, one)
 	}
@@ -41,15 +41,15 @@ func parseToken(item string) (Token, error) {
 	parts := strings.Split(item, ":")
 	switch {
 	case len(parts) != 2 && len(parts) != 3:
-		return Token{}, errors.New("it has not two or three parts")
+		return Token{}, errors.New("it does not have two or three parts")
 	case !plain.MatchString(parts[0]):
-		return Token{}, errors.New("its name is not made of 1 to 64 letters, digits, - and _")
+		return Token{}, errors.New("its name must be 1 to 64 letters, digits, - and _")
 	case len(parts[1]) < limits.TokenLeast:
 		return Token{}, fmt.Errorf("its token has fewer than %d characters, so that it could be guessed", limits.TokenLeast)
 	case !tokenText.MatchString(parts[1]):
 		return Token{}, errors.New("its token holds a character that is not visible ASCII")
 	case len(parts) == 3 && !plain.MatchString(parts[2]):
-		return Token{}, errors.New("its tenant is not made of 1 to 64 letters, digits, - and _")
+		return Token{}, errors.New("its tenant must be 1 to 64 letters, digits, - and _")
 	}
 	t := Token{Name: parts[0], Secret: record.Secret(parts[1])}
 	if len(parts) == 3 {

@@ -22,7 +22,7 @@ func newDeadLettersList() *cobra.Command {
 		Args: args(0, 1, "one subscription at most"),
 		PreRunE: func(*cobra.Command, []string) error {
 			if limit < 0 {
-				return usagef("--limit: %d is less than nothing; 0 lists all", limit)
+				return usagef("--limit: %d is negative; 0 lists all", limit)
 			}
 			return nil
 		},

@@ -192,7 +192,7 @@ func (d *demo) summary(ctx context.Context, published int) error {
 		select {
 		case <-ctx.Done():
 			tick.Stop()
-			return fmt.Errorf("the demo did not come to its end: %d of %d deliveries", f.Delivered+f.Dead, expected)
+			return fmt.Errorf("the demo did not finish: %d of %d deliveries", f.Delivered+f.Dead, expected)
 		case <-tick.C:
 		}
 	}

@@ -28,7 +28,7 @@ func readObject(data []byte) (object, error) {
 	}
 	doc := gjson.ParseBytes(data)
 	if !doc.IsObject() {
-		return nil, errors.New(`it is not a JSON object; the least is {"targetURL":"https://…"}`)
+		return nil, errors.New(`it is not a JSON object; write at least {"targetURL":"https://…"}`)
 	}
 	var o object
 	doc.ForEach(func(k, v gjson.Result) bool {

@@ -69,9 +69,9 @@ func makeRecord(s *section, o Options) (*fileRecord, record.Problems) {
 		d, err := record.ParseDuration(*s.connectionTimeout)
 		switch {
 		case err == nil && !strings.HasPrefix(*s.connectionTimeout, "P"):
-			err = fmt.Errorf("duration %s: is not of ISO-8601; write it like PT30S", strconv.Quote(*s.connectionTimeout))
+			err = fmt.Errorf("duration %s: is not an ISO-8601 duration; write it like PT30S", strconv.Quote(*s.connectionTimeout))
 		case err == nil && d == 0:
-			err = fmt.Errorf("duration %s: must be more than nothing", strconv.Quote(*s.connectionTimeout))
+			err = fmt.Errorf("duration %s: must be more than zero", strconv.Quote(*s.connectionTimeout))
 		}
 		if err != nil {
 			problems = append(problems, fail("connectionTimeout", "%s", err)...)

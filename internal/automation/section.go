@@ -144,7 +144,7 @@ func checkJSON(data []byte) error {
 	var syntax *json.SyntaxError
 	switch {
 	case len(bytes.TrimSpace(data)) == 0:
-		return errors.New("is empty; the least is {}")
+		return errors.New("is empty; write at least {}")
 	case errors.As(err, &syntax):
 		before := data[:min(int(syntax.Offset), len(data))]
 		line := bytes.Count(before, []byte("\n")) + 1

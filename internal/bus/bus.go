@@ -155,7 +155,7 @@ func (o Options) handlers(link *Link, log *slog.Logger) []nats.Option {
 			}
 			if subject, spared := o.spares(err); spared {
 				if link.firstOf(subject) {
-					log.Warn("a permission is missing, without which the bridge works, but for what it is for", "subject", subject, "remedy", "give it to the user (deploy/nats/accounts.conf)")
+					log.Warn("a permission is missing: the bridge works, except for what needs it", "subject", subject, "remedy", "give it to the user (deploy/nats/accounts.conf)")
 				}
 				return
 			}

@@ -83,7 +83,7 @@ func TestContractBBadFileEndsTheStart(t *testing.T) {
 		{"B6 empty", `{"enabled":true,` + https + `,"connectionTimeout":""}`, "", []string{"webHook.connectionTimeout", `""`}},
 		{"B6 negative", `{"enabled":true,` + https + `,"connectionTimeout":"-PT3S"}`, "", []string{"webHook.connectionTimeout", `"-PT3S"`}},
 		{"B6 negative inside", `{"enabled":true,` + https + `,"connectionTimeout":"PT-3S"}`, "", []string{"webHook.connectionTimeout", `"PT-3S"`}},
-		{"B6 not of ISO-8601", `{"enabled":true,` + https + `,"connectionTimeout":"30s"}`, "", []string{"webHook.connectionTimeout", `"30s"`, "ISO-8601"}},
+		{"B6 not ISO-8601", `{"enabled":true,` + https + `,"connectionTimeout":"30s"}`, "", []string{"webHook.connectionTimeout", `"30s"`, "ISO-8601"}},
 		{"B6 nothing", `{"enabled":true,` + https + `,"connectionTimeout":"PT0S"}`, "", []string{"webHook.connectionTimeout", `"PT0S"`}},
 		{"B6 a day", `{"enabled":true,"useSslTrustAll":false,` + https + `,"connectionTimeout":"P1D"}`, "", []string{"webHook.connectionTimeout", `"P1D"`}},
 		{"B8 not permitted", `{"enabled":true,` + https + `}`, "", []string{"webHook.useSslTrustAll: is not given, nor is any other ssl key", "set it to false", "ORDERBRIDGE_ALLOW_TRUST_ALL"}},

@@ -20,7 +20,7 @@ func NewMaker(js jetstream.JetStream, o Options) Maker {
 		assets := e.assets()
 		i := slices.IndexFunc(assets, func(a asset) bool { return a.config.Name == bucketStream(bucket) })
 		if i < 0 || !slices.Contains(e.n.Buckets(), bucket) {
-			return fmt.Errorf("bucket %q is none of the bridge's state", bucket)
+			return fmt.Errorf("bucket %q does not hold state of the bridge", bucket)
 		}
 		if err := e.ask(ctx); err != nil {
 			return err

@@ -72,7 +72,7 @@ func (r *Request) append(b []byte) ([]byte, error) {
 		return nil, err
 	}
 	if !isTokenString(r.Method) {
-		return nil, fmt.Errorf("method %q is none", r.Method)
+		return nil, fmt.Errorf("%q is not an HTTP method", r.Method)
 	}
 	b = append(append(append(b, r.Method...), ' '), target...)
 	b = append(append(b, " HTTP/1.1\r\nHost: "...), host...)
