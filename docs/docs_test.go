@@ -189,3 +189,22 @@ func anchors(document string) map[string]bool {
 	}
 	return found
 }
+
+// TestTestsAreThere wants every test that a document names to exist; "TestContractX2…" names all that begin so.
+func TestTestsAreThere(t *testing.T) {
+	t.Parallel()
+	_, _, tests := goTexts(t)
+	named := regexp.MustCompile("`(Test\\w+)(…?)")
+	for _, name := range sources(t, ".md") {
+		if strings.HasSuffix(name, "CHANGELOG.md") || strings.Contains(name, "decisions") { // tests of then, and of others
+			continue
+		}
+		for _, m := range named.FindAllStringSubmatch(read(t, name), -1) {
+			if !slices.ContainsFunc(tests, func(x text) bool {
+				return x.words == m[1] || m[2] != "" && strings.HasPrefix(x.words, m[1])
+			}) {
+				t.Errorf("%s names %s, and there is no such test", name, m[1]+m[2])
+			}
+		}
+	}
+}
