@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 	"orderbridge/internal/limits"
 )
 
@@ -126,7 +127,7 @@ func forms(secret string) []string {
 	all := []string{
 		secret, oneLine(secret, len(secret)), url.QueryEscape(secret), url.PathEscape(secret), escapeValue(secret), html.EscapeString(secret),
 		strings.Trim(strconv.Quote(secret), `"`), strings.Trim(strconv.QuoteToASCII(secret), `"`),
-		strings.Trim(string(appendJSONString(nil, secret)), `"`),
+		strings.Trim(string(event.AppendJSONString(nil, secret)), `"`),
 	}
 	once := inJSON(secret)
 	all = append(all, once, inJSON(once), url.QueryEscape(url.QueryEscape(secret)))

@@ -30,7 +30,7 @@ type request struct {
 // depend on the event.
 type endpoint struct {
 	method   string
-	payload  string
+	payload  event.Payload
 	target   *template
 	static   []headerField   // the record's own headers and its authentication
 	signer   *signer         // nil: nothing is signed
@@ -55,22 +55,18 @@ func compileEndpoint(s *record.Subscription, from *sources) (*endpoint, error) {
 	if more == nil {
 		more = &record.More{}
 	}
-	e := &endpoint{method: s.Method, payload: s.Payload}
+	payload, known := event.PayloadOf(s.Payload)
+	if !known {
+		return nil, errors.New("payload " + strconv.Quote(s.Payload) + " is not known")
+	}
+	e := &endpoint{method: s.Method, payload: payload}
 	if e.method == "" {
 		e.method = http.MethodPost
-	}
-	if e.payload == "" {
-		e.payload = "event"
 	}
 	switch e.method {
 	case http.MethodGet, http.MethodPost, http.MethodPut:
 	default:
 		return nil, errors.New("method " + strconv.Quote(e.method) + " is none of GET, POST, PUT")
-	}
-	switch e.payload {
-	case "event", "notification", "cloudevent":
-	default:
-		return nil, errors.New("payload " + strconv.Quote(e.payload) + " is none of event, notification, cloudevent")
 	}
 	key, err := from.secret("key", more.Key)
 	if err != nil {
@@ -177,7 +173,7 @@ func (e *endpoint) render(d *protocol.Delivery, userAgent []string, now time.Tim
 	}
 	contentType := ""
 	if e.method != http.MethodGet {
-		if r.body, contentType, err = renderBody(e.payload, d.Event); err != nil {
+		if r.body, contentType, err = e.payload.Render(d.Event); err != nil {
 			return request{}, err
 		}
 	}
@@ -195,7 +191,7 @@ func (e *endpoint) render(d *protocol.Delivery, userAgent []string, now time.Tim
 	if contentType != "" {
 		set("Content-Type", contentType)
 	}
-	if e.payload == "event" && r.body != nil {
+	if e.payload.Verbatim && r.body != nil {
 		if encoding := d.Event.ContentEncoding(); encoding != "" && len(encoding) <= 64 && isVisible(encoding) {
 			set("Content-Encoding", encoding)
 		}
@@ -225,9 +221,9 @@ func (e *endpoint) render(d *protocol.Delivery, userAgent []string, now time.Tim
 	if d.Test {
 		set("X-Test", "true")
 	}
-	if parent := eventHeader(d.Event, "traceparent"); validTraceparent(parent) {
+	if parent := d.Event.HeaderValue("traceparent"); validTraceparent(parent) {
 		set("Traceparent", parent)
-		if state := eventHeader(d.Event, "tracestate"); state != "" && len(state) <= 512 && isVisible(state) {
+		if state := d.Event.HeaderValue("tracestate"); state != "" && len(state) <= 512 && isVisible(state) {
 			set("Tracestate", state)
 		}
 	}
@@ -266,22 +262,6 @@ func headerValue(s string) string {
 		}
 	}
 	return string(b)
-}
-
-// eventHeader is the first value of a header of the event, whatever its case.
-func eventHeader(e *event.Event, name string) string {
-	if len(e.Header) == 0 {
-		return ""
-	}
-	if v := e.Header[name]; len(v) > 0 {
-		return v[0]
-	}
-	for k, v := range e.Header {
-		if len(v) > 0 && strings.EqualFold(k, name) {
-			return v[0]
-		}
-	}
-	return ""
 }
 
 // validTraceparent reports whether s is a W3C trace context of version 00.

@@ -208,7 +208,7 @@ func (t *template) render(e *event.Event) (*url.URL, error) {
 		id := p.id.of(e)
 		switch {
 		case id == "":
-			return nil, missing(e, p.id.String(), "the target URL")
+			return nil, e.Missing(p.id.String(), "the target URL")
 		case p.inPath && hasDotSegment(id):
 			return nil, stepError(p.id, id)
 		}

@@ -198,7 +198,8 @@ func supersedes(rec *record.Subscription, newer, older *item) bool {
 	if rec.Method == "GET" {
 		return true
 	}
-	return rec.Payload == "notification" && newer.ev != nil && older.ev != nil && newer.ev.Type == older.ev.Type
+	payload, _ := event.PayloadOf(rec.Payload)
+	return payload.Replaces != nil && newer.ev != nil && older.ev != nil && payload.Replaces(newer.ev, older.ev)
 }
 
 func (c *Machine) superseded(it *item) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"orderbridge/bridge/event"
 	"orderbridge/internal/limits"
 )
 
@@ -38,8 +39,8 @@ func requestMembers() []member {
 		{
 			name:    "payload",
 			value:   value{schema: payload.schema, read: (*recordReader).payload},
-			initial: "event",
-			about:   `The body: the event's bytes as published, {"orderId","eventType"}, or a structured CloudEvent.`,
+			initial: event.Payloads()[0].Name,
+			about:   aboutPayload(),
 			example: `"event"`,
 		},
 		{
@@ -133,15 +134,6 @@ func otherMembers() []member {
 			name:  "updatedAt",
 			value: keep(moment, ignored),
 		},
-	}
-}
-
-var payload = oneOf("event", "notification", "cloudevent")
-
-func (r *recordReader) payload(field string, v gjson.Result) {
-	r.givenPayload = true
-	if kind, ok := payload.read(r, field, v); ok {
-		r.s.Payload = kind
 	}
 }
 

@@ -3,6 +3,7 @@ package record
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -47,7 +48,7 @@ func paceMembers() []member {
 			name:    "coalesce",
 			value:   keep(boolean, func(r *recordReader, b bool) { r.s.Coalesce = b }),
 			initial: false,
-			about:   "While an order waits, send only its newest event. Needs method GET or payload notification.",
+			about:   "While an order waits, send only its newest event. Needs method GET or payload " + strings.Join(newestOnly, " or ") + ".",
 			example: `true`,
 		},
 		{

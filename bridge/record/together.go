@@ -1,5 +1,10 @@
 package record
 
+import (
+	"slices"
+	"strings"
+)
+
 import "orderbridge/bridge/event"
 
 // What no member shows alone.
@@ -13,8 +18,9 @@ func (r *recordReader) checkTogether() {
 	if s.Method == "GET" && r.givenPayload {
 		r.warn("payload", "has no effect: method is GET, and a GET has no body")
 	}
-	if s.Coalesce && s.Method != "GET" && s.Payload != "notification" {
-		r.fail("coalesce", "true would lose changes: %s sends the content of each event; use it with method GET or payload notification", quote(s.Payload))
+	if s.Coalesce && s.Method != "GET" && !slices.Contains(newestOnly, s.Payload) {
+		r.fail("coalesce", "true would lose changes: %s sends the content of each event; use it with method GET or payload %s",
+			quote(s.Payload), strings.Join(newestOnly, ", "))
 	}
 	if s.Coalesce && s.More != nil && s.More.Filter != "" {
 		r.fail("coalesce", "true would lose events: one that the filter rejects would take the place of one that it wants; use one of the two")
@@ -47,11 +53,20 @@ var recordRules = fragment{{"allOf", []any{
 	fragment{
 		{"if", given("coalesce", true)},
 		{"then", fragment{
-			{"anyOf", []any{given("method", "GET"), given("payload", "notification")}},
+			{"anyOf", coalescible()},
 			{"not", fragment{{"required", []string{"filter"}}}},
 		}},
 	},
 }}}
+
+// coalescible says which records may coalesce.
+func coalescible() []any {
+	list := []any{given("method", "GET")}
+	for _, name := range newestOnly {
+		list = append(list, given("payload", name))
+	}
+	return list
+}
 
 // given is the schema of objects that have the member with this value.
 func given(name string, v any) fragment {

@@ -1,4 +1,4 @@
-package publishers
+package event
 
 import (
 	"bytes"
@@ -12,8 +12,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
-
-	"orderbridge/bridge/event"
 )
 
 const (
@@ -24,21 +22,58 @@ const (
 	typeCloudEventBatch = "application/cloudevents-batch+json"
 )
 
-// renderBody makes the body of a POST or PUT and its content type. The error
-// says why this event has no such body.
-func renderBody(payload string, e *event.Event) (body []byte, contentType string, err error) {
-	switch payload {
-	case "notification":
-		body, err = notification(e)
-		return body, typeJSON, err
-	case "cloudevent":
-		body, err = cloudEvent(e)
-		return body, typeCloudEvent, err
+// A Payload is a form in which events are sent: all that the program knows of it stands in its declaration (payloads).
+type Payload struct {
+	Name  string
+	About string // what the body is, in a few words
+	// Verbatim: the body is the event's data as it was published, so that its Content-Encoding goes with it.
+	Verbatim bool
+	// Replaces reports whether a request for the newer of two events of an order makes one for the older needless (coalesce). nil: never,
+	// since each tells something of its own.
+	Replaces func(newer, older *Event) bool
+	// Render makes the body of a request, not nil, and its content type. The error says why this event has no such body.
+	Render func(e *Event) (body []byte, contentType string, err error)
+}
+
+var payloads = []Payload{
+	{
+		Name: "event", About: "the event's bytes as published",
+		Verbatim: true,
+		Render: func(e *Event) ([]byte, string, error) {
+			if e.Data == nil {
+				return []byte{}, contentTypeOf(e), nil
+			}
+			return e.Data, contentTypeOf(e), nil
+		},
+	},
+	{
+		Name: "notification", About: `{"orderId","eventType"}`,
+		Replaces: func(newer, older *Event) bool { return newer.Type == older.Type },
+		Render: func(e *Event) ([]byte, string, error) {
+			body, err := notification(e)
+			return body, typeJSON, err
+		},
+	},
+	{
+		Name: "cloudevent", About: "a structured CloudEvent",
+		Render: func(e *Event) ([]byte, string, error) {
+			body, err := cloudEvent(e)
+			return body, typeCloudEvent, err
+		},
+	},
+}
+
+// Payloads are all forms, the one that holds where a record names none first. They are shared and must not be changed.
+func Payloads() []Payload { return payloads }
+
+// PayloadOf is the form of that name; "" is the first one.
+func PayloadOf(name string) (p Payload, known bool) {
+	for _, p := range payloads {
+		if p.Name == name || name == "" {
+			return p, true
+		}
 	}
-	if body = e.Data; body == nil {
-		body = []byte{}
-	}
-	return body, contentTypeOf(e), nil
+	return Payload{}, false
 }
 
 // contentTypeOf is the content type that the event's publisher gave it, by a
@@ -46,9 +81,9 @@ func renderBody(payload string, e *event.Event) (body []byte, contentType string
 // without one application/json if the data is JSON, else
 // application/octet-stream. An object or array is known by its first and last
 // byte: it is not parsed on the way through.
-func contentTypeOf(e *event.Event) string {
+func contentTypeOf(e *Event) string {
 	for _, name := range [...]string{"Content-Type", "ce-datacontenttype"} {
-		if v := eventHeader(e, name); v != "" && len(v) <= 256 && strings.Contains(v, "/") && validFieldValue(v) {
+		if v := e.HeaderValue(name); v != "" && len(v) <= 256 && strings.Contains(v, "/") && !strings.ContainsFunc(v, isControl) {
 			return v
 		}
 	}
@@ -58,6 +93,9 @@ func contentTypeOf(e *event.Event) string {
 	}
 	return typeBinary
 }
+
+// isControl: what may not stand in a header, tabs apart.
+func isControl(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
 func looksLikeJSON(data []byte) bool {
 	data = bytes.TrimSpace(data)
@@ -76,24 +114,24 @@ func looksLikeJSON(data []byte) bool {
 }
 
 // notification is contract B4's body, exactly two members.
-func notification(e *event.Event) ([]byte, error) {
+func notification(e *Event) ([]byte, error) {
 	switch {
 	case e.OrderID == "":
-		return nil, missing(e, "orderId", "payload notification")
+		return nil, e.Missing("orderId", "payload notification")
 	case e.Type == "":
-		return nil, missing(e, "event type", "payload notification")
+		return nil, e.Missing("event type", "payload notification")
 	}
 	b := make([]byte, 0, len(e.OrderID)+len(e.Type)+32)
 	b = append(b, `{"orderId":`...)
-	b = appendJSONString(b, e.OrderID)
+	b = AppendJSONString(b, e.OrderID)
 	b = append(b, `,"eventType":`...)
-	b = appendJSONString(b, e.Type)
+	b = AppendJSONString(b, e.Type)
 	return append(b, '}'), nil
 }
 
-// missing is why an event that lacks an id cannot be sent: it has none, or its
-// data cannot be read.
-func missing(e *event.Event, what, user string) error {
+// Missing is why an event that lacks an id cannot be sent: it has none, or its
+// data cannot be read. what is as of TooLong; user says what needs it.
+func (e *Event) Missing(what, user string) error {
 	if long := e.TooLong(what); long != "" {
 		return fmt.Errorf("%s: %s needs it", long, user)
 	}
@@ -115,9 +153,9 @@ const (
 // (/orderbridge), type, subject (the order id) and time are made from the event.
 // Data is embedded if it is JSON, else it stands in data_base64; what cannot be
 // decompressed stands there as it came, and contentencoding names its encoding.
-func cloudEvent(e *event.Event) ([]byte, error) {
+func cloudEvent(e *Event) ([]byte, error) {
 	data, unreadable := e.Body()
-	switch named := mediaType(eventHeader(e, "Content-Type")); {
+	switch named := mediaType(e.HeaderValue("Content-Type")); {
 	case named == typeCloudEvent:
 		if problem := e.BodyProblem(); problem != "" {
 			return nil, errors.New("the event says that it is a structured CloudEvent, but " + problem)
@@ -167,9 +205,9 @@ func cloudEvent(e *event.Event) ([]byte, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendJSONString(b, name)
+		b = AppendJSONString(b, name)
 		b = append(b, ':')
-		b = appendJSONString(b, attributes[name])
+		b = AppendJSONString(b, attributes[name])
 	}
 	switch {
 	case len(data) == 0:
@@ -200,17 +238,17 @@ func isStructured(data []byte) bool {
 
 // binaryAttributes are the attributes of a CloudEvent in binary mode, or an
 // empty map.
-func binaryAttributes(e *event.Event) map[string]string {
+func binaryAttributes(e *Event) map[string]string {
 	attributes := map[string]string{}
 	for k, v := range e.Header {
 		if len(k) <= 3 || len(v) == 0 || !strings.EqualFold(k[:3], "ce-") {
 			continue
 		}
 		if name := strings.ToLower(k[3:]); attributeName(name) {
-			attributes[name] = event.CloudEventValue(v[0])
+			attributes[name] = CloudEventValue(v[0])
 		}
 	}
-	if v := eventHeader(e, "Content-Type"); v != "" && attributes["datacontenttype"] == "" && len(attributes) > 0 {
+	if v := e.HeaderValue("Content-Type"); v != "" && attributes["datacontenttype"] == "" && len(attributes) > 0 {
 		attributes["datacontenttype"] = v
 	}
 	return attributes
@@ -248,9 +286,11 @@ func isJSONType(contentType string) bool {
 	return m == "" || m == typeJSON || m == "text/json" || strings.HasSuffix(m, "+json")
 }
 
-// appendJSONString appends s as a JSON string and escapes only what JSON asks
+const hexDigits = "0123456789ABCDEF"
+
+// AppendJSONString appends s as a JSON string and escapes only what JSON asks
 // for: encoding/json would write < > & as \u003c and so on.
-func appendJSONString(b []byte, s string) []byte {
+func AppendJSONString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0
 	for i := 0; i < len(s); {
@@ -279,7 +319,7 @@ func appendJSONString(b []byte, s string) []byte {
 		case '\t':
 			b = append(b, '\\', 't')
 		default:
-			b = append(b, '\\', 'u', '0', '0', upperHex[c>>4], upperHex[c&15])
+			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		}
 		i++
 		start = i

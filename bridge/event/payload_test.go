@@ -1,0 +1,77 @@
+package event
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPayloads(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
+	order := &Event{Message: Message{Time: at, Data: []byte(`{"orderId":"4711"}`)}, ID: "e1", Type: "OrderAccepted", OrderID: "4711"}
+	text := &Event{Message: Message{Data: []byte("a\xff"), Header: map[string][]string{"content-type": {"text/plain"}}}, ID: "e2"}
+	binary := &Event{Message: Message{Data: []byte(`7`), Header: map[string][]string{"ce-specversion": {"1.0"}, "ce-id": {"x"}, "ce-source": {"/s"}, "ce-type": {"t"}, "ce-plant": {"%37"}}}}
+	structured := &Event{Message: Message{Data: []byte(`{"specversion":"1.0","id":"x","source":"/s","type":"t"}`)}}
+	for _, tt := range []struct {
+		payload           string
+		event             *Event
+		body, contentType string
+		err               string
+	}{
+		{payload: "", event: order, body: `{"orderId":"4711"}`, contentType: "application/json"},
+		{payload: "event", event: text, body: "a\xff", contentType: "text/plain"},
+		{payload: "event", event: &Event{Message: Message{Data: []byte{1}}}, body: "\x01", contentType: "application/octet-stream"},
+		{payload: "event", event: &Event{}, body: "", contentType: "application/octet-stream"},
+		{payload: "notification", event: order, body: `{"orderId":"4711","eventType":"OrderAccepted"}`, contentType: "application/json"},
+		{payload: "notification", event: &Event{Type: "t"}, err: "the event has no orderId, which payload notification needs"},
+		{payload: "notification", event: &Event{OrderID: "o"}, err: "the event has no event type, which payload notification needs"},
+		{payload: "cloudevent", event: order, contentType: "application/cloudevents+json",
+			body: `{"specversion":"1.0","id":"e1","source":"/orderbridge","type":"OrderAccepted","subject":"4711","time":"2026-01-02T15:04:05Z",` +
+				`"datacontenttype":"application/json","data":{"orderId":"4711"}}`},
+		{payload: "cloudevent", event: text, contentType: "application/cloudevents+json",
+			body: `{"specversion":"1.0","id":"e2","source":"/orderbridge","type":"order.changed","datacontenttype":"text/plain","data_base64":"Yf8="}`},
+		{payload: "cloudevent", event: binary, contentType: "application/cloudevents+json",
+			body: `{"specversion":"1.0","id":"x","source":"/s","type":"t","plant":"7","data":7}`},
+		{payload: "cloudevent", event: structured, contentType: "application/cloudevents+json",
+			body: `{"specversion":"1.0","id":"x","source":"/s","type":"t"}`},
+		{payload: "cloudevent", event: &Event{Message: Message{Header: map[string][]string{"Content-Type": {"application/cloudevents-batch+json"}}}},
+			err: "is a batch of CloudEvents"},
+	} {
+		form, known := PayloadOf(tt.payload)
+		if !known {
+			t.Fatalf("%s is not known", tt.payload)
+		}
+		body, contentType, err := form.Render(tt.event)
+		switch {
+		case tt.err != "":
+			if err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("%s: error %v, want %s", tt.payload, err, tt.err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", tt.payload, err)
+		case body == nil || string(body) != tt.body || contentType != tt.contentType:
+			t.Errorf("%s of %s:\n got %q, %s\nwant %q, %s", tt.payload, tt.event.ID, body, contentType, tt.body, tt.contentType)
+		}
+	}
+	if _, known := PayloadOf("xml"); known {
+		t.Error("xml is known")
+	}
+}
+
+// Of the forms that tell an order's state only, the newest event is enough.
+func TestPayloadsThatReplaceOlderOnes(t *testing.T) {
+	t.Parallel()
+	for _, form := range Payloads() {
+		if (form.Replaces != nil) != (form.Name == "notification") {
+			t.Errorf("%s: a newer event replaces an older one: %v", form.Name, form.Replaces != nil)
+		}
+		if form.Verbatim != (form.Name == "event") {
+			t.Errorf("%s: verbatim %v", form.Name, form.Verbatim)
+		}
+	}
+	notification, _ := PayloadOf("notification")
+	if !notification.Replaces(&Event{Type: "a"}, &Event{Type: "a"}) || notification.Replaces(&Event{Type: "a"}, &Event{Type: "b"}) {
+		t.Error("a notification replaces one of the same type, and no other")
+	}
+}
