@@ -1,0 +1,311 @@
+package protocol
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// perform carries an output out, and says what it is.
+func (s *story) perform(out Output) {
+	switch out := out.(type) {
+	case *StartAttempt:
+		s.attempt(out)
+	case CutAttempt:
+		for name, a := range s.running {
+			if a.Attempt == out.Attempt {
+				s.tell("cut", "cut %s", name)
+			}
+		}
+	case SettleEvent:
+		s.tell("settle", "event %d is settled", out.Sequence)
+	case StartFeed:
+		s.feeding = true
+		s.tell("feed", "the feed starts")
+	case WatchRecords:
+		s.watching = true
+		s.tell("records", "watch the records")
+		if !s.holds("records") {
+			s.queue = append(s.queue, s.showRecords)
+		}
+	case HoldAcks:
+		s.tell("hold-acks", "acknowledge nothing from %s on", place0(out.From))
+	case HoldAttempts:
+		s.tell("deadline", "attempts are cut at %s", since(out.Until))
+	case RaiseAlert:
+		s.tell("alert", "alert %s: %s %s", out.Alert.Kind, out.Alert.Subscription, out.Alert.Text)
+	case Answer:
+		if out.Err != nil {
+			s.tell("answer", "the command is refused: %v", out.Err)
+		} else {
+			s.tell("answer", "the command is carried out")
+		}
+	case Log:
+		s.log(out)
+	case EndTerm:
+		cause := "all is handed over"
+		if out.Cause != nil {
+			cause = out.Cause.Error()
+		}
+		s.tell("end", "THE TERM ENDS: %s", cause)
+		s.crash()
+	case NoteMessage, ForgetReader, *AttemptTold, ListingCompared:
+	default:
+		s.request(out)
+	}
+}
+
+// request names a request, and says what its answer will be.
+func (s *story) request(out Output) {
+	m := s.machine
+	epoch := m.epoch
+	ask := func(kind, name, text string, lands func() error, answer func(error)) {
+		q := &storyRequest{name, lands, func(err error) {
+			if s.machine == m {
+				answer(err)
+			}
+		}}
+		if s.ask(q) {
+			s.say("%s ...", text)
+		} else {
+			s.tell(kind, "%s", text)
+		}
+	}
+	none := func() error { return nil }
+	switch out := out.(type) {
+	case WriteEntry:
+		w := out.Write
+		name, kind := w.Bucket.String()+"/"+w.Key, "owed"
+		if w.Bucket == BucketStatus {
+			name, kind = "status/"+w.Key, "status"
+		}
+		text := fmt.Sprintf("write %s %s", name, s.entry(w.Value))
+		if w.Value == nil {
+			text = "remove " + name
+		}
+		if s.shows["write-id"] {
+			text += " #" + w.ID[strings.LastIndexByte(w.ID, ':')+1:]
+		}
+		ask(kind, name, text, func() error { return s.write(&w, epoch) }, func(err error) { s.step(EntryWritten{out.Reply(err)}) })
+	case WriteLease:
+		rev := uint64(0)
+		ask("lease", "lease", "write lease "+s.entry(Encode(out.Entry)), func() (err error) {
+			rev, err = s.writeLease(&out.Entry, out.Expect, out.WriteID)
+			return err
+		}, func(err error) { s.step(LeaseWritten{out.Reply(err), rev}) })
+	case ReadLease:
+		ask("lease", "read-lease", "read the lease", none, func(err error) {
+			s.step(LeaseRead{out.Reply(err), LeaseSight{Entry: s.lease, Revision: s.leaseRev}})
+		})
+	case SurveyStream:
+		ask("take-over", "survey", "look at the stream, as the lease tells it", none, func(err error) { s.step(StreamSurveyed{out.Reply(err), s.survey(&out.Entry)}) })
+	case OpenFeed:
+		ask("take-over", "durable", fmt.Sprintf("make the durable of epoch %d, after %d; remove older ones", out.Epoch, out.At.Seq), func() error {
+			floor := out.At.Seq
+			s.durable, s.next = &floor, floor+1
+			return nil
+		}, func(err error) { s.step(FeedOpened{out.Reply(err), s.ref(out.At.Seq)}) })
+	case FenceBucket:
+		var made Made
+		ask("take-over", "fence/"+bucketName(out.Bucket), "fence "+bucketName(out.Bucket), func() (err error) {
+			made, err = s.fence(out.Bucket, out.Epoch)
+			return err
+		}, func(err error) { s.step(BucketFenced{out.Reply(err), made}) })
+	case LoadState:
+		ask("take-over", "load", "load the state", none, func(err error) { s.step(StateLoaded{out.Reply(err), s.load()}) })
+	case JudgeMessages:
+		ask("take-over", "judge", "ask which messages of the entries are there", none, func(err error) {
+			found := make([]int, len(out.Entries))
+			for i, list := range out.Entries {
+				found[i], _, _ = Highest(list, s.judge)
+			}
+			s.step(MessagesJudged{out.Reply(err), found})
+		})
+	case LookAtStream:
+		ask("look", "look", "look at the stream", none, func(err error) { s.step(StreamSeen{out.Reply(err), s.look(out.Witnesses, out.Floor)}) })
+	case SealBucket:
+		ask("seal", "seal/"+bucketName(out.Bucket), "seal "+bucketName(out.Bucket), func() error {
+			s.buckets[out.Bucket].sealed = true
+			return nil
+		}, func(err error) { s.step(BucketSealed{out.Reply(err)}) })
+	case CheckBucket:
+		ask("check", "check/"+bucketName(out.Bucket), "check "+bucketName(out.Bucket), func() error {
+			if x := s.buckets[out.Bucket]; x.gone || x.fence != epoch {
+				return ErrLost
+			}
+			return nil
+		}, func(err error) { s.step(BucketChecked{out.Reply(err)}) })
+	case FindSequence:
+		at := "find the first event"
+		if !out.Time.IsZero() {
+			at = "find the first event at or after " + since(out.Time.Sub(storyEpoch))
+		}
+		ask("find", "find", at, none, func(err error) {
+			s.step(SequenceFound{out.Reply(err), s.at(out.Time), s.ref(s.last())})
+		})
+	case ReadEvents:
+		s.askRead(&out, ask)
+	case AskRetention:
+		ask("retention", "retention", "ask for the limits of the stream", none, func(err error) {
+			s.step(RetentionTold{out.Reply(err), Retention{First: s.first(), Beyond: s.beyond[:]}})
+		})
+	case ConfirmSettled:
+		ask("ack", "ack", fmt.Sprintf("acknowledge up to %d", m.prefix), func() error {
+			*s.durable = m.prefix
+			return nil
+		}, func(err error) { s.step(SettledConfirmed{out.Reply(err)}) })
+	case KeepFrom:
+		ask("keep", "keep", "keep the stream from "+place0(out.From)+" on", none, func(err error) { s.step(StreamKeeps{out.Reply(err)}) })
+	case FindRecord:
+		ask("record", "newest/"+out.Subscription, "ask for the newest revision of "+out.Subscription, none, func(err error) {
+			r, missing := s.newest(out.Subscription)
+			if err == nil {
+				err = missing
+			}
+			s.step(RecordFound{out.Reply(err), r})
+		})
+	case StoreLetter:
+		d := out.Letter
+		ask("letter", fmt.Sprintf("letter/%s.%d", d.Subscription, d.Sequence), "store "+letterText(&d), func() error {
+			s.lettered++
+			s.letters[s.lettered] = d
+			return nil
+		}, func(err error) { s.step(LetterStored{out.Reply(err)}) })
+	case RemoveLetter:
+		ask("letter", fmt.Sprint("letter-", out.Sequence), fmt.Sprint("remove dead letter ", out.Sequence), func() error {
+			delete(s.letters, out.Sequence)
+			return nil
+		}, func(err error) { s.step(LetterRemoved{out.Reply(err)}) })
+	default:
+		panic(fmt.Sprintf("nobody carries %T out", out))
+	}
+}
+
+// askRead says what was read when it is read; nothing if there was nothing.
+func (s *story) askRead(out *ReadEvents, ask func(kind, name, text string, lands func() error, answer func(error))) {
+	name := "read/" + out.Subscription
+	text := fmt.Sprintf("read for %s from %d on", out.Subscription, out.From)
+	if !s.holds(name) {
+		if events, _ := s.read(out.From, out.Subjects, out.Most); len(events) > 0 {
+			var list []string
+			for _, ev := range events {
+				list = append(list, fmt.Sprint(ev.Seq))
+			}
+			s.tell("read", "%s: %s", text, strings.Join(list, " "))
+		}
+		text = ""
+	}
+	ask("", name, text, func() error { return nil }, func(err error) {
+		events, got := s.read(out.From, out.Subjects, out.Most)
+		s.step(EventsRead{out.Reply(err), events, got})
+	})
+}
+
+// attempt waits for the script, unless the endpoint answers by itself.
+func (s *story) attempt(out *StartAttempt) {
+	m := s.machine
+	name := fmt.Sprintf("%s/%d", out.Delivery.Subscription.ID, out.Sequence)
+	ev := out.Delivery.Event
+	if ev == nil {
+		ev = s.event(out.Sequence)
+	}
+	text := fmt.Sprintf("attempt %s", name)
+	if ev != nil {
+		text += " order " + ev.OrderID
+	}
+	if out.Delivery.Attempt > 1 {
+		text += fmt.Sprint(" try ", out.Delivery.Attempt)
+	}
+	if out.DeadLetter > 0 {
+		text += fmt.Sprint(" of dead letter ", out.DeadLetter)
+	}
+	if s.shows["id"] && ev != nil {
+		d := out.Delivery
+		d.Event = ev
+		text += " id " + d.ID()
+	}
+	s.tell("attempt", "%s", text)
+	s.running[name] = out
+	if !s.holds(name) {
+		s.queue = append(s.queue, func() {
+			if s.machine == m && s.running[name] == out {
+				_ = s.ended(name, Outcome{Verdict: Delivered})
+			}
+		})
+	}
+}
+
+func (s *story) ended(name string, o Outcome) error {
+	a := s.running[name]
+	if a == nil {
+		return fmt.Errorf("no attempt %s runs", name)
+	}
+	delete(s.running, name)
+	s.step(&AttemptEnded{Attempt: a.Attempt, Outcome: o, Event: s.event(a.Sequence)})
+	return nil
+}
+
+// showRecords lets the machine see what the bucket holds.
+func (s *story) showRecords() {
+	m := s.machine
+	for _, r := range append([]RecordSeen(nil), s.records...) {
+		if s.machine != m {
+			return
+		}
+		s.step(&r)
+	}
+	s.step(RecordsCaughtUp{})
+}
+
+func bucketName(b Bucket) string {
+	if b == BucketStatus {
+		return "status"
+	}
+	return "owed"
+}
+
+func letterText(d *DeadLetter) string {
+	text := fmt.Sprintf("dead letter of %s/%d", d.Subscription, d.Sequence)
+	if d.Through > 0 {
+		text += fmt.Sprint("..", d.Through)
+	}
+	return fmt.Sprintf("%s after %d attempts: %s", text, d.Attempts, d.Reason)
+}
+
+func place0(seq uint64) string {
+	if seq == math.MaxUint64 {
+		return "the end"
+	}
+	return fmt.Sprint(seq)
+}
+
+// outcome is what an endpoint's answer is judged to be.
+func outcome(answer string, after time.Duration) (Outcome, error) {
+	o := Outcome{Verdict: Retry, RetryAfter: after, Reason: answer}
+	switch answer {
+	case "delivered":
+		return Outcome{Verdict: Delivered}, nil
+	case "filtered":
+		return Outcome{Verdict: Filtered}, nil
+	case "400", "422":
+	case "401", "429", "500", "503":
+		o.EndpointFault = true
+	case "410":
+		o.Verdict = SuspendedByReceiver
+	case "timeout", "unreachable":
+		o.EndpointFault, o.Unreachable = true, answer == "unreachable"
+	case "give-up":
+		o.Verdict = GiveUp
+	case "cut":
+		o.Verdict = NotAttempted
+	case "expired":
+		o.Verdict, o.Doubt, o.Gone = GiveUp, true, true
+	default:
+		return o, fmt.Errorf("no endpoint answers %q", answer)
+	}
+	if len(answer) == 3 {
+		_, _ = fmt.Sscan(answer, &o.Status)
+	}
+	return o, nil
+}
