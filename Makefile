@@ -48,6 +48,7 @@ tidy: ## Fail if go.mod or go.sum are not tidy
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## Run go vet and the linters of .golangci.yml
 	go vet ./...
 	$< run --allow-parallel-runners
+	go test ./bridge -run TestExportedNamesAreUsed -exports -count=1
 
 vuln: $(BIN)/govulncheck-$(GOVULNCHECK_VERSION) ## Look for known vulnerabilities, where the database can be reached
 	@out=$$(timeout 300 $< ./... 2>&1); rc=$$?; \

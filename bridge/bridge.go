@@ -153,9 +153,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 		case err == nil: // handed over
 			return nil
 		case errors.Is(err, protocol.ErrStreamChanged):
-			b.o.Logger.Warn("taking over anew", "epoch", won.entry.Epoch, "reason", err)
+			b.o.Logger.Warn("taking over anew", "epoch", won.Entry.Epoch, "reason", err)
 		case errors.Is(err, protocol.ErrDeposed), errors.Is(err, protocol.ErrLeaseOver), errors.Is(err, protocol.ErrStateGone):
-			b.o.Logger.Warn("leadership lost: standing by", "epoch", won.entry.Epoch, "reason", err)
+			b.o.Logger.Warn("leadership lost: standing by", "epoch", won.Entry.Epoch, "reason", err)
 		case ctx.Err() != nil:
 			return fmt.Errorf("stop: %w", err)
 		default:

@@ -74,11 +74,8 @@ func (b *Bridge) Stream(ctx context.Context) (protocol.StreamReport, error) {
 	}
 	got := make(chan answer, 1)
 	t.look(func(c *protocol.Machine) {
-		if !c.Opened {
-			got <- answer{err: protocol.ErrNotReady}
-			return
-		}
-		got <- answer{report: c.StreamReport()}
+		report, err := c.StreamReport()
+		got <- answer{report, err}
 	})
 	select {
 	case a := <-got:

@@ -1,9 +1,11 @@
-// Package bridge is the domain of orderbridge and the one path of an event
-// through it: an event is matched against the subscriptions of the Directory,
-// becomes one Delivery for each match, runs in its lane, and is settled on the
-// bus only when nothing of it is owed in memory any more.
+// Package bridge runs the protocol: a replica stands by, wins the lease, leads a term
+// and hands over.
 //
-// The protocol (docs/design.md, rules R1-R14) is a deterministic core without
-// locks, clocks or I/O; what waits on the world stands behind the ports in
-// ports.go. The package imports no other package of ours.
+// A term carries out on the bus what its machine (package protocol) asks for, by the
+// ports of ports.go, and hands the answers to it as inputs; it matches what the feed
+// brings against the directory of the records, sends attempts through a Watermill
+// router, and judges how they ended (Judge). It decides nothing about events.
+//
+// It imports no other package of ours but event, record and protocol; adapters
+// implement its ports.
 package bridge

@@ -46,8 +46,7 @@ type term struct {
 	room      protocol.RoomChanged // as it was told last
 }
 
-func (b *Bridge) newTerm(w won) (*term, error) {
-	e := w.entry
+func (b *Bridge) newTerm(w protocol.Won) (*term, error) {
 	feed, err := b.o.Feed()
 	if err != nil {
 		return nil, fmt.Errorf("make the feed: %w", err)
@@ -58,11 +57,10 @@ func (b *Bridge) newTerm(w won) (*term, error) {
 	t.fan = &FanOut{t: t, out: make(chan *message.Message, 256)}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.now = b.o.Clock.Boot()
-	t.condition.Store(&Condition{Role: RoleTakingOver, Epoch: e.Epoch, Reasons: []string{"taking over"}})
+	t.condition.Store(&Condition{Role: RoleTakingOver, Epoch: w.Entry.Epoch, Reasons: []string{"taking over"}})
 	bounds := b.bounds
 	bounds.Verbose = t.logger.Enabled(t.ctx, slog.LevelDebug)
-	t.core = protocol.New(bounds, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), e.Epoch, b.o.Holder, w.at, w.revision, e)
-	t.core.Fresh = w.fresh
+	t.core = protocol.New(bounds, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), w)
 	return t, nil
 }
 

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -19,17 +20,9 @@ type vigil struct {
 	sightings chan protocol.LeaseSight
 }
 
-// won is a lease that was won.
-type won struct {
-	entry    protocol.LeaseEntry
-	revision uint64
-	at       time.Duration // boot time: counted from the sending of the write
-	fresh    bool          // nothing of ours was there before
-}
-
 // standBy waits for the lease and wins it; at once if it carries the name of
 // this replica and succeed says that it is of a former life.
-func (b *Bridge) standBy(ctx context.Context, succeed bool) (won, error) {
+func (b *Bridge) standBy(ctx context.Context, succeed bool) (protocol.Won, error) {
 	watchCtx, cancel := context.WithCancel(ctx)
 	v := &vigil{b: b, s: protocol.Standby{Patience: b.patience()}, sightings: make(chan protocol.LeaseSight, 1)}
 	v.s.Led = b.o.Clock.Boot()
@@ -56,7 +49,7 @@ func (b *Bridge) standBy(ctx context.Context, succeed bool) (won, error) {
 	}
 	for {
 		w, wait, err := v.turn(ctx)
-		if err == nil && w.revision > 0 || ctx.Err() != nil {
+		if err == nil && w.Revision > 0 || ctx.Err() != nil {
 			return w, ctx.Err()
 		}
 		timer := time.NewTimer(max(min(wait, time.Second), time.Millisecond))
@@ -70,7 +63,7 @@ func (b *Bridge) standBy(ctx context.Context, succeed bool) (won, error) {
 			if ctx.Err() != nil {
 				err = ctx.Err()
 			}
-			return won{}, fmt.Errorf("watch the lease: %w", err)
+			return protocol.Won{}, fmt.Errorf("watch the lease: %w", err)
 		case <-timer.C:
 			if wait > time.Second {
 				_ = v.look(ctx) // the watch may be deaf
@@ -85,15 +78,15 @@ func (b *Bridge) patience() time.Duration { return b.bounds.Lease + 2*time.Secon
 
 // turn tries to win the lease if it may be taken; otherwise, and if that fails,
 // it says how long to wait.
-func (v *vigil) turn(ctx context.Context) (w won, wait time.Duration, err error) {
+func (v *vigil) turn(ctx context.Context) (w protocol.Won, wait time.Duration, err error) {
 	log, now := v.b.o.Logger, v.b.o.Clock.Boot()
 	v.s.Fresh = false
 	wait = v.s.Wait(now)
 	if v.s.Known && (wait == 0 || v.s.Entry.Absent()) {
 		w, err = v.claim(ctx)
 		switch {
-		case err == nil && w.revision > 0:
-			log.Info("lease won", "epoch", w.entry.Epoch, "floor", w.entry.Floor)
+		case err == nil && w.Revision > 0:
+			log.Info("lease won", "epoch", w.Entry.Epoch, "floor", w.Entry.Floor)
 			return w, 0, nil
 		case ctx.Err() != nil, err == nil: // absent, and not ours to take yet
 		case errors.Is(err, protocol.ErrDeposed):
@@ -117,20 +110,20 @@ func (v *vigil) turn(ctx context.Context) (w won, wait time.Duration, err error)
 			log.Info("standing by", "leader", v.s.Entry.Holder, "epoch", v.s.Entry.Epoch)
 		}
 	}
-	return won{}, wait, err
+	return protocol.Won{}, wait, err
 }
 
 // claim wins the lease above all epochs that were ever there (R16). It takes an
 // absent one only when its time is up, or nothing of ours is on the bus.
-func (v *vigil) claim(ctx context.Context) (won, error) {
+func (v *vigil) claim(ctx context.Context) (protocol.Won, error) {
 	traces, err := v.b.o.Traces(ctx)
 	if err != nil {
 		v.b.notReady("what former leaders left on the bus cannot be read: " + err.Error())
-		return won{}, fmt.Errorf("read what former leaders left: %w", err)
+		return protocol.Won{}, fmt.Errorf("read what former leaders left: %w", err)
 	}
 	v.s.Fresh = !traces.Any
 	if v.s.Wait(v.b.o.Clock.Boot()) > 0 {
-		return won{}, nil
+		return protocol.Won{}, nil
 	}
 	if v.s.Entry.Holder == "unknown" {
 		v.s.Entry = protocol.LeaseEntry{} // nothing of it is carried over
@@ -140,8 +133,8 @@ func (v *vigil) claim(ctx context.Context) (won, error) {
 	if e.FormerIDs == nil && traces.PresentIDs {
 		e.FormerIDs, e.ByHand = new(uint64), true // somebody wrote the entry: no former build did
 	}
-	w, err := v.b.win(ctx, e.Succession(v.b.o.Holder, v.b.bounds.Lease), v.s.Revision)
-	w.fresh = v.s.Fresh && v.s.Entry.Absent()
+	w, err := v.b.win(ctx, e.Succession(v.b.o.Holder, crand.Text(), v.b.bounds.Lease), v.s.Revision)
+	w.Fresh = v.s.Fresh && v.s.Entry.Absent()
 	return w, err
 }
 
@@ -170,7 +163,7 @@ func (v *vigil) look(ctx context.Context) error {
 
 // win writes the entry until the answer is definite: an unknown outcome may
 // have made us the leader.
-func (b *Bridge) win(ctx context.Context, e protocol.LeaseEntry, expect uint64) (won, error) {
+func (b *Bridge) win(ctx context.Context, e protocol.LeaseEntry, expect uint64) (protocol.Won, error) {
 	id := fmt.Sprintf("win:%d:%s:%x", e.Epoch, b.o.Holder, rand.Uint64())
 	sent := b.o.Clock.Boot()
 	for {
@@ -180,15 +173,15 @@ func (b *Bridge) win(ctx context.Context, e protocol.LeaseEntry, expect uint64) 
 		}
 		switch {
 		case err == nil && b.o.Clock.Boot()-sent < b.bounds.Lease-b.bounds.Margin:
-			return won{entry: e, revision: revision, at: sent}, nil
+			return protocol.Won{Entry: e, Revision: revision, At: sent}, nil
 		case err == nil:
-			return won{}, protocol.ErrLeaseOver
+			return protocol.Won{}, protocol.ErrLeaseOver
 		case errors.Is(err, protocol.ErrDeposed), errors.Is(err, protocol.ErrRefused), ctx.Err() != nil, b.o.Clock.Boot()-sent > b.bounds.Lease:
-			return won{}, err
+			return protocol.Won{}, err
 		}
 		select {
 		case <-ctx.Done():
-			return won{}, ctx.Err()
+			return protocol.Won{}, ctx.Err()
 		case <-time.After(b.bounds.Busy):
 		}
 	}

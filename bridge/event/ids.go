@@ -46,6 +46,8 @@ func EventID(stream string, seq uint64, at time.Time) string {
 // deliveryIDLength is that of every delivery id, in characters.
 const deliveryIDLength = 32
 
+// DeliveryID names the delivery of an event, told by its id, for a subscription in
+// a generation: 32 characters of a-z and 2-7, the same for ever.
 func DeliveryID(event, subscription string, generation uint64) string {
 	b := make([]byte, 0, 256)
 	b = append(b, "orderbridge delivery\n"...)
@@ -58,6 +60,7 @@ func DeliveryID(event, subscription string, generation uint64) string {
 	return laneEncoding.EncodeToString(sum[:20])
 }
 
+// IsDeliveryID tells whether the text has the form of what DeliveryID returns.
 func IsDeliveryID(id string) bool {
 	return len(id) == deliveryIDLength && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz234567") == ""
 }

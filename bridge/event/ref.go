@@ -21,6 +21,7 @@ func (m *Message) Ref() Ref {
 	return r
 }
 
+// Known tells whether it names a message: both its sequence and its time are told.
 func (r Ref) Known() bool { return r.Seq > 0 && r.Time != 0 }
 
 // MarshalJSON makes [sequence, nanoseconds] of it.
@@ -48,6 +49,7 @@ func Refs(list ...Ref) []Ref {
 	return slices.CompactFunc(list, func(a, b Ref) bool { return a.Seq == b.Seq })
 }
 
+// CompareRefs puts messages in the order of the stream: -1, 0 or 1.
 func CompareRefs(a, b Ref) int {
 	switch {
 	case a.Seq < b.Seq:

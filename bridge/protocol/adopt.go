@@ -37,7 +37,7 @@ type StreamReport struct {
 	Adopt    *Adoption      `json:"adopt,omitempty"`   // decided, for the next leader
 }
 
-var ErrNotReady = errors.New("this replica is not ready to take it: try again")
+var errNotReady = errors.New("this replica is not ready to take it: try again")
 
 // adopting is a decision that is being carried out.
 type adopting struct {
@@ -58,8 +58,8 @@ func (c *Machine) adoptStream(in *Adopt) {
 func (c *Machine) adoptable(in *Adopt) error {
 	a := &in.Adoption
 	switch {
-	case c.stopping || c.leaving != nil || !c.Opened:
-		return ErrNotReady
+	case c.stopping || c.leaving != nil || !c.opened:
+		return errNotReady
 	case len(c.changes) == 0:
 		return errors.New("there is nothing to adopt: no change of the stream is open")
 	case a.After > 0 && a.After < c.position():

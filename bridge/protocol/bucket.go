@@ -62,7 +62,7 @@ func (c *Machine) found(b Bucket, made Made) {
 	x.made = made
 	switch named := c.old.Buckets.of(b); {
 	case c.old.Buckets == nil:
-		x.lost = made.Unfenced && !c.Fresh
+		x.lost = made.Unfenced && !c.fresh
 	case named != made.Created || !made.Sealed:
 		x.lost = true
 	default:
@@ -110,7 +110,7 @@ func (c *Machine) checkBuckets() {
 
 func (c *Machine) checkAll() {
 	for b := range c.buckets {
-		if c.Opened {
+		if c.opened {
 			c.checkBucket(Bucket(b))
 		}
 	}
@@ -162,7 +162,7 @@ func (c *Machine) bucketLost(b Bucket) {
 	case c.now.Boot >= c.leaseEnd: // another one may lead: an empty bucket is not ours to fill
 		c.end(ErrLeaseOver)
 		return
-	case !c.Opened:
+	case !c.opened:
 		c.end(fmt.Errorf("bucket %s: %w", b, ErrStateGone))
 		return
 	}

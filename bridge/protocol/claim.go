@@ -52,6 +52,7 @@ type LeaseSight struct {
 	Revision   uint64     // what a write has to expect
 }
 
+// Sight reads what the bucket's leader told of the lease; an empty value: it is absent.
 func Sight(value []byte, revision uint64) LeaseSight {
 	s := LeaseSight{Revision: revision}
 	if len(value) == 0 {

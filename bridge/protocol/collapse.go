@@ -15,7 +15,7 @@ import (
 
 // collapseDeleted goes on with the deleted records whose lanes are still written down.
 func (c *Machine) collapseDeleted() {
-	if !c.Opened || c.stopping {
+	if !c.opened || c.stopping {
 		return
 	}
 	for _, s := range ordered(c.collapsing) {

@@ -11,8 +11,8 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// The bounds and times of the protocol. They are variables of the core and not
-// constants, because the simulation runs the same code in a smaller world.
+// Bounds are the bounds and times of the protocol. They are variables of the machine
+// and not constants, because the simulation runs the same code in a smaller world.
 type Bounds struct {
 	Window      int  // W: unsettled events of the feed; the feed holds it, the core only judges by it
 	Deliveries  int  // D: unsettled deliveries in memory
@@ -57,6 +57,7 @@ type Bounds struct {
 	Failures   int           // in a row, open the breaker
 }
 
+// DefaultBounds are those of internal/limits.
 func DefaultBounds() Bounds {
 	return Bounds{
 		Window: limits.WindowEvents, Deliveries: limits.WindowDeliveries, Lane: limits.LaneReferences, Lanes: limits.LanesLeast,
@@ -92,7 +93,7 @@ type Machine struct {
 	epoch     uint64
 	term      string     // random: what write ids begin with (R16)
 	old       LeaseEntry // as it was won: carried over until the feed is open (R3)
-	Fresh     bool       // nothing of ours was there before this term
+	fresh     bool       // nothing of ours was there before this term
 	beat      uint64     // of the last lease write
 	holder    string
 	leaseRev  uint64
@@ -108,7 +109,7 @@ type Machine struct {
 	loading  *Loaded
 	moving   *moving
 	adopting adopting
-	Opened   bool // the feed is open
+	opened   bool // the feed is open
 	caughtUp bool // all revisions that the bucket holds were seen
 	stopping bool
 	handover handover
@@ -200,9 +201,21 @@ type Figures struct {
 	Unsettled, Owed, Held, Reading, Suspended, Subscriptions, Running              int
 }
 
-func New(l Bounds, rng *rand.Rand, epoch uint64, holder string, won time.Duration, rev uint64, old LeaseEntry) *Machine {
+// Won is a lease as it was won.
+type Won struct {
+	Entry    LeaseEntry
+	Revision uint64
+	At       time.Duration // boot time: counted from the sending of the write
+	Fresh    bool          // nothing of the bridge's was there before
+}
+
+// New makes the machine of one term, which leads once it has taken over: its first
+// input is Start. The generator is all the chance that it has.
+func New(b Bounds, rng *rand.Rand, w Won) *Machine {
+	old := w.Entry
 	c := &Machine{
-		Bounds: l, rng: rng, requests: map[uint64]*request{}, attempts: map[uint64]*attempt{}, epoch: epoch, holder: holder, leaseRev: rev, lastFlush: won,
+		Bounds: b, rng: rng, requests: map[uint64]*request{}, attempts: map[uint64]*attempt{},
+		epoch: old.Epoch, holder: old.Holder, leaseRev: w.Revision, lastFlush: w.At, fresh: w.Fresh,
 		Directory: record.NewDirectory(), held: noLimit, subs: map[string]*sub{}, keys: map[string]*keyWriter{},
 		unstored: map[*lane]struct{}{}, told: map[string]time.Duration{},
 		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, behind: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},
@@ -215,7 +228,7 @@ func New(l Bounds, rng *rand.Rand, epoch uint64, holder string, won time.Duratio
 	if old.Cursor != nil {
 		c.cursor = *old.Cursor
 	}
-	c.leaseEnd = won + c.Lease
+	c.leaseEnd = w.At + c.Lease
 	return c
 }
 
@@ -269,11 +282,12 @@ func (c *Machine) tick() {
 	}
 }
 
+// ErrLeaseOver ends a term whose lease ran out before it could be renewed.
 var ErrLeaseOver = errors.New("the lease could not be renewed in time")
 
 func (c *Machine) canSend() bool {
 	now := c.now.Boot
-	return !c.stopping && c.Opened && now < c.leaseEnd-c.Margin && now-c.lastFlush < c.Stale
+	return !c.stopping && c.opened && now < c.leaseEnd-c.Margin && now-c.lastFlush < c.Stale
 }
 
 const noLimit = math.MaxUint64

@@ -24,4 +24,5 @@ var (
 	ErrNotFound = errors.New("not found")
 )
 
+// ErrOtherMessage says that the message is gone and its sequence is that of another.
 var ErrOtherMessage = fmt.Errorf("another message has its sequence: %w", ErrNotFound)

@@ -157,6 +157,7 @@ func (c *Machine) dispatched(id string) uint64 {
 	return c.position()
 }
 
+// Plus adds the counts of another term; what is at present (Unsettled, Owed and so on) is f's.
 func (f Figures) Plus(g Figures) Figures {
 	f.Taken += g.Taken
 	f.Missed += g.Missed

@@ -44,6 +44,7 @@ const (
 	releasing
 )
 
+// ErrStopUnconfirmed ends a term that had to stop before all was confirmed.
 var ErrStopUnconfirmed = errors.New("the graceful stop took too long: what was not confirmed may be repeated")
 
 // stop hands everything over; the term ends when the lease is free. With no
@@ -83,7 +84,7 @@ func (c *Machine) handOverStep() bool {
 	now := c.now.Boot
 	switch h.step {
 	case draining:
-		if c.Opened && c.drags(now) && now < h.until {
+		if c.opened && c.drags(now) && now < h.until {
 			return false
 		}
 		c.stopping, h.frozen, h.until = true, now, now+c.Freeze
@@ -91,7 +92,7 @@ func (c *Machine) handOverStep() bool {
 			h.until = now + limits.LeaveFreeze
 		}
 	case freezing:
-		if c.Opened && c.ending() && now < h.until {
+		if c.opened && c.ending() && now < h.until {
 			return false
 		}
 		c.cutRunning()
@@ -106,7 +107,7 @@ func (c *Machine) handOverStep() bool {
 		if (c.applying > 0 || c.burying()) && now < h.until {
 			return false
 		}
-		if !c.Opened {
+		if !c.opened {
 			h.step = flushing // nothing was delivered
 			return false
 		}

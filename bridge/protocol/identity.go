@@ -112,6 +112,8 @@ func Highest(list []event.Ref, judge func(event.Ref) (Standing, error)) (lo int,
 
 // ---- the checks of a term
 
+// ErrStreamChanged ends a term whose stream is another one, or has lost its end (R15):
+// the bridge takes over again at once.
 var ErrStreamChanged = errors.New("the source stream has changed")
 
 // Witnesses are the highest messages that are known, the highest first. Where
@@ -201,7 +203,7 @@ func (c *Machine) looked(q *request, in StreamSeen) {
 // checkStream looks every few seconds.
 func (c *Machine) checkStream() {
 	c.after(c.Check, timer{what: dueStream})
-	if c.Opened && len(c.doubtful) == 0 && !c.looking {
+	if c.opened && len(c.doubtful) == 0 && !c.looking {
 		c.sure(held{in: Tick{}})
 	}
 }

@@ -18,7 +18,7 @@ func (c *Machine) keep() {
 
 // keepSoon is asked each second: trouble has begun and nothing is kept yet.
 func (c *Machine) keepSoon() {
-	if c.Opened && !c.kept && (len(c.readers) > 0 || c.figures.Held > 0) {
+	if c.opened && !c.kept && (len(c.readers) > 0 || c.figures.Held > 0) {
 		c.keep()
 	}
 }

@@ -21,7 +21,7 @@ func (c *Machine) renewLoop() {
 	}
 	c.renew()
 	c.keepSoon()
-	if !c.Opened {
+	if !c.opened {
 		return
 	}
 	c.ask(request{out: ConfirmSettled{c.newRequest()}})
@@ -34,7 +34,7 @@ func (c *Machine) renewLoop() {
 
 func (c *Machine) leaseEntry() LeaseEntry {
 	c.beat++
-	if !c.Opened { // nothing that it says may change before all is taken over (R3, R15)
+	if !c.opened { // nothing that it says may change before all is taken over (R3, R15)
 		e := c.old
 		e.Epoch, e.Holder, e.Beat, e.Length, e.FormerIDs = c.epoch, c.holder, c.beat, c.Lease.String(), c.formerIDs
 		return e

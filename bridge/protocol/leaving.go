@@ -16,7 +16,7 @@ import (
 func (c *Machine) leave(why string) {
 	cause := fmt.Errorf("%w: %s", ErrStreamChanged, why)
 	switch {
-	case !c.Opened:
+	case !c.opened:
 		c.end(cause)
 		return
 	case c.leaving != nil || c.handover.step != leading: // it ends already

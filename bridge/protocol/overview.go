@@ -17,12 +17,13 @@ type Overview struct {
 	Notes   []string // what operators should know all the same
 }
 
+// Overview is the machine at that boot time, owing what Owes has counted.
 func (c *Machine) Overview(now time.Duration, o Owing) Overview {
 	f := c.figures
 	f.Alerts = maps.Clone(f.Alerts)
 	f.Unsettled, f.Owed, f.Suspended, f.Subscriptions = o.events, o.deliveries, o.suspended, o.subscriptions
 	f.Running, f.Reading = c.running, len(c.readers)
-	r := Overview{Leads: c.Opened, Epoch: c.epoch, Figures: f, Changes: c.changes, Usage: c.usage(), Reasons: c.reasons(now)}
+	r := Overview{Leads: c.opened, Epoch: c.epoch, Figures: f, Changes: c.changes, Usage: c.usage(), Reasons: c.reasons(now)}
 	for _, x := range c.changes {
 		r.Notes = append(r.Notes, x.String()+"; `orderbridge stream adopt` acknowledges it")
 	}
@@ -36,13 +37,13 @@ func (c *Machine) Overview(now time.Duration, o Owing) Overview {
 
 // reasons are why the leader is not ready.
 func (c *Machine) reasons(now time.Duration) (list []string) {
-	if !c.Opened {
+	if !c.opened {
 		list = append(list, c.takingOver())
 	}
 	if c.missing {
 		list = append(list, "the bucket of the subscription records is missing: the last ones stay in force")
 	}
-	if c.Opened && now-c.lastFlush >= c.Stale {
+	if c.opened && now-c.lastFlush >= c.Stale {
 		list = append(list, "the lease cannot be renewed: no attempt is started")
 	}
 	for _, k := range c.keys {
@@ -58,9 +59,12 @@ func (c *Machine) reasons(now time.Duration) (list []string) {
 	return list
 }
 
-// StreamReport is what is known of the source stream.
-func (c *Machine) StreamReport() StreamReport {
+// StreamReport is what is known of the source stream; an error while the take-over goes on.
+func (c *Machine) StreamReport() (StreamReport, error) {
+	if !c.opened {
+		return StreamReport{}, errNotReady
+	}
 	st := c.stream
 	return StreamReport{Name: st.Name, Created: st.Created, First: st.First, Last: st.Last, Leader: c.holder, Floor: c.prefix,
-		Known: c.top.Seq, Position: c.position(), Changes: append([]StreamChange{}, c.changes...)}
+		Known: c.top.Seq, Position: c.position(), Changes: append([]StreamChange{}, c.changes...)}, nil
 }

@@ -109,7 +109,7 @@ func (s *sub) patience() time.Duration {
 // floor, twice as often as it must be renewed.
 func (c *Machine) renewSoon() {
 	now := c.now.Boot
-	if !c.Opened || c.handover.step == releasing || len(c.win) == 0 || now-c.win[0].at <= c.ParkSoon || now-c.renewSent < c.Renew/2 {
+	if !c.opened || c.handover.step == releasing || len(c.win) == 0 || now-c.win[0].at <= c.ParkSoon || now-c.renewSent < c.Renew/2 {
 		return
 	}
 	c.renew()

@@ -34,7 +34,7 @@ func (c *Machine) redrivable(in *Redrive) error {
 	d := &in.Letter
 	s := c.subs[d.Subscription]
 	switch {
-	case c.stopping || !c.Opened:
+	case c.stopping || !c.opened:
 		return errors.New("this replica is not ready to take it: try again")
 	case s == nil || s.mode == unseen || !s.deletedAt.IsZero():
 		return fmt.Errorf("there is no subscription %q", d.Subscription)

@@ -24,7 +24,7 @@ const reasonExpiring = "expiring: the stream was about to drop the event"
 // the source stream.
 func (c *Machine) guardRetention() {
 	c.after(c.Guard, timer{what: dueRetention})
-	if !c.Opened || c.stopping || c.guarding {
+	if !c.opened || c.stopping || c.guarding {
 		return
 	}
 	c.keep()

@@ -48,7 +48,7 @@ func (c *Machine) recordSeen(in *RecordSeen) {
 	}
 	s.lastSeen = r.Revision
 	s.revs = append(s.revs, revision{r, rec, problems, c.position()})
-	if c.Opened && (r.Deleted || rec != nil && rec.Inactive) && s.active {
+	if c.opened && (r.Deleted || rec != nil && rec.Inactive) && s.active {
 		s.goReading(reasonDeactivated) // what comes by the feed from now on must not join its lanes
 	}
 	if c.caughtUp {
@@ -491,7 +491,7 @@ func (s *sub) changing() bool { return s.busy() || len(s.revs) > 0 || s.queued }
 func (c *Machine) debtsDue(s *sub, deleted time.Time) {
 	switch {
 	case !s.deletedAt.Equal(deleted):
-	case s.changing() || !c.Opened || c.stopping:
+	case s.changing() || !c.opened || c.stopping:
 		c.after(c.Renew, timer{what: dueDebts, sub: s, time: deleted})
 	default:
 		c.ask(request{out: FindRecord{c.newRequest(), s.id}, sub: s, time: deleted})

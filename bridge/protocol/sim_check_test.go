@@ -84,7 +84,7 @@ func TestSimulationFindsBrokenRules(t *testing.T) {
 func (w *simWorld) idle() string {
 	var t *simTerm
 	for _, n := range w.nodes {
-		if n.term != nil && n.term.core.Opened {
+		if n.term != nil && n.term.core.opened {
 			t = n.term
 		}
 	}

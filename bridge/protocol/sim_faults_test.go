@@ -301,7 +301,7 @@ func (w *simWorld) meddleEntry(b Bucket) {
 	x.meddled = true
 	l := &simLoss{at: w.now, entries: true, bucket: b}
 	for _, n := range w.nodes {
-		if n.term != nil && n.term.core.Opened && n.paused <= w.now && w.now < n.term.expires() {
+		if n.term != nil && n.term.core.opened && n.paused <= w.now && w.now < n.term.expires() {
 			l.epoch = n.term.epoch
 		}
 	}
@@ -314,7 +314,7 @@ func (t *simTerm) mended() {
 	for _, l := range w.owedLost {
 		x := &t.core.buckets[l.bucket]
 		switch {
-		case !l.entries || l.until > 0 || !t.core.Opened:
+		case !l.entries || l.until > 0 || !t.core.opened:
 		case l.epoch != t.epoch:
 			l.until = w.now // the successor takes it as it is
 		case t.noticed[l.bucket] > l.at && x.filling == nil && !x.fencing:

@@ -226,7 +226,7 @@ func (w *simWorld) dropBucket(b Bucket, purge bool) {
 	}
 	l := &simLoss{at: w.now}
 	for _, n := range w.nodes {
-		if n.term != nil && n.term.core.Opened && n.paused <= w.now && w.now < n.term.expires() {
+		if n.term != nil && n.term.core.opened && n.paused <= w.now && w.now < n.term.expires() {
 			l.epoch = n.term.epoch
 		}
 	}
@@ -277,7 +277,7 @@ func (w *simWorld) vanish(s int) {
 
 func (w *simWorld) applied(s int, rev uint64) bool {
 	return slices.ContainsFunc(w.nodes, func(n *simNode) bool {
-		if n.term == nil || !n.term.core.Opened {
+		if n.term == nil || !n.term.core.opened {
 			return false
 		}
 		x := n.term.core.subs[simID(s)]

@@ -271,8 +271,7 @@ func (n *simNode) tick() {
 			return
 		}
 		w.leaseRev++
-		e := old.Succession(fmt.Sprint("node", n.id), 3*time.Second)
-		e.Term = fmt.Sprint("term", w.n) // not of chance: a seed is a seed
+		e := old.Succession(fmt.Sprint("node", n.id), fmt.Sprint("term", w.n), 3*time.Second)
 		if w.mutant == "WinDropsIntervals" {
 			e.Settled, e.Cursor = nil, nil
 		}
@@ -318,8 +317,7 @@ func (n *simNode) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
 		l.MaxRunning, l.Keen, l.LedgerBytes, l.ReadTotal = 6, 1, 6000, 2500
 	}
 	t.hold = noLimit
-	t.core = New(l, rand.New(rand.NewPCG(uint64(w.r.Int64()), 1)), e.Epoch, e.Holder, t0, w.leaseRev, e)
-	t.core.Fresh = fresh || w.mutant == "StartAtEnd"
+	t.core = New(l, rand.New(rand.NewPCG(uint64(w.r.Int64()), 1)), Won{e, w.leaseRev, t0, fresh || w.mutant == "StartAtEnd"})
 	n.term = t
 	t.step(Start{})
 }
@@ -742,7 +740,7 @@ func (t *simTerm) lease(e LeaseEntry, expect uint64, id string, done func(uint64
 		}
 		return nil
 	}, func(err error) {
-		if err == nil && t.core.Opened {
+		if err == nil && t.core.opened {
 			w.flushAt[t.epoch] = sent
 		}
 		done(got, err)
@@ -1461,7 +1459,7 @@ func (t *simTerm) cutOff() {
 }
 
 func (w *simWorld) graceful(t *simTerm) {
-	if !t.core.Opened || t.core.handover.step != leading {
+	if !t.core.opened || t.core.handover.step != leading {
 		return
 	}
 	w.log("GRACEFUL stop node%d", t.n.id)

@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"crypto/rand"
 	"time"
 )
 
@@ -45,7 +44,7 @@ func (s *Standby) Wait(now time.Duration) time.Duration {
 	return max(0, s.since+s.Patience-now)
 }
 
-// Absent: there is no entry.
+// Absent says that there is no entry.
 func (e LeaseEntry) Absent() bool { return e.Holder == "" && !e.Free }
 
 // leads: whoever wrote the entry has finished its take-over. The first build
@@ -55,8 +54,8 @@ func (e LeaseEntry) leads() bool {
 }
 
 // Succession is the entry with which the lease is won: the next epoch, all else
-// carried over unchanged (R3).
-func (e LeaseEntry) Succession(holder string, length time.Duration) LeaseEntry {
+// carried over unchanged (R3). term is a text that no other leadership has.
+func (e LeaseEntry) Succession(holder, term string, length time.Duration) LeaseEntry {
 	if e.Absent() {
 		// Nothing was here before, or the entry was lost: then what a crash repeats
 		// was most likely sent by this build, under its ids.
@@ -65,6 +64,6 @@ func (e LeaseEntry) Succession(holder string, length time.Duration) LeaseEntry {
 	e.none = e.Absent()
 	e.Epoch++
 	e.Holder, e.Free, e.Leading, e.Length = holder, false, false, length.String()
-	e.Term, e.Beat = rand.Text(), 0
+	e.Term, e.Beat = term, 0
 	return e
 }

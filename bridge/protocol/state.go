@@ -169,10 +169,11 @@ type Cursor struct {
 	ID  string `json:"id"`
 }
 
+// Encode writes an entry of a state bucket or the lease.
 func Encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic("bridge: state cannot be encoded: " + err.Error()) // only our own types come here
+		panic("protocol: state cannot be encoded: " + err.Error()) // only our own types come here
 	}
 	return b
 }

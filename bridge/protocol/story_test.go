@@ -162,14 +162,12 @@ func (s *story) start() {
 	fresh := s.fresh() && s.lease.Absent()
 	before := s.lease
 	before.Epoch = max(before.Epoch, s.epoch)
-	e := before.Succession(fmt.Sprint("replica", before.Epoch+1), s.bounds.Lease)
-	e.Term = fmt.Sprint("term", e.Epoch)
+	e := before.Succession(fmt.Sprint("replica", before.Epoch+1), fmt.Sprint("term", before.Epoch+1), s.bounds.Lease)
 	s.epoch = e.Epoch
 	s.lease = e
 	s.lease.none = false
 	s.leaseRev++
-	s.machine = New(s.bounds, rand.New(evenChance{}), e.Epoch, e.Holder, s.now, s.leaseRev, e)
-	s.machine.Fresh = fresh
+	s.machine = New(s.bounds, rand.New(evenChance{}), Won{e, s.leaseRev, s.now, fresh})
 	s.open, s.running = nil, map[string]*StartAttempt{}
 	s.feeding, s.watching = false, false
 	s.say("replica%d leads epoch %d", e.Epoch, e.Epoch)

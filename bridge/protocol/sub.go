@@ -362,7 +362,7 @@ func (s *sub) pumpReader() {
 		s.settleLeftovers()
 		return
 	}
-	if s.mode != reading || r == nil || s.dead || s.rec == nil || s.gone || c.stopping || !c.Opened {
+	if s.mode != reading || r == nil || s.dead || s.rec == nil || s.gone || c.stopping || !c.opened {
 		return
 	}
 	rescuing := r.at < min(c.expiring, r.until) // reads on whatever its state, for the dead letters

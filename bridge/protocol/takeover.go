@@ -114,7 +114,7 @@ func (c *Machine) takeOverLater(q *request, err error) {
 
 // surveyed fixes the position, where the durable is made (R1, R15).
 func (c *Machine) surveyed(s *Survey) {
-	c.placed = Place(&c.old, s, c.Fresh)
+	c.placed = Place(&c.old, s, c.fresh)
 	c.stream = s.Stream
 	c.takeOverFrom(opening)
 }
@@ -343,14 +343,14 @@ func (c *Machine) gapTold(r Retention) {
 
 // startFeed is the last step of the take-over: everything known is applied.
 func (c *Machine) startFeed() {
-	if c.Opened || c.stopping || c.step != applyingAll {
+	if c.opened || c.stopping || c.step != applyingAll {
 		return
 	}
 	if c.applying > 0 || len(c.applyQ) > 0 {
 		c.after(c.Tick/10, timer{what: dueFeed})
 		return
 	}
-	c.step, c.Opened = leadingStep, true
+	c.step, c.opened = leadingStep, true
 	c.sealAll()
 	c.tell()
 	c.adoptEarly()

@@ -39,7 +39,7 @@ const reasonRefused = "the record cannot be used, its status says why; what it o
 func (c *Machine) listed(l *Listing) (all bool) {
 	all = true
 	for _, s := range c.which(func(s *sub) bool { return s.absent(l) }) {
-		if s.changing() || !c.Opened {
+		if s.changing() || !c.opened {
 			all = false
 			continue
 		}
