@@ -105,9 +105,9 @@ func inflate(data []byte, encoding string) ([]byte, error) {
 	return body, nil
 }
 
-// BodyProblem says in a few words why ids and members cannot be read from the
+// bodyProblem says in a few words why ids and members cannot be read from the
 // event's data; "" if it is a JSON object.
-func (m *Message) BodyProblem() string {
+func (m *Message) bodyProblem() string {
 	body, err := m.Body()
 	if err != nil {
 		return err.Error()

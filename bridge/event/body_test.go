@@ -47,7 +47,7 @@ func TestBodyProblem(t *testing.T) {
 		if tt.encoding != "" {
 			m.Header = header("Content-Encoding", tt.encoding)
 		}
-		if got := m.BodyProblem(); got != tt.want {
+		if got := m.bodyProblem(); got != tt.want {
 			t.Errorf("%s %.40q: %q, want %q", tt.encoding, tt.data, got, tt.want)
 		}
 	}

@@ -135,7 +135,7 @@ func (e *Event) Missing(what, user string) error {
 	if long := e.TooLong(what); long != "" {
 		return fmt.Errorf("%s: %s needs it", long, user)
 	}
-	if problem := e.BodyProblem(); problem != "" && len(e.Data) > 0 {
+	if problem := e.bodyProblem(); problem != "" && len(e.Data) > 0 {
 		return fmt.Errorf("the %s, which %s needs, cannot be read from the event: %s", what, user, problem)
 	}
 	return fmt.Errorf("the event has no %s, which %s needs", what, user)
@@ -157,7 +157,7 @@ func cloudEvent(e *Event) ([]byte, error) {
 	data, unreadable := e.Body()
 	switch named := mediaType(e.HeaderValue("Content-Type")); {
 	case named == typeCloudEvent:
-		if problem := e.BodyProblem(); problem != "" {
+		if problem := e.bodyProblem(); problem != "" {
 			return nil, errors.New("the event says that it is a structured CloudEvent, but " + problem)
 		}
 		return data, nil

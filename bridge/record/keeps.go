@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// RetrySpan is how long a schedule lasts, its jitter included.
-func RetrySpan(schedule []time.Duration) time.Duration {
+// retrySpan is how long a schedule lasts, its jitter included.
+func retrySpan(schedule []time.Duration) time.Duration {
 	var sum time.Duration
 	for _, d := range schedule {
 		sum += d + d/10
@@ -16,12 +16,12 @@ func RetrySpan(schedule []time.Duration) time.Duration {
 }
 
 // DefaultRetrySpan is that of a record without a schedule.
-func DefaultRetrySpan() time.Duration { return RetrySpan(defaultSchedule) }
+func DefaultRetrySpan() time.Duration { return retrySpan(defaultSchedule) }
 
 // CheckMaxAge warns of a retry schedule that lasts longer than the stream keeps
 // events; 0: it keeps them for ever.
 func (s *Subscription) CheckMaxAge(stream string, maxAge time.Duration) Problems {
-	span := RetrySpan(s.RetrySchedule())
+	span := retrySpan(s.RetrySchedule())
 	if maxAge <= 0 || span <= maxAge {
 		return nil
 	}

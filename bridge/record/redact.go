@@ -13,7 +13,7 @@ import (
 // Redaction says more exactly what may be shown of a record.
 type Redaction struct {
 	References bool // secrets that are given as env:…, file:… or sealed:… stay
-	URLs       bool // what ShownURL leaves out of URLs are secrets, too
+	URLs       bool // query values, and parts of paths that nobody could guess, are secrets, too
 }
 
 // RedactRecord is the one place that makes a record fit to be shown: all else
@@ -90,7 +90,7 @@ var userInfo = regexp.MustCompile(`(://)[^/?#]*@`)
 
 func redactURL(text string, secrets bool) string {
 	if secrets {
-		return ShownURL(text)
+		return shownURL(text)
 	}
 	return userInfo.ReplaceAllString(text, "$1"+redacted+"@")
 }

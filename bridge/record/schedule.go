@@ -26,7 +26,7 @@ func paceMembers() []member {
 		{
 			name:    "timeout",
 			value:   keep(duration(attempt, least), func(r *recordReader, d time.Duration) { r.more().Timeout = d }),
-			initial: DefaultAttemptTimeout,
+			initial: defaultAttemptTimeout,
 			about:   "Bounds a whole attempt; at most 10 minutes.",
 			example: `"PT10S" or "10s"`,
 		},

@@ -42,9 +42,9 @@ func URLSecrets(target string) (secrets []string) {
 	return secrets
 }
 
-// ShownURL is a URL without its secrets: https://hooks.example/services/…/…/…,
+// shownURL is a URL without its secrets: https://hooks.example/services/…/…/…,
 // https://h/x?token=[redacted]. Placeholders stay.
-func ShownURL(target string) string {
+func shownURL(target string) string {
 	target = userInfo.ReplaceAllString(target, "$1"+redacted+"@")
 	path, query := cutURL(target)
 	begin := strings.TrimSuffix(target, path+query)

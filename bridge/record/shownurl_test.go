@@ -25,7 +25,7 @@ func TestShownURL(t *testing.T) {
 		"https://h/planted-path/abc%2Fdef#s3cret":                                         "https://h/planted-path/…",
 		"no url at all/s3cr3t":                                                            "no url at all/…",
 	} {
-		got := ShownURL(target)
+		got := shownURL(target)
 		if got != want && !(strings.Contains(target, "no url") && !strings.Contains(got, "s3cr3t")) {
 			t.Errorf("%s: %s, want %s", target, got, want)
 		}

@@ -18,7 +18,7 @@ import (
 const (
 	DefaultMaxInFlight    = 16
 	DefaultConnectTimeout = 10 * time.Second
-	DefaultAttemptTimeout = 30 * time.Second
+	defaultAttemptTimeout = 30 * time.Second
 )
 
 var defaultSchedule = []time.Duration{
@@ -76,7 +76,7 @@ type RateLimit struct {
 // AttemptTimeout bounds a whole attempt.
 func (s *Subscription) AttemptTimeout() time.Duration {
 	if s.More == nil || s.More.Timeout == 0 {
-		return DefaultAttemptTimeout
+		return defaultAttemptTimeout
 	}
 	return s.More.Timeout
 }

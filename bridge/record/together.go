@@ -3,11 +3,9 @@ package record
 import (
 	"slices"
 	"strings"
+
+	"orderbridge/bridge/event"
 )
-
-import "orderbridge/bridge/event"
-
-// What no member shows alone.
 
 // checkTogether looks at what no member shows alone.
 func (r *recordReader) checkTogether() {
