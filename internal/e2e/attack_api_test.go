@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
@@ -72,34 +73,45 @@ func TestAttackRecordsBeyondQuota(t *testing.T) {
 	p := serving(t, bus.URL(), env...)
 	second := launch(t, append([]string{"ORDERBRIDGE_NATS_URL=" + bus.URL()}, env...)...)
 	await(t, 20*time.Second, "the stand-by answers", func() bool { return bearer(t, second, acmeToken).call("GET", webhooks, "").status == 200 })
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	answers := map[int]int{}
-	flood := func(body string, times int) {
-		for _, at := range []*program{p, second} {
-			for range 8 {
-				wg.Go(func() {
-					for range times {
-						r := bearer(t, at, acmeToken).call("POST", webhooks, body)
-						mu.Lock()
-						answers[r.status]++
-						if r.status == 429 && r.header.Get("Retry-After") == "" || r.status == 403 && !strings.Contains(r.body, "ORDERBRIDGE_TENANT_") {
-							t.Errorf("%d %v %s", r.status, r.header, r.body)
-						}
-						mu.Unlock()
-					}
-				})
-			}
-		}
-		wg.Wait()
-	}
-	flood(`{"targetURL":"https://h.example.com/"}`, 40)
+	answers := floodWebhooks(t, `{"targetURL":"https://h.example.com/"}`, 40, p, second)
 	stored := len(kvRecords(t, js))
 	t.Logf("%d records, answers %v", stored, answers)
 	if stored < most || stored > most+1 || answers[200] != stored || answers[403] == 0 || answers[429] == 0 {
 		t.Errorf("%d records are stored, answers %v", stored, answers)
 	}
 	alive(t, bearer(t, p, betaToken), 5*time.Second)
+	bytesAreBounded(t, p)
+	someIsStillPossible(t, p, second, stored)
+	kvPutsCount(t, js, p)
+}
+
+// floodWebhooks posts the body times often from many sides, and counts the answers.
+func floodWebhooks(t *testing.T, body string, times int, programs ...*program) map[int]int {
+	t.Helper()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	answers := map[int]int{}
+	for _, at := range programs {
+		for range 8 {
+			wg.Go(func() {
+				for range times {
+					r := bearer(t, at, acmeToken).call("POST", webhooks, body)
+					mu.Lock()
+					answers[r.status]++
+					if r.status == 429 && r.header.Get("Retry-After") == "" || r.status == 403 && !strings.Contains(r.body, "ORDERBRIDGE_TENANT_") {
+						t.Errorf("%d %v %s", r.status, r.header, r.body)
+					}
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	wg.Wait()
+	return answers
+}
+
+func bytesAreBounded(t *testing.T, p *program) {
+	t.Helper()
 	beta := bearer(t, p, betaToken)
 	big := fmt.Sprintf(`{"targetURL":"https://h.example.com/","description":%q}`, strings.Repeat("x", 1000))
 	for range 10 {
@@ -109,8 +121,12 @@ func TestAttackRecordsBeyondQuota(t *testing.T) {
 		r := beta.call("POST", webhooks, big)
 		return r.status == 403 && strings.Contains(r.body, "ORDERBRIDGE_TENANT_BYTES")
 	})
+}
 
-	// Contract A's shape, and what is still possible.
+// someIsStillPossible: contract A's shape of the refusal, reading and deleting,
+// and then there is room again.
+func someIsStillPossible(t *testing.T, p, second *program, stored int) {
+	t.Helper()
 	await(t, 10*time.Second, "the rate allows writes again", func() bool {
 		return strings.HasPrefix(basic(t, p, acmeToken).call("POST", "/api/v2/register", `{"http_client":"`+receive(t, nil).URL+`/x"}`).body, `{"status": 403, "message": "tenant acme has `)
 	})
@@ -124,8 +140,12 @@ func TestAttackRecordsBeyondQuota(t *testing.T) {
 	await(t, 10*time.Second, "there is room again", func() bool {
 		return bearer(t, second, acmeToken).call("POST", webhooks, `{"targetURL":"https://h.example.com/"}`).status == 200
 	})
+}
 
-	// What nats kv put stores is told, and counts.
+// kvPutsCount: what nats kv put stores is told, and counts.
+func kvPutsCount(t *testing.T, js jetstream.JetStream, p *program) {
+	t.Helper()
+	beta := bearer(t, p, betaToken)
 	for i := range 40 {
 		put(t, js, fmt.Sprintf("kv%d", i), `{"targetURL":"https://h.example.com/","tenant":"gamma"}`)
 	}

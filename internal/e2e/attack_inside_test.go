@@ -9,10 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
@@ -50,6 +53,40 @@ func insidePorts(t *testing.T) map[string]string {
 	return ports
 }
 
+// notes are what one learns of hosts, by what was asked.
+type notes struct {
+	mu   sync.Mutex
+	seen map[string][]string // the answers without the host
+	took map[string][]time.Duration
+}
+
+func (n *notes) note(what, text, host string, d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	text = regexp.MustCompile(`"(deliveryId|deliveryID|durationMs|id|duration\w*)":\s*("[^"]*"|\d+),?`).ReplaceAllString(strings.ReplaceAll(text, host, "HOST"), "")
+	n.seen[what] = append(n.seen[what], text)
+	n.took[what] = append(n.took[what], d)
+}
+
+// tellNothingApart: the answers and their times are the same for all hosts.
+func (n *notes) tellNothingApart(t *testing.T) {
+	t.Helper()
+	for what, answers := range n.seen {
+		for i := range answers {
+			if answers[i] != answers[0] {
+				t.Errorf("%s: tells ports apart:\n%s", what, strings.Join(answers, "\n"))
+				break
+			}
+			for j := range answers {
+				if d := n.took[what][i] - n.took[what][j]; d > 2*time.Second {
+					t.Errorf("%s: the time tells ports apart: %v", what, n.took[what])
+				}
+			}
+		}
+		t.Logf("%s after %v: %s", what, n.took[what], answers[0])
+	}
+}
+
 // A tenant uses registrations, test sends, statuses and dead letters as eyes
 // into the operator's network: none of them tells an open port from a closed
 // one, nor where a name leads. The operator's log tells.
@@ -65,98 +102,102 @@ func TestAttackEyesInside(t *testing.T) {
 
 	// Side by side, since each of them takes its time.
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	seen := map[string][]string{} // by what was asked: the answers without the host
-	took := map[string][]time.Duration{}
-	note := func(what, text, host string, d time.Duration) {
-		mu.Lock()
-		defer mu.Unlock()
-		text = regexp.MustCompile(`"(deliveryId|deliveryID|durationMs|id|duration\w*)":\s*("[^"]*"|\d+),?`).ReplaceAllString(strings.ReplaceAll(text, host, "HOST"), "")
-		seen[what] = append(seen[what], text)
-		took[what] = append(took[what], d)
-	}
+	n := &notes{seen: map[string][]string{}, took: map[string][]time.Duration{}}
 	for kind, host := range ports {
 		put(t, js, kind, `{"targetURL":"https://`+host+`/x","tenant":"acme","timeout":"PT2S","retry":{"schedule":["PT1S"]}}`)
 		wg.Go(func() {
 			start := time.Now()
 			r := gate.call("POST", "/api/v2/register", fmt.Sprintf(`{"http_client":"http://%s/x"}`, host), "Content-Type", "application/json")
-			note("registration", r.body, host, time.Since(start))
+			n.note("registration", r.body, host, time.Since(start))
 		})
 		active(t, js, kind)
 		wg.Go(func() {
 			start := time.Now()
 			r := tenant.call(http.MethodPost, "/api/notifications/v1/webhooks/"+kind+"/test", "")
-			note("test send", fmt.Sprint(r.status, " ", r.body), host, time.Since(start))
+			n.note("test send", fmt.Sprint(r.status, " ", r.body), host, time.Since(start))
 		})
 	}
 	publishOne(t, js, "o1", 1)
 	for kind, host := range ports {
-		var letters reply
-		await(t, 60*time.Second, "a dead letter of "+kind, func() bool {
-			letters = operators.call(http.MethodGet, "/api/v1/dead-letters?subscription="+kind, "")
-			return strings.Contains(letters.body, `"reason"`)
-		})
-		reason := regexp.MustCompile(`"reason":"([^"]*)"`).FindStringSubmatch(letters.body)[1]
-		note("dead letter", reason, host, 0)
-		note("stored dead letter", strings.Join(regexp.MustCompile(`"reason":"[^"]*"`).FindAllString(letters.body, -1), " "), host, 0)
-		var status protocol.Status
-		await(t, 30*time.Second, "the status tells of it", func() bool {
-			status, _ = verdict(t, js, kind, 0, protocol.StateActive, protocol.StateSuspended, protocol.StateRetrying)
-			return strings.Contains(status.Reason, "dead letter")
-		})
-		note("status", status.Reason, host, 0)
+		n.lettersAndStatus(t, js, operators, kind, host)
 	}
 	wg.Wait()
-	for what, answers := range seen {
-		for i := range answers {
-			if answers[i] != answers[0] {
-				t.Errorf("%s: tells ports apart:\n%s", what, strings.Join(answers, "\n"))
-				break
-			}
-			for j := range answers {
-				if d := took[what][i] - took[what][j]; d > 2*time.Second {
-					t.Errorf("%s: the time tells ports apart: %v", what, took[what])
-				}
-			}
-		}
-		t.Logf("%s after %v: %s", what, took[what], answers[0])
-	}
+	n.tellNothingApart(t)
 	if log := p.Output(); !strings.Contains(log, "connection refused by "+ports["closed"]) {
 		t.Error("the operator's log does not tell which port is closed")
 	}
+}
+
+// lettersAndStatus notes what the dead letter and the status of a record tell.
+func (n *notes) lettersAndStatus(t *testing.T, js jetstream.JetStream, operators caller, kind, host string) {
+	t.Helper()
+	var letters reply
+	await(t, 60*time.Second, "a dead letter of "+kind, func() bool {
+		letters = operators.call(http.MethodGet, "/api/v1/dead-letters?subscription="+kind, "")
+		return strings.Contains(letters.body, `"reason"`)
+	})
+	reason := regexp.MustCompile(`"reason":"([^"]*)"`).FindStringSubmatch(letters.body)[1]
+	n.note("dead letter", reason, host, 0)
+	n.note("stored dead letter", strings.Join(regexp.MustCompile(`"reason":"[^"]*"`).FindAllString(letters.body, -1), " "), host, 0)
+	var status protocol.Status
+	await(t, 30*time.Second, "the status tells of it", func() bool {
+		status, _ = verdict(t, js, kind, 0, protocol.StateActive, protocol.StateSuspended, protocol.StateRetrying)
+		return strings.Contains(status.Reason, "dead letter")
+	})
+	n.note("status", status.Reason, host, 0)
+}
+
+// askedProxy is a proxy that refuses everything and notes what it was asked for.
+type askedProxy struct {
+	net.Listener
+	mu    sync.Mutex
+	hosts []string
+}
+
+func newAskedProxy(t *testing.T) *askedProxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &askedProxy{Listener: l}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.refuse(conn)
+		}
+	}()
+	return p
+}
+
+func (p *askedProxy) refuse(conn net.Conn) {
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	r, err := http.ReadRequest(bufio.NewReader(conn))
+	if err != nil {
+		return
+	}
+	p.mu.Lock()
+	p.hosts = append(p.hosts, r.Host)
+	p.mu.Unlock()
+	_, _ = io.WriteString(conn, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+}
+
+func (p *askedProxy) asked() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.hosts)
 }
 
 // Hosts that are numbers in disguise reach nobody, with a proxy that resolves
 // names as without; what is registered so is refused when it is registered.
 func TestAttackHostsInDisguise(t *testing.T) {
 	attack(t)
-	var mu sync.Mutex
-	var asked []string
-	proxy, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { proxy.Close() })
-	go func() {
-		for {
-			conn, err := proxy.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-				r, err := http.ReadRequest(bufio.NewReader(conn))
-				if err != nil {
-					return
-				}
-				mu.Lock()
-				asked = append(asked, r.Host)
-				mu.Unlock()
-				_, _ = io.WriteString(conn, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
-			}()
-		}
-	}()
+	proxy := newAskedProxy(t)
 	bus := lab.ListenBus(t)
 	js := jetStream(t, bus.URL())
 	p := serving(t, bus.URL(), apiTokens, "ORDERBRIDGE_EGRESS_PROXY=http://"+proxy.Addr().String(), "ORDERBRIDGE_EGRESS_ALLOW=203.0.113.0/24")
@@ -176,18 +217,12 @@ func TestAttackHostsInDisguise(t *testing.T) {
 	put(t, js, "named", `{"targetURL":"https://example.com/named","retry":{"schedule":["PT1S"]}}`)
 	active(t, js, "named")
 	publishOne(t, js, "o1", 1)
-	await(t, 30*time.Second, "the proxy is asked for the name", func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(asked) > 0
-	})
+	await(t, 30*time.Second, "the proxy is asked for the name", func() bool { return len(proxy.asked()) > 0 })
 	await(t, 30*time.Second, "the local names are dead letters", func() bool {
 		out, _ := command(t, bus.URL(), "", "dead-letters", "list", "-o", "json")
 		return strings.Count(out, "not allowed by policy") >= 4
 	})
-	mu.Lock()
-	defer mu.Unlock()
-	for _, host := range asked {
+	for _, host := range proxy.asked() {
 		if host != "example.com:443" {
 			t.Errorf("the proxy was asked for %s", host)
 		}

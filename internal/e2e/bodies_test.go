@@ -14,18 +14,16 @@ import (
 	"orderbridge/internal/lab"
 )
 
-// Data in the forms in which publishers write it: what can be read is read, the
-// bytes go out as they came, and what cannot be read says why.
-func TestBodiesAsPublishersWriteThem(t *testing.T) {
-	t.Parallel()
-	bus := lab.ListenBus(t)
-	js := jetStream(t, bus.URL())
-	raw, get, note := receive(t, nil), receive(t, nil), receive(t, nil)
-	serving(t, bus.URL())
-	subscribe(t, js, "raw", recordFor(raw))
-	subscribe(t, js, "get", `{"targetURL":"`+get.URL+`/o/{orderId}","method":"GET","ordering":"none"}`)
-	subscribe(t, js, "note", recordFor(note, `"payload":"notification"`, `"ordering":"none"`, `"filter":"event.n % 2 == 1 || has(event.specversion)"`))
+// publishedBody is a body as a publisher writes it.
+type publishedBody struct {
+	name, data, contentType, encoding string
+	order                             string // "" for a dead letter
+	reason                            string // of the dead letter
+	note                              string // the notification's order; "" for none
+}
 
+func publishedBodies(t *testing.T) []publishedBody {
+	t.Helper()
 	var z bytes.Buffer
 	w := gzip.NewWriter(&z)
 	fmt.Fprint(w, `{"orderId":"zipped","eventType":"T","n":3}`)
@@ -37,12 +35,7 @@ func TestBodiesAsPublishersWriteThem(t *testing.T) {
 		wide += string([]byte{byte(c), 0})
 	}
 	const json, events, batch = "application/json", "application/cloudevents+json", "application/cloudevents-batch+json"
-	for _, tt := range []struct {
-		name, data, contentType, encoding string
-		order                             string // "" for a dead letter
-		reason                            string // of the dead letter
-		note                              string // the notification's order; "" for none
-	}{
+	return []publishedBody{
 		{"mark", "\xef\xbb\xbf" + `{"orderId":"marked","eventType":"T","n":1}`, "", "", "marked", "", "marked"},
 		{"gzip", z.String(), json, "gzip", "zipped", "", "zipped"},
 		{"flat", `{"order.id":"flat","type":"T","n":2}`, "", "", "flat", "", ""},
@@ -52,7 +45,21 @@ func TestBodiesAsPublishersWriteThem(t *testing.T) {
 		{"array", `[{"orderId":"x"}]`, "", "", "", "it is a JSON array, not an object", ""},
 		{"batch", `[{"specversion":"1.0","id":"1","source":"/x","type":"T","data":{"orderId":"x"}}]`, batch, "", "", "it is a batch of CloudEvents", ""},
 		{"brotli", "\x0b\x02\x80", json, "br", "", `its Content-Encoding is "br": only gzip and deflate can be read`, ""},
-	} {
+	}
+}
+
+// Data in the forms in which publishers write it: what can be read is read, the
+// bytes go out as they came, and what cannot be read says why.
+func TestBodiesAsPublishersWriteThem(t *testing.T) {
+	t.Parallel()
+	bus := lab.ListenBus(t)
+	js := jetStream(t, bus.URL())
+	raw, get, note := receive(t, nil), receive(t, nil), receive(t, nil)
+	serving(t, bus.URL())
+	subscribe(t, js, "raw", recordFor(raw))
+	subscribe(t, js, "get", `{"targetURL":"`+get.URL+`/o/{orderId}","method":"GET","ordering":"none"}`)
+	subscribe(t, js, "note", recordFor(note, `"payload":"notification"`, `"ordering":"none"`, `"filter":"event.n % 2 == 1 || has(event.specversion)"`))
+	for _, tt := range publishedBodies(t) {
 		n, g, k := raw.Count(), get.Count(), note.Count()
 		m := &nats.Msg{Subject: "orders.acme", Data: []byte(tt.data), Header: nats.Header{}}
 		if tt.contentType != "" {

@@ -77,17 +77,17 @@ func TestWorksWithinLimits(t *testing.T) {
 	}
 }
 
-// What stands in the way of everything is named with its setting, in /readyz
-// and in the log, and is waited out.
-func TestNamesTheLimitAndWaits(t *testing.T) {
-	t.Parallel()
+// busLimit is something in the way of the bridge that its words must name.
+type busLimit struct {
+	name, config, mended string
+	prepare              func(t *testing.T, js jetstream.JetStream)
+	mend                 func(t *testing.T, js jetstream.JetStream)
+	says                 string
+}
+
+func busLimits() []busLimit {
 	const enough = "max_mem: 1G, max_file: 4G"
-	for _, tt := range []struct {
-		name, config, mended string
-		prepare              func(t *testing.T, js jetstream.JetStream)
-		mend                 func(t *testing.T, js jetstream.JetStream)
-		says                 string
-	}{
+	return []busLimit{
 		{name: "five streams", config: account(enough + ", max_streams: 5"), mended: account(enough), says: "allows 5 streams and has 5, the bridge needs 8 of its own (ORDERS, KV_subscriptions, KV_subscription_status, KV_owed, KV_lease, DEAD_LETTERS, ALERTS, AUDIT): raise max_streams"},
 		{name: "no room", config: account("max_mem: 0, max_file: 2M"), mended: account(enough), says: "raise max_storage"},
 		{name: "duplicate window", config: `jetstream { limits { duplicate_window: "5s" } }`, says: "raise duplicate_window in the limits of its jetstream block"},
@@ -118,7 +118,14 @@ func TestNamesTheLimitAndWaits(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, says: "stream ORDERS: its retention is workqueue"},
-	} {
+	}
+}
+
+// What stands in the way of everything is named with its setting, in /readyz
+// and in the log, and is waited out.
+func TestNamesTheLimitAndWaits(t *testing.T) {
+	t.Parallel()
+	for _, tt := range busLimits() {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			bus := lab.ConfigureBus(t, tt.config)

@@ -79,43 +79,66 @@ func TestBridgesFailOnACluster(t *testing.T) {
 	f := publishFlow(t, js, 100, 8)
 	e.came(t, 100)
 
-	crash := time.Now()
+	crash := killed(t, e, leader)
+	leader, others = leading(t, append(others, launch(t, env...))...)
+	flowGoesOn(t, e, "after the crash")
+	stoppedWithoutAPause(t, e, leader, others)
+	leader, others = leading(t, others...)
+	asleep := sleepsThroughItsLease(t, e, leader, others[0], f)
+	repeatsAreExcused(t, e, f.check(t, e), crash, asleep)
+}
+
+// flowGoesOn waits for more deliveries.
+func flowGoesOn(t *testing.T, e *receiver, when string) {
+	t.Helper()
+	at := e.Delivered()
+	await(t, 60*time.Second, "the flow goes on "+when, func() bool { return e.Delivered() > at+100 })
+}
+
+// killed kills the leader; another delivers within 15 s.
+func killed(t *testing.T, e *receiver, leader *program) (crash time.Time) {
+	t.Helper()
+	crash = time.Now()
 	leader.kill()
 	again := firstAfter(t, e, crash.Add(200*time.Millisecond)) // what was sent before may come a little later
 	t.Logf("killed with -9: another delivers after %s", again.At.Sub(crash).Round(time.Millisecond))
 	if took := again.At.Sub(crash); took > 15*time.Second {
 		t.Errorf("another delivers %s after the crash, 15 s are allowed", took)
 	}
+	return crash
+}
 
-	leader, others = leading(t, append(others, launch(t, env...))...)
-	at := e.Delivered()
-	await(t, 30*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+100 })
+// stoppedWithoutAPause stops the leader; the others go on at once.
+func stoppedWithoutAPause(t *testing.T, e *receiver, leader *program, others []*program) {
+	t.Helper()
 	others[0].said(30*time.Second, "standing by")
 	others[1].said(30*time.Second, "standing by")
 	stopped := time.Now()
 	leader.stop()
-	at = e.Delivered()
-	await(t, 30*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+100 })
+	flowGoesOn(t, e, "after the stop")
 	pause := e.Journal().Gap(stopped, time.Now())
 	t.Logf("stopped: %s without a request", pause.Round(time.Millisecond))
 	if pause > 3*time.Second { // 1 s, and what a busy machine adds
 		t.Errorf("%s without a request around a graceful stop, 1 s is wanted", pause)
 	}
+}
 
-	leader, others = leading(t, others...)
-	asleep := time.Now()
+// sleepsThroughItsLease: the leader sleeps until another leads, and sends nothing
+// when it wakes.
+func sleepsThroughItsLease(t *testing.T, e *receiver, leader, other *program, f *flow) (asleep time.Time) {
+	t.Helper()
+	asleep = time.Now()
 	leader.Signal(syscall.SIGSTOP)
 	before := map[string]bool{} // connections of the one that sleeps
 	for _, h := range e.Journal() {
 		before[h.Remote] = true
 	}
-	others[0].leads()
+	other.leads()
 	t.Logf("asleep: another leads after %s", time.Since(asleep).Round(time.Millisecond))
 	awake := time.Now()
 	leader.Signal(syscall.SIGCONT)
 	leader.said(20*time.Second, "leadership lost")
-	at = e.Delivered()
-	await(t, 30*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+100 })
+	flowGoesOn(t, e, "after it woke")
 	f.arrives(t, e)
 	late := 0
 	for _, h := range e.Journal() {
@@ -126,11 +149,17 @@ func TestBridgesFailOnACluster(t *testing.T) {
 	if late > 0 {
 		t.Errorf("%d requests came from the one that had slept after its lease had passed", late)
 	}
+	return asleep
+}
+
+// repeatsAreExcused by one of the faults: only what was sent right before it
+// comes again.
+func repeatsAreExcused(t *testing.T, e *receiver, repeats []lab.Repeat, faults ...time.Time) {
+	t.Helper()
 	unexcused := 0
-	repeats := f.check(t, e)
 	for _, r := range repeats {
 		excused := false
-		for _, fault := range []time.Time{crash, asleep} {
+		for _, fault := range faults {
 			excused = excused || r.Again.At.After(fault) && r.First.Ended.After(fault.Add(-1500*time.Millisecond)) && r.First.Ended.Before(fault.Add(time.Second))
 		}
 		if !excused {
@@ -162,8 +191,7 @@ func TestServersFailUnderTwoBridges(t *testing.T) {
 		if err := c.Ready(within(t, 60*time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		at := e.Delivered()
-		await(t, 60*time.Second, "the flow goes on after: "+what, func() bool { return e.Delivered() > at+100 })
+		flowGoesOn(t, e, "after: "+what)
 		t.Logf("%s: %s without a request at most", what, e.Journal().Gap(from, time.Now()).Round(time.Millisecond))
 	}
 	phase("the server of the lease killed, started 3 s later", func() {

@@ -67,67 +67,71 @@ func TestStreamAdoptAcknowledges(t *testing.T) {
 // An operator may say where the bridge begins, while it leads and while it is away.
 func TestStreamAdoptAtEnd(t *testing.T) {
 	t.Parallel()
-	t.Run("nobody leads", func(t *testing.T) {
-		t.Parallel()
-		bus := lab.ListenBus(t)
-		js := jetStream(t, bus.URL())
-		e := receive(t, nil)
-		p := serving(t, bus.URL())
-		subscribe(t, js, "s", recordFor(e))
-		publishSome(t, js, someOrders, 1, 5)
-		gets(t, e, someOrders, 1, 5)
-		p.stop()
-		remake(t, js)
-		publishSome(t, js, someOrders, 6, 9)
-		out, code := command(t, bus.URL(), "", "stream", "adopt", "--at-end")
-		prints(t, out, code, exitGood, "changed ", "begin after sequence 12: up to 12 events", "nothing was done")
-		out, code = command(t, bus.URL(), "", "stream", "adopt", "--at-end", "--yes")
-		prints(t, out, code, exitGood, "the next leader acknowledges")
-		p = serving(t, bus.URL())
-		publishSome(t, js, someOrders, 10, 12)
-		gets(t, e, someOrders, 10, 12)
-		once(t, e)
-		if n := len(got(e)); n != 15+9 {
-			t.Errorf("%d events were delivered, want 24: those before the end were to be left out", n)
-		}
-		if r, _ := p.readyz(); len(r.Reasons) > 0 {
-			t.Errorf("/readyz: %v", r.Reasons)
-		}
+	t.Run("nobody leads", adoptAtEndWithoutALeader)
+	t.Run("a subscription that reads", adoptAtEndBesideAReader)
+}
+
+func adoptAtEndWithoutALeader(t *testing.T) {
+	t.Parallel()
+	bus := lab.ListenBus(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, nil)
+	p := serving(t, bus.URL())
+	subscribe(t, js, "s", recordFor(e))
+	publishSome(t, js, someOrders, 1, 5)
+	gets(t, e, someOrders, 1, 5)
+	p.stop()
+	remake(t, js)
+	publishSome(t, js, someOrders, 6, 9)
+	out, code := command(t, bus.URL(), "", "stream", "adopt", "--at-end")
+	prints(t, out, code, exitGood, "changed ", "begin after sequence 12: up to 12 events", "nothing was done")
+	out, code = command(t, bus.URL(), "", "stream", "adopt", "--at-end", "--yes")
+	prints(t, out, code, exitGood, "the next leader acknowledges")
+	p = serving(t, bus.URL())
+	publishSome(t, js, someOrders, 10, 12)
+	gets(t, e, someOrders, 10, 12)
+	once(t, e)
+	if n := len(got(e)); n != 15+9 {
+		t.Errorf("%d events were delivered, want 24: those before the end were to be left out", n)
+	}
+	if r, _ := p.readyz(); len(r.Reasons) > 0 {
+		t.Errorf("/readyz: %v", r.Reasons)
+	}
+}
+
+func adoptAtEndBesideAReader(t *testing.T) {
+	t.Parallel()
+	bus := lab.ListenBus(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, lab.Always(503))
+	serving(t, bus.URL())
+	subscribe(t, js, "s", recordFor(e, `"ordering":"none"`, `"retry":{"schedule":["PT1H"]}`))
+	publishSome(t, js, someOrders, 1, 10)
+	verdict(t, js, "s", 0, protocol.StateSuspended)
+	remake(t, js)
+	publishSome(t, js, someOrders, 11, 20)
+	await(t, 20*time.Second, "the change is known", func() bool {
+		out, _ := command(t, bus.URL(), "", "stream", "status")
+		return strings.Contains(out, "not acknowledged") && strings.Contains(out, "sequences 1 to 30")
 	})
-	t.Run("a subscription that reads", func(t *testing.T) {
-		t.Parallel()
-		bus := lab.ListenBus(t)
-		js := jetStream(t, bus.URL())
-		e := receive(t, lab.Always(503))
-		serving(t, bus.URL())
-		subscribe(t, js, "s", recordFor(e, `"ordering":"none"`, `"retry":{"schedule":["PT1H"]}`))
-		publishSome(t, js, someOrders, 1, 10)
-		verdict(t, js, "s", 0, protocol.StateSuspended)
-		remake(t, js)
-		publishSome(t, js, someOrders, 11, 20)
-		await(t, 20*time.Second, "the change is known", func() bool {
-			out, _ := command(t, bus.URL(), "", "stream", "status")
-			return strings.Contains(out, "not acknowledged") && strings.Contains(out, "sequences 1 to 30")
-		})
-		out, code := command(t, bus.URL(), "", "stream", "adopt", "--at-end", "--yes")
-		prints(t, out, code, exitGood, "acknowledged")
-		e.Reply(nil)
-		publishSome(t, js, someOrders, 21, 25)
-		gets(t, e, someOrders, 21, 25)
-		await(t, 20*time.Second, "nothing more waits", func() bool {
-			st, _ := verdict(t, js, "s", 0, protocol.StateActive, protocol.StateReading, protocol.StateSuspended, protocol.StateRetrying)
-			return st.State == protocol.StateActive
-		})
-		skipped := 0 // the few that had been tried are held orders
-		for _, o := range someOrders {
-			for n := 11; n <= 20; n++ {
-				if got(e)[fmt.Sprintf("%s %d", o, n)] == 0 {
-					skipped++
-				}
+	out, code := command(t, bus.URL(), "", "stream", "adopt", "--at-end", "--yes")
+	prints(t, out, code, exitGood, "acknowledged")
+	e.Reply(nil)
+	publishSome(t, js, someOrders, 21, 25)
+	gets(t, e, someOrders, 21, 25)
+	await(t, 20*time.Second, "nothing more waits", func() bool {
+		st, _ := verdict(t, js, "s", 0, protocol.StateActive, protocol.StateReading, protocol.StateSuspended, protocol.StateRetrying)
+		return st.State == protocol.StateActive
+	})
+	skipped := 0 // the few that had been tried are held orders
+	for _, o := range someOrders {
+		for n := 11; n <= 20; n++ {
+			if got(e)[fmt.Sprintf("%s %d", o, n)] == 0 {
+				skipped++
 			}
 		}
-		if skipped < 10 {
-			t.Errorf("%d of 30 events before the end were left out", skipped)
-		}
-	})
+	}
+	if skipped < 10 {
+		t.Errorf("%d of 30 events before the end were left out", skipped)
+	}
 }

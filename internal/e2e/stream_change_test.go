@@ -439,27 +439,45 @@ func TestRemovedFromTheStream(t *testing.T) {
 		return st.Expired == 1
 	})
 	await(t, 20*time.Second, "the metric counts it", func() bool { return p.figure(t, "deliveries_removed_total") == 1 })
-	// Events that nobody has seen: published and removed while the bridge is away.
 	p.stop()
+	p = missedWhileAway(t, bus, js, e, s, first)
+	p.stop()
+	purgedWhileAway(t, bus, js, e, s)
+	toldAsMissed(t, js)
+}
+
+// missedWhileAway: events that nobody has seen, published and removed while the
+// bridge is away.
+func missedWhileAway(t *testing.T, bus *lab.Bus, js jetstream.JetStream, e *receiver, s jetstream.Stream, first uint64) *program {
+	t.Helper()
 	publishSome(t, js, []string{"c"}, 1, 10)
 	for seq := first + 4; seq < first+7; seq++ {
 		if err := s.DeleteMsg(within(t, 5*time.Second), seq); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p = serving(t, bus.URL())
+	p := serving(t, bus.URL())
 	gets(t, e, []string{"c"}, 8, 10)
 	await(t, 20*time.Second, "the metric counts them", func() bool { return p.figure(t, "events_missed_total") == 3 })
-	// A purge of the whole stream while the bridge is away.
-	p.stop()
+	return p
+}
+
+// purgedWhileAway: a purge of the whole stream.
+func purgedWhileAway(t *testing.T, bus *lab.Bus, js jetstream.JetStream, e *receiver, s jetstream.Stream) {
+	t.Helper()
 	publishSome(t, js, []string{"d"}, 1, 4)
 	if err := s.Purge(within(t, 5*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	publishSome(t, js, []string{"d"}, 5, 6)
-	p = serving(t, bus.URL())
+	p := serving(t, bus.URL())
 	gets(t, e, []string{"d"}, 5, 6)
 	await(t, 20*time.Second, "the metric counts them", func() bool { return p.figure(t, "events_missed_total") == 4 })
+}
+
+// toldAsMissed: both times, and as no other stream.
+func toldAsMissed(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
 	told := 0
 	for _, a := range alerts(t, js) {
 		switch a.Kind {

@@ -65,7 +65,8 @@ func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 	}
 	for i := range o.Nodes {
 		name := "node" + strconv.Itoa(i)
-		p := &clusterNode{settings: settings{Name: name, Port: ports[i], Cluster: ports[o.Nodes+i], Dir: filepath.Join(o.Dir, name)}}
+		s := settings{Name: name, Port: ports[i], Cluster: ports[o.Nodes+i], Dir: filepath.Join(o.Dir, name)}
+		p := &clusterNode{settings: s}
 		if len(o.Command) > 0 {
 			p.Log = filepath.Join(o.Dir, name+".log")
 		}
@@ -227,7 +228,8 @@ func probeNode(ctx context.Context, nc *nats.Conn, replicas int, patience time.D
 		return err
 	}
 	name := "PROBE_" + nats.NewInbox()[7:]
-	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: name, Subjects: []string{name}, Replicas: replicas, Storage: jetstream.MemoryStorage}); err != nil {
+	config := jetstream.StreamConfig{Name: name, Subjects: []string{name}, Replicas: replicas, Storage: jetstream.MemoryStorage}
+	if _, err := js.CreateStream(ctx, config); err != nil {
 		return err
 	}
 	return js.DeleteStream(ctx, name)

@@ -44,7 +44,8 @@ func Environment(roots string, more ...string) ([]string, error) {
 		return nil, fmt.Errorf("write the authority: %w", err)
 	}
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "ORDERBRIDGE_") })
-	env = append(env, "ORDERBRIDGE_HTTP_LISTEN=127.0.0.1:0", "ORDERBRIDGE_TRUST_ROOTS="+roots, "ORDERBRIDGE_EGRESS_ALLOW=127.0.0.0/8")
+	env = append(env, "ORDERBRIDGE_HTTP_LISTEN=127.0.0.1:0", "ORDERBRIDGE_TRUST_ROOTS="+roots,
+		"ORDERBRIDGE_EGRESS_ALLOW=127.0.0.0/8")
 	return append(env, more...), nil
 }
 

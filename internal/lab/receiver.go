@@ -112,8 +112,8 @@ func (r *Receiver) serve(w http.ResponseWriter, q *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // cut while it came: never was a request
 	}
-	h := &Hit{At: at, Remote: q.RemoteAddr, Method: q.Method, URI: q.RequestURI, Path: q.URL.Path, Header: q.Header, Body: body,
-		Gone: q.Context().Done(), Answer: w.Header()}
+	h := &Hit{At: at, Remote: q.RemoteAddr, Method: q.Method, URI: q.RequestURI, Path: q.URL.Path,
+		Header: q.Header, Body: body, Gone: q.Context().Done(), Answer: w.Header()}
 	if q.TLS != nil {
 		h.Clients = len(q.TLS.PeerCertificates)
 	}
