@@ -102,7 +102,7 @@ func killed(t *testing.T, e *receiver, leader *program) (crash time.Time) {
 	leader.kill()
 	again := firstAfter(t, e, crash.Add(200*time.Millisecond)) // what was sent before may come a little later
 	t.Logf("killed with -9: another delivers after %s", again.At.Sub(crash).Round(time.Millisecond))
-	if took := again.At.Sub(crash); took > 15*time.Second {
+	if took := again.At.Sub(crash); tooLate(took, 15*time.Second) {
 		t.Errorf("another delivers %s after the crash, 15 s are allowed", took)
 	}
 	return crash
@@ -118,7 +118,7 @@ func stoppedWithoutAPause(t *testing.T, e *receiver, leader *program, others []*
 	flowGoesOn(t, e, "after the stop")
 	pause := e.Journal().Gap(stopped, time.Now())
 	t.Logf("stopped: %s without a request", pause.Round(time.Millisecond))
-	if pause > 3*time.Second { // 1 s, and what a busy machine adds
+	if tooLate(pause, 3*time.Second) { // 1 s, and what three servers in the same machine add
 		t.Errorf("%s without a request around a graceful stop, 1 s is wanted", pause)
 	}
 }

@@ -126,7 +126,7 @@ func (p *program) unready(cause string) {
 	await(p.t, 20*time.Second, "a command says "+cause, func() bool { // a server that closes at once may not be heard
 		begun := time.Now()
 		answer, code := p.command("subscriptions", "list")
-		if code != exitFailed || time.Since(begun) > 8*time.Second {
+		if code != exitFailed || tooLate(time.Since(begun), 8*time.Second) {
 			p.t.Fatalf("a command after %s: exit code %d, %s", time.Since(begun), code, answer)
 		}
 		out += answer

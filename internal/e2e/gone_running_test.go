@@ -102,7 +102,7 @@ func (g goneRecord) goesAndComesBack(t *testing.T) {
 		makeRecords(t, js, 0)
 		subscribe(t, js, "good", recordFor(good))
 	}
-	verdict(t, js, "s", put(t, js, "s", recordFor(good)), protocol.StateActive, protocol.StateReading)
+	verdict(t, js, "s", put(t, js, "s", recordFor(good)), protocol.StateActive, protocol.StateReading, protocol.StateRetrying)
 	at := good.Count()
 	publishOne(t, js, "c", 1)
 	await(t, 20*time.Second, "both get what is published then", func() bool {

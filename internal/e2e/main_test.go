@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -31,6 +32,14 @@ func TestMain(m *testing.M) {
 
 // programs is the directory of those that were built.
 var programs string
+
+var lateness = lab.MeasureLateness()
+
+// tooLate tells whether what has just been over took longer than promised and
+// than a busy machine took away meanwhile.
+func tooLate(took, promised time.Duration) bool {
+	return took > promised+lateness.Since(time.Now().Add(-took))
+}
 
 // suite builds the program before it runs the tests.
 type suite struct{ *testing.M }
