@@ -198,7 +198,7 @@ var badRecords = []struct {
 	{"certificate without key", `{"targetURL":"https://h/","tls":{"clientCert":"c.pem"}}`, "tls.clientCert", "keyFile", false},
 	{"password of nothing", `{"targetURL":"https://h/","tls":{"keyPassword":"hunter2"}}`, "tls.keyPassword", "no file", false},
 	{"TLS 1.1", `{"targetURL":"https://h/","tls":{"minVersion":"1.1"}}`, "tls.minVersion", "one of 1.2, 1.3", false},
-	{"a cipher suite that is broken", `{"targetURL":"https://h/","tls":{"cipherSuites":["TLS_RSA_WITH_RC4_128_SHA"]}}`, "tls.cipherSuites[0]", "none that can be allowed; one of TLS_RSA_WITH_AES_128_GCM_SHA256", false},
+	{"a cipher suite that is broken", `{"targetURL":"https://h/","tls":{"cipherSuites":["TLS_RSA_WITH_RC4_128_SHA"]}}`, "tls.cipherSuites[0]", "cannot be allowed; it must be one of TLS_RSA_WITH_AES_128_GCM_SHA256", false},
 	{"a cipher suite with DHE", `{"targetURL":"https://h/","tls":{"cipherSuites":["TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"]}}`, "tls.cipherSuites[0]", "does not speak", false},
 	{"a cipher suite of the default", `{"targetURL":"https://h/","tls":{"cipherSuites":["TLS_AES_128_GCM_SHA256"]}}`, "tls.cipherSuites[0]", "leave it out", false},
 	{"old cipher suites in TLS 1.3", `{"targetURL":"https://h/","tls":{"minVersion":"1.3","cipherSuites":["TLS_RSA_WITH_AES_128_CBC_SHA"]}}`, "tls.cipherSuites", "minVersion is 1.3", false},

@@ -112,9 +112,9 @@ func (r *recordReader) cipherSuites(field string, v gjson.Result) {
 		case strings.HasPrefix(s, "TLS_DHE_"):
 			return "needs a key exchange by DHE, which this program does not speak; let the server offer ECDHE, or one of " + strings.Join(OldCipherSuites, ", ")
 		case strings.HasPrefix(s, "TLS_ECDHE_") || strings.HasPrefix(s, "TLS_AES_") || strings.HasPrefix(s, "TLS_CHACHA20_"):
-			return "is none that has to be allowed: what is safe is offered by default; leave it out"
+			return "does not have to be allowed: what is safe is offered by default; leave it out"
 		}
-		return "is none that can be allowed; one of " + strings.Join(OldCipherSuites, ", ")
+		return "cannot be allowed; it must be one of " + strings.Join(OldCipherSuites, ", ")
 	})
 	r.s.More.TLS.CipherSuites = names
 	if len(names) > 0 {
