@@ -195,118 +195,6 @@ func (c *Machine) mending() bool {
 	return slices.ContainsFunc(c.buckets[:], func(x bucketState) bool { return x.fencing || x.filling != nil || x.checked })
 }
 
-// ---- all that the leader has in memory
-
-// filling writes every entry of a bucket, a bounded number at a time.
-type filling struct {
-	c    *Machine
-	b    Bucket
-	subs []*sub
-	late []*sub // were being changed
-	out  int    // not confirmed
-	lost bool   // the bucket was lost: it is sealed when all is confirmed
-}
-
-func (c *Machine) fill(b Bucket, lost bool) {
-	f := &filling{c: c, b: b, lost: lost}
-	f.subs = c.which(func(s *sub) bool {
-		return b == BucketStatus || s.reader != nil || s.liveMark > 0 || len(s.lanes) > 0
-	})
-	c.buckets[b].filling = f
-	f.more()
-}
-
-func (f *filling) more() {
-	x := &f.c.buckets[f.b]
-	for x.filling == f && len(f.subs) > 0 && f.out < f.c.Applying {
-		s := f.subs[0]
-		f.subs = f.subs[1:]
-		if s.dead {
-			continue
-		}
-		f.out++ // held until all of the subscription is asked for
-		if f.b == BucketStatus {
-			s.rewriteStatus(f)
-		} else {
-			s.rewriteDebts(f)
-		}
-		f.out--
-	}
-	if x.filling == f && len(f.subs) == 0 && f.out == 0 {
-		x.filling = nil
-		if f.lost {
-			f.c.log(Info, "the bucket holds everything again", "bucket", f.b.String())
-			f.c.seal(f.b)
-		}
-	}
-}
-
-// await goes on when what is wanted under the key is confirmed.
-func (f *filling) await(key string) {
-	k := f.c.keys[key]
-	if k == nil {
-		return
-	}
-	f.out++
-	k.then = append(k.then, effect{what: isFilled, filling: f})
-}
-
-func (f *filling) confirmed() {
-	f.out--
-	f.more()
-}
-
-// rewriteStatus: one that is being applied writes its status at the end, after
-// its mark (R12).
-func (s *sub) rewriteStatus(f *filling) {
-	key := writerKey(BucketStatus, s.id)
-	switch {
-	case f.c.keys[key] != nil: // on its way
-	case s.busy():
-		f.out++
-		f.c.after(f.c.Tick, timer{what: dueStatus, filling: f})
-		f.late = append(f.late, s)
-	case s.applied > 0:
-		f.c.put(BucketStatus, s.id, s.statusEntry(s.applied, s.bucket))
-	}
-	f.await(key)
-}
-
-// later asks again for the status of one that was being changed.
-func (f *filling) later() {
-	f.out--
-	f.subs = append(f.subs, f.late[0])
-	f.late = f.late[1:]
-	f.more()
-}
-
-func (s *sub) rewriteDebts(f *filling) {
-	c := f.c
-	switch {
-	case c.keys[s.id] != nil || s.mode == going: // on its way
-	case s.reader != nil:
-		s.writeMark()
-	case s.liveMark > 0:
-		c.put(BucketOwed, s.id, &Mark{Generation: s.gen, Live: s.liveMark})
-	}
-	f.await(s.id)
-	for _, token := range sorted(s.lanes) {
-		ln := s.lanes[token]
-		if ln == nil || !ln.held {
-			continue
-		}
-		key := ln.ledgerKey()
-		switch {
-		case c.keys[key] != nil: // on its way
-		case len(ln.q) == 0:
-			c.put(BucketOwed, key, &LaneEntry{Generation: s.gen, Key: ln.key, UpTo: s.loadedMax[token]})
-		default:
-			ln.write()
-		}
-		f.await(key)
-	}
-}
-
 // stateReasons are why a leader is not ready.
 func (c *Machine) stateReasons() (reasons []string) {
 	for b := range c.buckets {
@@ -316,8 +204,6 @@ func (c *Machine) stateReasons() (reasons []string) {
 	}
 	return reasons
 }
-
-// ---- what a take-over finds
 
 // standsStill gives a subscription that is deactivated, deleted or invalid and
 // whose mark is lost a new one: it owes nothing up to the position and, unless it
@@ -336,7 +222,8 @@ func (c *Machine) standsStill(s *sub) bool {
 	}
 	position := c.position()
 	r := s.startReading(max(position+1, s.liveFrom), reason)
-	s.mode, s.fromLoad, s.liveMark = reading, false, 0
+	s.enter(reading)
+	s.fromLoad, s.liveMark = false, 0
 	delete(c.liveMarks, s)
 	if !s.active {
 		r.until = r.from - 1
@@ -373,32 +260,4 @@ func (c *Machine) tellLost(l *Loaded) {
 	}
 	c.log(Error, text)
 	c.raiseState(text)
-}
-
-// Bucket names a state bucket of the leader.
-type Bucket int
-
-const (
-	BucketStatus Bucket = iota // subscription_status: key <subscription>
-	BucketOwed                 // owed: keys <subscription> (mark) and <subscription>.<lane>
-)
-
-// String is the name of the bucket without prefix.
-func (b Bucket) String() string { return [...]string{"subscription_status", "owed"}[b] }
-
-// Made tells a state bucket from another of the same name, and whether it is
-// complete.
-type Made struct {
-	Created  int64 // Unix nanoseconds
-	Unfenced bool  // a fence was absent
-	Sealed   bool
-}
-
-// Write is one write to a state bucket, checked by the server against the
-// writer's fence (R4). It is repeated with the same ID until the answer is definite.
-type Write struct {
-	Bucket Bucket
-	Key    string
-	Value  []byte // nil removes the key (a KV-Operation marker)
-	ID     string // Nats-Msg-Id: <term>:<epoch>:<counter>, the term a random text
 }

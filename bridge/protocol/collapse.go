@@ -19,7 +19,7 @@ func (c *Machine) collapseDeleted() {
 		return
 	}
 	for _, s := range ordered(c.collapsing) {
-		if s.dead || s.deletedAt.IsZero() || s.collapse() {
+		if s.mode == gone || s.deletedAt.IsZero() || s.collapse() {
 			delete(c.collapsing, s)
 		}
 	}

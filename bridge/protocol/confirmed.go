@@ -39,7 +39,7 @@ const (
 // with which the effect came, or a newer one.
 func (c *Machine) confirmed(e effect, value any) {
 	s := e.sub
-	if c.over || s != nil && s.dead {
+	if c.over || s != nil && s.mode == gone {
 		return
 	}
 	switch e.what {

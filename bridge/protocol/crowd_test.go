@@ -32,7 +32,7 @@ func TestCrowdedOut(t *testing.T) {
 			t.Parallel()
 			c := &Machine{Bounds: DefaultBounds()}
 			c.shares.pools = c.sharing()
-			s := &sub{core: c, mode: tt.mode, held: tt.held, reader: &reader{outstanding: c.Outstanding}}
+			s := &sub{core: c, rec: noRecord, mode: tt.mode, held: tt.held, reader: &reader{outstanding: c.Outstanding}}
 			c.shares.take(s.share(), places, int64(tt.held))
 			c.shares.take(c.shares.join("another"), places, int64(tt.all-tt.held))
 			for range tt.well {

@@ -39,7 +39,7 @@ func (c *Machine) Owes() Owing {
 func (c *Machine) ledgerOwes() (n, redriven int, oldest uint64) {
 	oldest = noLimit
 	for s := range c.holding {
-		if s.dead || s.held == 0 {
+		if s.mode == gone || s.held == 0 {
 			delete(c.holding, s)
 			continue
 		}
@@ -86,7 +86,7 @@ func (c *Machine) readersOwe() (n int, oldest uint64, suspended int) {
 // deletedSubs counts the deleted records whose debts are kept.
 func (c *Machine) deletedSubs() (n int) {
 	for s := range c.deletions {
-		if s.dead || s.deletedAt.IsZero() || c.subs[s.id] != s {
+		if s.mode == gone || s.deletedAt.IsZero() || c.subs[s.id] != s {
 			delete(c.deletions, s)
 			continue
 		}
@@ -183,4 +183,18 @@ func (f Figures) Plus(g Figures) Figures {
 	}
 	f.Alerts = alerts
 	return f
+}
+
+// Figures are counts since the term began; see Bridge.Figures.
+type Figures struct {
+	Missed                                                                         uint64 // events that the stream dropped before they could be matched
+	NotEvents                                                                      uint64 // messages of the stream that are no events (noevent.go); Taken counts them too
+	Untold                                                                         uint64 // events of no tenant (tenant.go)
+	Overlong                                                                       uint64 // events that tell a value that is too long (bounds.go)
+	Changes                                                                        uint64 // of the source stream (R15)
+	Vanished                                                                       uint64 // events, at most, that were owed and vanished with the former stream
+	Removed                                                                        uint64 // deliveries whose event was removed from the stream while it was owed
+	Taken, Matched, Filtered, Delivered, Failed, Retried, Dead, Superseded, Parked uint64
+	Alerts                                                                         map[string]uint64 // by kind
+	Unsettled, Owed, Held, Reading, Suspended, Subscriptions, Running              int
 }

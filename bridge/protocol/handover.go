@@ -141,7 +141,7 @@ func (c *Machine) drags(now time.Duration) bool {
 	waits := false
 	for a := c.runs.oldest; a != nil; a = a.newer {
 		s := a.lane.sub
-		if s.dead {
+		if s.mode == gone {
 			continue
 		}
 		old := now-a.at > limits.StopOldAttempt
@@ -213,7 +213,7 @@ func (c *Machine) burying() bool {
 
 // parkCut writes down what was cut, with the time before which it is not tried.
 func (c *Machine) parkCut() {
-	for _, s := range c.which(func(s *sub) bool { return len(s.lanes) > 0 && !s.dead && s.mode != unseen }) {
+	for _, s := range c.which(func(s *sub) bool { return len(s.lanes) > 0 && s.mode != gone && s.mode != unseen }) {
 		for _, token := range sorted(s.lanes) {
 			if ln := s.lanes[token]; ln.cut && len(ln.q) > 0 {
 				ln.hold()
@@ -225,7 +225,7 @@ func (c *Machine) parkCut() {
 
 // parkAll writes down every delivery that is still owed in memory.
 func (c *Machine) parkAll() {
-	subs := c.which(func(s *sub) bool { return len(s.lanes) > 0 && !s.dead && (s.mode == live || s.mode == reading) })
+	subs := c.which(func(s *sub) bool { return len(s.lanes) > 0 && s.mode != gone && (s.mode == live || s.mode == reading) })
 	waiting := map[*sub]int{}
 	all := 0
 	for _, s := range subs {

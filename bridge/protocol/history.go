@@ -55,7 +55,7 @@ func (c *Machine) appliedSoFar() *Applied {
 	least := a.Revision
 	a.But = map[string]uint64{}
 	for s := range c.behind {
-		if s.dead || len(s.revs) == 0 {
+		if s.mode == gone || len(s.revs) == 0 {
 			delete(c.behind, s)
 			continue
 		}
@@ -132,7 +132,7 @@ func (c *Machine) recall(r Revision, rec *record.Subscription, problems record.P
 				x.from = rec.More.StartFrom
 			}
 		}
-		s.rec, s.gone, s.purged, s.valid, s.active, s.deletedAt = rec, false, false, true, !rec.Inactive, time.Time{}
+		s.rec, s.absent, s.purged, s.valid, s.active, s.deletedAt = rec, false, false, true, !rec.Inactive, time.Time{}
 	}
 	return true
 }
@@ -151,7 +151,7 @@ func (c *Machine) recollect() {
 				delete(c.subs, s.id)
 				continue
 			}
-			s.gen, s.rec, s.applied, s.active, s.valid, s.deletedAt = s.revs[0].Revision.Revision, nil, 0, true, true, time.Time{}
+			s.gen, s.rec, s.applied, s.active, s.valid, s.deletedAt = s.revs[0].Revision.Revision, noRecord, 0, true, true, time.Time{}
 		case !x.seen:
 			s.recalled = nil
 			s.changed()
@@ -183,7 +183,8 @@ func (s *sub) restoreAt(anchor uint64) {
 	if e := c.orphans.generation(s.id); (e > s.gen || e > 0 && !x.renewed) && !s.begins(e) {
 		s.gen = e // the creation is not kept in the history any more
 	}
-	s.mode, s.fromLoad, s.liveFrom, s.anchorTime = live, true, anchor, x.born.Time.Add(-c.Overlap)
+	s.enter(live)
+	s.fromLoad, s.liveFrom, s.anchorTime = true, anchor, x.born.Time.Add(-c.Overlap)
 	confirm := c.adopt(s, c.orphans)
 	s.reconcile()
 	c.orphans.drop(s.id)
@@ -215,20 +216,6 @@ func (s *sub) restored() {
 // applied again, and the entries of the first time go.
 func (s *sub) begins(generation uint64) bool {
 	return slices.ContainsFunc(s.revs, func(r revision) bool { return r.Bucket == s.bucket && r.Revision.Revision == generation })
-}
-
-// anchorTime is the time from which a record hears events (R13).
-func anchorTime(put time.Time, startFrom string) time.Time {
-	switch startFrom {
-	case "", "new":
-		return put
-	case "all":
-		return time.Time{}
-	}
-	if t, err := time.Parse(time.RFC3339, startFrom); err == nil {
-		return t
-	}
-	return put
 }
 
 // generation is that of the entries of a record without status, 0 if there are none.

@@ -1,7 +1,5 @@
 package protocol
 
-import "fmt"
-
 // A source stream that deletes what is owed. Somebody has edited its retention
 // from limits to interest while the bridge runs: from then on the server
 // deletes an event as soon as no consumer waits for it, and the feed's durable
@@ -56,12 +54,12 @@ func (c *Machine) holdAcks() {
 		low = min(low, s.lowestOwed())
 	}
 	for s := range c.holding {
-		if !s.dead {
+		if s.mode != gone {
 			low = min(low, s.lowestOwed())
 		}
 	}
 	for s := range c.behind {
-		if len(s.revs) > 0 && !s.dead {
+		if len(s.revs) > 0 && s.mode != gone {
 			low = min(low, s.revs[0].seen+1)
 		}
 	}
@@ -78,13 +76,4 @@ func (c *Machine) endangered(byLimits uint64) uint64 {
 		return noLimit
 	}
 	return byLimits
-}
-
-// raiseBus is raise for what concerns no single subscription.
-func (c *Machine) raiseBus(in BusAlert) {
-	if c.figures.Alerts == nil {
-		c.figures.Alerts = map[string]uint64{}
-	}
-	c.figures.Alerts[in.Kind]++
-	c.emit(RaiseAlert{Alert{Kind: in.Kind, Subscription: wholeBridge, Text: fmt.Sprintf("%s: %s", in.What, in.Text), Time: c.now.Wall, ID: in.Kind + "." + c.nextID()}})
 }

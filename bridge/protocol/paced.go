@@ -3,6 +3,7 @@ package protocol
 import (
 	"time"
 
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -95,4 +96,54 @@ func (c *Machine) tellPace() {
 			c.flushStatus(s)
 		}
 	}
+}
+
+// waitUntil: the endpoint asked for a pause of the whole subscription.
+func (s *sub) waitUntil(t time.Duration) {
+	if t <= s.notBefore {
+		return
+	}
+	s.notBefore = t
+	s.changed()
+	s.core.after(t-s.core.now.Boot, timer{what: dueKick, sub: s})
+}
+
+// paced makes the pace follow the record.
+func (s *sub) paced() {
+	var limit *record.RateLimit
+	if s.rec.More != nil {
+		limit = s.rec.More.RateLimit
+	}
+	if s.pace == nil && limit != nil {
+		s.pace = s.newPace()
+	}
+	if s.pace != nil {
+		s.pace.setLimit(limit)
+	}
+}
+
+func (s *sub) newPace() *pace {
+	return &pace{ramp: ramp{double: s.core.RampDouble, length: s.core.RampTime}}
+}
+
+// slowStart lets the endpoint begin at a rate and go faster step by step.
+func (s *sub) slowStart(since time.Duration, rate float64) {
+	if s.pace == nil {
+		s.pace = s.newPace()
+		s.paced()
+	}
+	s.pace.ramp.begin(since, rate)
+}
+
+// mayStart asks the pace; if it says no, the subscription is asked again in time.
+func (s *sub) mayStart() bool {
+	if s.pace == nil {
+		return true
+	}
+	wait := s.pace.wait(s.core.now.Boot)
+	if wait > 0 && !s.pacing {
+		s.pacing = true
+		s.core.after(wait, timer{what: duePace, sub: s})
+	}
+	return wait == 0
 }

@@ -31,7 +31,7 @@ func startFromOf(rec *record.Subscription) string {
 // The warning stays until the member goes.
 func (s *sub) startsAt(rec *record.Subscription) {
 	from := startFromOf(rec)
-	s.lateStart = from != "" && s.rec != nil && (s.lateStart || from != startFromOf(s.rec))
+	s.lateStart = from != "" && s.hasRecord() && (s.lateStart || from != startFromOf(s.rec))
 }
 
 // invalidTold: an invalid record is told in the log, but whoever puts ten thousand

@@ -48,7 +48,7 @@ func (c *Machine) newRequest() Request {
 func (c *Machine) ask(q request) { c.send(&q) }
 
 func (c *Machine) send(q *request) {
-	if q.sub != nil && q.sub.dead {
+	if q.sub != nil && q.sub.mode == gone {
 		return
 	}
 	switch out := q.out.(type) {
@@ -85,7 +85,7 @@ func (c *Machine) answered(in reply) {
 	}
 	delete(c.requests, r.To)
 	switch {
-	case q.sub != nil && q.sub.dead:
+	case q.sub != nil && q.sub.mode == gone:
 	case r.Err != nil && q.step:
 		c.takeOverLater(q, r.Err)
 	case r.Err != nil && q.until != "":
@@ -232,7 +232,7 @@ func (c *Machine) isSure(h held) {
 		c.adoptSure(in)
 	case Tick: // nothing but the look was wanted
 	default:
-		if h.q != nil && (h.q.sub == nil || !h.q.sub.dead) {
+		if h.q != nil && (h.q.sub == nil || h.q.sub.mode != gone) {
 			c.answer(h.q, in)
 		}
 	}

@@ -35,9 +35,6 @@ func (c *Machine) sharing() (pools [resources]pool) {
 }
 
 func (s *sub) tenant() string {
-	if s.rec == nil {
-		return ""
-	}
 	return s.rec.Tenant
 }
 
@@ -98,7 +95,7 @@ func (c *Machine) takeTurns(most int) {
 		if s == nil {
 			return
 		}
-		if !s.dead {
+		if s.mode != gone {
 			s.pumpSome(1)
 		}
 	}
@@ -113,7 +110,7 @@ const keyOverhead = 200
 func (c *Machine) weighEntry(key string, value any) {
 	id, _, _ := strings.Cut(key, ".")
 	s := c.subs[id]
-	if s == nil || s.dead {
+	if s == nil || s.mode == gone {
 		return
 	}
 	n := int64(0)

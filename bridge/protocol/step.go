@@ -1,8 +1,6 @@
 package protocol
 
 import (
-	"cmp"
-	"slices"
 	"time"
 )
 
@@ -98,17 +96,4 @@ func (c *Machine) roomChanged(in RoomChanged) {
 	if in.Ledger > 0 {
 		c.shares.pools[space].size = in.Ledger
 	}
-}
-
-// which returns the subscriptions that want says yes to, by id. There may be a
-// million, so only those are sorted.
-func (c *Machine) which(want func(*sub) bool) []*sub {
-	var some []*sub
-	for _, s := range c.subs {
-		if want(s) {
-			some = append(some, s)
-		}
-	}
-	slices.SortFunc(some, func(a, b *sub) int { return cmp.Compare(a.id, b.id) })
-	return some
 }

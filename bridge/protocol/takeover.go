@@ -202,9 +202,8 @@ func (c *Machine) rebuild(l *Loaded) {
 			s.deletedAt = *st.DeletedAt
 			c.expireDebts(s)
 		}
-		s.mode, s.fromLoad, s.liveFrom = live, true, st.Anchor
-		if st.Anchor == 0 {
-			s.mode = unseen
+		if s.fromLoad, s.liveFrom = true, st.Anchor; st.Anchor > 0 {
+			s.enter(live)
 		}
 		c.subs[id] = s
 		s.anchorTime = st.AnchorTime
@@ -259,7 +258,8 @@ func (s *sub) adoptMark(m Mark) (confirm bool) {
 	c := s.core
 	r := s.startReading(m.From, m.Reason)
 	r.uncounted = true
-	s.mode, s.fromLoad = reading, false
+	s.enter(reading)
+	s.fromLoad = false
 	if m.Until != nil {
 		r.until = *m.Until
 	}
@@ -277,13 +277,7 @@ func (s *sub) adoptMark(m Mark) (confirm bool) {
 	// A predecessor was live again, with leftovers: the feed's part is settled as
 	// far as the lease says. It reads from here on, so the floor must say nothing
 	// of it any more: confirmed before the feed opens.
-	r.done.add(m.Live, c.prefix)
-	for _, x := range c.inherited.spans {
-		r.done.addAt(max(x.From, m.Live), x.To, x.At)
-	}
-	if c.cursor.Seq >= m.Live && s.id < c.cursor.ID {
-		r.done.add(c.cursor.Seq, c.cursor.Seq)
-	}
+	c.settledFor(s, m.Live, true, &r.done)
 	return true
 }
 

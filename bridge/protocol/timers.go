@@ -79,7 +79,7 @@ func (c *Machine) after(d time.Duration, t timer) {
 func (c *Machine) fireTimers() {
 	for len(c.timers.heap) > 0 && c.timers.heap[0].at <= c.now.Boot && !c.over {
 		t := heap.Pop(&c.timers.heap).(timer)
-		if t.sub == nil || !t.sub.dead {
+		if t.sub == nil || t.sub.mode != gone {
 			c.fire(&t)
 		}
 	}

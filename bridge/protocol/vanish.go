@@ -38,7 +38,7 @@ const reasonRefused = "the record cannot be used, its status says why; what it o
 // false if it has to be asked again, because records are just being applied.
 func (c *Machine) listed(l *Listing) (all bool) {
 	all = true
-	for _, s := range c.which(func(s *sub) bool { return s.absent(l) }) {
+	for _, s := range c.which(func(s *sub) bool { return s.lacks(l) }) {
 		if s.changing() || !c.opened {
 			all = false
 			continue
@@ -48,8 +48,8 @@ func (c *Machine) listed(l *Listing) (all bool) {
 	return all
 }
 
-func (s *sub) absent(l *Listing) bool {
-	if s.gone || s.rec == nil || s.dead || s.mode == unseen || !s.deletedAt.IsZero() {
+func (s *sub) lacks(l *Listing) bool {
+	if s.absent || !s.hasRecord() || s.mode == gone || s.mode == unseen || !s.deletedAt.IsZero() {
 		return false
 	}
 	newest, there := l.Newest[s.id]
@@ -71,7 +71,7 @@ func (s *sub) vanish() {
 // which it finds only former revisions, or that was good and is not any more (the
 // operator's policy is another one): then it waits for a better day in the same way.
 func (s *sub) vanished() bool {
-	return s.mode != unseen && s.deletedAt.IsZero() && len(s.revs) == 0 && s.recalled == nil && (s.lastSeen < s.applied || s.rec == nil && s.valid)
+	return s.mode != unseen && s.deletedAt.IsZero() && len(s.revs) == 0 && s.recalled == nil && (s.lastSeen < s.applied || !s.hasRecord() && s.valid)
 }
 
 // missing is what a person is told of such a record.
@@ -101,7 +101,7 @@ func (s *sub) vanishBeforeOpen() {
 }
 
 func (s *sub) goneNow() {
-	s.gone = true
+	s.absent = true
 	s.restartReader()
 	s.changed()
 	what := "nothing is sent for a record that is not there any more"
@@ -114,7 +114,7 @@ func (s *sub) goneNow() {
 
 // holdsRecord notes the record that is in force.
 func (s *sub) holdsRecord(rec *record.Subscription) {
-	s.rec, s.gone = rec, false
+	s.rec, s.absent = rec, false
 	if s.own != nil {
 		s.core.shares.move(s.own, s.tenant())
 	}

@@ -148,3 +148,31 @@ func (c *Machine) stale(key string) bool {
 
 // writing tells whether any key is not confirmed as it is wanted.
 func (c *Machine) writing() bool { return len(c.keys) > 0 }
+
+// Bucket names a state bucket of the leader.
+type Bucket int
+
+const (
+	BucketStatus Bucket = iota // subscription_status: key <subscription>
+	BucketOwed                 // owed: keys <subscription> (mark) and <subscription>.<lane>
+)
+
+// String is the name of the bucket without prefix.
+func (b Bucket) String() string { return [...]string{"subscription_status", "owed"}[b] }
+
+// Made tells a state bucket from another of the same name, and whether it is
+// complete.
+type Made struct {
+	Created  int64 // Unix nanoseconds
+	Unfenced bool  // a fence was absent
+	Sealed   bool
+}
+
+// Write is one write to a state bucket, checked by the server against the
+// writer's fence (R4). It is repeated with the same ID until the answer is definite.
+type Write struct {
+	Bucket Bucket
+	Key    string
+	Value  []byte // nil removes the key (a KV-Operation marker)
+	ID     string // Nats-Msg-Id: <term>:<epoch>:<counter>, the term a random text
+}

@@ -81,15 +81,3 @@ func (c *Machine) leaseTampered(s LeaseSight) {
 	c.log(Warn, text, "epoch", c.epoch)
 	c.raiseState(text)
 }
-
-// raiseState tells operators of something that befell the bridge's own state.
-func (c *Machine) raiseState(text string) {
-	if c.figures.Alerts == nil {
-		c.figures.Alerts = map[string]uint64{}
-	}
-	c.figures.Alerts[AlertState]++
-	c.emit(RaiseAlert{Alert{Kind: AlertState, Subscription: wholeBridge, Text: text, Time: c.now.Wall, ID: AlertState + "." + c.nextID()}})
-}
-
-// wholeBridge stands where an alert names a subscription and means all of them.
-const wholeBridge = "-"

@@ -8,71 +8,7 @@ import (
 
 	"orderbridge/bridge/event"
 	"orderbridge/bridge/record"
-	"orderbridge/internal/limits"
 )
-
-// Bounds are the bounds and times of the protocol. They are variables of the machine
-// and not constants, because the simulation runs the same code in a smaller world.
-type Bounds struct {
-	Window      int  // W: unsettled events of the feed; the feed holds it, the core only judges by it
-	Deliveries  int  // D: unsettled deliveries in memory
-	Lane        int  // references in one held lane
-	Lanes       int  // held lanes of one subscription, whatever the others hold
-	LanesMost   int  // held lanes of one subscription
-	HeldMost    int  // held lanes of all; beyond it a subscription has no more than Lanes
-	Outstanding int  // deliveries that a reading subscription has in memory
-	ReadBytes   int  // of one read
-	ReadTotal   int  // of all readers together
-	Parked      int  // lanes of one subscription parked at one time before it reads instead
-	Applying    int  // record revisions applied at the same time
-	MaxRunning  int  // attempts at the same time, over all subscriptions
-	Keen        int  // k of all shares; 0: each its own (sharing.go)
-	Verbose     bool // every attempt is told
-
-	FlightBytes int // of the events of attempts
-	LedgerBytes int // of all entries in the ledger
-
-	Lease      time.Duration // length of the lease
-	Margin     time.Duration // attempts end so long before the lease does
-	Renew      time.Duration // lease renewals, position flushes
-	Stale      time.Duration // unconfirmed for so long: no attempt (R3)
-	Park       time.Duration // R5
-	ParkSoon   time.Duration // the same where an endpoint leaves an attempt without an answer
-	Overlap    time.Duration // clock difference allowed between publisher and operator (R12, R13)
-	Keep       time.Duration // debts of a deleted record
-	Tick       time.Duration
-	Poll       time.Duration // a reader that found nothing new
-	Drain      time.Duration // of a graceful stop (R10b): until old attempts have ended
-	Freeze     time.Duration // then, nothing starts: until young attempts have ended
-	Last       time.Duration // then the lease is freed, whatever is confirmed
-	Busy       time.Duration // until a refused or unanswered request is repeated
-	ProbeMin   time.Duration
-	ProbeMax   time.Duration
-	Guard      time.Duration // between looks at the limits of the stream
-	Check      time.Duration // between looks at which stream it is (R15)
-	Watch      time.Duration // between looks at the state buckets
-	RampRate   float64       // of the slow start, attempts a second
-	RampDouble time.Duration // until the rate doubles
-	RampTime   time.Duration // until full speed
-	Failures   int           // in a row, open the breaker
-}
-
-// DefaultBounds are those of internal/limits.
-func DefaultBounds() Bounds {
-	return Bounds{
-		Window: limits.WindowEvents, Deliveries: limits.WindowDeliveries, Lane: limits.LaneReferences, Lanes: limits.LanesLeast,
-		LanesMost: limits.LanesMost, HeldMost: limits.LanesHeld, Outstanding: limits.ReaderDeliveries,
-		ReadBytes: limits.ReaderBytes, ReadTotal: limits.ReadersBytes, Parked: limits.ParkedLanes,
-		Applying: limits.RevisionsApplying, MaxRunning: limits.AttemptsRunning, Lease: limits.LeaseTime,
-		Margin: limits.LeaseMargin, Renew: limits.LeaseRenewal, Stale: limits.LeaseStale, Park: limits.ParkAfter,
-		ParkSoon: limits.ParkSoonAfter, Overlap: limits.ClockOverlap, Keep: limits.DeletedKept, Tick: limits.CoreTick,
-		Poll: limits.ReaderPoll, Drain: limits.StopDrain, Freeze: limits.StopFreeze, Last: limits.StopLast,
-		Busy: limits.BusyPause, ProbeMin: limits.ProbeFirst, ProbeMax: limits.ProbeLast, Failures: limits.BreakerFailures,
-		Watch: limits.BucketWatch, Guard: limits.RetentionWatch, Check: limits.StreamWatch, RampRate: limits.RampRate,
-		RampDouble: limits.RampDouble, RampTime: limits.RampTime,
-		FlightBytes: limits.FlightBytes, LedgerBytes: limits.OwedBytes,
-	}
-}
 
 // Machine is the protocol: the rules R1 to R14 as a deterministic state machine.
 // It has no clock, goroutine, lock or I/O: it is told what happens (inputs.go) and
@@ -187,20 +123,6 @@ type Machine struct {
 	passed   map[string]bool // kinds of messages that are no events, told
 }
 
-// Figures are counts since the term began; see Bridge.Figures.
-type Figures struct {
-	Missed                                                                         uint64 // events that the stream dropped before they could be matched
-	NotEvents                                                                      uint64 // messages of the stream that are no events (noevent.go); Taken counts them too
-	Untold                                                                         uint64 // events of no tenant (tenant.go)
-	Overlong                                                                       uint64 // events that tell a value that is too long (bounds.go)
-	Changes                                                                        uint64 // of the source stream (R15)
-	Vanished                                                                       uint64 // events, at most, that were owed and vanished with the former stream
-	Removed                                                                        uint64 // deliveries whose event was removed from the stream while it was owed
-	Taken, Matched, Filtered, Delivered, Failed, Retried, Dead, Superseded, Parked uint64
-	Alerts                                                                         map[string]uint64 // by kind
-	Unsettled, Owed, Held, Reading, Suspended, Subscriptions, Running              int
-}
-
 // Won is a lease as it was won.
 type Won struct {
 	Entry    LeaseEntry
@@ -252,8 +174,6 @@ func (c *Machine) complain(msg, what string, args ...any) {
 func (c *Machine) position() uint64 {
 	return max(c.taken, c.inherited.max(), c.cursor.Seq)
 }
-
-// ---- periodic
 
 func (c *Machine) tick() {
 	c.after(c.Tick, timer{what: dueTick})

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"orderbridge/bridge/event"
-	"orderbridge/bridge/record"
 )
 
 // What the leader keeps on the bus. All of it is JSON, so that `nats kv get`
@@ -89,44 +88,6 @@ func ParseMark(value []byte) (Mark, error) {
 		}
 	}
 	return m, nil
-}
-
-// State is what a person is told about a subscription.
-type State string
-
-// The states of a subscription.
-const (
-	StateActive      State = "active"
-	StateRetrying    State = "retrying"    // some orders wait for their next attempt
-	StateReading     State = "reading"     // catches up from the stream at its own pace
-	StateSuspended   State = "suspended"   // the endpoint fails; probed from time to time
-	StateDeactivated State = "deactivated" // by its record
-	StateInvalid     State = "invalid"     // the record cannot be used
-	StateDeleted     State = "deleted"     // debts are kept for a day
-)
-
-// Status is the entry of a subscription in the bucket subscription_status: the
-// verdict on its record, and what the protocol needs to remember of it (R12, R13).
-type Status struct {
-	State    State            `json:"state"`
-	Revision uint64           `json:"revision"` // of the record that this speaks of: the applied one
-	Reason   string           `json:"reason,omitempty"`
-	Hears    string           `json:"hears,omitempty"` // "hears orders.acme.>, POST erp.example.com"
-	Errors   []record.Problem `json:"errors,omitempty"`
-	Warnings []record.Problem `json:"warnings,omitempty"`
-	Since    time.Time        `json:"since"`             // of this state
-	Expired  uint64           `json:"expired,omitempty"` // events that were owed, at most, when the stream dropped them
-
-	Generation uint64      `json:"generation"`
-	Bucket     int64       `json:"bucket"` // creation time of the records' bucket, Unix nanoseconds
-	Active     bool        `json:"active"`
-	Valid      bool        `json:"valid"`
-	Suspended  bool        `json:"suspendedByReceiver,omitempty"` // 410
-	DeletedAt  *time.Time  `json:"deletedAt,omitempty"`
-	Anchor     uint64      `json:"anchor"`              // first sequence it hears; 0: never was valid
-	AnchorTime time.Time   `json:"anchorTime,omitzero"` // hears nothing stamped earlier: what Anchor was made of
-	Known      []event.Ref `json:"known,omitempty"`     // a message that the anchor speaks of (R15)
-	Pace       *Pace       `json:"pace,omitempty"`      // what its endpoint was found to bear
 }
 
 // LeaseEntry says who leads and how far the feed is settled (R3, R10).
