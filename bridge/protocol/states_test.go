@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-var rewriteStates = flag.Bool("rewrite-states", false, "write testdata/states.txt again")
+var rewriteStates = flag.Bool("rewrite-states", false, "write testdata/transitions.table again")
 
 // TestTransitions prints the table of modes, so that a change of it is seen.
 func TestTransitions(t *testing.T) {
@@ -19,7 +19,7 @@ func TestTransitions(t *testing.T) {
 	for _, x := range transitions {
 		fmt.Fprintf(&b, "%-16s -> %-16s  %s\n", x.from, x.to, x.when)
 	}
-	name := filepath.Join("testdata", "states.txt")
+	name := filepath.Join("testdata", "transitions.table")
 	if *rewriteStates {
 		if err := os.WriteFile(name, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
