@@ -37,7 +37,8 @@ const bodyTime = `"publishedAt":"`
 // newBody is an event of exactly bodySize bytes. at is when it was published,
 // in Unix nanoseconds.
 func newBody(n int, at int64) []byte {
-	b := fmt.Appendf(make([]byte, 0, bodySize), `{"orderId":"o-%06d","eventType":"OrderAccepted",%s%019d","note":"`, n%orders, bodyTime, at)
+	b := fmt.Appendf(make([]byte, 0, bodySize), `{"orderId":"o-%06d","eventType":"OrderAccepted",%s%019d","note":"`,
+		n%orders, bodyTime, at)
 	for len(b) < bodySize-2 {
 		b = append(b, 'x')
 	}
@@ -252,8 +253,10 @@ func (b *bench) throughput(ctx context.Context) (err error) {
 		{"a2", fmt.Sprintf("HTTP limit, %s connections", thousands(many)), 0, raw(many)},
 		{"b", fmt.Sprintf("naive loop, %d in flight", inFlight), 1, naive},
 		{"c", fmt.Sprintf("orderbridge, 1 subscription, %d in flight", inFlight), 1, ours(b.program, 1, inFlight)},
-		{"d", fmt.Sprintf("orderbridge, %d subscriptions, %d in flight", fanOut, fanOut), fanOut, ours(b.program, fanOut, 1)},
-		{"d2", fmt.Sprintf("orderbridge, %d subscriptions, %s in flight", fanOut, thousands(many)), fanOut, ours(b.program, fanOut, record.DefaultMaxInFlight)},
+		{"d", fmt.Sprintf("orderbridge, %d subscriptions, %d in flight", fanOut, fanOut), fanOut,
+			ours(b.program, fanOut, 1)},
+		{"d2", fmt.Sprintf("orderbridge, %d subscriptions, %s in flight", fanOut, thousands(many)), fanOut,
+			ours(b.program, fanOut, record.DefaultMaxInFlight)},
 	}
 	if b.former != "" {
 		plans = append(plans,
@@ -321,11 +324,13 @@ func (b *bench) startNaive(p place, path string) (*lab.Process, error) {
 }
 
 func (b *bench) serve(program string, p place) (*lab.Process, error) {
-	served, err := lab.Serve(lab.Command{Name: "orderbridge", Path: program, Dir: b.dir, Env: []string{"HOME=" + b.dir, "PATH=" + os.Getenv("PATH"),
-		"ORDERBRIDGE_NATS_URL=" + b.natsURL, "ORDERBRIDGE_STREAM=" + p.stream(), "ORDERBRIDGE_SUBJECTS=" + p.subject(),
-		"ORDERBRIDGE_SUBSCRIPTIONS_BUCKET=" + p.subscriptions(), "ORDERBRIDGE_PREFIX=" + p.prefix(),
-		"ORDERBRIDGE_TRUST_ROOTS=" + b.caFile, "ORDERBRIDGE_EGRESS_ALLOW=127.0.0.0/8", "ORDERBRIDGE_HTTP_LISTEN=127.0.0.1:0",
-	}})
+	served, err := lab.Serve(lab.Command{Name: "orderbridge", Path: program, Dir: b.dir,
+		Env: []string{"HOME=" + b.dir, "PATH=" + os.Getenv("PATH"),
+			"ORDERBRIDGE_NATS_URL=" + b.natsURL, "ORDERBRIDGE_STREAM=" + p.stream(), "ORDERBRIDGE_SUBJECTS=" + p.subject(),
+			"ORDERBRIDGE_SUBSCRIPTIONS_BUCKET=" + p.subscriptions(), "ORDERBRIDGE_PREFIX=" + p.prefix(),
+			"ORDERBRIDGE_TRUST_ROOTS=" + b.caFile, "ORDERBRIDGE_EGRESS_ALLOW=127.0.0.0/8",
+			"ORDERBRIDGE_HTTP_LISTEN=127.0.0.1:0",
+		}})
 	if err != nil {
 		return nil, err
 	}
@@ -334,7 +339,8 @@ func (b *bench) serve(program string, p place) (*lab.Process, error) {
 
 // startBridge makes the stream, starts orderbridge, puts the records and waits
 // until all have their verdict.
-func (b *bench) startBridge(ctx context.Context, program string, p place, subscriptions, maxInFlight int, path string) (s *lab.Process, err error) {
+func (b *bench) startBridge(ctx context.Context, program string, p place, subscriptions, maxInFlight int,
+	path string) (s *lab.Process, err error) {
 	if err := b.makeStream(ctx, p); err != nil {
 		return nil, err
 	}
@@ -369,7 +375,8 @@ func (b *bench) startBridge(ctx context.Context, program string, p place, subscr
 		err = waitFor(ctx, func() bool {
 			var status protocol.Status
 			entry, err := verdicts.Get(ctx, fmt.Sprintf("s%d", i))
-			return err == nil && json.Unmarshal(entry.Value(), &status) == nil && status.State == protocol.StateActive || !s.Running()
+			return err == nil && json.Unmarshal(entry.Value(), &status) == nil &&
+				status.State == protocol.StateActive || !s.Running()
 		})
 		if err != nil {
 			return s, err
@@ -387,11 +394,13 @@ func (b *bench) scale(ctx context.Context) (err error) {
 	var all []*contestant
 	defer func() { err = errors.Join(err, b.stopAll(all)) }()
 	for _, n := range b.Sizes {
-		c := &contestant{&load{Name: scaleName(n), Title: "orderbridge, 1 match among " + thousands(n) + " records"}, place{scaleName(n)}, 1, nil}
+		c := &contestant{&load{Name: scaleName(n), Title: "orderbridge, 1 match among " + thousands(n) + " records"},
+			place{scaleName(n)}, 1, nil}
 		if err := b.makeStream(ctx, c.place); err != nil {
 			return err
 		}
-		s := scaleSettings{NATS: b.natsURL, Stream: c.place.stream(), Prefix: c.place.prefix(), URL: b.to.URL, CAFile: b.caFile, Subject: c.place.subject(), Records: n}
+		s := scaleSettings{NATS: b.natsURL, Stream: c.place.stream(), Prefix: c.place.prefix(), URL: b.to.URL,
+			CAFile: b.caFile, Subject: c.place.subject(), Records: n}
 		if n == slices.Min(b.Sizes) {
 			s.Profile = b.profile
 		}
@@ -400,7 +409,8 @@ func (b *bench) scale(ctx context.Context) (err error) {
 			return err
 		}
 		all = append(all, c)
-		b.report.Memory = append(b.report.Memory, &memory{Records: n, HeapMB: float64(ready.Heap) / 1e6, Start: ready.Took.Seconds()})
+		b.report.Memory = append(b.report.Memory,
+			&memory{Records: n, HeapMB: float64(ready.Heap) / 1e6, Start: ready.Took.Seconds()})
 		b.say("%s  leads after %.1f s, %.0f MB", c.load.Name, ready.Took.Seconds(), float64(ready.Heap)/1e6)
 	}
 	return b.inTurn(ctx, all)
@@ -414,7 +424,8 @@ func (b *bench) latency(ctx context.Context) (err error) {
 		latency *latency
 		place   place
 		p       *lab.Process
-	}{{latency: &latency{Name: "orderbridge"}, place: place{"f"}}, {latency: &latency{Name: "naive loop"}, place: place{"fnaive"}}}
+	}{{latency: &latency{Name: "orderbridge"}, place: place{"f"}},
+		{latency: &latency{Name: "naive loop"}, place: place{"fnaive"}}}
 	defer func() {
 		for _, c := range contestants {
 			if c.p != nil {

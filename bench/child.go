@@ -27,7 +27,8 @@ var roles = map[string]func(ctx context.Context, settings []byte, ready func(any
 	"scale": role(runScale),
 }
 
-func role[S any](run func(ctx context.Context, s S, ready func(any) error) error) func(context.Context, []byte, func(any) error) error {
+func role[S any](run func(ctx context.Context, s S, ready func(any) error) error) func(context.Context, []byte,
+	func(any) error) error {
 	return func(ctx context.Context, settings []byte, ready func(any) error) error {
 		var s S
 		if err := json.Unmarshal(settings, &s); err != nil {
@@ -67,7 +68,8 @@ func startRole(name string, settings, answer any) (*lab.Process, error) {
 		return nil, err
 	}
 	defer out.Close()
-	p, err := lab.Start(lab.Command{Name: name, Path: self, Args: []string{childRole, name, string(s)}, Stdout: in, Stdin: true})
+	p, err := lab.Start(lab.Command{Name: name, Path: self, Args: []string{childRole, name, string(s)}, Stdout: in,
+		Stdin: true})
 	in.Close()
 	if err != nil {
 		return nil, err

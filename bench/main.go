@@ -45,7 +45,8 @@ func main() {
 	flag.StringVar(&sizes, "sizes", "1,1000,100000,1000000", "numbers of records for e")
 	flag.StringVar(&s.json, "json", "", "write the report to this file as well")
 	flag.StringVar(&s.former, "former", "", "an orderbridge built before a change, to be measured beside the present one")
-	flag.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of the bridge with the fewest records of e to this file")
+	flag.StringVar(&s.profile, "cpuprofile", "",
+		"write a CPU profile of the bridge with the fewest records of e to this file")
 	flag.BoolVar(&s.verbose, "v", false, "show what the processes log")
 	flag.Parse()
 	for field := range strings.SplitSeq(sizes, ",") {
@@ -73,7 +74,8 @@ func main() {
 }
 
 func run(ctx context.Context, s settings) (err error) {
-	r := &report{Started: time.Now(), Settings: s, Machine: machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), Load: loadAverage()}}
+	r := &report{Started: time.Now(), Settings: s,
+		Machine: machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), Load: loadAverage()}}
 	b, err := newBench(ctx, s, r)
 	if err != nil {
 		return err

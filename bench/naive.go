@@ -75,7 +75,8 @@ func runNaive(ctx context.Context, s naiveSettings, ready func(any) error) error
 	if err != nil {
 		return err
 	}
-	cons, err := js.CreateOrUpdateConsumer(ctx, s.Stream, jetstream.ConsumerConfig{Durable: "naive", AckPolicy: jetstream.AckExplicitPolicy})
+	cons, err := js.CreateOrUpdateConsumer(ctx, s.Stream,
+		jetstream.ConsumerConfig{Durable: "naive", AckPolicy: jetstream.AckExplicitPolicy})
 	if err != nil {
 		return err
 	}

@@ -140,15 +140,19 @@ func (r *report) compare() {
 			continue
 		}
 		few := r.Memory[0]
-		rates(fmt.Sprintf("(e) throughput at %s records and at %s", thousands(m.Records), thousands(few.Records)), scaleName(m.Records), scaleName(few.Records), 0.9, 0)
+		rates(fmt.Sprintf("(e) throughput at %s records and at %s", thousands(m.Records), thousands(few.Records)),
+			scaleName(m.Records), scaleName(few.Records), 0.9, 0)
 		m.PerRecord = (m.HeapMB - few.HeapMB) * 1e6 / float64(m.Records-few.Records)
 		if m.Records >= 10_000 {
-			r.Ratios = append(r.Ratios, newRatio(fmt.Sprintf("(e) KB of memory for each of %s records", thousands(m.Records)), []float64{m.PerRecord}, []float64{1000}, 0, 1.5))
+			r.Ratios = append(r.Ratios,
+				newRatio(fmt.Sprintf("(e) KB of memory for each of %s records", thousands(m.Records)),
+					[]float64{m.PerRecord}, []float64{1000}, 0, 1.5))
 		}
 	}
 	if len(r.Latency) == 2 {
 		bridge, naive := r.Latency[0], r.Latency[1]
-		r.Ratios = append(r.Ratios, newRatio("(f) latency p50 of orderbridge and naive loop", bridge.P50, naive.P50, 0, 1.5),
+		r.Ratios = append(r.Ratios,
+			newRatio("(f) latency p50 of orderbridge and naive loop", bridge.P50, naive.P50, 0, 1.5),
 			newRatio("(f) latency p99 of orderbridge and naive loop", bridge.P99, naive.P99, 0, 1.5))
 	}
 }
@@ -160,13 +164,15 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintln(t, "\t\trequests/s\t(from - to)\tCPU s per 1,000: self\tNATS\tsink")
 	for _, l := range r.Loads {
 		fmt.Fprintf(t, "%s\t%s\t%s\t(%s - %s)\t%s\t%s\t%s\n", l.Name, l.Title, thousands(int(median(l.Rate))),
-			thousands(int(slices.Min(l.Rate))), thousands(int(slices.Max(l.Rate))), seconds(l.Self), seconds(l.NATS), seconds(l.Sink))
+			thousands(int(slices.Min(l.Rate))), thousands(int(slices.Max(l.Rate))), seconds(l.Self), seconds(l.NATS),
+			seconds(l.Sink))
 	}
 	_ = t.Flush()
 	if len(r.Latency) > 0 {
 		fmt.Fprintln(t, "\n\tlatency, ms\tp50\tp99\t(from - to)")
 		for _, l := range r.Latency {
-			fmt.Fprintf(t, "f\t%s\t%.2f\t%.2f\t(%.2f - %.2f)\n", l.Name, median(l.P50), median(l.P99), slices.Min(l.P99), slices.Max(l.P99))
+			fmt.Fprintf(t, "f\t%s\t%.2f\t%.2f\t(%.2f - %.2f)\n", l.Name, median(l.P50), median(l.P99),
+				slices.Min(l.P99), slices.Max(l.P99))
 		}
 		_ = t.Flush()
 	}

@@ -55,7 +55,8 @@ func runScale(ctx context.Context, s scaleSettings, ready func(any) error) (err 
 	if err != nil {
 		return err
 	}
-	names, _, err := store.Ensure(ctx, js, store.Options{Prefix: s.Prefix, Stream: s.Stream, Subscriptions: s.Prefix + "subscriptions", Logger: log})
+	names, _, err := store.Ensure(ctx, js,
+		store.Options{Prefix: s.Prefix, Stream: s.Stream, Subscriptions: s.Prefix + "subscriptions", Logger: log})
 	if err != nil {
 		return err
 	}
@@ -73,9 +74,11 @@ func runScale(ctx context.Context, s scaleSettings, ready func(any) error) (err 
 	recent := &subscribers.Recent{}
 	b, err := bridge.New(bridge.Options{
 		Feed: func() (bridge.Feed, error) {
-			return subscribers.NewFeed(subscribers.Options{JetStream: js, Stream: names.Stream, DurablePrefix: names.DurablePrefix, Recent: recent, Logger: log})
+			return subscribers.NewFeed(subscribers.Options{JetStream: js, Stream: names.Stream,
+				DurablePrefix: names.DurablePrefix, Recent: recent, Logger: log})
 		},
-		Source:      subscribers.NewSource(subscribers.SourceOptions{JetStream: js, Stream: names.Stream, Recent: recent, Logger: log}),
+		Source: subscribers.NewSource(subscribers.SourceOptions{JetStream: js, Stream: names.Stream,
+			Recent: recent, Logger: log}),
 		Ledger:      &madeLedger{store.NewLedger(js, names, nil), made},
 		Lease:       store.NewLease(js, names, nil, log),
 		Traces:      func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, js, names) },
@@ -156,7 +159,8 @@ func (m *madeRecords) value(n int) []byte {
 // Watch implements bridge.Records.
 func (m *madeRecords) Watch(ctx context.Context, fn func(protocol.Revision), caughtUp func(), _ func(bool)) error {
 	for n := range m.Records {
-		fn(protocol.Revision{Key: m.id(n), Revision: uint64(n) + 1, Bucket: m.created.UnixNano(), Time: m.created, Value: m.value(n)})
+		fn(protocol.Revision{Key: m.id(n), Revision: uint64(n) + 1, Bucket: m.created.UnixNano(), Time: m.created,
+			Value: m.value(n)})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -188,7 +192,8 @@ func (l *madeLedger) Load(ctx context.Context, b protocol.Bucket, fn func(key st
 		return l.Ledger.Load(ctx, b, fn)
 	}
 	for n := range l.records.Records {
-		value, err := json.Marshal(protocol.Status{State: protocol.StateActive, Revision: uint64(n) + 1, Since: l.records.created,
+		value, err := json.Marshal(protocol.Status{State: protocol.StateActive, Revision: uint64(n) + 1,
+			Since:      l.records.created,
 			Generation: uint64(n) + 1, Bucket: l.records.created.UnixNano(), Active: true, Valid: true, Anchor: 1})
 		if err != nil {
 			return err

@@ -66,6 +66,8 @@ func InspectStream(ctx context.Context, source Source, lease []byte) (r protocol
 		return r, false, fmt.Errorf("look at the stream: %w", err)
 	}
 	p := protocol.Place(&e, &s, false)
-	return protocol.StreamReport{Name: st.Name, Created: st.Created, First: st.First, Last: st.Last, Floor: e.Floor, Known: e.Top.Seq,
-		Position: p.At.Seq, Changed: p.Changed, Changes: append([]protocol.StreamChange{}, e.Changes...), Adopt: e.Adopt}, e.Free, nil
+	return protocol.StreamReport{Name: st.Name, Created: st.Created, First: st.First, Last: st.Last, Floor: e.Floor,
+		Known:    e.Top.Seq,
+		Position: p.At.Seq, Changed: p.Changed, Changes: append([]protocol.StreamChange{}, e.Changes...),
+		Adopt: e.Adopt}, e.Free, nil
 }

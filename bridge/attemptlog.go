@@ -16,7 +16,8 @@ func (t *term) tell(a *protocol.AttemptTold) {
 		return
 	}
 	o := &a.Outcome
-	args := []any{"subscription_id", a.Subscription, "order_id", a.Order, "sequence", a.Sequence, "attempt", a.Delivery.Attempt,
+	args := []any{"subscription_id", a.Subscription, "order_id", a.Order, "sequence", a.Sequence, "attempt",
+		a.Delivery.Attempt,
 		"outcome", o.Verdict.String(), "status", o.Status, "duration_ms", a.Ran.Milliseconds()}
 	if ev := a.Delivery.Event; ev != nil {
 		args = append(args, "event_id", ev.ID, "delivery_id", a.Delivery.ID())

@@ -98,7 +98,8 @@ type Bridge struct {
 func New(o Options) (*Bridge, error) {
 	for name, missing := range map[string]bool{
 		"Feed": o.Feed == nil, "Source": o.Source == nil, "Ledger": o.Ledger == nil, "Lease": o.Lease == nil,
-		"Traces": o.Traces == nil, "Records": o.Records == nil, "DeadLetters": o.DeadLetters == nil, "Clock": o.Clock == nil,
+		"Traces": o.Traces == nil, "Records": o.Records == nil, "DeadLetters": o.DeadLetters == nil,
+		"Clock":   o.Clock == nil,
 		"Decoder": o.Decoder == nil, "Parse": o.Parse == nil, "Publisher": o.Publisher == nil, "Holder": o.Holder == "",
 	} {
 		if missing {
@@ -153,8 +154,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 		case err == nil: // handed over
 			return nil
 		case errors.Is(err, protocol.ErrStreamChanged):
-			b.o.Logger.Warn("taking over anew", "epoch", won.Entry.Epoch, "reason", err)
-		case errors.Is(err, protocol.ErrDeposed), errors.Is(err, protocol.ErrLeaseOver), errors.Is(err, protocol.ErrStateGone):
+			b.o.Logger.Warn("taking over again", "epoch", won.Entry.Epoch, "reason", err)
+		case errors.Is(err, protocol.ErrDeposed), errors.Is(err, protocol.ErrLeaseOver),
+			errors.Is(err, protocol.ErrStateGone):
 			b.o.Logger.Warn("leadership lost: standing by", "epoch", won.Entry.Epoch, "reason", err)
 		case ctx.Err() != nil:
 			return fmt.Errorf("stop: %w", err)

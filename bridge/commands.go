@@ -110,7 +110,9 @@ func (b *Bridge) Redrive(ctx context.Context, subscription string, generation, s
 	case err != nil:
 		return fmt.Errorf("read dead letter %d: %w", sequence, err)
 	case d.Subscription != subscription || generation != 0 && d.Generation != generation:
-		return fmt.Errorf("dead letter %d belongs to subscription %q, generation %d, not to %q, generation %d", sequence, d.Subscription, d.Generation, subscription, generation)
+		return fmt.Errorf("dead letter %d belongs to subscription %q, generation %d, not to %q, generation %d",
+			sequence, d.Subscription, d.Generation, subscription, generation)
 	}
-	return b.command(ctx, fmt.Sprintf("redrive dead letter %d: ", sequence), func(n uint64) protocol.Input { return &protocol.Redrive{Command: n, Letter: d, Sequence: sequence} })
+	return b.command(ctx, fmt.Sprintf("redrive dead letter %d: ", sequence),
+		func(n uint64) protocol.Input { return &protocol.Redrive{Command: n, Letter: d, Sequence: sequence} })
 }

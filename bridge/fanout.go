@@ -212,7 +212,8 @@ func (t *term) fetch(ctx context.Context, a *protocol.StartAttempt) (*event.Even
 		case errors.Is(err, protocol.ErrNotFound):
 			return nil, &AttemptError{Fault: FaultExpired, Reason: "the dead letter is gone", Err: err}
 		case err != nil:
-			return nil, &AttemptError{Fault: FaultSource, Reason: "the dead letter cannot be read now: " + err.Error(), Err: err}
+			return nil, &AttemptError{Fault: FaultSource, Reason: "the dead letter cannot be read now: " + err.Error(),
+				Err: err}
 		case letter.Event != nil:
 			a.Delivery.Known = letter.KnownID()
 			return t.b.o.Decoder.Redriven(letter.Event, letter.Stream), nil
@@ -295,5 +296,6 @@ func (g *leaseDeadline) close() {
 }
 
 func tooLarge(size, most int) string {
-	return "the event has " + strconv.Itoa(size) + " bytes, at most " + strconv.Itoa(most) + " are delivered (ORDERBRIDGE_MAX_EVENT_BYTES)"
+	return "the event has " + strconv.Itoa(size) + " bytes, at most " + strconv.Itoa(most) +
+		" are delivered (ORDERBRIDGE_MAX_EVENT_BYTES)"
 }

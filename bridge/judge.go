@@ -36,9 +36,11 @@ func Judge(err error, perOrderURL bool) protocol.Outcome {
 		if errors.Is(err, context.Canceled) {
 			return protocol.Outcome{Verdict: protocol.NotAttempted, Reason: err.Error()}
 		}
-		return protocol.Outcome{Verdict: protocol.Retry, Reason: err.Error(), EndpointFault: errors.Is(err, context.DeadlineExceeded)}
+		return protocol.Outcome{Verdict: protocol.Retry, Reason: err.Error(),
+			EndpointFault: errors.Is(err, context.DeadlineExceeded)}
 	}
-	o := protocol.Outcome{Verdict: protocol.Retry, Status: a.Status, Reason: a.Reason, Detail: a.Detail, Unreachable: a.Unreachable}
+	o := protocol.Outcome{Verdict: protocol.Retry, Status: a.Status, Reason: a.Reason, Detail: a.Detail,
+		Unreachable: a.Unreachable}
 	switch a.Fault {
 	case FaultStatus:
 		judgeStatus(&o, a.RetryAfter, perOrderURL)

@@ -11,7 +11,8 @@ import (
 
 // loadState reads both state buckets.
 func loadState(ctx context.Context, ledger Ledger) (*protocol.Loaded, error) {
-	l := &protocol.Loaded{Status: map[string]protocol.Status{}, Marks: map[string]protocol.Mark{}, Lanes: map[string]map[string]protocol.LaneEntry{}}
+	l := &protocol.Loaded{Status: map[string]protocol.Status{}, Marks: map[string]protocol.Mark{},
+		Lanes: map[string]map[string]protocol.LaneEntry{}}
 	err := ledger.Load(ctx, protocol.BucketStatus, func(key string, value []byte) error {
 		var s protocol.Status
 		if json.Unmarshal(value, &s) != nil || s.Generation == 0 {

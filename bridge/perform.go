@@ -291,8 +291,10 @@ func (t *term) raise(a protocol.Alert) {
 			case <-time.After(time.Second):
 			}
 		}
-		t.logger.Warn("alert could not be stored", "kind", a.Kind, "subscription_id", a.Subscription, "text", a.Text, "error", err)
+		t.logger.Warn("alert could not be stored", "kind", a.Kind, "subscription_id", a.Subscription, "text", a.Text,
+			"error", err)
 	}()
 }
 
-var slogLevels = [...]slog.Level{protocol.Debug: slog.LevelDebug, protocol.Info: slog.LevelInfo, protocol.Warn: slog.LevelWarn, protocol.Error: slog.LevelError}
+var slogLevels = [...]slog.Level{protocol.Debug: slog.LevelDebug, protocol.Info: slog.LevelInfo,
+	protocol.Warn: slog.LevelWarn, protocol.Error: slog.LevelError}

@@ -75,7 +75,8 @@ type Source interface {
 	// filters (none: all), and how far the stream has now been read. key tells
 	// the readers apart, so that an implementation can keep its place between
 	// calls; Forget drops it.
-	Read(ctx context.Context, key string, from uint64, filters []string, max, maxBytes int) ([]*event.Message, protocol.Reading, error)
+	Read(ctx context.Context, key string, from uint64, filters []string, max, maxBytes int) ([]*event.Message,
+		protocol.Reading, error)
 	Forget(key string)
 	// SequenceAt returns the first sequence stamped at or after t (last+1 if
 	// there is none; the first there is if t is zero) and the stream's last message.

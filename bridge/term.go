@@ -51,8 +51,9 @@ func (b *Bridge) newTerm(w protocol.Won) (*term, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the feed: %w", err)
 	}
-	t := &term{b: b, logger: b.o.Logger, feed: feed, deadline: newLeaseDeadline(b.o.Clock), done: make(chan struct{}), reads: newReadTurns(32),
-		runs: map[uint64]*run{}, compared: make(chan bool, 1)}
+	t := &term{b: b, logger: b.o.Logger, feed: feed, deadline: newLeaseDeadline(b.o.Clock), done: make(chan struct{}),
+		reads: newReadTurns(32),
+		runs:  map[uint64]*run{}, compared: make(chan bool, 1)}
 	t.inbox.signal = make(chan struct{}, 1)
 	t.fan = &FanOut{t: t, out: make(chan *message.Message, 256)}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
@@ -184,7 +185,8 @@ func (t *term) publishCondition() {
 	t.roomChanged()
 	t.owing.count(time.Now(), t.core.Owes)
 	r := t.core.Overview(t.now, t.owing.last)
-	cond := &Condition{Role: RoleTakingOver, Epoch: r.Epoch, Figures: r.Figures, Changes: r.Changes, Usage: r.Usage, Notes: r.Notes, Reasons: r.Reasons}
+	cond := &Condition{Role: RoleTakingOver, Epoch: r.Epoch, Figures: r.Figures, Changes: r.Changes, Usage: r.Usage,
+		Notes: r.Notes, Reasons: r.Reasons}
 	if r.Leads {
 		cond.Role = RoleLeader
 	}

@@ -105,7 +105,7 @@ func (v *vigil) turn(ctx context.Context) (w protocol.Won, wait time.Duration, e
 	if v.s.Known && !v.told {
 		v.told = true
 		if v.s.Entry.Absent() {
-			log.Warn("the lease is absent, though the bridge has worked on this bus before: somebody may have deleted it under a leader. It is taken when nobody has made it anew by then", "wait", wait)
+			log.Warn("the lease is absent, though the bridge has worked on this bus before: somebody may have deleted it under a leader. It is taken when nobody has made it again by then", "wait", wait)
 		} else {
 			log.Info("standing by", "leader", v.s.Entry.Holder, "epoch", v.s.Entry.Epoch)
 		}
@@ -176,7 +176,8 @@ func (b *Bridge) win(ctx context.Context, e protocol.LeaseEntry, expect uint64) 
 			return protocol.Won{Entry: e, Revision: revision, At: sent}, nil
 		case err == nil:
 			return protocol.Won{}, protocol.ErrLeaseOver
-		case errors.Is(err, protocol.ErrDeposed), errors.Is(err, protocol.ErrRefused), ctx.Err() != nil, b.o.Clock.Boot()-sent > b.bounds.Lease:
+		case errors.Is(err, protocol.ErrDeposed), errors.Is(err, protocol.ErrRefused), ctx.Err() != nil,
+			b.o.Clock.Boot()-sent > b.bounds.Lease:
 			return protocol.Won{}, err
 		}
 		select {

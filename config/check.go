@@ -55,17 +55,21 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 		k.wrong("NATS_INBOX", "cannot begin a subject", "write it as _INBOX_bridge, without a dot at its end")
 	}
 	if c.JetstreamDomain != "" && !inbox.MatchString(c.JetstreamDomain) {
-		k.wrong("JETSTREAM_DOMAIN", "is not a valid domain name", "write it as in `domain:` of the server's jetstream block, e.g. hub")
+		k.wrong("JETSTREAM_DOMAIN", "is not a valid domain name",
+			"write it as in `domain:` of the server's jetstream block, e.g. hub")
 	}
 	if c.JetstreamAPIPrefix != "" && !apiPrefix.MatchString(c.JetstreamAPIPrefix) {
 		k.wrong("JETSTREAM_API_PREFIX", "cannot begin a subject", "write it as JS.acme.API, without a dot at its end")
 	}
 	if c.JetstreamDomain != "" && c.JetstreamAPIPrefix != "" {
-		k.wrong("JETSTREAM_API_PREFIX", "is set beside ORDERBRIDGE_JETSTREAM_DOMAIN", "set one of them: a domain stands for the prefix $JS.<domain>.API")
+		k.wrong("JETSTREAM_API_PREFIX", "is set beside ORDERBRIDGE_JETSTREAM_DOMAIN",
+			"set one of them: a domain stands for the prefix $JS.<domain>.API")
 	}
-	for name, value := range map[string]string{"JETSTREAM_DOMAIN": c.JetstreamDomain, "JETSTREAM_API_PREFIX": c.JetstreamAPIPrefix} {
+	for name, value := range map[string]string{"JETSTREAM_DOMAIN": c.JetstreamDomain,
+		"JETSTREAM_API_PREFIX": c.JetstreamAPIPrefix} {
 		if value != "" && c.NATS.URL == "" && !k.bad[Prefix+"_NATS_URL"] {
-			k.wrong(name, "is set, but the embedded server has none", "set ORDERBRIDGE_NATS_URL to use your own server, or unset it")
+			k.wrong(name, "is set, but the embedded server has none",
+				"set ORDERBRIDGE_NATS_URL to use your own server, or unset it")
 		}
 	}
 	k.together("NATS_CERT", c.NATS.Cert != "", "NATS_KEY", c.NATS.Key != "")
@@ -77,7 +81,8 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	if c.EmbeddedAuth != AuthOpen && c.EmbeddedAuth != AuthCredentials {
 		k.wrong("EMBEDDED_AUTH", "is not a way to authenticate", "use open or credentials")
 	} else if c.NATS.URL == "" && c.NATS.Listen != "" && !loopback(c.NATS.Listen) && c.EmbeddedAuth == AuthOpen {
-		k.wrong("NATS_LISTEN", "opens the embedded server, which asks for no credentials, to the network", "set ORDERBRIDGE_EMBEDDED_AUTH=credentials, use 127.0.0.1, or a NATS server of your own with ORDERBRIDGE_NATS_URL")
+		k.wrong("NATS_LISTEN", "opens the embedded server, which asks for no credentials, to the network",
+			"set ORDERBRIDGE_EMBEDDED_AUTH=credentials, use 127.0.0.1, or a NATS server of your own with ORDERBRIDGE_NATS_URL")
 	}
 
 	if c.DataDir == "" {
@@ -112,8 +117,10 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	k.within("TENANT_BYTES", c.TenantBytes, 0, 1<<40)
 	k.within("TENANT_WRITES", c.TenantWrites, 0, 1_000_000)
 	for _, s := range c.TenantSubjects {
-		if !subject.MatchString(s) || strings.Count(s, "{tenant}") != 1 || !slices.Contains(strings.Split(s, "."), "{tenant}") {
-			k.wrong("TENANT_SUBJECTS", fmt.Sprintf("holds %q, which is not a subject with {tenant} for one token", s), "write it as orders.{tenant}.>")
+		if !subject.MatchString(s) || strings.Count(s, "{tenant}") != 1 ||
+			!slices.Contains(strings.Split(s, "."), "{tenant}") {
+			k.wrong("TENANT_SUBJECTS", fmt.Sprintf("holds %q, which is not a subject with {tenant} for one token", s),
+				"write it as orders.{tenant}.>")
 		}
 	}
 	k.certificates("TRUST_ROOTS", c.TrustRoots)
@@ -174,14 +181,16 @@ func (k *checker) credentials(n NATS) {
 		name string
 		set  bool
 	}{
-		{"NATS_CREDS", n.Creds != ""}, {"NATS_NKEY", n.NKey != ""}, {"NATS_USER", n.User != ""}, {"NATS_TOKEN", n.Token != ""},
+		{"NATS_CREDS", n.Creds != ""}, {"NATS_NKEY", n.NKey != ""}, {"NATS_USER", n.User != ""},
+		{"NATS_TOKEN", n.Token != ""},
 	} {
 		if c.set {
 			given = append(given, c.name)
 		}
 	}
 	if len(given) > 1 {
-		k.wrong(given[1], fmt.Sprintf("is set beside %s_%s", Prefix, given[0]), "choose one of NATS_CREDS, NATS_NKEY, NATS_USER and NATS_TOKEN")
+		k.wrong(given[1], fmt.Sprintf("is set beside %s_%s", Prefix, given[0]),
+			"choose one of NATS_CREDS, NATS_NKEY, NATS_USER and NATS_TOKEN")
 	}
 	if n.Cert != "" {
 		given = append(given, "NATS_CERT")
@@ -197,12 +206,14 @@ func (k *checker) credentials(n NATS) {
 			given = append(given, "NATS_URL")
 		}
 		if len(given) > 0 {
-			k.wrong("NATS_CONTEXT", fmt.Sprintf("is set beside %s_%s", Prefix, given[0]), "choose one: a context says all of how to connect")
+			k.wrong("NATS_CONTEXT", fmt.Sprintf("is set beside %s_%s", Prefix, given[0]),
+				"choose one: a context says all of how to connect")
 		}
 		return
 	}
 	if n.URL == "" && len(given) > 0 && !k.bad[Prefix+"_NATS_URL"] {
-		k.wrong(given[0], "is set, but the embedded server asks for nothing", "set ORDERBRIDGE_NATS_URL to use your own server, or unset it")
+		k.wrong(given[0], "is set, but the embedded server asks for nothing",
+			"set ORDERBRIDGE_NATS_URL to use your own server, or unset it")
 	}
 }
 
@@ -235,7 +246,8 @@ func (k *checker) taken(c *Config) {
 	}
 	for _, s := range c.Subjects {
 		if own := names.TakenSubject(s); own != "" {
-			k.wrong("SUBJECTS", fmt.Sprintf("holds %q, which also hears %s", s, own), "name only the subjects of the events, as in orders,orders.>")
+			k.wrong("SUBJECTS", fmt.Sprintf("holds %q, which also hears %s", s, own),
+				"name only the subjects of the events, as in orders,orders.>")
 		}
 	}
 }
@@ -247,7 +259,8 @@ func (k *checker) proxy(name, value string) {
 	}
 	u, err := url.Parse(value)
 	switch {
-	case err != nil || u.Scheme != "http" || u.Hostname() == "" || u.Port() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+	case err != nil || u.Scheme != "http" || u.Hostname() == "" || u.Port() == "" || strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" || u.Fragment != "":
 		k.wrong(name, "is not a proxy's URL", "write http://host:port")
 	case u.User != nil:
 		k.wrong(name, "holds user info", "leave it out: the proxy must know the bridge by its address")

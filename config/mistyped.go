@@ -34,7 +34,8 @@ func unknown(environ []string) (warnings []string, problems []error) {
 			continue
 		}
 		if meant := mistyped(name, known); meant != "" {
-			problems = append(problems, fmt.Errorf("%s is not a setting; %s is: rename it, or unset it, since without it another bus or other data would be used", name, meant))
+			problems = append(problems,
+				fmt.Errorf("%s is not a setting; %s is: rename it, or unset it, since without it another bus or other data would be used", name, meant))
 			continue
 		}
 		if !strings.HasPrefix(name, Prefix+"_") {
@@ -44,10 +45,12 @@ func unknown(environ []string) (warnings []string, problems []error) {
 			return cmp.Compare(unlikeness(name, a.name), unlikeness(name, b.name))
 		})
 		if strings.HasPrefix(name, Prefix+"_NATS_") {
-			problems = append(problems, fmt.Errorf("%s is not a setting; the servers are set by %s_NATS_URL, and `orderbridge config` shows the other settings: use one of them, or unset it, since without it another bus could be used", name, Prefix))
+			problems = append(problems,
+				fmt.Errorf("%s is not a setting; the servers are set by %s_NATS_URL, and `orderbridge config` shows the other settings: use one of them, or unset it, since without it another bus could be used", name, Prefix))
 			continue
 		}
-		warnings = append(warnings, fmt.Sprintf("%s is not a setting and has no effect; the nearest one is %s", name, nearest.name))
+		warnings = append(warnings,
+			fmt.Sprintf("%s is not a setting and has no effect; the nearest one is %s", name, nearest.name))
 	}
 	slices.Sort(warnings)
 	slices.SortFunc(problems, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
@@ -75,7 +78,8 @@ func mistyped(name string, known []variable) string {
 	return ""
 }
 
-var service = regexp.MustCompile(`^` + Prefix + `(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+var service = regexp.MustCompile(`^` + Prefix +
+	`(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 
 // fromKubernetes tells the variables that Kubernetes gives to each container
 // for a service named orderbridge or orderbridge-something.

@@ -21,7 +21,8 @@ var marks = regexp.MustCompile(strings.Join([]string{
 	`(?i:AGE-SECRET-KEY-|AGE-PLUGIN-)`,
 	`\bS[UAOCNX][A-Z2-7]{40,}`, // seed of an nkey
 	`\beyJ[A-Za-z0-9_-]{8,}`,
-	`whsec_`, `\b(sk|pk|rk)_(live|test)_`, `\bgh[a-z]_[A-Za-z0-9]{16,}`, `\bxox[a-z]-`, `\bAKIA[A-Z0-9]{12,}`, `^(?i:bearer|basic) `,
+	`whsec_`, `\b(sk|pk|rk)_(live|test)_`, `\bgh[a-z]_[A-Za-z0-9]{16,}`, `\bxox[a-z]-`, `\bAKIA[A-Z0-9]{12,}`,
+	`^(?i:bearer|basic) `,
 	`[\r\n]`, `^\s*[{\[]`,
 	`://[^/]*@`,
 	`^[A-Za-z0-9_-]{1,64}:[^:/\\]{16,}(:|$)`, // a token of the API
@@ -35,7 +36,8 @@ var opaque = regexp.MustCompile(`^([A-Za-z0-9_+=-]{20,}|[A-Za-z0-9+/]{24,}={1,2}
 // meant. What is there as a file is a path.
 func (v variable) looksSecret(text string) bool {
 	kind := v.field.Tag.Get("redact")
-	if !marks.MatchString(text) && !(kind == "file" && opaque.MatchString(text) && strings.ContainsAny(text, "0123456789")) {
+	if !marks.MatchString(text) &&
+		!(kind == "file" && opaque.MatchString(text) && strings.ContainsAny(text, "0123456789")) {
 		return false
 	}
 	_, err := os.Stat(text)
@@ -46,7 +48,8 @@ func (v variable) looksSecret(text string) bool {
 func (k *checker) pathsAreNoSecrets() {
 	for name, v := range k.vars {
 		if v.isPath() && v.looksSecret(v.target.String()) {
-			k.wrong(strings.TrimPrefix(name, Prefix+"_"), "names nothing that is there, and looks like a secret itself", "if it is one, write it into a file that only this program may read, and give the path of that file")
+			k.wrong(strings.TrimPrefix(name, Prefix+"_"), "names nothing that is there, and looks like a secret itself",
+				"if it is one, write it into a file that only this program may read, and give the path of that file")
 		}
 	}
 }

@@ -30,7 +30,8 @@ func (t *Tokens) Decode(value string) error {
 	for i, item := range split(value) {
 		one, err := parseToken(item)
 		if err != nil {
-			return fmt.Errorf("holds as entry %d what is not a token: %w; write it as name:token or name:token:tenant", i+1, err)
+			return fmt.Errorf("holds as entry %d what is not a token: %w; write it as name:token or name:token:tenant",
+				i+1, err)
 		}
 		*t = append(*t, one)
 	}
@@ -121,7 +122,8 @@ func (c *Config) AllAPITokens() (Tokens, error) {
 		return fail(err)
 	}
 	if err := all.check(); err != nil {
-		return fail(fmt.Errorf("together with %s_API_TOKENS it %w; give each token once, each under a name of its own", Prefix, err))
+		return fail(fmt.Errorf("together with %s_API_TOKENS it %w; give each token once, each under a name of its own",
+			Prefix, err))
 	}
 	return all, nil
 }

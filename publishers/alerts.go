@@ -61,12 +61,14 @@ type alertEvent struct {
 
 // Raise stores the alert; the server drops one whose id it has seen lately.
 func (a *Alerts) Raise(ctx context.Context, alert protocol.Alert) error {
-	body, err := json.Marshal(alertEvent{SpecVersion: "1.0", ID: alert.ID, Source: a.options.Source, Type: "orderbridge.alert." + alert.Kind,
+	body, err := json.Marshal(alertEvent{SpecVersion: "1.0", ID: alert.ID, Source: a.options.Source,
+		Type:    "orderbridge.alert." + alert.Kind,
 		Subject: alert.Subscription, Time: alert.Time.UTC(), DataContentType: "application/json", Data: alert})
 	if err != nil {
 		return fmt.Errorf("alert %s: %w", alert.ID, err)
 	}
-	msg := &nats.Msg{Subject: a.options.Subject + "." + alert.Kind + "." + alertToken(alert.Subscription), Data: safetext.JSON(body),
+	msg := &nats.Msg{Subject: a.options.Subject + "." + alert.Kind + "." + alertToken(alert.Subscription),
+		Data:   safetext.JSON(body),
 		Header: nats.Header{"Content-Type": {"application/cloudevents+json"}, jetstream.MsgIDHeader: {alert.ID}}}
 	if err := publishConfirmed(ctx, a.options.JetStream, a.options.Timeout, msg); err != nil {
 		return fmt.Errorf("alert %s: %w", alert.ID, err)

@@ -31,7 +31,8 @@ func isSubject(s string) bool {
 
 // publishConfirmed returns nil when the server has confirmed the message,
 // protocol.ErrRefused when it certainly will not store it, else another error.
-func publishConfirmed(ctx context.Context, js jetstream.JetStream, timeout time.Duration, msg *nats.Msg, opts ...jetstream.PublishOpt) error {
+func publishConfirmed(ctx context.Context, js jetstream.JetStream, timeout time.Duration, msg *nats.Msg,
+	opts ...jetstream.PublishOpt) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	_, err := js.PublishMsg(ctx, msg, opts...)

@@ -49,7 +49,8 @@ func newConnections(o Options, settings *tlsSettings) *connections {
 		Dial:    c.dial,
 		MaxIdle: o.MaxIdleConns,
 		Notice: func(key http1.Key, why string) {
-			o.Logger.Info("each answer of an endpoint costs its connection", "endpoint", key.Addr, "tenant", key.Tenant, "why", why)
+			o.Logger.Info("each answer of an endpoint costs its connection", "endpoint", key.Addr, "tenant", key.Tenant,
+				"why", why)
 		},
 	})
 	return c

@@ -85,12 +85,14 @@ func NewDeadLetters(o DeadLettersOptions) (*DeadLetters, error) {
 func (l *DeadLetters) Store(ctx context.Context, d protocol.DeadLetter) error {
 	subject := l.options.Subject + "." + d.Subscription + "." + d.Lane
 	if !isSubject(subject) || strings.Contains(d.Subscription+d.Lane, ".") {
-		return fmt.Errorf("store dead letter of %q: lane %q is not a subject token: %w", d.Subscription, d.Lane, protocol.ErrRefused)
+		return fmt.Errorf("store dead letter of %q: lane %q is not a subject token: %w", d.Subscription, d.Lane,
+			protocol.ErrRefused)
 	}
 	header := nats.Header{}
 	if d.ID != "" {
 		if !survivesAsHeader(d.ID) {
-			return fmt.Errorf("store dead letter of %q: id %q cannot stand in a header: %w", d.Subscription, d.ID, protocol.ErrRefused)
+			return fmt.Errorf("store dead letter of %q: id %q cannot stand in a header: %w", d.Subscription, d.ID,
+				protocol.ErrRefused)
 		}
 		header[jetstream.MsgIDHeader] = []string{d.ID}
 	}
@@ -100,12 +102,14 @@ func (l *DeadLetters) Store(ctx context.Context, d protocol.DeadLetter) error {
 	}
 	defer leave()
 	// The headers count as payload: those above, and what the client adds.
-	body, err := marshalLetter(d, l.options.MaxPayload-len(d.ID)-len(l.options.Stream)-256, d.Event == nil || l.keepsEvent(ctx, d))
+	body, err := marshalLetter(d, l.options.MaxPayload-len(d.ID)-len(l.options.Stream)-256,
+		d.Event == nil || l.keepsEvent(ctx, d))
 	if err != nil {
 		return fmt.Errorf("store dead letter of %q: %w", d.Subscription, err)
 	}
 	msg := &nats.Msg{Subject: subject, Header: header, Data: body}
-	if err := publishConfirmed(ctx, l.options.JetStream, l.options.Timeout, msg, jetstream.WithExpectStream(l.options.Stream)); err != nil {
+	if err := publishConfirmed(ctx, l.options.JetStream, l.options.Timeout, msg,
+		jetstream.WithExpectStream(l.options.Stream)); err != nil {
 		return fmt.Errorf("store dead letter of %q in stream %q: %w", d.Subscription, l.options.Stream, err)
 	}
 	return nil
@@ -175,7 +179,8 @@ func (l *DeadLetters) Remove(ctx context.Context, seq uint64) error {
 	if err == nil {
 		return nil
 	}
-	if _, missing := msgget.BySeq(ctx, l.options.JetStream, l.options.Stream, seq); errors.Is(missing, protocol.ErrNotFound) {
+	if _, missing := msgget.BySeq(ctx, l.options.JetStream, l.options.Stream, seq); errors.Is(missing,
+		protocol.ErrNotFound) {
 		return nil
 	}
 	return fmt.Errorf("remove dead letter %d from stream %q: %w", seq, l.options.Stream, err)
@@ -235,7 +240,8 @@ func beginning(s string) string { return s[:min(len(s), 1<<10)] }
 
 func letterOf(e *event.Event) *letterEvent {
 	l := &letterEvent{
-		ID: e.ID, PublisherID: e.PublisherID, Type: e.Type, OrderID: e.OrderID, LegacyOrderID: e.LegacyOrderID, Tenant: e.Tenant,
+		ID: e.ID, PublisherID: e.PublisherID, Type: e.Type, OrderID: e.OrderID, LegacyOrderID: e.LegacyOrderID,
+		Tenant:  e.Tenant,
 		Subject: e.Subject, Sequence: e.Seq, Time: e.Time, Headers: e.Header,
 	}
 	if utf8.Valid(e.Data) {
@@ -290,8 +296,10 @@ func ParseDeadLetter(data []byte) (protocol.DeadLetter, error) {
 	d := l.DeadLetter
 	if e := l.Event; e != nil {
 		d.Event = &event.Event{
-			Message: event.Message{Seq: e.Sequence, Time: e.Time, Subject: e.Subject, Header: e.Headers, Data: e.DataBase64},
-			ID:      e.ID, PublisherID: e.PublisherID, Type: e.Type, OrderID: e.OrderID, LegacyOrderID: e.LegacyOrderID, Tenant: e.Tenant,
+			Message: event.Message{Seq: e.Sequence, Time: e.Time, Subject: e.Subject, Header: e.Headers,
+				Data: e.DataBase64},
+			ID: e.ID, PublisherID: e.PublisherID, Type: e.Type, OrderID: e.OrderID, LegacyOrderID: e.LegacyOrderID,
+			Tenant: e.Tenant,
 		}
 		if e.Data != nil {
 			d.Event.Data = []byte(*e.Data)

@@ -51,7 +51,8 @@ func (w *Webhook) isInside(err error, target *url.URL) bool {
 	switch {
 	case errors.As(err, &step) && step.internal:
 		return true
-	case errors.As(err, &conn) && conn.Remote != nil && w.options.Proxy == "" && w.standard.dialer.isInternal(conn.Remote.String()):
+	case errors.As(err, &conn) && conn.Remote != nil && w.options.Proxy == "" &&
+		w.standard.dialer.isInternal(conn.Remote.String()):
 		return true
 	case target == nil:
 		return false

@@ -98,7 +98,8 @@ func decodeOnce(s string) string {
 		case s[i] == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]):
 			b = append(b, hexByte(s[i+1])<<4|hexByte(s[i+2]))
 			i += 2
-		case s[i] == '%' && i+5 < len(s) && s[i+1]|0x20 == 'u' && isHex(s[i+2]) && isHex(s[i+3]) && isHex(s[i+4]) && isHex(s[i+5]):
+		case s[i] == '%' && i+5 < len(s) && s[i+1]|0x20 == 'u' && isHex(s[i+2]) && isHex(s[i+3]) && isHex(s[i+4]) &&
+			isHex(s[i+5]):
 			r := rune(hexByte(s[i+2]))<<12 | rune(hexByte(s[i+3]))<<8 | rune(hexByte(s[i+4]))<<4 | rune(hexByte(s[i+5]))
 			b = utf8.AppendRune(b, r)
 			i += 5

@@ -29,7 +29,8 @@ func (d *dialer) guardHost(network, addr string) error {
 	meant, number, plain := record.HostAddress(host)
 	switch {
 	case strings.Contains(strings.ToLower(host), "xn--") && !isForeignName(host):
-		return &policyError{err: errors.New("host " + strconv.Quote(host) + " is not a name in another alphabet"), literal: true}
+		return &policyError{err: errors.New("host " + strconv.Quote(host) + " is not a name in another alphabet"),
+			literal: true}
 	case number && !meant.IsValid():
 		return &policyError{err: errors.New("host " + strconv.Quote(host) + " ends in a number but is not an address")}
 	case !number && d.proxy == "": // it is resolved here, and each address is judged
@@ -45,7 +46,8 @@ func (d *dialer) guardHost(network, addr string) error {
 		return &policyError{err: err, literal: number}
 	}
 	if number && !plain {
-		return &policyError{err: errors.New("host " + strconv.Quote(host) + " is another way to write " + meant.WithZone("").String() + ": write it so"), literal: true}
+		return &policyError{err: errors.New("host " + strconv.Quote(host) + " is another way to write " +
+			meant.WithZone("").String() + ": write it so"), literal: true}
 	}
 	return nil
 }
@@ -60,8 +62,10 @@ func isForeignName(host string) bool {
 
 // metadataNames are those under which clouds serve credentials to a machine.
 var metadataNames = map[string]bool{
-	"metadata": true, "metadata.google.internal": true, "metadata.goog": true, "instance-data": true, "instance-data.ec2.internal": true,
-	"metadata.azure.internal": true, "metadata.platformequinix.com": true, "metadata.tencentyun.com": true, "rancher-metadata": true,
+	"metadata": true, "metadata.google.internal": true, "metadata.goog": true, "instance-data": true,
+	"instance-data.ec2.internal": true,
+	"metadata.azure.internal":    true, "metadata.platformequinix.com": true, "metadata.tencentyun.com": true,
+	"rancher-metadata": true,
 }
 
 // isInternal reports whether an address is none of the public internet.

@@ -80,7 +80,8 @@ var (
 func encryptedPKCS8(der, password []byte) (any, error) {
 	var outer encryptedKey
 	var params pbes2
-	if !parse(der, &outer) || !outer.Algorithm.Algorithm.Equal(oidPBES2) || !parse(outer.Algorithm.Parameters.FullBytes, &params) {
+	if !parse(der, &outer) || !outer.Algorithm.Algorithm.Equal(oidPBES2) ||
+		!parse(outer.Algorithm.Parameters.FullBytes, &params) {
 		return nil, errCipher
 	}
 	c, known := ciphers[params.Cipher.Algorithm.String()]

@@ -125,7 +125,8 @@ func needles(secrets []string) (all []string) {
 // forms are the ways in which an answer may hold a secret.
 func forms(secret string) []string {
 	all := []string{
-		secret, oneLine(secret, len(secret)), url.QueryEscape(secret), url.PathEscape(secret), escapeValue(secret), html.EscapeString(secret),
+		secret, oneLine(secret, len(secret)), url.QueryEscape(secret), url.PathEscape(secret), escapeValue(secret),
+		html.EscapeString(secret),
 		strings.Trim(strconv.Quote(secret), `"`), strings.Trim(strconv.QuoteToASCII(secret), `"`),
 		strings.Trim(string(event.AppendJSONString(nil, secret)), `"`),
 	}
@@ -134,10 +135,12 @@ func forms(secret string) []string {
 	if len(secret) >= minEncoded {
 		all = append(all, hex.EncodeToString([]byte(secret)))
 		for skipped := range 3 {
-			all = append(all, inBase64(secret, skipped, base64.RawStdEncoding), inBase64(secret, skipped, base64.RawURLEncoding))
+			all = append(all, inBase64(secret, skipped, base64.RawStdEncoding),
+				inBase64(secret, skipped, base64.RawURLEncoding))
 		}
 	}
-	return append(all, base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)))
+	return append(all, base64.StdEncoding.EncodeToString([]byte(secret)),
+		base64.RawURLEncoding.EncodeToString([]byte(secret)))
 }
 
 // inJSON is a text as a JSON string holds it.

@@ -94,7 +94,8 @@ func (s *sources) key(member, name string, hosts []string) ([]byte, error) {
 	return s.file(member, name, hosts, Secrets.ReadKey)
 }
 
-func (s *sources) file(member, name string, hosts []string, read func(Secrets, string, record.SecretUse) ([]byte, error)) ([]byte, error) {
+func (s *sources) file(member, name string, hosts []string,
+	read func(Secrets, string, record.SecretUse) ([]byte, error)) ([]byte, error) {
 	if s.secrets == nil {
 		return nil, &memberError{member, errNoSecrets}
 	}

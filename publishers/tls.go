@@ -53,7 +53,8 @@ func loadTLS(t *record.TLS, from *sources, hosts []string) (*tlsSettings, error)
 	if err != nil {
 		return nil, err
 	}
-	key, err := read("tls.keyFile", t.KeyFile, func(member, name string) ([]byte, error) { return from.key(member, name, hosts) })
+	key, err := read("tls.keyFile", t.KeyFile,
+		func(member, name string) ([]byte, error) { return from.key(member, name, hosts) })
 	if err != nil {
 		return nil, err
 	}

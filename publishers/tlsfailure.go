@@ -67,7 +67,8 @@ func outOfTime(c *x509.Certificate, now time.Time) string {
 	case c == nil:
 		return "the certificate has expired or is not valid yet"
 	case now.Before(c.NotBefore):
-		return "the certificate of " + name(c) + " is not valid before " + c.NotBefore.UTC().Format(time.RFC3339) + " (is the clock right?)"
+		return "the certificate of " + name(c) + " is not valid before " + c.NotBefore.UTC().Format(time.RFC3339) +
+			" (is the clock right?)"
 	}
 	return "the certificate of " + name(c) + " has expired at " + c.NotAfter.UTC().Format(time.RFC3339)
 }
@@ -115,9 +116,11 @@ var alertHints = map[string]string{}
 
 func init() {
 	for hint, alerts := range map[string][]tls.AlertError{
-		"perhaps it wants a client certificate: tls.keyFile; or it knows only old key exchanges: tls.cipherSuites": {40, 71},  // handshake_failure, insufficient_security
-		"it speaks none of the versions that are allowed: tls.minVersion, at least 1.2":                            {70},      // protocol_version
-		"it wants a client certificate that it knows: tls.keyFile, tls.clientCert":                                 {42, 116}, // bad_certificate, certificate_required
+		"perhaps it wants a client certificate: tls.keyFile; or it knows only old key exchanges: tls.cipherSuites": {40,
+			71}, // handshake_failure, insufficient_security
+		"it speaks none of the versions that are allowed: tls.minVersion, at least 1.2": {70}, // protocol_version
+		"it wants a client certificate that it knows: tls.keyFile, tls.clientCert": {42,
+			116}, // bad_certificate, certificate_required
 		// unsupported_certificate, certificate_revoked, _expired, _unknown, unknown_ca, access_denied
 		"it does not accept the client certificate: tls.keyFile, tls.clientCert": {43, 44, 45, 46, 48, 49},
 		"it serves no such host": {112}, // unrecognized_name

@@ -58,7 +58,8 @@ func (e *tokenError) Unwrap() error { return e.err }
 
 func newTokenSource(g record.Grant, transport http.RoundTripper, userAgent []string) *tokenSource {
 	return &tokenSource{
-		config: clientcredentials.Config{ClientID: g.ClientID, ClientSecret: g.ClientSecret, TokenURL: g.TokenURL, Scopes: g.Scopes, EndpointParams: g.Parameters},
+		config: clientcredentials.Config{ClientID: g.ClientID, ClientSecret: g.ClientSecret, TokenURL: g.TokenURL,
+			Scopes: g.Scopes, EndpointParams: g.Parameters},
 		host:   hostOf(g.TokenURL),
 		target: urlOf(g.TokenURL),
 		client: &http.Client{

@@ -86,7 +86,8 @@ func newTransport(o Options, d *dialer, both bool) *http.Transport {
 		// A connection that died without a word is found by a ping instead of
 		// by one attempt after another that times out on it.
 		// What a server may send unasked is bounded by a meter, so its windows are small.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second, MaxReceiveBufferPerStream: limits.HTTP2WindowBytes},
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second,
+			MaxReceiveBufferPerStream: limits.HTTP2WindowBytes},
 	}
 }
 

@@ -329,7 +329,8 @@ func (w *Webhook) compile(s *record.Subscription) (*endpoint, error) {
 	}
 	if t := s.More.TLS; t != nil {
 		if t.TrustAll && !w.options.AllowTrustAll {
-			return nil, &memberError{"tls.trustAll", errors.New("is not allowed: leave it out, or have the operator set ORDERBRIDGE_ALLOW_TRUST_ALL")}
+			return nil, &memberError{"tls.trustAll",
+				errors.New("is not allowed: leave it out, or have the operator set ORDERBRIDGE_ALLOW_TRUST_ALL")}
 		}
 		settings, err := loadTLS(t, from, s.Hosts())
 		if err != nil {
@@ -401,7 +402,8 @@ func refersOutside(s *record.Subscription) bool {
 	if s.More == nil {
 		return false
 	}
-	return s.More.TLS != nil || slices.ContainsFunc(s.Secrets(), func(v record.SecretValue) bool { return record.IsReference(v.Value.Reveal()) })
+	return s.More.TLS != nil ||
+		slices.ContainsFunc(s.Secrets(), func(v record.SecretValue) bool { return record.IsReference(v.Value.Reveal()) })
 }
 
 // cutOff is the error of an attempt whose context we cancelled ourselves.

@@ -111,7 +111,8 @@ func (d *durables) make(ctx context.Context, g durable, position uint64, older [
 		}
 		// One that stays is harmless: nothing of it is read any more, and the
 		// next reopening deletes it.
-		if err := d.js.DeleteConsumer(ctx, d.stream, d.name(o)); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		if err := d.js.DeleteConsumer(ctx, d.stream, d.name(o)); err != nil &&
+			!errors.Is(err, jetstream.ErrConsumerNotFound) {
 			d.log.Warn("an older consumer of the feed is not deleted", "consumer", d.name(o), "error", err)
 		}
 	}
@@ -129,7 +130,8 @@ func (d *durables) newest(ctx context.Context, epoch uint64) (next durable, foun
 	for _, o := range found {
 		switch {
 		case o.epoch > epoch:
-			return durable{}, nil, 0, fmt.Errorf("consumer %q is of a newer epoch than %d: %w", d.name(o), epoch, protocol.ErrDeposed)
+			return durable{}, nil, 0, fmt.Errorf("consumer %q is of a newer epoch than %d: %w", d.name(o), epoch,
+				protocol.ErrDeposed)
 		case o.epoch == epoch:
 			next.n = max(next.n, o.n+1)
 		case o.after(newest):
@@ -163,7 +165,8 @@ func (d *durables) open(ctx context.Context, epoch, position uint64) (durable, j
 	}
 	d.created = info.Created
 	if first := info.State.FirstSeq; position > 0 && first > position+1 {
-		d.log.Warn("events have expired before the feed has seen them", "stream", d.stream, "position", position, "first", first, "missing", first-position-1)
+		d.log.Warn("events have expired before the feed has seen them", "stream", d.stream, "position", position,
+			"first", first, "missing", first-position-1)
 	}
 	c, err := d.make(ctx, g, position, found)
 	return g, c, err
@@ -172,7 +175,8 @@ func (d *durables) open(ctx context.Context, epoch, position uint64) (durable, j
 // reopen makes the next durable of the same epoch; taken is the last event
 // taken in. Before and after it is made the stream must still be the one that
 // holds that event (R15).
-func (d *durables) reopen(ctx context.Context, last durable, position uint64, taken protocol.Witnesses) (durable, jetstream.Consumer, error) {
+func (d *durables) reopen(ctx context.Context, last durable, position uint64, taken protocol.Witnesses) (durable,
+	jetstream.Consumer, error) {
 	found, err := d.list(ctx)
 	if err != nil {
 		return durable{}, nil, err
@@ -184,7 +188,8 @@ func (d *durables) reopen(ctx context.Context, last durable, position uint64, ta
 	for _, o := range found {
 		switch {
 		case o.epoch > g.epoch:
-			return durable{}, nil, fmt.Errorf("consumer %q is of a newer epoch than %d: %w", d.name(o), g.epoch, protocol.ErrDeposed)
+			return durable{}, nil, fmt.Errorf("consumer %q is of a newer epoch than %d: %w", d.name(o), g.epoch,
+				protocol.ErrDeposed)
 		case o.epoch == g.epoch:
 			g.n = max(g.n, o.n+1)
 		}
@@ -208,7 +213,8 @@ func (d *durables) unchanged(ctx context.Context, witnesses protocol.Witnesses) 
 	case info.State.LastSeq < taken.Seq && !msgget.Settled(info):
 		return fmt.Errorf("%w: it seems to end before event %d", msgget.ErrNoLeader, taken.Seq)
 	case info.State.LastSeq < taken.Seq:
-		return fmt.Errorf("%w: it ends at sequence %d, event %d has been taken in", errRecreated, info.State.LastSeq, taken.Seq)
+		return fmt.Errorf("%w: it ends at sequence %d, event %d has been taken in", errRecreated, info.State.LastSeq,
+			taken.Seq)
 	}
 	r, standing, err := witnesses.Testify(func(r event.Ref) (protocol.Standing, error) {
 		if r.Seq < info.State.FirstSeq {

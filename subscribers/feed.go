@@ -145,7 +145,8 @@ func (f *feed) takeIn(gen durable, m jetstream.Msg) {
 	prev := f.intake.Taken()
 	switch f.intake.Take(meta.Sequence.Consumer, meta.Sequence.Stream, meta.NumDelivered > 1) {
 	case protocol.Gap:
-		f.suspectLocked(gen, fmt.Errorf("message %d of the consumer (delivery %d) came after %d", meta.Sequence.Consumer, meta.NumDelivered, f.intake.Consumed()))
+		f.suspectLocked(gen, fmt.Errorf("message %d of the consumer (delivery %d) came after %d",
+			meta.Sequence.Consumer, meta.NumDelivered, f.intake.Consumed()))
 	case protocol.Skip:
 		f.rehandle(meta.Sequence.Stream, m.Reply())
 	case protocol.Deliver:

@@ -84,7 +84,8 @@ func NewFeed(o Options) (*JetStream, error) {
 }
 
 func (j *JetStream) durables() *durables {
-	return &durables{js: j.o.JetStream, stream: j.o.Stream, prefix: j.o.DurablePrefix, window: j.o.Window, replicas: j.o.Replicas, metadata: j.o.Metadata,
+	return &durables{js: j.o.JetStream, stream: j.o.Stream, prefix: j.o.DurablePrefix, window: j.o.Window,
+		replicas: j.o.Replicas, metadata: j.o.Metadata,
 		log: j.log, spare: j.keepNot}
 }
 

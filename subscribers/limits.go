@@ -27,7 +27,8 @@ const (
 // create makes the feed's durable. Where the stream has no room for a further
 // consumer, the older ones go first: the position is fixed by then. Where so
 // many unacknowledged events are not allowed, the window is smaller.
-func (d *durables) create(ctx context.Context, c jetstream.ConsumerConfig, g durable, older []durable) (jetstream.Consumer, error) {
+func (d *durables) create(ctx context.Context, c jetstream.ConsumerConfig, g durable,
+	older []durable) (jetstream.Consumer, error) {
 	asked, spared := c.MaxAckPending, d.spare == nil
 	for {
 		cons, err := d.js.CreateConsumer(ctx, d.stream, c)
@@ -69,8 +70,10 @@ func (d *durables) deleteOlder(ctx context.Context, g durable, older []durable) 
 		if !g.after(o) {
 			continue
 		}
-		if err := d.js.DeleteConsumer(ctx, d.stream, d.name(o)); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return deleted, fmt.Errorf("delete consumer %q, since stream %q allows no further one: %w", d.name(o), d.stream, err)
+		if err := d.js.DeleteConsumer(ctx, d.stream, d.name(o)); err != nil &&
+			!errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return deleted, fmt.Errorf("delete consumer %q, since stream %q allows no further one: %w", d.name(o),
+				d.stream, err)
 		}
 		deleted++
 	}
@@ -148,8 +151,10 @@ func difference(made, now *jetstream.ConsumerInfo) string {
 		return "somebody has given it a filter"
 	case n.MaxAckPending != m.MaxAckPending:
 		return fmt.Sprintf("somebody has changed its max_ack_pending from %d to %d", m.MaxAckPending, n.MaxAckPending)
-	case n.AckWait != m.AckWait, n.MaxDeliver != m.MaxDeliver, len(n.BackOff) != len(m.BackOff), n.InactiveThreshold != m.InactiveThreshold,
-		n.MaxRequestBatch != m.MaxRequestBatch, n.MaxRequestExpires != m.MaxRequestExpires, n.MaxRequestMaxBytes != m.MaxRequestMaxBytes,
+	case n.AckWait != m.AckWait, n.MaxDeliver != m.MaxDeliver, len(n.BackOff) != len(m.BackOff),
+		n.InactiveThreshold != m.InactiveThreshold,
+		n.MaxRequestBatch != m.MaxRequestBatch, n.MaxRequestExpires != m.MaxRequestExpires,
+		n.MaxRequestMaxBytes != m.MaxRequestMaxBytes,
 		n.HeadersOnly != m.HeadersOnly, n.RateLimit != m.RateLimit, n.MaxWaiting != m.MaxWaiting:
 		return "somebody has edited it"
 	}
@@ -157,7 +162,8 @@ func difference(made, now *jetstream.ConsumerInfo) string {
 }
 
 // readOneByOne is Read where no consumer can be made.
-func (s *Source) readOneByOne(ctx context.Context, from uint64, filters []string, max, maxBytes int) ([]*event.Message, protocol.Reading, error) {
+func (s *Source) readOneByOne(ctx context.Context, from uint64, filters []string, max, maxBytes int) ([]*event.Message,
+	protocol.Reading, error) {
 	v, err := s.bounds.get(ctx)
 	if err != nil {
 		return nil, protocol.Reading{}, err

@@ -29,7 +29,8 @@ var (
 
 // pull calls take for each message that is there now; it ends when there are no
 // more, when the batch is full, or with an error.
-func pull(ctx context.Context, js jetstream.JetStream, stream, consumer string, r pullRequest, take func(*nats.Msg) error) error {
+func pull(ctx context.Context, js jetstream.JetStream, stream, consumer string, r pullRequest,
+	take func(*nats.Msg) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limits.PullTime)
 	defer cancel()
 	nc := js.Conn()
@@ -57,7 +58,8 @@ func pull(ctx context.Context, js jetstream.JetStream, stream, consumer string, 
 				return nil
 			case status == "503":
 				return errConsumerGone
-			case status == "409" && strings.Contains(strings.ToLower(m.Header.Get("Description")), "message size exceeds maxbytes"):
+			case status == "409" && strings.Contains(strings.ToLower(m.Header.Get("Description")),
+				"message size exceeds maxbytes"):
 				return errMaxBytes
 			case status == "409" && strings.Contains(strings.ToLower(m.Header.Get("Description")), "batch completed"):
 				return nil

@@ -96,7 +96,8 @@ func (f *feed) checkIdle(ctx context.Context, gen durable, cons jetstream.Consum
 		return nil // the connection's own signs decide
 	}
 	if why := difference(made, info); why != "" {
-		f.log.Warn("the consumer of the feed is recreated, since it is not as it was made", "stream", f.d.stream, "consumer", f.d.name(gen), "cause", why)
+		f.log.Warn("the consumer of the feed is recreated, since it is not as it was made", "stream", f.d.stream,
+			"consumer", f.d.name(gen), "cause", why)
 		return fmt.Errorf("consumer %q is not as it was made: %s", f.d.name(gen), why)
 	}
 	f.mu.Lock()

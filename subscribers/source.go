@@ -96,7 +96,8 @@ type reader struct {
 }
 
 // Read implements bridge.Source. Calls with the same key wait for one another.
-func (s *Source) Read(ctx context.Context, key string, from uint64, filters []string, max, maxBytes int) ([]*event.Message, protocol.Reading, error) {
+func (s *Source) Read(ctx context.Context, key string, from uint64, filters []string,
+	max, maxBytes int) ([]*event.Message, protocol.Reading, error) {
 	if from == 0 {
 		from = 1
 	}
@@ -120,7 +121,8 @@ func (s *Source) Read(ctx context.Context, key string, from uint64, filters []st
 	return msgs, got, nil
 }
 
-func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []string, max, maxBytes int) ([]*event.Message, protocol.Reading, error) {
+func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []string,
+	max, maxBytes int) ([]*event.Message, protocol.Reading, error) {
 	old := r.name // a consumer that goes on reads the stream that it was made in
 	if r.name != "" && (from < r.next || !slices.Equal(filters, r.filters)) {
 		s.drop(r)
@@ -346,7 +348,8 @@ func (s *Source) info(ctx context.Context) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	st := protocol.StreamState{Name: info.Config.Name, Created: info.Created, First: info.State.FirstSeq, Last: info.State.LastSeq,
+	st := protocol.StreamState{Name: info.Config.Name, Created: info.Created, First: info.State.FirstSeq,
+		Last:      info.State.LastSeq,
 		Retention: info.Config.Retention.String(), Deleted: info.State.NumDeleted, Settled: msgget.Settled(info)}
 	if info.State.Msgs > 0 { // of an empty stream they speak of what is gone
 		st.FirstTime, st.LastTime = info.State.FirstTime.UnixNano(), info.State.LastTime.UnixNano()

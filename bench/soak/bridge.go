@@ -29,7 +29,8 @@ func startBridge(ctx context.Context, path, dir string) (*bridge, error) {
 		return nil, err
 	}
 	b := &bridge{}
-	if b.Program, err = lab.Serve(lab.Command{Path: path, Env: env, Dir: dir, Log: filepath.Join(dir, "bridge.log")}); err != nil {
+	if b.Program, err = lab.Serve(lab.Command{Path: path, Env: env, Dir: dir,
+		Log: filepath.Join(dir, "bridge.log")}); err != nil {
 		return nil, err
 	}
 	if err := b.connect(ctx); err != nil {
@@ -63,7 +64,8 @@ func (b *bridge) subscribe(ctx context.Context, e *endpoints) error {
 		return err
 	}
 	for id, url := range e.urls {
-		if _, err := kv.PutString(ctx, id, fmt.Sprintf(`{"targetURL":%q,"retry":{"schedule":["PT1S","PT5S","PT30S","PT5M","PT1H"]}}`, url)); err != nil {
+		if _, err := kv.PutString(ctx, id,
+			fmt.Sprintf(`{"targetURL":%q,"retry":{"schedule":["PT1S","PT5S","PT30S","PT5M","PT1H"]}}`, url)); err != nil {
 			return fmt.Errorf("put %s: %w", id, err)
 		}
 	}
@@ -77,7 +79,8 @@ const orders = 5000
 func (b *bridge) publish(ctx context.Context, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	body := fmt.Sprintf(`{"orderId":"o-%d","eventType":"OrderChanged","n":%d,"note":%q}`, n%orders, n, strings.Repeat("x", 430))
+	body := fmt.Sprintf(`{"orderId":"o-%d","eventType":"OrderChanged","n":%d,"note":%q}`, n%orders, n,
+		strings.Repeat("x", 430))
 	if _, err := b.js.Publish(ctx, fmt.Sprintf("orders.acme.OrderChanged.o-%d", n%orders), []byte(body)); err != nil {
 		return fmt.Errorf("publish: %w\n%s", err, b.LastLines(20))
 	}
@@ -98,7 +101,8 @@ type memory struct {
 }
 
 func (m memory) String() string {
-	return fmt.Sprintf("%8d  %9d  %4d | %20d  %6d  %4d  %7d  %5d  %10d", m.resident, m.anonymous, m.file, m.runtime, m.inUse, m.live, m.next, m.limit, m.gs)
+	return fmt.Sprintf("%8d  %9d  %4d | %20d  %6d  %4d  %7d  %5d  %10d", m.resident, m.anonymous, m.file, m.runtime,
+		m.inUse, m.live, m.next, m.limit, m.gs)
 }
 
 func (b *bridge) memory(ctx context.Context) (m memory, err error) {

@@ -33,7 +33,8 @@ func main() {
 	flag.StringVar(&s.bridge, "bridge", "", "a built orderbridge (default: build it)")
 	flag.Parse()
 	if flag.NArg() > 0 || s.rate < 1 || s.quiet >= s.duration || s.every < time.Second {
-		fmt.Fprintln(os.Stderr, "soak: want a rate of at least 1, a quiet end shorter than the duration, lines at least a second apart, and no arguments")
+		fmt.Fprintln(os.Stderr,
+			"soak: want a rate of at least 1, a quiet end shorter than the duration, lines at least a second apart, and no arguments")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -102,7 +103,8 @@ func soak(ctx context.Context, s settings, b *bridge, e *endpoints) error {
 			}
 		}
 	}
-	fmt.Printf("at most %d MiB resident in the second half; %d events, %d deliveries to %d healthy endpoints\n", most, published, e.healthy.Load(), healthyEndpoints)
+	fmt.Printf("at most %d MiB resident in the second half; %d events, %d deliveries to %d healthy endpoints\n", most,
+		published, e.healthy.Load(), healthyEndpoints)
 	if most > s.most {
 		return fmt.Errorf("%d MiB were resident, more than %d", most, s.most)
 	}

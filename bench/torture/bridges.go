@@ -28,11 +28,14 @@ func newBridge(c *lab.Cluster, name, path, dir string) (*bridgeProc, error) {
 	if err != nil {
 		return nil, err
 	}
-	env, err := lab.Environment(filepath.Join(dir, "roots.pem"), "ORDERBRIDGE_NATS_URL="+ways.URLs(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=15s")
+	env, err := lab.Environment(filepath.Join(dir, "roots.pem"), "ORDERBRIDGE_NATS_URL="+ways.URLs(),
+		"ORDERBRIDGE_SHUTDOWN_TIMEOUT=15s")
 	if err != nil {
 		return nil, err
 	}
-	return &bridgeProc{ways: ways, command: lab.Command{Name: name, Path: path, Env: env, Dir: dir, Log: filepath.Join(dir, name+".log"), SysProc: dieWithUs()}}, nil
+	return &bridgeProc{ways: ways,
+		command: lab.Command{Name: name, Path: path, Env: env, Dir: dir, Log: filepath.Join(dir, name+".log"),
+			SysProc: dieWithUs()}}, nil
 }
 
 // start runs the program; its log is added to its file.

@@ -25,8 +25,10 @@ type bus struct {
 func newBus(c *lab.Cluster) (*bus, error) {
 	b := &bus{}
 	for i := range c.Nodes() {
-		nc, err := nats.Connect(c.URL(i), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.ReconnectBufSize(-1),
-			nats.RetryOnFailedConnect(true), nats.PingInterval(2*time.Second), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		nc, err := nats.Connect(c.URL(i), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+			nats.ReconnectBufSize(-1),
+			nats.RetryOnFailedConnect(true), nats.PingInterval(2*time.Second),
+			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 		if err != nil {
 			b.close()
 			return nil, fmt.Errorf("connect: %w", err)

@@ -139,12 +139,14 @@ func (e *endpoints) react(id string, now time.Time) reaction {
 	case x < 0.0503:
 		return reaction{status: http.StatusGone}
 	}
-	return reaction{status: []int{200, 201, 202, 204}[e.rng.IntN(4)], after: time.Duration(e.rng.IntN(4)) * time.Millisecond}
+	return reaction{status: []int{200, 201, 202, 204}[e.rng.IntN(4)],
+		after: time.Duration(e.rng.IntN(4)) * time.Millisecond}
 }
 
 func (e *endpoints) failure() reaction {
 	return []reaction{
-		{status: 500}, {status: 500}, {status: 502}, {status: 400}, {status: 404}, {status: 307, header: [2]string{"Location", "/elsewhere"}},
+		{status: 500}, {status: 500}, {status: 502}, {status: 400}, {status: 404},
+		{status: 307, header: [2]string{"Location", "/elsewhere"}},
 		{status: 503, header: [2]string{"Retry-After", "1"}},
 		{status: 429, header: [2]string{"Retry-After", "1"}},
 		{},

@@ -46,7 +46,8 @@ func main() {
 	flag.IntVar(&s.rate, "rate", 100, "events a second; about 5 deliveries come of each")
 	flag.StringVar(&s.journal, "journal", "", "keep the journal in this file")
 	flag.StringVar(&s.bridge, "bridge", "", "a built orderbridge (default: build it)")
-	flag.StringVar(&s.dir, "dir", "", "keep stores and logs in this directory (default: a temporary one, removed if all is well)")
+	flag.StringVar(&s.dir, "dir", "",
+		"keep stores and logs in this directory (default: a temporary one, removed if all is well)")
 	flag.BoolVar(&s.calm, "calm", false, "no nemesis: endpoints fail and records change, that is all")
 	flag.StringVar(&check, "check", "", "check a journal and do nothing else")
 	flag.Parse()

@@ -190,7 +190,8 @@ func (w *testbed) cutWay(ctx, all context.Context, rng *rand.Rand, f *journal.Fa
 // awaitRenewals waits until the lease is renewed after all is mended: until then the
 // bus could not be reached.
 func (w *testbed) awaitRenewals(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no lease is renewed within a minute after all was mended"))
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute,
+		errors.New("no lease is renewed within a minute after all was mended"))
 	defer cancel()
 	l, err := w.bus.lease(ctx)
 	for start := l.revision; err == nil && l.revision < start+2; l, err = w.bus.lease(ctx) {
@@ -227,7 +228,8 @@ func (w *testbed) node(all context.Context, rng *rand.Rand, f *journal.Fault, ha
 }
 
 func (w *testbed) whole(all context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(all, 2*time.Minute, errors.New("the servers are not one cluster again within two minutes"))
+	ctx, cancel := context.WithTimeoutCause(all, 2*time.Minute,
+		errors.New("the servers are not one cluster again within two minutes"))
 	defer cancel()
 	if err := w.cluster.Ready(ctx); err != nil {
 		return err

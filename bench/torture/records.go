@@ -39,7 +39,8 @@ type subscription struct {
 // subscriptions are of all methods, orderings and limits; those that hear
 // little are the narrow ones.
 func subscriptions() []*subscription {
-	patient := []string{"PT0.2S", "PT0.3S", "PT0.5S", "PT1S", "PT1S", "PT2S", "PT2S", "PT5S", "PT5S", "PT5S", "PT5S", "PT5S", "PT5S", "PT5S"}
+	patient := []string{"PT0.2S", "PT0.3S", "PT0.5S", "PT1S", "PT1S", "PT2S", "PT2S", "PT5S", "PT5S", "PT5S", "PT5S",
+		"PT5S", "PT5S", "PT5S"}
 	hasty := []string{"PT0.2S", "PT0.4S"}
 	hears := func(tenant, kind int) (subjects, kinds []string) {
 		if tenant >= 0 {
@@ -146,7 +147,8 @@ func (o *operator) journal() []journal.Operation {
 func (o *operator) do(ctx context.Context, s *subscription, kind string) error {
 	s.changes++
 	op := &journal.Operation{Subscription: s.ID, Kind: kind, At: time.Now()}
-	m := &nats.Msg{Subject: "$KV.subscriptions." + s.ID, Header: nats.Header{"Nats-Msg-Id": {fmt.Sprintf("%s-%d", s.ID, s.changes)}}}
+	m := &nats.Msg{Subject: "$KV.subscriptions." + s.ID,
+		Header: nats.Header{"Nats-Msg-Id": {fmt.Sprintf("%s-%d", s.ID, s.changes)}}}
 	if s.generation == 0 {
 		s.generation = 1
 	}

@@ -26,7 +26,8 @@ func verdict(j *journal.Journal) error {
 	row("deliveries that arrived", n(r.Deliveries))
 	row("superseded by newer ones", n(r.Coalesced))
 	row("dead letters", n(r.Letters))
-	row("repeats after crashes", fmt.Sprintf("%d, the oldest %s before the crash", r.Repeats, max(r.OldestRepeat, 0).Round(time.Millisecond)))
+	row("repeats after crashes",
+		fmt.Sprintf("%d, the oldest %s before the crash", r.Repeats, max(r.OldestRepeat, 0).Round(time.Millisecond)))
 	row("changes of records", n(len(j.Operations)))
 	row("leaderships", n(r.Terms))
 	row("longest gap", fmt.Sprintf("%s from %s", r.Gap.Round(time.Millisecond), clock(r.GapFrom)))
@@ -56,7 +57,8 @@ func verdict(j *journal.Journal) error {
 	for _, f := range list {
 		fmt.Printf("  %s - %s %s %s\n", clock(f.From), clock(f.Until), f.Kind, f.Target)
 	}
-	first := slices.MinFunc(r.Violations, func(a, b journal.Violation) int { return cmp.Compare(a.At.UnixNano(), b.At.UnixNano()) })
+	first := slices.MinFunc(r.Violations,
+		func(a, b journal.Violation) int { return cmp.Compare(a.At.UnixNano(), b.At.UnixNano()) })
 	return fmt.Errorf("%w: %s: %s", errBroken, first.Kind, first.Text)
 }
 

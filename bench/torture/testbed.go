@@ -79,7 +79,8 @@ func (w *testbed) open(ctx context.Context) error {
 	}
 	starting, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the servers take longer than a minute"))
 	defer cancel()
-	if w.cluster, err = lab.StartCluster(starting, lab.ClusterOptions{Dir: w.dir, Command: []string{self, nodeRole}}); err != nil {
+	if w.cluster, err = lab.StartCluster(starting,
+		lab.ClusterOptions{Dir: w.dir, Command: []string{self, nodeRole}}); err != nil {
 		return err
 	}
 	if w.bus, err = newBus(w.cluster); err != nil {
@@ -148,7 +149,8 @@ func (w *testbed) run(ctx context.Context) (*journal.Journal, error) {
 	}
 	var sources []*publisher
 	for i := range publishers {
-		sources = append(sources, &publisher{bus: w.bus, first: i, step: publishers, every: time.Second * publishers / time.Duration(w.rate)})
+		sources = append(sources,
+			&publisher{bus: w.bus, first: i, step: publishers, every: time.Second * publishers / time.Duration(w.rate)})
 	}
 
 	w.log.Info("tortures", "for", w.duration)
@@ -260,8 +262,9 @@ func (w *testbed) letters(ctx context.Context, j *journal.Journal) error {
 		if event == "" { // of a former build
 			event, _, _ = strings.Cut(l.DeliveryID, ".")
 		}
-		j.Letters = append(j.Letters, journal.Letter{Time: l.Time, Subscription: l.Subscription, Generation: generations[l.Generation],
-			Event: event, ID: l.DeliveryID, Reason: l.Reason})
+		j.Letters = append(j.Letters, journal.Letter{Time: l.Time, Subscription: l.Subscription,
+			Generation: generations[l.Generation],
+			Event:      event, ID: l.DeliveryID, Reason: l.Reason})
 		return nil
 	})
 }

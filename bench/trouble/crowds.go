@@ -110,7 +110,8 @@ func records(ctx context.Context, w *testbed) error {
 			id := fmt.Sprintf("r%05d", i*7919%n)
 			count[id]++
 			ev := event{id, count[id], time.Now()}
-			if _, flowErr = w.js.Publish(ctx, "orders."+id+".OrderChanged.x", fmt.Appendf(nil, `{"orderId":"x","n":%d,"sent":%d}`, ev.n, ev.sent.UnixNano())); flowErr != nil {
+			if _, flowErr = w.js.Publish(ctx, "orders."+id+".OrderChanged.x",
+				fmt.Appendf(nil, `{"orderId":"x","n":%d,"sent":%d}`, ev.n, ev.sent.UnixNano())); flowErr != nil {
 				return
 			}
 			events = append(events, ev)
@@ -168,7 +169,9 @@ func records(ctx context.Context, w *testbed) error {
 	}); err != nil {
 		return fmt.Errorf("%w: %d of %d missing", err, missing, len(must))
 	}
-	say("%d events published, %d of them after the put of their record: all arrived; latency p50 %s, p99 %s, most %s", len(events), len(must),
-		percentile(latest, 0.5).Round(10*time.Microsecond), percentile(latest, 0.99).Round(time.Millisecond), percentile(latest, 1).Round(time.Millisecond))
+	say("%d events published, %d of them after the put of their record: all arrived; latency p50 %s, p99 %s, most %s",
+		len(events), len(must),
+		percentile(latest, 0.5).Round(10*time.Microsecond), percentile(latest, 0.99).Round(time.Millisecond),
+		percentile(latest, 1).Round(time.Millisecond))
 	return nil
 }

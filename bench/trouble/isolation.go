@@ -11,7 +11,8 @@ import (
 
 // record hears one topic, the token after "orders.".
 func recordFor(e *endpoint, id, topic string, more ...string) string {
-	return fmt.Sprintf(`{"targetURL":"%s/%s","subjects":["orders.%s.>"]%s}`, e.URL, id, topic, strings.Join(append([]string{""}, more...), ","))
+	return fmt.Sprintf(`{"targetURL":"%s/%s","subjects":["orders.%s.>"]%s}`, e.URL, id, topic,
+		strings.Join(append([]string{""}, more...), ","))
 }
 
 // isolation is a.
@@ -30,7 +31,8 @@ func isolation(ctx context.Context, w *testbed) error {
 		values[id] = recordFor(e, id, id)
 	}
 	bad, on, off := []string{"hangs", "429", "resets", "slow"}, map[string]string{}, map[string]string{}
-	for i, reply := range []func(http.ResponseWriter, <-chan struct{}) bool{slow(time.Hour), answer(http.StatusTooManyRequests, "Retry-After", "1"), reset, slow(5 * time.Second)} {
+	for i, reply := range []func(http.ResponseWriter, <-chan struct{}) bool{slow(time.Hour),
+		answer(http.StatusTooManyRequests, "Retry-After", "1"), reset, slow(5 * time.Second)} {
 		e, err := w.endpoint(reply)
 		if err != nil {
 			return err
@@ -66,7 +68,8 @@ func isolation(ctx context.Context, w *testbed) error {
 		if err := w.publish(ctx, flow*seconds, flow, event); err != nil {
 			return 0, 0, 0, err
 		}
-		if err := w.until(ctx, 2*time.Minute, "the flow has arrived", func() bool { return count() >= from+flow*seconds }); err != nil {
+		if err := w.until(ctx, 2*time.Minute, "the flow has arrived",
+			func() bool { return count() >= from+flow*seconds }); err != nil {
 			return 0, 0, 0, err
 		}
 		var all []time.Duration
@@ -81,7 +84,8 @@ func isolation(ctx context.Context, w *testbed) error {
 		if err := w.publish(ctx, burst, 0, event); err != nil {
 			return 0, 0, 0, err
 		}
-		if err := w.until(ctx, 3*time.Minute, "the burst has arrived", func() bool { return count() >= from+burst }); err != nil {
+		if err := w.until(ctx, 3*time.Minute, "the burst has arrived",
+			func() bool { return count() >= from+burst }); err != nil {
 			return 0, 0, 0, err
 		}
 		return percentile(all, 0.5), percentile(all, 0.99), float64(burst) / time.Since(start).Seconds(), nil
@@ -100,7 +104,8 @@ func isolation(ctx context.Context, w *testbed) error {
 			}
 			if i == 0 && side == 1 {
 				for _, id := range bad {
-					if err := w.publish(ctx, waiting, 0, func(i int) (string, string, int) { return "bad-" + id, fmt.Sprintf("b%d", i%1000), i/1000 + 1 }); err != nil {
+					if err := w.publish(ctx, waiting, 0,
+						func(i int) (string, string, int) { return "bad-" + id, fmt.Sprintf("b%d", i%1000), i/1000 + 1 }); err != nil {
 						return err
 					}
 				}
@@ -112,7 +117,9 @@ func isolation(ctx context.Context, w *testbed) error {
 			if err != nil {
 				return err
 			}
-			say("%-26s p50 %8s, p99 %8s at %d/s; burst %6.0f/s", []string{"healthy alone", "beside the four bad ones"}[side], p50.Round(10*time.Microsecond), p99.Round(10*time.Microsecond), flow, rate)
+			say("%-26s p50 %8s, p99 %8s at %d/s; burst %6.0f/s",
+				[]string{"healthy alone", "beside the four bad ones"}[side], p50.Round(10*time.Microsecond),
+				p99.Round(10*time.Microsecond), flow, rate)
 			p99s[side], rates[side] = append(p99s[side], p99), append(rates[side], rate)
 		}
 	}
@@ -122,6 +129,7 @@ func isolation(ctx context.Context, w *testbed) error {
 	}
 	alone, beside := slices.Sorted(slices.Values(p99s[0]))[1], slices.Sorted(slices.Values(p99s[1]))[1]
 	fast, slower := slices.Sorted(slices.Values(rates[0]))[1], slices.Sorted(slices.Values(rates[1]))[1]
-	say("medians: p99 %.2f times (aim: at most 1.5), throughput %.0f %% (aim: above 90 %%); states at the end: %v", float64(beside)/float64(alone), 100*slower/fast, states)
+	say("medians: p99 %.2f times (aim: at most 1.5), throughput %.0f %% (aim: above 90 %%); states at the end: %v",
+		float64(beside)/float64(alone), 100*slower/fast, states)
 	return nil
 }

@@ -65,7 +65,8 @@ func run(ctx context.Context, s settings) error {
 		letter  string
 		measure func(context.Context, *testbed) error
 	}{{"a", isolation}, {"b", healing}, {"c", outage}, {"d", many}, {"e", records},
-		{"f", poisoned(60, func(o int) bool { return o%2 == 0 })}, {"g", poisoned(60, func(o int) bool { return o%20 == 0 })}, {"h", random}, {"i", stopping}} {
+		{"f", poisoned(60, func(o int) bool { return o%2 == 0 })},
+		{"g", poisoned(60, func(o int) bool { return o%20 == 0 })}, {"h", random}, {"i", stopping}} {
 		if !strings.Contains(s.only, part.letter) {
 			continue
 		}

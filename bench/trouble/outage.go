@@ -35,12 +35,14 @@ func healing(ctx context.Context, w *testbed) error {
 	down := e.asked()
 	e.now(answer(http.StatusOK))
 	healed := time.Now()
-	if err := w.until(ctx, 5*time.Minute, "the backlog has arrived", func() bool { return e.count() >= backlog }); err != nil {
+	if err := w.until(ctx, 5*time.Minute, "the backlog has arrived",
+		func() bool { return e.count() >= backlog }); err != nil {
 		return fmt.Errorf("%w: %d of %d", err, e.count(), backlog)
 	}
 	got := e.arrived(0)
 	first := got[0].at
-	say("%d requests while it was down; first success %s after it had healed, %d events within %s of that", down, first.Sub(healed).Round(time.Millisecond), len(got), got[len(got)-1].at.Sub(first).Round(time.Millisecond))
+	say("%d requests while it was down; first success %s after it had healed, %d events within %s of that", down,
+		first.Sub(healed).Round(time.Millisecond), len(got), got[len(got)-1].at.Sub(first).Round(time.Millisecond))
 	var rates []string
 	for from := first; from.Before(got[len(got)-1].at); from = from.Add(5 * time.Second) {
 		n := 0
@@ -63,10 +65,12 @@ func (w *testbed) full(ctx context.Context, e *endpoint, before int) error {
 	}
 	n := w.scaled(10_000)
 	start := time.Now()
-	if err := w.publish(ctx, n, 0, func(i int) (string, string, int) { return "s", fmt.Sprintf("later%d", i%500), i/500 + 1 }); err != nil {
+	if err := w.publish(ctx, n, 0,
+		func(i int) (string, string, int) { return "s", fmt.Sprintf("later%d", i%500), i/500 + 1 }); err != nil {
 		return err
 	}
-	if err := w.until(ctx, 2*time.Minute, "what comes after a minute has arrived", func() bool { return e.count() >= before+n }); err != nil {
+	if err := w.until(ctx, 2*time.Minute, "what comes after a minute has arrived",
+		func() bool { return e.count() >= before+n }); err != nil {
 		return err
 	}
 	say("a minute after the first success: %.0f events a second", float64(n)/time.Since(start).Seconds())
@@ -115,13 +119,15 @@ func outage(ctx context.Context, w *testbed) error {
 		return err
 	}
 	start := time.Now()
-	if err := w.publish(ctx, events-first, 5000, func(i int) (string, string, int) { return event(first + i) }); err != nil {
+	if err := w.publish(ctx, events-first, 5000,
+		func(i int) (string, string, int) { return event(first + i) }); err != nil {
 		return err
 	}
 	if err := w.wait(ctx, 5*time.Second); err != nil {
 		return err
 	}
-	end, err := report(fmt.Sprintf("written for %d more events in %s:", events-first, time.Since(start).Round(time.Second)), mid)
+	end, err := report(fmt.Sprintf("written for %d more events in %s:", events-first,
+		time.Since(start).Round(time.Second)), mid)
 	if err != nil {
 		return err
 	}
@@ -134,7 +140,8 @@ func outage(ctx context.Context, w *testbed) error {
 	if _, err := report("written while they were delivered:", end); err != nil {
 		return err
 	}
-	say("%d events delivered within %s of the healing, %s of the first success", len(got), got[len(got)-1].at.Sub(healed).Round(time.Second), got[len(got)-1].at.Sub(got[0].at).Round(time.Second))
+	say("%d events delivered within %s of the healing, %s of the first success", len(got),
+		got[len(got)-1].at.Sub(healed).Round(time.Second), got[len(got)-1].at.Sub(got[0].at).Round(time.Second))
 	if len(got) != events {
 		err = fmt.Errorf("%d arrived, %d were published", len(got), events)
 	}

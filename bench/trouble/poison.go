@@ -41,10 +41,12 @@ func poisoned(orders int, sick func(order int) bool) func(context.Context, *test
 				}
 			}
 			start := time.Now()
-			if err := w.publish(ctx, flow*seconds, flow, func(i int) (string, string, int) { return "p", name(round, i%orders), i/orders + 1 }); err != nil {
+			if err := w.publish(ctx, flow*seconds, flow,
+				func(i int) (string, string, int) { return "p", name(round, i%orders), i/orders + 1 }); err != nil {
 				return nil, 0, err
 			}
-			if err := w.until(ctx, 3*time.Minute, "the healthy orders have arrived", func() bool { return e.count() >= from+healthy }); err != nil {
+			if err := w.until(ctx, 3*time.Minute, "the healthy orders have arrived",
+				func() bool { return e.count() >= from+healthy }); err != nil {
 				return nil, 0, fmt.Errorf("%w: %d of %d", err, e.count()-from, healthy)
 			}
 			got := e.arrived(from)
@@ -81,8 +83,10 @@ func poisoned(orders int, sick func(order int) bool) func(context.Context, *test
 		}
 		p99a, p99b := percentile(alone, 0.99), percentile(beside, 0.99)
 		say("%d orders at %d/s for %d s, %d of them always 500: healthy alone p50 %s, p99 %s; beside p50 %s, p99 %s (%.2f times, aim: at most 1.5); throughput %.0f %% (aim: above 90 %%); states %v",
-			orders, flow, seconds, orders-well, percentile(alone, 0.5).Round(10*time.Microsecond), p99a.Round(10*time.Microsecond),
-			percentile(beside, 0.5).Round(10*time.Microsecond), p99b.Round(10*time.Microsecond), float64(p99b)/float64(p99a), 100*rate/rateAlone, states)
+			orders, flow, seconds, orders-well, percentile(alone, 0.5).Round(10*time.Microsecond),
+			p99a.Round(10*time.Microsecond),
+			percentile(beside, 0.5).Round(10*time.Microsecond), p99b.Round(10*time.Microsecond),
+			float64(p99b)/float64(p99a), 100*rate/rateAlone, states)
 		return nil
 	}
 }
@@ -102,7 +106,9 @@ func random(ctx context.Context, w *testbed) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.put(ctx, map[string]string{"r": recordFor(e, "r", "r", `"retry":{"schedule":["PT1S","PT2S","PT4S","PT8S","PT15S","PT30S","PT1M","PT2M"]}`)}); err != nil {
+	if _, err := w.put(ctx,
+		map[string]string{"r": recordFor(e, "r", "r",
+			`"retry":{"schedule":["PT1S","PT2S","PT4S","PT8S","PT15S","PT30S","PT1M","PT2M"]}`)}); err != nil {
 		return err
 	}
 	if err := w.reach(ctx, 30*time.Second, 1, "active", "reading"); err != nil {
@@ -126,7 +132,8 @@ func random(ctx context.Context, w *testbed) error {
 			}
 		}
 	}()
-	err = w.publish(ctx, n, flow, func(i int) (string, string, int) { return "r", fmt.Sprintf("o%d", i%orders), i/orders + 1 })
+	err = w.publish(ctx, n, flow,
+		func(i int) (string, string, int) { return "r", fmt.Sprintf("o%d", i%orders), i/orders + 1 })
 	published := time.Since(start)
 	close(stop)
 	<-done
@@ -234,7 +241,8 @@ func stopping(ctx context.Context, w *testbed) error {
 		return longest.Round(time.Millisecond)
 	}
 	say("%d healthy endpoints at %d/s beside %d subscriptions that hang: longest gap %s before the stop, %s during it (aim: under 1.5 s); the process ended after %s",
-		healthy, flow, hanging, gap(begun.Add(-5*time.Second), begun), gap(begun, begun.Add(took+20*time.Second)), took.Round(100*time.Millisecond))
+		healthy, flow, hanging, gap(begun.Add(-5*time.Second), begun), gap(begun, begun.Add(took+20*time.Second)),
+		took.Round(100*time.Millisecond))
 	if len(at) != n {
 		return errors.New("a graceful stop has repeated something")
 	}

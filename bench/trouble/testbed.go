@@ -34,7 +34,8 @@ func newTestbed(ctx context.Context, s settings, dir string) (*testbed, error) {
 	if err != nil {
 		return w, err
 	}
-	if w.bus, err = lab.StartCluster(ctx, lab.ClusterOptions{Nodes: 1, Dir: dir, Command: []string{self, nodeRole}}); err != nil {
+	if w.bus, err = lab.StartCluster(ctx,
+		lab.ClusterOptions{Nodes: 1, Dir: dir, Command: []string{self, nodeRole}}); err != nil {
 		return w, err
 	}
 	if w.nc, err = nats.Connect(w.bus.URL(0)); err != nil {
@@ -43,7 +44,8 @@ func newTestbed(ctx context.Context, s settings, dir string) (*testbed, error) {
 	if w.js, err = jetstream.New(w.nc, jetstream.WithPublishAsyncMaxPending(256)); err != nil {
 		return w, err
 	}
-	if w.env, err = lab.Environment(filepath.Join(dir, "roots.pem"), "ORDERBRIDGE_NATS_URL="+w.bus.URL(0), "ORDERBRIDGE_LOG_LEVEL=warn"); err != nil {
+	if w.env, err = lab.Environment(filepath.Join(dir, "roots.pem"), "ORDERBRIDGE_NATS_URL="+w.bus.URL(0),
+		"ORDERBRIDGE_LOG_LEVEL=warn"); err != nil {
 		return w, err
 	}
 	if w.bridge, err = w.launch("bridge"); err != nil {
@@ -61,7 +63,8 @@ func newTestbed(ctx context.Context, s settings, dir string) (*testbed, error) {
 
 // launch starts a bridge.
 func (w *testbed) launch(name string) (*lab.Program, error) {
-	return lab.Serve(lab.Command{Name: name, Path: w.settings.bridge, Env: w.env, Dir: w.dir, Log: filepath.Join(w.dir, name+".log")})
+	return lab.Serve(lab.Command{Name: name, Path: w.settings.bridge, Env: w.env, Dir: w.dir,
+		Log: filepath.Join(w.dir, name+".log")})
 }
 
 // stopFirst ends the first bridge by SIGTERM; the second is the one of the testbed from then on.
@@ -232,7 +235,8 @@ func (w *testbed) publish(ctx context.Context, n, rate int, event func(i int) (t
 			}
 		}
 		topic, order, k := event(i)
-		data := fmt.Appendf(nil, `{"orderId":%q,"eventType":"OrderChanged","n":%d,"sent":%d}`, order, k, time.Now().UnixNano())
+		data := fmt.Appendf(nil, `{"orderId":%q,"eventType":"OrderChanged","n":%d,"sent":%d}`, order, k,
+			time.Now().UnixNano())
 		ack, err := w.js.PublishAsync("orders."+topic+".OrderChanged."+order, data)
 		if err != nil {
 			return fmt.Errorf("publish: %w", err)

@@ -150,9 +150,11 @@ func wide(body []byte) string {
 	}
 	switch {
 	case bytes.HasPrefix(body, []byte{0xff, 0xfe, 0, 0}), bytes.HasPrefix(body, []byte{0, 0, 0xfe, 0xff}),
-		len(body) >= 4 && (body[0] == 0 && body[1] == 0 && body[2] == 0 && begins(body[3]) || begins(body[0]) && body[1] == 0 && body[2] == 0 && body[3] == 0):
+		len(body) >= 4 && (body[0] == 0 && body[1] == 0 && body[2] == 0 && begins(body[3]) ||
+			begins(body[0]) && body[1] == 0 && body[2] == 0 && body[3] == 0):
 		return "UTF-32"
-	case body[0] == 0xff && body[1] == 0xfe, body[0] == 0xfe && body[1] == 0xff, body[0] == 0 && begins(body[1]), begins(body[0]) && body[1] == 0:
+	case body[0] == 0xff && body[1] == 0xfe, body[0] == 0xfe && body[1] == 0xff, body[0] == 0 && begins(body[1]),
+		begins(body[0]) && body[1] == 0:
 		return "UTF-16"
 	}
 	return ""

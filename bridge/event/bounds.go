@@ -82,7 +82,8 @@ func (e *Event) MatchedType() string {
 	return e.Type
 }
 
-var fieldNames = [fields]string{fieldOrderID: "orderId", fieldLegacyOrderID: "legacyOrderId", fieldType: "event type", fieldTenant: "tenant"}
+var fieldNames = [fields]string{fieldOrderID: "orderId", fieldLegacyOrderID: "legacyOrderId", fieldType: "event type",
+	fieldTenant: "tenant"}
 
 // TooLong says that one of the event's values was left out because of its
 // length: "orderId", "legacyOrderId", "event type" or "tenant"; "" if it was not.

@@ -56,7 +56,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// A dead letter of the former build names its event anew, but is sent under the
+// A dead letter of the former build names its event again, but is sent under the
 // id that the receiver knows.
 func TestRedrivenLettersOfAFormerBuild(t *testing.T) {
 	t.Parallel()

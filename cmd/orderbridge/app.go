@@ -75,7 +75,8 @@ type app struct {
 func (a *app) run(ctx context.Context, started func()) (err error) {
 	a.metrics = telemetry.Registry()
 	a.waiting("starting")
-	a.health, err = health.Listen(health.Options{Listen: a.cfg.HTTPListen, Readiness: a.readiness, Metrics: a.metrics, Log: a.log,
+	a.health, err = health.Listen(health.Options{Listen: a.cfg.HTTPListen, Readiness: a.readiness, Metrics: a.metrics,
+		Log:  a.log,
 		Else: http.HandlerFunc(a.serveAPI), Hosts: callers.NewHosts(hostNames(a.cfg)), Insider: a.insider})
 	if err != nil {
 		return err
@@ -96,7 +97,8 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 		}
 		return err
 	}
-	a.log.Info("orderbridge is up", "version", telemetry.Version().Version, "http", a.health.Addr().String(), "stream", a.names.Stream, "subscriptions", a.names.Subscriptions)
+	a.log.Info("orderbridge is up", "version", telemetry.Version().Version, "http", a.health.Addr().String(),
+		"stream", a.names.Stream, "subscriptions", a.names.Subscriptions)
 	a.upkeep.Load().Look(ctx)
 	return a.work(ctx, started)
 }
@@ -185,7 +187,8 @@ func (a *app) connect(ctx context.Context) (err error) {
 
 // openState makes and checks the streams and buckets, and opens what is in them.
 func (a *app) openState(ctx context.Context) (err error) {
-	if err := a.fitness.Await(ctx, a.log, func(ctx context.Context) error { return bus.FitAccount(ctx, a.js) }); err != nil {
+	if err := a.fitness.Await(ctx, a.log,
+		func(ctx context.Context) error { return bus.FitAccount(ctx, a.js) }); err != nil {
 		return err
 	}
 	o := storeOptions(a.cfg, a.log)
@@ -252,10 +255,12 @@ func (a *app) newBridge(context.Context) error {
 	holder, successor := a.holder()
 	b, err := bridge.New(bridge.Options{
 		Feed: func() (bridge.Feed, error) {
-			return subscribers.NewFeed(subscribers.Options{JetStream: a.js, Stream: a.names.Stream, DurablePrefix: a.names.DurablePrefix,
-				Window: a.cfg.Window, Metadata: store.DurableMetadata(a.names), Recent: recent, Logger: a.log})
+			return subscribers.NewFeed(subscribers.Options{JetStream: a.js, Stream: a.names.Stream,
+				DurablePrefix: a.names.DurablePrefix,
+				Window:        a.cfg.Window, Metadata: store.DurableMetadata(a.names), Recent: recent, Logger: a.log})
 		},
-		Source:      subscribers.NewSource(subscribers.SourceOptions{JetStream: a.js, Stream: a.names.Stream, Recent: recent, Logger: a.log}),
+		Source: subscribers.NewSource(subscribers.SourceOptions{JetStream: a.js, Stream: a.names.Stream,
+			Recent: recent, Logger: a.log}),
 		Ledger:      store.NewLedger(a.js, a.names, maker),
 		Lease:       store.Guarded{Lease: store.NewLease(a.js, a.names, maker, a.log), Unfit: a.fitness.Problem},
 		Traces:      func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, a.js, a.names) },
@@ -263,8 +268,10 @@ func (a *app) newBridge(context.Context) error {
 		DeadLetters: letters,
 		Alerts:      audit.Alerts{Alerts: alerts, Audit: a.audit},
 		Clock:       boottime.Clock{},
-		Decoder: &event.Decoder{Stream: a.names.Stream, Created: a.source.Created, SubjectLayout: a.cfg.SubjectLayout, TenantSubjects: a.cfg.TenantSubjects,
-			OrderIDPaths: a.cfg.OrderIDPaths, LegacyOrderIDPaths: a.cfg.LegacyOrderIDPaths, TypePaths: a.cfg.EventTypePaths, TenantPaths: a.cfg.TenantPaths},
+		Decoder: &event.Decoder{Stream: a.names.Stream, Created: a.source.Created, SubjectLayout: a.cfg.SubjectLayout,
+			TenantSubjects: a.cfg.TenantSubjects,
+			OrderIDPaths:   a.cfg.OrderIDPaths, LegacyOrderIDPaths: a.cfg.LegacyOrderIDPaths,
+			TypePaths: a.cfg.EventTypePaths, TenantPaths: a.cfg.TenantPaths},
 		Parse:           a.parseNoted,
 		Filter:          filter.New(),
 		Publisher:       a.webhook,
@@ -317,7 +324,8 @@ func (a *app) newAPI(context.Context) (err error) {
 }
 
 func (a *app) tokenSource() *api.TokenSource {
-	return &api.TokenSource{Set: func() ([]api.Token, error) { return tokensSet(a.cfg) }, File: a.cfg.APITokensFile, Dir: a.cfg.DataDir, Log: a.log}
+	return &api.TokenSource{Set: func() ([]api.Token, error) { return tokensSet(a.cfg) }, File: a.cfg.APITokensFile,
+		Dir: a.cfg.DataDir, Log: a.log}
 }
 
 // parse reads records under the operator's policy and warns of subjects that

@@ -53,7 +53,8 @@ writers say of themselves stands behind "says".`,
 	flags := cmd.Flags()
 	flags.StringVar(&q.Subscription, "subscription", "", "only what was done to this `id`")
 	flags.StringVar(&q.Who, "who", "", "only where this `text` is part of who did it")
-	flags.StringVar(&q.Action, "action", "", "only this `action`: put, change, activate, deactivate, delete, purge, vanished, redrive, …")
+	flags.StringVar(&q.Action, "action", "",
+		"only this `action`: put, change, activate, deactivate, delete, purge, vanished, redrive, …")
 	flags.StringVar(&since, "since", "", "only since this `time`: 24h, 7d or 2026-01-31T12:00:00Z")
 	flags.IntVar(&q.Limit, "limit", 100, "how many of the newest to show")
 	flags.BoolVarP(&follow, "follow", "f", false, "go on with what comes")
@@ -70,12 +71,14 @@ func sinceWhen(text string, now time.Time) (time.Time, error) {
 		return t, nil
 	}
 	var days float64
-	if n, err := fmt.Sscanf(text, "%fd", &days); err == nil && n == 1 && strings.HasSuffix(text, "d") && days >= 0 && days < 36500 {
+	if n, err := fmt.Sscanf(text, "%fd", &days); err == nil && n == 1 && strings.HasSuffix(text, "d") && days >= 0 &&
+		days < 36500 {
 		return now.Add(-time.Duration(days * 24 * float64(time.Hour))), nil
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return time.Time{}, usagef("--since is %q, which is not a time; write it like 24h, 7d or 2026-01-31T12:00:00Z", text)
+		return time.Time{}, usagef("--since is %q, which is not a time; write it like 24h, 7d or 2026-01-31T12:00:00Z",
+			text)
 	}
 	return now.Add(-d), nil
 }
@@ -89,7 +92,9 @@ func (s *session) showAudit(ctx context.Context, cmd *cobra.Command, q audit.Que
 		return explain(err)
 	}
 	if found.Stopped {
-		fmt.Fprintf(cmd.ErrOrStderr(), "looked through %d entries only; older ones may fit as well: say more exactly which are wanted\n", limits.AuditScan)
+		fmt.Fprintf(cmd.ErrOrStderr(),
+			"looked through %d entries only; older ones may fit as well: say more exactly which are wanted\n",
+			limits.AuditScan)
 	}
 	line := func(e audit.Entry) error { return auditLine(cmd, e, asJSON) }
 	switch {

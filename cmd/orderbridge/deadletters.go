@@ -103,7 +103,8 @@ func (sel *selection) check(cmd *cobra.Command, args []string) error {
 		}
 	}
 	if given != 1 {
-		return usagef("%s wants either sequences, or --subscription, or --all; see `%s --help`", cmd.CommandPath(), cmd.CommandPath())
+		return usagef("%s wants either sequences, or --subscription, or --all; see `%s --help`", cmd.CommandPath(),
+			cmd.CommandPath())
 	}
 	if sel.subscription != "" {
 		return checkID(sel.subscription)

@@ -47,7 +47,8 @@ func newDeadLettersList() *cobra.Command {
 			}
 			t := newTable("SEQUENCE", "SUBSCRIPTION", "ORDER", "TIME", "ATTEMPTS", "STATUS", "REASON")
 			for _, l := range list {
-				t.row(strconv.FormatUint(l.Sequence, 10), l.Subscription, cmp.Or(l.Order, "-"), l.Time.UTC().Format(time.RFC3339),
+				t.row(strconv.FormatUint(l.Sequence, 10), l.Subscription, cmp.Or(l.Order, "-"),
+					l.Time.UTC().Format(time.RFC3339),
 					strconv.Itoa(l.Attempts), strconv.Itoa(l.LastStatus), l.Reason)
 			}
 			return t.print(cmd)

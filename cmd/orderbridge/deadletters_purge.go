@@ -92,7 +92,8 @@ func (s *session) purge(ctx context.Context, sel selection, sequences []uint64) 
 func (s *session) tellRemoved(ctx context.Context, sel selection, n int) error {
 	ctx, cancel := context.WithTimeout(acting(ctx), limits.CommandCallTime)
 	defer cancel()
-	err := s.catalog.TellRemoved(ctx, store.RemovedRequest{Action: store.ActionPurgeLetters, Subscription: sel.subscription, Count: n})
+	err := s.catalog.TellRemoved(ctx,
+		store.RemovedRequest{Action: store.ActionPurgeLetters, Subscription: sel.subscription, Count: n})
 	var no *store.RefusedError
 	switch {
 	case errors.As(err, &no):

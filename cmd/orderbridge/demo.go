@@ -58,7 +58,8 @@ const demoSecret = "whsec_ZGVtby1zZWNyZXQtb2Ytb3JkZXJicmlkZ2UtMQ==" //nolint:gos
 // demoSubscriptions are put one after the other; %s is the receiver's URL.
 var demoSubscriptions = []struct{ id, record, about string }{
 	{"lookup", `{"targetURL":"%s/lookup?orderId={orderId}","method":"GET"}`, "told which order changed"},
-	{"crm", `{"targetURL":"%s/crm/events","signing":{"secrets":["` + demoSecret + `"]},"retry":{"schedule":["PT1S","PT2S","PT5S"]}}`, "gets each event as it was published; fails twice first"},
+	{"crm", `{"targetURL":"%s/crm/events","signing":{"secrets":["` + demoSecret +
+		`"]},"retry":{"schedule":["PT1S","PT2S","PT5S"]}}`, "gets each event as it was published; fails twice first"},
 	{"warehouse", `{"targetURL":"%s/orders/{orderId}","method":"PUT"}`, "gets each event under its order"},
 }
 
@@ -168,7 +169,8 @@ func (d *demo) play(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("demo events: %w", err)
 	}
-	fmt.Fprintf(out, "\n%s of %d orders, published to %q; each attempt as it arrives at the receiver:\n", count(len(events), "event"), 5, "orders")
+	fmt.Fprintf(out, "\n%s of %d orders, published to %q; each attempt as it arrives at the receiver:\n",
+		count(len(events), "event"), 5, "orders")
 	d.receiver.header()
 	for _, event := range events {
 		if _, err := s.publishOne(ctx, &nats.Msg{Subject: "orders", Data: event}, nil); err != nil {
@@ -200,7 +202,8 @@ func (d *demo) summary(ctx context.Context, published int) error {
 	fmt.Fprintf(out, "\n%s\n", bold(d.cmd, "What it adds up to"))
 	fmt.Fprintf(out, "  %4d events published\n", published)
 	fmt.Fprintf(out, "  %4d deliveries matched: each event by %d subscriptions\n", f.Matched, len(demoSubscriptions))
-	fmt.Fprintf(out, "  %4d delivered, of them %d after a retry: its order waited, the others went on\n", f.Delivered, min(f.Retried, 1))
+	fmt.Fprintf(out, "  %4d delivered, of them %d after a retry: its order waited, the others went on\n", f.Delivered,
+		min(f.Retried, 1))
 	fmt.Fprintf(out, "  %4d attempts failed, %d retried\n", f.Failed, f.Retried)
 	fmt.Fprintf(out, "  %4d dead letters\n", f.Dead)
 	d.signature()
@@ -282,15 +285,18 @@ func startDemoReceiver(dir string, out io.Writer) (*demoReceiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+	listener, err := tls.Listen("tcp", "127.0.0.1:0",
+		&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
 	if err != nil {
 		return nil, fmt.Errorf("listen for the demo's receiver: %w", err)
 	}
 	r := &demoReceiver{url: "https://" + listener.Addr().String(), out: out, start: time.Now(), fails: 2}
-	r.server = &http.Server{Handler: r, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
+	r.server = &http.Server{Handler: r, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
+		MaxHeaderBytes: 16 << 10,
+		ErrorLog:       slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
 	go func() {
-		if err := r.server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		if err := r.server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) &&
+			!errors.Is(err, net.ErrClosed) {
 			fmt.Fprintf(out, "receiver: %v\n", err)
 		}
 	}()
@@ -328,7 +334,8 @@ func (r *demoReceiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	w.WriteHeader(status)
-	fmt.Fprintf(r.out, "  %7.3f  %-6s %-52s %7s  %-6d  %s%s\n", time.Since(r.start).Seconds(), req.Method, req.URL.RequestURI(),
+	fmt.Fprintf(r.out, "  %7.3f  %-6s %-52s %7s  %-6d  %s%s\n", time.Since(r.start).Seconds(), req.Method,
+		req.URL.RequestURI(),
 		req.Header.Get("X-Attempt"), status, req.Header.Get("Webhook-Id"), note)
 }
 

@@ -66,7 +66,8 @@ name is orderbridge unless another one is given. With --print it is only shown.`
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "wrote %s\nuse it as in: nats --context %s kv ls %s\n", path, name, cfg.Prefix+cfg.SubscriptionsBucket)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "wrote %s\nuse it as in: nats --context %s kv ls %s\n", path, name,
+				cfg.Prefix+cfg.SubscriptionsBucket)
 			return err
 		},
 	}
@@ -80,9 +81,12 @@ name is orderbridge unless another one is given. With --print it is only shown.`
 func contextOf(cfg *config.Config) (natscontext.Settings, error) {
 	n := cfg.NATS
 	s := natscontext.Settings{
-		URL: n.URL.Reveal(), User: n.User, Password: n.Password.Reveal(), Creds: n.Creds, NKey: n.NKey, Token: n.Token.Reveal(),
-		UserJWT: n.UserJWT.Reveal(), UserSeed: n.UserSeed.Reveal(), Cert: n.Cert, Key: n.Key, CA: n.CA, TLSFirst: n.HandshakeFirst,
-		SocksProxy: n.SocksProxy.Reveal(), InboxPrefix: n.Inbox, Domain: cfg.JetstreamDomain, APIPrefix: cfg.JetstreamAPIPrefix,
+		URL: n.URL.Reveal(), User: n.User, Password: n.Password.Reveal(), Creds: n.Creds, NKey: n.NKey,
+		Token:   n.Token.Reveal(),
+		UserJWT: n.UserJWT.Reveal(), UserSeed: n.UserSeed.Reveal(), Cert: n.Cert, Key: n.Key, CA: n.CA,
+		TLSFirst:   n.HandshakeFirst,
+		SocksProxy: n.SocksProxy.Reveal(), InboxPrefix: n.Inbox, Domain: cfg.JetstreamDomain,
+		APIPrefix: cfg.JetstreamAPIPrefix,
 	}
 	if s.URL == "" {
 		_, port, err := net.SplitHostPort(n.Listen)

@@ -100,7 +100,8 @@ func ownID(cfg *config.Config, subject, id string) string {
 // checkSubject refuses what no event can be published to.
 func checkSubject(subject string) error {
 	tokens := strings.Split(subject, ".")
-	bad := strings.ContainsAny(subject, " \t\r\n") || slices.Contains(tokens, "") || slices.Contains(tokens, "*") || slices.Contains(tokens, ">")
+	bad := strings.ContainsAny(subject, " \t\r\n") || slices.Contains(tokens, "") || slices.Contains(tokens, "*") ||
+		slices.Contains(tokens, ">")
 	if bad {
 		return usagef("--subject: %q is not a subject to publish to; it has no spaces, wildcards or empty parts, as in orders.acme.OrderAccepted.4711", subject)
 	}
@@ -159,7 +160,8 @@ func checkEvent(data []byte, line int) error {
 	return fmt.Errorf("line %d is not JSON: %w", line, err)
 }
 
-func (s *session) publish(ctx context.Context, cmd *cobra.Command, subject, id string, events [][]byte) (publishResult, error) {
+func (s *session) publish(ctx context.Context, cmd *cobra.Command, subject, id string, events [][]byte) (publishResult,
+	error) {
 	result := publishResult{Subject: subject, Stream: s.names.Stream}
 	p := newProgress(cmd, "published", len(events))
 	defer p.done()
@@ -186,7 +188,8 @@ func (s *session) publish(ctx context.Context, cmd *cobra.Command, subject, id s
 	return result, nil
 }
 
-func (s *session) publishOne(ctx context.Context, msg *nats.Msg, options []jetstream.PublishOpt) (*jetstream.PubAck, error) {
+func (s *session) publishOne(ctx context.Context, msg *nats.Msg, options []jetstream.PublishOpt) (*jetstream.PubAck,
+	error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
 	ack, err := s.js.PublishMsg(ctx, msg, options...)

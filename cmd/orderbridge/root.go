@@ -32,16 +32,19 @@ Exit codes: 0 good, 1 failed, 2 wrong usage (a flag, an argument or a variable).
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.PersistentFlags().String(contextFlag, "", "context of the program nats that says how to connect (ORDERBRIDGE_NATS_CONTEXT)")
+	root.PersistentFlags().String(contextFlag, "",
+		"context of the program nats that says how to connect (ORDERBRIDGE_NATS_CONTEXT)")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see `%s --help`", plainFlagError(err), cmd.CommandPath())
 	})
-	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "use", Title: "Use:"}, &cobra.Group{ID: "help", Title: "Help:"})
+	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "use", Title: "Use:"},
+		&cobra.Group{ID: "help", Title: "Help:"})
 	root.SetHelpCommandGroupID("help")
 	root.SetCompletionCommandGroupID("help")
 	for group, commands := range map[string][]*cobra.Command{
-		"run":  {newServe(), newDemo(), newHealthcheck()},
-		"use":  {newPublish(), newSubscriptions(), newDeadLetters(), newOwed(), newStream(), newAudit(), newNats(), newSecrets()},
+		"run": {newServe(), newDemo(), newHealthcheck()},
+		"use": {newPublish(), newSubscriptions(), newDeadLetters(), newOwed(), newStream(), newAudit(), newNats(),
+			newSecrets()},
 		"help": {newConfig(), newVersion()},
 	} {
 		for _, c := range commands {
@@ -65,11 +68,15 @@ func plainFlagError(err error) error {
 
 // otherVerbs are what other programs call our commands.
 var otherVerbs = map[string][]string{
-	"put": {"create", "add", "set", "new", "update", "apply"}, "get": {"show", "describe", "cat", "view"}, "delete": {"remove", "del", "unsubscribe"},
-	"activate": {"resume", "enable", "start", "unpause"}, "deactivate": {"pause", "disable", "stop", "suspend"}, "validate": {"check", "lint", "verify"},
-	"redrive": {"retry", "requeue", "replay", "resend"}, "purge": {"delete", "remove", "rm", "clear"}, "show": {"get", "view", "cat", "describe"},
+	"put": {"create", "add", "set", "new", "update", "apply"}, "get": {"show", "describe", "cat", "view"},
+	"delete":   {"remove", "del", "unsubscribe"},
+	"activate": {"resume", "enable", "start", "unpause"}, "deactivate": {"pause", "disable", "stop", "suspend"},
+	"validate": {"check", "lint", "verify"},
+	"redrive":  {"retry", "requeue", "replay", "resend"}, "purge": {"delete", "remove", "rm", "clear"},
+	"show":          {"get", "view", "cat", "describe"},
 	"subscriptions": {"subscribe", "records", "webhooks", "webhook"}, "publish": {"pub", "send"}, "serve": {"start", "run"},
-	"healthcheck": {"health", "ready", "status"}, "owed": {"debts", "ledger", "pending"}, "config": {"settings", "env"}, "secrets": {"secret"},
+	"healthcheck": {"health", "ready", "status"}, "owed": {"debts", "ledger", "pending"}, "config": {"settings", "env"},
+	"secrets": {"secret"},
 }
 
 func suggest(cmd *cobra.Command) {

@@ -120,8 +120,10 @@ connection. With --tenant it is refused in records of other tenants, too.`,
 		},
 	}
 	cmd.Flags().StringVar(&id, "subscription", "", "id of the subscription that may use the value")
-	cmd.Flags().StringSliceVar(&hosts, "host", nil, "host that the value may be sent to, as in erp.example.com or erp.example.com:8443; may be given again")
-	cmd.Flags().StringVar(&tenant, "tenant", "", "tenant whose record may use the value, empty for records without (default: of any)")
+	cmd.Flags().StringSliceVar(&hosts, "host", nil,
+		"host that the value may be sent to, as in erp.example.com or erp.example.com:8443; may be given again")
+	cmd.Flags().StringVar(&tenant, "tenant", "",
+		"tenant whose record may use the value, empty for records without (default: of any)")
 	cmd.Flags().StringVar(&recipient, "to", "", "public key (default: that of ORDERBRIDGE_SEALING_KEY_FILE)")
 	return cmd
 }

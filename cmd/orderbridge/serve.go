@@ -151,9 +151,11 @@ func tellEmbedded(cfg *config.Config, log *slog.Logger, s *embedded.Server) {
 	switch {
 	case cfg.NATS.Listen == "":
 	case cfg.EmbeddedAuth == config.AuthCredentials:
-		log.Info("embedded NATS server", "url", s.URL(), "data", cfg.DataDir, "auth", "credentials: `orderbridge nats context` makes a context for the program nats")
+		log.Info("embedded NATS server", "url", s.URL(), "data", cfg.DataDir,
+			"auth", "credentials: `orderbridge nats context` makes a context for the program nats")
 	default:
-		log.Info("embedded NATS server", "url", s.URL(), "data", cfg.DataDir, "auth", "open: every user of this machine may read and change everything in it; ORDERBRIDGE_EMBEDDED_AUTH=credentials closes it")
+		log.Info("embedded NATS server", "url", s.URL(), "data", cfg.DataDir,
+			"auth", "open: every user of this machine may read and change everything in it; ORDERBRIDGE_EMBEDDED_AUTH=credentials closes it")
 	}
 }
 
@@ -172,7 +174,8 @@ func (a *app) tellStart() {
 		}
 	}
 	holder, _ := a.holder()
-	a.audit.Note(audit.Note{Kind: "bridge", Action: "started", Who: audit.Who{Via: "bridge", Name: holder, Vouched: "bridge"},
+	a.audit.Note(audit.Note{Kind: "bridge", Action: "started",
+		Who:  audit.Who{Via: "bridge", Name: holder, Vouched: "bridge"},
 		Text: "started: version " + details["version"] + ", " + count(len(details)-1, "setting"), Details: details})
 }
 

@@ -41,7 +41,8 @@ type session struct {
 }
 
 // onBus runs a command with a connection to the bus.
-func onBus(run func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error) func(*cobra.Command, []string) error {
+func onBus(run func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error) func(*cobra.Command,
+	[]string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		cfg, log, err := settings(cmd)
 		if err != nil {

@@ -132,8 +132,9 @@ func storeOptions(cfg *config.Config, log *slog.Logger) store.Options {
 }
 
 func embeddedOptions(cfg *config.Config, log *slog.Logger) embedded.Options {
-	return embedded.Options{Dir: cfg.DataDir, Listen: cfg.NATS.Listen, Credentials: cfg.EmbeddedAuth == config.AuthCredentials,
-		Sync: cfg.EmbeddedSync == config.SyncAlways, Logger: log}
+	return embedded.Options{Dir: cfg.DataDir, Listen: cfg.NATS.Listen,
+		Credentials: cfg.EmbeddedAuth == config.AuthCredentials,
+		Sync:        cfg.EmbeddedSync == config.SyncAlways, Logger: log}
 }
 
 // newWebhook makes the client of the endpoints, and where its secrets come from.
@@ -188,8 +189,9 @@ func recordPolicy(cfg *config.Config) record.Policy {
 	if cfg.Dev {
 		least = limits.RecordLeastWaitDev
 	}
-	return record.Policy{LeastWait: least, AllowHTTP: cfg.AllowHTTP, AllowHTTPLoopback: cfg.Dev, AllowTrustAll: cfg.AllowTrustAll,
-		CheckAddress: egressPolicy(cfg).Check, CheckFilter: filter.New().Check}
+	return record.Policy{LeastWait: least, AllowHTTP: cfg.AllowHTTP, AllowHTTPLoopback: cfg.Dev,
+		AllowTrustAll: cfg.AllowTrustAll,
+		CheckAddress:  egressPolicy(cfg).Check, CheckFilter: filter.New().Check}
 }
 
 func egressPolicy(cfg *config.Config) egress.Policy {

@@ -168,7 +168,8 @@ func (s *session) adoptStream(ctx context.Context, cmd *cobra.Command, begin bri
 const leaseTime = 12 * time.Second
 
 // adoptLater leaves the decision in the lease, once it is sure that nobody holds it.
-func (s *session) adoptLater(ctx context.Context, cmd *cobra.Command, r protocol.StreamReport, a protocol.Adoption, held *lease) error {
+func (s *session) adoptLater(ctx context.Context, cmd *cobra.Command, r protocol.StreamReport, a protocol.Adoption,
+	held *lease) error {
 	if !held.free {
 		fmt.Fprintf(cmd.ErrOrStderr(), "nobody answers; waiting %s to be sure that nobody leads\n", leaseTime)
 		select {
@@ -200,7 +201,8 @@ func skipped(r protocol.StreamReport, a protocol.Adoption) string {
 	if a.After == 0 {
 		return fmt.Sprintf("; the bridge goes on after sequence %d", r.Position)
 	}
-	return fmt.Sprintf(" and begin after sequence %d: up to %d events before it are sent to nobody, except held orders", a.After, a.After-min(a.After, r.Position))
+	return fmt.Sprintf(" and begin after sequence %d: up to %d events before it are sent to nobody, except held orders",
+		a.After, a.After-min(a.After, r.Position))
 }
 
 func printStream(w io.Writer, r protocol.StreamReport) {
@@ -208,7 +210,8 @@ func printStream(w io.Writer, r protocol.StreamReport) {
 	if leader == "" {
 		leader = "nobody"
 	}
-	fmt.Fprintf(w, "stream     %s, made %s, sequences %d to %d\n", r.Name, r.Created.UTC().Format(time.RFC3339), r.First, r.Last)
+	fmt.Fprintf(w, "stream     %s, made %s, sequences %d to %d\n", r.Name, r.Created.UTC().Format(time.RFC3339),
+		r.First, r.Last)
 	fmt.Fprintf(w, "leader     %s\n", printable(leader))
 	fmt.Fprintf(w, "settled    up to %d, known up to %d\n", r.Floor, r.Known)
 	fmt.Fprintf(w, "goes on    after %d\n", r.Position)
@@ -216,9 +219,11 @@ func printStream(w io.Writer, r protocol.StreamReport) {
 		fmt.Fprintf(w, "changed    %s\n", printable(r.Changed))
 	}
 	for _, c := range r.Changes {
-		fmt.Fprintf(w, "not acknowledged, of %s: %s\n", c.Time.UTC().Format(time.RFC3339), printable(strings.TrimSpace(c.String())))
+		fmt.Fprintf(w, "not acknowledged, of %s: %s\n", c.Time.UTC().Format(time.RFC3339),
+			printable(strings.TrimSpace(c.String())))
 	}
 	if r.Adopt != nil {
-		fmt.Fprintf(w, "decided    at %s, for the next leader: begin after %d\n", r.Adopt.Time.UTC().Format(time.RFC3339), r.Adopt.After)
+		fmt.Fprintf(w, "decided    at %s, for the next leader: begin after %d\n",
+			r.Adopt.Time.UTC().Format(time.RFC3339), r.Adopt.After)
 	}
 }

@@ -16,7 +16,8 @@ import (
 
 func newSubscriptions() *cobra.Command {
 	cmd := newGroup("subscriptions", "Manage the subscription records",
-		newSubscriptionsList(), newSubscriptionsGet(), newSubscriptionsPut(), newSubscriptionsValidate(), newSubscriptionsImport(),
+		newSubscriptionsList(), newSubscriptionsGet(), newSubscriptionsPut(), newSubscriptionsValidate(),
+		newSubscriptionsImport(),
 		newSubscriptionsActivate(true), newSubscriptionsActivate(false), newSubscriptionsDelete(), newSubscriptionsSchema())
 	cmd.Aliases = []string{"subscription", "sub", "subs"}
 	cmd.Long = `Manage the subscription records. They stand in the KV bucket that is named by

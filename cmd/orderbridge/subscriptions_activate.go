@@ -45,7 +45,8 @@ if somebody else changes the record at the same time, nothing is written.`,
 					return err
 				}
 				if !resumes {
-					_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: is %s already (revision %d)%s\n", id, status, entry.Revision, but)
+					_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: is %s already (revision %d)%s\n", id, status,
+						entry.Revision, but)
 					return err
 				}
 				// The same bytes again: a new revision takes back that the receiver has suspended it.
@@ -78,7 +79,8 @@ func (s *session) standing(ctx context.Context, id string, active bool) (resumes
 		if status.Suspended {
 			return true, "", nil
 		}
-		return false, printable(", but suspended: " + status.Reason + "; its endpoint is probed, and deliveries go on as soon as it answers"), nil
+		return false, printable(", but suspended: " + status.Reason +
+			"; its endpoint is probed, and deliveries go on as soon as it answers"), nil
 	case protocol.StateInvalid:
 		return false, printable(", but invalid: " + reasonOf(status)), nil
 	}

@@ -55,7 +55,8 @@ bad or the bridge finds the record invalid.`,
 			case err != nil:
 				return explain(err)
 			case change.What == automation.Absent:
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: the file enables no webhook, and there is no active record of it\n", id)
+				_, err := fmt.Fprintf(cmd.OutOrStdout(),
+					"%s: the file enables no webhook, and there is no active record of it\n", id)
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, revision %d\n", id, change.What, change.Revision)

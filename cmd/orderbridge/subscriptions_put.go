@@ -106,14 +106,16 @@ func printProblems(cmd *cobra.Command, where string, problems record.Problems) {
 
 // verdict waits for the bridge to speak of a revision and prints what it says;
 // unsaid is what was found before, in case that it says nothing.
-func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, revision uint64, unsaid ...record.Problem) error {
+func (s *session) verdict(ctx context.Context, cmd *cobra.Command, id string, revision uint64,
+	unsaid ...record.Problem) error {
 	status, err := s.awaitStatus(ctx, id, revision)
 	if err != nil {
 		return err
 	}
 	if status == nil {
 		printProblems(cmd, id, unsaid)
-		fmt.Fprintln(cmd.ErrOrStderr(), "the bridge has said nothing of it yet; is `orderbridge serve` running? It will see the record when it starts")
+		fmt.Fprintln(cmd.ErrOrStderr(),
+			"the bridge has said nothing of it yet; is `orderbridge serve` running? It will see the record when it starts")
 		return nil
 	}
 	line := []string{id, string(status.State), status.Hears, status.Reason}

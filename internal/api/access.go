@@ -135,7 +135,8 @@ func (a *access) admit(w http.ResponseWriter, r *http.Request, c *caller) bool {
 	}
 	if !a.mayFail(callers.Network(client)) {
 		w.Header().Set("Retry-After", "1")
-		return deny(http.StatusTooManyRequests, "slowed", "the token is not known, and too many wrong ones came from this address; wait a second")
+		return deny(http.StatusTooManyRequests, "slowed",
+			"the token is not known, and too many wrong ones came from this address; wait a second")
 	}
 	return deny(http.StatusUnauthorized, "wrong", "the token is not known")
 }

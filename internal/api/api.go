@@ -100,7 +100,8 @@ func New(o Options) (*API, error) {
 	a := &API{
 		o: o, access: newAccess(o), mux: http.NewServeMux(),
 		pools: pools{
-			bodies: share.New[string](limits.APIBodies), requests: share.New[string](limits.APIRequests), lists: share.New[string](limits.APILists),
+			bodies: share.New[string](limits.APIBodies), requests: share.New[string](limits.APIRequests),
+			lists:  share.New[string](limits.APILists),
 			probes: share.New[string](limits.APIProbes), public: share.New[string](limits.APIPublic),
 		},
 		quiet: rate.NewLimiter(limits.APIStrangerLines, 2*limits.APIStrangerLines),
@@ -133,16 +134,19 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if p := recover(); p != nil {
 			// What a panic says may hold anything; the stack holds no texts.
-			a.o.Log.Error("api: a request made the program panic", "request_id", id, "kind", fmt.Sprintf("%T", p), "path", shortPath(r), "stack", string(debug.Stack()))
+			a.o.Log.Error("api: a request made the program panic", "request_id", id, "kind", fmt.Sprintf("%T", p),
+				"path", shortPath(r), "stack", string(debug.Stack()))
 			if rec.status == 0 {
-				refuse(rec, r, http.StatusInternalServerError, "the request could not be answered; the log says more under the request id "+id)
+				refuse(rec, r, http.StatusInternalServerError,
+					"the request could not be answered; the log says more under the request id "+id)
 			}
 		}
 		level := slog.LevelInfo
 		if caller.name == "" && !a.quiet.Allow() {
 			level = slog.LevelDebug
 		}
-		a.o.Log.Log(r.Context(), level, "api request", "method", shortMethod(r), "path", shortPath(r), "status", rec.status, "token", caller.name,
+		a.o.Log.Log(r.Context(), level, "api request", "method", shortMethod(r), "path", shortPath(r), "status",
+			rec.status, "token", caller.name,
 			"remote", a.access.remote(r), "duration_ms", a.o.Now().Sub(start).Milliseconds(), "request_id", id)
 	}()
 	ctx, cancel := context.WithTimeout(r.Context(), limits.APIRequestTime)
@@ -155,7 +159,9 @@ func (a *API) route(w http.ResponseWriter, r *http.Request, c *caller) {
 	public := map[string]func(http.ResponseWriter){"/openapi.json": a.writeSpec, "/docs": a.writeDocs}[r.URL.Path]
 	switch {
 	case !a.access.hosts.Know(r.Host):
-		refuse(w, r, http.StatusForbidden, "the API is not called "+quoteShort(r.Host)+"; use its address, or let the operator add the name to ORDERBRIDGE_API_HOSTS")
+		refuse(w, r, http.StatusForbidden,
+			"the API is not called "+quoteShort(r.Host)+
+				"; use its address, or let the operator add the name to ORDERBRIDGE_API_HOSTS")
 	case public != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		give, ok := a.pools.public.Take(callers.Network(a.access.proxies.Client(r)).String())
 		if !ok {
@@ -190,7 +196,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *caller) {
 		return
 	}
 	if r.URL.Path == gatewayV1 && changesByGet(r) {
-		refuse(w, r, http.StatusForbidden, "a browser sent this request and does not say for which page; register by POST to "+gatewayV2+", or with a program")
+		refuse(w, r, http.StatusForbidden,
+			"a browser sent this request and does not say for which page; register by POST to "+gatewayV2+
+				", or with a program")
 		return
 	}
 	give, ok := a.wait(r.Context(), a.pools.bodies, c.share)
@@ -206,7 +214,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *caller) {
 		refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("%s: it may have %d bytes", err, limits.APIBodyBytes))
 		return
 	case errors.Is(err, errSlow):
-		refuse(w, r, http.StatusRequestTimeout, fmt.Sprintf("%s: it must begin within %s and bring %d bytes a second", err, limits.APIBodyGrace, limits.APIBodyRate))
+		refuse(w, r, http.StatusRequestTimeout,
+			fmt.Sprintf("%s: it must begin within %s and bring %d bytes a second", err, limits.APIBodyGrace,
+				limits.APIBodyRate))
 		return
 	case err != nil:
 		refuse(w, r, http.StatusBadRequest, "the body cannot be read")

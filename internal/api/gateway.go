@@ -136,9 +136,10 @@ func (a *API) listeners(ctx context.Context) *plain {
 		return a.plainly(ctx, err)
 	}
 	defer done()
-	records, next, err := a.o.Catalog.Records(ctx, scope, store.Filter{ID: isListenerID, Alone: tenant == ""}, "", most, func(r store.Record) bool {
-		return r.Tenant() == tenant && r.ID == listenerID(tenant, gjson.GetBytes(r.Value, "targetURL").Str)
-	})
+	records, next, err := a.o.Catalog.Records(ctx, scope, store.Filter{ID: isListenerID, Alone: tenant == ""}, "", most,
+		func(r store.Record) bool {
+			return r.Tenant() == tenant && r.ID == listenerID(tenant, gjson.GetBytes(r.Value, "targetURL").Str)
+		})
 	if err != nil {
 		return a.plainly(ctx, err)
 	}
@@ -213,11 +214,14 @@ func (a *API) probe(ctx context.Context, c *caller, target string) *plain {
 	case err == nil:
 		return nil
 	case errors.As(err, &failed) && failed.Fault == bridge.FaultConfig:
-		a.o.Log.Info("api: a registration was refused by policy", "reason", cmp.Or(failed.Detail, failed.Reason), "token", c.name, "request_id", ctx.Value(requestKey{}))
-		return &plain{http.StatusForbidden, "Client not allowed at " + target + ": its address needs ORDERBRIDGE_EGRESS_ALLOW"}
+		a.o.Log.Info("api: a registration was refused by policy", "reason", cmp.Or(failed.Detail, failed.Reason),
+			"token", c.name, "request_id", ctx.Value(requestKey{}))
+		return &plain{http.StatusForbidden,
+			"Client not allowed at " + target + ": its address needs ORDERBRIDGE_EGRESS_ALLOW"}
 	case errors.As(err, &failed):
 		c.outgo.ReserveN(a.o.Now(), failedProbe)
-		a.o.Log.Info("api: a registration did not answer", "reason", cmp.Or(failed.Detail, failed.Reason), "token", c.name, "request_id", ctx.Value(requestKey{}))
+		a.o.Log.Info("api: a registration did not answer", "reason", cmp.Or(failed.Detail, failed.Reason),
+			"token", c.name, "request_id", ctx.Value(requestKey{}))
 		return &plain{http.StatusNotFound, "Client not responding at " + target}
 	default:
 		return &plain{http.StatusServiceUnavailable, "The program is about to stop; try again"}

@@ -22,9 +22,10 @@ func (a *API) listStatuses(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	defer done()
-	items, next, err := a.o.Catalog.Statuses(r.Context(), callerOf(r.Context()).scope, after, limit, func(v store.Verdict) bool {
-		return state == "" || string(v.State) == state
-	})
+	items, next, err := a.o.Catalog.Statuses(r.Context(), callerOf(r.Context()).scope, after, limit,
+		func(v store.Verdict) bool {
+			return state == "" || string(v.State) == state
+		})
 	return answer{body: page[store.Verdict]{append([]store.Verdict{}, items...), next}}, err
 }
 

@@ -32,9 +32,11 @@ type Quota struct {
 func (q Quota) Exceeded(u store.Usage) string {
 	switch {
 	case q.Records > 0 && u.Records > q.Records:
-		return fmt.Sprintf("tenant %s has %d records, and may have %d (ORDERBRIDGE_TENANT_RECORDS)", u.Tenant, u.Records, q.Records)
+		return fmt.Sprintf("tenant %s has %d records, and may have %d (ORDERBRIDGE_TENANT_RECORDS)", u.Tenant,
+			u.Records, q.Records)
 	case q.Bytes > 0 && u.Bytes > q.Bytes:
-		return fmt.Sprintf("the records of tenant %s have %d bytes, and may have %d (ORDERBRIDGE_TENANT_BYTES)", u.Tenant, u.Bytes, q.Bytes)
+		return fmt.Sprintf("the records of tenant %s have %d bytes, and may have %d (ORDERBRIDGE_TENANT_BYTES)",
+			u.Tenant, u.Bytes, q.Bytes)
 	}
 	return ""
 }
@@ -111,7 +113,8 @@ func (w *writers) enter(tenant string, q Quota, now time.Time) (one *writer, lea
 		if len(w.all) >= limits.APIWriters {
 			w.forget(now)
 		}
-		one = &writer{turn: make(chan struct{}, 1), rate: rate.NewLimiter(rate.Limit(q.Writes), q.Writes*limits.APIWriteBurst)}
+		one = &writer{turn: make(chan struct{}, 1),
+			rate: rate.NewLimiter(rate.Limit(q.Writes), q.Writes*limits.APIWriteBurst)}
 		w.all[tenant] = one
 	}
 	one.uses++
@@ -142,7 +145,8 @@ func (a *API) admitWrite(ctx context.Context, ch change) (done func(), err error
 	w, leave := a.writers.enter(tenant, q, a.o.Now())
 	if q.Writes > 0 && !w.rate.AllowN(a.o.Now(), 1) {
 		leave()
-		return nil, later(time.Second, fmt.Sprintf("tenant %s writes more than %d records a second (ORDERBRIDGE_TENANT_WRITES); try again in a second", tenant, q.Writes))
+		return nil, later(time.Second,
+			fmt.Sprintf("tenant %s writes more than %d records a second (ORDERBRIDGE_TENANT_WRITES); try again in a second", tenant, q.Writes))
 	}
 	records, bytes := 0, int64(len(ch.value))
 	if ch.before == nil {

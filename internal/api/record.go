@@ -216,7 +216,9 @@ func (a *API) record(c *caller, d draft) ([]byte, error) {
 	if confined {
 		own := a.subjectsOf(tenant)
 		if beyond := s.Beyond(own); len(beyond) > 0 {
-			return nil, badMember("subjects", fmt.Sprintf("%q reaches beyond what tenant %s may hear; stay within %s", beyond[0], tenant, strings.Join(own, ", ")))
+			return nil, badMember("subjects",
+				fmt.Sprintf("%q reaches beyond what tenant %s may hear; stay within %s", beyond[0], tenant,
+					strings.Join(own, ", ")))
 		}
 	}
 	return value, nil

@@ -97,11 +97,13 @@ func sample(s *record.Subscription, now time.Time) *event.Event {
 	}
 	ev := &event.Event{ID: id, Type: typ, OrderID: id, LegacyOrderID: id, Tenant: s.Tenant}
 	ev.Time, ev.Subject = now, "orders.test"
-	body := object{{"orderId", quoteJSON(id)}, {"legacyOrderId", quoteJSON(id)}, {"eventType", quoteJSON(typ)}, {"test", "true"}}
+	body := object{{"orderId", quoteJSON(id)}, {"legacyOrderId", quoteJSON(id)}, {"eventType", quoteJSON(typ)},
+		{"test", "true"}}
 	if typ == gatewayType { // contract A10
 		body = object{
 			{"elapsedTime", "0"}, {"uuid", quoteJSON(id)}, {"seq", "0"},
-			{"created", quoteJSON(now.UTC().Format("2006-01-02T15:04:05"))}, {"orderType", `"TEST"`}, {"locationName", `"test"`},
+			{"created", quoteJSON(now.UTC().Format("2006-01-02T15:04:05"))}, {"orderType", `"TEST"`},
+			{"locationName", `"test"`},
 			{"state", `"test"`}, {"stateStarted", quoteJSON(now.UTC().Format("2006-01-02T15:04:05"))},
 			{"type", quoteJSON(typ)}, {"name", `"test"`}, {"test", "true"},
 		}

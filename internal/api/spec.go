@@ -29,8 +29,9 @@ var docsStyle string
 //go:embed openapi.yaml
 var description []byte
 
-var subscriptionExample = tree{"targetURL": "https://example.com/notify", "eventTypes": []any{"OrderAccepted", "OrderSigned"},
-	"auth": tree{"type": "basic", "username": "USERNAME", "password": "PASSWORD"}}
+var subscriptionExample = tree{"targetURL": "https://example.com/notify",
+	"eventTypes": []any{"OrderAccepted", "OrderSigned"},
+	"auth":       tree{"type": "basic", "username": "USERNAME", "password": "PASSWORD"}}
 
 // tree is a JSON object.
 type tree = map[string]any
@@ -136,7 +137,8 @@ func (a *API) writeSpec(w http.ResponseWriter) {
 
 func (a *API) writeDocs(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+a.style+"'; frame-ancestors 'none'; base-uri 'none'")
+	w.Header().Set("Content-Security-Policy",
+		"default-src 'none'; style-src 'sha256-"+a.style+"'; frame-ancestors 'none'; base-uri 'none'")
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	_, _ = w.Write(a.docs) // likewise
 }

@@ -56,7 +56,8 @@ func (s *TokenSource) Open() ([]Token, error) {
 // checkMode warns of a file of tokens that everybody on this machine can read.
 func (s *TokenSource) checkMode(file string) {
 	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o004 != 0 {
-		s.Log.Warn("every user of this machine can read the tokens of the management API; chmod o-r the file", "file", file, "mode", info.Mode().Perm().String())
+		s.Log.Warn("every user of this machine can read the tokens of the management API; chmod o-r the file",
+			"file", file, "mode", info.Mode().Perm().String())
 	}
 }
 
@@ -77,7 +78,8 @@ func (s *TokenSource) Follow(ctx context.Context, a *API, now []Token) error {
 		switch {
 		case err != nil && err.Error() != said:
 			said = err.Error()
-			s.Log.Error("the tokens of the management API cannot be read again; those read before stay in force", "error", err)
+			s.Log.Error("the tokens of the management API cannot be read again; those read before stay in force",
+				"error", err)
 		case err != nil:
 		case !slices.Equal(tokens, now):
 			said, now = "", tokens
@@ -130,7 +132,8 @@ func ownToken(path string) (record.Secret, error) {
 	}
 	token := strings.TrimSpace(string(text))
 	if len(token) < 16 {
-		return "", fmt.Errorf("read the API's token: %s holds fewer than 16 characters; delete it, so that one is made", path)
+		return "", fmt.Errorf("read the API's token: %s holds fewer than 16 characters; delete it, so that one is made",
+			path)
 	}
 	return record.Secret(token), nil
 }

@@ -67,7 +67,8 @@ func (a *API) getWebhook(r *http.Request) (answer, error) {
 func (a *API) listWebhooks(r *http.Request) (answer, error) {
 	p := parameters{r: r}
 	after, limit := p.page()
-	f := store.Filter{Status: p.word("status", "active", "deactivated"), Tenant: p.text("tenant", 64), Host: p.text("host", 260)}
+	f := store.Filter{Status: p.word("status", "active", "deactivated"), Tenant: p.text("tenant", 64),
+		Host: p.text("host", 260)}
 	if err := p.wrong(); err != nil {
 		return answer{}, err
 	}
@@ -76,7 +77,8 @@ func (a *API) listWebhooks(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	defer done()
-	records, next, err := a.o.Catalog.Records(r.Context(), callerOf(r.Context()).scope, f, after, limit, func(r store.Record) bool { return listed(r, f) })
+	records, next, err := a.o.Catalog.Records(r.Context(), callerOf(r.Context()).scope, f, after, limit,
+		func(r store.Record) bool { return listed(r, f) })
 	out := page[shownRecord]{Items: make([]shownRecord, 0, len(records)), Next: next}
 	for _, r := range records {
 		out.Items = append(out.Items, shownRecord(shown(r)))

@@ -69,12 +69,15 @@ func (a *API) notSealed(ctx context.Context, err error) error {
 	if errors.As(err, &problems) {
 		return badRecord(problems)
 	}
-	a.o.Log.Error("api: the secrets of a record cannot be sealed, and it is not stored", "error", err, "request_id", ctx.Value(requestKey{}))
-	return say(http.StatusServiceUnavailable, "the secrets of the record cannot be sealed at the moment, and it is not stored; the log says why")
+	a.o.Log.Error("api: the secrets of a record cannot be sealed, and it is not stored", "error", err,
+		"request_id", ctx.Value(requestKey{}))
+	return say(http.StatusServiceUnavailable,
+		"the secrets of the record cannot be sealed at the moment, and it is not stored; the log says why")
 }
 
 func written(ctx context.Context, c *caller, ch change, r store.Record) Written {
-	w := Written{Operation: ch.operation, ID: ch.id, Token: c.name, Client: c.client.String(), After: ch.value, Revision: r.Revision}
+	w := Written{Operation: ch.operation, ID: ch.id, Token: c.name, Client: c.client.String(), After: ch.value,
+		Revision: r.Revision}
 	w.Tenant, _ = c.scope.Tenant()
 	w.RequestID, _ = ctx.Value(requestKey{}).(string)
 	if ch.before != nil {

@@ -56,10 +56,13 @@ func New(o Options) (*Auditor, error) {
 		o.Logger = slog.Default()
 	}
 	a := &Auditor{
-		o: o, records: store.NewTrail(o.JetStream, o.Names.Subscriptions, o.Logger), former: newFormer(), notes: make(chan *note, limits.AuditQueue),
-		asked:   rate.NewLimiter(limits.AuditTold, limits.AuditTold),
-		stored:  prometheus.NewCounter(prometheus.CounterOpts{Name: "orderbridge_audit_entries_total", Help: "Entries stored in the audit by this bridge."}),
-		dropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "orderbridge_audit_dropped_total", Help: "Entries of commands that could not be stored; those of records are never dropped."}),
+		o: o, records: store.NewTrail(o.JetStream, o.Names.Subscriptions, o.Logger), former: newFormer(),
+		notes: make(chan *note, limits.AuditQueue),
+		asked: rate.NewLimiter(limits.AuditTold, limits.AuditTold),
+		stored: prometheus.NewCounter(prometheus.CounterOpts{Name: "orderbridge_audit_entries_total",
+			Help: "Entries stored in the audit by this bridge."}),
+		dropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "orderbridge_audit_dropped_total",
+			Help: "Entries of commands that could not be stored; those of records are never dropped."}),
 	}
 	for _, c := range []prometheus.Collector{a.stored, a.dropped} {
 		if err := o.Metrics.Register(c); err != nil {
@@ -135,7 +138,8 @@ func (a *Auditor) Note(n Note) {
 	if n.ID == "" {
 		n.ID = rand.Text()
 	}
-	d := Data{Action: n.Action, Subscription: cut(n.Subscription, 128), Tenant: cut(n.Tenant, 128), Who: n.Who, Text: n.Text, Details: map[string]string{}}
+	d := Data{Action: n.Action, Subscription: cut(n.Subscription, 128), Tenant: cut(n.Tenant, 128), Who: n.Who,
+		Text: n.Text, Details: map[string]string{}}
 	for k, v := range n.Details {
 		d.Details[cut(k, 128)] = cut(v, limits.AuditValueBytes)
 	}

@@ -32,7 +32,9 @@ func changes(before, after []byte) (list []Member, more int) {
 			more++
 			continue
 		}
-		list = append(list, Member{Name: cut(name, 128), Before: cut(o.shown, limits.AuditValueBytes), After: cut(n.shown, limits.AuditValueBytes)})
+		list = append(list,
+			Member{Name: cut(name, 128), Before: cut(o.shown, limits.AuditValueBytes),
+				After: cut(n.shown, limits.AuditValueBytes)})
 	}
 	return list, more
 }

@@ -61,7 +61,8 @@ type Alerts struct {
 func (x Alerts) Raise(ctx context.Context, alert protocol.Alert) error {
 	err := x.Alerts.Raise(ctx, alert)
 	if err == nil && alert.Vanished {
-		x.Audit.Note(Note{Kind: "record", Action: "vanished", Subscription: alert.Subscription, ID: "audit." + alert.ID, Who: Who{Via: "bus"},
+		x.Audit.Note(Note{Kind: "record", Action: "vanished", Subscription: alert.Subscription, ID: "audit." + alert.ID,
+			Who:  Who{Via: "bus"},
 			Text: alert.Subscription + ": vanished without a deletion: " + alert.Text})
 	}
 	return err

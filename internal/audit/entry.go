@@ -62,7 +62,8 @@ const (
 )
 
 func (w *Who) bound() {
-	for _, s := range []*string{&w.Via, &w.Name, &w.Tenant, &w.Address, &w.Request, &w.Account, &w.User, &w.Client, &w.Says} {
+	for _, s := range []*string{&w.Via, &w.Name, &w.Tenant, &w.Address, &w.Request, &w.Account, &w.User, &w.Client,
+		&w.Says} {
 		*s = cut(*s, 128)
 	}
 }
@@ -138,8 +139,9 @@ func (e *Entry) encodePlain() ([]byte, error) {
 const entryBytes = limits.AuditEntryBytes - 1<<10
 
 func newEntry(id, source string, t time.Time, d Data) *Entry {
-	return &Entry{SpecVersion: "1.0", ID: id, Source: source, Type: "orderbridge.audit." + d.Action, Subject: cut(d.Subscription, 128),
-		Time: t.UTC(), DataContentType: "application/json", Data: d}
+	return &Entry{SpecVersion: "1.0", ID: id, Source: source, Type: "orderbridge.audit." + d.Action,
+		Subject: cut(d.Subscription, 128),
+		Time:    t.UTC(), DataContentType: "application/json", Data: d}
 }
 
 // token keeps an odd name within one token of a subject.

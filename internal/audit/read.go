@@ -95,7 +95,8 @@ type reader struct {
 
 // window puts what is wanted of [low, high] before what was found.
 func (r *reader) window(ctx context.Context, low, high uint64) error {
-	if first, err := msgget.Next(ctx, r.js, r.names.Audit, low, r.names.AuditSubject+".>"); err == nil && first.Time.Before(r.q.Since) {
+	if first, err := msgget.Next(ctx, r.js, r.names.Audit, low, r.names.AuditSubject+".>"); err == nil &&
+		first.Time.Before(r.q.Since) {
 		r.old = true
 	}
 	var part []Entry

@@ -107,7 +107,8 @@ func (a *Auditor) begin(ctx context.Context) (*place, error) {
 	if last > limits.AuditBackfill {
 		at.revision = last
 	}
-	d := Data{Action: "begins", Bucket: at.bucket, Revision: at.revision, Who: Who{Via: "bridge", Name: a.o.Holder, Vouched: byBridge},
+	d := Data{Action: "begins", Bucket: at.bucket, Revision: at.revision,
+		Who:  Who{Via: "bridge", Name: a.o.Holder, Vouched: byBridge},
 		Text: fmt.Sprintf("the audit of the records begins: what was changed up to revision %d has no entry", at.revision)}
 	e := newEntry(fmt.Sprintf("%d-%d-begins", at.bucket, at.last), a.o.Source, time.Now(), d)
 	seq, err := a.publish(ctx, "record", e, &at.last)
@@ -173,7 +174,8 @@ func (a *Auditor) entryOf(ctx context.Context, w store.Written) *Entry {
 	before, known := a.before(ctx, w)
 	a.former.put(w)
 	d := Data{
-		Action: action(before.Revision, w.Revision, known), Subscription: cut(w.Key, 128), Revision: w.Revision.Revision, Bucket: w.Bucket,
+		Action: action(before.Revision, w.Revision, known), Subscription: cut(w.Key, 128),
+		Revision: w.Revision.Revision, Bucket: w.Bucket,
 		Former: before.Revision.Revision, Tenant: cut(gjson.GetBytes(w.Value, "tenant").String(), 128),
 	}
 	if w.Deleted {
@@ -217,7 +219,8 @@ func (a *Auditor) who(ctx context.Context, w store.Written, former uint64) Who {
 	}
 	subject := "$KV." + a.o.Names.Subscriptions + "." + w.Key
 	user, seen := a.witness.of(subject, w.Header, w.Value)
-	for end := time.Now().Add(limits.AuditWitnessTime); !seen && !known && a.witness.active && time.Since(w.Time) < limits.AuditFresh && time.Now().Before(end); {
+	for end := time.Now().Add(limits.AuditWitnessTime); !seen && !known && a.witness.active &&
+		time.Since(w.Time) < limits.AuditFresh && time.Now().Before(end); {
 		if !sleep(ctx, 20*time.Millisecond) {
 			break
 		}
@@ -253,7 +256,8 @@ func (a *Auditor) publish(ctx context.Context, kind string, e *Entry, expect *ui
 	}
 	ctx, cancel := context.WithTimeout(ctx, limits.AuditPublishTime)
 	defer cancel()
-	m := &nats.Msg{Subject: a.o.Names.AuditSubject + "." + kind + "." + token(e.Data.Subscription) + "." + token(e.Data.Action), Data: body,
+	m := &nats.Msg{Subject: a.o.Names.AuditSubject + "." + kind + "." + token(e.Data.Subscription) + "." +
+		token(e.Data.Action), Data: body,
 		Header: nats.Header{"Content-Type": {"application/cloudevents+json"}, jetstream.MsgIDHeader: {e.ID}}}
 	var opts []jetstream.PublishOpt
 	if expect != nil {

@@ -319,7 +319,8 @@ func (f *File) Start(ctx context.Context, records Records) error {
 func (f *File) log(c Change) {
 	switch c.What {
 	case Stored:
-		f.o.Logger.Info("automation file: record stored", "file", f.o.Path, "subscription_id", f.o.ID, "revision", c.Revision)
+		f.o.Logger.Info("automation file: record stored", "file", f.o.Path, "subscription_id", f.o.ID,
+			"revision", c.Revision)
 	case Deactivated:
 		f.o.Logger.Warn("automation file: enabled is not true, the record is deactivated: it was made from an earlier version of the file", "file", f.o.Path, "subscription_id", f.o.ID, "revision", c.Revision)
 	case Absent:

@@ -19,7 +19,8 @@ import (
 )
 
 // The events that contract B sends (B12).
-var eventTypes = []string{"OrderCreated", "OrderAccepted", "OrderSigned", "OrderRejected", "OrderCanceled", "OrderExpired", "OrderDueDateUpdated"}
+var eventTypes = []string{"OrderCreated", "OrderAccepted", "OrderSigned", "OrderRejected", "OrderCanceled",
+	"OrderExpired", "OrderDueDateUpdated"}
 
 // label marks a record as one of a file, and says of which version.
 const label = "automation-file"
@@ -55,7 +56,8 @@ type recordTLS struct {
 // fields tells which key of the section a member of the record comes from.
 var fields = map[string]string{
 	"targetURL": "endpoint", "timeout": "connectionTimeout",
-	"tls.trustAll": "useSslTrustAll", "tls.trustFile": "sslTrustFile", "tls.keyFile": "sslKeyFile", "tls.keyPassword": "sslKeyPassword",
+	"tls.trustAll": "useSslTrustAll", "tls.trustFile": "sslTrustFile", "tls.keyFile": "sslKeyFile",
+	"tls.keyPassword": "sslKeyPassword",
 }
 
 // makeRecord turns the section into a record. What is wrong is told in the
@@ -63,13 +65,15 @@ var fields = map[string]string{
 func makeRecord(s *section, o Options) (*fileRecord, record.Problems) {
 	var problems record.Problems
 	wait := defaultTimeout
-	r := &fileRecord{Method: "POST", EventTypes: eventTypes, Payload: "notification", ConnectionTimeout: "PT30S", Timeout: "PT30S",
+	r := &fileRecord{Method: "POST", EventTypes: eventTypes, Payload: "notification", ConnectionTimeout: "PT30S",
+		Timeout:     "PT30S",
 		Description: "made from the section webHook of " + plain(filepath.Base(o.Path))}
 	if s.connectionTimeout != nil {
 		d, err := record.ParseDuration(*s.connectionTimeout)
 		switch {
 		case err == nil && !strings.HasPrefix(*s.connectionTimeout, "P"):
-			err = fmt.Errorf("duration %s: is not an ISO-8601 duration; write it like PT30S", strconv.Quote(*s.connectionTimeout))
+			err = fmt.Errorf("duration %s: is not an ISO-8601 duration; write it like PT30S",
+				strconv.Quote(*s.connectionTimeout))
 		case err == nil && d == 0:
 			err = fmt.Errorf("duration %s: must be more than zero", strconv.Quote(*s.connectionTimeout))
 		}
@@ -86,7 +90,8 @@ func makeRecord(s *section, o Options) (*fileRecord, record.Problems) {
 		return r, problems
 	}
 	if s.endpoint == nil {
-		problems = append(problems, fail("endpoint", "is required when enabled is true: the URL that the events are sent to")...)
+		problems = append(problems,
+			fail("endpoint", "is required when enabled is true: the URL that the events are sent to")...)
 		return nil, problems
 	}
 	r.TargetURL, r.Key, r.Secret = *s.endpoint, value(s.key), value(s.secret)
@@ -121,14 +126,16 @@ func (r *fileRecord) makeTLS(s *section, o Options) (*recordTLS, record.Problems
 	}
 	key, trust := file("sslKeyFile", s.sslKeyFile), file("sslTrustFile", s.sslTrustFile)
 	t := &recordTLS{TrustFile: trust, KeyPassword: value(s.sslKeyPassword)}
-	given := s.useSslTrustAll != nil || s.useSslClientCert != nil || s.sslTrustFile != nil || s.sslKeyFile != nil || s.sslKeyPassword != nil
+	given := s.useSslTrustAll != nil || s.useSslClientCert != nil || s.sslTrustFile != nil || s.sslKeyFile != nil ||
+		s.sslKeyPassword != nil
 	r.trustsUnasked = !given
 	t.TrustAll = !given || s.useSslTrustAll != nil && *s.useSslTrustAll
 	switch {
 	case s.useSslClientCert != nil && *s.useSslClientCert:
 		t.KeyFile = key
 		if s.sslKeyFile == nil {
-			problems = append(problems, fail("sslKeyFile", "is required when useSslClientCert is true: the file of the client's certificate and key")...)
+			problems = append(problems, fail("sslKeyFile",
+				"is required when useSslClientCert is true: the file of the client's certificate and key")...)
 		}
 	case s.sslKeyFile != nil && !t.TrustAll && s.sslTrustFile == nil:
 		t.TrustFile, r.keyIsTrust = key, true
@@ -162,7 +169,8 @@ func inSecretsDir(path string, o Options) (string, error) {
 	}
 	secrets, err := os.Stat(o.SecretsDir)
 	if err != nil || !os.SameFile(dir, secrets) {
-		return "", fmt.Errorf("names the file %s, which does not lie in the secrets directory; %s", strconv.Quote(path), remedy)
+		return "", fmt.Errorf("names the file %s, which does not lie in the secrets directory; %s", strconv.Quote(path),
+			remedy)
 	}
 	return filepath.Base(full), nil
 }
@@ -236,13 +244,15 @@ func (r *fileRecord) judge(o Options) (*record.Subscription, record.Problems) {
 func (r *fileRecord) untrusted() string {
 	const remedy = "set it to false, so that certificates are verified, or let the operator permit it with ORDERBRIDGE_ALLOW_TRUST_ALL=true"
 	if r.trustsUnasked {
-		return "is not given, nor is any other ssl key: then every certificate would be accepted, as it always was; " + remedy
+		return "is not given, nor is any other ssl key: then every certificate would be accepted, as it always was; " +
+			remedy
 	}
 	return "is true; " + remedy
 }
 
 // members names the keys of the section in the messages of others.
-var members = strings.NewReplacer("tls.keyPassword", "sslKeyPassword", "tls.keyFile", "sslKeyFile", "tls.trustFile", "sslTrustFile",
+var members = strings.NewReplacer("tls.keyPassword", "sslKeyPassword", "tls.keyFile", "sslKeyFile", "tls.trustFile",
+	"sslTrustFile",
 	"tls.trustAll", "useSslTrustAll", "trustFile", "sslTrustFile", "tls.clientCert", "sslKeyFile")
 
 // fingerprint tells versions of the file apart; no secret can be guessed from it.

@@ -33,7 +33,8 @@ type section struct {
 // members are the keys of the section and where their values go.
 func (s *section) members() map[string]any {
 	return map[string]any{
-		"enabled": &s.enabled, "endpoint": &s.endpoint, "key": &s.key, "connectionTimeout": &s.connectionTimeout, "secret": &s.secret,
+		"enabled": &s.enabled, "endpoint": &s.endpoint, "key": &s.key, "connectionTimeout": &s.connectionTimeout,
+		"secret":         &s.secret,
 		"useSslTrustAll": &s.useSslTrustAll, "useSslClientCert": &s.useSslClientCert,
 		"sslTrustFile": &s.sslTrustFile, "sslKeyFile": &s.sslKeyFile, "sslKeyPassword": &s.sslKeyPassword,
 	}
@@ -148,7 +149,8 @@ func checkJSON(data []byte) error {
 	case errors.As(err, &syntax):
 		before := data[:min(int(syntax.Offset), len(data))]
 		line := bytes.Count(before, []byte("\n")) + 1
-		return fmt.Errorf("is not JSON: line %d, column %d: %w", line, len(before)-bytes.LastIndexByte(before, '\n')-1, syntax)
+		return fmt.Errorf("is not JSON: line %d, column %d: %w", line, len(before)-bytes.LastIndexByte(before, '\n')-1,
+			syntax)
 	case err != nil:
 		return fmt.Errorf("is not JSON: %w", err)
 	case bytes.TrimSpace(data)[0] != '{':

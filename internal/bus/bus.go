@@ -155,7 +155,8 @@ func (o Options) handlers(link *Link, log *slog.Logger) []nats.Option {
 			}
 			if subject, spared := o.spares(err); spared {
 				if link.firstOf(subject) {
-					log.Warn("a permission is missing: the bridge works, except for what needs it", "subject", subject, "remedy", "give it to the user (deploy/nats/accounts.conf)")
+					log.Warn("a permission is missing: the bridge works, except for what needs it", "subject", subject,
+						"remedy", "give it to the user (deploy/nats/accounts.conf)")
 				}
 				return
 			}

@@ -63,7 +63,8 @@ func FitStreams(ctx context.Context, js jetstream.JetStream, streams ...string) 
 			continue
 		}
 		if metadata := s.CachedInfo().Config.Metadata; !newEnough(metadata) {
-			return &TooOldError{What: fmt.Sprintf("stream %s is led by", name), Version: cmp.Or(metadata[versionKey], connectedIfOld(js))}
+			return &TooOldError{What: fmt.Sprintf("stream %s is led by", name),
+				Version: cmp.Or(metadata[versionKey], connectedIfOld(js))}
 		}
 	}
 	return errors.Join(errs...)

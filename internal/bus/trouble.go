@@ -48,7 +48,8 @@ func (o Options) Explain(err error) string {
 	case errors.Is(err, nats.ErrAuthRevoked):
 		return "NATS refuses the credentials, since they were revoked: " + o.credentialsRemedy()
 	case errors.Is(err, nats.ErrAccountAuthExpired):
-		return "NATS refuses the credentials, since the account's JWT has expired: renew it at the server; " + o.credentialsRemedy()
+		return "NATS refuses the credentials, since the account's JWT has expired: renew it at the server; " +
+			o.credentialsRemedy()
 	case errors.Is(err, nats.ErrMaxConnectionsExceeded), errors.Is(err, errMaxConnections):
 		return "the NATS server has as many connections as it allows: raise its max_connections, or close others"
 	case errors.Is(err, nats.ErrMaxAccountConnectionsExceeded), errors.Is(err, errMaxAccountConnections):
@@ -56,14 +57,17 @@ func (o Options) Explain(err error) string {
 	case errors.Is(err, nats.ErrSecureConnRequired):
 		return "the NATS server demands TLS: write tls:// in " + o.setting("URL")
 	case errors.Is(err, nats.ErrSecureConnWanted):
-		return "the NATS server offers no TLS: write nats:// in " + o.setting("URL") + " and leave " + o.setting("CA") + " and " + o.setting("CERT") + " out, or switch TLS on at the server"
+		return "the NATS server offers no TLS: write nats:// in " + o.setting("URL") + " and leave " + o.setting("CA") +
+			" and " + o.setting("CERT") + " out, or switch TLS on at the server"
 	case errors.As(err, &unknown):
 		if o.CA == "" {
-			return "the certificate of the NATS server is signed by nobody whom this machine trusts: set " + o.setting("CA") + " to the certificate of its authority"
+			return "the certificate of the NATS server is signed by nobody whom this machine trusts: set " +
+				o.setting("CA") + " to the certificate of its authority"
 		}
 		return fmt.Sprintf("the certificate of the NATS server is not signed by the authority in %s (%s): put the right one there", o.setting("CA"), o.CA)
 	case errors.As(err, &host):
-		return "the certificate of the NATS server is for another name: " + host.Error() + "; use the right name in " + o.setting("URL")
+		return "the certificate of the NATS server is for another name: " + host.Error() + "; use the right name in " +
+			o.setting("URL")
 	case errors.As(err, &invalid):
 		return "the certificate of the NATS server is not valid: " + invalid.Error()
 	case errors.As(err, &plaintext):
@@ -72,7 +76,8 @@ func (o Options) Explain(err error) string {
 		if o.Cert == "" {
 			return fmt.Sprintf("the NATS server breaks the TLS handshake off (%v): it may want a client certificate, set %s and %s", op.Err, o.setting("CERT"), o.setting("KEY"))
 		}
-		return fmt.Sprintf("the NATS server refuses the client certificate (%v): check %s (%s)", op.Err, o.setting("CERT"), o.certificateState())
+		return fmt.Sprintf("the NATS server refuses the client certificate (%v): check %s (%s)", op.Err,
+			o.setting("CERT"), o.certificateState())
 	case errors.As(err, &dns):
 		return fmt.Sprintf("the host %q of %s is not found: %v", dns.Name, o.setting("URL"), dns.Err)
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, nats.ErrNoServers):
@@ -103,7 +108,8 @@ func (o Options) credentialsRemedy() string {
 	case o.userInURL():
 		return "check the user in ORDERBRIDGE_NATS_URL; what stands there goes before all other credentials"
 	case o.Creds != "":
-		return fmt.Sprintf("check ORDERBRIDGE_NATS_CREDS (%s%s); the file is read again at each attempt", o.Creds, expiry(o.Creds))
+		return fmt.Sprintf("check ORDERBRIDGE_NATS_CREDS (%s%s); the file is read again at each attempt", o.Creds,
+			expiry(o.Creds))
 	case o.NkeyFile != "":
 		return fmt.Sprintf("check ORDERBRIDGE_NATS_NKEY (%s); the file is read when the program starts", o.NkeyFile)
 	case o.User != "":

@@ -33,7 +33,8 @@ func (h Hosts) Know(hostPort string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
-	return host != "" && (h.any || host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(h.names, host))
+	return host != "" &&
+		(h.any || host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(h.names, host))
 }
 
 // KnowHere is Know, and true for names that nobody can have in the public DNS:
@@ -43,7 +44,9 @@ func (h Hosts) Know(hostPort string) bool {
 func (h Hosts) KnowHere(hostPort string) bool {
 	host := hostOf(hostPort)
 	private := func(end string) bool { return strings.HasSuffix(host, end) }
-	return h.Know(hostPort) || host != "" && (!strings.Contains(host, ".") || slices.ContainsFunc([]string{".svc", ".svc.cluster.local", ".internal"}, private))
+	return h.Know(hostPort) ||
+		host != "" && (!strings.Contains(host, ".") ||
+			slices.ContainsFunc([]string{".svc", ".svc.cluster.local", ".internal"}, private))
 }
 
 func hostOf(hostPort string) string {

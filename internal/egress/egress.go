@@ -31,7 +31,8 @@ func (e *Error) Error() string {
 	if e.Class == metadata || e.Class == linkLocal {
 		network = ""
 	}
-	return fmt.Sprintf("address %s is %s and not allowed; to allow it add %s/%d%s to %s", e.Addr, e.Class, e.Addr, e.Addr.BitLen(), network, Setting)
+	return fmt.Sprintf("address %s is %s and not allowed; to allow it add %s/%d%s to %s", e.Addr, e.Class, e.Addr,
+		e.Addr.BitLen(), network, Setting)
 }
 
 // Check returns nil if the address may be dialed, else an *Error. An IPv4

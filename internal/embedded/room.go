@@ -157,7 +157,8 @@ func (e *Server) restart() {
 		e.tell(err.Error())
 		return
 	}
-	e.log.Warn("the embedded server was started again, since it took nothing and there is room on its disk", "data", e.options.Dir)
+	e.log.Warn("the embedded server was started again, since it took nothing and there is room on its disk",
+		"data", e.options.Dir)
 }
 
 // tell keeps the problem for Problem, and logs it when it is another one.

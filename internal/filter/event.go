@@ -29,12 +29,14 @@ func read(e *event.Event) reading {
 		return reading{refuse: fmt.Errorf("the event cannot be read: %w", err)}
 	}
 	if len(body) > limits.FilterEventBytes {
-		return reading{refuse: fmt.Errorf("the event has %d bytes; at most %d are evaluated", len(body), limits.FilterEventBytes)}
+		return reading{refuse: fmt.Errorf("the event has %d bytes; at most %d are evaluated", len(body),
+			limits.FilterEventBytes)}
 	}
 	s := scanner{text: body}
 	switch err := s.scan(); {
 	case errors.Is(err, errSyntax):
-		return reading{refuse: errors.New("the event is not JSON: " + strings.TrimPrefix(event.JSONProblem(body), "it is not JSON: "))}
+		return reading{refuse: errors.New("the event is not JSON: " + strings.TrimPrefix(event.JSONProblem(body),
+			"it is not JSON: "))}
 	case errors.Is(err, errMore):
 		return reading{refuse: errors.New("the event is not JSON: " + err.Error())}
 	case err != nil:
@@ -42,7 +44,8 @@ func read(e *event.Event) reading {
 	}
 	r := reading{text: body, count: s.count, need: s.count.need(body)}
 	if r.need > limits.FilterDocumentBytes {
-		r.refuse = fmt.Errorf("the event cannot be evaluated: it takes %d bytes of memory; at most %d are given", r.need, limits.FilterDocumentBytes)
+		r.refuse = fmt.Errorf("the event cannot be evaluated: it takes %d bytes of memory; at most %d are given",
+			r.need, limits.FilterDocumentBytes)
 	}
 	return r
 }

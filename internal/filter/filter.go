@@ -33,7 +33,8 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.ParserRecursionLimit(limits.FilterNesting),
 		cel.ParserErrorRecoveryLimit(4),
 		cel.ExpressionNodeLimit(limits.FilterNodes),
-		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals(), cel.ValidateRegexProgramSizeLimit(limits.FilterRegexSize)),
+		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals(),
+			cel.ValidateRegexProgramSizeLimit(limits.FilterRegexSize)),
 	)...)
 })
 
@@ -54,7 +55,8 @@ func New() *Filter {
 	f := &Filter{}
 	f.good.most, f.programs.most = limits.FilterTextsKept, limits.FilterProgramsKept
 	f.turns.free = min(max(runtime.GOMAXPROCS(0)/2, 1), limits.FilterEvaluations)
-	f.documents = documents{room: limits.FilterBytes - f.turns.free*limits.FilterWorkBytes, byName: map[event.Ref]*shared{}, wake: make(chan struct{})}
+	f.documents = documents{room: limits.FilterBytes - f.turns.free*limits.FilterWorkBytes,
+		byName: map[event.Ref]*shared{}, wake: make(chan struct{})}
 	return f
 }
 
@@ -112,7 +114,9 @@ func explain(issues *cel.Issues) error {
 			texts = append(texts, "…")
 			break
 		}
-		texts = append(texts, line(fmt.Sprintf("line %d, column %d: %s", max(e.Location.Line(), 1), max(e.Location.Column(), 0)+1, e.Message)))
+		texts = append(texts,
+			line(fmt.Sprintf("line %d, column %d: %s", max(e.Location.Line(), 1), max(e.Location.Column(), 0)+1,
+				e.Message)))
 	}
 	return errors.New(strings.Join(texts, "; "))
 }

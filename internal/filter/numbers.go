@@ -127,7 +127,8 @@ func mixedOverloads(name string) (options []decls.FunctionOpt) {
 			case name == operators.Modulo, l != types.DoubleType && r != types.DoubleType:
 				result = types.IntType
 			}
-			options = append(options, decls.Overload("mixed_"+name+"_"+l.TypeName()+"_"+r.TypeName(), []*types.Type{l, r}, result))
+			options = append(options,
+				decls.Overload("mixed_"+name+"_"+l.TypeName()+"_"+r.TypeName(), []*types.Type{l, r}, result))
 		}
 	}
 	return options

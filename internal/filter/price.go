@@ -111,7 +111,8 @@ func newPattern(text string) *pattern {
 	case err != nil:
 		return &pattern{wrong: err.Error()}
 	case len(program.Inst) > limits.FilterRegexSize:
-		return &pattern{wrong: fmt.Sprintf("a regular expression of %d instructions; at most %d are allowed", len(program.Inst), limits.FilterRegexSize)}
+		return &pattern{wrong: fmt.Sprintf("a regular expression of %d instructions; at most %d are allowed",
+			len(program.Inst), limits.FilterRegexSize)}
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {
@@ -131,14 +132,16 @@ func match(args ...ref.Val) ref.Val {
 		return types.MaybeNoSuchOverloadErr(args[0])
 	}
 	if len(expression) > limits.FilterRegexBytes {
-		return types.NewErr("a regular expression of %d bytes; at most %d are allowed", len(expression), limits.FilterRegexBytes)
+		return types.NewErr("a regular expression of %d bytes; at most %d are allowed", len(expression),
+			limits.FilterRegexBytes)
 	}
 	p := compilePattern(string(expression))
 	if p.re == nil {
 		return types.NewErr("%s", p.wrong)
 	}
 	if matchCost(text, expression) > limits.FilterCost {
-		panic(interpreter.EvalCancelledError{Cause: interpreter.CostLimitExceeded, Message: "a text too long for its regular expression"})
+		panic(interpreter.EvalCancelledError{Cause: interpreter.CostLimitExceeded,
+			Message: "a text too long for its regular expression"})
 	}
 	return types.Bool(p.re.MatchString(string(text)))
 }

@@ -152,7 +152,8 @@ func (o Options) known(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !o.Hosts.KnowHere(r.Host) {
 			answer(w, http.StatusForbidden, map[string]string{"error": "this program is not called " +
-				strings.ToValidUTF8(r.Host[:min(len(r.Host), 100)], "?") + "; use its address, or let the operator add the name to ORDERBRIDGE_API_HOSTS"})
+				strings.ToValidUTF8(r.Host[:min(len(r.Host), 100)],
+					"?") + "; use its address, or let the operator add the name to ORDERBRIDGE_API_HOSTS"})
 			return
 		}
 		next(w, r)

@@ -84,7 +84,8 @@ func EncryptedKey(key any, password string) ([]byte, error) {
 	data := append(plain, bytes.Repeat([]byte{byte(pad)}, pad)...)
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(data, data)
 
-	prf := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 9}, Parameters: asn1.NullRawValue}
+	prf := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 9},
+		Parameters: asn1.NullRawValue}
 	derivation, err := identifier(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}, struct {
 		Salt       []byte
 		Iterations int

@@ -228,7 +228,8 @@ func probeNode(ctx context.Context, nc *nats.Conn, replicas int, patience time.D
 		return err
 	}
 	name := "PROBE_" + nats.NewInbox()[7:]
-	config := jetstream.StreamConfig{Name: name, Subjects: []string{name}, Replicas: replicas, Storage: jetstream.MemoryStorage}
+	config := jetstream.StreamConfig{Name: name, Subjects: []string{name}, Replicas: replicas,
+		Storage: jetstream.MemoryStorage}
 	if _, err := js.CreateStream(ctx, config); err != nil {
 		return err
 	}

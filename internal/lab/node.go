@@ -63,7 +63,8 @@ func node(arg []byte) error {
 // start runs the server in this process.
 func (n settings) start() (*server.Server, error) {
 	o := &server.Options{
-		ServerName: n.Name, Host: "127.0.0.1", Port: n.Port, NoSigs: true, LogFile: n.Log, Logtime: true, NoLog: n.Log == "",
+		ServerName: n.Name, Host: "127.0.0.1", Port: n.Port, NoSigs: true, LogFile: n.Log, Logtime: true,
+		NoLog:     n.Log == "",
 		JetStream: true, StoreDir: n.Dir, PingInterval: 2 * time.Second, MaxPingsOut: 2,
 	}
 	if len(n.Routes) > 0 {

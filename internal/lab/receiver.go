@@ -56,7 +56,8 @@ func (h Hit) ID() string { return h.Header.Get("Webhook-Id") }
 // String is one line about the request.
 func (h Hit) String() string {
 	return fmt.Sprintf("%s %s order %q n %d attempt %s id %s -> %d %s",
-		h.At.Format("05.000"), h.Method, h.Order, h.N, h.Header.Get("X-Attempt"), h.ID(), h.Status, h.Ended.Format("05.000"))
+		h.At.Format("05.000"), h.Method, h.Order, h.N, h.Header.Get("X-Attempt"), h.ID(), h.Status,
+		h.Ended.Format("05.000"))
 }
 
 // Receiver is an endpoint that keeps a journal.

@@ -81,7 +81,8 @@ func get(ctx context.Context, js jetstream.JetStream, stream string, r request) 
 	if resp.Message == nil {
 		return nil, fmt.Errorf("read from stream %q: empty answer", stream)
 	}
-	m := &event.Message{Seq: resp.Message.Seq, Time: resp.Message.Time, Subject: resp.Message.Subject, Data: resp.Message.Data}
+	m := &event.Message{Seq: resp.Message.Seq, Time: resp.Message.Time, Subject: resp.Message.Subject,
+		Data: resp.Message.Data}
 	if len(resp.Message.Header) > 0 {
 		// A server stores headers that no client can read. Such a message counts as one
 		// without headers, as it does for subscribers, and stops nobody.

@@ -135,7 +135,8 @@ func parse(content []byte, s *Settings) error {
 			return err
 		}
 	}
-	for member, value := range map[string]*string{"password": &s.Password, "token": &s.Token, "user_jwt": &s.UserJWT, "user_seed": &s.UserSeed} {
+	for member, value := range map[string]*string{"password": &s.Password, "token": &s.Token, "user_jwt": &s.UserJWT,
+		"user_seed": &s.UserSeed} {
 		if err := fetch(value); err != nil {
 			return fmt.Errorf("%s: %w", member, err)
 		}

@@ -26,7 +26,8 @@ type pattern struct {
 // parseHosts reads patterns that stand between commas or white space. One that
 // is wrong makes all of them wrong: what is meant to bind must not be guessed.
 func parseHosts(text string) ([]pattern, error) {
-	words := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r' })
+	words := strings.FieldsFunc(text,
+		func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r' })
 	if len(words) > limits.SecretHosts {
 		return nil, fmt.Errorf("has %d hosts; at most %d are allowed", len(words), limits.SecretHosts)
 	}
@@ -94,7 +95,8 @@ func splitPort(s string) (host, port string, ok bool) {
 			return "", "", false
 		}
 	}
-	if strings.HasPrefix(host, "[") != strings.HasSuffix(host, "]") || strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+	if strings.HasPrefix(host, "[") != strings.HasSuffix(host, "]") ||
+		strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
 		return "", "", false
 	}
 	return host, port, true
@@ -114,7 +116,8 @@ func plainName(host string) (string, error) {
 			break
 		}
 	}
-	if host == "" || len(host) > 253 || strings.HasPrefix(host, ".") || strings.HasSuffix(host, ".") || strings.Contains(host, "..") ||
+	if host == "" || len(host) > 253 || strings.HasPrefix(host, ".") || strings.HasSuffix(host, ".") ||
+		strings.Contains(host, "..") ||
 		strings.IndexFunc(host, func(r rune) bool {
 			return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_')
 		}) >= 0 {

@@ -71,9 +71,11 @@ func (s *Store) mayGoTo(name string, use record.SecretUse) error {
 	case host == "":
 		return nil
 	case !set || len(patterns) == 0:
-		return refuse("may not be sent to %s: %s says nothing of where it may go; the operator permits it with %s%s=%s", host, name, name, record.EnvHosts, strings.Join(use.Hosts, ","))
+		return refuse("may not be sent to %s: %s says nothing of where it may go; the operator permits it with %s%s=%s",
+			host, name, name, record.EnvHosts, strings.Join(use.Hosts, ","))
 	default:
-		return refuse("may not be sent to %s, which is not in the operator's %s%s; it is added there as ,%s", host, name, record.EnvHosts, host)
+		return refuse("may not be sent to %s, which is not in the operator's %s%s; it is added there as ,%s", host,
+			name, record.EnvHosts, host)
 	}
 }
 
@@ -104,7 +106,8 @@ func (s *Store) mayUseFile(root *os.Root, name string, use record.SecretUse) err
 	if s.grants(record.RefFile+name, use) {
 		return nil
 	}
-	beside := filepath.Join("ORDERBRIDGE_SECRETS_DIR", use.Tenant, name) + record.FileHosts // tenants read it: where that is, is not theirs to know
+	beside := filepath.Join("ORDERBRIDGE_SECRETS_DIR", use.Tenant,
+		name) + record.FileHosts // tenants read it: where that is, is not theirs to know
 	data, err := s.readIn(root, use.Tenant, name+record.FileHosts, limits.SecretHostsBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		host := strings.Join(use.Hosts, " ")
@@ -121,7 +124,8 @@ func (s *Store) mayUseFile(root *os.Root, name string, use record.SecretUse) err
 	case len(use.Hosts) == 0 || host == "nowhere":
 		return refuse("is for no host")
 	case host != "":
-		return refuse("may not be sent to %s, which is not in the operator's %s; it is added there as a line %s", host, beside, host)
+		return refuse("may not be sent to %s, which is not in the operator's %s; it is added there as a line %s", host,
+			beside, host)
 	}
 	return nil
 }

@@ -37,7 +37,8 @@ func (r *Refused) Note(s *record.Subscription, problems record.Problems) {
 
 // Watch has a record read again by reread as soon as check finds nothing wrong
 // with it any more. It returns when ctx ends.
-func (r *Refused) Watch(ctx context.Context, check func(*record.Subscription) record.Problems, reread func(context.Context, string) error, log *slog.Logger) error {
+func (r *Refused) Watch(ctx context.Context, check func(*record.Subscription) record.Problems,
+	reread func(context.Context, string) error, log *slog.Logger) error {
 	tick := time.NewTicker(limits.SecretRecheck)
 	defer tick.Stop()
 	for {
@@ -59,7 +60,8 @@ func (r *Refused) Watch(ctx context.Context, check func(*record.Subscription) re
 			if err == nil {
 				r.forget(s)
 			} else if !errors.Is(err, context.Canceled) {
-				log.Warn("a record whose secret may be used by now cannot be read again", "subscription_id", s.ID, "error", err)
+				log.Warn("a record whose secret may be used by now cannot be read again", "subscription_id", s.ID,
+					"error", err)
 			}
 		}
 	}

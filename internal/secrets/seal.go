@@ -31,7 +31,8 @@ type sealed struct {
 
 // permits reports whether the value is for this use, and what is unwise about it.
 func (v sealed) permits(use record.SecretUse) (warning string, ok bool) {
-	if v.Subscription != use.Subscription || v.Host == "" || len(use.Hosts) == 0 || v.Tenant != nil && *v.Tenant != use.Tenant {
+	if v.Subscription != use.Subscription || v.Host == "" || len(use.Hosts) == 0 ||
+		v.Tenant != nil && *v.Tenant != use.Tenant {
 		return "", false
 	}
 	if v.Hosts == nil {
@@ -72,7 +73,8 @@ func NewIdentity(now time.Time) (file []byte, recipient string, err error) {
 		return nil, "", fmt.Errorf("make a key: %w", err)
 	}
 	recipient = identity.Recipient().String()
-	return fmt.Appendf(nil, "# made %s\n# public key: %s\n%s\n", now.UTC().Format(time.RFC3339), recipient, identity), recipient, nil
+	return fmt.Appendf(nil, "# made %s\n# public key: %s\n%s\n", now.UTC().Format(time.RFC3339), recipient,
+		identity), recipient, nil
 }
 
 // Recipients are the public keys of an identity file.
@@ -159,7 +161,8 @@ func (s *Store) unseal(text string, use record.SecretUse) (value record.Secret, 
 	}
 	warning, ok := v.permits(use)
 	if !ok {
-		return "", "", refuse("is sealed for another subscription or host, or another tenant; seal it again with %s", sealingFlags(use))
+		return "", "", refuse("is sealed for another subscription or host, or another tenant; seal it again with %s",
+			sealingFlags(use))
 	}
 	return record.Secret(v.Value), warning, nil
 }

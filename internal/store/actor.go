@@ -85,7 +85,8 @@ func (k *Key) Load(ctx context.Context, js jetstream.JetStream, n Names) error {
 		}
 		secret := make([]byte, sha256.Size)
 		_, _ = rand.Read(secret) // it never fails
-		_, err = js.Publish(ctx, writeSubject(js, n.Lease, auditKey), secret, jetstream.WithExpectLastSequencePerSubject(rev))
+		_, err = js.Publish(ctx, writeSubject(js, n.Lease, auditKey), secret,
+			jetstream.WithExpectLastSequencePerSubject(rev))
 		if err != nil && errorCode(err) != codeWrongLastSequence {
 			return fmt.Errorf("make the key of the audit: %w", err)
 		}
@@ -102,7 +103,8 @@ func (k *Key) sum(by string, d Deed) string {
 	}
 	data := sha256.Sum256(d.Data)
 	mac := hmac.New(sha256.New, secret)
-	for _, part := range []string{by, d.On, strconv.FormatBool(d.Delete), strconv.FormatUint(d.Expect, 10), string(data[:])} {
+	for _, part := range []string{by, d.On, strconv.FormatBool(d.Delete), strconv.FormatUint(d.Expect, 10),
+		string(data[:])} {
 		fmt.Fprintf(mac, "%d:%s,", len(part), part)
 	}
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
@@ -155,7 +157,8 @@ func (k *Key) Stale() bool {
 // WriteRecord stores a record, or deletes it (value nil), if its newest revision
 // still is expect (0: it has never been there; nil: whatever it is); else
 // ErrChanged. The actor of ctx goes with it, signed if there is a key.
-func WriteRecord(ctx context.Context, js jetstream.JetStream, bucket, id string, value []byte, expect *uint64, key *Key) (uint64, error) {
+func WriteRecord(ctx context.Context, js jetstream.JetStream, bucket, id string, value []byte, expect *uint64,
+	key *Key) (uint64, error) {
 	subject, err := recordSubject(ctx, js, bucket, id)
 	if err != nil {
 		return 0, err

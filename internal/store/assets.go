@@ -35,27 +35,39 @@ func (e *ensurer) assets() []asset {
 	records := bucketConfig(n.Subscriptions, "orderbridge: subscription records")
 	records.MaxMsgsPerSubject = limits.RecordHistory
 	return []asset{
-		{what: "stream " + n.Stream, users: true, room: room{share: 0.375, most: 1 << 30, least: 1 << 20}, config: jetstream.StreamConfig{
-			Name: n.Stream, Description: "order change events", Subjects: e.o.Subjects, MaxBytes: -1,
-			Retention: jetstream.LimitsPolicy, MaxAge: limits.SourceAge, Duplicates: limits.SourceDuplicates, AllowDirect: true,
-		}, check: func(i *jetstream.StreamInfo) []Finding { return checkSource(i, e.o) }},
-		{what: "bucket " + n.Subscriptions, users: true, config: records, check: checkRecords, room: room{share: 1. / 16, most: 256 << 20, least: 1 << 20}},
-		state(n.Status, "orderbridge: state of each subscription", -1, room{share: 1. / 16, most: 256 << 20, least: 1 << 20}),
+		{what: "stream " + n.Stream, users: true, room: room{share: 0.375, most: 1 << 30, least: 1 << 20},
+			config: jetstream.StreamConfig{
+				Name: n.Stream, Description: "order change events", Subjects: e.o.Subjects, MaxBytes: -1,
+				Retention: jetstream.LimitsPolicy, MaxAge: limits.SourceAge, Duplicates: limits.SourceDuplicates,
+				AllowDirect: true,
+			}, check: func(i *jetstream.StreamInfo) []Finding { return checkSource(i, e.o) }},
+		{what: "bucket " + n.Subscriptions, users: true, config: records, check: checkRecords,
+			room: room{share: 1. / 16, most: 256 << 20, least: 1 << 20}},
+		state(n.Status, "orderbridge: state of each subscription", -1,
+			room{share: 1. / 16, most: 256 << 20, least: 1 << 20}),
 		state(n.Owed, "orderbridge: what is owed", size, room{share: 1. / 8, most: size, least: 1 << 20}),
 		state(n.Lease, "orderbridge: which replica leads", -1, room{share: 1. / 64, most: 16 << 20, least: 1 << 20}),
-		{what: "stream " + n.DeadLetters, check: checkLetters, room: room{share: 1. / 4, most: limits.DeadLetterBytes, least: 1 << 20}, config: jetstream.StreamConfig{
-			Name: n.DeadLetters, Description: "orderbridge: deliveries that were given up", Subjects: []string{n.DeadLetterSubject + ".>"},
-			MaxAge: limits.DeadLetterAge, MaxBytes: limits.DeadLetterBytes, Duplicates: limits.BucketDuplicates, AllowDirect: true,
-		}},
-		{what: "stream " + n.Alerts, check: checkLetters, optional: true, room: room{share: 1. / 16, most: limits.AlertBytes, least: 1 << 20}, config: jetstream.StreamConfig{
-			Name: n.Alerts, Description: "orderbridge: what operators want to be told", Subjects: []string{n.AlertSubject + ".>"},
-			MaxAge: limits.AlertAge, MaxBytes: limits.AlertBytes, Duplicates: limits.BucketDuplicates,
-		}},
-		{what: "stream " + n.Audit, check: checkLetters, optional: true, room: room{share: 1. / 32, most: limits.AuditBytes, least: 1 << 20}, config: jetstream.StreamConfig{
-			Name: n.Audit, Description: "orderbridge: who changed what", Subjects: []string{n.AuditSubject + ".>"},
-			MaxAge: limits.AuditAge, MaxBytes: limits.AuditBytes, MaxMsgsPerSubject: limits.AuditPerSubject, MaxMsgSize: limits.AuditEntryBytes,
-			Duplicates: limits.BucketDuplicates, AllowDirect: true, DenyDelete: true, DenyPurge: true, // nobody takes an entry out
-		}},
+		{what: "stream " + n.DeadLetters, check: checkLetters,
+			room: room{share: 1. / 4, most: limits.DeadLetterBytes, least: 1 << 20}, config: jetstream.StreamConfig{
+				Name: n.DeadLetters, Description: "orderbridge: deliveries that were given up",
+				Subjects: []string{n.DeadLetterSubject + ".>"},
+				MaxAge:   limits.DeadLetterAge, MaxBytes: limits.DeadLetterBytes, Duplicates: limits.BucketDuplicates,
+				AllowDirect: true,
+			}},
+		{what: "stream " + n.Alerts, check: checkLetters, optional: true,
+			room: room{share: 1. / 16, most: limits.AlertBytes, least: 1 << 20}, config: jetstream.StreamConfig{
+				Name: n.Alerts, Description: "orderbridge: what operators want to be told",
+				Subjects: []string{n.AlertSubject + ".>"},
+				MaxAge:   limits.AlertAge, MaxBytes: limits.AlertBytes, Duplicates: limits.BucketDuplicates,
+			}},
+		{what: "stream " + n.Audit, check: checkLetters, optional: true,
+			room: room{share: 1. / 32, most: limits.AuditBytes, least: 1 << 20}, config: jetstream.StreamConfig{
+				Name: n.Audit, Description: "orderbridge: who changed what", Subjects: []string{n.AuditSubject + ".>"},
+				MaxAge: limits.AuditAge, MaxBytes: limits.AuditBytes, MaxMsgsPerSubject: limits.AuditPerSubject,
+				MaxMsgSize: limits.AuditEntryBytes,
+				Duplicates: limits.BucketDuplicates, AllowDirect: true, DenyDelete: true,
+				DenyPurge: true, // nobody takes an entry out
+			}},
 	}
 }
 

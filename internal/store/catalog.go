@@ -141,20 +141,23 @@ func (c *Catalog) Record(ctx context.Context, scope Scope, id string) (Record, e
 // Records returns the first limit records by id after the given one that pass
 // the filter and that keep says yes to (nil: all), and where to go on: "" if there
 // are no more. With an index a page may end earlier, bounded by what it reads.
-func (c *Catalog) Records(ctx context.Context, scope Scope, f Filter, after string, limit int, keep func(Record) bool) ([]Record, string, error) {
+func (c *Catalog) Records(ctx context.Context, scope Scope, f Filter, after string, limit int,
+	keep func(Record) bool) ([]Record, string, error) {
 	good := func(r Record) bool { return scope.holds(tenantOf(r.Value)) && (keep == nil || keep(r)) }
 	if c.index != nil {
-		return walk(ctx, c, walkOf[Record]{scope: scope, filter: f, after: after, limit: limit, read: func(ctx context.Context, p place) (Record, int, error) {
-			e, err := ReadEntry(ctx, c.js, c.names.Subscriptions, p.id)
-			r := Record{p.id, e.Value, e.Revision, e.Time}
-			switch {
-			case errors.Is(err, protocol.ErrNotFound):
-				c.index.lost(p.id, p.revision)
-			case err == nil && !good(r):
-				err = protocol.ErrNotFound
-			}
-			return r, len(e.Value), err
-		}})
+		return walk(ctx, c,
+			walkOf[Record]{scope: scope, filter: f, after: after, limit: limit,
+				read: func(ctx context.Context, p place) (Record, int, error) {
+					e, err := ReadEntry(ctx, c.js, c.names.Subscriptions, p.id)
+					r := Record{p.id, e.Value, e.Revision, e.Time}
+					switch {
+					case errors.Is(err, protocol.ErrNotFound):
+						c.index.lost(p.id, p.revision)
+					case err == nil && !good(r):
+						err = protocol.ErrNotFound
+					}
+					return r, len(e.Value), err
+				}})
 	}
 	p := page[Record]{after: after, limit: limit, key: func(r Record) string { return r.ID }}
 	err := c.each(ctx, c.names.Subscriptions, func(e Entry) error {
@@ -244,7 +247,8 @@ func (c *Catalog) writeRecord(ctx context.Context, id string, value []byte, expe
 
 func changed(err error) error {
 	var api *jetstream.APIError
-	if errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+	if errors.Is(err, jetstream.ErrKeyExists) ||
+		errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
 		return ErrChanged
 	}
 	return err
@@ -283,15 +287,17 @@ func (c *Catalog) LastStatus(ctx context.Context, id string) (status protocol.St
 // says yes to (nil: all), and where to go on: "" if there are no more. Those of
 // records that are gone are left out where the scope is confined. A page may end
 // earlier, bounded by what it reads.
-func (c *Catalog) Statuses(ctx context.Context, scope Scope, after string, limit int, keep func(Verdict) bool) ([]Verdict, string, error) {
-	w := walkOf[Verdict]{scope: scope, after: after, limit: limit, read: func(ctx context.Context, p place) (Verdict, int, error) {
-		e, err := ReadEntry(ctx, c.js, c.names.Status, p.id)
-		v := Verdict{ID: p.id}
-		if err == nil && (json.Unmarshal(e.Value, &v.Status) != nil || keep != nil && !keep(v)) {
-			err = protocol.ErrNotFound
-		}
-		return v, len(e.Value), err
-	}}
+func (c *Catalog) Statuses(ctx context.Context, scope Scope, after string, limit int,
+	keep func(Verdict) bool) ([]Verdict, string, error) {
+	w := walkOf[Verdict]{scope: scope, after: after, limit: limit,
+		read: func(ctx context.Context, p place) (Verdict, int, error) {
+			e, err := ReadEntry(ctx, c.js, c.names.Status, p.id)
+			v := Verdict{ID: p.id}
+			if err == nil && (json.Unmarshal(e.Value, &v.Status) != nil || keep != nil && !keep(v)) {
+				err = protocol.ErrNotFound
+			}
+			return v, len(e.Value), err
+		}}
 	if c.index == nil || scope.all {
 		ids, err := c.statusIDs(ctx, scope)
 		if err != nil {

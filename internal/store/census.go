@@ -55,7 +55,8 @@ func (r *Records) list(ctx context.Context, now protocol.Census) (*protocol.List
 	if err != nil {
 		return nil, err
 	}
-	it, err := cons.Messages(jetstream.PullMaxMessages(1000), jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(5*time.Second))
+	it, err := cons.Messages(jetstream.PullMaxMessages(1000), jetstream.PullHeartbeat(time.Second),
+		jetstream.PullExpiry(5*time.Second))
 	if err != nil {
 		return nil, err
 	}

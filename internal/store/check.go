@@ -108,8 +108,10 @@ func checkState(info *jetstream.StreamInfo) []Finding {
 	const remedy = "Delete it while no bridge runs; it is recreated"
 	if c.Mirror != nil {
 		k.say(Error, "it is a mirror of %q, which takes no writes. %s", c.Mirror.Name, remedy)
-	} else if !slices.ContainsFunc(c.Subjects, func(f string) bool { return record.SubjectMatches(f, bucketSubject(bucket, "x")) }) {
-		k.say(Error, "it does not hear %s, so nothing can be written to it. Run `nats stream edit %s --subjects '%s'`", bucketSubject(bucket, ">"), c.Name, bucketSubject(bucket, ">"))
+	} else if !slices.ContainsFunc(c.Subjects,
+		func(f string) bool { return record.SubjectMatches(f, bucketSubject(bucket, "x")) }) {
+		k.say(Error, "it does not hear %s, so nothing can be written to it. Run `nats stream edit %s --subjects '%s'`",
+			bucketSubject(bucket, ">"), c.Name, bucketSubject(bucket, ">"))
 	}
 	if c.Retention != jetstream.LimitsPolicy {
 		k.say(Error, "its retention is %s: what is owed would be forgotten. Run `nats stream edit %s --retention limits`", retention(c), c.Name)

@@ -48,7 +48,8 @@ type Commands struct {
 
 // Run answers until ctx ends.
 func (c Commands) Run(ctx context.Context) error {
-	commands := map[string]func(context.Context, *nats.Msg) any{"redrive": c.redrive, "stream": c.stream, "audit": c.removed}
+	commands := map[string]func(context.Context, *nats.Msg) any{"redrive": c.redrive, "stream": c.stream,
+		"audit": c.removed}
 	for name, answer := range commands {
 		sub, err := c.Conn.Subscribe(c.Names.Commands+"."+name, c.answer(ctx, answer))
 		if err != nil {
@@ -145,7 +146,8 @@ func (c Commands) removed(_ context.Context, m *nats.Msg) any {
 		return nil
 	}
 	var r RemovedRequest
-	if json.Unmarshal(m.Data, &r) != nil || r.Action != ActionPurgeLetters || r.Count < 1 || r.Subscription != "" && !safeID.MatchString(r.Subscription) {
+	if json.Unmarshal(m.Data, &r) != nil || r.Action != ActionPurgeLetters || r.Count < 1 ||
+		r.Subscription != "" && !safeID.MatchString(r.Subscription) {
 		return RemovedAnswer{Reason: "no such action is noted"}
 	}
 	return RemovedAnswer{Reason: c.Witness.Removed(m, r)}

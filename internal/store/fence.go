@@ -111,8 +111,10 @@ func (l *Ledger) last(ctx context.Context, s *stateBucket, key string) (*event.M
 }
 
 // fence writes one fence key and returns its sequence, and whether it was absent.
-func (l *Ledger) fence(ctx context.Context, s *stateBucket, key string, epoch uint64, term string) (seq uint64, absent bool, err error) {
-	m := &nats.Msg{Subject: writeSubject(l.js, s.name, key), Data: []byte(strconv.FormatUint(epoch, 10)), Header: nats.Header{termHeader: {term}}}
+func (l *Ledger) fence(ctx context.Context, s *stateBucket, key string, epoch uint64, term string) (seq uint64,
+	absent bool, err error) {
+	m := &nats.Msg{Subject: writeSubject(l.js, s.name, key), Data: []byte(strconv.FormatUint(epoch, 10)),
+		Header: nats.Header{termHeader: {term}}}
 	for {
 		var rev uint64
 		switch was, err := l.last(ctx, s, key); {
@@ -178,7 +180,8 @@ func (l *Ledger) judge(ctx context.Context, s *stateBucket, i int, f *fence) err
 
 // noStream: nobody has taken the write, so there may be no bucket any more.
 func noStream(err error) bool {
-	return errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) || errorCode(err) == codeStreamNotFound
+	return errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) ||
+		errorCode(err) == codeStreamNotFound
 }
 
 // gone tells a bucket that was deleted from one that has no leader just now.
@@ -201,7 +204,9 @@ func (l *Ledger) Seal(ctx context.Context, b protocol.Bucket) error {
 	term := s.term
 	s.mu.Unlock()
 	s.sending(sealKey)
-	seq, err := l.publish(ctx, s, protocol.Write{Key: sealKey, Value: []byte(term), ID: term + ":seal:" + strconv.FormatUint(s.last, 10)}, f.seq, fenceKey(0))
+	seq, err := l.publish(ctx, s,
+		protocol.Write{Key: sealKey, Value: []byte(term), ID: term + ":seal:" + strconv.FormatUint(s.last, 10)}, f.seq,
+		fenceKey(0))
 	s.answered(sealKey, seq, err == nil)
 	switch {
 	case err == nil:
@@ -250,7 +255,8 @@ func (l *Ledger) Check(ctx context.Context, b protocol.Bucket) error {
 		if s.sealed {
 			keys++
 		}
-		if s.writes.foreign(quiet, info.State.LastSeq) || s.writes.quiet() == quiet && quiet != 0 && info.State.NumSubjects < uint64(keys) {
+		if s.writes.foreign(quiet, info.State.LastSeq) ||
+			s.writes.quiet() == quiet && quiet != 0 && info.State.NumSubjects < uint64(keys) {
 			err = protocol.ErrMeddled
 		}
 	}

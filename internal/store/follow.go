@@ -102,7 +102,8 @@ func (f *follower) check(ctx context.Context) (last uint64, err error) {
 	case err != nil && !errors.Is(err, protocol.ErrNotFound):
 		return 0, err
 	case (err != nil || m.Seq < info.State.LastSeq) && !msgget.Settled(info):
-		return 0, fmt.Errorf("bucket %q: %w for certain: a new one was elected a few seconds ago", f.bucket, msgget.ErrNoLeader)
+		return 0, fmt.Errorf("bucket %q: %w for certain: a new one was elected a few seconds ago", f.bucket,
+			msgget.ErrNoLeader)
 	case err != nil:
 		return f.seen, nil
 	}
@@ -151,7 +152,8 @@ func (f *follower) session(ctx context.Context, status <-chan nats.Status) error
 		case msgs <- m:
 		case <-done:
 		}
-	}, jetstream.PullMaxMessages(batch(cons.CachedInfo(), 500)), jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(10*time.Second),
+	}, jetstream.PullMaxMessages(batch(cons.CachedInfo(), 500)), jetstream.PullHeartbeat(time.Second),
+		jetstream.PullExpiry(10*time.Second),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			select {
 			case doubt <- err:
@@ -182,7 +184,8 @@ func (f *follower) session(ctx context.Context, status <-chan nats.Status) error
 			if delivered++; meta.Sequence.Consumer != delivered {
 				return fmt.Errorf("message %d of the consumer came where %d was due", meta.Sequence.Consumer, delivered)
 			}
-			f.each(&event.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Subject: m.Subject(), Header: m.Headers(), Data: m.Data()}, created)
+			f.each(&event.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Subject: m.Subject(),
+				Header: m.Headers(), Data: m.Data()}, created)
 			f.seen = max(f.seen, meta.Sequence.Stream)
 			f.catchUp(target)
 			behind = false

@@ -25,7 +25,8 @@ func (r *Records) Feed(ctx context.Context) error {
 	for ctx.Err() == nil {
 		x.mu.Lock()
 		taps, tapped := x.taps, x.tapped
-		f := follower{js: r.js, bucket: r.bucket, key: ">", log: r.log, created: x.created, seen: x.seen, each: r.tap, missing: func(bool) {}}
+		f := follower{js: r.js, bucket: r.bucket, key: ">", log: r.log, created: x.created, seen: x.seen, each: r.tap,
+			missing: func(bool) {}}
 		x.mu.Unlock()
 		if taps > 0 {
 			select {

@@ -201,7 +201,8 @@ func (x *Index) page(scope Scope, f Filter, after string, limit int) []place {
 		}
 	}
 	list := s.list()
-	at, _ := slices.BinarySearchFunc(list, after+"\x00", func(i *indexed, id string) int { return strings.Compare(i.id, id) })
+	at, _ := slices.BinarySearchFunc(list, after+"\x00",
+		func(i *indexed, id string) int { return strings.Compare(i.id, id) })
 	var out []place
 	for _, i := range list[at:] {
 		if len(out) == limit {

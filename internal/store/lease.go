@@ -66,7 +66,8 @@ func (l *Lease) Put(ctx context.Context, value []byte, expect uint64, id string)
 			return ack.Sequence, nil
 		}
 		switch code := errorCode(err); {
-		case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders), code == codeStreamNotFound:
+		case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders),
+			code == codeStreamNotFound:
 			made, merr := l.remake(ctx)
 			if merr != nil {
 				return 0, fmt.Errorf("write lease: %w", merr)

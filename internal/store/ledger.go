@@ -136,7 +136,8 @@ func (l *Ledger) Load(ctx context.Context, b protocol.Bucket, fn func(key string
 func (l *Ledger) read(ctx context.Context, s *stateBucket) (map[string][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	cons, err := l.js.OrderedConsumer(ctx, bucketStream(s.name), jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
+	cons, err := l.js.OrderedConsumer(ctx, bucketStream(s.name),
+		jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
 	if errorCode(err) == codeMaximumConsumers {
 		return l.readOneByOne(ctx, s)
 	}
@@ -144,7 +145,8 @@ func (l *Ledger) read(ctx context.Context, s *stateBucket) (map[string][]byte, e
 		return nil, err
 	}
 	defer l.giveBack(s, cons)
-	it, err := cons.Messages(jetstream.PullMaxMessages(batch(cons.CachedInfo(), 1000)), jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(5*time.Second))
+	it, err := cons.Messages(jetstream.PullMaxMessages(batch(cons.CachedInfo(), 1000)),
+		jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(5*time.Second))
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +253,8 @@ func (l *Ledger) Write(ctx context.Context, w protocol.Write) error {
 	}
 }
 
-func (l *Ledger) publish(ctx context.Context, s *stateBucket, w protocol.Write, fenceSeq uint64, fence string) (uint64, error) {
+func (l *Ledger) publish(ctx context.Context, s *stateBucket, w protocol.Write, fenceSeq uint64, fence string) (uint64,
+	error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	m := &nats.Msg{Subject: writeSubject(l.js, s.name, w.Key), Data: safetext.JSON(w.Value), Header: nats.Header{}}
@@ -276,7 +279,8 @@ func (l *Ledger) admit(ctx context.Context, s *stateBucket, w protocol.Write) (a
 		return false, nil
 	}
 	if limit := l.js.Conn().MaxPayload() - 1024; int64(len(w.Value)) > limit {
-		return false, fmt.Errorf("write key %q of bucket %q: value of %d bytes, the server takes %d: %w", w.Key, s.name, len(w.Value), limit, protocol.ErrRefused)
+		return false, fmt.Errorf("write key %q of bucket %q: value of %d bytes, the server takes %d: %w", w.Key, s.name,
+			len(w.Value), limit, protocol.ErrRefused)
 	}
 	s.mu.Lock()
 	_, present := s.present[w.Key]

@@ -29,7 +29,8 @@ type Letter struct {
 // all), newest first, of one subscription or ("") of all, and before what to go
 // on: 0 if there are no more. Their events are left out. protocol.ErrNotFound if
 // the stream has never been made.
-func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string, before uint64, limit int) ([]Letter, uint64, error) {
+func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string, before uint64, limit int) ([]Letter,
+	uint64, error) {
 	if subscription != "" && !safeID.MatchString(subscription) {
 		return nil, 0, nil
 	}
@@ -42,7 +43,8 @@ func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string,
 	if before > 0 {
 		high = min(high, before-1)
 	}
-	r := letterReader{catalog: c, stream: stream, filter: c.letterSubject(subscription), owners: owners{catalog: c, scope: scope}}
+	r := letterReader{catalog: c, stream: stream, filter: c.letterSubject(subscription),
+		owners: owners{catalog: c, scope: scope}}
 	found := []Letter{}
 	for window := uint64(max(limits.LetterWindow, limit)); state.Msgs > 0 && high >= state.FirstSeq; window *= 4 {
 		if !scope.all {
@@ -151,11 +153,12 @@ func (r *letterReader) read(ctx context.Context, low, high uint64, most int) ([]
 
 // readSingly is read without a consumer.
 func (r *letterReader) readSingly(ctx context.Context, low, high uint64, most int) ([]Letter, error) {
-	list, err := scan(ctx, r.catalog.js, r.catalog.names.DeadLetters, r.filter, low, high, most, func(m *event.Message) (Letter, bool, error) {
-		l, own, err := r.catalog.letter(ctx, &r.owners, m.Seq, m.Data)
-		l.Event, l.Envelope = nil, nil
-		return l, own, err
-	})
+	list, err := scan(ctx, r.catalog.js, r.catalog.names.DeadLetters, r.filter, low, high, most,
+		func(m *event.Message) (Letter, bool, error) {
+			l, own, err := r.catalog.letter(ctx, &r.owners, m.Seq, m.Data)
+			l.Event, l.Envelope = nil, nil
+			return l, own, err
+		})
 	slices.Reverse(list)
 	return list[:min(len(list), most)], err
 }
@@ -227,7 +230,8 @@ func (c *Catalog) Redrive(ctx context.Context, scope Scope, sequence uint64) (Le
 	case errors.Is(err, nats.ErrNoResponders):
 		return l, ErrNoLeader
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
-		return l, fmt.Errorf("%w that answers within %s; it may have accepted all the same", ErrNoLeader, 2*limits.JetStreamTime)
+		return l, fmt.Errorf("%w that answers within %s; it may have accepted all the same", ErrNoLeader,
+			2*limits.JetStreamTime)
 	case err != nil:
 		return l, fmt.Errorf("ask the leader: %w", err)
 	}

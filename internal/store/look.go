@@ -38,7 +38,8 @@ type Watch struct {
 
 // NewWatch looks at what Ensure has made under the same options.
 func NewWatch(js jetstream.JetStream, o Options) *Watch {
-	return &Watch{js: js, o: o, seen: map[string]jetstream.StreamInfo{}, gone: map[string]time.Time{}, mute: map[string]time.Time{}}
+	return &Watch{js: js, o: o, seen: map[string]jetstream.StreamInfo{}, gone: map[string]time.Time{},
+		mute: map[string]time.Time{}}
 }
 
 // Sight is what a look has found.
@@ -129,7 +130,8 @@ func (w *Watch) note(assets []asset, infos map[string]jetstream.StreamInfo) {
 }
 
 // mend makes what is absent and may be made, and says what is not.
-func (w *Watch) mend(ctx context.Context, e *ensurer, absent []asset, infos map[string]jetstream.StreamInfo, sight *Sight) error {
+func (w *Watch) mend(ctx context.Context, e *ensurer, absent []asset, infos map[string]jetstream.StreamInfo,
+	sight *Sight) error {
 	empty := w.empty(e.assets(), infos)
 	asked := false
 	for _, a := range absent {
@@ -148,7 +150,8 @@ func (w *Watch) mend(ctx context.Context, e *ensurer, absent []asset, infos map[
 			asked = true
 		}
 		if _, err := e.stream(ctx, a); err != nil {
-			sight.Standing = append(sight.Standing, Finding{Error, a.what, "it is gone and cannot be recreated: " + err.Error()})
+			sight.Standing = append(sight.Standing,
+				Finding{Error, a.what, "it is gone and cannot be recreated: " + err.Error()})
 			continue
 		}
 		what := "it was gone and has been recreated: what it held is lost, but for what the bridge still knew"
@@ -219,7 +222,8 @@ func changes(a asset, old, now *jetstream.StreamInfo) []Finding {
 	}
 	for _, s := range o.Subjects {
 		if !covered(n.Subjects, s) {
-			k.say(Warning, "it no longer hears %s: what is published there is not stored, and publishers are refused. If that was not meant: `nats stream edit %s --subjects '%s'`", s, n.Name, strings.Join(o.Subjects, ","))
+			k.say(Warning,
+				"it no longer hears %s: what is published there is not stored, and publishers are refused. If that was not meant: `nats stream edit %s --subjects '%s'`", s, n.Name, strings.Join(o.Subjects, ","))
 		}
 	}
 	if (o.Mirror == nil) != (n.Mirror == nil) {
@@ -240,7 +244,8 @@ func shrunk(k *checker, limit string, was, is int64, show func(int64) string) {
 	if was > 0 {
 		before = show(was)
 	}
-	k.say(Warning, "its limit of %s has shrunk from %s to %s: what lies beyond it is deleted, delivered or not", limit, before, show(is))
+	k.say(Warning, "its limit of %s has shrunk from %s to %s: what lies beyond it is deleted, delivered or not", limit,
+		before, show(is))
 }
 
 func covered(filters []string, subject string) bool {

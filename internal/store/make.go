@@ -155,7 +155,8 @@ func (e *ensurer) tellMade(a asset, c jetstream.StreamConfig) {
 		return
 	}
 	if e.o.Storage > 0 && c.Duplicates == usual.Duplicates {
-		e.say(Note, a.what, "made, %d replicas, %s: smaller than usual, since all streams together may take only %s", c.Replicas, mebibytes(c.MaxBytes), mebibytes(e.o.Storage))
+		e.say(Note, a.what, "made, %d replicas, %s: smaller than usual, since all streams together may take only %s",
+			c.Replicas, mebibytes(c.MaxBytes), mebibytes(e.o.Storage))
 		return
 	}
 	var less []string
@@ -164,10 +165,12 @@ func (e *ensurer) tellMade(a asset, c jetstream.StreamConfig) {
 		if usual.MaxBytes > 0 {
 			was = mebibytes(usual.MaxBytes)
 		}
-		less = append(less, fmt.Sprintf("it holds %s instead of %s, since the account or the server's disk allows no more or demands a size (max_storage, max_bytes, max_file_store); `nats stream edit %s --max-bytes` changes it", mebibytes(c.MaxBytes), was, c.Name))
+		less = append(less,
+			fmt.Sprintf("it holds %s instead of %s, since the account or the server's disk allows no more or demands a size (max_storage, max_bytes, max_file_store); `nats stream edit %s --max-bytes` changes it", mebibytes(c.MaxBytes), was, c.Name))
 	}
 	if c.Duplicates != usual.Duplicates {
-		less = append(less, fmt.Sprintf("its duplicate window is %s instead of %s, since the server allows no more (jetstream limits: duplicate_window)", c.Duplicates, usual.Duplicates))
+		less = append(less,
+			fmt.Sprintf("its duplicate window is %s instead of %s, since the server allows no more (jetstream limits: duplicate_window)", c.Duplicates, usual.Duplicates))
 	}
 	e.say(Warning, a.what, "made, %d replicas; %s", c.Replicas, strings.Join(less, "; "))
 	for _, f := range a.check(&jetstream.StreamInfo{Config: c}) {
@@ -195,10 +198,12 @@ func (e *ensurer) overlap(ctx context.Context, a asset) {
 	}
 	subjects := strings.Join(a.config.Subjects, ", ")
 	if a.config.Name == e.n.Stream {
-		e.say(Error, a.what, "stream %q holds the subjects %s already: set ORDERBRIDGE_STREAM=%s to use it, or ORDERBRIDGE_SUBJECTS to subjects that no stream holds", holder, subjects, holder)
+		e.say(Error, a.what,
+			"stream %q holds the subjects %s already: set ORDERBRIDGE_STREAM=%s to use it, or ORDERBRIDGE_SUBJECTS to subjects that no stream holds", holder, subjects, holder)
 		return
 	}
-	e.say(Error, a.what, "stream %q hears %s already, which is for the bridge's own: take that out of its subjects, or set ORDERBRIDGE_PREFIX", holder, subjects)
+	e.say(Error, a.what,
+		"stream %q hears %s already, which is for the bridge's own: take that out of its subjects, or set ORDERBRIDGE_PREFIX", holder, subjects)
 }
 
 // refusal says which limit stands in the way and where it is set.
@@ -210,7 +215,8 @@ func (e *ensurer) refusal(a asset, err error) error {
 	case code == codeNoLimits:
 		why = fmt.Sprintf("the account has no limits for streams of %d replicas: set ORDERBRIDGE_REPLICAS to what it has, or give it a tier R%d", e.replicas, e.replicas)
 	case code == codeReplicasUnsupported:
-		why = fmt.Sprintf("ORDERBRIDGE_REPLICAS=%d, but the server is not clustered: set ORDERBRIDGE_REPLICAS=1", e.replicas)
+		why = fmt.Sprintf("ORDERBRIDGE_REPLICAS=%d, but the server is not clustered: set ORDERBRIDGE_REPLICAS=1",
+			e.replicas)
 	case noRoom(code) && e.replicas > 1:
 		why = fmt.Sprintf("%d servers with room for it are needed, at least %s each: look at max_file_store, max_ha_assets and the disks of the servers and at max_storage and max_bytes of the account, or set ORDERBRIDGE_REPLICAS to fewer", e.replicas, mebibytes(a.room.least))
 	case noRoom(code):

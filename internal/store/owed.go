@@ -48,7 +48,8 @@ func (c *Catalog) Owed(ctx context.Context, scope Scope, subscription, after str
 }
 
 // owedUnder is Owed of some keys, nil: all.
-func (c *Catalog) owedUnder(ctx context.Context, scope Scope, keys []string, after string, limit int) ([]Debt, string, error) {
+func (c *Catalog) owedUnder(ctx context.Context, scope Scope, keys []string, after string, limit int) ([]Debt, string,
+	error) {
 	o := owners{catalog: c, scope: scope}
 	p := page[Debt]{after: after, limit: limit, key: func(d Debt) string { return d.Key }}
 	err := c.each(ctx, c.names.Owed, func(e Entry) error {
@@ -72,7 +73,8 @@ func (c *Catalog) owedUnder(ctx context.Context, scope Scope, keys []string, aft
 // owedByOwn goes through a tenant's own subscriptions, some at a time, and reads
 // nothing of others. The debts come by subscription; a page may end earlier,
 // bounded by what it reads.
-func (c *Catalog) owedByOwn(ctx context.Context, scope Scope, after string, limit int) (items []Debt, next string, err error) {
+func (c *Catalog) owedByOwn(ctx context.Context, scope Scope, after string, limit int) (items []Debt, next string,
+	err error) {
 	if err := c.await(ctx); err != nil {
 		return nil, "", err
 	}

@@ -93,7 +93,8 @@ func (r *Records) Latest(ctx context.Context, key string) (protocol.Revision, er
 	}
 	rev, ok := r.revision(m.Subject, m.Header, m.Data, m.Seq, m.Time, after)
 	if !ok {
-		return protocol.Revision{}, fmt.Errorf("read subscription %q: expired by a limit of bucket %q: %w", key, r.bucket, protocol.ErrNotFound)
+		return protocol.Revision{}, fmt.Errorf("read subscription %q: expired by a limit of bucket %q: %w", key,
+			r.bucket, protocol.ErrNotFound)
 	}
 	return rev, nil
 }
@@ -125,7 +126,8 @@ func (r *Records) created(ctx context.Context) (int64, error) {
 }
 
 // revision is false for what is not a change of a record.
-func (r *Records) revision(subject string, h nats.Header, data []byte, seq uint64, t time.Time, created int64) (protocol.Revision, bool) {
+func (r *Records) revision(subject string, h nats.Header, data []byte, seq uint64, t time.Time,
+	created int64) (protocol.Revision, bool) {
 	rev := protocol.Revision{
 		Key:      keyOf(subject),
 		Revision: seq, Bucket: created, Time: t,

@@ -57,7 +57,8 @@ func (w *Watch) rivals(ctx context.Context, n Names) ([]Finding, error) {
 }
 
 func rival(info *jetstream.ConsumerInfo, prefix string, n Names) (Finding, bool) {
-	alive := info.NumWaiting > 0 || lately(info.Delivered.Last, info.TimeStamp) || lately(info.AckFloor.Last, info.TimeStamp)
+	alive := info.NumWaiting > 0 || lately(info.Delivered.Last, info.TimeStamp) ||
+		lately(info.AckFloor.Last, info.TimeStamp)
 	records, told := info.Config.Metadata[metaRecords]
 	if !alive || told && records != n.Subscriptions {
 		return Finding{}, false
@@ -66,8 +67,9 @@ func rival(info *jetstream.ConsumerInfo, prefix string, n Names) (Finding, bool)
 	if !told {
 		sure = "reads it too, and if it follows the same records, each delivery is made twice"
 	}
-	return Finding{Warning, "stream " + n.Stream, fmt.Sprintf("another bridge, with ORDERBRIDGE_PREFIX=%q (this one has %q), %s. Stop one of them, give both the same prefix if they are meant as replicas, or give one records of its own with ORDERBRIDGE_SUBSCRIPTIONS_BUCKET",
-		prefix, strings.TrimSuffix(n.DurablePrefix, "orderbridge-"), sure)}, true
+	return Finding{Warning, "stream " + n.Stream,
+		fmt.Sprintf("another bridge, with ORDERBRIDGE_PREFIX=%q (this one has %q), %s. Stop one of them, give both the same prefix if they are meant as replicas, or give one records of its own with ORDERBRIDGE_SUBSCRIPTIONS_BUCKET",
+			prefix, strings.TrimSuffix(n.DurablePrefix, "orderbridge-"), sure)}, true
 }
 
 func lately(t *time.Time, now time.Time) bool { return t != nil && now.Sub(*t) < limits.RivalLives }

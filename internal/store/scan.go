@@ -45,7 +45,8 @@ func spans(low, high uint64, n uint64) []span {
 // scan returns what keep makes of the messages of [low, high] whose subject
 // matches the filter, in order; at most about most of the newest of each part.
 // keep is called from one goroutine at a time, but not in order.
-func scan[T any](ctx context.Context, js jetstream.JetStream, stream, filter string, low, high uint64, most int, keep func(*event.Message) (T, bool, error)) ([]T, error) {
+func scan[T any](ctx context.Context, js jetstream.JetStream, stream, filter string, low, high uint64, most int,
+	keep func(*event.Message) (T, bool, error)) ([]T, error) {
 	parts := spans(low, high, limits.ScanAtOnce)
 	found := make([][]T, len(parts))
 	errs := make([]error, len(parts))

@@ -96,7 +96,8 @@ func (e *ensurer) ask(ctx context.Context) error {
 	api := msgget.APIPrefix(e.js)
 	info, err := e.js.AccountInfo(ctx)
 	switch {
-	case (errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, nats.ErrNoResponders)) && api != jetstream.DefaultAPIPrefix:
+	case (errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, nats.ErrNoResponders)) &&
+		api != jetstream.DefaultAPIPrefix:
 		return fmt.Errorf("nobody answers on %sINFO: is ORDERBRIDGE_JETSTREAM_DOMAIN or ORDERBRIDGE_JETSTREAM_API_PREFIX right, and the server of that domain connected?", api)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("JetStream is not enabled on the server at %s: start it with -js or a jetstream block, or name the domain that has it with ORDERBRIDGE_JETSTREAM_DOMAIN", e.js.Conn().ConnectedUrlRedacted())

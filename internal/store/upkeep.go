@@ -113,7 +113,8 @@ func (u *Upkeep) Run(ctx context.Context, b Watcher) error {
 			u.report(b, seen, told)
 			told = seen.Standing
 		case time.Since(answered) > limits.AssetsTime && u.js.Conn().IsConnected():
-			u.seen.Store(&condition{reasons: []string{"the bus does not answer for its streams and buckets: " + Explain(err).Error()}})
+			u.seen.Store(&condition{reasons: []string{"the bus does not answer for its streams and buckets: " +
+				Explain(err).Error()}})
 			u.log.Debug("the streams and buckets cannot be looked at", "error", err)
 		}
 		select {

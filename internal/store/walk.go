@@ -77,7 +77,8 @@ func (w walkOf[T]) places(c *Catalog, after string, limit int) []place {
 	return out
 }
 
-func (w walkOf[T]) readAll(ctx context.Context, c *Catalog, places []place) (items []T, sizes []int, found []bool, err error) {
+func (w walkOf[T]) readAll(ctx context.Context, c *Catalog, places []place) (items []T, sizes []int, found []bool,
+	err error) {
 	items, sizes, found = make([]T, len(places)), make([]int, len(places)), make([]bool, len(places))
 	errs := make([]error, len(places))
 	var wg sync.WaitGroup

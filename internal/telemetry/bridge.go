@@ -62,42 +62,66 @@ func RegisterBridge(r prometheus.Registerer, condition func() bridge.Condition) 
 		c.figures = append(c.figures, figure{prometheus.NewDesc("orderbridge_"+name, help, nil, nil), kind, of})
 	}
 	count := func(name, help string, of func(protocol.Figures) uint64) {
-		add(prometheus.CounterValue, name+"_total", help, func(c bridge.Condition) float64 { return float64(of(c.Figures)) })
+		add(prometheus.CounterValue, name+"_total", help,
+			func(c bridge.Condition) float64 { return float64(of(c.Figures)) })
 	}
 	gauge := func(name, help string, of func(protocol.Figures) int) {
 		add(prometheus.GaugeValue, name, help, func(c bridge.Condition) float64 { return float64(of(c.Figures)) })
 	}
 	count("events", "Events taken from the bus.", func(f protocol.Figures) uint64 { return f.Taken })
-	count("events_missed", "Events that the stream dropped before they could be matched.", func(f protocol.Figures) uint64 { return f.Missed })
-	count("messages_not_events", "Messages of the stream that are not events (delete markers, schedules, counters): passed over.", func(f protocol.Figures) uint64 { return f.NotEvents })
-	count("events_without_tenant", "Events whose tenant is not told, or not where it counts: only records without tenant hear them.", func(f protocol.Figures) uint64 { return f.Untold })
-	count("events_overlong", "Events that tell an id, type or tenant of more than 512 bytes: it counts as not told.", func(f protocol.Figures) uint64 { return f.Overlong })
-	count("stream_changes", "Changes of the source stream that were met: recreated, restored, lost its end.", func(f protocol.Figures) uint64 { return f.Changes })
-	count("events_vanished", "Events, at most, that were owed and vanished with the former source stream.", func(f protocol.Figures) uint64 { return f.Vanished })
-	count("deliveries_removed", "Deliveries whose event was removed from the source stream while it was owed.", func(f protocol.Figures) uint64 { return f.Removed })
-	add(prometheus.GaugeValue, "stream_changes_open", "Changes of the source stream that no operator has acknowledged.", func(c bridge.Condition) float64 { return float64(len(c.Changes)) })
-	count("deliveries_matched", "Deliveries that events made, those that are read later included.", func(f protocol.Figures) uint64 { return f.Matched })
-	count("deliveries_filtered", "Deliveries that the filter of their subscription rejected.", func(f protocol.Figures) uint64 { return f.Filtered })
-	count("deliveries_delivered", "Deliveries that an endpoint took with a 2xx.", func(f protocol.Figures) uint64 { return f.Delivered })
-	count("deliveries_superseded", "Deliveries that a newer event of the same order made needless.", func(f protocol.Figures) uint64 { return f.Superseded })
+	count("events_missed", "Events that the stream dropped before they could be matched.",
+		func(f protocol.Figures) uint64 { return f.Missed })
+	count("messages_not_events",
+		"Messages of the stream that are not events (delete markers, schedules, counters): passed over.",
+		func(f protocol.Figures) uint64 { return f.NotEvents })
+	count("events_without_tenant",
+		"Events whose tenant is not told, or not where it counts: only records without tenant hear them.",
+		func(f protocol.Figures) uint64 { return f.Untold })
+	count("events_overlong", "Events that tell an id, type or tenant of more than 512 bytes: it counts as not told.",
+		func(f protocol.Figures) uint64 { return f.Overlong })
+	count("stream_changes", "Changes of the source stream that were met: recreated, restored, lost its end.",
+		func(f protocol.Figures) uint64 { return f.Changes })
+	count("events_vanished", "Events, at most, that were owed and vanished with the former source stream.",
+		func(f protocol.Figures) uint64 { return f.Vanished })
+	count("deliveries_removed", "Deliveries whose event was removed from the source stream while it was owed.",
+		func(f protocol.Figures) uint64 { return f.Removed })
+	add(prometheus.GaugeValue, "stream_changes_open", "Changes of the source stream that no operator has acknowledged.",
+		func(c bridge.Condition) float64 { return float64(len(c.Changes)) })
+	count("deliveries_matched", "Deliveries that events made, those that are read later included.",
+		func(f protocol.Figures) uint64 { return f.Matched })
+	count("deliveries_filtered", "Deliveries that the filter of their subscription rejected.",
+		func(f protocol.Figures) uint64 { return f.Filtered })
+	count("deliveries_delivered", "Deliveries that an endpoint took with a 2xx.",
+		func(f protocol.Figures) uint64 { return f.Delivered })
+	count("deliveries_superseded", "Deliveries that a newer event of the same order made needless.",
+		func(f protocol.Figures) uint64 { return f.Superseded })
 	count("attempts_failed", "Attempts that failed.", func(f protocol.Figures) uint64 { return f.Failed })
-	count("attempts_retried", "Attempts after the first of a delivery.", func(f protocol.Figures) uint64 { return f.Retried })
+	count("attempts_retried", "Attempts after the first of a delivery.",
+		func(f protocol.Figures) uint64 { return f.Retried })
 	count("dead_letters", "Deliveries that were given up.", func(f protocol.Figures) uint64 { return f.Dead })
-	count("lanes_parked", "Lanes written down because they waited too long.", func(f protocol.Figures) uint64 { return f.Parked })
-	gauge("events_unsettled", "Events of which something is owed, in memory, in the ledger or yet to be read, at most.", func(f protocol.Figures) int { return f.Unsettled })
-	gauge("deliveries_owed", "Deliveries that are owed: in memory, in the ledger, and what readers have yet to read as far as it is known.", func(f protocol.Figures) int { return f.Owed })
+	count("lanes_parked", "Lanes written down because they waited too long.",
+		func(f protocol.Figures) uint64 { return f.Parked })
+	gauge("events_unsettled", "Events of which something is owed, in memory, in the ledger or yet to be read, at most.",
+		func(f protocol.Figures) int { return f.Unsettled })
+	gauge("deliveries_owed",
+		"Deliveries that are owed: in memory, in the ledger, and what readers have yet to read as far as it is known.",
+		func(f protocol.Figures) int { return f.Owed })
 	gauge("lanes_held", "Lanes in the ledger.", func(f protocol.Figures) int { return f.Held })
 	gauge("attempts_running", "Attempts under way.", func(f protocol.Figures) int { return f.Running })
-	gauge("subscriptions", "Subscriptions, of any state but deleted.", func(f protocol.Figures) int { return f.Subscriptions })
-	gauge("subscriptions_reading", "Subscriptions that read the stream for themselves.", func(f protocol.Figures) int { return f.Reading })
-	gauge("subscriptions_suspended", "Subscriptions whose endpoint fails or has answered 410.", func(f protocol.Figures) int { return f.Suspended })
+	gauge("subscriptions", "Subscriptions, of any state but deleted.",
+		func(f protocol.Figures) int { return f.Subscriptions })
+	gauge("subscriptions_reading", "Subscriptions that read the stream for themselves.",
+		func(f protocol.Figures) int { return f.Reading })
+	gauge("subscriptions_suspended", "Subscriptions whose endpoint fails or has answered 410.",
+		func(f protocol.Figures) int { return f.Suspended })
 	add(prometheus.GaugeValue, "leader", "1 where this replica leads.", func(c bridge.Condition) float64 {
 		if c.Role == bridge.RoleLeader {
 			return 1
 		}
 		return 0
 	})
-	add(prometheus.GaugeValue, "epoch", "The epoch that this replica leads, 0 if it stands by.", func(c bridge.Condition) float64 { return float64(c.Epoch) })
+	add(prometheus.GaugeValue, "epoch", "The epoch that this replica leads, 0 if it stands by.",
+		func(c bridge.Condition) float64 { return float64(c.Epoch) })
 	c.alerts = prometheus.NewDesc("orderbridge_alerts_total", "Alerts raised, by kind.", []string{"kind"}, nil)
 	for i, x := range [4][2]string{
 		{"share_used", "How much of what tenants share is in use, by resource."},
@@ -128,7 +152,8 @@ func (c *bridgeCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.of(condition))
 	}
 	for _, kind := range protocol.AlertKinds {
-		ch <- prometheus.MustNewConstMetric(c.alerts, prometheus.CounterValue, float64(condition.Figures.Alerts[kind]), kind)
+		ch <- prometheus.MustNewConstMetric(c.alerts, prometheus.CounterValue, float64(condition.Figures.Alerts[kind]),
+			kind)
 	}
 	for _, u := range condition.Usage {
 		for i, n := range [4]int64{u.Used, u.Size, u.Most, int64(u.Waiting)} {

@@ -164,7 +164,8 @@ func (p *parser) frame(b []byte) int {
 	if p.line = append(p.line, b[:n]...); len(p.line) < header {
 		return n
 	}
-	if kind := p.line[3]; p.line[1] == 0 && (kind == settings || kind == goAway) && bytes.Equal(p.line[5:9], []byte{0, 0, 0, 0}) {
+	if kind := p.line[3]; p.line[1] == 0 && (kind == settings || kind == goAway) &&
+		bytes.Equal(p.line[5:9], []byte{0, 0, 0, 0}) {
 		p.phase, p.err = refused, ErrHTTP2
 		return n
 	}
@@ -206,7 +207,8 @@ func (p *parser) statusLine(b []byte) int {
 		return n
 	}
 	if !whole {
-		if seen := p.line[:min(len(p.line), len(protocolName))]; seen[0] != '\r' && string(seen) != protocolName[:len(seen)] {
+		if seen := p.line[:min(len(p.line), len(protocolName))]; seen[0] != '\r' &&
+			string(seen) != protocolName[:len(seen)] {
 			p.refuse("malformed HTTP response")
 		}
 		return n
@@ -237,7 +239,8 @@ func (p *parser) trimCR(line []byte) []byte {
 
 func (p *parser) readStatus(line []byte) {
 	const version = len("HTTP/1.1 ")
-	if len(line) < version || string(line[:5]) != protocolName || !isDigit(line[5]) || line[5] == '0' || line[6] != '.' || !isDigit(line[7]) || line[8] != ' ' {
+	if len(line) < version || string(line[:5]) != protocolName || !isDigit(line[5]) || line[5] == '0' ||
+		line[6] != '.' || !isDigit(line[7]) || line[8] != ' ' {
 		p.refuse("malformed HTTP response " + strconv.Quote(string(line[:min(len(line), 40)])))
 		return
 	}
@@ -245,7 +248,8 @@ func (p *parser) readStatus(line []byte) {
 	if len(code) != len(line)-version {
 		p.doubts("more than one blank before the status")
 	}
-	if len(code) < 3 || code[0] == '0' || !isDigit(code[0]) || !isDigit(code[1]) || !isDigit(code[2]) || len(code) > 3 && code[3] != ' ' {
+	if len(code) < 3 || code[0] == '0' || !isDigit(code[0]) || !isDigit(code[1]) || !isDigit(code[2]) ||
+		len(code) > 3 && code[3] != ' ' {
 		p.refuse("malformed HTTP status code " + strconv.Quote(string(code[:min(len(code), 10)])))
 		return
 	}
@@ -272,7 +276,8 @@ func (p *parser) body(b []byte) {
 	if !p.success() && len(p.text) < limits.AnswerTextBytes {
 		p.text = append(p.text, b[:min(len(b), limits.AnswerTextBytes-len(p.text))]...)
 	}
-	if p.bodyBytes += len(b); p.bodyBytes > limits.AnswerBodyBytes || len(p.text) == limits.AnswerTextBytes && p.doubt != "" {
+	if p.bodyBytes += len(b); p.bodyBytes > limits.AnswerBodyBytes ||
+		len(p.text) == limits.AnswerTextBytes && p.doubt != "" {
 		p.cutShort("a body of more than 64 KiB")
 	}
 }

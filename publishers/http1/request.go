@@ -54,8 +54,10 @@ func Addr(u *url.URL) (string, error) {
 // ours are the fields that the client writes itself, or that would change what
 // the connection means.
 var ours = map[string]bool{
-	"Host": true, "User-Agent": true, "Content-Length": true, "Transfer-Encoding": true, "Trailer": true, "Te": true, "Connection": true,
-	"Keep-Alive": true, "Proxy-Connection": true, "Proxy-Authorization": true, "Upgrade": true, "Http2-Settings": true, "Expect": true,
+	"Host": true, "User-Agent": true, "Content-Length": true, "Transfer-Encoding": true, "Trailer": true, "Te": true,
+	"Connection": true,
+	"Keep-Alive": true, "Proxy-Connection": true, "Proxy-Authorization": true, "Upgrade": true, "Http2-Settings": true,
+	"Expect": true,
 }
 
 // append writes the request, head and body, to b: in the order in which net/http

@@ -87,7 +87,8 @@ type quiet struct {
 // Check holds a journal against the promises.
 func Check(j *Journal) *Report {
 	c := &checker{j: j, r: &Report{Faults: map[string]int{}}, events: map[string]*Event{}, spans: map[string][]span{},
-		quiet: map[string][]quiet{}, last: map[string]int{}, wants: map[string]bool{}, byKey: map[owner][]*Request{}, letter: map[owner][]*Letter{}}
+		quiet: map[string][]quiet{}, last: map[string]int{}, wants: map[string]bool{}, byKey: map[owner][]*Request{},
+		letter: map[owner][]*Letter{}}
 	c.index()
 	c.checkBus()
 	c.checkRequests()
@@ -169,7 +170,8 @@ func (c *checker) checkBus() {
 	newest := map[string]*Event{}
 	for _, e := range sortedBy(c.j.Events, func(e *Event) (string, int) { return e.Order, e.N }) {
 		if e.Stored != e.Sequence {
-			c.violate(Bus, e.Confirmed, "event %s was confirmed as %d, the stream holds it as %d", e.ID, e.Sequence, e.Stored)
+			c.violate(Bus, e.Confirmed, "event %s was confirmed as %d, the stream holds it as %d", e.ID, e.Sequence,
+				e.Stored)
 		}
 		if before := newest[e.Order]; before != nil && before.Sequence >= e.Sequence {
 			c.violate(Bus, e.Confirmed, "event %s has sequence %d, %s has %d", before.ID, before.Sequence, e.ID, e.Sequence)
@@ -222,12 +224,14 @@ func (c *checker) checkRequests() {
 			continue
 		}
 		if !s.hears(e) || !c.may(s.ID, r.Generation, e) {
-			c.violate(Spurious, r.At, "%s (generation %d) got %s %s, published %s, which it does not hear", s.ID, r.Generation, e.ID, e.Subject, clock(e.Sent))
+			c.violate(Spurious, r.At, "%s (generation %d) got %s %s, published %s, which it does not hear", s.ID,
+				r.Generation, e.ID, e.Subject, clock(e.Sent))
 		}
 		identity(r.At, owner{r.Subscription, r.Generation, r.Event}, r.ID)
 		for _, q := range c.quiet[s.ID] {
 			if q.from.Before(r.At) && (q.until.IsZero() || r.At.Before(q.until)) {
-				c.violate(Deactivated, r.At, "%s got %s %s after its status had said %q for a second", s.ID, e.ID, r.At.Sub(q.from), q.kind)
+				c.violate(Deactivated, r.At, "%s got %s %s after its status had said %q for a second", s.ID, e.ID,
+					r.At.Sub(q.from), q.kind)
 			}
 		}
 	}
@@ -275,7 +279,8 @@ func (c *checker) must(sub string, gen int, e *Event) bool {
 // may: the event was published while the record possibly wanted it.
 func (c *checker) may(sub string, gen int, e *Event) bool {
 	for _, s := range c.spans[sub] {
-		if s.generation == gen && !e.Confirmed.Before(s.put.At.Add(-overlap-slack)) && (s.end == nil || s.end.Seen.IsZero() || !e.Sent.After(s.end.Seen.Add(slack))) {
+		if s.generation == gen && !e.Confirmed.Before(s.put.At.Add(-overlap-slack)) &&
+			(s.end == nil || s.end.Seen.IsZero() || !e.Sent.After(s.end.Seen.Add(slack))) {
 			return true
 		}
 	}
@@ -359,7 +364,8 @@ func (c *checker) checkComplete(s *Subscription, lane []*fate) {
 		}
 		c.r.Owed++
 		if !f.settled() {
-			c.violate(Lost, f.e.Confirmed, "%s never got %s (sequence %d, published %s), %d attempts", s.ID, f.e.ID, f.e.Sequence, clock(f.e.Confirmed), len(f.requests))
+			c.violate(Lost, f.e.Confirmed, "%s never got %s (sequence %d, published %s), %d attempts", s.ID, f.e.ID,
+				f.e.Sequence, clock(f.e.Confirmed), len(f.requests))
 		}
 	}
 }
@@ -396,7 +402,9 @@ func (c *checker) checkCoalesced(s *Subscription, lane []*fate, complete bool) {
 			c.r.Owed++
 			switch {
 			case !arrived:
-				c.violate(Lost, f.e.Confirmed, "%s never got %s (sequence %d, published %s) nor a newer one of its order", s.ID, f.e.ID, f.e.Sequence, clock(f.e.Confirmed))
+				c.violate(Lost, f.e.Confirmed,
+					"%s never got %s (sequence %d, published %s) nor a newer one of its order", s.ID, f.e.ID,
+					f.e.Sequence, clock(f.e.Confirmed))
 			case !f.settled():
 				c.r.Coalesced++
 			}
@@ -420,7 +428,8 @@ func (c *checker) repeats(f *fate) {
 		}
 		c.r.Repeats++
 		if !c.excused(f.known, r.At) {
-			c.violate(Repeated, r.At, "%s got %s again, %s after it had arrived at %s, and no crash excuses it", r.Subscription, f.e.ID, r.At.Sub(f.known), clock(f.known))
+			c.violate(Repeated, r.At, "%s got %s again, %s after it had arrived at %s, and no crash excuses it",
+				r.Subscription, f.e.ID, r.At.Sub(f.known), clock(f.known))
 		}
 	}
 }
@@ -430,7 +439,8 @@ func (c *checker) repeats(f *fate) {
 func (c *checker) excused(known, again time.Time) bool {
 	ok, oldest := false, time.Duration(0)
 	for _, f := range c.j.Faults {
-		if !f.Excuse || f.From.After(again) || known.Before(f.From.Add(-recorded-slack)) || known.After(f.Until.Add(slack)) {
+		if !f.Excuse || f.From.After(again) || known.Before(f.From.Add(-recorded-slack)) ||
+			known.After(f.Until.Add(slack)) {
 			continue
 		}
 		if age := f.From.Sub(known); !ok || age < oldest {
