@@ -52,6 +52,10 @@ func (s *story) run(c storyCommand) error {
 		return s.bring(c)
 	case "lose":
 		return s.lose(c)
+	case "limits":
+		for i, w := range c.words() {
+			s.beyond[i], _, _ = numbers(w)
+		}
 	case "remake", "rollback":
 		return s.changeStream(c)
 	case "record", "deactivate", "activate", "delete", "purge", "vanish", "see", "census":
