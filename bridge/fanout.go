@@ -14,12 +14,12 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// FanOut is a Watermill Subscriber that decorates the feed: it takes events
+// fanOut is a Watermill Subscriber that decorates the feed: it takes events
 // and gives deliveries, one message for each that may run now. Its middleware
 // Settle, the outermost of the router, takes back what became of each. When an
-// event's last delivery is settled, FanOut acks the event. Which delivery runs
+// event's last delivery is settled, fanOut acks the event. Which delivery runs
 // when is decided by the core.
-type FanOut struct {
+type fanOut struct {
 	t     *term
 	out   chan *message.Message
 	tasks sync.WaitGroup
@@ -28,15 +28,15 @@ type FanOut struct {
 // Subscribe returns the deliveries; there is one topic, whatever its name. The
 // feed itself is subscribed when the core opens it. The channel is closed when
 // the term is over.
-func (f *FanOut) Subscribe(context.Context, string) (<-chan *message.Message, error) {
+func (f *fanOut) Subscribe(context.Context, string) (<-chan *message.Message, error) {
 	return f.out, nil
 }
 
 // Close does nothing: the term ends the fan-out.
-func (f *FanOut) Close() error { return nil }
+func (f *fanOut) Close() error { return nil }
 
 // forward feeds the core: it decodes and matches events beside it, in order.
-func (f *FanOut) forward(events <-chan *message.Message) {
+func (f *fanOut) forward(events <-chan *message.Message) {
 	t := f.t
 	for m := range events {
 		src := SourceOf(m.Context())
@@ -64,10 +64,10 @@ func runOf(ctx context.Context) *run {
 	return r
 }
 
-// Report tells the fan-out what became of the delivery whose message has this
+// report tells the fan-out what became of the delivery whose message has this
 // context, other than that it was delivered. Whoever reports acks the message:
 // the debt passes to the ledger.
-func Report(ctx context.Context, o protocol.Outcome) {
+func report(ctx context.Context, o protocol.Outcome) {
 	if r := runOf(ctx); r != nil {
 		r.outcome = &o
 	}
@@ -94,7 +94,7 @@ func Reported(ctx context.Context) protocol.Outcome {
 
 // Settle is the middleware through which deliveries come back to the core.
 // Outermost, so that nothing in between can lose one.
-func (f *FanOut) Settle(next message.HandlerFunc) message.HandlerFunc {
+func (f *fanOut) Settle(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		produced, err := next(m)
 		o := Reported(m.Context())
@@ -108,7 +108,7 @@ func (f *FanOut) Settle(next message.HandlerFunc) message.HandlerFunc {
 
 // attempt makes a message of a delivery. The message's context ends with the
 // time that the record gives an attempt, or that of the lease (R10).
-func (f *FanOut) attempt(a *protocol.StartAttempt) *run {
+func (f *fanOut) attempt(a *protocol.StartAttempt) *run {
 	timeout := a.Delivery.Subscription.AttemptTimeout()
 	if a.Delivery.Event == nil {
 		timeout += limits.TermCallTime // to read it
@@ -128,14 +128,14 @@ func (f *FanOut) attempt(a *protocol.StartAttempt) *run {
 }
 
 // end brings an attempt back to the core.
-func (f *FanOut) end(r *run, o protocol.Outcome) {
+func (f *fanOut) end(r *run, o protocol.Outcome) {
 	r.cancel()
 	d := &r.attempt.Delivery
 	f.t.post(&protocol.AttemptEnded{Attempt: r.attempt.Attempt, Outcome: o, Event: d.Event, Known: d.Known})
 	f.tasks.Done()
 }
 
-func (f *FanOut) message(ctx context.Context, r *run) *message.Message {
+func (f *fanOut) message(ctx context.Context, r *run) *message.Message {
 	d := &r.attempt.Delivery
 	m := message.NewMessage(d.ID(), d.Event.Data)
 	m.SetContext(context.WithValue(WithDelivery(ctx, d), runKey{}, r))
@@ -144,7 +144,7 @@ func (f *FanOut) message(ctx context.Context, r *run) *message.Message {
 
 // prepare does what may take time before the router has the message: it reads
 // the event and evaluates the filter.
-func (f *FanOut) prepare(ctx context.Context, r *run) {
+func (f *fanOut) prepare(ctx context.Context, r *run) {
 	t := f.t
 	d := &r.attempt.Delivery
 	if d.Event == nil {

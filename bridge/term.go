@@ -24,7 +24,7 @@ type term struct {
 	logger   *slog.Logger
 	core     *protocol.Machine
 	feed     Feed
-	fan      *FanOut
+	fan      *fanOut
 	deadline *leaseDeadline
 
 	ctx      context.Context // of everything but attempts; ends with the term
@@ -55,7 +55,7 @@ func (b *Bridge) newTerm(w protocol.Won) (*term, error) {
 		reads: newReadTurns(32),
 		runs:  map[uint64]*run{}, compared: make(chan bool, 1)}
 	t.inbox.signal = make(chan struct{}, 1)
-	t.fan = &FanOut{t: t, out: make(chan *message.Message, 256)}
+	t.fan = &fanOut{t: t, out: make(chan *message.Message, 256)}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.now = b.o.Clock.Boot()
 	t.condition.Store(&Condition{Role: RoleTakingOver, Epoch: w.Entry.Epoch, Reasons: []string{"taking over"}})
@@ -98,7 +98,7 @@ func (t *term) router() (*message.Router, error) {
 	r.AddMiddleware(t.fan.Settle)
 	r.AddMiddleware(middleware.Recoverer)
 	r.AddMiddleware(t.b.o.Middleware...)
-	r.AddMiddleware(Owe)
+	r.AddMiddleware(owe)
 	r.AddConsumerHandler("deliver", "deliveries", t.fan, func(m *message.Message) error {
 		d := DeliveryOf(m.Context())
 		if most := t.b.o.MaxEventBytes; most > 0 && len(d.Event.Data) > most {
@@ -109,13 +109,13 @@ func (t *term) router() (*message.Router, error) {
 	return r, nil
 }
 
-// Owe turns a failed attempt into an outcome for the core, which makes a
+// owe turns a failed attempt into an outcome for the core, which makes a
 // ledger entry or a dead letter of it: the message itself is acked.
-func Owe(next message.HandlerFunc) message.HandlerFunc {
+func owe(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		produced, err := next(m)
 		if err != nil {
-			Report(m.Context(), Judge(err, DeliveryOf(m.Context()).Subscription.PerOrderURL()))
+			report(m.Context(), Judge(err, DeliveryOf(m.Context()).Subscription.PerOrderURL()))
 		}
 		return produced, nil
 	}

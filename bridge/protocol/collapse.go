@@ -120,17 +120,17 @@ func (r *reader) owesAgain(waits *seqSet) {
 
 // remove takes the sequences from lo to hi out of the set.
 func (s *seqSet) remove(lo, hi uint64) {
-	var rest []Span
+	var rest []span
 	for _, x := range s.spans {
 		if x.To < lo || x.From > hi {
 			rest = append(rest, x)
 			continue
 		}
 		if x.From < lo {
-			rest = append(rest, Span{x.From, lo - 1, 0})
+			rest = append(rest, span{x.From, lo - 1, 0})
 		}
 		if x.To > hi {
-			rest = append(rest, Span{hi + 1, x.To, x.At})
+			rest = append(rest, span{hi + 1, x.To, x.At})
 		}
 	}
 	s.spans = rest

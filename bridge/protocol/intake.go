@@ -95,5 +95,5 @@ func (in *Intake) Taken() uint64 { return in.taken }
 // that has delivered more while nothing is under way has lost some: a Gap.
 func (in *Intake) Consumed() uint64 { return in.consumed }
 
-// Open is the number of messages taken in above the prefix, settled ones included.
-func (in *Intake) Open() int { return len(in.open) - in.head }
+// unsettled is the number of messages taken in above the prefix, settled ones included.
+func (in *Intake) unsettled() int { return len(in.open) - in.head }

@@ -51,8 +51,8 @@ func TestIntakeReopenTakesNothingTwice(t *testing.T) {
 	}
 	in.Settle(1)
 	in.Settle(3)
-	if in.Prefix() != 1 || in.Open() != 4 {
-		t.Fatalf("prefix %d, open %d; want 1, 4", in.Prefix(), in.Open())
+	if in.Prefix() != 1 || in.unsettled() != 4 {
+		t.Fatalf("prefix %d, open %d; want 1, 4", in.Prefix(), in.unsettled())
 	}
 	if in.Take(9, 9, false) != Gap {
 		t.Fatal("a jump in the consumer sequence must be a gap")
@@ -70,8 +70,8 @@ func TestIntakeReopenTakesNothingTwice(t *testing.T) {
 	for _, seq := range []uint64{6, 5, 4, 2} {
 		in.Settle(seq)
 	}
-	if in.Prefix() != 6 || in.Open() != 0 {
-		t.Errorf("prefix %d, open %d; want 6, 0", in.Prefix(), in.Open())
+	if in.Prefix() != 6 || in.unsettled() != 0 {
+		t.Errorf("prefix %d, open %d; want 6, 0", in.Prefix(), in.unsettled())
 	}
 }
 

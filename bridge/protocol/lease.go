@@ -43,7 +43,7 @@ func (c *Machine) leaseEntry() LeaseEntry {
 	e := LeaseEntry{Epoch: c.epoch, Holder: c.holder, Term: c.term, Beat: c.beat, Leading: true, Floor: c.prefix, Length: c.Lease.String(), FormerIDs: c.formerIDs,
 		Stream: &StreamName{c.stream.Name, c.stream.Created}, Top: c.top, Checkpoints: c.checkpoints, Changes: c.changes}
 	c.tellState(&e)
-	settled := seqSet{spans: append([]Span(nil), c.inherited.spans...)}
+	settled := seqSet{spans: append([]span(nil), c.inherited.spans...)}
 	settled.cut(c.prefix + 1)
 	for _, w := range c.win {
 		if w.settled {

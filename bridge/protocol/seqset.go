@@ -6,15 +6,15 @@ import (
 	"orderbridge/bridge/event"
 )
 
-// Span is a closed interval of stream sequences. At is the time of the message
+// span is a closed interval of stream sequences. At is the time of the message
 // at To, 0 if it is not known (R15).
-type Span struct {
+type span struct {
 	From, To uint64
 	At       int64
 }
 
 // seqSet is a set of stream sequences, kept as sorted, disjoint, not adjacent spans.
-type seqSet struct{ spans []Span }
+type seqSet struct{ spans []span }
 
 // add puts the sequences from lo to hi into the set; nothing if hi < lo.
 func (s *seqSet) add(lo, hi uint64) { s.addAt(lo, hi, 0) }
@@ -34,14 +34,14 @@ func (s *seqSet) addAt(lo, hi uint64, at int64) {
 	}
 	i := sort.Search(n, func(i int) bool { return s.spans[i].To+1 >= lo })
 	j := i
-	x := Span{lo, hi, at}
+	x := span{lo, hi, at}
 	for j < n && s.spans[j].From <= hi+1 {
 		x.From = min(x.From, s.spans[j].From)
 		x.extend(s.spans[j].To, s.spans[j].At)
 		j++
 	}
 	if i == j {
-		s.spans = append(s.spans, Span{})
+		s.spans = append(s.spans, span{})
 		copy(s.spans[i+1:], s.spans[i:])
 		s.spans[i] = x
 		return
@@ -51,7 +51,7 @@ func (s *seqSet) addAt(lo, hi uint64, at int64) {
 }
 
 // extend moves the end of the span up to a message.
-func (x *Span) extend(to uint64, at int64) {
+func (x *span) extend(to uint64, at int64) {
 	if to > x.To || to == x.To && x.At == 0 {
 		x.To, x.At = to, at
 	}

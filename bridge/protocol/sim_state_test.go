@@ -106,7 +106,7 @@ func (t *simTerm) checkBucket(b Bucket, done func(error)) {
 		}
 		return nil
 	}, func(err error) {
-		if err == ErrMeddled { //nolint:errorlint // just that
+		if err == ErrMeddled {
 			t.w.buckets[b].meddled, t.noticed[b] = false, t.w.now
 		}
 		done(err)

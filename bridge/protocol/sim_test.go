@@ -597,7 +597,7 @@ func (t *simTerm) pull() {
 		t.reopen()
 		return
 	}
-	room := w.window - t.intake.Open() - t.inflight
+	room := w.window - t.intake.unsettled() - t.inflight
 	at := w.now
 	for i := 0; i < room && c.next <= len(w.orders); i++ {
 		q := c.next

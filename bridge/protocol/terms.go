@@ -25,8 +25,8 @@ type Traces struct {
 // maxEpoch bounds what is believed of an epoch: nobody leads so often.
 const maxEpoch = 1 << 53
 
-// ParseLeaseEntry reads the lease. An error says that a person wrote it, not a bridge.
-func ParseLeaseEntry(value []byte) (LeaseEntry, error) {
+// parseLeaseEntry reads the lease. An error says that a person wrote it, not a bridge.
+func parseLeaseEntry(value []byte) (LeaseEntry, error) {
 	var e LeaseEntry
 	if err := json.Unmarshal(value, &e); err != nil {
 		return e, fmt.Errorf("not a lease entry: %w", err)
@@ -58,7 +58,7 @@ func Sight(value []byte, revision uint64) LeaseSight {
 	if len(value) == 0 {
 		return s
 	}
-	if s.Entry, s.Unreadable = ParseLeaseEntry(value); s.Unreadable != nil {
+	if s.Entry, s.Unreadable = parseLeaseEntry(value); s.Unreadable != nil {
 		s.Entry = LeaseEntry{Holder: "unknown"}
 	}
 	return s

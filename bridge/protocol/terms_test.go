@@ -21,7 +21,7 @@ func TestParseLeaseEntry(t *testing.T) {
 		`{"epoch":"7","holder":"a"}`:                                               false,
 		`{"epoch":7,"holder":"a","applied":{"revision":3},"buckets":{"status":1}}`: true,
 	} {
-		if _, err := ParseLeaseEntry([]byte(text)); (err == nil) != good {
+		if _, err := parseLeaseEntry([]byte(text)); (err == nil) != good {
 			t.Errorf("%s: %v, want good %v", text, err, good)
 		}
 	}

@@ -59,15 +59,15 @@ func (d *Directory) Remove(id string) {
 	d.version++
 }
 
-// Get returns the subscription, nil if there is none.
-func (d *Directory) Get(id string) *Subscription {
+// get returns the subscription, nil if there is none.
+func (d *Directory) get(id string) *Subscription {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.byID[id]
 }
 
-// Len tells how many subscriptions there are, inactive ones included.
-func (d *Directory) Len() int {
+// len tells how many subscriptions there are, inactive ones included.
+func (d *Directory) len() int {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return len(d.byID)

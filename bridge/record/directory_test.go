@@ -32,8 +32,8 @@ func TestDirectory(t *testing.T) {
 	b := &Subscription{ID: "b", Types: []string{"created", "c*"}}
 	d.Put(b)
 	d.Put(a)
-	if d.Len() != 2 || d.Get("a") != a || d.Get("x") != nil || d.Version() != 2 {
-		t.Errorf("Len %d, Version %d", d.Len(), d.Version())
+	if d.len() != 2 || d.get("a") != a || d.get("x") != nil || d.Version() != 2 {
+		t.Errorf("Len %d, Version %d", d.len(), d.Version())
 	}
 	before := &Subscription{ID: "zz"}
 	ev := &event.Event{Message: event.Message{Subject: "orders.acme.created"}, Type: "created"}
@@ -44,8 +44,8 @@ func TestDirectory(t *testing.T) {
 	d.Put(&Subscription{ID: "a", Inactive: true})
 	d.Remove("b")
 	d.Remove("b")
-	if got, version := d.Match(ev, nil); len(got) != 0 || version != 5 || d.Len() != 1 || !d.Get("a").Inactive {
-		t.Errorf("after removal: %v, version %d, Len %d", idsIn(got), version, d.Len())
+	if got, version := d.Match(ev, nil); len(got) != 0 || version != 5 || d.len() != 1 || !d.get("a").Inactive {
+		t.Errorf("after removal: %v, version %d, Len %d", idsIn(got), version, d.len())
 	}
 	d.Remove("a")
 	if len(d.edges) != 0 || *d.root != (node{}) || len(d.byID) != 0 {
@@ -119,7 +119,7 @@ func TestDirectoryAgainstNaive(t *testing.T) {
 			slices.Sort(want)
 			got, version := d.Match(ev, nil)
 			matched += len(got)
-			if diff := cmp.Diff(want, idsIn(got)); diff != "" || version != uint64(step+1) || d.Len() != len(naive) {
+			if diff := cmp.Diff(want, idsIn(got)); diff != "" || version != uint64(step+1) || d.len() != len(naive) {
 				t.Fatalf("seed %d, step %d, version %d, event %+v (-want +got)\n%s", seed, step, version, ev, diff)
 			}
 		}
@@ -192,8 +192,8 @@ func TestDirectoryIsSafeForConcurrentUse(t *testing.T) {
 					return
 				}
 				last = version
-				d.Get("fixed")
-				d.Len()
+				d.get("fixed")
+				d.len()
 			}
 		})
 	}
@@ -330,7 +330,7 @@ func BenchmarkDirectory(b *testing.B) {
 				for i := range events {
 					n := rand.IntN(count)
 					events[i] = shape.event(n)
-					records[i] = d.Get(fmt.Sprintf("sub-%d", n))
+					records[i] = d.get(fmt.Sprintf("sub-%d", n))
 				}
 				b.Run("Match", func(b *testing.B) {
 					var dst []*Subscription

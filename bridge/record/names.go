@@ -66,14 +66,14 @@ func (n Names) Streams() []string {
 	return streams
 }
 
-// Subjects are what the streams of the bridge, its commands and the bus itself listen to.
-func (n Names) Subjects() []string {
+// subjects are what the streams of the bridge, its commands and the bus itself listen to.
+func (n Names) subjects() []string {
 	return []string{n.DeadLetterSubject + ".>", n.AlertSubject + ".>", n.AuditSubject + ".>", n.Commands + ".>", "$KV.>", "$JS.>", "$SYS.>"}
 }
 
 // TakenSubject tells which of the bridge's own subjects a filter would hear as well; "" if none.
 func (n Names) TakenSubject(filter string) string {
-	for _, own := range n.Subjects() {
+	for _, own := range n.subjects() {
 		if subjectsOverlap(filter, own) {
 			return own
 		}

@@ -30,7 +30,7 @@ func NewAttempts(r prometheus.Registerer) *Attempts {
 	return a
 }
 
-// Middleware measures one attempt; it stands outside bridge.Owe.
+// Middleware measures one attempt; it stands outside of what owes a failed attempt (bridge.term.router).
 func (a *Attempts) Middleware(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		start := time.Now()
