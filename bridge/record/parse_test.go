@@ -379,7 +379,7 @@ func TestPermissions(t *testing.T) {
 		}
 	}
 	s, problems := Parse("erp", record, Policy{AllowHTTP: true, AllowTrustAll: true, CheckAddress: func(netip.Addr) error { return nil }})
-	if s == nil || len(problems.warnings()) != 2 {
+	if s == nil || len(problems.Warnings()) != 2 {
 		t.Errorf("with all permissions: %v", problems)
 	}
 }

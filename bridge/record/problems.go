@@ -29,8 +29,8 @@ type Problems []Problem
 // Errors are the problems because of which the record cannot be used.
 func (p Problems) Errors() Problems { return p.where(false) }
 
-// warnings are the others.
-func (p Problems) warnings() Problems { return p.where(true) }
+// Warnings are the others.
+func (p Problems) Warnings() Problems { return p.where(true) }
 
 func (p Problems) where(warning bool) Problems {
 	var out Problems
@@ -65,7 +65,7 @@ func (p Problems) Digest() uint64 {
 		return 0
 	}
 	h := fnv.New64a()
-	for _, x := range append(p.Errors(), p.warnings()...) {
+	for _, x := range append(p.Errors(), p.Warnings()...) {
 		h.Write([]byte(x.Field + "\x00" + x.Message + "\x00"))
 	}
 	return h.Sum64()
