@@ -362,5 +362,5 @@ func TestSubscriptionsImport(t *testing.T) {
 	run("enables no webhook", exitGood, "--id", "mine")
 	automationFile(t, path, `{"enabled":true,"endpoint":"`+e.URL+`","useSslTrustAll":false}`)
 	run("no automation file has made", exitFailed, "--id", "mine")
-	run("is not a valid id", exitUsage, "--id", "a.b")
+	run("is not a valid subscription id", exitUsage, "--id", "a.b")
 }

@@ -78,6 +78,9 @@ func TestBridgesFailOnACluster(t *testing.T) {
 	subscribe(t, js, "s", recordFor(e, quickRetries))
 	f := publishFlow(t, js, 100, 8)
 	e.came(t, 100)
+	for _, p := range others { // else nobody takes over at once
+		p.said(60*time.Second, "standing by")
+	}
 
 	crash := killed(t, e, leader)
 	leader, others = leading(t, append(others, launch(t, env...))...)
