@@ -12,6 +12,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"orderbridge/bridge/event"
+	"orderbridge/bridge/flight"
 	"orderbridge/bridge/protocol"
 	"orderbridge/bridge/record"
 )
@@ -55,6 +56,10 @@ type Options struct {
 	MaxEventBytes int
 	// ShutdownTimeout bounds a graceful stop. Default 20 s.
 	ShutdownTimeout time.Duration
+	// TraceDir is where the flight recorder writes its files; "": nowhere.
+	TraceDir string
+	// Build is what they say of the build that wrote them.
+	Build flight.Build
 	// Logger gets what happens. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -88,6 +93,7 @@ type Bridge struct {
 	term   atomic.Pointer[term]
 	lacks  atomic.Pointer[string] // why a stand-by is not ready; nil: it never saw the lease
 	led    atomic.Int64           // boot time at which a stand-by last saw somebody lead
+	traced time.Duration          // boot time of the last trace that nobody asked for
 	total  struct {
 		sync.Mutex
 		protocol.Figures // counts of earlier terms
@@ -130,11 +136,9 @@ func New(o Options) (*Bridge, error) {
 // most ShutdownTimeout. It returns nil after a graceful stop. After Run
 // returns nothing of it runs any more.
 func (b *Bridge) Run(ctx context.Context) error {
-	led := false
+	succeed := b.o.Successor
 	for ctx.Err() == nil {
-		// A lease that still carries our name after a term of ours has ended
-		// binds nobody: nothing of that term runs any more.
-		won, err := b.standBy(ctx, led || b.o.Successor)
+		won, err := b.standBy(ctx, succeed)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -146,8 +150,11 @@ func (b *Bridge) Run(ctx context.Context) error {
 			return err
 		}
 		b.term.Store(t)
-		led = true
 		err = t.run(ctx)
+		// A lease that still carries our name after a term of ours has ended
+		// binds nobody: nothing of that term runs any more. But after a panic it
+		// has to pass, so that one that comes again is paced.
+		succeed = !errors.Is(err, errPanicked)
 		b.term.Store(nil)
 		b.addFigures(t)
 		switch {
@@ -160,6 +167,8 @@ func (b *Bridge) Run(ctx context.Context) error {
 			b.o.Logger.Warn("leadership lost: standing by", "epoch", won.Entry.Epoch, "reason", err)
 		case ctx.Err() != nil:
 			return fmt.Errorf("stop: %w", err)
+		case errors.Is(err, errPanicked):
+			b.o.Logger.Warn("standing by until the lease has passed", "epoch", won.Entry.Epoch, "reason", err)
 		default:
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 
+	"orderbridge/bridge/flight"
 	"orderbridge/bridge/protocol"
 )
 
@@ -23,6 +24,8 @@ type term struct {
 	b        *Bridge
 	logger   *slog.Logger
 	core     *protocol.Machine
+	start    flight.Start // what it was made from
+	recorder *flight.Recorder
 	feed     Feed
 	fan      *fanOut
 	deadline *leaseDeadline
@@ -61,7 +64,8 @@ func (b *Bridge) newTerm(w protocol.Won) (*term, error) {
 	t.condition.Store(&Condition{Role: RoleTakingOver, Epoch: w.Entry.Epoch, Reasons: []string{"taking over"}})
 	bounds := b.bounds
 	bounds.Verbose = t.logger.Enabled(t.ctx, slog.LevelDebug)
-	t.core = protocol.New(bounds, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), w)
+	t.start = flight.Start{Bounds: bounds, Seed: [2]uint64{rand.Uint64(), rand.Uint64()}, Won: w}
+	t.core, t.recorder = t.start.Machine(), flight.NewRecorder(t.start, flight.DefaultRoom)
 	return t, nil
 }
 
@@ -80,6 +84,7 @@ func (t *term) run(ctx context.Context) error {
 
 	t.cancel(context.Canceled)
 	t.deadline.close()
+	t.keepTrace()
 	closed := t.feed.Close()
 	t.fan.tasks.Wait()
 	close(t.fan.out)
@@ -123,6 +128,7 @@ func owe(next message.HandlerFunc) message.HandlerFunc {
 
 // loop is the core's goroutine.
 func (t *term) loop(ctx context.Context) {
+	defer t.recovered()
 	stop := ctx.Done()
 	var deadline <-chan time.Time
 	timer := time.NewTimer(0)
@@ -176,7 +182,8 @@ func (t *term) step(in protocol.Input) {
 	if x, ok := in.(*protocol.AttemptEnded); ok {
 		delete(t.runs, x.Attempt)
 	}
-	for _, out := range t.core.Step(protocol.Now{Boot: t.now, Wall: t.b.o.Clock.Now()}, in) {
+	now := protocol.Now{Boot: t.now, Wall: t.b.o.Clock.Now().Round(0)} // as it is recorded: without Go's own clock
+	for _, out := range t.recorder.Step(t.core, now, in) {
 		t.perform(out)
 	}
 }

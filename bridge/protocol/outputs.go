@@ -16,8 +16,10 @@ type Request struct {
 	ID uint64 // unique within a term
 }
 
-func (Request) output()          {}
-func (r Request) number() uint64 { return r.ID }
+func (Request) output() {}
+
+// Number tells requests of all types apart.
+func (r Request) Number() uint64 { return r.ID }
 
 // Reply is what the answer to the request begins with.
 func (r Request) Reply(err error) Reply { return Reply{r.ID, err} }

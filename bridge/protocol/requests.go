@@ -36,7 +36,7 @@ type request struct {
 // asking is an output that is answered.
 type asking interface {
 	Output
-	number() uint64
+	Number() uint64
 }
 
 func (c *Machine) newRequest() Request {
@@ -69,7 +69,7 @@ func (c *Machine) send(q *request) {
 			return
 		}
 	}
-	c.requests[q.out.number()] = q
+	c.requests[q.out.Number()] = q
 	c.emit(q.out)
 }
 

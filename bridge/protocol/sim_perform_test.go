@@ -12,7 +12,7 @@ func (t *simTerm) step(in Input) {
 	if t.dead {
 		return
 	}
-	outputs := t.core.Step(Now{Boot: t.n.boot(), Wall: t.n.wall()}, in)
+	outputs := t.tell(Now{Boot: t.n.boot(), Wall: t.n.wall()}, in)
 	for _, out := range append([]Output(nil), outputs...) {
 		if t.dead {
 			return

@@ -120,7 +120,8 @@ type simWorld struct {
 	quiet  bool
 	trace  bool
 	lines  []string
-	mutant string // a rule that is switched off on purpose
+	mutant string                                             // a rule that is switched off on purpose
+	record func(*Machine, SimStart) func(Now, Input) []Output // steps the machine of each term; nil: it does by itself
 
 	orders    []simEvent
 	created   time.Duration   // when the stream was made
@@ -317,7 +318,12 @@ func (n *simNode) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
 		l.MaxRunning, l.Keen, l.LedgerBytes, l.ReadTotal = 6, 1, 6000, 2500
 	}
 	t.hold = noLimit
-	t.core = New(l, rand.New(rand.NewPCG(uint64(w.r.Int64()), 1)), Won{e, w.leaseRev, t0, fresh || w.mutant == "StartAtEnd"})
+	seed, won := [2]uint64{uint64(w.r.Int64()), 1}, Won{e, w.leaseRev, t0, fresh || w.mutant == "StartAtEnd"}
+	t.core = New(l, rand.New(rand.NewPCG(seed[0], seed[1])), won)
+	t.tell = t.core.Step
+	if w.record != nil {
+		t.tell = w.record(t.core, SimStart{l, seed, won})
+	}
 	n.term = t
 	t.step(Start{})
 }
@@ -336,6 +342,7 @@ type simTerm struct {
 	w         *simWorld
 	n         *simNode
 	core      *Machine
+	tell      func(Now, Input) []Output
 	epoch     uint64
 	dead      bool
 	cutAt     time.Duration
@@ -1247,8 +1254,13 @@ func (w *simWorld) redrive(t *simTerm) {
 
 // ---- one run
 
-func simulate(seed uint64, mutant string, trace bool) (w *simWorld) {
-	w = &simWorld{byReference: map[simDead]bool{}, toldExpired: map[int]bool{}, r: rand.New(rand.NewPCG(seed, 7)), trace: trace, mutant: mutant,
+func simulate(seed uint64, mutant string, trace bool) *simWorld {
+	return simulateWith(seed, simWorld{trace: trace, mutant: mutant})
+}
+
+// simulateWith simulates with what of how the world is to be different.
+func simulateWith(seed uint64, how simWorld) (w *simWorld) {
+	w = &simWorld{record: how.record, byReference: map[simDead]bool{}, toldExpired: map[int]bool{}, r: rand.New(rand.NewPCG(seed, 7)), trace: how.trace, mutant: how.mutant,
 		buckets: [2]*simBucket{newSimBucket(1), newSimBucket(1)}, leaseIDs: map[string]uint64{},
 		cut: map[simDead]time.Duration{}, dead: map[simDead]uint64{}, filtered: map[simDead]bool{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
 		epochEnd: map[uint64]simEnd{}, flushAt: map[uint64]time.Duration{}, poison: map[[2]int]int{}, stats: map[string]int{}}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ import (
 	"orderbridge/internal/filter"
 	"orderbridge/internal/health"
 	"orderbridge/internal/limits"
+	"orderbridge/internal/process"
 	"orderbridge/internal/secrets"
 	"orderbridge/internal/store"
 	"orderbridge/internal/telemetry"
@@ -60,7 +62,8 @@ type app struct {
 	index    *store.Index // of the records
 	records  *store.Records
 	source   *jetstream.StreamInfo
-	tokens   []api.Token // that the API began with
+	asked    <-chan os.Signal // for a trace
+	tokens   []api.Token      // that the API began with
 
 	// What /readyz and requests read while the program starts; nil: not there yet.
 	waits  atomic.Pointer[[]string] // what the start waits for
@@ -73,6 +76,9 @@ type app struct {
 // run starts everything, calls started once the bridge stands by or leads, and
 // stops everything in reverse order.
 func (a *app) run(ctx context.Context, started func()) (err error) {
+	var stopAsking func()
+	a.asked, stopAsking = process.Asked() // from now on the signal does not kill
+	defer stopAsking()
 	a.metrics = telemetry.Registry()
 	a.waiting("starting")
 	a.health, err = health.Listen(health.Options{Listen: a.cfg.HTTPListen, Readiness: a.readiness, Metrics: a.metrics,
@@ -134,6 +140,7 @@ func (a *app) work(ctx context.Context, started func()) error {
 	run(func(ctx context.Context) error { return a.refused.Watch(ctx, a.webhook.Check, b.Reread, a.log) })
 	run(func(ctx context.Context) error { return bus.LeaveDeafServers(ctx, a.nc, a.log, a.askLease) })
 	run(a.link.UntilClosed)
+	run(a.traceWhenAsked)
 	run(a.sayWhatIsNext)
 	if a.file != nil {
 		run(func(ctx context.Context) error { return a.file.Run(byFile(ctx), a.records) })
@@ -282,6 +289,8 @@ func (a *app) newBridge(context.Context) error {
 		Window:          a.cfg.Window,
 		MaxEventBytes:   maxEventBytes(a.cfg, a.nc),
 		ShutdownTimeout: a.cfg.ShutdownTimeout.Duration,
+		TraceDir:        traceDir(a.cfg),
+		Build:           thisBuild(),
 		Logger:          a.log,
 	})
 	if err != nil {

@@ -44,7 +44,7 @@ Exit codes: 0 good, 1 failed, 2 wrong usage (a flag, an argument or a variable).
 	for group, commands := range map[string][]*cobra.Command{
 		"run": {newServe(), newDemo(), newHealthcheck()},
 		"use": {newPublish(), newSubscriptions(), newDeadLetters(), newOwed(), newStream(), newAudit(), newNats(),
-			newSecrets()},
+			newSecrets(), newDebug()},
 		"help": {newConfig(), newVersion()},
 	} {
 		for _, c := range commands {

@@ -223,11 +223,14 @@ func TestObjects(t *testing.T) {
 			}
 			mounted := map[string]bool{}
 			for _, m := range c.VolumeMounts {
-				mounted[m.Name] = m.ReadOnly
+				mounted[m.Name] = m.ReadOnly || m.Name == "tmp"
 			}
 			for _, v := range pod.Spec.Volumes {
 				if !mounted[v.Name] {
 					t.Errorf("volume %s is not mounted, or to be written", v.Name)
+				}
+				if v.Name == "tmp" && (v.EmptyDir == nil || v.EmptyDir.SizeLimit == nil) {
+					t.Error("what may be written is not bounded")
 				}
 			}
 			for _, e := range c.Env {

@@ -31,6 +31,7 @@ func parts() [][]Limit {
 		patience(),
 		outgo(),
 		trail(),
+		recorder(),
 	}
 }
 
@@ -926,5 +927,23 @@ func trail() []Limit {
 		row("ActorBytes", size(ActorBytes), recordScope, "what a header says of who changed it", "it is cut"),
 		row("ActorKeyAge", lasts(ActorKeyAge), process, "age of the key by which the API is believed, until it is read again", "it is read again"),
 		row("SeedBytes", size(SeedBytes), file, "the seed of the embedded server", "refused"),
+	)
+}
+
+// The flight recorder of the machine.
+const (
+	TraceSegment    = 8 << 20 // bytes; two are kept
+	TraceCheckpoint = 4 << 20
+	TraceFiles      = 8
+	TraceInterval   = time.Minute // between two files that nobody asked for
+)
+
+func recorder() []Limit {
+	const listed = "its steps can be read, but not stepped through"
+	return part("The flight recorder",
+		row("TraceSegment", size(TraceSegment), process, "the older, and the newer half of what it keeps", "the older half is dropped", "TestRecorderIsBounded"),
+		row("TraceCheckpoint", size(TraceCheckpoint), process, "what a half begins with, and each of its inputs", listed, "TestRecorderIsBounded"),
+		row("TraceFiles", count(TraceFiles), process, "its files in one directory", "the oldest are removed", "TestTraceFiles"),
+		row("TraceInterval", lasts(TraceInterval), process, "time between two files that nobody asked for", "no file; the log says so", "TestPanicEndsTheTerm"),
 	)
 }

@@ -16,11 +16,6 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}{{ else }}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}
 
-{{/* Not empty if anything is mounted. */}}
-{{- define "orderbridge.mounts" -}}
-{{- if or .Values.api.tokensSecret .Values.nats.tlsSecret .Values.nats.credsSecret .Values.nats.nkeySecret .Values.trustRoots.configMap .Values.secretFiles .Values.sealingKeySecret .Values.automationFile.secretName .Values.automationFile.configMap .Values.extraVolumeMounts }}yes{{ end }}
-{{- end }}
-
 {{/* The ports of nats.url, 4222 where it names none, one a line. */}}
 {{- define "orderbridge.natsPorts" -}}
 {{- $ports := list }}
