@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unsafe" //nolint:gosec // members that are not exported can be written and read in no other way
+	"unsafe"
 )
 
 // codec writes values of one type, and reads them back: positions instead of
@@ -301,7 +301,7 @@ func (cs *codecs) ofInterface(t reflect.Type) codec {
 			w.uint(l.number + 1)
 			if v.Kind() == reflect.Pointer {
 				to := v.UnsafePointer()
-				l.codec.put(w, unsafe.Pointer(&to))
+				l.codec.put(w, pointer(&to))
 				return
 			}
 			room := l.spare
@@ -340,7 +340,11 @@ func (w *writer) known(x ref) bool {
 	return false
 }
 
-func pointer[T any](p *T) unsafe.Pointer { return unsafe.Pointer(p) }
+// pointer gives a codec its value. Members that are not exported can be read and
+// written in no other way.
+func pointer[T any](p *T) unsafe.Pointer {
+	return unsafe.Pointer(p) //nolint:gosec // each codec is made for the type that it is used for
+}
 
 // ---- primitives
 

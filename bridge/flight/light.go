@@ -13,7 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unsafe" //nolint:gosec // as in codec.go
+	"unsafe"
 
 	"orderbridge/bridge/event"
 	"orderbridge/bridge/protocol"
@@ -199,7 +199,7 @@ func (f *failure) Error() string { return f.text }
 
 func (f *failure) Is(target error) bool {
 	for i, s := range sentinels {
-		if target == s { //nolint:errorlint // these are the sentinels themselves
+		if target == s {
 			return f.is&(1<<i) != 0
 		}
 	}
