@@ -11,9 +11,6 @@ type Message struct {
 	Data    []byte              // as published; never changed
 }
 
-// HeaderValue is the first value of a header, whatever its case; "" if there is none.
-func (m *Message) HeaderValue(name string) string { return anyCaseHeader(m.Header, name) }
-
 // Event is one order change event: the message and what was read from it
 // (Decoder says from where), each value at most 512 bytes. It is immutable.
 type Event struct {
