@@ -17,6 +17,19 @@ import (
 	"orderbridge/internal/msgget"
 )
 
+// # R1 Epoch
+//
+// Each leadership, and each reopening within it, makes a new durable consumer, orderbridge-<epoch>-<n>, and
+// then deletes all older ones. A used durable is never reset, and the server's acknowledgement timeout (24 h) is never
+// relied on.
+//
+// At a take-over the durable begins behind the higher of two numbers: the floor in the lease entry, and what the newest
+// durable of the newest older epoch has confirmed. Both are read once, and before any state is read (R9). (A fresh
+// replicated consumer reports 0 as confirmed: its start - 1 counts instead. In a stream that has changed, R15 decides.) At
+// a reopening the durable begins behind the process's own settled prefix.
+//
+// The very first start on a bus begins at the end of the stream; older events reach a record through its anchor (R13).
+
 // durables makes and finds the feed's durables on one stream: <prefix><epoch>-<n>,
 // a new one for each leadership and each reopening (R1).
 type durables struct {

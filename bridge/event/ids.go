@@ -14,6 +14,17 @@ import (
 	"orderbridge/internal/limits"
 )
 
+// # R11 Identity of events and deliveries
+//
+// An event is named by what the server stored: stream name, sequence, time of the message. Nothing that a
+// publisher says takes part. A delivery's id is a hash of that, of the subscription and of its generation: 32 characters
+// of a-z2-7, no dot, fixed length. What the publisher calls the event travels beside it, as X-Event-Id, bounded. No
+// Nats- header is copied onto a message of ours.
+//
+// Deliveries of events that lay in the stream when the first build with these ids took over keep the former form,
+// <publisher's id>.<subscription>.<generation>: the lease says up to which sequence (formerIDs). A former id whose
+// first part holds a dot is not used again.
+
 // R11, identity. What an event is called comes from what the server stored:
 // the stream's name, the sequence, the message's time. No publisher can choose
 // it, a stream that is restored from a backup keeps it, and one that is made

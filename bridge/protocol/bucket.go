@@ -8,11 +8,13 @@ import (
 	"time"
 )
 
-// R16, state buckets. A bucket that somebody deletes, makes anew or purges under
-// a leader deposes nobody: it is made, fenced and filled again with all that the
-// leader has in memory, at once. Only when every entry is confirmed is the bucket
-// sealed, and named by its creation in the lease: so a successor knows whether
-// what it finds is all that was there, or what somebody has left of it.
+// # R16, a state bucket that is gone, new or purged deposes nobody
+//
+// The leader makes it, fences it, writes all entries
+// from memory, and then seals it (key =fence.complete); only a bucket that holds everything, confirmed, is named in
+// the lease by its creation time. So a successor knows whether what it finds is all that there was. The leader looks
+// every 2 s, also when nothing is written; entries that somebody else changed or removed are written again. A bucket
+// that vanishes during a take-over ends the term: what was in it is in nobody's memory.
 
 // Buckets names, by their creation, the state buckets that hold all that they
 // should; 0: it does not at present.

@@ -7,20 +7,35 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// A graceful stop (R10b) keeps the time short in which nothing is delivered,
-// whatever hangs. Its steps, in this order:
+// # R10b Graceful stop
 //
-//	draining   all goes on, intake and parking too; but a subscription with an attempt older than a second
-//	           starts nothing, unless its endpoint is known to answer soon. Until no such attempt runs, or Drain is over.
-//	freezing   no attempt, intake or expansion any more; attempts that are not old may end, for Freeze at most
-//	cutting    what still runs is cut, not counted, and not tried again before its own deadline
-//	burying    dead letters under way are stored
-//	parking    first what was cut is written down, and confirmed; then all else that is owed in memory
-//	flushing   what was parked is confirmed; then the positions of the readers
-//	releasing  all is confirmed: the settled prefix is acknowledged, then the lease is written {free, cursor}
+// A stop repeats nothing, and keeps the time short in which nothing is delivered, whatever hangs. Its steps:
 //
-// Nothing ends after the cut. If it cannot be confirmed in time (Last), the
-// lease is freed all the same: that is as good as a crash, without the wait.
+//   - drain: all goes on, intake and parking too; but a subscription with an attempt older than 1
+//     s, or whose endpoint would not answer in time, starts nothing. Not so if its endpoint is
+//     known to answer within 0.5 s: then the old attempt is an outlier, and the rest goes on: until
+//     no old attempt runs; SHUTDOWN_TIMEOUT - 2 s
+//   - freeze: no attempt, no intake, no expansion any more; young attempts may end: 0.75 s
+//   - cut: what still runs is cut, not counted, and not tried again before its own deadline (the
+//     endpoint may still be working on it): 0.2 s
+//   - bury: dead letters under way are stored, and revisions under way applied: 0.75 s
+//   - park: first what was cut is written down and confirmed, then everything else that is owed in
+//     memory; a subscription with too much of it goes to reading
+//   - flush: what was parked is confirmed; then the positions of the readers are written and
+//     confirmed
+//   - release: the settled prefix is acknowledged, confirmed; then one write of the lease: {free,
+//     floor, settled, cursor}
+//
+// The cursor names the one event that is expanded in part: done for all subscriptions whose id is below the cursor's.
+// Events are expanded in the order of subscription ids, so a successor skips by it.
+//
+// Nothing may end after the cut: an outcome that comes later is dropped, since it can no longer be recorded. What was cut
+// waits for its own deadline whatever comes then: under the successor it is not used as a probe of an open breaker, and
+// the lane of a deleted record that holds it does not go into the mark (R12, collapsing) before, since a mark keeps no
+// time and a record that is put again would send it at once. What cannot be confirmed half a second before
+// SHUTDOWN_TIMEOUT is left as after a crash, but the lease is freed all the same.
+
+// handover is a graceful stop under way (R10b).
 type handover struct {
 	step     step
 	until    time.Duration // of the present step

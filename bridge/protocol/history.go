@@ -9,11 +9,14 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// R16, records. The lease says up to which revision all records are applied. So
-// a record without a status is not taken for a new one: its status was lost, and
-// it is what its history tells of it at that revision; what came later is applied
-// as usual. What a lost status told is not repeated, and what the ledger holds of
-// such a record stays.
+// # R16, records without status
+//
+// The lease says up to which revision of the records' bucket everything is applied
+// (applied, with up to 32 exceptions). A record without a status, but with revisions up to there, is not new: its
+// status was lost. It is restored from its history at that revision, later revisions are applied as usual, and what the
+// ledger holds of it stays. Entries of records that have neither status nor such a history are removed. A subscription
+// that is inactive or invalid and has no mark (its debts were lost) gets a mark at the position + 1: without one it
+// would be taken for live.
 
 // Applied says how far the revisions of the records are applied, confirmed.
 type Applied struct {

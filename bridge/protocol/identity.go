@@ -7,19 +7,15 @@ import (
 	"orderbridge/bridge/event"
 )
 
-// R15. A sequence names a message only within one stream. A stream that was
-// deleted and made anew, restored from a backup, or that has lost its tail
-// gives the same sequences to other messages. So a message is named by sequence
-// and time, and whatever the leader keeps on the bus tells, beside its numbers,
-// messages at or above them (`known`). A number speaks of the present stream if
-// a message that its entry tells, at or above it, is there: streams only lose
-// and gain at their ends, so all below that message is the same too, or gone.
+// # R15, naming
 //
-// The stream is *changed* when it ends below `top`, the highest message that is
-// known, or when top's or the floor's sequence carries another time. A message
-// that is merely gone (a limit, a purge) is no change. Checked at take-over,
-// after each durable was made, and every few seconds; what was looked up in the
-// stream counts only if top was the same in an answer that came after.
+// A message is named by (sequence, time). What the leader keeps on the bus tells, beside its numbers,
+// messages at or above them (known): the lease, each mark, each lane entry and each status. The lease also tells
+// top, the highest message known (taken in, read by a reader, or looked up), and checkpoints: former floors, one for
+// each power of two of age, from 1 s to 12 days. A number speaks of the present stream if a message that its entry
+// tells, at or above it, is there: streams lose and gain messages only at their ends, or lose them one by one, so all
+// below that message is the same too, or gone. The time of the stream's creation is told as well, but at a take-over it
+// decides only where no message can.
 
 // Standing is what the stream holds under a message's sequence.
 type Standing uint8

@@ -2,6 +2,14 @@ package protocol
 
 import "sort"
 
+// # R2 Intake
+//
+// A message is taken in only if its consumer sequence is the last one + 1 on the present durable, and its stream
+// sequence is higher than any that was ever taken in. A message that was taken in before (from an earlier durable) is
+// skipped. A gap, a redelivery, a stream sequence that does not rise, a reconnect, or, looked at every 5 s while nothing
+// comes, a server that says it has delivered more than came: the feed is reopened (R1), and nothing of the old durable
+// counts any more. An acknowledgement is sent only for what came on the present durable.
+
 // Taking is what becomes of a message that the feed's durable delivered.
 type Taking int
 

@@ -7,6 +7,19 @@ import (
 	"orderbridge/bridge/event"
 )
 
+// # R3 Settling
+//
+// Only the settled prefix is acknowledged, as it grows, and once a second (and at a stop) with a confirmed
+// request. Each renewal of the lease (every second) stores the epoch, the floor and the settled intervals above it. While
+// an event older than 0.3 s holds up the floor, the lease is renewed every half second.
+//
+// The write that wins the lease carries floor, intervals and cursor of the predecessor over unchanged, and so do all
+// renewals until the feed is open. A renewal whose outcome is unknown is repeated as it was first sent, expecting the
+// revision that was known then.
+//
+// A leader whose last confirmed renewal was sent 2 s ago or more starts no attempt. Nor does a held lane whose entry, or a
+// reader whose mark, has been unconfirmed for 2 s.
+
 // ---- lease, R3 and R10
 
 func (c *Machine) extendLease(sent time.Duration) {

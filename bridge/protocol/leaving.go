@@ -6,11 +6,11 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// Leaving (R15): how a term ends whose stream has changed. What it holds in
-// memory are events that nobody can read again. So nothing is taken in any
-// more, what is in memory is delivered as far as that is a matter of a moment,
-// and the rest is written down as at a graceful stop, only faster. The next term,
-// of this replica or of another, follows at once and tells what has vanished.
+// # R15, leaving
+//
+// Events in memory may be readable nowhere else. So the term takes nothing in any more, delivers for 2
+// s what it can, parks the rest like a graceful stop (R10b), only faster (3 s at most), and the next term follows at
+// once.
 
 // leave ends the term because the stream has changed.
 func (c *Machine) leave(why string) {

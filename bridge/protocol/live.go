@@ -4,6 +4,33 @@ import (
 	"orderbridge/bridge/event"
 )
 
+// # R7 Back to live
+//
+// A reading subscription goes back to live at P, the sequence up to which its reader has read, when
+//
+//   - P is at or above the position (inherited intervals and cursor included), and at or above its
+//     anchor,
+//   - nothing above P is in done,
+//   - it has no until, no revision of its record is being applied or waits for it, and its breaker
+//     is closed.
+//
+// From then on the feed owes it what comes after P. The mark is not removed:
+//
+//   - If all that was read is settled or in lane entries, the mark becomes {live: P+1}. Its
+//     confirmation is a debt of the
+//   feed's next event. It is removed when the floor of a confirmed lease entry is at or above P.
+//   - Otherwise what is not settled are leftovers: the mark becomes {from, done, live: P+1}, whose
+//     confirmation is a
+//   debt of the feed's next event too. What is settled at or below P goes into the mark, what is settled above P into the
+//   lease. When the last leftover is settled, the mark becomes {live: P+1}.
+//
+// Loaded at a take-over, {live: L} means: live, owes nothing below L. A mark with leftovers makes a plain reading from
+// from: what the lease says of L and above goes into done, and this mark is confirmed before the feed opens. A new
+// mark may replace a {live} mark at any time, and pays the same debt.
+//
+// Added: leftovers. Under a steady flow there is never a moment at which nothing that was read is outstanding, so a
+// subscription that waits for one reads for ever. Found by a test under load, not by the simulation.
+
 // leftovers tells whether the subscription is live again while some of what it
 // has read is not settled yet (R7).
 func (s *sub) leftovers() bool { return s.mode == live && s.reader != nil }

@@ -9,6 +9,15 @@ import (
 	"orderbridge/internal/limits"
 )
 
+// # R15, noticing
+//
+// The stream is changed when it ends below top, or when the sequence of top, or of the floor,
+// carries another time. A message that is merely gone (a limit, a purge, removed by hand) is no change. This is looked
+// at during a take-over, before and after each durable is made, when a reader gets a new consumer, when the event of a
+// lane is read, and every 3 s. What was looked up (the end of the stream, a sequence at a time, what a reader's new
+// consumer answers) counts only if top was still the same in an answer that came after it. During a term another
+// creation time, or a stream that ends below where it ended before, is a change too. A change ends the term.
+
 // know takes note of a message that was read or looked up. Ahead of the feed it
 // tells the feed too, which looks for it when it makes a new durable.
 func (c *Machine) know(r event.Ref) {

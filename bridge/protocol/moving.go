@@ -9,17 +9,20 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// Moving (R15): what becomes of the entries of the ledger in a changed stream.
-// A number is valid up to the last message of its entry, or of the lease, that
-// is still there. What is not valid moves: `from`, `live` and anchor to the
-// first sequence that is not, the anchor never before the first message stamped
-// after its record's put - 2 s; `until` by the time it was made of; settled
-// intervals end there. Sequences of lanes beyond it have vanished: they become
-// confirmed dead letters. All that moved is confirmed before a lease entry
-// names the new stream: a successor would find "no change" and skip by the old
-// numbers. Only then is the state taken over as if nothing had happened.
-// Statuses are not written, there may be a million: their anchors are judged,
-// each by itself, at each take-over as long as they lie ahead of the feed.
+// # R15, moving
+//
+// Before a lease entry names the new stream, everything is made to speak of it and confirmed:
+//
+//   - from, live, anchor: themselves if valid, else the first sequence that is not known to be the
+//     same; never below the first message at or after the record's put - 2 s
+//   - until: by the revision's time + 2 s
+//   - settled intervals, done: cut at the last valid message
+//   - sequences in lanes: valid ones stay; the others have vanished: each becomes a confirmed dead
+//     letter that says so. Only what stays counts as "highest loaded" (R6)
+//   - what a mark had still to read: one dead letter for the whole range, and a count in the status
+//     (expired)
+//
+// Anchors are not rewritten (there may be a million): they are judged at each take-over while they lie ahead of the feed.
 
 // reasonVanished is that of the dead letter of an event that is not in the stream any more.
 const reasonVanished = "vanished: the source stream was made anew, restored or lost its end, and the event is not in it any more"

@@ -6,15 +6,25 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// Parking (R5): no slow endpoint holds the window, and none keeps what others
-// have delivered from being settled. A delivery that is older than a second is
-// written to the ledger, no attempt counted, when the window, or what it owes, is
-// more than half of what it may be, or another delivery of its event is settled already: what is settled of
-// an event counts for nothing before all of it is, and a crash would repeat it.
-// Where an endpoint has left an attempt without an answer for longer than it
-// usually takes, or may not be asked now, that happens sooner; and such a
-// subscription takes no more room where there is little: it reads for itself.
+// # R5 Parking
+//
+// A delivery that has waited or run for more than 1 s is parked, that is, written to the ledger without
+// counting an attempt, when
+//
+//   - the window is crowded: more than half full of events, of bytes (64 MB), or of debts (8,192),
+//     or
+//   - another delivery of the same event is settled already.
+//
+// Its attempt, if one runs, goes on, and removes the entry when it succeeds. When the entry is confirmed the debt is
+// settled. It is parked sooner, after 0.3 s, where the endpoint may not be asked now (it asked for a pause, its rate limit
+// is used up, no slot is free), or where an attempt has no answer for longer than twice what the endpoint usually takes
+// (0.3 s at least, 0.6 s at most).
+//
+// A subscription with more than 64 lanes to park, or that may hold no more lanes, goes to reading instead (R6, reason
+// slow); so does one that has an attempt without an answer for long when the window is crowded and a further event wants
+// to be expanded for it.
 
+// parkOld parks what has waited or run for too long.
 func (c *Machine) parkOld() {
 	now := c.now.Boot
 	if c.stopping || len(c.win) == 0 || now-c.win[0].at <= c.ParkSoon {

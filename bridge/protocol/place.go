@@ -9,15 +9,12 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// Where the feed begins at a take-over (R1, R15). In the stream that the lease
-// names: at the higher of its floor and the durable's, which counts up to `top`
-// only, since it carries no time. In a changed stream: at the floor if its
-// message, or a later one, is there; else at the newest message still there of
-// which the lease knows that all below it is settled: settled intervals and
-// checkpoints tell such messages; else at the stream's first message. Nothing
-// is passed over; what was settled above that position is repeated, under the
-// same ids. (Never "the first message later than the floor's": a server's clock
-// that steps back makes that lose.)
+// # R15, position in a changed stream
+//
+// The floor, if its message or a later known one is there; else the newest
+// message of the lease that is still there (ends of settled intervals, checkpoints); else the first message of the
+// stream. Nothing is passed over; what was settled above that position is repeated, under the same ids. A durable's own
+// number carries no time: it counts up to top only, and alone only where there is no lease.
 
 // StreamName is which stream a lease entry speaks of. It is told, and decides
 // only where no message can.

@@ -7,6 +7,37 @@ import (
 	"orderbridge/internal/limits"
 )
 
+// # R6 Going to reading
+//
+// A live subscription goes to reading in this order:
+//
+//   1. In memory: it starts no attempt any more, and new events of the feed only get a debt for it.
+//   2. The mark is made. from is the lowest sequence that the subscription still owes. The rest of
+//     the newest event that
+//    is not yet expanded for it counts as owed. done is everything from from to the position that it does not owe:
+//    settled, in a confirmed lane entry, or not matched. If the subscription has been live since before this term, the
+//    inherited intervals and the cursor count as done too. If it still had leftovers (R7), from and done include
+//    those.
+//   3. The mark is confirmed.
+//   4. Only now the feed's debts are settled, waiting deliveries leave memory, and the reader
+//     starts at from.
+//
+// A lane with a running attempt stays busy. Its success goes into done; its failure counts only if the reader has come
+// to that event; else the reader will come to it.
+//
+// Held lanes. A sequence is not queued again, but settled at once, if
+//
+//   - it is in the lane already (then the lane's item takes over what the new one came for), or
+//   - the lane is held and the sequence is at or below the highest that it held, or
+//   - it is at or below the highest of the entry with which the lane was loaded at take-over, also
+//     after that entry is gone.
+//
+// A lane opens only when the removal of its entry is confirmed and nothing newer is wanted under that key.
+//
+// Added: drained lanes. While the subscription is live, an entry that was loaded at take-over is, when it becomes
+// empty, not removed but rewritten to {upTo: highest loaded}, until the floor of a confirmed lease entry is at or
+// above it. Loaded, it means: at or below upTo this lane owes nothing but its seqs.
+
 // goReading is R6. The effects, if any, follow when the mark is confirmed.
 func (s *sub) goReading(reason string, then ...effect) {
 	s.goReadingUntil(reason, noLimit, then...)

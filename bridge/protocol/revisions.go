@@ -5,6 +5,50 @@ import (
 	"time"
 )
 
+// # R12 Records
+//
+// The generation of a subscription is the revision of its record's creation; every entry carries it, and
+// entries of another generation are removed. The status entry keeps, confirmed, which revision is applied.
+//
+// Every revision, in order. Each revision in the key's history above the applied one is applied, one after the other:
+// first what must be asked of the stream, then the mark, confirmed; then the status entry, confirmed. From the moment at
+// which a revision is seen until it is applied the subscription starts no attempt. Applying a revision twice (after a
+// crash) comes to the same.
+//
+//   - update: the next attempt uses the new record; a reader forgets what it has read ahead
+//   - deactivate, delete: always a mark, with until: the highest of (a) the last event stamped
+//     before the revision's time + 2 s, as the stream is when it is asked; (b) the position when
+//     the revision was seen, or, for one that reads already, where its reader stands; (c) its
+//     anchor - 1. An until that it has already is never raised. What was owed is kept; nothing
+//     above is owed
+//   - activate, put again after a deletion: the events from until to the first one stamped at or
+//     after the revision's time - 2 s go into done, and until goes. So what was owed is delivered,
+//     what was published meanwhile is not, and what was published between the put and its sighting
+//     is
+//   - invalid, was valid: reading, frozen, no until: nothing that it should have heard is lost
+//   - valid again: goes on reading from where it stood
+//
+// The 2 s allow for the difference between the clocks of publisher and operator.
+//
+// Deletion. Only an explicit marker deletes. What a deleted record owes is kept for 24 h; before it is dropped, the
+// record is read once more from the bucket's leader. A put after a deletion continues the generation only if tenant and
+// origin of the target URL equal those of the last value in the history, and it was not purged. Otherwise it is a new
+// generation: debts and lanes of the old one are dropped, and the log says so. A redrive names the generation and is
+// refused for another.
+//
+// Added: collapsing. The lane entries of a deleted record go: what waits in them is taken out of done of its mark,
+// as if it had never been read, the mark is confirmed, then the entries are removed. (Thousands of entries of deleted
+// records would fill the ledger for a day.) Lanes in which something runs, or was cut by a stop and may still be at the
+// endpoint (R10b), wait. How often a delivery had failed is forgotten by that. What comes to the reader once more is
+// queued though the lane was loaded with something higher (R6).
+//
+// Added: records that vanish. A record that is not in its bucket though nobody deleted it (its TTL ran out, a purge
+// of the bucket, a limit, another bucket of that name) is not a deletion, and neither is a bucket that is gone. The
+// subscription stands still, with a mark, from the moment at which that is seen, running or at a take-over; what it owes
+// and what is published meanwhile waits, and comes when the record is put again. The last known record stays in memory
+// for what runs. The same holds for a record that was good and cannot be used any more because the operator's policy is
+// another one.
+
 // recordSeen takes a revision.
 func (c *Machine) recordSeen(in *RecordSeen) {
 	r, rec, problems := in.Revision, in.Record, in.Problems

@@ -4,6 +4,24 @@ import (
 	"time"
 )
 
+// # R16, an absent lease is not a free one
+//
+// Somebody may have deleted it under a leader that goes on until it notices.
+// A stand-by waits as for a held one, lease + 2 s, unless nothing of ours is on the bus: no durable, no fence, no entry.
+// The holder writes an entry that is gone or overwritten again, while the lease is its own by its own clock: nobody else
+// can have won it, since stand-bys wait longer. An entry that is not of a bridge counts as held by somebody unknown.
+// Without lease and without durable, but with entries, the feed begins at the first message, never at the end.
+
+// # R10 Lease
+//
+// The lease lasts 10 s. All times are of the boot clock, which goes on while the machine sleeps and which
+// nobody can set; the lease counts from the sending of a renewal. A leader starts no attempt after the end of its
+// lease - 1 s. A running attempt is cut at the earlier of its own timeout and the end of the lease - 1 s, which moves
+// away with each confirmed renewal; a cut attempt is not counted. When the lease is over the term ends.
+//
+// A stand-by takes the lease when it is free, or when it has seen no new revision for the length of the lease + 2 s by its
+// own clock.
+
 // Standby watches the lease of another replica (R10): it may be taken when it
 // is free, or when no new revision came for its length and the margin. An absent
 // lease is not a free one (R16): somebody may have deleted it under a leader

@@ -5,6 +5,11 @@ import (
 	"time"
 )
 
+// # R15, told
+//
+// Log, alert stream-changed, a reason in /readyz (which stays 200), a metric; kept in the lease until
+// an operator runs orderbridge stream adopt, which may also say that the bridge begins later.
+
 // StreamChange is what an operator is told of a changed stream, until he has
 // acknowledged it.
 type StreamChange struct {

@@ -6,13 +6,11 @@ import (
 	"fmt"
 )
 
-// R16, terms. Who leads is said by the lease alone, and the lease may be deleted,
-// purged or overwritten by anybody who can write its bucket. So
-//   - the epoch of a new term is above those of the lease, of the feed's durables
-//     and of the fences: what a former term left behind is never above it;
-//   - an absent lease is waited out (standby.go);
-//   - its holder makes it anew while it is his by his own clock: nobody else can
-//     have won it, since stand-bys wait for longer.
+// # R16, epochs
+//
+// A new term's epoch is above those of the lease, of the feed's durables and of the fences. Ids of
+// writes begin with a random text of the term, so a "duplicate" answer can only speak of a write of this term, and it
+// counts only in the bucket (creation) to which the write was sent.
 
 // Traces are what terms leave on the bus beside the lease.
 type Traces struct {

@@ -7,6 +7,38 @@ import (
 	"time"
 )
 
+// # R8 A ledger that refuses
+//
+// When a lane entry is refused, the subscription goes to reading (R6): one mark replaces many entries. The
+// lane's key is still written until the answer is definite. If the mark cannot be written either, nothing is settled:
+// the debts remain, the feed brings no more when the window is full, and the log says so every ten seconds. Nothing is
+// acknowledged past what is owed.
+
+// # R4 Writing
+//
+// Every write to a state bucket, removals included, is checked by the server against the writer's fence. At
+// take-over the leader writes its epoch to 64 fence keys of each bucket, by compare-and-set; each write then carries
+// "the last sequence of my fence key is still N" (the entry's key is hashed to one of the 64; a replicated stream takes
+// only one checked write at a time for one fence key and answers busy otherwise: then it is repeated). A fence that
+// holds a newer epoch means deposed: the term ends at once and writes nothing more.
+//
+//   - Each logical write has an id of its own, <random text of the term>:<epoch>:<counter>, and is
+//     repeated with that same
+//   id until the answer is definite. It is never given up, also when nobody wants the value any more.
+//   - One write at a time for each key. What is wanted next waits, and only the newest wanted value
+//     is kept.
+//   - An unknown outcome changes nothing in memory. What has to wait for a confirmation (settling a
+//     debt, opening a lane)
+//   happens when it is there, never before.
+//   - Each copy of a write carries the fence as it was known when that copy was sent.
+//   - After a refusal, and only if no earlier copy has an unknown outcome, a newer wanted value may
+//     take the write's place,
+//   as a new write with a new id.
+//   - Only the leader writes state. What others want (redrive, adopt) reaches it as a request.
+//   - The client's reconnect buffer is off: it would send a write later, without its sender.
+//
+// New lane entries are refused by the bridge itself when the bucket is 90 % full; marks may use the rest (R8).
+
 // The writer of the state buckets (R4): one write of a key at a time, the newest
 // wanted value next, each sent again under its own id until the answer is
 // definite. What depends on a write happens when it is confirmed: that is said
