@@ -1,149 +1,241 @@
 package protocol
 
 import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
 	"flag"
+	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
-var mutants = flag.Bool("mutants", false, "break each rule of the protocol once and see the simulation reject it (minutes)")
+var (
+	mutants       = flag.Bool("mutants", false, "break each rule of the protocol once and see a test fail")
+	mutantsUpdate = flag.Bool("mutants.update", false, "note in testdata/mutants.txt what has killed each mutant")
+)
 
-// TestMutants breaks the core, one rule at a time, and demands that the
-// simulation finds it. It holds the simulation itself: `make mutants`.
-func TestMutants(t *testing.T) {
-	if !*mutants {
-		t.Skip("minutes long: make mutants")
+// mutantNotes says which seed of the simulation finds a mutant, so that it need
+// not be searched for: a line for each, the rule, a tab, the seed. "-": another
+// test of the package does.
+const mutantNotes = "testdata/mutants.txt"
+
+// mutantSeeds are tried before a mutant counts as a survivor.
+const mutantSeeds = 3000
+
+// TestMutantsMatch holds the mutants against the code: the text of each occurs
+// once, and what becomes of it compiles. So who changes the code changes them.
+func TestMutantsMatch(t *testing.T) {
+	t.Parallel()
+	files := packageFiles(t)
+	for name, text := range mutatedFiles(t) {
+		files[name] = text
 	}
-	for _, m := range []struct{ rule, file, old, broken string }{
-		{"R2 a gap is taken for granted", "intake.go", "consumerSeq != in.consumed+1", "false"},
-		{"R2 what was taken in is taken again", "intake.go", "if streamSeq <= in.taken {", "if false {"},
-		{"R4 an unknown outcome counts as done", "ledger.go", "case err == nil:", "case !errors.Is(err, ErrDeposed) && !errors.Is(err, ErrRefused):"},
-		{"R5 nothing is parked", "parking.go", "if c.stopping || len(c.win) == 0", "if true || len(c.win) == 0"},
-		{"R6 from leaves out what is not expanded yet", "sub.go", "return w.unexpanded(s.id) && w.seq() >= s.liveFrom && !(w.seq() == s.core.cursor.Seq && s.id < s.core.cursor.ID)", "return false"},
-		{"R6 the mark forgets what is done", "sub.go", "if w.seq() >= from && !s.owes(w) {", "if false {"},
-		{"R6 inherited intervals are not done", "sub.go", "if s.fromLoad {", "if false {"},
-		{"R6 debts are settled before the mark is confirmed", "sub.go", "	s.writeMark(func() {\n\t\tif s.mode == going {", "	s.enterReading()\n	s.writeMark(func() {\n\t\tif s.mode == going {"},
-		{"R6 what is older than a held lane is queued behind it", "lane.go", "if ln.held && it.seq <= ln.maxSeq || it.seq <= s.loadedMax[ln.token] && !s.rereads(it.seq) {", "if false {"},
-		{"R6 a lane opens before its removal is confirmed", "lane.go", "c.put(BucketOwed, ln.ledgerKey(), nil, func(confirmed any) {", "ln.release()\n\t\tc.put(BucketOwed, ln.ledgerKey(), nil, func(confirmed any) {"},
-		{"R7 back to live inside what is inherited", "sub.go", "r.at < c.position() ||", "r.at < c.taken ||"},
-		{"R7 back to live before what is done", "sub.go", " || r.done.max() > r.at", ""},
-		{"R7 leftovers are forgotten", "sub.go", "if r.from > r.at {\n\t\ts.endReading()\n\t\ts.writeLive()\n\t\treturn true", "if true {\n\t\ts.endReading()\n\t\ts.writeLive()\n\t\treturn true"},
-		{"R7 leftovers of a predecessor: the mark is not confirmed before the feed opens", "core.go", "s.writeMark(func() {\n\t\t\t\t\t\ts.done()", "func(f func()) { f() }(func() {\n\t\t\t\t\t\ts.done()"},
-		{"R9 state is read before the fences stand", "core.go", "		c.fence()\n\t})", "		c.load()\n\t})"},
-		{"R9 the cursor is ignored", "window.go", "if w.seq() == c.cursor.Seq && m.ID < c.cursor.ID {", "if false {"},
-		{"R10 what waits is not parked at a stop", "handover.go", "		c.parkAll()\n", ""},
-		{"R10b what was cut is tried at once", "handover.go", "a.lane.nextWall = c.out.wall().Add(max(rest, 0))", "a.lane.nextWall = c.out.wall().Add(min(rest, 0))"},
-		{"R10b what was cut is not parked", "handover.go", "		c.parkCut()\n", ""},
-		{"R10b the lease goes before all is confirmed", "handover.go", "if c.writing() || c.renewing {", "if false {"},
-		{"R10b positions are not flushed", "handover.go", "if s.reader.advance(); s.reader.moved {", "if false {"},
-		{"R10b the cursor is missing", "core.go", "e.Cursor = &Cursor{w.seq(), id}", ""},
-		{"R10 expansion goes on at a stop", "window.go", "for !c.stopping {", "for {"},
-		{"R12 only the newest revision is applied", "revisions.go", "	r := s.revs[0]\n", "	s.revs = s.revs[len(s.revs)-1:]\n	r := s.revs[0]\n"},
-		{"R12 attempts go on while a revision is applied", "attempt.go", "if s.busy() || len(s.revs) > 0 || s.dead", "if s.dead"},
-		{"R12 any put continues a deleted record", "revisions.go", "return s.rec != nil && r.rec != nil && s.rec.Tenant == r.rec.Tenant && s.rec.Origin() == r.rec.Origin()", "return true"},
-		{"R12 what was published while deactivated is delivered", "revisions.go", "rd.done.add(rd.until+1, max(seq, 1)-1)", ""},
-		{"R13 anchored when seen, not when put", "revisions.go", "	s.ask(at, func(anchor, last uint64) {", "	s.ask(at, func(anchor, last uint64) {\n\t\tanchor = last + 1"},
-		{"R14 the entry goes before the dead letter is stored", "attempt.go", "	ln.run = a\n	if ev == nil || ev.Seq != it.seq {", "	ln.run = nil\n	ln.remove(it)\n	_ = a\n	if ev == nil || ev.Seq != it.seq {"},
-		{"R14 a breaker with nothing to probe stays open", "sub.go", "if s.failing() && r.empty && r.at", "if false && r.empty && r.at"},
-		{"R16 a record without status is a new one", "history.go", "if c.caughtUp || c.old.Applied.until(r.Key, r.Bucket) < r.Revision {", "if true {"},
-		{"R16 what is not applied is told as applied", "history.go", "a.But[s.id] = only", "_ = only"},
-		{"R16 entries of records without status stay", "history.go", "		c.put(BucketOwed, id, nil, nil)\n		delete(l.marks, id)", "		delete(l.marks, id)"},
-		{"R16 a bucket that was deleted is not filled again", "bucket.go", "	f.subs = c.which(", "	f.subs = nil\n	_ = c.which("},
-		{"R16 what a bucket that is gone has confirmed counts", "ledger.go", "case err == nil && round != c.buckets[k.bucket].round:", "case err == nil && round < 0:"},
-		{"R16 deactivated without a mark is live", "bucket.go", "if s.mode != live || s.active && s.valid {", "if true {"},
-		{"R16 a record that vanished is not waited for", "vanish.go", "	s.goReading(reasonNotInBucket, nil)\n}", "	s.core.directory.Remove(s.id)\n}"},
-		{"R15 what was looked up counts at once", "identity.go", "func (c *Machine) lookBack(then func()) {\n", "func (c *core) lookBack(then func()) {\n\tif true {\n\t\tthen()\n\t\treturn\n\t}\n"},
-		{"R15 a changed stream is taken for the same", "place.go", "if p.Changed = e.changedIn(s); p.Changed != \"\"", "if p.Changed = \"\"; p.Changed != \"\""},
-		{"R15 only the floor is compared", "place.go", "case e.Top.Seq > last:", "case e.FloorRef().known() && s.Floor != Other:\n\t\treturn \"\"\n\tcase e.Top.Seq > last:"},
-		{"R15 nothing is moved", "moving.go", "if len(claims) == 0 && c.placed.changed == \"\" {", "if true {"},
-		{"R15 what is moved is not written", "moving.go", "c.put(BucketOwed, cl.id, &mark, func(any) { m.confirmed() })", "m.confirmed()"},
-		{"R15 the highest of a loaded lane may have vanished", "moving.go", "e.UpTo = min(e.UpTo, cl.valid)", "e.UpTo = max(e.UpTo, cl.highest)"},
-		{"R15 a durable's floor counts above top", "place.go", "p.common, durable = e.Top.Seq, min(durable, e.Top.Seq)", "p.common = e.Top.Seq"},
-		{"R15 former floors of the former stream stay", "core.go", "return x.Ref.Seq > p.common })", "return false })"},
-		{"R15 settled intervals of the former stream stay", "core.go", "			c.inherited.top(p.common)\n", ""},
-		{"R15 anchors of the former stream stay", "moving.go", "if s := l.status[id]; s.Anchor > p.at.Seq+1 {", "if s := l.status[id]; false {"},
-		{"R15 a vanished event of a lane is sent by its number", "moving.go", "return q > cl.valid })\n\tif kept", "return false })\n\tif kept"},
-		{"R12 what waited with a deleted record is forgotten", "collapse.go", "		r.done.remove(x.From, x.To)\n", ""},
-		{"R12 lanes of a deleted record go before its mark is there", "collapse.go", "	s.writeMark(func() {\n\t\tfor _, ln := range lanes {", "	for _, ln := range lanes {\n\t\tif ln.run == nil {\n\t\t\tln.forgetAll()\n\t\t}\n\t}\n	s.writeMark(func() {\n\t\tfor _, ln := range lanes[:0] {"},
-		{"R12 what comes once more counts as settled by a predecessor", "lane.go", " && !s.rereads(it.seq)", ""},
-		{"shares: first come, first served", "shares.go", "return left > 0 && p.room(tenant+left, tenant, subscription, 1) > 0", "return p.used < p.size || left < 0"},
-		{"shares: nothing is kept free", "shares.go", "free := size - used\n", "free := size\n\tif used < 0 {\n\t\treturn 0\n\t}\n"},
-		{"shares: what hangs does not count", "sharing.go", "	c.shares.take(o, slots, 1)\n", ""},
-		{"shares: who waits is forgotten", "turns.go", "	of.waiting = append(of.waiting, s)\n", ""},
-		{"shares: who goes on has the next turn as well", "attempt.go", "if len(s.share().of.waiting) > 0 {", "if false {"},
-		{"shares: a cut attempt keeps its slot", "attempt.go", "	c.discharge(a)\n", ""},
-		{"a probe that was filtered is the last", "attempt.go", "if a.probe && s.failing() {", "if false {"},
-	} {
-		t.Run(m.rule, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			files, err := filepath.Glob("*")
-			if err != nil {
-				t.Fatal(err)
-			}
-			found := false
-			for _, name := range files {
-				text, err := os.ReadFile(name)
-				if err != nil || strings.HasSuffix(name, "_test.go") && !strings.HasPrefix(name, "sim") {
-					continue
-				}
-				if name == m.file {
-					found = strings.Contains(string(text), m.old)
-					text = []byte(strings.Replace(string(text), m.old, m.broken, 1))
-				}
-				if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if !found {
-				t.Fatalf("%s no longer holds %q: the mutant must follow the code", m.file, m.old)
-			}
-			overlay := mutantOverlay(t, dir)
-			cmd := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-overlay", overlay, "-run", "TestSimulation$", ".", "-sim.seeds", "6000")
-			out, err := cmd.CombinedOutput()
-			switch {
-			case err == nil:
-				t.Errorf("6000 seeds, and no promise was broken")
-			case !strings.Contains(string(out), "seed ") && !strings.Contains(string(out), "panic:"):
-				t.Errorf("the mutant does not build:\n%s", out)
-			default:
-				for line := range strings.Lines(string(out)) {
-					if strings.Contains(line, "seed ") || strings.Contains(line, "panic:") {
-						t.Log(strings.TrimSpace(line))
-						break
-					}
-				}
-			}
-		})
+	fset := token.NewFileSet()
+	var parsed []*ast.File
+	for _, name := range sorted(files) {
+		f, err := parser.ParseFile(fset, name, files[name], parser.SkipObjectResolution)
+		if err != nil {
+			t.Errorf("a mutant does not compile: %v: %s", err, strings.Split(files[name], "\n")[0])
+			return
+		}
+		parsed = append(parsed, f)
+	}
+	broken := types.Config{Importer: compiledImports(t, fset), Error: func(err error) {
+		t.Errorf("%s does not compile: %v", mutantAt(parsed, fset, err), err)
+	}}
+	_, _ = broken.Check("orderbridge/bridge/protocol", fset, parsed, nil)
+	for n := 1; n <= 16; n++ {
+		if !slices.ContainsFunc(allMutants, func(m mutant) bool { return strings.HasPrefix(m.rule, fmt.Sprintf("R%d ", n)) }) {
+			t.Errorf("rule R%d has no mutant", n)
+		}
 	}
 }
 
-// mutantOverlay lets the build take the package's files from dir.
-func mutantOverlay(t *testing.T, dir string) string {
+// mutantAt names the mutant in which a type error is.
+func mutantAt(files []*ast.File, fset *token.FileSet, err error) string {
+	e, ok := err.(types.Error) //nolint:errorlint // what the checker tells
+	if !ok {
+		return "a mutant"
+	}
+	for _, f := range files {
+		for _, decl := range f.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Pos() <= e.Pos && e.Pos < fn.End() {
+				if _, n, ok := strings.Cut(fn.Name.Name, "Mutant"); ok {
+					if i, err := strconv.Atoi(n); err == nil {
+						return allMutants[i-1].rule
+					}
+				}
+			}
+		}
+	}
+	return "a mutant"
+}
+
+// compiledImports takes what the package imports as the build has compiled it.
+func compiledImports(t *testing.T, fset *token.FileSet) types.Importer {
 	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exports := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		path, file, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		exports[path] = file
+	}
+	return importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })
+}
+
+// TestMutants breaks the machine, one rule at a time, and demands that a test of
+// the package fails: a story, or a promise in the simulation. It holds the tests
+// themselves: `make mutants`.
+func TestMutants(t *testing.T) {
+	if !*mutants {
+		t.Skip("a minute long: make mutants")
+	}
+	binary, notes := buildMutants(t), readMutantNotes(t)
+	var mu sync.Mutex
+	killers := map[string]string{}
+	t.Run("all", func(t *testing.T) {
+		for i, m := range allMutants {
+			t.Run(m.rule, func(t *testing.T) {
+				t.Parallel()
+				begun := time.Now()
+				note, how := killMutant(t, binary, i+1, notes[m.rule])
+				if note == "" {
+					t.Errorf("no test fails, nor any of %d seeds: mend a test, or delete the mutant and say why", mutantSeeds)
+					return
+				}
+				mu.Lock()
+				killers[m.rule] = note
+				mu.Unlock()
+				t.Logf("%v: %s", time.Since(begun).Round(100*time.Millisecond), how)
+				if was := notes[m.rule]; was != note && !*mutantsUpdate {
+					t.Logf("it was searched for: %s says %q, -mutants.update writes %q", mutantNotes, was, note)
+				}
+			})
+		}
+	})
+	if *mutantsUpdate {
+		writeMutantNotes(t, killers)
+	}
+}
+
+// buildMutants builds the tests of the package with all mutants in it.
+func buildMutants(t *testing.T) (binary string) {
+	t.Helper()
+	dir := t.TempDir()
 	here, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	replace := map[string]string{}
+	for name, text := range mutatedFiles(t) {
+		replace[filepath.Join(here, name)] = filepath.Join(dir, name)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b strings.Builder
-	b.WriteString(`{"Replace":{`)
-	for i, f := range files {
-		if i > 0 {
-			b.WriteString(",")
-		}
-		b.WriteString(`"` + filepath.Join(here, filepath.Base(f)) + `":"` + f + `"`)
-	}
-	b.WriteString(`}}`)
-	name := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(name, []byte(b.String()), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return name
+	binary = filepath.Join(dir, "mutants.test")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, ".")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("the mutants do not build: %v\n%s", err, out)
+	}
+	if how := firstFailure(t, binary, 0, "-test.short", "-test.skip=^Test(Mutants|SimulationFinds)"); how != "" {
+		t.Fatalf("without a mutant, too, a test fails: %s", how)
+	}
+	return binary
+}
+
+// killMutant runs the tests until one fails: the seed that found it last, the
+// other tests of the package, then seed after seed. It returns what killed it
+// ("": nothing) and what that said.
+func killMutant(t *testing.T, binary string, mutant int, note string) (killer, how string) {
+	t.Helper()
+	if _, err := strconv.ParseUint(note, 10, 64); err == nil {
+		if how := firstFailure(t, binary, mutant, "-test.run=^TestSimulation$", "-sim.from="+note, "-sim.seeds=1"); how != "" {
+			return note, how
+		}
+	}
+	if how := firstFailure(t, binary, mutant, "-test.short", "-test.skip=^Test(Simulation|Mutants)"); how != "" {
+		return "-", how
+	}
+	how = firstFailure(t, binary, mutant, "-test.run=^TestSimulation$", "-sim.first", fmt.Sprint("-sim.seeds=", mutantSeeds))
+	if _, rest, ok := strings.Cut(how, "seed "); ok {
+		killer, _, _ = strings.Cut(rest, ":")
+	}
+	return killer, how
+}
+
+// firstFailure is the line that says how the tests have failed, "" if they have not.
+func firstFailure(t *testing.T, binary string, mutant int, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env = append(os.Environ(), fmt.Sprint(mutantVariable, "=", mutant))
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return ""
+	}
+	lines := bufio.NewScanner(strings.NewReader(string(out)))
+	first := ""
+	for lines.Scan() {
+		switch line := strings.TrimSpace(lines.Text()); {
+		case strings.Contains(line, ": seed "), strings.HasPrefix(line, "panic:"):
+			return line
+		case strings.Contains(line, "_test.go:") || strings.HasPrefix(line, "--- FAIL"):
+			first = cmp.Or(first, line)
+		}
+	}
+	return cmp.Or(first, err.Error())
+}
+
+func readMutantNotes(t *testing.T) map[string]string {
+	t.Helper()
+	notes := map[string]string{}
+	text, err := os.ReadFile(mutantNotes)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		rule, seed, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		notes[rule] = seed
+	}
+	return notes
+}
+
+func writeMutantNotes(t *testing.T, killers map[string]string) {
+	t.Helper()
+	var b strings.Builder
+	for _, m := range allMutants {
+		if killer := killers[m.rule]; killer != "" {
+			fmt.Fprintf(&b, "%s\t%s\n", m.rule, killer)
+		}
+	}
+	if err := os.WriteFile(mutantNotes, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -16,11 +16,12 @@ var (
 	simSeeds = flag.Int("sim.seeds", 0, "seeds of the simulation (0: as many as a quick test run allows)")
 	simFrom  = flag.Uint64("sim.from", 1, "first seed of the simulation")
 	simTrace = flag.Bool("sim.trace", false, "print the trace of each seed that violates a promise")
+	simFirst = flag.Bool("sim.first", false, "stop at the first seed that violates a promise")
 	simBreak = flag.String("sim.break", "", "switch a rule off, to see what it prevents")
 )
 
 // TestSimulation holds the promises over thousands of seeded runs. To see one
-// seed again: go test ./bridge -run TestSimulation -sim.from SEED -sim.seeds 1 -sim.trace
+// seed again: go test ./bridge/protocol -run TestSimulation -sim.from SEED -sim.seeds 1 -sim.trace
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	seeds := *simSeeds
@@ -51,7 +52,7 @@ func TestSimulation(t *testing.T) {
 		if *simTrace {
 			fmt.Fprintln(os.Stderr, strings.Join(simulate(seed, *simBreak, true).lines, "\n"))
 		}
-		if failed++; failed == 10 {
+		if failed++; failed == 10 || *simFirst {
 			t.Fatalf("given up after %d seeds", seed-*simFrom+1)
 		}
 	}

@@ -317,7 +317,7 @@ func (t *simTerm) mended() {
 		case !l.entries || l.until > 0 || !t.core.opened:
 		case l.epoch != t.epoch:
 			l.until = w.now // the successor takes it as it is
-		case t.noticed[l.bucket] > l.at && x.filling == nil && !x.fencing:
+		case t.noticed[l.bucket] > l.at && x.filling == nil && !x.meddled && !x.fencing:
 			l.until, l.covered = w.now, true
 			w.stats["entries mended"]++
 		}

@@ -1,0 +1,155 @@
+package protocol
+
+// mutant breaks one rule: a text that occurs once in the package becomes another.
+type mutant struct{ rule, old, broken string }
+
+// The mutants of the protocol, in the order of the rules (docs/rules.md).
+var allMutants = []mutant{
+	// ---- R1, R2: epochs and intake
+	{"R1 the feed begins where the lease says, whatever the durable has confirmed", "if durable > p.At.Seq {", "if false {"},
+	{"R1 no lease but entries: the feed begins at the end", "case e.none && !s.Durable && fresh:", "case e.none && !s.Durable:"},
+	{"R1 the take-over goes on where the stream ends", "	c.taken, c.prefix = p.At.Seq, p.At.Seq\n", "	c.taken, c.prefix = c.stream.Last, p.At.Seq\n"},
+	{"R2 a gap is taken for granted", "consumerSeq != in.consumed+1", "false"},
+	{"R2 what was taken in is taken again", "if streamSeq <= in.taken {", "if false {"},
+
+	// ---- R3, R10: settling and the lease
+	{"R3 the lease tells no settled intervals", "	e.Settled = settled.list()\n", ""},
+	{"R3 a renewal before the feed is open tells what this term knows", "	if !c.Opened { // nothing that it says", "	if false { // nothing that it says"},
+	{"R3 the prefix passes what is not settled", "for i < len(c.win) && c.win[i].settled {", "for i < len(c.win) && (c.win[i].settled || i == 0 && len(c.win) > 1) {"},
+	{"R3 an event with debts is settled", "if w.debts > 0 || !w.expanded || w.settled {", "if w.debts > 1 || !w.expanded || w.settled {"},
+	{"R10 attempts go on though the lease is not renewed", "return !c.stopping && c.Opened && now < c.leaseEnd-c.Margin && now-c.lastFlush < c.Stale", "_ = now\n	return !c.stopping && c.Opened"},
+	{"R10 the lease lasts from when its renewal was confirmed", "	c.extendLease(c.leaseSent)\n	c.floorMoved()", "	c.extendLease(c.now.Boot + c.Lease)\n	c.floorMoved()"},
+	{"R10 a lease that ran out is renewed", "	if c.now.Boot >= c.leaseEnd {\n		c.end(ErrLeaseOver)\n		return\n	}\n	c.parkOld()", "	c.parkOld()"},
+
+	// ---- R4: writing
+	{"R4 an unknown outcome counts as done", "	case err == nil:\n		c.entryConfirmed(k)", "	case !errors.Is(err, ErrDeposed) && !errors.Is(err, ErrRefused):\n		c.entryConfirmed(k)"},
+	{"R4 an unknown outcome is not tried again", "		c.log(Debug, \"write repeated\", \"key\", k.key, \"error\", err)\n		c.again(q)", "		c.log(Debug, \"write repeated\", \"key\", k.key, \"error\", err)"},
+	{"R4 after an unknown outcome the newest value takes its place", "case errors.Is(err, ErrRefused) && !q.unknown:", "case errors.Is(err, ErrRefused), !errors.Is(err, ErrDeposed):"},
+	{"R4 the newest wanted value is forgotten while a write is under way", "	k.busy = false\n	value, then := k.sent, k.after\n", "	k.busy, k.wanted = false, false\n	value, then := k.sent, k.after\n"},
+	{"R4 what depends on a newer value follows the older one", "	if !k.wanted {\n		then = append(then, k.then...)\n		k.then = nil\n	}", "	then = append(then, k.then...)\n	k.then = nil"},
+	{"R4 a request whose answer is unknown is not repeated", "	case r.Err != nil && q.until != \"\":\n		c.unanswered(q, r.Err)", "	case r.Err != nil && q.until != \"\":"},
+	{"R4 an effect runs though its subscription is dead", "	if c.over || s != nil && s.dead {", "	if c.over {"},
+	{"R4 a dead subscription takes an answer", "	case q.sub != nil && q.sub.dead:\n", "	case false:\n"},
+	{"R4 a timer fires for a dead subscription", "if t.sub == nil || !t.sub.dead {", "if true {"},
+	{"R4 who is deposed goes on", "	case errors.Is(err, ErrDeposed):\n		c.end(fmt.Errorf(\"write %s: %w\", k.key, err))", "	case errors.Is(err, ErrDeposed):\n		c.again(q)\n		_ = fmt.Sprint()"},
+
+	// ---- R5: parking
+	{"R5 nothing is parked", "if c.stopping || len(c.win) == 0", "if true || len(c.win) == 0"},
+	{"R5 what others have delivered does not press", "if w.settled || !crowded && !w.touched {", "if w.settled || !crowded {"},
+
+	// ---- R6: going to reading
+	{"R6 from leaves out what is not expanded yet", "return w.unexpanded(s.id) && w.seq() >= s.liveFrom && !(w.seq() == s.core.cursor.Seq && s.id < s.core.cursor.ID)", "return false"},
+	{"R6 the mark forgets what is done", "if w.seq() >= from && !s.owes(w) && (old == nil || w.seq() > old.at) {", "if false {"},
+	{"R6 inherited intervals are not done", "	if s.fromLoad {\n", "	if false {\n"},
+	{"R6 debts are settled before the mark is confirmed", "	s.writeMark(append([]effect{{what: entersRead, sub: s}}, then...)...)\n}", "	s.enterReading()\n	s.writeMark(append([]effect{{what: entersRead, sub: s}}, then...)...)\n}"},
+	{"R6 what is older than a held lane is queued behind it", "if ln.held && it.seq <= ln.maxSeq || it.seq <= s.loadedMax[ln.token] && !s.rereads(it.seq) {", "if false {"},
+	{"R6 a lane opens before its removal is confirmed", "		c.put(BucketOwed, ln.ledgerKey(), nil, effect{what: laneOpens, sub: s, lane: ln})", "		ln.release()\n		c.put(BucketOwed, ln.ledgerKey(), nil, effect{what: laneOpens, sub: s, lane: ln})"},
+	{"R6 a lane opens though something newer is wanted", "len(ln.q) == 0 && ln.held && (k == nil || !k.wanted) {", "ln.held && (k == nil || !k.wanted) {"},
+	{"R6 a delivery passes to the ledger before its entry is confirmed", "	c.put(BucketOwed, ln.ledgerKey(), e, effect{what: laneHolds, sub: s, lane: ln, items: items})", "	c.put(BucketOwed, ln.ledgerKey(), e)\n	ln.entryHolds(e, items)"},
+	{"R6 a loaded lane that is empty is removed at once", "len(ln.q) == 0 && upTo > c.floorDurable && s.mode == live {", "false {"},
+
+	// ---- R7: back to live
+	{"R7 back to live inside what is inherited", "r.at < c.position() ||", "r.at < c.taken ||"},
+	{"R7 back to live before what is done", " || r.done.max() > r.at", ""},
+	{"R7 leftovers are forgotten", "	if r.from > r.at {\n		s.endReading()\n		s.writeLive()\n		return true", "	if true {\n		s.endReading()\n		s.writeLive()\n		return true"},
+	{"R7 leftovers of a predecessor: the mark is not confirmed before the feed opens", "	s.begin(confirmingOwn, revision{})\n	s.writeMark(effect{what: goesOn, sub: s})", "	s.writeMark()"},
+	{"R7 the mark {live} is no debt of the next event", "	c.newMarks = append(c.newMarks, s)\n", ""},
+	{"R7 the mark {live} is removed at once", "!s.busy() && s.liveMark > 0 && c.floorDurable+1 >= s.liveMark {", "!s.busy() && s.liveMark > 0 {"},
+	{"R7 {live} says nothing at a take-over", "			s.liveFrom = max(s.liveFrom, m.Live)\n", ""},
+
+	// ---- R8: a ledger that refuses
+	{"R8 what is refused does not read", "			s.goReading(reasonLedger)\n", ""},
+
+	// ---- R9: take-over
+	{"R9 the ledger is not fenced", "		c.takeOverFrom(fencingOwed)\n		return", "		c.takeOverFrom(loading)\n		return"},
+	{"R9 the fences are written after the state is read", "c.takeOverFrom(fencingStatus)", "c.takeOverFrom(loading)"},
+	{"R9 the feed opens before the records are applied", "	if c.applying > 0 || len(c.applyQ) > 0 {\n", "	if false {\n"},
+	{"R9 the cursor is ignored", "if w.seq() == c.cursor.Seq && m.ID < c.cursor.ID {", "if false {"},
+	{"R9 what a predecessor has settled is delivered again", "	if c.inherited.has(w.seq()) {", "	if false {"},
+	{"R9 entries of another generation are taken over", "		if e.Generation != s.gen {\n", "		if false {\n"},
+	{"R9 held lanes are not taken over", "		s.loadLane(token, e)\n", ""},
+	{"R9 how often a delivery has failed is forgotten", "ln.attempts, ln.nextWall, ln.lastStatus, ln.lastError, ln.cut = e.Head.Attempts,", "ln.attempts, ln.nextWall, ln.lastStatus, ln.lastError, ln.cut = 0*e.Head.Attempts,"},
+
+	// ---- R10b: a graceful stop
+	{"R10b what waits is not parked", "		c.parkAll()\n", ""},
+	{"R10b what was cut is tried at once", "a.lane.nextWall = c.now.Wall.Add(max(rest, 0))", "a.lane.nextWall = c.now.Wall.Add(min(rest, 0))"},
+	{"R10b what was cut is probed", "(ln.cut || !(s.failing() && s.probing())) {", "!(s.failing() && s.probing()) {"},
+	{"R10b a deleted record forgets what was cut", "case ln.run != nil, ln.cut && ln.next > s.core.now.Boot:", "case ln.run != nil:"},
+	{"R10b what was cut is not parked", "		c.parkCut()\n", ""},
+	{"R10b the lease goes before all is confirmed", "if c.writing() || c.renewing || c.mending() {", "if false {"},
+	{"R10b positions are not flushed", "		if s.reader.advance(); s.reader.moved {\n			s.writeMark()", "		if s.reader.advance(); false {\n			s.writeMark()"},
+	{"R10b the cursor is missing", "				e.Cursor = &Cursor{w.seq(), id}\n", "				_ = id\n"},
+	{"R10b expansion goes on", "for !c.stopping {", "for {"},
+	{"R10b what is settled is not acknowledged", "	c.ask(request{out: ConfirmSettled{c.newRequest()}, done: true})", "	c.freeLease()"},
+
+	// ---- R11: identity of a delivery
+	{"R11 a delivery has the id of that of another generation", "	return event.DeliveryID(d.Event.ID, d.Subscription.ID, d.Generation)\n}", "	return event.DeliveryID(d.Event.ID, d.Subscription.ID, 0)\n}"},
+
+	// ---- R12, R13: records
+	{"R12 only the newest revision is applied", "	switch r := s.revs[0]; {\n", "	s.revs = s.revs[len(s.revs)-1:]\n	switch r := s.revs[0]; {\n"},
+	{"R12 attempts go on while a revision is applied", "if s.busy() || len(s.revs) > 0 || s.dead || s.rec == nil", "if s.dead || s.rec == nil"},
+	{"R12 any put continues a deleted record", "return s.rec != nil && !s.purged && !s.gone && r.rec != nil && s.rec.Tenant == r.rec.Tenant && s.rec.Origin() == r.rec.Origin()", "return s.rec != nil && r.rec != nil"},
+	{"R12 after a purge a record is continued", "return s.rec != nil && !s.purged && !s.gone && r.rec", "return s.rec != nil && !s.gone && r.rec"},
+	{"R12 a new generation keeps what the old one owed", "	s.discard()\n	c.subs[n.id] = n\n", "	c.subs[n.id] = n\n"},
+	{"R12 what was published while deactivated is delivered", "		rd.done.add(rd.until+1, max(seq, 1)-1)\n", ""},
+	{"R12 deactivated, and what comes by the feed joins its lanes", "		s.goReading(reasonDeactivated) // what comes", "		_ = reasonDeactivated // what comes"},
+	{"R12 the status goes before the mark", "	s.goReadingUntil(reason, until, effect{what: endsChange, sub: s})", "	s.goReadingUntil(reason, until)\n	s.finish()"},
+	{"R12 what a record that cannot be used owes goes on", "	s.goReading(reasonInvalid, effect{what: endsChange, sub: s})", "	s.finish()"},
+	{"R12 debts of a deleted record are dropped though it was put again", "	if !gone || s.changing() { // the bus", "	if gone && false { // the bus"},
+	{"R12 what waited with a deleted record is forgotten", "		r.done.remove(x.From, x.To)\n", ""},
+	{"R12 lanes of a deleted record go before its mark is there", "	s.writeMark(effect{what: isCollapsed, sub: s, lanes: lanes})", "	s.writeMark()\n	s.collapsed(lanes)"},
+	{"R12 what comes once more counts as settled by a predecessor", " && !s.rereads(it.seq)", ""},
+	{"R13 anchored when seen, not when put", "	s.liveFrom = anchor\n	s.anchorTime = at\n", "	anchor = c.position() + 1\n	s.liveFrom = anchor\n	s.anchorTime = at\n"},
+
+	// ---- R14: retries, breaker, dead letters
+	{"R14 the entry goes before the dead letter is stored", "	a.gone = o.Gone\n	c.ask(request{out: StoreLetter{", "	a.gone = o.Gone\n	defer func() { ln.run = nil; ln.remove(it) }()\n	c.ask(request{out: StoreLetter{"},
+	{"R14 a dead letter that could not be stored is forgotten", "	c.unstored[q.lane] = struct{}{}\n	return true", "	q.lane.run = nil\n	q.lane.remove(q.item)\n	return false"},
+	{"R14 the entry of a redriven delivery goes before its letter", "	c.ask(request{out: RemoveLetter{c.newRequest(), ln.redrive}", "	ln.redrive = 0\n	c.ask(request{out: RemoveLetter{c.newRequest(), ln.redrive}"},
+	{"R14 a lane runs two deliveries at once", "if s.dead || ln.ready || ln.run != nil || len(ln.q) == 0 {", "if s.dead || ln.ready || len(ln.q) == 0 {"},
+	{"R14 what failed is not held", "	ln.hold()\n	if s.lanesFull() || len(ln.q) > c.Lane {", "	if s.lanesFull() || len(ln.q) > c.Lane {"},
+	{"R14 the newest of a coalescing lane is superseded", "old.seq > it.seq || !supersedes(s.rec, it, old) {", "!supersedes(s.rec, it, old) {\n				_ = it"},
+	{"R14 a breaker with nothing to probe stays open", "if s.failing() && r.empty && r.at", "if false && r.empty && r.at"},
+	{"R14 a probe that was filtered is the last", "		if a.probe && s.failing() {", "		if false {"},
+	{"R14 what the stream is about to drop is not copied", "		s.warned = warned\n		s.changed()\n	}\n	s.rescue()", "		s.warned = warned\n		s.changed()\n	}"},
+	{"R14 a reader that stands still copies nothing", "rescuing := r.at < min(c.expiring, r.until)", "rescuing := false && r.at < min(c.expiring, r.until)"},
+	{"R14 what the stream drops is acknowledged all the same", "		c.holdAcks() // before it may be acknowledged\n", ""},
+	{"R14 what was owed when retention was edited is not copied", "		s.rescue()\n	}\n	c.holdAcks()", "		_ = s\n	}\n	c.holdAcks()"},
+	{"R14 what fails while the stream drops it is held", "if c.losing != \"\" && ln.redrive == 0 {", "if false {"},
+
+	// ---- R15: identity of the stream
+	{"R15 what was looked up counts at once", "	case r.Err == nil && c.needsLook(q, in):\n", "	case false:\n"},
+	{"R15 a changed stream is taken for the same", "p.Changed = e.changedIn(s); p.Changed != \"\"", "p.Changed = \"\"; p.Changed != \"\""},
+	{"R15 only the floor is compared", "	case e.Top.Seq > last:\n", "	case e.FloorRef().Known() && s.Floor != Other:\n		return \"\"\n	case e.Top.Seq > last:\n"},
+	{"R15 a stream that changes under a leader is not noticed", "	if why := c.differs(in.Look, q.out.(LookAtStream).Floor); why != \"\" {\n		c.leave(why)\n		return\n	}", ""},
+	{"R15 the look after the durable is left out", "	case comparing:\n		c.askStep(LookAtStream{c.newRequest(), c.witnesses, c.floorRef})", "	case comparing:\n		c.compared(Look{Stream: c.stream})"},
+	{"R15 nothing is moved", "	if len(c.moving.claims) == 0 && c.placed.Changed == \"\" {", "	if true {"},
+	{"R15 what is moved is not written", "	c.put(BucketOwed, cl.id, &mark, effect{what: isMoved, moving: m})", "	m.confirmed()"},
+	{"R15 the highest of a loaded lane may have vanished", "e.UpTo = min(e.UpTo, cl.valid)", "e.UpTo = max(e.UpTo, cl.highest)"},
+	{"R15 a durable's floor counts above top", "p.common, durable = e.Top.Seq, min(durable, e.Top.Seq)", "p.common = e.Top.Seq"},
+	{"R15 former floors of the former stream stay", "return x.Ref.Seq > p.common })", "return false })"},
+	{"R15 settled intervals of the former stream stay", "		c.inherited.top(p.common)\n", ""},
+	{"R15 anchors of the former stream stay", "if s := l.Status[id]; s.Anchor > p.At.Seq+1 {", "if s := l.Status[id]; false && s.Anchor > 0 {"},
+	{"R15 a vanished event of a lane is sent by its number", "return q > cl.valid })\n	if kept", "return false })\n	if kept"},
+
+	// ---- R16: the bridge's own state
+	{"R16 a record without status is a new one", "if c.caughtUp || c.old.Applied.until(r.Key, r.Bucket) < r.Revision {", "if true {"},
+	{"R16 what is not applied is told as applied", "			a.But[s.id] = only\n", "			_ = only\n"},
+	{"R16 entries of records without status stay", "		c.put(BucketOwed, id, nil)\n		delete(l.Marks, id)", "		delete(l.Marks, id)"},
+	{"R16 a bucket that was deleted is not filled again", "	c.buckets[b].filling = f\n", "	c.buckets[b].filling, f.subs = f, nil\n"},
+	{"R16 a bucket that was deleted is sealed without being filled", "	c.fill(b, true)\n", "	c.seal(b)\n"},
+	{"R16 a bucket is sealed before all of it is confirmed", "	if x.filling == f && len(f.subs) == 0 && f.out == 0 {", "	if x.filling == f && len(f.subs) == 0 {"},
+	{"R16 what a bucket that is gone has confirmed counts", "case err == nil && q.round != c.buckets[k.bucket].round:", "case err == nil && q.round < 0:"},
+	{"R16 single entries that somebody changed stay so", "x.meddled = x.meddled || errors.Is(err, ErrMeddled)", "x.meddled = false"},
+	{"R16 mark and status differ", "		s.reconcile()\n		if s.vanished() {", "		if s.vanished() {"},
+	{"R16 deactivated without a mark is live", "if s.mode != live || s.active && s.valid {", "if true {"},
+	{"R16 a record that vanished is not waited for", "	s.goReading(reasonNotInBucket)\n}", "	s.core.Directory.Remove(s.id)\n}"},
+	{"R16 a lease that was deleted is not written again", "		e := q.refused.out.(WriteLease).Entry\n", "		c.end(ErrDeposed)\n		e := q.refused.out.(WriteLease).Entry\n"},
+
+	// ---- shares
+	{"shares: first come, first served", "return left > 0 && p.room(tenant+left, tenant, subscription, 1) > 0", "return p.used < p.size || left < 0"},
+	{"shares: nothing is kept free", "	free := size - used\n", "	free := size\n	if used < 0 {\n		return 0\n	}\n"},
+	{"shares: what hangs does not count", "	c.shares.take(o, slots, 1)\n", ""},
+	{"shares: who waits is forgotten", "	of.waiting = append(of.waiting, s)\n", ""},
+	{"shares: who goes on has the next turn as well", "if len(s.share().of.waiting) > 0 {", "if false {"},
+	{"shares: a cut attempt keeps its slot", "	c.discharge(a)\n", ""},
+}
