@@ -14,10 +14,10 @@ var allMutants = []mutant{
 
 	// ---- R3, R10: settling and the lease
 	{"R3 the lease tells no settled intervals", "	e.Settled = settled.list()\n", ""},
-	{"R3 a renewal before the feed is open tells what this term knows", "	if !c.Opened { // nothing that it says", "	if false { // nothing that it says"},
+	{"R3 a renewal before the feed is open tells what this term knows", "	if !c.opened { // nothing that it says", "	if false { // nothing that it says"},
 	{"R3 the prefix passes what is not settled", "for i < len(c.win) && c.win[i].settled {", "for i < len(c.win) && (c.win[i].settled || i == 0 && len(c.win) > 1) {"},
 	{"R3 an event with debts is settled", "if w.debts > 0 || !w.expanded || w.settled {", "if w.debts > 1 || !w.expanded || w.settled {"},
-	{"R10 attempts go on though the lease is not renewed", "return !c.stopping && c.Opened && now < c.leaseEnd-c.Margin && now-c.lastFlush < c.Stale", "_ = now\n	return !c.stopping && c.Opened"},
+	{"R10 attempts go on though the lease is not renewed", "return !c.stopping && c.opened && now < c.leaseEnd-c.Margin && now-c.lastFlush < c.Stale", "_ = now\n	return !c.stopping && c.opened"},
 	{"R10 the lease lasts from when its renewal was confirmed", "	c.extendLease(c.leaseSent)\n	c.floorMoved()", "	c.extendLease(c.now.Boot + c.Lease)\n	c.floorMoved()"},
 	{"R10 a lease that ran out is renewed", "	if c.now.Boot >= c.leaseEnd {\n		c.end(ErrLeaseOver)\n		return\n	}\n	c.parkOld()", "	c.parkOld()"},
 

@@ -26,13 +26,13 @@ import (
 
 var (
 	mutants       = flag.Bool("mutants", false, "break each rule of the protocol once and see a test fail")
-	mutantsUpdate = flag.Bool("mutants.update", false, "note in testdata/mutants.txt what has killed each mutant")
+	mutantsUpdate = flag.Bool("mutants.update", false, "note in testdata/mutants.tsv what has killed each mutant")
 )
 
-// mutantNotes says which seed of the simulation finds a mutant, so that it need
-// not be searched for: a line for each, the rule, a tab, the seed. "-": another
-// test of the package does.
-const mutantNotes = "testdata/mutants.txt"
+// mutantNotes says what kills a mutant, so that it need not be searched for: a
+// line for each, its name, a tab, and "stories", "tests" (other ones of the
+// package) or a seed of the simulation.
+const mutantNotes = "testdata/mutants.tsv"
 
 // mutantSeeds are tried before a mutant counts as a survivor.
 const mutantSeeds = 3000
@@ -169,24 +169,42 @@ func buildMutants(t *testing.T) (binary string) {
 	return binary
 }
 
-// killMutant runs the tests until one fails: the seed that found it last, the
-// other tests of the package, then seed after seed. It returns what killed it
-// ("": nothing) and what that said.
+// killMutant runs the tests until one fails: what killed it last, the stories,
+// the other tests, then the simulation seed after seed. It returns what killed
+// it ("": nothing) and what that said.
 func killMutant(t *testing.T, binary string, mutant int, note string) (killer, how string) {
 	t.Helper()
-	if _, err := strconv.ParseUint(note, 10, 64); err == nil {
-		if how := firstFailure(t, binary, mutant, "-test.run=^TestSimulation$", "-sim.from="+note, "-sim.seeds=1"); how != "" {
+	run := func(killer string) string {
+		switch killer {
+		case "stories":
+			return firstFailure(t, binary, mutant, "-test.failfast", "-test.run=^TestStories$")
+		case "tests":
+			return firstFailure(t, binary, mutant, "-test.failfast", "-test.short", "-test.skip=^Test(Stories|Simulation|Mutants)")
+		}
+		return firstFailure(t, binary, mutant, "-test.run=^TestSimulation$", "-sim.from="+killer, "-sim.seeds=1")
+	}
+	search := func(seeds int) (killer, how string) {
+		how = firstFailure(t, binary, mutant, "-test.run=^TestSimulation$", "-sim.first", fmt.Sprint("-sim.seeds=", seeds))
+		if _, rest, ok := strings.Cut(how, "seed "); ok {
+			killer, _, _ = strings.Cut(rest, ":")
+		}
+		return killer, how
+	}
+	if note != "" {
+		if how := run(note); how != "" {
 			return note, how
 		}
 	}
-	if how := firstFailure(t, binary, mutant, "-test.short", "-test.skip=^Test(Simulation|Mutants)"); how != "" {
-		return "-", how
+	if how := run("stories"); how != "" {
+		return "stories", how
 	}
-	how = firstFailure(t, binary, mutant, "-test.run=^TestSimulation$", "-sim.first", fmt.Sprint("-sim.seeds=", mutantSeeds))
-	if _, rest, ok := strings.Cut(how, "seed "); ok {
-		killer, _, _ = strings.Cut(rest, ":")
+	if killer, how := search(mutantSeeds / 10); killer != "" {
+		return killer, how
 	}
-	return killer, how
+	if how := run("tests"); how != "" {
+		return "tests", how
+	}
+	return search(mutantSeeds)
 }
 
 // firstFailure is the line that says how the tests have failed, "" if they have not.
