@@ -28,9 +28,9 @@ var allMutants = []mutant{
 	{"R4 the newest wanted value is forgotten while a write is under way", "	k.busy = false\n	value, then := k.sent, k.after\n", "	k.busy, k.wanted = false, false\n	value, then := k.sent, k.after\n"},
 	{"R4 what depends on a newer value follows the older one", "	if !k.wanted {\n		then = append(then, k.then...)\n		k.then = nil\n	}", "	then = append(then, k.then...)\n	k.then = nil"},
 	{"R4 a request whose answer is unknown is not repeated", "	case r.Err != nil && q.until != \"\":\n		c.unanswered(q, r.Err)", "	case r.Err != nil && q.until != \"\":"},
-	{"R4 an effect runs though its subscription is dead", "	if c.over || s != nil && s.dead {", "	if c.over {"},
-	{"R4 a dead subscription takes an answer", "	case q.sub != nil && q.sub.dead:\n", "	case false:\n"},
-	{"R4 a timer fires for a dead subscription", "if t.sub == nil || !t.sub.dead {", "if true {"},
+	{"R4 an effect runs though its subscription is dead", "	if c.over || s != nil && s.mode == gone {", "	if c.over {"},
+	{"R4 a dead subscription takes an answer", "	case q.sub != nil && q.sub.mode == gone:\n", "	case false:\n"},
+	{"R4 a timer fires for a dead subscription", "if t.sub == nil || t.sub.mode != gone {", "if true {"},
 	{"R4 who is deposed goes on", "	case errors.Is(err, ErrDeposed):\n		c.end(fmt.Errorf(\"write %s: %w\", k.key, err))", "	case errors.Is(err, ErrDeposed):\n		c.again(q)\n		_ = fmt.Sprint()"},
 
 	// ---- R5: parking
@@ -39,8 +39,8 @@ var allMutants = []mutant{
 
 	// ---- R6: going to reading
 	{"R6 from leaves out what is not expanded yet", "return w.unexpanded(s.id) && w.seq() >= s.liveFrom && !(w.seq() == s.core.cursor.Seq && s.id < s.core.cursor.ID)", "return false"},
-	{"R6 the mark forgets what is done", "if w.seq() >= from && !s.owes(w) && (old == nil || w.seq() > old.at) {", "if false {"},
-	{"R6 inherited intervals are not done", "	if s.fromLoad {\n", "	if false {\n"},
+	{"R6 the mark forgets what is done", "		if w.seq() >= from && !s.owes(w) {\n			done.addRef", "		if false {\n			done.addRef"},
+	{"R6 inherited intervals are not done", "	if !inherited {\n", "	if true {\n"},
 	{"R6 debts are settled before the mark is confirmed", "	s.writeMark(append([]effect{{what: entersRead, sub: s}}, then...)...)\n}", "	s.enterReading()\n	s.writeMark(append([]effect{{what: entersRead, sub: s}}, then...)...)\n}"},
 	{"R6 what is older than a held lane is queued behind it", "if ln.held && it.seq <= ln.maxSeq || it.seq <= s.loadedMax[ln.token] && !s.rereads(it.seq) {", "if false {"},
 	{"R6 a lane opens before its removal is confirmed", "		c.put(BucketOwed, ln.ledgerKey(), nil, effect{what: laneOpens, sub: s, lane: ln})", "		ln.release()\n		c.put(BucketOwed, ln.ledgerKey(), nil, effect{what: laneOpens, sub: s, lane: ln})"},
@@ -87,9 +87,9 @@ var allMutants = []mutant{
 
 	// ---- R12, R13: records
 	{"R12 only the newest revision is applied", "	switch r := s.revs[0]; {\n", "	s.revs = s.revs[len(s.revs)-1:]\n	switch r := s.revs[0]; {\n"},
-	{"R12 attempts go on while a revision is applied", "if s.busy() || len(s.revs) > 0 || s.dead || s.rec == nil", "if s.dead || s.rec == nil"},
-	{"R12 any put continues a deleted record", "return s.rec != nil && !s.purged && !s.gone && r.rec != nil && s.rec.Tenant == r.rec.Tenant && s.rec.Origin() == r.rec.Origin()", "return s.rec != nil && r.rec != nil"},
-	{"R12 after a purge a record is continued", "return s.rec != nil && !s.purged && !s.gone && r.rec", "return s.rec != nil && !s.gone && r.rec"},
+	{"R12 attempts go on while a revision is applied", "if s.busy() || len(s.revs) > 0 || s.standing() != inForce", "if s.standing() != inForce"},
+	{"R12 any put continues a deleted record", "return s.hasRecord() && !s.purged && !s.absent && r.rec != nil && s.rec.Tenant == r.rec.Tenant && s.rec.Origin() == r.rec.Origin()", "return s.hasRecord() && r.rec != nil"},
+	{"R12 after a purge a record is continued", "return s.hasRecord() && !s.purged && !s.absent && r.rec", "return s.hasRecord() && !s.absent && r.rec"},
 	{"R12 a new generation keeps what the old one owed", "	s.discard()\n	c.subs[n.id] = n\n", "	c.subs[n.id] = n\n"},
 	{"R12 what was published while deactivated is delivered", "		rd.done.add(rd.until+1, max(seq, 1)-1)\n", ""},
 	{"R12 deactivated, and what comes by the feed joins its lanes", "		s.goReading(reasonDeactivated) // what comes", "		_ = reasonDeactivated // what comes"},
@@ -105,7 +105,7 @@ var allMutants = []mutant{
 	{"R14 the entry goes before the dead letter is stored", "	a.gone = o.Gone\n	c.ask(request{out: StoreLetter{", "	a.gone = o.Gone\n	defer func() { ln.run = nil; ln.remove(it) }()\n	c.ask(request{out: StoreLetter{"},
 	{"R14 a dead letter that could not be stored is forgotten", "	c.unstored[q.lane] = struct{}{}\n	return true", "	q.lane.run = nil\n	q.lane.remove(q.item)\n	return false"},
 	{"R14 the entry of a redriven delivery goes before its letter", "	c.ask(request{out: RemoveLetter{c.newRequest(), ln.redrive}", "	ln.redrive = 0\n	c.ask(request{out: RemoveLetter{c.newRequest(), ln.redrive}"},
-	{"R14 a lane runs two deliveries at once", "if s.dead || ln.ready || ln.run != nil || len(ln.q) == 0 {", "if s.dead || ln.ready || len(ln.q) == 0 {"},
+	{"R14 a lane runs two deliveries at once", "if s.mode == gone || ln.ready || ln.run != nil || len(ln.q) == 0 {", "if s.mode == gone || ln.ready || len(ln.q) == 0 {"},
 	{"R14 what failed is not held", "	ln.hold()\n	if s.lanesFull() || len(ln.q) > c.Lane {", "	if s.lanesFull() || len(ln.q) > c.Lane {"},
 	{"R14 the newest of a coalescing lane is superseded", "old.seq > it.seq || !supersedes(s.rec, it, old) {", "!supersedes(s.rec, it, old) {\n				_ = it"},
 	{"R14 a breaker with nothing to probe stays open", "if s.failing() && r.empty && r.at", "if false && r.empty && r.at"},
