@@ -101,10 +101,10 @@ func ruleTexts(document string) map[string]string {
 				key = rule + " " + part[1]
 				texts[key] = "// # " + rule + ", " + part[1] + "\n"
 				paragraph = strings.TrimPrefix(paragraph, part[0])
-			case strings.HasPrefix(paragraph, "**Rule.** "):
+			case strings.HasPrefix(paragraph, "**Rule.**"):
 				key = rule
 				texts[key] = "// # " + rule + " " + title + "\n"
-				paragraph = strings.TrimPrefix(paragraph, "**Rule.** ")
+				paragraph = strings.TrimLeft(strings.TrimPrefix(paragraph, "**Rule.**"), " \n")
 			case strings.HasPrefix(paragraph, "**Added"):
 				key = rule
 			case strings.HasPrefix(paragraph, "**Why"), strings.HasPrefix(paragraph, "**Prevents"), strings.HasPrefix(paragraph, "**What"),
