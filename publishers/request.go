@@ -205,6 +205,12 @@ func (e *endpoint) render(d *protocol.Delivery, userAgent []string, now time.Tim
 	if e.signer != nil {
 		e.signer.sign(set, id, timestamp, r.body)
 	}
+	setEvent(set, d)
+	return r, nil
+}
+
+// setEvent sets the headers that tell of the delivery and its event.
+func setEvent(set func(name, value string), d *protocol.Delivery) {
 	set("X-Attempt", strconv.Itoa(d.Attempt))
 	if v := headerValue(d.Event.PublisherID); v != "" && len(v) <= limits.HeaderValueBytes {
 		set("X-Event-Id", v)
@@ -227,7 +233,6 @@ func (e *endpoint) render(d *protocol.Delivery, userAgent []string, now time.Tim
 			set("Tracestate", state)
 		}
 	}
-	return r, nil
 }
 
 // deliveryHeader is a delivery id as a header: encoded by headerValue or, where
