@@ -30,7 +30,7 @@ func (s *story) perform(out Output) {
 			s.queue = append(s.queue, s.showRecords)
 		}
 	case HoldAcks:
-		s.tell("hold-acks", "acknowledge nothing from %s on", place0(out.From))
+		s.tell("hold-acks", "acknowledge nothing from %s on", fromWhere(out.From))
 	case HoldAttempts:
 		s.tell("deadline", "attempts are cut at %s", since(out.Until))
 	case RaiseAlert:
@@ -56,14 +56,19 @@ func (s *story) perform(out Output) {
 	}
 }
 
+// asker lets a request wait for the script, or answers it at once: what kind it
+// is, its name, how it reads, what it does on the bus, and how the machine is told.
+type asker func(kind, name, text string, lands func() error, tell func(error))
+
+func nothing() error { return nil }
+
 // request names a request, and says what its answer will be.
 func (s *story) request(out Output) {
 	m := s.machine
-	epoch := m.epoch
-	ask := func(kind, name, text string, lands func() error, answer func(error)) {
+	ask := func(kind, name, text string, lands func() error, tell func(error)) {
 		q := &storyRequest{name, lands, func(err error) {
 			if s.machine == m {
-				answer(err)
+				tell(err)
 			}
 		}}
 		if s.ask(q) {
@@ -72,13 +77,73 @@ func (s *story) request(out Output) {
 			s.tell(kind, "%s", text)
 		}
 	}
-	none := func() error { return nil }
+	if !s.askStream(out, ask) && !s.askState(out, ask) && !s.askBucket(out, ask) && !s.askLetters(out, ask) {
+		panic(fmt.Sprintf("nobody carries %T out", out))
+	}
+}
+
+// askStream asks the stream and the feed.
+func (s *story) askStream(out Output, ask asker) bool {
+	switch out := out.(type) {
+	case SurveyStream:
+		ask("take-over", "survey", "look at the stream, as the lease tells it", nothing, func(err error) {
+			s.step(StreamSurveyed{out.Reply(err), s.survey(&out.Entry)})
+		})
+	case OpenFeed:
+		ask("take-over", "durable", fmt.Sprintf("make the durable of epoch %d, after %d; remove older ones", out.Epoch, out.At.Seq), func() error {
+			floor := out.At.Seq
+			s.durable, s.next = &floor, floor+1
+			return nil
+		}, func(err error) { s.step(FeedOpened{out.Reply(err), s.ref(out.At.Seq)}) })
+	case JudgeMessages:
+		ask("take-over", "judge", "ask which messages of the entries are there", nothing, func(err error) {
+			found := make([]int, len(out.Entries))
+			for i, list := range out.Entries {
+				found[i], _, _ = Highest(list, s.judge)
+			}
+			s.step(MessagesJudged{out.Reply(err), found})
+		})
+	case LookAtStream:
+		ask("look", "look", "look at the stream", nothing, func(err error) {
+			s.step(StreamSeen{out.Reply(err), s.look(out.Witnesses, out.Floor)})
+		})
+	case FindSequence:
+		at := "find the first event"
+		if !out.Time.IsZero() {
+			at = "find the first event at or after " + since(out.Time.Sub(storyEpoch))
+		}
+		ask("find", "find", at, nothing, func(err error) {
+			s.step(SequenceFound{out.Reply(err), s.at(out.Time), s.ref(s.last())})
+		})
+	case ReadEvents:
+		s.askRead(&out, ask)
+	case AskRetention:
+		ask("retention", "retention", "ask for the limits of the stream", nothing, func(err error) {
+			s.step(RetentionTold{out.Reply(err), Retention{First: s.first(), Beyond: s.beyond[:]}})
+		})
+	case ConfirmSettled:
+		prefix := s.machine.prefix
+		ask("ack", "ack", fmt.Sprintf("acknowledge up to %d", prefix), func() error {
+			*s.durable = prefix
+			return nil
+		}, func(err error) { s.step(SettledConfirmed{out.Reply(err)}) })
+	case KeepFrom:
+		ask("keep", "keep", "keep the stream from "+fromWhere(out.From)+" on", nothing, func(err error) { s.step(StreamKeeps{out.Reply(err)}) })
+	default:
+		return false
+	}
+	return true
+}
+
+// askState writes lease and entries.
+func (s *story) askState(out Output, ask asker) bool {
+	epoch := s.machine.epoch
 	switch out := out.(type) {
 	case WriteEntry:
 		w := out.Write
-		name, kind := w.Bucket.String()+"/"+w.Key, "owed"
+		kind, name := "owed", bucketName(w.Bucket)+"/"+w.Key
 		if w.Bucket == BucketStatus {
-			name, kind = "status/"+w.Key, "status"
+			kind = "status"
 		}
 		text := fmt.Sprintf("write %s %s", name, s.entry(w.Value))
 		if w.Value == nil {
@@ -89,41 +154,33 @@ func (s *story) request(out Output) {
 		}
 		ask(kind, name, text, func() error { return s.write(&w, epoch) }, func(err error) { s.step(EntryWritten{out.Reply(err)}) })
 	case WriteLease:
-		rev := uint64(0)
+		revision := uint64(0)
 		ask("lease", "lease", "write lease "+s.entry(Encode(out.Entry)), func() (err error) {
-			rev, err = s.writeLease(&out.Entry, out.Expect, out.WriteID)
+			revision, err = s.writeLease(&out.Entry, out.Expect, out.WriteID)
 			return err
-		}, func(err error) { s.step(LeaseWritten{out.Reply(err), rev}) })
+		}, func(err error) { s.step(LeaseWritten{out.Reply(err), revision}) })
 	case ReadLease:
-		ask("lease", "read-lease", "read the lease", none, func(err error) {
+		ask("lease", "read-lease", "read the lease", nothing, func(err error) {
 			s.step(LeaseRead{out.Reply(err), LeaseSight{Entry: s.lease, Revision: s.leaseRev}})
 		})
-	case SurveyStream:
-		ask("take-over", "survey", "look at the stream, as the lease tells it", none, func(err error) { s.step(StreamSurveyed{out.Reply(err), s.survey(&out.Entry)}) })
-	case OpenFeed:
-		ask("take-over", "durable", fmt.Sprintf("make the durable of epoch %d, after %d; remove older ones", out.Epoch, out.At.Seq), func() error {
-			floor := out.At.Seq
-			s.durable, s.next = &floor, floor+1
-			return nil
-		}, func(err error) { s.step(FeedOpened{out.Reply(err), s.ref(out.At.Seq)}) })
+	case LoadState:
+		ask("take-over", "load", "load the state", nothing, func(err error) { s.step(StateLoaded{out.Reply(err), s.load()}) })
+	default:
+		return false
+	}
+	return true
+}
+
+// askBucket is about the state buckets as a whole.
+func (s *story) askBucket(out Output, ask asker) bool {
+	epoch := s.machine.epoch
+	switch out := out.(type) {
 	case FenceBucket:
 		var made Made
 		ask("take-over", "fence/"+bucketName(out.Bucket), "fence "+bucketName(out.Bucket), func() (err error) {
 			made, err = s.fence(out.Bucket, out.Epoch)
 			return err
 		}, func(err error) { s.step(BucketFenced{out.Reply(err), made}) })
-	case LoadState:
-		ask("take-over", "load", "load the state", none, func(err error) { s.step(StateLoaded{out.Reply(err), s.load()}) })
-	case JudgeMessages:
-		ask("take-over", "judge", "ask which messages of the entries are there", none, func(err error) {
-			found := make([]int, len(out.Entries))
-			for i, list := range out.Entries {
-				found[i], _, _ = Highest(list, s.judge)
-			}
-			s.step(MessagesJudged{out.Reply(err), found})
-		})
-	case LookAtStream:
-		ask("look", "look", "look at the stream", none, func(err error) { s.step(StreamSeen{out.Reply(err), s.look(out.Witnesses, out.Floor)}) })
 	case SealBucket:
 		ask("seal", "seal/"+bucketName(out.Bucket), "seal "+bucketName(out.Bucket), func() error {
 			s.buckets[out.Bucket].sealed = true
@@ -136,35 +193,15 @@ func (s *story) request(out Output) {
 			}
 			return nil
 		}, func(err error) { s.step(BucketChecked{out.Reply(err)}) })
-	case FindSequence:
-		at := "find the first event"
-		if !out.Time.IsZero() {
-			at = "find the first event at or after " + since(out.Time.Sub(storyEpoch))
-		}
-		ask("find", "find", at, none, func(err error) {
-			s.step(SequenceFound{out.Reply(err), s.at(out.Time), s.ref(s.last())})
-		})
-	case ReadEvents:
-		s.askRead(&out, ask)
-	case AskRetention:
-		ask("retention", "retention", "ask for the limits of the stream", none, func(err error) {
-			s.step(RetentionTold{out.Reply(err), Retention{First: s.first(), Beyond: s.beyond[:]}})
-		})
-	case ConfirmSettled:
-		ask("ack", "ack", fmt.Sprintf("acknowledge up to %d", m.prefix), func() error {
-			*s.durable = m.prefix
-			return nil
-		}, func(err error) { s.step(SettledConfirmed{out.Reply(err)}) })
-	case KeepFrom:
-		ask("keep", "keep", "keep the stream from "+place0(out.From)+" on", none, func(err error) { s.step(StreamKeeps{out.Reply(err)}) })
-	case FindRecord:
-		ask("record", "newest/"+out.Subscription, "ask for the newest revision of "+out.Subscription, none, func(err error) {
-			r, missing := s.newest(out.Subscription)
-			if err == nil {
-				err = missing
-			}
-			s.step(RecordFound{out.Reply(err), r})
-		})
+	default:
+		return false
+	}
+	return true
+}
+
+// askLetters is about dead letters and records.
+func (s *story) askLetters(out Output, ask asker) bool {
+	switch out := out.(type) {
 	case StoreLetter:
 		d := out.Letter
 		ask("letter", fmt.Sprintf("letter/%s.%d", d.Subscription, d.Sequence), "store "+letterText(&d), func() error {
@@ -177,13 +214,22 @@ func (s *story) request(out Output) {
 			delete(s.letters, out.Sequence)
 			return nil
 		}, func(err error) { s.step(LetterRemoved{out.Reply(err)}) })
+	case FindRecord:
+		ask("record", "newest/"+out.Subscription, "ask for the newest revision of "+out.Subscription, nothing, func(err error) {
+			r, missing := s.newest(out.Subscription)
+			if err == nil {
+				err = missing
+			}
+			s.step(RecordFound{out.Reply(err), r})
+		})
 	default:
-		panic(fmt.Sprintf("nobody carries %T out", out))
+		return false
 	}
+	return true
 }
 
 // askRead says what was read when it is read; nothing if there was nothing.
-func (s *story) askRead(out *ReadEvents, ask func(kind, name, text string, lands func() error, answer func(error))) {
+func (s *story) askRead(out *ReadEvents, ask asker) {
 	name := "read/" + out.Subscription
 	text := fmt.Sprintf("read for %s from %d on", out.Subscription, out.From)
 	if !s.holds(name) {
@@ -196,7 +242,7 @@ func (s *story) askRead(out *ReadEvents, ask func(kind, name, text string, lands
 		}
 		text = ""
 	}
-	ask("", name, text, func() error { return nil }, func(err error) {
+	ask("", name, text, nothing, func(err error) {
 		events, got := s.read(out.From, out.Subjects, out.Most)
 		s.step(EventsRead{out.Reply(err), events, got})
 	})
@@ -219,6 +265,9 @@ func (s *story) attempt(out *StartAttempt) {
 	}
 	if out.DeadLetter > 0 {
 		text += fmt.Sprint(" of dead letter ", out.DeadLetter)
+	}
+	if s.shows["target"] {
+		text += " to " + out.Delivery.Subscription.TargetURL
 	}
 	if s.shows["id"] && ev != nil {
 		d := out.Delivery
@@ -273,7 +322,7 @@ func letterText(d *DeadLetter) string {
 	return fmt.Sprintf("%s after %d attempts: %s", text, d.Attempts, d.Reason)
 }
 
-func place0(seq uint64) string {
+func fromWhere(seq uint64) string {
 	if seq == math.MaxUint64 {
 		return "the end"
 	}
