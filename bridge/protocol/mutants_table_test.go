@@ -109,12 +109,12 @@ var allMutants = []mutant{
 	{"R14 what failed is not held", "	ln.hold()\n	if s.lanesFull() || len(ln.q) > c.Lane {", "	if s.lanesFull() || len(ln.q) > c.Lane {"},
 	{"R14 the newest of a coalescing lane is superseded", "old.seq > it.seq || !supersedes(s.rec, it, old) {", "!supersedes(s.rec, it, old) {\n				_ = it"},
 	{"R14 a breaker with nothing to probe stays open", "if s.failing() && r.empty && r.at", "if false && r.empty && r.at"},
-	{"R14 a probe that was filtered is the last", "		if a.probe && s.failing() {", "		if false {"},
+	{"R14 a probe that was filtered is the last", "	if a.probe && s.failing() {", "	if false {"},
 	{"R14 what the stream is about to drop is not copied", "		s.warned = warned\n		s.changed()\n	}\n	s.rescue()", "		s.warned = warned\n		s.changed()\n	}"},
 	{"R14 a reader that stands still copies nothing", "rescuing := r.at < min(c.expiring, r.until)", "rescuing := false && r.at < min(c.expiring, r.until)"},
 	{"R14 what the stream drops is acknowledged all the same", "		c.holdAcks() // before it may be acknowledged\n", ""},
 	{"R14 what was owed when retention was edited is not copied", "		s.rescue()\n	}\n	c.holdAcks()", "		_ = s\n	}\n	c.holdAcks()"},
-	{"R14 what fails while the stream drops it is held", "if c.losing != \"\" && ln.redrive == 0 {", "if false {"},
+	{"R14 what fails while the stream drops it is held", "case ln.sub.core.losing != \"\" && ln.redrive == 0:", "case false:"},
 
 	// ---- R15: identity of the stream
 	{"R15 what was looked up counts at once", "	case r.Err == nil && c.needsLook(q, in):\n", "	case false:\n"},

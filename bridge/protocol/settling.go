@@ -75,44 +75,61 @@ func (c *Machine) finished(a *attempt) {
 }
 
 func (c *Machine) judge(a *attempt, o Outcome, ev *event.Event) {
-	ln, it := a.lane, a.item
-	s := ln.sub
-	now := c.now.Boot
+	s := a.lane.sub
 	if o.Verdict == Delivered || o.Verdict == Filtered || o.Status > 0 {
 		s.filterTold()
 	}
 	switch o.Verdict {
 	case Delivered:
-		c.figures.Delivered++
-		s.unproven = false
-		s.health().success(now)
-		ln.own, ln.hopeless, ln.failedAt = false, false, 0
-		ln.remove(it)
-		if s.failing() {
-			s.closeBreaker()
-		}
-		return
+		c.delivered(a)
 	case Filtered:
-		// It says nothing about the endpoint: no request was sent.
-		c.figures.Filtered++
-		if s.pace != nil {
-			s.pace.unstarted(a.at)
-		}
-		ln.remove(it)
-		if a.probe && s.failing() {
-			s.probeIn(0)
-		}
-		return
+		c.rejected(a)
 	case NotAttempted:
-		if a.probe {
-			s.probeIn(c.Renew)
-		}
-		if !it.gone && !c.stopping {
-			ln.next = now + c.Renew
-			ln.wake()
-		}
-		return
+		c.notMadeNow(a)
+	default:
+		c.failed(a, o, ev)
 	}
+}
+
+func (c *Machine) delivered(a *attempt) {
+	ln, s := a.lane, a.lane.sub
+	c.figures.Delivered++
+	s.unproven = false
+	s.health().success(c.now.Boot)
+	ln.own, ln.hopeless, ln.failedAt = false, false, 0
+	ln.remove(a.item)
+	if s.failing() {
+		s.closeBreaker()
+	}
+}
+
+// rejected by the filter. It says nothing about the endpoint: no request was sent.
+func (c *Machine) rejected(a *attempt) {
+	s := a.lane.sub
+	c.figures.Filtered++
+	if s.pace != nil {
+		s.pace.unstarted(a.at)
+	}
+	a.lane.remove(a.item)
+	if a.probe && s.failing() {
+		s.probeIn(0)
+	}
+}
+
+// notMadeNow: no attempt was made, for a reason that is the bridge's.
+func (c *Machine) notMadeNow(a *attempt) {
+	if a.probe {
+		a.lane.sub.probeIn(c.Renew)
+	}
+	if !a.item.gone && !c.stopping {
+		a.lane.next = c.now.Boot + c.Renew
+		a.lane.wake()
+	}
+}
+
+func (c *Machine) failed(a *attempt, o Outcome, ev *event.Event) {
+	ln, it := a.lane, a.item
+	s := ln.sub
 	c.figures.Failed++
 	if a.probe {
 		s.probeFailed(a)
@@ -120,11 +137,36 @@ func (c *Machine) judge(a *attempt, o Outcome, ev *event.Event) {
 	if it.gone { // superseded, or no longer the lane's while it ran
 		return
 	}
+	s.failed(a, o, ev)
+	if s.mode == reading && !it.reader && !it.inLedger && s.reader.at < it.seq {
+		ln.leaveToReader(it)
+		return
+	}
+	if s.rec.Coalesce && len(ln.q) > 1 && ln.q[0] == it && supersedes(s.rec, ln.q[1], it) {
+		ln.take(it)
+		c.superseded(it)
+	}
+	ln.attempts++
+	if ln.redrive > 0 && a.Delivery.Event != nil {
+		ln.known = a.Delivery.ID()
+	}
+	ln.lastStatus, ln.lastError, ln.fault = o.Status, o.Reason, o.EndpointFault
+	if why, last := ln.givenUp(&o); last {
+		o.Reason = why
+		ln.bury(ln.q[0], o, ev)
+		return
+	}
+	ln.tryAgain(o.RetryAfter)
+}
+
+// failed is what a failed attempt says of its endpoint.
+func (s *sub) failed(a *attempt, o Outcome, ev *event.Event) {
+	c := s.core
 	if o.RetryAfter > 0 {
-		s.waitUntil(now + o.RetryAfter)
+		s.waitUntil(c.now.Boot + o.RetryAfter)
 	}
 	if !a.again {
-		s.health().missed(now)
+		s.health().missed(c.now.Boot)
 	}
 	if o.EndpointFault && s.blamed(a, o, ev) {
 		s.openBreaker(o.Reason)
@@ -138,47 +180,43 @@ func (c *Machine) judge(a *attempt, o Outcome, ev *event.Event) {
 		s.goReading(reasonGone)
 		s.shed()
 	}
-	if s.mode == reading && !it.reader && !it.inLedger && s.reader.at < it.seq {
-		// Left over from the feed: the reader has yet to come to it.
-		it.gone = true
-		ln.take(it)
-		ln.maxSeq = 0
-		if n := len(ln.q); n > 0 {
-			ln.maxSeq = ln.q[n-1].seq
-		}
-		if ln.held {
-			ln.write()
-		}
-		return
+}
+
+// leaveToReader: it is left over from the feed, and the reader has yet to come to it.
+func (ln *lane) leaveToReader(it *item) {
+	it.gone = true
+	ln.take(it)
+	ln.maxSeq = 0
+	if n := len(ln.q); n > 0 {
+		ln.maxSeq = ln.q[n-1].seq
 	}
-	if s.rec.Coalesce && len(ln.q) > 1 && ln.q[0] == it && supersedes(s.rec, ln.q[1], it) {
-		ln.take(it)
-		c.superseded(it)
+	if ln.held {
+		ln.write()
 	}
-	ln.attempts++
-	if ln.redrive > 0 && a.Delivery.Event != nil {
-		ln.known = a.Delivery.ID()
+}
+
+// givenUp tells whether the head of the lane becomes a dead letter now, and why.
+func (ln *lane) givenUp(o *Outcome) (why string, last bool) {
+	switch {
+	case o.Verdict == GiveUp || ln.attempts > len(ln.sub.rec.RetrySchedule()):
+		return o.Reason, true
+	case ln.sub.core.losing != "" && ln.redrive == 0:
+		return reasonLosing + "; " + o.Reason, true
 	}
-	ln.lastStatus, ln.lastError, ln.fault = o.Status, o.Reason, o.EndpointFault
-	schedule := s.rec.RetrySchedule()
-	if o.Verdict == GiveUp || ln.attempts > len(schedule) {
-		ln.bury(ln.q[0], o, ev)
-		return
+	if crowded := ln.crowdedOut(); crowded != "" {
+		return crowded + ": " + o.Reason, true
 	}
-	if c.losing != "" && ln.redrive == 0 {
-		o.Reason = reasonLosing + "; " + o.Reason
-		ln.bury(ln.q[0], o, ev)
-		return
-	}
-	if why := ln.crowdedOut(); why != "" {
-		o.Reason = why + ": " + o.Reason
-		ln.bury(ln.q[0], o, ev)
-		return
-	}
-	wait := schedule[ln.attempts-1]
+	return "", false
+}
+
+// tryAgain holds the lane until the time of its next attempt.
+func (ln *lane) tryAgain(atLeast time.Duration) {
+	s := ln.sub
+	c := s.core
+	wait := s.rec.RetrySchedule()[ln.attempts-1]
 	wait += time.Duration((c.rng.Float64()*2 - 1) * 0.1 * float64(wait))
-	wait = max(wait, o.RetryAfter)
-	ln.next, ln.nextWall = now+wait, c.now.Wall.Add(wait)
+	wait = max(wait, atLeast)
+	ln.next, ln.nextWall = c.now.Boot+wait, c.now.Wall.Add(wait)
 	ln.hold()
 	if s.lanesFull() || len(ln.q) > c.Lane {
 		s.goReading(reasonBacklog)
