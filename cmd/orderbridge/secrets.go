@@ -111,7 +111,7 @@ connection. With --tenant it is refused in records of other tenants, too.`,
 			if cmd.Flags().Changed("tenant") {
 				of = &tenant
 			}
-			sealed, err := secrets.SealFor(recipient, use, of, record.Secret(text))
+			sealed, err := secrets.Seal(recipient, use, of, record.Secret(text))
 			if err != nil {
 				return usagef("--to: %w", err)
 			}

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -117,9 +116,6 @@ func New(o Options) (*API, error) {
 	}
 	return a, nil
 }
-
-// OpenAPI is the description of the API, as JSON.
-func (a *API) OpenAPI() []byte { return slices.Clone(a.spec) }
 
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {

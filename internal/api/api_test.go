@@ -108,7 +108,7 @@ func ask(t *testing.T, a *API, v validator.Validator, method, path, body string)
 func TestDescription(t *testing.T) {
 	t.Parallel()
 	a, _ := start(t, nil)
-	doc, err := libopenapi.NewDocument(a.OpenAPI())
+	doc, err := libopenapi.NewDocument(a.spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestDescription(t *testing.T) {
 		}
 		Components struct{ Schemas map[string]any }
 	}
-	if err := json.Unmarshal(a.OpenAPI(), &spec); err != nil {
+	if err := json.Unmarshal(a.spec, &spec); err != nil {
 		t.Fatal(err)
 	}
 	if spec.OpenAPI != "3.1.0" {
@@ -178,7 +178,7 @@ func TestDescription(t *testing.T) {
 		}
 	}
 	// Every reference leads somewhere.
-	for _, ref := range regexp.MustCompile(`"\$ref": "([^"]+)"`).FindAllStringSubmatch(string(a.OpenAPI()), -1) {
+	for _, ref := range regexp.MustCompile(`"\$ref": "([^"]+)"`).FindAllStringSubmatch(string(a.spec), -1) {
 		name, ok := strings.CutPrefix(ref[1], "#/components/schemas/")
 		name, _, _ = strings.Cut(name, "/")
 		if _, there := spec.Components.Schemas[name]; !ok || !there {

@@ -120,7 +120,7 @@ func newHostSecrets(t *testing.T) hostSecrets {
 	}
 	seal := func(id string, hosts ...string) string {
 		t.Helper()
-		value, err := secrets.Seal(recipients[0], record.SecretUse{Subscription: id, Hosts: hosts}, "stolen-sealed")
+		value, err := secrets.Seal(recipients[0], record.SecretUse{Subscription: id, Hosts: hosts}, nil, "stolen-sealed")
 		if err != nil {
 			t.Fatal(err)
 		}

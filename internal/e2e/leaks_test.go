@@ -115,7 +115,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := secrets.Seal(recipients[0], record.SecretUse{Subscription: "sealed", Hosts: []string{record.SecretHost(e.URL)}}, record.Secret(planted["sealed secret"]))
+	sealed, err := secrets.Seal(recipients[0], record.SecretUse{Subscription: "sealed", Hosts: []string{record.SecretHost(e.URL)}}, nil, record.Secret(planted["sealed secret"]))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,10 +30,7 @@ func JSON(b []byte) []byte {
 	return out
 }
 
-// Text is a text in one line, for a cell or a value.
-func Text(s string) string { return escape(s, false) }
-
-// Lines is Text that keeps its line feeds and tabs.
+// Lines is a text of lines; its line feeds and tabs stay.
 func Lines(s string) string { return escape(s, true) }
 
 func escape(s string, lines bool) string {

@@ -18,7 +18,7 @@ func TestText(t *testing.T) {
 		"\x7f\u009b\xff":  `\u007f\u009b\xff`,
 		"\U000e0041":      `\udb40\udc41`,
 	} {
-		if got := Text(given); got != want {
+		if got := escape(given, false); got != want {
 			t.Errorf("%q: %s, want %s", given, got, want)
 		}
 	}

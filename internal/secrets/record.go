@@ -54,7 +54,7 @@ func (s *Store) SealRecord(id string, rec []byte) ([]byte, error) {
 			recipients = strings.Join(keys, "\n")
 		}
 		use := use(field)
-		sealed, err := SealFor(recipients, use, &use.Tenant, record.Secret(value))
+		sealed, err := Seal(recipients, use, &use.Tenant, record.Secret(value))
 		switch {
 		case err != nil:
 			return "", fmt.Errorf("%s: %w", field, err)

@@ -96,13 +96,9 @@ func Recipients(path string) ([]string, error) {
 }
 
 // Seal encrypts a value to the public key (age1…), for use by one subscription
-// towards some hosts (record.SecretHost of their URLs), whatever its tenant.
-func Seal(recipient string, use record.SecretUse, value record.Secret) (string, error) {
-	return SealFor(recipient, use, nil, value)
-}
-
-// SealFor is Seal for records of one tenant, "" for those without.
-func SealFor(recipient string, use record.SecretUse, tenant *string, value record.Secret) (string, error) {
+// towards some hosts (record.SecretHost of their URLs), of one tenant ("": those
+// without), or of any (nil).
+func Seal(recipient string, use record.SecretUse, tenant *string, value record.Secret) (string, error) {
 	if len(use.Hosts) == 0 {
 		return "", errors.New("seal: no host is named")
 	}

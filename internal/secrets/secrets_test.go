@@ -221,7 +221,7 @@ func TestSealed(t *testing.T) {
 	use := record.SecretUse{Subscription: "erp", Tenant: "acme", Hosts: []string{"erp.example.com"}}
 	long := record.Secret(strings.Repeat("x", 1024))
 	for _, value := range []record.Secret{"hunter2", long} {
-		text, err := Seal(recipient, use, value)
+		text, err := Seal(recipient, use, nil, value)
 		if err != nil || len(text) > 4096 || strings.Contains(text, value.Reveal()) {
 			t.Fatalf("%d bytes, %v", len(text), err)
 		}
@@ -265,7 +265,7 @@ func TestSealed(t *testing.T) {
 	if _, err := Recipients(broken); err == nil || strings.Contains(err.Error(), "HUNTER2") {
 		t.Errorf("a broken identity file: %v", err)
 	}
-	if _, err := Seal("age1hunter2", use, "x"); err == nil || strings.Contains(err.Error(), "hunter2") {
+	if _, err := Seal("age1hunter2", use, nil, "x"); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("a broken public key: %v", err)
 	}
 }

@@ -63,10 +63,3 @@ func (p *Pool[K]) give(key K) {
 	close(p.given)
 	p.given = make(chan struct{})
 }
-
-// Free tells how many places are free.
-func (p *Pool[K]) Free() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.free
-}
