@@ -21,23 +21,71 @@ var update = flag.Bool("update", false, "write the table of limits in docs/secur
 
 const document = "../../docs/security.md"
 
-// A constant has one row, whose value is printed from it, and the other way round.
+// A constant has one row, whose value is printed from it, and the other way
+// round; both stand in one file, in the same order.
 func TestEachConstantHasARow(t *testing.T) {
 	t.Parallel()
-	f, err := parser.ParseFile(token.NewFileSet(), "limits.go", nil, 0)
+	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var constants, rows []string
+	all := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		constants, rows := constantsOf(f), rowsOf(t, f)
+		all += len(rows)
+		if slices.Equal(constants, rows) {
+			continue
+		}
+		for _, c := range constants {
+			if !slices.Contains(rows, c) {
+				t.Errorf("%s: %s has no row", file, c)
+			}
+		}
+		for _, r := range rows {
+			if !slices.Contains(constants, r) {
+				t.Errorf("%s: the row %s has no constant", file, r)
+			}
+		}
+		if !t.Failed() {
+			t.Errorf("%s: the rows have another order than the constants, or one stands twice:\n%q\n%q", file, rows, constants)
+		}
+	}
+	if n := len(limits.All()); n != all || n == 0 {
+		t.Errorf("All has %d rows, the files %d: is a part missing in parts?", n, all)
+	}
+	for _, l := range limits.All() {
+		if l.For == "" || l.What == "" || l.Beyond == "" {
+			t.Errorf("the row of %s is not complete: %+v", l.Name, l)
+		}
+	}
+}
+
+// constantsOf are the exported constants of a file.
+func constantsOf(f *ast.File) (names []string) {
 	for _, d := range f.Decls {
 		if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.CONST {
 			for _, s := range g.Specs {
 				for _, n := range s.(*ast.ValueSpec).Names {
-					constants = append(constants, n.Name)
+					if n.IsExported() {
+						names = append(names, n.Name)
+					}
 				}
 			}
 		}
 	}
+	return names
+}
+
+// rowsOf are the names of the rows of a file, each of which prints its constant.
+func rowsOf(t *testing.T, f *ast.File) (names []string) {
+	t.Helper()
 	ast.Inspect(f, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
 		if !ok {
@@ -47,7 +95,7 @@ func TestEachConstantHasARow(t *testing.T) {
 			return true
 		}
 		name := strings.Trim(call.Args[0].(*ast.BasicLit).Value, `"`)
-		rows = append(rows, name)
+		names = append(names, name)
 		printed := false
 		ast.Inspect(call.Args[1], func(n ast.Node) bool {
 			if id, ok := n.(*ast.Ident); ok && id.Name == name {
@@ -60,34 +108,7 @@ func TestEachConstantHasARow(t *testing.T) {
 		}
 		return true
 	})
-	if !slices.Equal(constants, rows) {
-		for _, c := range constants {
-			if !slices.Contains(rows, c) {
-				t.Errorf("%s has no row", c)
-			}
-		}
-		for _, r := range rows {
-			if !slices.Contains(constants, r) {
-				t.Errorf("the row %s has no constant", r)
-			}
-		}
-		if !t.Failed() {
-			for i := range min(len(constants), len(rows)) {
-				if constants[i] != rows[i] {
-					t.Errorf("the rows have another order than the constants, or one stands twice: %s where %s is wanted", rows[i], constants[i])
-					break
-				}
-			}
-		}
-	}
-	if n := len(limits.All()); n != len(rows) {
-		t.Errorf("All has %d rows, but limits.go %d: is a part missing in parts?", n, len(rows))
-	}
-	for _, l := range limits.All() {
-		if l.For == "" || l.What == "" || l.Beyond == "" {
-			t.Errorf("the row of %s is not complete: %+v", l.Name, l)
-		}
-	}
+	return names
 }
 
 // The program uses each of them.
