@@ -42,6 +42,16 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	}
 
 	k.pathsAreNoSecrets()
+	c.checkBus(k)
+	c.checkEmbedded(k)
+	c.checkNames(k)
+	c.checkAPI(k)
+	c.checkDeliveries(k)
+	return k.warnings, k.problems
+}
+
+// checkBus is for how to connect.
+func (c *Config) checkBus(k *checker) {
 	if err := c.NATS.URL.check(); err != nil {
 		problem, remedy, _ := strings.Cut(err.Error(), "; ")
 		k.wrong("NATS_URL", problem, remedy)
@@ -75,6 +85,10 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	k.together("NATS_CERT", c.NATS.Cert != "", "NATS_KEY", c.NATS.Key != "")
 	k.together("NATS_USER", c.NATS.User != "", "NATS_PASSWORD", c.NATS.Password != "")
 	k.credentials(c.NATS)
+}
+
+// checkEmbedded is for the embedded server and the data directory.
+func (c *Config) checkEmbedded(k *checker) {
 	if c.NATS.Listen != "" {
 		k.address("NATS_LISTEN", c.NATS.Listen)
 	}
@@ -94,6 +108,10 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	if c.EmbeddedSync != SyncAlways && c.EmbeddedSync != SyncInterval {
 		k.wrong("EMBEDDED_SYNC", "is not a sync mode", "use always or interval")
 	}
+}
+
+// checkNames is for streams, buckets and subjects.
+func (c *Config) checkNames(k *checker) {
 	k.name("STREAM", c.Stream)
 	k.name("SUBSCRIPTIONS_BUCKET", c.SubscriptionsBucket)
 	if len(c.Prefix) > 32 || !prefix.MatchString(c.Prefix) {
@@ -109,6 +127,10 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 		}
 	}
 	k.within("REPLICAS", c.Replicas, 0, 5)
+}
+
+// checkAPI is for the HTTP listener and the management API.
+func (c *Config) checkAPI(k *checker) {
 	k.address("HTTP_LISTEN", c.HTTPListen)
 	if err := c.APITokens.check(); err != nil {
 		k.wrong("API_TOKENS", err.Error(), "give each token once, each under a name of its own")
@@ -123,6 +145,10 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 				"write it as orders.{tenant}.>")
 		}
 	}
+}
+
+// checkDeliveries is for endpoints, secrets, events and the log.
+func (c *Config) checkDeliveries(k *checker) {
 	k.certificates("TRUST_ROOTS", c.TrustRoots)
 	if info, err := os.Stat(c.SecretsDir); c.SecretsDir != "" && (err != nil || !info.IsDir()) {
 		k.wrong("SECRETS_DIR", "names no directory that can be read", "give the path of a directory")
@@ -145,7 +171,6 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	if d := c.ShutdownTimeout.Duration; d < 0 || d > time.Hour {
 		k.wrong("SHUTDOWN_TIMEOUT", "is out of range", "give 0s to 1h")
 	}
-	return k.warnings, k.problems
 }
 
 // wrong reports a variable, once.

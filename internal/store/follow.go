@@ -126,7 +126,8 @@ func (f *follower) session(ctx context.Context, status <-chan nats.Status) error
 		return err
 	}
 	f.catchUp(target)
-	created := f.created
+	r := reading{follower: f, created: f.created, target: target,
+		msgs: make(chan jetstream.Msg, 256), doubt: make(chan error, 1)}
 	cons, err := f.consumer(ctx)
 	if errorCode(err) == codeMaximumConsumers {
 		return f.poll(ctx, status)
@@ -137,75 +138,107 @@ func (f *follower) session(ctx context.Context, status <-chan nats.Status) error
 	defer f.drop(cons)
 	// A consumer dies with its bucket: if the bucket is still the same one now,
 	// all that the consumer ever delivers is from it.
-	if _, err := f.check(ctx); err != nil {
+	if _, err := r.check(ctx); err != nil {
 		return err
 	}
-	if f.created != created {
-		return errRecreated
-	}
-	doubt := make(chan error, 1)
-	msgs := make(chan jetstream.Msg, 256)
-	done := make(chan struct{})
-	defer close(done)
-	cc, err := cons.Consume(func(m jetstream.Msg) {
-		select {
-		case msgs <- m:
-		case <-done:
-		}
-	}, jetstream.PullMaxMessages(batch(cons.CachedInfo(), 500)), jetstream.PullHeartbeat(time.Second),
-		jetstream.PullExpiry(10*time.Second),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			select {
-			case doubt <- err:
-			default:
-			}
-		}))
+	stop, err := r.consume(cons)
 	if err != nil {
 		return err
 	}
-	defer cc.Stop()
+	defer stop()
 	tick := time.NewTicker(limits.FollowCheck)
 	defer tick.Stop()
-	behind := false
-	var delivered uint64
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case s := <-status:
 			return fmt.Errorf("connection %s", s)
-		case err := <-doubt:
-			return err
-		case m := <-msgs:
-			meta, err := m.Metadata()
-			if err != nil {
-				return err
-			}
-			if delivered++; meta.Sequence.Consumer != delivered {
-				return fmt.Errorf("message %d of the consumer came where %d was due", meta.Sequence.Consumer, delivered)
-			}
-			f.each(&event.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Subject: m.Subject(),
-				Header: m.Headers(), Data: m.Data()}, created)
-			f.seen = max(f.seen, meta.Sequence.Stream)
-			f.catchUp(target)
-			behind = false
+		case err = <-r.doubt:
+		case m := <-r.msgs:
+			err = r.hear(m)
 		case <-tick.C:
-			last, err := f.check(ctx)
-			if err != nil {
-				return err
-			}
-			if f.created != created {
-				return errRecreated
-			}
-			if last > f.seen && len(msgs) == 0 {
-				if behind {
-					return fmt.Errorf("read up to %d, the bucket goes up to %d", f.seen, last)
-				}
-				behind = true
-			}
-			f.catchUp(target)
+			err = r.compare(ctx)
+		}
+		if err != nil {
+			return err
 		}
 	}
+}
+
+// reading is what a follower reads through one consumer, of one bucket.
+type reading struct {
+	*follower
+	created   int64
+	target    uint64 // caught up once that is read
+	msgs      chan jetstream.Msg
+	doubt     chan error
+	delivered uint64
+	behind    bool // at the look before nothing had come of what is there
+}
+
+// consume has the consumer's messages come by msgs, until stop is called.
+func (r *reading) consume(cons jetstream.Consumer) (stop func(), err error) {
+	done := make(chan struct{})
+	cc, err := cons.Consume(func(m jetstream.Msg) {
+		select {
+		case r.msgs <- m:
+		case <-done:
+		}
+	}, jetstream.PullMaxMessages(batch(cons.CachedInfo(), 500)), jetstream.PullHeartbeat(time.Second),
+		jetstream.PullExpiry(10*time.Second),
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+			select {
+			case r.doubt <- err:
+			default:
+			}
+		}))
+	if err != nil {
+		return nil, err
+	}
+	return func() { cc.Stop(); close(done) }, nil
+}
+
+// check is the follower's, and an error if the bucket is another one by now.
+func (r *reading) check(ctx context.Context) (last uint64, err error) {
+	last, err = r.follower.check(ctx)
+	if err == nil && r.follower.created != r.created {
+		err = errRecreated
+	}
+	return last, err
+}
+
+// hear takes a message that is the next one.
+func (r *reading) hear(m jetstream.Msg) error {
+	meta, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	if r.delivered++; meta.Sequence.Consumer != r.delivered {
+		return fmt.Errorf("message %d of the consumer came where %d was due", meta.Sequence.Consumer, r.delivered)
+	}
+	r.each(&event.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Subject: m.Subject(),
+		Header: m.Headers(), Data: m.Data()}, r.created)
+	r.seen = max(r.seen, meta.Sequence.Stream)
+	r.catchUp(r.target)
+	r.behind = false
+	return nil
+}
+
+// compare holds what was read against what the leader has.
+func (r *reading) compare(ctx context.Context) error {
+	last, err := r.check(ctx)
+	if err != nil {
+		return err
+	}
+	if last > r.seen && len(r.msgs) == 0 {
+		if r.behind {
+			return fmt.Errorf("read up to %d, the bucket goes up to %d", r.seen, last)
+		}
+		r.behind = true
+	}
+	r.catchUp(r.target)
+	return nil
 }
 
 func (f *follower) consumer(ctx context.Context) (jetstream.Consumer, error) {
