@@ -80,6 +80,7 @@ type subscriber struct {
 	mu     sync.Mutex
 	closed bool
 	feeds  []*subscribers.JetStream
+	relays sync.WaitGroup
 }
 
 func (s *subscriber) SubscribeInitialize(topic string) error {
@@ -107,14 +108,13 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		return nil, err
 	}
 	s.mu.Lock()
-	closed := s.closed
-	s.feeds = append(s.feeds, feed)
-	s.mu.Unlock()
-	if closed {
+	defer s.mu.Unlock()
+	if s.closed {
 		return nil, errors.Join(errors.New("the subscriber is closed"), feed.Close())
 	}
+	s.feeds = append(s.feeds, feed)
 	out := make(chan *message.Message)
-	go relay(ctx, in, out, feed)
+	s.relays.Go(func() { relay(ctx, in, out, feed) })
 	return out, nil
 }
 
@@ -167,6 +167,7 @@ func relay(ctx context.Context, in <-chan *message.Message, out chan<- *message.
 	close(out)
 }
 
+// Close returns when all channels are closed.
 func (s *subscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -177,5 +178,6 @@ func (s *subscriber) Close() error {
 			return err
 		}
 	}
+	s.relays.Wait()
 	return nil
 }

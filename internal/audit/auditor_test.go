@@ -149,11 +149,11 @@ func TestOnlyABridgeVouches(t *testing.T) {
 	ctx := store.WithActor(t.Context(), store.Actor{Via: "api", Name: "ops", Address: "192.0.2.7:1", Request: "r-1"})
 	write := func(id, record string, expect uint64, key *store.Key) uint64 {
 		t.Helper()
-		rev, err := store.WriteRecord(ctx, js, n.Subscriptions, id, []byte(record), &expect, key)
+		r, err := store.NewCatalog(js, n, nil).SignedBy(key).Put(ctx, store.Everything(), id, []byte(record), expect)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return rev
+		return r.Revision
 	}
 	rev := write("good", `{"description":"1"}`, 0, a.o.Key)
 	write("forged", `{"description":"1"}`, 0, nil)

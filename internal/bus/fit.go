@@ -23,13 +23,13 @@ const OldestServer = "2.11.7"
 // oldestLevel is the JetStream API level since 2.11.0; what is older tells none.
 const oldestLevel = 1
 
-// TooOldError says which server does not do.
-type TooOldError struct {
+// tooOldError says which server does not do.
+type tooOldError struct {
 	What    string // "stream KV_owed is led by", "JetStream is served by"
 	Version string // "" where it cannot be told
 }
 
-func (e *TooOldError) Error() string {
+func (e *tooOldError) Error() string {
 	version := "a NATS server of a version before 2.11"
 	if e.Version != "" {
 		version = "NATS server " + e.Version
@@ -46,7 +46,7 @@ func FitAccount(ctx context.Context, js jetstream.JetStream) error {
 		return fmt.Errorf("ask JetStream for its API level: %w", err)
 	}
 	if info.API.Level < oldestLevel {
-		return &TooOldError{What: "JetStream is served by", Version: connectedIfOld(js)}
+		return &tooOldError{What: "JetStream is served by", Version: connectedIfOld(js)}
 	}
 	return nil
 }
@@ -63,7 +63,7 @@ func FitStreams(ctx context.Context, js jetstream.JetStream, streams ...string) 
 			continue
 		}
 		if metadata := s.CachedInfo().Config.Metadata; !newEnough(metadata) {
-			return &TooOldError{What: fmt.Sprintf("stream %s is led by", name),
+			return &tooOldError{What: fmt.Sprintf("stream %s is led by", name),
 				Version: cmp.Or(metadata[versionKey], connectedIfOld(js))}
 		}
 	}
@@ -77,21 +77,21 @@ const versionKey = "_nats.ver"
 // they answer for it.
 func newEnough(metadata map[string]string) bool {
 	level, err := strconv.Atoi(metadata["_nats.level"])
-	return err == nil && level >= oldestLevel && !OldVersion(metadata[versionKey])
+	return err == nil && level >= oldestLevel && !oldVersion(metadata[versionKey])
 }
 
 // connectedIfOld is the version of the server that the client is connected to,
 // if it is one of those that do not do: then it is most likely the one.
 func connectedIfOld(js jetstream.JetStream) string {
 	version := js.Conn().ConnectedServerVersion()
-	if OldVersion(version) {
+	if oldVersion(version) {
 		return version
 	}
 	return ""
 }
 
-// OldVersion tells whether a version is below OldestServer; what cannot be read is not.
-func OldVersion(version string) bool {
+// oldVersion tells whether a version is below OldestServer; what cannot be read is not.
+func oldVersion(version string) bool {
 	is, readable := numbers(version)
 	oldest, _ := numbers(OldestServer)
 	return readable && slices.Compare(is[:], oldest[:]) < 0

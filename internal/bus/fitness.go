@@ -63,7 +63,7 @@ func (f *Fitness) ask(ctx context.Context, check func(context.Context) error) (u
 	ctx, cancel := context.WithTimeout(ctx, limits.FitTime)
 	defer cancel()
 	err = check(ctx)
-	var old *TooOldError
+	var old *tooOldError
 	switch {
 	case errors.As(err, &old):
 		text := old.Error()

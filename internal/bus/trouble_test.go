@@ -50,7 +50,7 @@ func TestOldVersion(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]bool{"2.10.29": true, "2.9.0": true, "v2.10.0": true, "1.4.1": true,
 		"2.11.0": true, "2.11.6": true, "2.11.7": false, "2.11.10": false, "v2.11.7-RC.1": false, "2.12.0": false, "2.15.2": false, "3.0.0": false, "": false, "x.y": false} {
-		if got := OldVersion(version); got != want {
+		if got := oldVersion(version); got != want {
 			t.Errorf("%q: %v", version, got)
 		}
 	}

@@ -51,7 +51,7 @@ var _ nats.InProcessConnProvider = (*Server)(nil)
 
 // Start locks the directory, starts the server on it and waits until it accepts
 // connections. A directory that another process holds is an error that names
-// it, one on a full disk a *NoRoomError.
+// it, one on a full disk a *noRoomError.
 func Start(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -22,13 +22,13 @@ import (
 // free, so that what is there can still be read, and removed.
 const ownPart = 0.85
 
-// NoRoomError says that the disk of the data directory is full.
-type NoRoomError struct {
+// noRoomError says that the disk of the data directory is full.
+type noRoomError struct {
 	Dir            string
 	Free, Capacity int64 // bytes
 }
 
-func (e *NoRoomError) Error() string {
+func (e *noRoomError) Error() string {
 	return fmt.Sprintf("the disk of the data directory %q is full: %s free of %s; make room there, or set ORDERBRIDGE_DATA_DIR to another disk. It goes on by itself", e.Dir, mib(e.Free), mib(e.Capacity))
 }
 
@@ -40,7 +40,7 @@ func Await(ctx context.Context, o Options, waiting func(reasons ...string)) (*Se
 	said := false
 	for {
 		s, err := Start(o)
-		var full *NoRoomError
+		var full *noRoomError
 		if !errors.As(err, &full) {
 			return s, err
 		}
@@ -74,7 +74,7 @@ func checkRoom(dir string) error {
 	if err != nil || free >= limits.DiskRoom {
 		return nil //nolint:nilerr // the server will say it
 	}
-	return &NoRoomError{dir, free, capacity}
+	return &noRoomError{dir, free, capacity}
 }
 
 // maxStore depends on the size of the disk and not on what is free at the

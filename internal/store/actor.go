@@ -154,10 +154,10 @@ func (k *Key) Stale() bool {
 	return time.Since(k.read) > limits.ActorKeyAge
 }
 
-// WriteRecord stores a record, or deletes it (value nil), if its newest revision
+// writeRecord stores a record, or deletes it (value nil), if its newest revision
 // still is expect (0: it has never been there; nil: whatever it is); else
 // ErrChanged. The actor of ctx goes with it, signed if there is a key.
-func WriteRecord(ctx context.Context, js jetstream.JetStream, bucket, id string, value []byte, expect *uint64,
+func writeRecord(ctx context.Context, js jetstream.JetStream, bucket, id string, value []byte, expect *uint64,
 	key *Key) (uint64, error) {
 	subject, err := recordSubject(ctx, js, bucket, id)
 	if err != nil {
@@ -181,9 +181,9 @@ func WriteRecord(ctx context.Context, js jetstream.JetStream, bucket, id string,
 	return ack.Sequence, nil
 }
 
-// Ask sends a command and returns the answer. The actor of ctx goes with it,
+// ask sends a command and returns the answer. The actor of ctx goes with it,
 // signed if there is a key.
-func Ask(ctx context.Context, js jetstream.JetStream, subject string, body []byte, key *Key) ([]byte, error) {
+func ask(ctx context.Context, js jetstream.JetStream, subject string, body []byte, key *Key) ([]byte, error) {
 	m := &nats.Msg{Subject: subject, Data: body, Header: nats.Header{}}
 	key.stamp(ctx, m.Header, Deed{On: subject, Data: body})
 	reply, err := js.Conn().RequestMsgWithContext(ctx, m)

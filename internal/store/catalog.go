@@ -128,7 +128,7 @@ func (c *Catalog) Record(ctx context.Context, scope Scope, id string) (Record, e
 	if !safeID.MatchString(id) {
 		return Record{}, fmt.Errorf("subscription %q: %w", id, protocol.ErrNotFound)
 	}
-	e, err := ReadEntry(ctx, c.js, c.names.Subscriptions, id)
+	e, err := readEntry(ctx, c.js, c.names.Subscriptions, id)
 	if err == nil && !scope.holds(tenantOf(e.Value)) {
 		err = protocol.ErrNotFound
 	}
@@ -148,7 +148,7 @@ func (c *Catalog) Records(ctx context.Context, scope Scope, f Filter, after stri
 		return walk(ctx, c,
 			walkOf[Record]{scope: scope, filter: f, after: after, limit: limit,
 				read: func(ctx context.Context, p place) (Record, int, error) {
-					e, err := ReadEntry(ctx, c.js, c.names.Subscriptions, p.id)
+					e, err := readEntry(ctx, c.js, c.names.Subscriptions, p.id)
 					r := Record{p.id, e.Value, e.Revision, e.Time}
 					switch {
 					case errors.Is(err, protocol.ErrNotFound):
@@ -240,9 +240,9 @@ func (c *Catalog) confirmScope(ctx context.Context, scope Scope, id string, expe
 
 func (c *Catalog) writeRecord(ctx context.Context, id string, value []byte, expect uint64) (uint64, error) {
 	if expect == AnyRevision {
-		return WriteRecord(ctx, c.js, c.names.Subscriptions, id, value, nil, c.key)
+		return writeRecord(ctx, c.js, c.names.Subscriptions, id, value, nil, c.key)
 	}
-	return WriteRecord(ctx, c.js, c.names.Subscriptions, id, value, &expect, c.key)
+	return writeRecord(ctx, c.js, c.names.Subscriptions, id, value, &expect, c.key)
 }
 
 func changed(err error) error {
@@ -273,7 +273,7 @@ func (c *Catalog) Status(ctx context.Context, scope Scope, id string) (Verdict, 
 // LastStatus reads what the bridge has said of a subscription, also of one whose
 // record is gone; it is for those whose scope is everything.
 func (c *Catalog) LastStatus(ctx context.Context, id string) (status protocol.Status, err error) {
-	e, err := ReadEntry(ctx, c.js, c.names.Status, id)
+	e, err := readEntry(ctx, c.js, c.names.Status, id)
 	if err == nil {
 		err = json.Unmarshal(e.Value, &status)
 	}
@@ -291,7 +291,7 @@ func (c *Catalog) Statuses(ctx context.Context, scope Scope, after string, limit
 	keep func(Verdict) bool) ([]Verdict, string, error) {
 	w := walkOf[Verdict]{scope: scope, after: after, limit: limit,
 		read: func(ctx context.Context, p place) (Verdict, int, error) {
-			e, err := ReadEntry(ctx, c.js, c.names.Status, p.id)
+			e, err := readEntry(ctx, c.js, c.names.Status, p.id)
 			v := Verdict{ID: p.id}
 			if err == nil && (json.Unmarshal(e.Value, &v.Status) != nil || keep != nil && !keep(v)) {
 				err = protocol.ErrNotFound
@@ -311,7 +311,7 @@ func (c *Catalog) Statuses(ctx context.Context, scope Scope, after string, limit
 // statusIDs are the ids of all statuses of the scope.
 func (c *Catalog) statusIDs(ctx context.Context, scope Scope) ([]string, error) {
 	if scope.all {
-		keys, err := Keys(ctx, c.js, c.names.Status)
+		keys, err := bucketKeys(ctx, c.js, c.names.Status)
 		return append([]string{}, keys...), err
 	}
 	own := []string{}

@@ -28,7 +28,7 @@ func (k *checker) say(s Severity, format string, args ...any) {
 func checkSource(info *jetstream.StreamInfo, o Options) []Finding {
 	c := info.Config
 	k := checker{what: "stream " + c.Name}
-	if why := Losing(c); why != "" {
+	if why := losing(c); why != "" {
 		k.say(Error, "%s", why)
 	}
 	if span := record.DefaultRetrySpan(); c.MaxAge > 0 && c.MaxAge < span {
@@ -56,9 +56,9 @@ func checkSource(info *jetstream.StreamInfo, o Options) []Finding {
 	return k.found
 }
 
-// Losing says why a stream deletes events that subscriptions still have to
+// losing says why a stream deletes events that subscriptions still have to
 // read; "" if it does not.
-func Losing(c jetstream.StreamConfig) string {
+func losing(c jetstream.StreamConfig) string {
 	if c.Retention == jetstream.LimitsPolicy {
 		return ""
 	}

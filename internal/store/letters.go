@@ -225,7 +225,7 @@ func (c *Catalog) Redrive(ctx context.Context, scope Scope, sequence uint64) (Le
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*limits.JetStreamTime)
 	defer cancel()
-	reply, err := Ask(ctx, c.js, c.names.Commands+".redrive", body, c.key)
+	reply, err := ask(ctx, c.js, c.names.Commands+".redrive", body, c.key)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return l, ErrNoLeader

@@ -16,9 +16,9 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// Keys lists the keys of a bucket, those of deleted entries included, fences
+// bucketKeys lists the keys of a bucket, those of deleted entries included, fences
 // left out. It needs the permission to read the stream's state, and no consumer.
-func Keys(ctx context.Context, js jetstream.JetStream, bucket string) ([]string, error) {
+func bucketKeys(ctx context.Context, js jetstream.JetStream, bucket string) ([]string, error) {
 	stream, err := js.Stream(ctx, bucketStream(bucket))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("bucket %q: %w", bucket, protocol.ErrNotFound)
@@ -61,20 +61,20 @@ func (c *Catalog) EachStatus(ctx context.Context, fn func(Verdict) error) error 
 
 // IDs are those of all records, and of those that were deleted, in order.
 func (c *Catalog) IDs(ctx context.Context) ([]string, error) {
-	return Keys(ctx, c.js, c.names.Subscriptions)
+	return bucketKeys(ctx, c.js, c.names.Subscriptions)
 }
 
 func (c *Catalog) each(ctx context.Context, bucket string, fn func(Entry) error, keys ...string) error {
 	if c.singly {
-		return ReadEntries(ctx, c.js, bucket, fn, keys...)
+		return readEntries(ctx, c.js, bucket, fn, keys...)
 	}
-	return ListEntries(ctx, c.js, bucket, fn, keys...)
+	return listEntries(ctx, c.js, bucket, fn, keys...)
 }
 
-// ReadEntries calls fn for each present entry of a bucket in the order of keys,
-// as ListEntries does, for callers who may read messages but make no consumer.
-func ReadEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn func(Entry) error, under ...string) error {
-	keys, err := Keys(ctx, js, bucket)
+// readEntries calls fn for each present entry of a bucket in the order of keys,
+// as listEntries does, for callers who may read messages but make no consumer.
+func readEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn func(Entry) error, under ...string) error {
+	keys, err := bucketKeys(ctx, js, bucket)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func ReadEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn 
 		errs := make([]error, len(part))
 		var wg sync.WaitGroup
 		for i, key := range part {
-			wg.Go(func() { entries[i], errs[i] = ReadEntry(ctx, js, bucket, key) })
+			wg.Go(func() { entries[i], errs[i] = readEntry(ctx, js, bucket, key) })
 		}
 		wg.Wait()
 		for i := range part {

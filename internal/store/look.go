@@ -22,8 +22,8 @@ import (
 // of the bridge's is gone or new as well, which is what an empty server looks
 // like: there a bridge starts as it does for the first time.
 
-// Watch looks again and again, and remembers what it saw.
-type Watch struct {
+// assetWatch looks again and again, and remembers what it saw.
+type assetWatch struct {
 	js   jetstream.JetStream
 	o    Options
 	seen map[string]jetstream.StreamInfo // at the last look, by stream
@@ -36,26 +36,26 @@ type Watch struct {
 	looked time.Time
 }
 
-// NewWatch looks at what Ensure has made under the same options.
-func NewWatch(js jetstream.JetStream, o Options) *Watch {
-	return &Watch{js: js, o: o, seen: map[string]jetstream.StreamInfo{}, gone: map[string]time.Time{},
+// newAssetWatch looks at what Ensure has made under the same options.
+func newAssetWatch(js jetstream.JetStream, o Options) *assetWatch {
+	return &assetWatch{js: js, o: o, seen: map[string]jetstream.StreamInfo{}, gone: map[string]time.Time{},
 		mute: map[string]time.Time{}}
 }
 
-// Sight is what a look has found.
-type Sight struct {
+// sighting is what a look has found.
+type sighting struct {
 	Standing []Finding // what is wrong now: errors, what is absent, and as warnings what works and is hardly meant
 	News     []Finding // what has changed or been made since the last look; to be told once
-	Losing   string    // why the source stream deletes what is owed; "" if it does not
+	losing   string    // why the source stream deletes what is owed; "" if it does not
 }
 
 // Look reads the configuration of all streams and buckets, tells what does not
 // fit or has changed, and makes what is absent and may be made. The error says
 // that the bus could not be asked.
-func (w *Watch) Look(ctx context.Context) (Sight, error) {
+func (w *assetWatch) Look(ctx context.Context) (sighting, error) {
 	e := ensurer{js: w.js, o: w.o, n: w.o.Names()}
 	assets := e.assets()
-	var sight Sight
+	var sight sighting
 	var absent []asset
 	infos := map[string]jetstream.StreamInfo{}
 	for _, a := range assets {
@@ -80,7 +80,7 @@ func (w *Watch) Look(ctx context.Context) (Sight, error) {
 			sight.News = append(sight.News, changes(a, &old, info)...)
 		}
 		if a.config.Name == e.n.Stream {
-			sight.Losing = Losing(info.Config)
+			sight.losing = losing(info.Config)
 		}
 	}
 	w.note(assets, infos)
@@ -100,7 +100,7 @@ func (w *Watch) Look(ctx context.Context) (Sight, error) {
 	return sight, nil
 }
 
-func (w *Watch) info(ctx context.Context, stream string) (*jetstream.StreamInfo, error) {
+func (w *assetWatch) info(ctx context.Context, stream string) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	s, err := w.js.Stream(ctx, stream)
@@ -110,7 +110,7 @@ func (w *Watch) info(ctx context.Context, stream string) (*jetstream.StreamInfo,
 	return s.CachedInfo(), nil
 }
 
-func (w *Watch) note(assets []asset, infos map[string]jetstream.StreamInfo) {
+func (w *assetWatch) note(assets []asset, infos map[string]jetstream.StreamInfo) {
 	for _, a := range assets {
 		info, there := infos[a.config.Name]
 		switch since := w.gone[a.config.Name]; {
@@ -130,8 +130,8 @@ func (w *Watch) note(assets []asset, infos map[string]jetstream.StreamInfo) {
 }
 
 // mend makes what is absent and may be made, and says what is not.
-func (w *Watch) mend(ctx context.Context, e *ensurer, absent []asset, infos map[string]jetstream.StreamInfo,
-	sight *Sight) error {
+func (w *assetWatch) mend(ctx context.Context, e *ensurer, absent []asset, infos map[string]jetstream.StreamInfo,
+	sight *sighting) error {
 	empty := w.empty(e.assets(), infos)
 	asked := false
 	for _, a := range absent {
@@ -168,7 +168,7 @@ func (w *Watch) mend(ctx context.Context, e *ensurer, absent []asset, infos map[
 	return nil
 }
 
-func (w *Watch) lacks(a asset) string {
+func (w *assetWatch) lacks(a asset) string {
 	name := strings.TrimPrefix(a.what, "stream ")
 	if a.config.Name == name {
 		return fmt.Sprintf("it is gone: nothing is delivered, and publishers are refused. Restore it, or recreate it: `nats stream add %s --subjects '%s' --retention limits --max-age 7d --storage file`. A restart of the bridge makes it as well", name, strings.Join(a.config.Subjects, ","))
@@ -178,7 +178,7 @@ func (w *Watch) lacks(a asset) string {
 }
 
 // empty tells whether nothing is left of what was there when all was there.
-func (w *Watch) empty(assets []asset, infos map[string]jetstream.StreamInfo) bool {
+func (w *assetWatch) empty(assets []asset, infos map[string]jetstream.StreamInfo) bool {
 	for _, a := range assets {
 		if info, there := infos[a.config.Name]; there && info.Created.Equal(w.made[a.config.Name]) {
 			return false

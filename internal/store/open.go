@@ -8,10 +8,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// OpenBucket opens a bucket to read and change its entries: of a mirror within
+// openBucket opens a bucket to read and change its entries: of a mirror within
 // the account, the bucket that it mirrors. In a mirror nothing can be changed,
 // and its entries lie under the name of the other one.
-func OpenBucket(ctx context.Context, js jetstream.JetStream, bucket string) (jetstream.KeyValue, error) {
+func openBucket(ctx context.Context, js jetstream.JetStream, bucket string) (jetstream.KeyValue, error) {
 	s, err := js.Stream(ctx, bucketStream(bucket))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, jetstream.ErrBucketNotFound

@@ -27,7 +27,7 @@ func TestPagesAreBounded(t *testing.T) {
 	fed := make(chan error, 1)
 	go func() { fed <- records.Feed(ctx) }()
 	catalog := store.NewCatalog(js, names, func(data []byte) (d protocol.DeadLetter, err error) { return d, json.Unmarshal(data, &d) }).WithIndex(index)
-	kv, err := store.OpenBucket(ctx, js, names.Subscriptions)
+	kv, err := js.KeyValue(ctx, names.Subscriptions)
 	if err != nil {
 		t.Fatal(err)
 	}

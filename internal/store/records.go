@@ -102,7 +102,7 @@ func (r *Records) Latest(ctx context.Context, key string) (protocol.Revision, er
 // Put stores a value if the newest revision of the key still is expect (0:
 // there is none); protocol.ErrDeposed if not.
 func (r *Records) Put(ctx context.Context, key string, value []byte, expect uint64) (revision uint64, err error) {
-	revision, err = WriteRecord(ctx, r.js, r.bucket, key, value, &expect, r.Key)
+	revision, err = writeRecord(ctx, r.js, r.bucket, key, value, &expect, r.Key)
 	if errors.Is(err, ErrChanged) {
 		return 0, fmt.Errorf("store subscription %q: changed by somebody else: %w", key, protocol.ErrDeposed)
 	}

@@ -28,7 +28,7 @@ func (c *Catalog) TellRemoved(ctx context.Context, r RemovedRequest) error {
 	if err != nil {
 		return err
 	}
-	reply, err := Ask(ctx, c.js, c.names.Commands+".audit", body, c.key)
+	reply, err := ask(ctx, c.js, c.names.Commands+".audit", body, c.key)
 	if err != nil {
 		return err
 	}

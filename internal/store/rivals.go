@@ -30,7 +30,7 @@ func DurableMetadata(n Names) map[string]string {
 }
 
 // rivals looks for bridges under other prefixes on the source stream.
-func (w *Watch) rivals(ctx context.Context, n Names) ([]Finding, error) {
+func (w *assetWatch) rivals(ctx context.Context, n Names) ([]Finding, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
 	stream, err := w.js.Stream(ctx, n.Stream)

@@ -22,8 +22,8 @@ type Entry struct {
 	Time     time.Time // the server's time stamp of the revision
 }
 
-// ReadEntry reads one entry of a bucket from the stream's leader; ErrNotFound if absent.
-func ReadEntry(ctx context.Context, js jetstream.JetStream, bucket, key string) (Entry, error) {
+// readEntry reads one entry of a bucket from the stream's leader; ErrNotFound if absent.
+func readEntry(ctx context.Context, js jetstream.JetStream, bucket, key string) (Entry, error) {
 	m, err := msgget.Last(ctx, js, bucketStream(bucket), storedSubject(key))
 	if err == nil && isMarker(m.Header) {
 		err = protocol.ErrNotFound
@@ -34,12 +34,12 @@ func ReadEntry(ctx context.Context, js jetstream.JetStream, bucket, key string) 
 	return Entry{key, m.Data, m.Seq, m.Time}, nil
 }
 
-// ListEntries calls fn for each present entry of a bucket under the keys (none:
+// listEntries calls fn for each present entry of a bucket under the keys (none:
 // all; wildcards as in subjects), in the order of revisions, fences left out:
 // what `subscriptions list` and `owed list` show. A replica that lags may
 // answer; ErrNotFound if there is no such bucket.
-func ListEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn func(Entry) error, keys ...string) error {
-	kv, err := OpenBucket(ctx, js, bucket)
+func listEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn func(Entry) error, keys ...string) error {
+	kv, err := openBucket(ctx, js, bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return fmt.Errorf("bucket %q: %w", bucket, protocol.ErrNotFound)
 	}
@@ -52,7 +52,7 @@ func ListEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn 
 		keys = []string{">"}
 	}
 	if elsewhere(js) { // what a server pushes there does not come here
-		return ReadEntries(ctx, js, kv.Bucket(), fn, keys...)
+		return readEntries(ctx, js, kv.Bucket(), fn, keys...)
 	}
 	w, err := kv.WatchFiltered(ctx, keys, jetstream.IgnoreDeletes())
 	if err != nil {

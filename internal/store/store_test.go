@@ -592,15 +592,15 @@ func TestEntries(t *testing.T) {
 	if err := l.Write(ctx, protocol.Write{Bucket: protocol.BucketStatus, Key: "a", Value: []byte(`{"state":"active"}`), ID: "1:1"}); err != nil {
 		t.Fatal(err)
 	}
-	e, err := ReadEntry(ctx, js, n.Status, "a")
+	e, err := readEntry(ctx, js, n.Status, "a")
 	if err != nil || string(e.Value) != `{"state":"active"}` {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if _, err := ReadEntry(ctx, js, n.Status, "b"); !errors.Is(err, protocol.ErrNotFound) {
+	if _, err := readEntry(ctx, js, n.Status, "b"); !errors.Is(err, protocol.ErrNotFound) {
 		t.Error(err)
 	}
 	keys := ""
-	if err := ListEntries(ctx, js, n.Status, func(e Entry) error { keys += e.Key; return nil }); err != nil || keys != "a" {
+	if err := listEntries(ctx, js, n.Status, func(e Entry) error { keys += e.Key; return nil }); err != nil || keys != "a" {
 		t.Errorf("listed %q, %v", keys, err)
 	}
 }

@@ -42,7 +42,7 @@ func (c *Catalog) AskStream(ctx context.Context, r StreamRequest) (StreamAnswer,
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	reply, err := Ask(ctx, c.js, c.names.Commands+".stream", body, c.key)
+	reply, err := ask(ctx, c.js, c.names.Commands+".stream", body, c.key)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return answer, ErrNoLeader

@@ -22,7 +22,7 @@ type Upkeep struct {
 	js    jetstream.JetStream
 	o     Options
 	log   *slog.Logger
-	watch *Watch
+	watch *assetWatch
 	seen  atomic.Pointer[condition]
 }
 
@@ -37,7 +37,7 @@ func NewUpkeep(js jetstream.JetStream, o Options) *Upkeep {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Upkeep{js: js, o: o, log: o.Logger, watch: NewWatch(js, o)}
+	return &Upkeep{js: js, o: o, log: o.Logger, watch: newAssetWatch(js, o)}
 }
 
 // Condition says why the program is not ready, and what it works in spite of.
@@ -109,7 +109,7 @@ func (u *Upkeep) Run(ctx context.Context, b Watcher) error {
 			return nil
 		case err == nil:
 			answered = time.Now()
-			b.Losing(seen.Losing)
+			b.Losing(seen.losing)
 			u.report(b, seen, told)
 			told = seen.Standing
 		case time.Since(answered) > limits.AssetsTime && u.js.Conn().IsConnected():
@@ -126,7 +126,7 @@ func (u *Upkeep) Run(ctx context.Context, b Watcher) error {
 }
 
 // report tells what is new in log and alerts, and what stands in Condition.
-func (u *Upkeep) report(b Watcher, seen Sight, told []Finding) {
+func (u *Upkeep) report(b Watcher, seen sighting, told []Finding) {
 	news := seen.News
 	for _, f := range seen.Standing {
 		if !slices.Contains(told, f) && !slices.Contains(news, f) {
