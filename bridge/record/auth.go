@@ -110,7 +110,8 @@ func bearerAuth() *authKind {
 		header: func(a *Auth, secret Resolve) (string, []string, error) {
 			token, err := secret("auth.token", a.Token)
 			if err == nil && !IsToken(token) {
-				err = Problem{Field: "auth.token", Message: "refers to what cannot stand in a header; use visible ASCII without spaces"}
+				err = Problem{Field: "auth.token",
+					Message: "refers to what cannot stand in a header; use visible ASCII without spaces"}
 			}
 			return "Bearer " + token, []string{token}, err
 		},
@@ -165,7 +166,8 @@ func clientCredential() *authKind {
 				g.Parameters = url.Values{"audience": {a.Audience}}
 			}
 			credentials := url.QueryEscape(a.ClientID) + ":" + url.QueryEscape(value)
-			g.Hidden = append([]string{value, base64.StdEncoding.EncodeToString([]byte(credentials))}, URLSecrets(a.TokenURL)...)
+			g.Hidden = []string{value, base64.StdEncoding.EncodeToString([]byte(credentials))}
+			g.Hidden = append(g.Hidden, URLSecrets(a.TokenURL)...)
 			return g, err
 		},
 	}
@@ -218,7 +220,9 @@ func IsToken(s string) bool {
 }
 
 var scopes = form[[]string]{
-	schema: listSchema(limits.RecordList, fragment{{"type", "string"}, {"minLength", 1}, {"maxLength", limits.RecordName}, {"pattern", `^[!#-\[\]-~]+$`}}),
+	schema: listSchema(limits.RecordList, fragment{
+		{"type", "string"}, {"minLength", 1}, {"maxLength", limits.RecordName}, {"pattern", `^[!#-\[\]-~]+$`},
+	}),
 	read: func(r *recordReader, field string, v gjson.Result) ([]string, bool) {
 		return r.list(field, v, limits.RecordName, func(s string) string {
 			if !IsToken(s) || strings.ContainsAny(s, `"\`) {

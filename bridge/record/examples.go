@@ -14,11 +14,13 @@ import (
 // asIn is the example for a field, as the end of a message; "" if there is none.
 func asIn(field string, v gjson.Result, want string) string {
 	switch {
-	case v.Type == gjson.String && want == "an array" && len(v.Str) <= 80 && json.Valid([]byte(v.Raw)) && memberAt[field].visibility() != hidden:
+	case v.Type == gjson.String && want == "an array" && len(v.Str) <= 80 && json.Valid([]byte(v.Raw)) &&
+		memberAt[field].visibility() != hidden:
 		return "; write [" + v.Raw + "]"
 	case v.Type == gjson.String && want == "a boolean" && (v.Str == "true" || v.Str == "false"):
 		return "; write " + v.Str + " without quotes"
-	case v.Type == gjson.String && want == "a number" && len(v.Str) <= 12 && gjson.Valid(v.Str) && gjson.Parse(v.Str).Type == gjson.Number:
+	case v.Type == gjson.String && want == "a number" && len(v.Str) <= 12 &&
+		gjson.Valid(v.Str) && gjson.Parse(v.Str).Type == gjson.Number:
 		return "; write " + v.Str + " without quotes"
 	}
 	if m := memberAt[field]; m != nil && m.example != "" {

@@ -230,7 +230,9 @@ func (r *recordReader) list(field string, v gjson.Result, most int, check func(s
 }
 
 // dictionary reads an object whose values are strings.
-func (r *recordReader) dictionary(field string, v gjson.Result, most func(gjson.Result) int, set func(field, name, value string)) {
+func (r *recordReader) dictionary(
+	field string, v gjson.Result, most func(gjson.Result) int, set func(field, name, value string),
+) {
 	if !r.is(field, v, "an object") {
 		return
 	}

@@ -96,7 +96,8 @@ func checkFilter(filter string) string {
 		case token == ">" && i < len(tokens)-1:
 			return "is not a valid subject filter: > may only be its last token"
 		case i == limits.SubjectTokens:
-			return fmt.Sprintf("has %d tokens; at most %d are allowed: end it earlier, with >", len(tokens), limits.SubjectTokens)
+			return fmt.Sprintf("has %d tokens; at most %d are allowed: end it earlier, with >",
+				len(tokens), limits.SubjectTokens)
 		case len(token) > 1 && strings.ContainsAny(token, "*>"):
 			return "is not a valid subject filter: * and > stand for whole tokens only, as in orders.*.created or orders.>"
 		case token == "*":
@@ -120,7 +121,8 @@ func (r *recordReader) eventTypes(field string, v gjson.Result) {
 		case stars > limits.PatternStars && stars < len(s):
 			return fmt.Sprintf("has %d stars; at most %d are allowed", stars, limits.PatternStars)
 		case within == limits.PatternsWithin+1:
-			return fmt.Sprintf("is one more than the %d patterns with text between two stars that are allowed", limits.PatternsWithin)
+			return fmt.Sprintf("is one more than the %d patterns with text between two stars that are allowed",
+				limits.PatternsWithin)
 		}
 		return ""
 	})

@@ -96,12 +96,14 @@ func credentialMembers() []member {
 	}
 }
 
+const deactivated = "deactivated"
+
 // otherMembers say what the record is. Its times are the API's to show.
 func otherMembers() []member {
 	return []member{
 		{
 			name:    "status",
-			value:   keep(oneOf("active", "deactivated"), func(r *recordReader, s string) { r.s.Inactive = s == "deactivated" }),
+			value:   keep(oneOf("active", deactivated), func(r *recordReader, s string) { r.s.Inactive = s == deactivated }),
 			initial: "active",
 			about:   "A deactivated subscription hears nothing.",
 			example: `"active"`,
@@ -154,7 +156,8 @@ var labels = value{
 
 func (r *recordReader) labels(field string, v gjson.Result) {
 	labels := map[string]string{}
-	r.dictionary(field, v, func(gjson.Result) int { return limits.RecordText }, func(_, name, value string) { labels[name] = value })
+	most := func(gjson.Result) int { return limits.RecordText }
+	r.dictionary(field, v, most, func(_, name, value string) { labels[name] = value })
 	if len(labels) > 0 {
 		r.more().Labels = labels
 	}

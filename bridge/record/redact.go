@@ -68,7 +68,7 @@ func redactValue(out *bytes.Buffer, v gjson.Result, open bool, how Redaction) {
 	switch text := v.Type == gjson.String; {
 	case open && text && strings.Contains(v.Str, "://"):
 		out.WriteString(quoteJSON(redactURL(v.Str, how.URLs)))
-	case open, how.References && text && IsReference(v.Str) && (strings.HasPrefix(v.Str, RefFile) || CheckReference("", v.Str) == nil):
+	case open, how.References && text && isShownReference(v.Str):
 		out.WriteString(v.Raw)
 	case how.References && v.IsObject():
 		redactObject(out, v, func(_ string, v gjson.Result) { redactValue(out, v, false, how) })
@@ -84,6 +84,11 @@ func redactValue(out *bytes.Buffer, v gjson.Result, open bool, how Redaction) {
 	default:
 		out.WriteString(`"` + redacted + `"`)
 	}
+}
+
+// isShownReference: what only looks like a reference may be a secret.
+func isShownReference(text string) bool {
+	return IsReference(text) && (strings.HasPrefix(text, RefFile) || CheckReference("", text) == nil)
 }
 
 var userInfo = regexp.MustCompile(`(://)[^/?#]*@`)

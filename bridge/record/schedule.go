@@ -48,7 +48,8 @@ func paceMembers() []member {
 			name:    "coalesce",
 			value:   keep(boolean, func(r *recordReader, b bool) { r.s.Coalesce = b }),
 			initial: false,
-			about:   "While an order waits, send only its newest event. Needs method GET or payload " + strings.Join(newestOnly, " or ") + ".",
+			about: "While an order waits, send only its newest event. Needs method GET or payload " +
+				strings.Join(newestOnly, " or ") + ".",
 			example: `true`,
 		},
 		{
@@ -74,8 +75,8 @@ var retryMembers = []member{{
 		schema: fragment{{"type", "array"}, {"maxItems", limits.RecordList}, {"items", ref("duration")}},
 		read:   (*recordReader).schedule,
 	},
-	about: "The waits between attempts, from 1 s to 30 days each, with a jitter of 10 %; a shorter one is raised, with a warning. " +
-		"After the last the delivery becomes a dead letter; an empty list means no retries.",
+	about: "The waits between attempts, from 1 s to 30 days each, with a jitter of 10 %; " +
+		"a shorter one is raised, with a warning. After the last the delivery becomes a dead letter; an empty list means no retries.",
 	initial: defaultSchedule,
 	example: `["PT5S","PT1M","PT1H"]`, also: "intervals",
 }}

@@ -17,12 +17,13 @@ func Schema() []byte {
 		{"$schema", "https://json-schema.org/draft/2020-12/schema"},
 		{"$id", "urn:orderbridge:subscription"},
 		{"title", "orderbridge subscription"},
-		{"description", "A record in the KV bucket of subscriptions; its key is the subscription's id. Beyond this schema the record is at most 64 KiB of UTF-8, " +
-			"names no member twice, its host is a valid one, and http needs the operator's permission."},
+		{"description", "A record in the KV bucket of subscriptions; its key is the subscription's id. " +
+			"Beyond this schema the record is at most 64 KiB of UTF-8, names no member twice, its host is a valid one, and http needs the operator's permission."},
 	}
 	schema = append(append(schema, recordObject.schema()...), recordRules...)
 	schema = append(schema, pair{"$defs", fragment{
-		{"duration", durationSchema}, {"reference", referenceSchema}, {"secret", secretSchema}, {"fileName", fileNameSchema},
+		{"duration", durationSchema}, {"reference", referenceSchema},
+		{"secret", secretSchema}, {"fileName", fileNameSchema},
 	}})
 	var out bytes.Buffer
 	schema.write(&out, "\n")

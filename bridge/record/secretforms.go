@@ -76,14 +76,17 @@ var referenceSchema = fragment{
 	{"type", "string"}, {"maxLength", limits.ReferenceLength},
 	{"not", fragment{{"pattern", `^(?:env:.*(?:_[Hh][Oo][Ss][Tt][Ss]|_[Tt][Ee][Nn][Aa][Nn][Tt][Ss])|file:.*\.[Hh][Oo][Ss][Tt][Ss])$`}}},
 	{"pattern", `^(?:env:ORDERBRIDGE_SECRET_[A-Za-z0-9_]+|file:[^\x00-\x1f\x7f-\x9f/\\][^\x00-\x1f\x7f-\x9f\\]*|sealed:[A-Za-z0-9_-]+)$`},
-	{"description", "Where a secret stands: env:NAME, a variable ORDERBRIDGE_SECRET_<TENANT>_… (without tenant ORDERBRIDGE_SECRET_ and one word); " +
+	{"description", "Where a secret stands: env:NAME, a variable ORDERBRIDGE_SECRET_<TENANT>_… (without tenant " +
+		"ORDERBRIDGE_SECRET_ and one word); " +
 		"file:NAME, in the tenant's part of the secrets directory; sealed:…, made by `orderbridge secrets seal`. " +
-		"Each goes only to the hosts that it is for: …_HOSTS beside the variable, NAME.hosts beside the file, --host of the seal."},
+		"Each goes only to the hosts that it is for: …_HOSTS beside the variable, NAME.hosts beside the file, " +
+		"--host of the seal."},
 }
 
 var fileNameSchema = fragment{
 	{"type", "string"}, {"minLength", 1}, {"maxLength", limits.SecretFileNameBytes},
 	{"pattern", `^[^\x00-\x1f\x7f-\x9f/\\][^\x00-\x1f\x7f-\x9f\\]*$`},
 	{"not", fragment{{"pattern", `\.[Hh][Oo][Ss][Tt][Ss]$`}}},
-	{"description", "A file in the tenant's part of the secrets directory, <directory>/<tenant>; without tenant, one that lies in the directory itself."},
+	{"description", "A file in the tenant's part of the secrets directory, <directory>/<tenant>; " +
+		"without tenant, one that lies in the directory itself."},
 }

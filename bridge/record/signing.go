@@ -62,7 +62,8 @@ func SigningKey(secret Secret) ([]byte, error) {
 	text, ok := strings.CutPrefix(secret.Reveal(), "whsec_")
 	key, err := base64.StdEncoding.DecodeString(text)
 	if !ok || err != nil || len(key) < 24 || len(key) > 64 {
-		return nil, errors.New("is not a Standard Webhooks secret; write whsec_ and 24 to 64 random bytes in base64 (openssl rand -base64 32)")
+		return nil, errors.New("is not a Standard Webhooks secret; " +
+			"write whsec_ and 24 to 64 random bytes in base64 (openssl rand -base64 32)")
 	}
 	return key, nil
 }

@@ -19,13 +19,18 @@ const (
 )
 
 var targetURL = value{
-	schema: fragment{{"type", "string"}, {"maxLength", limits.RecordURL}, {"pattern", schemeAndHost + `(?:[/?](?:` + urlCharacter + `|` + placeholder + `)*)?$`}},
-	read:   (*recordReader).targetURL,
+	schema: fragment{
+		{"type", "string"}, {"maxLength", limits.RecordURL},
+		{"pattern", schemeAndHost + `(?:[/?](?:` + urlCharacter + `|` + placeholder + `)*)?$`},
+	},
+	read: (*recordReader).targetURL,
 }
 
 // plainURL is a URL that is the same for every event.
 var plainURL = form[string]{
-	schema: fragment{{"type", "string"}, {"maxLength", limits.RecordURL}, {"pattern", schemeAndHost + `(?:[/?]` + urlCharacter + `*)?$`}},
+	schema: fragment{
+		{"type", "string"}, {"maxLength", limits.RecordURL}, {"pattern", schemeAndHost + `(?:[/?]` + urlCharacter + `*)?$`},
+	},
 	read: func(r *recordReader, field string, v gjson.Result) (string, bool) {
 		s, ok := r.text(field, v, limits.RecordURL)
 		if ok && strings.ContainsAny(s, "{}<>") {
@@ -60,7 +65,9 @@ func (r *recordReader) url(field, target string) bool {
 	case strings.ContainsFunc(target, unicode.IsSpace):
 		r.fail(field, "holds a space; write it as %%20")
 	case err != nil:
-		r.fail(field, "cannot be read as a URL; write it like https://host/path, other characters percent-encoded (%%25 for a percent sign)")
+		r.fail(field,
+			"cannot be read as a URL; "+
+				"write it like https://host/path, other characters percent-encoded (%%25 for a percent sign)")
 	case u.User != nil:
 		r.fail(field, "holds user info (the part before @); put user name and password into auth")
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
@@ -68,7 +75,9 @@ func (r *recordReader) url(field, target string) bool {
 	case strings.Contains(target, "#"):
 		r.fail(field, "has a fragment (#…), which is never sent; remove it, or write %%23")
 	case !isHost(u.Hostname()) || !isPort(u.Port()):
-		r.fail(field, "has the host %s, which is not a host name or address with a port of 1 to 65535; write other alphabets as xn--…", quote(u.Host))
+		r.fail(field,
+			"has the host %s, which is not a host name or address with a port of 1 to 65535; "+
+				"write other alphabets as xn--…", quote(u.Host))
 	default:
 		return r.plainHost(field, u.Hostname()) && r.permitted(field, u)
 	}
@@ -82,9 +91,13 @@ func (r *recordReader) plainHost(field, host string) bool {
 	case !number || plain:
 		return true
 	case addr.IsValid():
-		r.fail(field, "has the host %s, which is another way to write the address %s; write the address so, or a name", quote(host), addr.WithZone(""))
+		r.fail(field,
+			"has the host %s, which is another way to write the address %s; write the address so, or a name",
+			quote(host), addr.WithZone(""))
 	default:
-		r.fail(field, "has the host %s, which ends in a number but is not an address; write the address as four numbers, or a name", quote(host))
+		r.fail(field,
+			"has the host %s, which ends in a number but is not an address; write the address as four numbers, or a name",
+			quote(host))
 	}
 	return false
 }
@@ -118,7 +131,8 @@ func splitURL(s string) (authority, rest string) {
 // placeholders checks what stands in {} and <> in path and query.
 func (r *recordReader) placeholders(field, s string) bool {
 	if i := strings.Index(strings.ToLower(s), "%7borderid%7d"); i >= 0 {
-		r.warn(field, "holds %s, which is sent as it stands; for the order id write {orderId}", s[i:i+len("%7borderid%7d")])
+		r.warn(field,
+			"holds %s, which is sent as it stands; for the order id write {orderId}", s[i:i+len("%7borderid%7d")])
 	}
 	for {
 		i := strings.IndexAny(s, "{}<>")
@@ -136,7 +150,8 @@ func (r *recordReader) placeholders(field, s string) bool {
 			return false
 		}
 		if name != "orderId" && name != "legacyOrderId" {
-			r.fail(field, "has the unknown placeholder %s; known are {orderId} and {legacyOrderId}", quote(s[i:i+len(name)+2]))
+			r.fail(field,
+				"has the unknown placeholder %s; known are {orderId} and {legacyOrderId}", quote(s[i:i+len(name)+2]))
 			return false
 		}
 		r.hasPlaceholder = true

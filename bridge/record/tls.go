@@ -110,7 +110,8 @@ func (r *recordReader) cipherSuites(field string, v gjson.Result) {
 		case slices.Contains(OldCipherSuites, s):
 			return ""
 		case strings.HasPrefix(s, "TLS_DHE_"):
-			return "needs a key exchange by DHE, which this program does not speak; let the server offer ECDHE, or one of " + strings.Join(OldCipherSuites, ", ")
+			return "needs a key exchange by DHE, which this program does not speak; " +
+				"let the server offer ECDHE, or one of " + strings.Join(OldCipherSuites, ", ")
 		case strings.HasPrefix(s, "TLS_ECDHE_") || strings.HasPrefix(s, "TLS_AES_") || strings.HasPrefix(s, "TLS_CHACHA20_"):
 			return "does not have to be allowed: what is safe is offered by default; leave it out"
 		}
@@ -118,7 +119,8 @@ func (r *recordReader) cipherSuites(field string, v gjson.Result) {
 	})
 	r.s.More.TLS.CipherSuites = names
 	if len(names) > 0 {
-		r.warn(field, "allows a key exchange without forward secrecy: who learns the server's key later can read what was recorded")
+		r.warn(field,
+			"allows a key exchange without forward secrecy: who learns the server's key later can read what was recorded")
 	}
 }
 

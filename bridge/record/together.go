@@ -11,17 +11,21 @@ import (
 func (r *recordReader) checkTogether() {
 	s := r.s
 	if r.hasTarget && s.Method == "GET" && !r.hasPlaceholder {
-		r.fail("targetURL", "has no placeholder, but method is GET; put {orderId} or {legacyOrderId} into its path or query")
+		r.fail("targetURL",
+			"has no placeholder, but method is GET; put {orderId} or {legacyOrderId} into its path or query")
 	}
 	if s.Method == "GET" && r.givenPayload {
 		r.warn("payload", "has no effect: method is GET, and a GET has no body")
 	}
 	if s.Coalesce && s.Method != "GET" && !slices.Contains(newestOnly, s.Payload) {
-		r.fail("coalesce", "true would lose changes: %s sends the content of each event; use it with method GET or payload %s",
+		r.fail("coalesce",
+			"true would lose changes: %s sends the content of each event; use it with method GET or payload %s",
 			quote(s.Payload), strings.Join(newestOnly, ", "))
 	}
 	if s.Coalesce && s.More != nil && s.More.Filter != "" {
-		r.fail("coalesce", "true would lose events: one that the filter rejects would take the place of one that it wants; use one of the two")
+		r.fail("coalesce",
+			"true would lose events: one that the filter rejects would take the place of one that it wants; "+
+				"use one of the two")
 	}
 	if s.Coalesce && s.Ordering == event.OrderingNone {
 		r.warn("coalesce", "has no effect: with ordering none no event waits for another")
