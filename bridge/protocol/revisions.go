@@ -91,8 +91,12 @@ func (c *Machine) recordSeen(in *RecordSeen) {
 	}
 	s.lastSeen = r.Revision
 	s.revs = append(s.revs, revision{r, rec, problems, c.position()})
-	if c.opened && (r.Deleted || rec != nil && rec.Inactive) && s.active {
-		s.goReading(reasonDeactivated) // what comes by the feed from now on must not join its lanes
+	if c.opened && (r.Deleted || rec != nil && rec.Inactive) && s.active { // what comes by the feed from now on must not join its lanes
+		reason := reasonDeactivated
+		if r.Deleted {
+			reason = reasonDeleted
+		}
+		s.goReading(reason)
 	}
 	if c.caughtUp {
 		c.applySoon(s)
