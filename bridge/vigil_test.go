@@ -10,6 +10,10 @@ import (
 // stoppedClock shows the time that it was set to.
 type stoppedClock struct{ boot time.Duration }
 
+func (c *stoppedClock) Now() time.Time { return time.Unix(1767225600, 0).Add(c.boot) }
+
+func (c *stoppedClock) Boot() time.Duration { return c.boot }
+
 // A stand-by says after three seconds that nobody leads, and is not ready after
 // twice the time that a take-over waits for.
 func TestLeaderless(t *testing.T) {

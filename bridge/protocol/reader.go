@@ -1,8 +1,9 @@
 package protocol
 
 import (
-	"orderbridge/bridge/event"
 	"time"
+
+	"orderbridge/bridge/event"
 )
 
 // Reading is how far a reader has come.

@@ -1,8 +1,9 @@
 package protocol
 
 import (
-	"orderbridge/bridge/record"
 	"time"
+
+	"orderbridge/bridge/record"
 )
 
 // # R12 Records
