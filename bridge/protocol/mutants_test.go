@@ -26,6 +26,7 @@ import (
 
 var (
 	mutants       = flag.Bool("mutants", false, "break each rule of the protocol once and see a test fail")
+	mutantSeeds   = flag.Int("mutants.seeds", 3000, "seeds to try before a mutant counts as a survivor")
 	mutantsUpdate = flag.Bool("mutants.update", false, "note in testdata/mutants.tsv what has killed each mutant")
 )
 
@@ -33,9 +34,6 @@ var (
 // line for each, its name, a tab, and "stories", "tests" (other ones of the
 // package) or a seed of the simulation.
 const mutantNotes = "testdata/mutants.tsv"
-
-// mutantSeeds are tried before a mutant counts as a survivor.
-const mutantSeeds = 3000
 
 // TestMutantsMatch holds the mutants against the code: the text of each occurs
 // once, and what becomes of it compiles. So who changes the code changes them.
@@ -68,7 +66,7 @@ func TestMutantsMatch(t *testing.T) {
 
 // mutantAt names the mutant in which a type error is.
 func mutantAt(files []*ast.File, fset *token.FileSet, err error) string {
-	e, ok := err.(types.Error) //nolint:errorlint // what the checker tells
+	e, ok := err.(types.Error)
 	if !ok {
 		return "a mutant"
 	}
@@ -118,7 +116,7 @@ func TestMutants(t *testing.T) {
 				begun := time.Now()
 				note, how := killMutant(t, binary, i+1, notes[m.rule])
 				if note == "" {
-					t.Errorf("no test fails, nor any of %d seeds: mend a test, or delete the mutant and say why", mutantSeeds)
+					t.Errorf("no test fails, nor any of %d seeds: mend a test, or delete the mutant and say why", *mutantSeeds)
 					return
 				}
 				mu.Lock()
@@ -198,13 +196,13 @@ func killMutant(t *testing.T, binary string, mutant int, note string) (killer, h
 	if how := run("stories"); how != "" {
 		return "stories", how
 	}
-	if killer, how := search(mutantSeeds / 10); killer != "" {
+	if killer, how := search(*mutantSeeds / 10); killer != "" {
 		return killer, how
 	}
 	if how := run("tests"); how != "" {
 		return "tests", how
 	}
-	return search(mutantSeeds)
+	return search(*mutantSeeds)
 }
 
 // firstFailure is the line that says how the tests have failed, "" if they have not.
