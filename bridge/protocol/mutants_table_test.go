@@ -92,7 +92,7 @@ var allMutants = []mutant{
 	{"R12 after a purge a record is continued", "return s.hasRecord() && !s.purged && !s.absent && r.rec", "return s.hasRecord() && !s.absent && r.rec"},
 	{"R12 a new generation keeps what the old one owed", "	s.discard()\n	c.subs[n.id] = n\n", "	c.subs[n.id] = n\n"},
 	{"R12 what was published while deactivated is delivered", "		rd.done.add(rd.until+1, max(seq, 1)-1)\n", ""},
-	{"R12 deactivated, and what comes by the feed joins its lanes", "		s.goReading(reasonDeactivated) // what comes", "		_ = reasonDeactivated // what comes"},
+	{"R12 deactivated, and what comes by the feed joins its lanes", "	if c.opened && (r.Deleted || rec != nil && rec.Inactive) && s.active {", "	if false {"},
 	{"R12 the status goes before the mark", "	s.goReadingUntil(reason, until, effect{what: endsChange, sub: s})", "	s.goReadingUntil(reason, until)\n	s.finish()"},
 	{"R12 what a record that cannot be used owes goes on", "	s.goReading(reasonInvalid, effect{what: endsChange, sub: s})", "	s.finish()"},
 	{"R12 debts of a deleted record are dropped though it was put again", "	if !gone || s.changing() { // the bus", "	if gone && false { // the bus"},
