@@ -76,7 +76,8 @@ func (b *storyBus) publish(seq uint64, order, typ string) *event.Event {
 	for b.last()+1 < seq {
 		b.stream = append(b.stream, nil)
 	}
-	ev := &event.Event{Message: event.Message{Seq: seq, Subject: "orders." + order, Time: b.wall().Add(time.Duration(seq))},
+	m := event.Message{Seq: seq, Subject: "orders." + order, Time: b.wall().Add(time.Duration(seq))}
+	ev := &event.Event{Message: m,
 		ID: event.EventID("ORDERS", seq, b.wall()), PublisherID: fmt.Sprint("p", seq), Type: typ, OrderID: order}
 	b.stream = append(b.stream, ev)
 	return ev

@@ -90,7 +90,8 @@ func (s *story) askStream(out Output, ask asker) bool {
 			s.step(StreamSurveyed{out.Reply(err), s.survey(&out.Entry)})
 		})
 	case OpenFeed:
-		ask("take-over", "durable", fmt.Sprintf("make the durable of epoch %d, after %d; remove older ones", out.Epoch, out.At.Seq), func() error {
+		text := fmt.Sprintf("make the durable of epoch %d, after %d; remove older ones", out.Epoch, out.At.Seq)
+		ask("take-over", "durable", text, func() error {
 			floor := out.At.Seq
 			s.durable, s.next = &floor, floor+1
 			return nil
@@ -128,7 +129,9 @@ func (s *story) askStream(out Output, ask asker) bool {
 			return nil
 		}, func(err error) { s.step(SettledConfirmed{out.Reply(err)}) })
 	case KeepFrom:
-		ask("keep", "keep", "keep the stream from "+fromWhere(out.From)+" on", nothing, func(err error) { s.step(StreamKeeps{out.Reply(err)}) })
+		ask("keep", "keep", "keep the stream from "+fromWhere(out.From)+" on", nothing, func(err error) {
+			s.step(StreamKeeps{out.Reply(err)})
+		})
 	default:
 		return false
 	}
@@ -152,7 +155,9 @@ func (s *story) askState(out Output, ask asker) bool {
 		if s.shows["write-id"] {
 			text += " #" + w.ID[strings.LastIndexByte(w.ID, ':')+1:]
 		}
-		ask(kind, name, text, func() error { return s.write(&w, epoch) }, func(err error) { s.step(EntryWritten{out.Reply(err)}) })
+		ask(kind, name, text, func() error { return s.write(&w, epoch) }, func(err error) {
+			s.step(EntryWritten{out.Reply(err)})
+		})
 	case WriteLease:
 		revision := uint64(0)
 		ask("lease", "lease", "write lease "+s.entry(Encode(out.Entry)), func() (err error) {
@@ -215,8 +220,9 @@ func (s *story) askLetters(out Output, ask asker) bool {
 			return nil
 		}, func(err error) { s.step(LetterRemoved{out.Reply(err)}) })
 	case FindRecord:
-		ask("record", "newest/"+out.Subscription, "ask for the newest revision of "+out.Subscription, nothing, func(err error) {
-			r, missing := s.newest(out.Subscription)
+		id := out.Subscription
+		ask("record", "newest/"+id, "ask for the newest revision of "+id, nothing, func(err error) {
+			r, missing := s.newest(id)
 			if err == nil {
 				err = missing
 			}

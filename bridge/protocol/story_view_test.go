@@ -18,8 +18,9 @@ type storyView struct {
 
 var (
 	seldomShown   = []string{"lease", "ack", "look", "check", "keep", "retention", "status", "deadline", "debug", "seal"}
-	seldomMembers = []string{"generation", "known", "key", "order", "lastError", "since", "hears", "bucket", "anchorTime", "untilTime", "pace",
-		"holder", "term", "beat", "length", "formerIDs", "stream", "top", "checkpoints", "buckets", "applied", "revision", "changes", "reasons"}
+	seldomMembers = []string{"generation", "known", "key", "order", "lastError", "since", "hears", "bucket", "anchorTime",
+		"untilTime", "pace", "holder", "term", "beat", "length", "formerIDs", "stream", "top", "checkpoints", "buckets",
+		"applied", "revision", "changes"}
 )
 
 func newStoryView() storyView {
