@@ -65,7 +65,7 @@ func (s *sub) pumpSome(most int) {
 			c.turns.wait(s)
 			return
 		}
-		ln := s.ready.take(s)
+		ln := s.ready.next(s)
 		ln.ready = false
 		if len(ln.q) == 0 || ln.run != nil || s.lanes[ln.token] != ln {
 			most++

@@ -64,7 +64,7 @@ func (c *Machine) found(b Bucket, made Made) {
 	x.made = made
 	switch named := c.old.Buckets.of(b); {
 	case c.old.Buckets == nil:
-		x.lost = made.Unfenced && !c.fresh
+		x.lost = made.Unfenced && !c.firstStart
 	case named != made.Created || !made.Sealed:
 		x.lost = true
 	default:

@@ -38,7 +38,7 @@ func (ln *lane) bury(it *item, o Outcome, ev *event.Event) {
 		d.Order = ev.Order()
 	}
 	d.former = c.former(it.seq)
-	if d.DeliveryID = ln.known; ev != nil && d.DeliveryID == "" {
+	if d.DeliveryID = ln.formerID; ev != nil && d.DeliveryID == "" {
 		d.DeliveryID = d.IDOf(ev)
 	}
 	a.gone = o.Gone
@@ -86,13 +86,13 @@ func (c *Machine) letterStored(q *request) {
 		c.figures.Removed++
 		s.changed()
 	}
-	ln.remove(it)
+	ln.end(it)
 	s.offer(ln)
 	ln.drop()
 }
 
-// removeRedriven: the old dead letter goes first, then the entry (R14).
-func (ln *lane) removeRedriven(it *item) {
+// endRedriven: the old dead letter goes first, then the entry (R14).
+func (ln *lane) endRedriven(it *item) {
 	c := ln.sub.core
 	hold := &attempt{lane: ln, item: it, burial: true}
 	ln.run = hold
@@ -102,7 +102,7 @@ func (ln *lane) removeRedriven(it *item) {
 
 func (ln *lane) letterRemoved(it *item) {
 	ln.run = nil
-	ln.take(it)
+	ln.dequeue(it)
 	it.gone = true
 	ln.write()
 }

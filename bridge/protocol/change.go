@@ -29,7 +29,7 @@ func (s *sub) begin(kind changeKind, r revision) {
 	s.core.applying++
 }
 
-func (s *sub) done() {
+func (s *sub) endApplying() {
 	s.change = nil
 	s.core.applying--
 	s.core.applyMore()
@@ -37,7 +37,7 @@ func (s *sub) done() {
 
 // changeDone ends a change that is none of a revision.
 func (s *sub) changeDone() {
-	s.done()
+	s.endApplying()
 	s.core.applySoon(s)
 	s.kick()
 }

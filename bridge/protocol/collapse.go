@@ -61,7 +61,7 @@ func (s *sub) collapse() bool {
 func (s *sub) collapsed(lanes []*lane) {
 	for _, ln := range lanes {
 		if s.lanes[ln.token] == ln && ln.run == nil {
-			ln.forgetAll()
+			ln.handToMark()
 		}
 	}
 	s.changeDone()
@@ -82,12 +82,12 @@ func (s *sub) collapsible() (lanes []*lane, more bool) {
 	return lanes, more
 }
 
-// forgetAll empties a lane whose deliveries the mark tells.
-func (ln *lane) forgetAll() {
+// handToMark empties a lane whose deliveries the mark tells.
+func (ln *lane) handToMark() {
 	s := ln.sub
 	for _, it := range ln.q {
 		s.dropEvent(it)
-		s.core.settle(it)
+		s.core.pay(it)
 		if it.reader {
 			it.reader = false
 			s.reader.outstanding--

@@ -46,7 +46,7 @@ func (c *Machine) confirmed(e effect, value any) {
 	case pumpsReader:
 		s.pumpReader()
 	case paysMark:
-		c.settleMark(s)
+		c.payMark(s)
 	case entersRead:
 		if s.mode == going {
 			s.enterReading()

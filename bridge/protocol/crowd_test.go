@@ -33,8 +33,8 @@ func TestCrowdedOut(t *testing.T) {
 			c := &Machine{Bounds: DefaultBounds()}
 			c.shares.pools = c.sharing()
 			s := &sub{core: c, rec: noRecord, mode: tt.mode, held: tt.held, reader: &reader{outstanding: c.Outstanding}}
-			c.shares.take(s.share(), places, int64(tt.held))
-			c.shares.take(c.shares.join("another"), places, int64(tt.all-tt.held))
+			c.shares.acquire(s.share(), places, int64(tt.held))
+			c.shares.acquire(c.shares.join("another"), places, int64(tt.all-tt.held))
 			for range tt.well {
 				s.health().success(time.Second)
 			}

@@ -142,8 +142,8 @@ func (s *sub) matchedByReader(seq uint64) {
 	}
 }
 
-// settledAhead: what the reader would have come to was settled before.
-func (r *reader) settledAhead(seq uint64) {
+// countSettled: what the reader would have come to was settled before.
+func (r *reader) countSettled(seq uint64) {
 	if seq > r.at && r.ahead > 0 && !r.done.has(seq) {
 		r.ahead--
 	}

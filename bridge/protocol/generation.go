@@ -53,11 +53,11 @@ func (s *sub) discard() {
 	for _, w := range append([]*windowEvent(nil), c.win...) {
 		for _, it := range w.items {
 			if it.sub == s {
-				c.settle(it)
+				c.pay(it)
 			}
 		}
 	}
-	c.settleMark(s)
+	c.payMark(s)
 	delete(c.liveMarks, s)
 	delete(c.dirty, s)
 	delete(c.blocked, s)
@@ -73,7 +73,7 @@ func (s *sub) forgotten() {
 	c, r := s.core, s.change.revision
 	s.revs = s.revs[1:]
 	s.applied, s.bucket = r.Revision.Revision, r.Bucket
-	s.done()
+	s.endApplying()
 	if len(s.revs) > 0 {
 		s.gen = s.revs[0].Revision.Revision // what comes begins it
 		c.applySoon(s)

@@ -17,7 +17,7 @@ func (ln *lane) park() {
 func (ln *lane) hold() {
 	if !ln.held {
 		ln.held = true
-		ln.sub.core.shares.take(ln.sub.share(), places, 1)
+		ln.sub.core.shares.acquire(ln.sub.share(), places, 1)
 		ln.sub.held++
 		ln.sub.core.figures.Held++
 		ln.sub.core.holding[ln.sub] = struct{}{}
@@ -25,10 +25,10 @@ func (ln *lane) hold() {
 	}
 }
 
-func (ln *lane) release() {
+func (ln *lane) unhold() {
 	if ln.held {
 		ln.held = false
-		ln.sub.core.shares.give(ln.sub.share(), places, 1)
+		ln.sub.core.shares.release(ln.sub.share(), places, 1)
 		ln.sub.held--
 		ln.sub.core.figures.Held--
 		ln.sub.changed()
@@ -76,7 +76,7 @@ func (ln *lane) write() {
 func (ln *lane) entryGone(confirmed any) {
 	s := ln.sub
 	if k := s.core.keys[ln.ledgerKey()]; confirmed == nil && len(ln.q) == 0 && ln.held && (k == nil || !k.wanted) {
-		ln.release()
+		ln.unhold()
 		ln.drop()
 		s.pumpReader()
 	}
@@ -98,7 +98,7 @@ func (ln *lane) entryHolds(confirmed any, items []*item) {
 			continue
 		}
 		it.inLedger = true
-		s.settleItem(it)
+		s.settle(it)
 		if ln.run == nil || ln.run.item != it {
 			it.ev = nil
 		}

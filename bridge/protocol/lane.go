@@ -47,7 +47,7 @@ type lane struct {
 	own        bool // its trouble is its own: others got through meanwhile
 	failedAt   time.Duration
 	cut        bool   // its last attempt was cut off by a stop, and none has begun since
-	known      string // id of a redriven delivery, once it was attempted
+	formerID      string // id of a redriven delivery, once it was attempted
 	redrive    uint64 // dead letter that was put back; such a lane holds just that one
 }
 
@@ -110,7 +110,7 @@ func (s *sub) enqueue(it *item) {
 		}
 	}
 	if ln.held && it.seq <= ln.maxSeq || it.seq <= s.loadedMax[ln.token] && !s.rereads(it.seq) {
-		s.settleItem(it)
+		s.settle(it)
 		ln.drop()
 		return
 	}
@@ -149,13 +149,13 @@ func (ln *lane) adopt(old, it *item) {
 	if w := it.win; w != nil {
 		switch {
 		case old.inLedger:
-			s.core.settle(it)
+			s.core.pay(it)
 		case old.win == nil:
 			it.win = nil
 			old.win = w
 			w.items = append(w.items, old)
 		default:
-			s.core.settle(it)
+			s.core.pay(it)
 		}
 	}
 	if it.reader {
@@ -205,15 +205,15 @@ func (c *Machine) superseded(it *item) {
 	it.gone = true
 	c.figures.Superseded++
 	c.log(Info, "superseded", "subscription_id", it.sub.id, "sequence", it.seq)
-	it.sub.settleItem(it)
+	it.sub.settle(it)
 }
 
-// settleItem: nobody owes this in memory any more.
-func (s *sub) settleItem(it *item) {
+// settle: nobody owes this in memory any more.
+func (s *sub) settle(it *item) {
 	if s.mode == gone {
 		return
 	}
-	s.core.settle(it)
+	s.core.pay(it)
 	if it.lane != nil && it.reader {
 		it.reader = false
 		s.reader.outstanding--
@@ -221,7 +221,7 @@ func (s *sub) settleItem(it *item) {
 			s.readsAhead(-it.ev.Size())
 		}
 	}
-	s.settledSeq(it.ref())
+	s.noteSettled(it.ref())
 }
 
 // wake offers the lane again when its head is due.

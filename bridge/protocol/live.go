@@ -60,8 +60,8 @@ func (s *sub) backToLive() bool {
 	return true
 }
 
-// settleLeftovers ends a reading whose last delivery is settled.
-func (s *sub) settleLeftovers() {
+// endLeftovers ends a reading whose last delivery is settled.
+func (s *sub) endLeftovers() {
 	if s.reader.advance(); s.reader.from > s.reader.at {
 		s.endReading()
 		s.writeLive()

@@ -29,7 +29,7 @@ type Machine struct {
 	epoch     uint64
 	term      string     // random: what write ids begin with (R16)
 	old       LeaseEntry // as it was won: carried over until the feed is open (R3)
-	fresh     bool       // nothing of ours was there before this term
+	firstStart     bool       // nothing of ours was there before this term
 	beat      uint64     // of the last lease write
 	holder    string
 	leaseRev  uint64
@@ -61,7 +61,7 @@ type Machine struct {
 	checkpoints []Checkpoint
 	changes     []StreamChange // not yet acknowledged by an operator
 	placed      placement
-	told15      bool   // a change of the stream was met: to be said once the term leads
+	changeMet      bool   // a change of the stream was met: to be said once the term leads
 	doubtful    []held // wait for the answer to a look that is asked after them
 	inLook      []held // wait for the answer to the look under way
 	looking     bool
@@ -108,7 +108,7 @@ type Machine struct {
 	behind   map[*sub]struct{} // with revisions that are not applied, and some without
 	invalid  invalidTold
 	missing  bool          // the records' bucket
-	guarding bool          // the limits of the stream are being asked for
+	askingLimits bool          // the limits of the stream are being asked for
 	first    uint64        // of the stream
 	counting uint64        // holes in the feed's numbers below it are counted already
 	untold   uint64        // events missed and not yet told
@@ -137,7 +137,7 @@ func New(b Bounds, rng *rand.Rand, w Won) *Machine {
 	old := w.Entry
 	c := &Machine{
 		Bounds: b, rng: rng, requests: map[uint64]*request{}, attempts: map[uint64]*attempt{},
-		epoch: old.Epoch, holder: old.Holder, leaseRev: w.Revision, lastFlush: w.At, fresh: w.Fresh,
+		epoch: old.Epoch, holder: old.Holder, leaseRev: w.Revision, lastFlush: w.At, firstStart: w.Fresh,
 		Directory: record.NewDirectory(), held: noLimit, subs: map[string]*sub{}, keys: map[string]*keyWriter{},
 		unstored: map[*lane]struct{}{}, told: map[string]time.Duration{},
 		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, behind: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},

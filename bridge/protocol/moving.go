@@ -156,7 +156,7 @@ func (m *moving) confirmed() {
 	c.changes = append(slices.Clone(c.changes), m.change)
 	c.changes = c.changes[max(0, len(c.changes)-limits.StreamChanges):]
 	c.figures.Changes++
-	c.told15 = true
+	c.changeMet = true
 	c.relocated()
 }
 

@@ -43,7 +43,7 @@ var allMutants = []mutant{
 	{"R6 inherited intervals are not done", "	if !inherited {\n", "	if true {\n"},
 	{"R6 debts are settled before the mark is confirmed", "	s.writeMark(append([]effect{{what: entersRead, sub: s}}, then...)...)\n}", "	s.enterReading()\n	s.writeMark(append([]effect{{what: entersRead, sub: s}}, then...)...)\n}"},
 	{"R6 what is older than a held lane is queued behind it", "if ln.held && it.seq <= ln.maxSeq || it.seq <= s.loadedMax[ln.token] && !s.rereads(it.seq) {", "if false {"},
-	{"R6 a lane opens before its removal is confirmed", "		c.put(BucketOwed, ln.ledgerKey(), nil, effect{what: laneOpens, sub: s, lane: ln})", "		ln.release()\n		c.put(BucketOwed, ln.ledgerKey(), nil, effect{what: laneOpens, sub: s, lane: ln})"},
+	{"R6 a lane opens before its removal is confirmed", "		c.put(BucketOwed, ln.ledgerKey(), nil, effect{what: laneOpens, sub: s, lane: ln})", "		ln.unhold()\n		c.put(BucketOwed, ln.ledgerKey(), nil, effect{what: laneOpens, sub: s, lane: ln})"},
 	{"R6 a lane opens though something newer is wanted", "len(ln.q) == 0 && ln.held && (k == nil || !k.wanted) {", "ln.held && (k == nil || !k.wanted) {"},
 	{"R6 a delivery passes to the ledger before its entry is confirmed", "	c.put(BucketOwed, ln.ledgerKey(), e, effect{what: laneHolds, sub: s, lane: ln, items: items})", "	c.put(BucketOwed, ln.ledgerKey(), e)\n	ln.entryHolds(e, items)"},
 	{"R6 a loaded lane that is empty is removed at once", "len(ln.q) == 0 && upTo > c.floorDurable && s.mode == live {", "false {"},
@@ -102,8 +102,8 @@ var allMutants = []mutant{
 	{"R13 anchored when seen, not when put", "	s.liveFrom = anchor\n	s.anchorTime = at\n", "	anchor = c.position() + 1\n	s.liveFrom = anchor\n	s.anchorTime = at\n"},
 
 	// ---- R14: retries, breaker, dead letters
-	{"R14 the entry goes before the dead letter is stored", "	a.gone = o.Gone\n	c.ask(request{out: StoreLetter{", "	a.gone = o.Gone\n	defer func() { ln.run = nil; ln.remove(it) }()\n	c.ask(request{out: StoreLetter{"},
-	{"R14 a dead letter that could not be stored is forgotten", "	c.unstored[q.lane] = struct{}{}\n	return true", "	q.lane.run = nil\n	q.lane.remove(q.item)\n	return false"},
+	{"R14 the entry goes before the dead letter is stored", "	a.gone = o.Gone\n	c.ask(request{out: StoreLetter{", "	a.gone = o.Gone\n	defer func() { ln.run = nil; ln.end(it) }()\n	c.ask(request{out: StoreLetter{"},
+	{"R14 a dead letter that could not be stored is forgotten", "	c.unstored[q.lane] = struct{}{}\n	return true", "	q.lane.run = nil\n	q.lane.end(q.item)\n	return false"},
 	{"R14 the entry of a redriven delivery goes before its letter", "	c.ask(request{out: RemoveLetter{c.newRequest(), ln.redrive}", "	ln.redrive = 0\n	c.ask(request{out: RemoveLetter{c.newRequest(), ln.redrive}"},
 	{"R14 a lane runs two deliveries at once", "if s.mode == gone || ln.ready || ln.run != nil || len(ln.q) == 0 {", "if s.mode == gone || ln.ready || len(ln.q) == 0 {"},
 	{"R14 what failed is not held", "	ln.hold()\n	if s.lanesFull() || len(ln.q) > c.Lane {", "	if s.lanesFull() || len(ln.q) > c.Lane {"},
@@ -148,7 +148,7 @@ var allMutants = []mutant{
 	// ---- shares
 	{"shares: first come, first served", "return left > 0 && p.room(tenant+left, tenant, subscription, 1) > 0", "return p.used < p.size || left < 0"},
 	{"shares: nothing is kept free", "	free := size - used\n", "	free := size\n	if used < 0 {\n		return 0\n	}\n"},
-	{"shares: what hangs does not count", "	c.shares.take(o, slots, 1)\n", ""},
+	{"shares: what hangs does not count", "	c.shares.acquire(o, slots, 1)\n", ""},
 	{"shares: who waits is forgotten", "	of.waiting = append(of.waiting, s)\n", ""},
 	{"shares: who goes on has the next turn as well", "if len(s.share().of.waiting) > 0 {", "if false {"},
 	{"shares: a cut attempt keeps its slot", "	c.discharge(a)\n", ""},

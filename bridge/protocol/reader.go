@@ -62,7 +62,7 @@ func (s *sub) pumpReader() {
 	c := s.core
 	r := s.reader
 	if s.leftovers() {
-		s.settleLeftovers()
+		s.endLeftovers()
 		return
 	}
 	if s.mode != reading || !s.hasRecord() || s.absent || c.stopping || !c.opened {
@@ -185,13 +185,13 @@ func (s *sub) owesNothing() bool {
 	return true
 }
 
-// settledSeq takes note of a settled message where the mark has to say it.
-func (s *sub) settledSeq(m event.Ref) {
+// noteSettled takes note of a settled message where the mark has to say it.
+func (s *sub) noteSettled(m event.Ref) {
 	r := s.reader
 	if r == nil || m.Seq < r.from || s.leftovers() && m.Seq > r.at {
 		return
 	}
-	r.settledAhead(m.Seq)
+	r.countSettled(m.Seq)
 	r.done.addRef(m)
 	r.moved = true
 }

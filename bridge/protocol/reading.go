@@ -150,7 +150,7 @@ func (s *sub) enterReading() {
 				if it.win != nil && it.lane == nil {
 					r.ahead++
 				}
-				c.settle(it)
+				c.pay(it)
 			}
 		}
 	}

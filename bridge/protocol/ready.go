@@ -26,8 +26,8 @@ func (r *readyLanes) mayRetry(s *sub) bool {
 	return len(r.failed) > 0 && (s.failing() || !s.hasRecord() || s.retrying < max(1, s.rec.MaxInFlight/2))
 }
 
-// take is the next lane. A probe is best made with an order that never failed.
-func (r *readyLanes) take(s *sub) *lane {
+// next is the next lane. A probe is best made with an order that never failed.
+func (r *readyLanes) next(s *sub) *lane {
 	if len(r.fresh) == 0 || r.turn && !s.failing() && r.mayRetry(s) {
 		r.turn = false
 		return pop(&r.failed)

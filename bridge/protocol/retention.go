@@ -19,20 +19,20 @@ const expiringStep = 3 // index of the step at which events are copied
 // reasonExpiring begins the reason of a dead letter that the guard wrote.
 const reasonExpiring = "expiring: the stream was about to drop the event"
 
-// guardRetention watches the debts of all subscriptions against the limits of
+// watchRetention watches the debts of all subscriptions against the limits of
 // the source stream.
-func (c *Machine) guardRetention() {
+func (c *Machine) watchRetention() {
 	c.after(c.Guard, timer{what: dueRetention})
-	if !c.opened || c.stopping || c.guarding {
+	if !c.opened || c.stopping || c.askingLimits {
 		return
 	}
 	c.keep()
-	c.guarding = true
+	c.askingLimits = true
 	c.ask(request{out: AskRetention{c.newRequest(), retentionSteps}})
 }
 
 func (c *Machine) retentionTold(in RetentionTold) {
-	c.guarding = false
+	c.askingLimits = false
 	if c.stopping {
 		return
 	}
@@ -43,7 +43,7 @@ func (c *Machine) retentionTold(in RetentionTold) {
 	r := in.Retention
 	c.expiring, c.first = c.endangered(r.Beyond[expiringStep]), r.First
 	for _, s := range c.which(func(s *sub) bool { return s.reader != nil || len(s.lanes) > 0 || s.warned > 0 }) {
-		s.guard(r)
+		s.watchRetention(r)
 	}
 }
 
@@ -103,7 +103,7 @@ func (s *sub) lowestOwed() uint64 {
 	return low
 }
 
-func (s *sub) guard(r Retention) {
+func (s *sub) watchRetention(r Retention) {
 	c := s.core
 	s.countExpired(r.First)
 	low := s.lowestOwed()

@@ -218,7 +218,7 @@ func (s *sub) revisionApplied() {
 		s.revs = nil
 	}
 	s.paced()
-	s.done()
+	s.endApplying()
 	if s.mode == joining && s.deletedAt.IsZero() {
 		s.enter(live)
 	}

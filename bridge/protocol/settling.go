@@ -97,7 +97,7 @@ func (c *Machine) delivered(a *attempt) {
 	s.unproven = false
 	s.health().success(c.now.Boot)
 	ln.own, ln.hopeless, ln.failedAt = false, false, 0
-	ln.remove(a.item)
+	ln.end(a.item)
 	if s.failing() {
 		s.closeBreaker()
 	}
@@ -110,7 +110,7 @@ func (c *Machine) rejected(a *attempt) {
 	if s.pace != nil {
 		s.pace.unstarted(a.at)
 	}
-	a.lane.remove(a.item)
+	a.lane.end(a.item)
 	if a.probe && s.failing() {
 		s.probeIn(0)
 	}
@@ -143,12 +143,12 @@ func (c *Machine) failed(a *attempt, o Outcome, ev *event.Event) {
 		return
 	}
 	if s.rec.Coalesce && len(ln.q) > 1 && ln.q[0] == it && supersedes(s.rec, ln.q[1], it) {
-		ln.take(it)
+		ln.dequeue(it)
 		c.superseded(it)
 	}
 	ln.attempts++
 	if ln.redrive > 0 && a.Delivery.Event != nil {
-		ln.known = a.Delivery.ID()
+		ln.formerID = a.Delivery.ID()
 	}
 	ln.lastStatus, ln.lastError, ln.fault = o.Status, o.Reason, o.EndpointFault
 	if why, last := ln.givenUp(&o); last {
@@ -185,7 +185,7 @@ func (s *sub) failed(a *attempt, o Outcome, ev *event.Event) {
 // leaveToReader: it is left over from the feed, and the reader has yet to come to it.
 func (ln *lane) leaveToReader(it *item) {
 	it.gone = true
-	ln.take(it)
+	ln.dequeue(it)
 	ln.maxSeq = 0
 	if n := len(ln.q); n > 0 {
 		ln.maxSeq = ln.q[n-1].seq
@@ -225,7 +225,7 @@ func (ln *lane) tryAgain(atLeast time.Duration) {
 	ln.wake()
 }
 
-func (ln *lane) take(it *item) {
+func (ln *lane) dequeue(it *item) {
 	for i, x := range ln.q {
 		if x == it {
 			if i == 0 {
@@ -239,19 +239,19 @@ func (ln *lane) take(it *item) {
 	}
 }
 
-// remove ends a delivery: it succeeded, or its dead letter is stored.
-func (ln *lane) remove(it *item) {
+// end ends a delivery: it succeeded, or its dead letter is stored.
+func (ln *lane) end(it *item) {
 	s := ln.sub
 	if ln.redrive > 0 {
-		ln.removeRedriven(it)
+		ln.endRedriven(it)
 		return
 	}
 	if !it.gone {
-		ln.take(it)
-		s.settleItem(it)
+		ln.dequeue(it)
+		s.settle(it)
 		it.gone = true
 	} else {
-		s.settledSeq(it.ref())
+		s.noteSettled(it.ref())
 	}
 	ln.attempts, ln.next, ln.nextWall, ln.lastStatus, ln.lastError, ln.fault, ln.cut = 0, 0, time.Time{}, 0, "", false, false
 	if ln.held {

@@ -115,7 +115,7 @@ func (x *shares) join(tenant string) *ownShare {
 // leave gives back all that a subscription has.
 func (x *shares) leave(o *ownShare) {
 	for r := range o.used {
-		x.give(o, resource(r), o.used[r])
+		x.release(o, resource(r), o.used[r])
 	}
 	if o.of.members--; o.of.members == 0 {
 		delete(x.tenants, o.of.name)
@@ -151,13 +151,13 @@ func (x *shares) begins(o *ownShare, r resource) bool {
 	return o.of.name == "" && o.used[r] == 0 && p.size-p.used > max(p.size/reserve, 1)
 }
 
-func (x *shares) take(o *ownShare, r resource, n int64) {
+func (x *shares) acquire(o *ownShare, r resource, n int64) {
 	x.pools[r].used += n
 	o.of.used[r] += n
 	o.used[r] += n
 }
 
-func (x *shares) give(o *ownShare, r resource, n int64) { x.take(o, r, -n) }
+func (x *shares) release(o *ownShare, r resource, n int64) { x.acquire(o, r, -n) }
 
 // most is the tenant that has most of a resource, and how much.
 func (x *shares) most(r resource) (tenant string, used int64) {

@@ -11,7 +11,7 @@ func greed(x *shares, r resource, own []*ownShare, step int64) {
 		again = false
 		for _, o := range own {
 			if x.may(o, r) {
-				x.take(o, r, step)
+				x.acquire(o, r, step)
 				again = true
 			}
 		}
@@ -35,14 +35,14 @@ func churn(x *shares, r resource, own []*ownShare, rounds int) {
 	for range rounds {
 		if len(held) > 0 {
 			i := rnd.IntN(len(held))
-			x.give(held[i], r, 1)
+			x.release(held[i], r, 1)
 			held[i] = held[len(held)-1]
 			held = held[:len(held)-1]
 		}
 		for range 4 { // whose turn it is
 			of := tenants[names[rnd.IntN(len(names))]]
 			if o := of[rnd.IntN(len(of))]; x.may(o, r) {
-				x.take(o, r, 1)
+				x.acquire(o, r, 1)
 				held = append(held, o)
 			}
 		}
@@ -115,7 +115,7 @@ func TestSharesOfTenantsThatHangOneAfterTheOther(t *testing.T) {
 	for i := range 40 { // and subscriptions that have no tenant
 		o := y.join("")
 		for o.used[slots] < 1000 && y.may(o, slots) {
-			y.take(o, slots, 1)
+			y.acquire(o, slots, 1)
 		}
 		if o.used[slots] < 1 {
 			t.Fatalf("subscription %d gets nothing", i)
@@ -137,10 +137,10 @@ func TestSharesWithoutATenant(t *testing.T) {
 	if !x.may(late, slots) {
 		t.Fatal("a newcomer without a tenant gets none")
 	}
-	x.take(late, slots, 1)
+	x.acquire(late, slots, 1)
 	for range 5000 { // and there is an end to it
 		if o := x.join(""); x.may(o, slots) {
-			x.take(o, slots, 1)
+			x.acquire(o, slots, 1)
 		}
 	}
 	if free := x.pools[slots].size - x.pools[slots].used; free < 500 {
@@ -188,13 +188,13 @@ func TestSharesProperties(t *testing.T) {
 				x.move(own[r.IntN(len(own))], names[r.IntN(len(names))])
 			case k < 6:
 				if o := own[r.IntN(len(own))]; o.used[slots] > 0 {
-					x.give(o, slots, 1+r.Int64N(o.used[slots]))
+					x.release(o, slots, 1+r.Int64N(o.used[slots]))
 				}
 			default:
 				o := own[r.IntN(len(own))]
 				for range r.IntN(200) {
 					if x.may(o, slots) {
-						x.take(o, slots, 1)
+						x.acquire(o, slots, 1)
 					}
 				}
 			}
@@ -231,10 +231,10 @@ func BenchmarkShares(b *testing.B) {
 	o := x.join("a")
 	for b.Loop() {
 		if x.may(o, slots) && x.may(o, flight) {
-			x.take(o, slots, 1)
-			x.take(o, flight, 700)
+			x.acquire(o, slots, 1)
+			x.acquire(o, flight, 700)
 		}
-		x.give(o, slots, 1)
-		x.give(o, flight, 700)
+		x.release(o, slots, 1)
+		x.release(o, flight, 700)
 	}
 }

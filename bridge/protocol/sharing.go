@@ -67,8 +67,8 @@ func (c *Machine) charge(a *attempt) {
 	if ev := a.Delivery.Event; ev != nil {
 		a.weight = ev.Weight()
 	}
-	c.shares.take(o, slots, 1)
-	c.shares.take(o, flight, a.weight)
+	c.shares.acquire(o, slots, 1)
+	c.shares.acquire(o, flight, a.weight)
 }
 
 // weighed: the event of an attempt was read.
@@ -77,15 +77,15 @@ func (c *Machine) weighed(in AttemptWeighed) {
 	if a == nil {
 		return
 	}
-	c.shares.take(a.lane.sub.share(), flight, in.Bytes-a.weight)
+	c.shares.acquire(a.lane.sub.share(), flight, in.Bytes-a.weight)
 	a.weight = in.Bytes
 	c.takeTurns(1)
 }
 
 func (c *Machine) discharge(a *attempt) {
 	o := a.lane.sub.share()
-	c.shares.give(o, slots, 1)
-	c.shares.give(o, flight, a.weight)
+	c.shares.release(o, slots, 1)
+	c.shares.release(o, flight, a.weight)
 }
 
 // takeTurns lets those start that wait for a slot.
@@ -121,7 +121,7 @@ func (c *Machine) weighEntry(key string, value any) {
 		n = keyOverhead + e.weight() + 2*int64(len(key))
 	}
 	o := s.share()
-	c.shares.take(o, space, n-int64(s.entries[key]))
+	c.shares.acquire(o, space, n-int64(s.entries[key]))
 	switch {
 	case n == 0:
 		delete(s.entries, key)
@@ -149,7 +149,7 @@ func (s *sub) overLedger() bool { return !s.core.shares.may(s.share(), space) }
 // readsAhead counts what a reader has in memory.
 func (s *sub) readsAhead(bytes int) {
 	s.core.readBytes += bytes
-	s.core.shares.take(s.share(), ahead, int64(bytes))
+	s.core.shares.acquire(s.share(), ahead, int64(bytes))
 }
 
 // shedWhilePaced frees the payloads of what a reader has in memory if none of it

@@ -17,7 +17,7 @@ func (c *Machine) Step(now Now, in Input) []Output {
 	case Tick:
 		c.fireTimers()
 	case *EventTaken:
-		c.take(in)
+		c.brought(in)
 	case *AttemptEnded:
 		c.attemptEnded(in)
 	case AttemptWeighed:

@@ -36,7 +36,7 @@ func (x StreamChange) String() string {
 
 // tell is said when the term leads: the take-over may have been tried more than once.
 func (c *Machine) tell() {
-	if !c.told15 {
+	if !c.changeMet {
 		return
 	}
 	x := c.changes[len(c.changes)-1]

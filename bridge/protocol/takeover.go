@@ -137,7 +137,7 @@ func (c *Machine) takeOverLater(q *request, err error) {
 
 // surveyed fixes the position, where the durable is made (R1, R15).
 func (c *Machine) surveyed(s *Survey) {
-	c.placed = Place(&c.old, s, c.fresh)
+	c.placed = Place(&c.old, s, c.firstStart)
 	c.stream = s.Stream
 	c.takeOverFrom(opening)
 }

@@ -92,7 +92,7 @@ func (c *Machine) fire(t *timer) {
 	case dueTick:
 		c.tick()
 	case dueRetention:
-		c.guardRetention()
+		c.watchRetention()
 	case dueStream:
 		c.checkStream()
 	case dueBuckets:

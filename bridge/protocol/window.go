@@ -28,8 +28,8 @@ func (w *windowEvent) unexpanded(id string) bool {
 	return !w.expanded && !w.settled && w.next < len(w.matches) && id >= w.matches[w.next].ID
 }
 
-// take is the input of the feed.
-func (c *Machine) take(in *EventTaken) {
+// brought is the input of the feed.
+func (c *Machine) brought(in *EventTaken) {
 	if c.stopping || c.leaving != nil {
 		return
 	}
@@ -80,7 +80,7 @@ func (c *Machine) takeIn(w *windowEvent) {
 	c.newMarks = c.newMarks[:0]
 	if c.inherited.has(w.seq()) {
 		w.expanded, w.matches = true, nil
-		c.settled(w)
+		c.settleIfPaid(w)
 		return
 	}
 	if w.version != c.Directory.Version() {
@@ -124,12 +124,12 @@ func (c *Machine) expand(w *windowEvent) bool {
 	}
 	w.expanded = true
 	w.matches = nil
-	c.settled(w)
+	c.settleIfPaid(w)
 	return true
 }
 
-// settle takes the debt of a delivery off its event.
-func (c *Machine) settle(it *item) {
+// pay takes the debt of a delivery off its event.
+func (c *Machine) pay(it *item) {
 	w := it.win
 	if w == nil {
 		return
@@ -138,16 +138,16 @@ func (c *Machine) settle(it *item) {
 	c.owed--
 	w.debts--
 	w.touched = true
-	c.settled(w)
+	c.settleIfPaid(w)
 }
 
-// settleMark takes the debt of a {live} mark off its event.
-func (c *Machine) settleMark(s *sub) {
+// payMark takes the debt of a {live} mark off its event.
+func (c *Machine) payMark(s *sub) {
 	if w := s.markEvent; w != nil {
 		s.markEvent = nil
 		c.owed--
 		w.debts--
-		c.settled(w)
+		c.settleIfPaid(w)
 		return
 	}
 	for i, x := range c.newMarks {
@@ -158,8 +158,8 @@ func (c *Machine) settleMark(s *sub) {
 	}
 }
 
-// settled moves the settled prefix when nothing of an event is owed any more.
-func (c *Machine) settled(w *windowEvent) {
+// settleIfPaid moves the settleIfPaid prefix when nothing of an event is owed any more.
+func (c *Machine) settleIfPaid(w *windowEvent) {
 	if w.debts > 0 || !w.expanded || w.settled {
 		return
 	}
