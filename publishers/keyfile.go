@@ -105,8 +105,8 @@ func pkcs12Contents(data []byte, password string) (keys []any, certs []*x509.Cer
 	if isWrongPassword(err) {
 		return nil, nil, pkcs12Error(data, err, password)
 	}
-	blocks, err := pkcs12.ToPEM(data,
-		password) //nolint:staticcheck // the library's only way to read several keys, or none; derKey reads the odd form of its blocks
+	// The library's only way to read several keys, or none; derKey reads the odd form of its blocks.
+	blocks, err := pkcs12.ToPEM(data, password) //nolint:staticcheck // as told above
 	if err != nil {
 		return nil, nil, pkcs12Error(data, err, password)
 	}
