@@ -104,10 +104,10 @@ func forgetOld(dir string) {
 	}
 }
 
-// ErrNotTrace says that a file is not one of a flight recorder.
-var ErrNotTrace = errors.New("not a trace that orderbridge wrote")
+// errNotTrace says that a file is not one of a flight recorder.
+var errNotTrace = errors.New("not a trace that orderbridge wrote")
 
-// ReadFile reads a file that WriteFile wrote; ErrNotTrace if it is something else.
+// ReadFile reads a file that WriteFile wrote; errNotTrace if it is something else.
 func ReadFile(path string) (*Trace, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -116,7 +116,7 @@ func ReadFile(path string) (*Trace, error) {
 	defer f.Close()
 	zip, err := gzip.NewReader(bufio.NewReader(f))
 	if err != nil {
-		return nil, fmt.Errorf("read trace %s: %w", path, ErrNotTrace)
+		return nil, fmt.Errorf("read trace %s: %w", path, errNotTrace)
 	}
 	t, err := read(bufio.NewReaderSize(zip, headBytes))
 	if err != nil {
@@ -128,11 +128,11 @@ func ReadFile(path string) (*Trace, error) {
 func read(r *bufio.Reader) (*Trace, error) {
 	start := make([]byte, len(magic))
 	if _, err := io.ReadFull(r, start); err != nil || string(start) != magic {
-		return nil, ErrNotTrace
+		return nil, errNotTrace
 	}
 	line, err := r.ReadSlice('\n')
 	if err != nil {
-		return nil, ErrNotTrace
+		return nil, errNotTrace
 	}
 	t := new(Trace)
 	if err := json.Unmarshal(line, &t.Head); err != nil {
