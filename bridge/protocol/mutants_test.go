@@ -13,6 +13,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -108,7 +109,7 @@ func TestMutants(t *testing.T) {
 	}
 	binary, notes := buildMutants(t), readMutantNotes(t)
 	var mu sync.Mutex
-	killers := map[string]string{}
+	killers := maps.Clone(notes)
 	t.Run("all", func(t *testing.T) {
 		for i, m := range allMutants {
 			t.Run(m.rule, func(t *testing.T) {
