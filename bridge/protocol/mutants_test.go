@@ -178,7 +178,7 @@ func killMutant(t *testing.T, binary string, mutant int, note string) (killer, h
 		case "stories":
 			return firstFailure(t, binary, mutant, "-test.failfast", "-test.run=^TestStories$")
 		case "tests":
-			return firstFailure(t, binary, mutant, "-test.failfast", "-test.short", "-test.skip=^Test(Stories|Simulation|Mutants)")
+			return firstFailure(t, binary, mutant, "-test.failfast", "-test.short", "-test.skip=^Test(Stories|Simulation|Mutants|SharesProperties)")
 		}
 		return firstFailure(t, binary, mutant, "-test.run=^TestSimulation$", "-sim.from="+killer, "-sim.seeds=1")
 	}
