@@ -28,15 +28,15 @@ func TestStopBesideHangingEndpoints(t *testing.T) {
 		return http.StatusOK
 	})
 	bad := receive(t, lab.Always(lab.Hang))
-	env := []string{"ORDERBRIDGE_NATS_URL=" + bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=6s"}
+	env := []string{"ORDERBRIDGE_NATS_URL=" + bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=10s"}
 	p := launch(t, env...)
 	p.leads()
 	second := launch(t, env...)
 	second.said(20*time.Second, "standing by")
 	subscribe(t, js, "good", recordFor(good))
-	subscribe(t, js, "part", recordFor(part, `"timeout":"PT12S"`))
+	subscribe(t, js, "part", recordFor(part, `"timeout":"PT16S"`))
 	for _, id := range []string{"bad1", "bad2", "bad3"} {
-		subscribe(t, js, id, recordFor(bad, `"timeout":"PT12S"`))
+		subscribe(t, js, id, recordFor(bad, `"timeout":"PT16S"`))
 	}
 	f := publishFlow(t, js, 100, 8)
 	good.came(t, 50)
@@ -71,7 +71,7 @@ func TestStopBesideHangingEndpoints(t *testing.T) {
 		}
 	}
 	await(t, 60*time.Second, "what hung is delivered", func() bool { return bad.Delivered() >= 3*f.end() })
-	cutCame(t, cut, 12*time.Second, part, bad)
+	cutCame(t, cut, 16*time.Second, part, bad)
 }
 
 // underWay are the requests that have no answer yet, by their delivery.
