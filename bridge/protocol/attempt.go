@@ -35,7 +35,7 @@ func (s *sub) offer(ln *lane) {
 		return
 	}
 	if ln.next > s.core.now.Boot && (ln.cut || !(s.failing() && s.probing())) {
-		return // its timer offers it again; what a stop has cut off is no probe either (R10b)
+		return // its timer offers it again; what a stop has cut off is not a probe either (R10b)
 	}
 	ln.ready = true
 	s.ready.add(ln)

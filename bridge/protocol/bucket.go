@@ -168,7 +168,7 @@ func (c *Machine) bucketLost(b Bucket) {
 		c.end(fmt.Errorf("bucket %s: %w", b, ErrStateGone))
 		return
 	}
-	text := fmt.Sprintf("the bucket %s was deleted, made anew or purged by somebody while the bridge runs: it is made and filled again from memory, nothing is lost as long as the leader lives", b)
+	text := fmt.Sprintf("the bucket %s was deleted, recreated or purged by somebody while the bridge runs: it is made and filled again from memory, nothing is lost as long as the leader lives", b)
 	c.log(Warn, text, "bucket", b.String())
 	c.raiseState(text)
 	x.fencing, x.named, x.filling, x.meddled = true, 0, nil, false
@@ -201,7 +201,7 @@ func (c *Machine) mending() bool {
 func (c *Machine) stateReasons() (reasons []string) {
 	for b := range c.buckets {
 		if x := &c.buckets[b]; x.fencing || x.filling != nil && x.named == 0 {
-			reasons = append(reasons, fmt.Sprintf("the bucket %s was deleted, made anew or purged: it is being made and filled again", Bucket(b)))
+			reasons = append(reasons, fmt.Sprintf("the bucket %s was deleted, recreated or purged: it is being made and filled again", Bucket(b)))
 		}
 	}
 	return reasons

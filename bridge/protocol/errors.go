@@ -14,7 +14,7 @@ var (
 	// ErrRefused: certainly not written, and a later copy of it cannot land
 	// either: the bucket is full, the value too large.
 	ErrRefused = errors.New("refused by the server")
-	// ErrLost: the state bucket is gone, was made anew or was purged: not by a
+	// ErrLost: the state bucket is gone, was recreated or was purged: not by a
 	// leader. It takes no write until it is fenced again (R16).
 	ErrLost = errors.New("the bucket was deleted or purged by somebody")
 	// ErrMeddled: somebody else than the leader has written to a state bucket, or

@@ -188,7 +188,7 @@ func (f Figures) Plus(g Figures) Figures {
 // Figures are counts since the term began; see Bridge.Figures.
 type Figures struct {
 	Missed                                                                         uint64 // events that the stream dropped before they could be matched
-	NotEvents                                                                      uint64 // messages of the stream that are no events (noevent.go); Taken counts them too
+	NotEvents                                                                      uint64 // messages of the stream that are not events (noevent.go); Taken counts them too
 	Untold                                                                         uint64 // events of no tenant (tenant.go)
 	Overlong                                                                       uint64 // events that tell a value that is too long (bounds.go)
 	Changes                                                                        uint64 // of the source stream (R15)

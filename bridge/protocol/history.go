@@ -238,7 +238,7 @@ func (l *Loaded) drop(id string) {
 // removeOrphans removes what the ledger holds of records that have no status and
 // are not recalled: dropped while their entries were being removed, or never
 // applied (a mark is written before the first status, R12: the record is applied
-// again and writes it anew).
+// again and writes it again).
 func (c *Machine) removeOrphans() {
 	l := c.orphans
 	for _, id := range sorted(l.Lanes) {

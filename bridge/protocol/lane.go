@@ -47,7 +47,7 @@ type lane struct {
 	own        bool // its trouble is its own: others got through meanwhile
 	failedAt   time.Duration
 	cut        bool   // its last attempt was cut off by a stop, and none has begun since
-	formerID      string // id of a redriven delivery, once it was attempted
+	formerID   string // id of a redriven delivery, once it was attempted
 	redrive    uint64 // dead letter that was put back; such a lane holds just that one
 }
 

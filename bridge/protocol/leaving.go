@@ -23,7 +23,7 @@ func (c *Machine) leave(why string) {
 		return
 	}
 	c.leaving, c.leaveUntil = cause, c.now.Boot+limits.LeaveDeliver
-	c.log(Warn, "the source stream has changed: what is in memory is delivered or written down, then the bridge takes over anew", "reason", why, "unsettled", len(c.win))
+	c.log(Warn, "the source stream has changed: what is in memory is delivered or written down, then the bridge takes over again", "reason", why, "unsettled", len(c.win))
 	c.leaveSoon()
 }
 

@@ -12,7 +12,7 @@ import (
 // # R15, noticing
 //
 // The stream is changed when it ends below top, or when the sequence of top, or of the floor,
-// carries another time. A message that is merely gone (a limit, a purge, removed by hand) is no change. This is looked
+// carries another time. A message that is merely gone (a limit, a purge, removed by hand) is not a change. This is looked
 // at during a take-over, before and after each durable is made, when a reader gets a new consumer, when the event of a
 // lane is read, and every 3 s. What was looked up (the end of the stream, a sequence at a time, what a reader's new
 // consumer answers) counts only if top was still the same in an answer that came after it. During a term another
@@ -89,7 +89,7 @@ func (c *Machine) checkStream() {
 func (c *Machine) differs(l Look, floor event.Ref) string {
 	switch {
 	case !l.Stream.Created.Equal(c.stream.Created):
-		return fmt.Sprintf("it was made anew or restored at %s", l.Stream.Created.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("it was recreated or restored at %s", l.Stream.Created.UTC().Format(time.RFC3339))
 	case l.Top == Other && l.Known.Seq > l.Stream.Last:
 		return fmt.Sprintf("it ends at sequence %d, message %d was known", l.Stream.Last, l.Known.Seq)
 	case l.Top == Other:

@@ -26,20 +26,20 @@ type Machine struct {
 	attempts map[uint64]*attempt // under way
 	attemptN uint64
 
-	epoch     uint64
-	term      string     // random: what write ids begin with (R16)
-	old       LeaseEntry // as it was won: carried over until the feed is open (R3)
-	firstStart     bool       // nothing of ours was there before this term
-	beat      uint64     // of the last lease write
-	holder    string
-	leaseRev  uint64
-	leaseEnd  time.Duration
-	renewSent time.Duration // when the last renewal was sent
-	leaseSent time.Duration // when the first copy of the present write of the lease was
-	lastFlush time.Duration // when the last confirmed renewal was sent
-	renewing  bool
-	freeing   bool // the lease is freed by the write under way, or the next one
-	counter   uint64
+	epoch      uint64
+	term       string     // random: what write ids begin with (R16)
+	old        LeaseEntry // as it was won: carried over until the feed is open (R3)
+	firstStart bool       // nothing of ours was there before this term
+	beat       uint64     // of the last lease write
+	holder     string
+	leaseRev   uint64
+	leaseEnd   time.Duration
+	renewSent  time.Duration // when the last renewal was sent
+	leaseSent  time.Duration // when the first copy of the present write of the lease was
+	lastFlush  time.Duration // when the last confirmed renewal was sent
+	renewing   bool
+	freeing    bool // the lease is freed by the write under way, or the next one
+	counter    uint64
 
 	step     takeoverStep
 	loading  *Loaded
@@ -61,7 +61,7 @@ type Machine struct {
 	checkpoints []Checkpoint
 	changes     []StreamChange // not yet acknowledged by an operator
 	placed      placement
-	changeMet      bool   // a change of the stream was met: to be said once the term leads
+	changeMet   bool   // a change of the stream was met: to be said once the term leads
 	doubtful    []held // wait for the answer to a look that is asked after them
 	inLook      []held // wait for the answer to the look under way
 	looking     bool
@@ -102,25 +102,25 @@ type Machine struct {
 	unstored map[*lane]struct{}       // whose dead letter is refused or not confirmed
 	told     map[string]time.Duration // complaints, and when they were last said aloud
 
-	buckets  [2]bucketState
-	orphans  *Loaded           // of the ledger: of records that have no status
-	seen     Applied           // the newest revision of the records that was seen
-	behind   map[*sub]struct{} // with revisions that are not applied, and some without
-	invalid  invalidTold
-	missing  bool          // the records' bucket
+	buckets      [2]bucketState
+	orphans      *Loaded           // of the ledger: of records that have no status
+	seen         Applied           // the newest revision of the records that was seen
+	behind       map[*sub]struct{} // with revisions that are not applied, and some without
+	invalid      invalidTold
+	missing      bool          // the records' bucket
 	askingLimits bool          // the limits of the stream are being asked for
-	first    uint64        // of the stream
-	counting uint64        // holes in the feed's numbers below it are counted already
-	untold   uint64        // events missed and not yet told
-	missedAt time.Duration // when they were last told
-	expiring uint64        // the stream is about to drop everything up to here
-	kept     bool          // a consumer keeps what is owed
-	losing   string        // why it deletes what is owed; "": it does not
-	held     uint64        // nothing is acknowledged from there on (losing.go)
-	stuck    string        // what the take-over waits for
-	figures  Figures
-	notMade  string          // why the last attempt that was not made was not
-	passed   map[string]bool // kinds of messages that are no events, told
+	first        uint64        // of the stream
+	counting     uint64        // holes in the feed's numbers below it are counted already
+	untold       uint64        // events missed and not yet told
+	missedAt     time.Duration // when they were last told
+	expiring     uint64        // the stream is about to drop everything up to here
+	kept         bool          // a consumer keeps what is owed
+	losing       string        // why it deletes what is owed; "": it does not
+	held         uint64        // nothing is acknowledged from there on (losing.go)
+	stuck        string        // what the take-over waits for
+	figures      Figures
+	notMade      string          // why the last attempt that was not made was not
+	passed       map[string]bool // kinds of messages that are not events, told
 }
 
 // Won is a lease as it was won.

@@ -25,7 +25,7 @@ import (
 // Anchors are not rewritten (there may be a million): they are judged at each take-over while they lie ahead of the feed.
 
 // reasonVanished is that of the dead letter of an event that is not in the stream any more.
-const reasonVanished = "vanished: the source stream was made anew, restored or lost its end, and the event is not in it any more"
+const reasonVanished = "vanished: the source stream was recreated, restored or lost its end, and the event is not in it any more"
 
 // moving is one relocation under way.
 type moving struct {

@@ -53,7 +53,7 @@ var allMutants = []mutant{
 	{"R7 back to live before what is done", " || r.done.max() > r.at", ""},
 	{"R7 leftovers are forgotten", "	if r.from > r.at {\n		s.endReading()\n		s.writeLive()\n		return true", "	if true {\n		s.endReading()\n		s.writeLive()\n		return true"},
 	{"R7 leftovers of a predecessor: the mark is not confirmed before the feed opens", "	s.begin(confirmingOwn, revision{})\n	s.writeMark(effect{what: goesOn, sub: s})", "	s.writeMark()"},
-	{"R7 the mark {live} is no debt of the next event", "	c.newMarks = append(c.newMarks, s)\n", ""},
+	{"R7 the mark {live} is not a debt of the next event", "	c.newMarks = append(c.newMarks, s)\n", ""},
 	{"R7 the mark {live} is removed at once", "!s.busy() && s.liveMark > 0 && c.floorDurable+1 >= s.liveMark {", "!s.busy() && s.liveMark > 0 {"},
 	{"R7 {live} says nothing at a take-over", "			s.liveFrom = max(s.liveFrom, m.Live)\n", ""},
 

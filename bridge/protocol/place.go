@@ -108,7 +108,7 @@ func Place(e *LeaseEntry, s *Survey, fresh bool) placement {
 		if e.Stream.Created.Equal(s.Stream.Created) {
 			p.Changed = "it has lost its end: " + p.Changed
 		} else {
-			p.Changed = "it was made anew or restored from a backup: " + p.Changed
+			p.Changed = "it was recreated or restored from a backup: " + p.Changed
 		}
 	}
 	if p.Changed == "" {

@@ -5,7 +5,7 @@ package protocol
 // times (k) what is free beyond a reserve of a sixteenth, or less than an eighth
 // of what is free; within what it may yet take, the same holds for each of its
 // subscriptions. So
-//   - who is alone may have most of it: k/(k+1) of what is no reserve;
+//   - who is alone may have most of it: k/(k+1) of what is not reserved;
 //   - the more somebody has, the less is left for it to take: something is
 //     always free for those who have little, without anybody being asked to give
 //     back, which a running attempt cannot;

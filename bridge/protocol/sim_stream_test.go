@@ -8,7 +8,7 @@ import (
 )
 
 // The simulated stream of the simulation: what it says of itself (R15), and
-// what becomes of it that should not: made anew, restored from a backup, rolled
+// what becomes of it that should not: recreated, restored from a backup, rolled
 // back, messages removed.
 
 func (w *simWorld) ref(seq int) event.Ref {
@@ -192,7 +192,7 @@ func (w *simWorld) change() {
 		}
 		w.cons = nil
 		w.created = w.now
-		other("made anew", 0)
+		other("recreated", 0)
 	case k < 5: // with its durables
 		n := keep()
 		for _, c := range w.cons {

@@ -102,7 +102,7 @@ type simGot struct {
 	epoch            uint64
 	known            time.Duration // when the leader processed the answer; 0: never
 	redrive          bool
-	stray            bool // the leader had given the attempt up, or was no leader any more
+	stray            bool // the leader had given the attempt up, or was not the leader any more
 }
 
 type simEnd struct {

@@ -39,7 +39,7 @@ type Standby struct {
 }
 
 // Observe takes note of the entry as it was read at the boot time now. A bucket
-// that was made anew counts its revisions from 1: the revision alone does not
+// that was recreated counts its revisions from 1: the revision alone does not
 // tell two entries apart.
 func (s *Standby) Observe(e LeaseEntry, revision uint64, now time.Duration) {
 	if s.Known && revision == s.Revision && e.Epoch == s.Entry.Epoch && e.Term == s.Entry.Term && e.Beat == s.Entry.Beat && e.Holder == s.Entry.Holder {

@@ -7,7 +7,7 @@ import (
 	"orderbridge/bridge/record"
 )
 
-// announced is the part of the status entry that tells whether it must be written anew.
+// announced is the part of the status entry that tells whether it must be written again.
 type announced struct {
 	state   State
 	reason  string

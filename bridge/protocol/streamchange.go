@@ -10,7 +10,7 @@ import (
 // Log, alert stream-changed, a reason in /readyz (which stays 200), a metric; kept in the lease until
 // an operator runs orderbridge stream adopt, which may also say that the bridge begins later.
 
-// StreamChange is what an operator is told of a changed stream, until he has
+// StreamChange is what operators are told of a changed stream, until one of them has
 // acknowledged it.
 type StreamChange struct {
 	Time        time.Time `json:"time"` // when it was seen

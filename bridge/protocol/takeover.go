@@ -250,7 +250,7 @@ func (c *Machine) rebuild(l *Loaded) {
 }
 
 // adopt takes over what the ledger holds of a subscription. It tells whether its
-// mark must be written anew, confirmed before the feed opens.
+// mark must be written again, confirmed before the feed opens.
 func (c *Machine) adopt(s *sub, l *Loaded) (confirm bool) {
 	id := s.id
 	if m, ok := l.Marks[id]; ok {

@@ -74,13 +74,13 @@ func TestStandby(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, tt.wait)
 		}
 	}
-	// A bucket made anew may come to the same revision: the beat tells them apart.
+	// A bucket recreated may come to the same revision: the beat tells them apart.
 	s := Standby{Patience: patience}
 	s.Observe(held, 4, 0)
 	held.Beat++
 	s.Observe(held, 4, 5*time.Second)
 	if got := s.Wait(6 * time.Second); got != patience-time.Second {
-		t.Errorf("the same revision of a bucket made anew: %s", got)
+		t.Errorf("the same revision of a bucket recreated: %s", got)
 	}
 	s.Observe(held, 4, 8*time.Second)
 	if got := s.Wait(9 * time.Second); got != patience-4*time.Second {

@@ -7,7 +7,7 @@ import (
 )
 
 // A record that is not in its bucket any more though nobody has deleted it (its
-// TTL ran out, the bucket was purged or made anew, a limit removed it) is no
+// TTL ran out, the bucket was purged or recreated, a limit removed it) is no
 // deletion (R12). It is a state: its subscription stands still from the moment
 // that it is seen, whether the bridge was running or is starting; what it owes
 // and what is published meanwhile waits, and comes when the record is put again.

@@ -16,10 +16,10 @@ import (
 	"orderbridge/internal/lab"
 )
 
-// The stream ORDERS made anew, restored, rolled back, purged (R15): nothing of
+// The stream ORDERS recreated, restored, rolled back, purged (R15): nothing of
 // what is there is passed over, what is gone and was owed is told.
 
-// remake deletes the stream ORDERS and makes it anew.
+// remake deletes the stream ORDERS and recreates it.
 func remake(t testing.TB, js jetstream.JetStream) {
 	t.Helper()
 	ctx := within(t, 20*time.Second)
@@ -195,7 +195,7 @@ func TestStreamMadeAnewInFlow(t *testing.T) {
 	publishSome(t, js, someOrders, 151, 300) // past the former end
 	gets(t, e, someOrders, 151, 300)
 	once(t, e)
-	toldChange(t, p, js, "made anew")
+	toldChange(t, p, js, "recreated")
 }
 
 func TestStreamMadeAnewWhileTheBridgeIsAway(t *testing.T) {
@@ -263,7 +263,7 @@ func TestStreamMadeAnewWithDebts(t *testing.T) {
 			gets(t, down, someOrders, 21, 40)
 			once(t, held)
 			notTwice(t, down) // its record asks for no order
-			toldChange(t, p, js, "made anew")
+			toldChange(t, p, js, "recreated")
 			n, ranged := 0, false
 			for _, d := range letters(t, js) {
 				if !d.Vanished || !strings.Contains(d.Reason, "vanished") || d.Sequence == 0 {
@@ -341,5 +341,5 @@ func TestStreamMadeAnewBeneathReplicas(t *testing.T) {
 		gets(t, e, someOrders, 40*i+21, 40*i+40)
 	}
 	inOrder(t, e)
-	toldChange(t, other, js, "made anew")
+	toldChange(t, other, js, "recreated")
 }

@@ -90,7 +90,7 @@ func toldAsMissed(t *testing.T, js jetstream.JetStream) {
 		case protocol.AlertMissed:
 			told++
 		case protocol.AlertStreamChanged:
-			t.Errorf("a purge is no other stream: %s", a.Text)
+			t.Errorf("a purge is not another stream: %s", a.Text)
 		}
 	}
 	if told != 2 {
