@@ -20,7 +20,7 @@
 // what the machine was made from. So a replay begins at the older of the two
 // beginnings and is exact: the same machine gets the same inputs at the same
 // times. A machine whose checkpoint would take more than limits.TraceCheckpoint
-// bytes (some thousand subscriptions, or as many orders that are owed) begins
+// bytes (some 4,000 subscriptions, or as many orders that are owed) begins
 // its segment without one; from there inputs and the kinds of outputs can be
 // read, but not stepped through, up to the next segment that has a beginning.
 // Trace.Replay says so.

@@ -51,11 +51,12 @@ type clock struct {
 // Room is how much a recorder keeps.
 type Room struct {
 	Segment    int // bytes; two are kept
-	Checkpoint int // bytes, of a checkpoint or an input; 0: none is made
+	Checkpoint int // bytes; 0: none is made
+	Input      int // bytes, of one
 }
 
 // DefaultRoom is that of internal/limits.
-var DefaultRoom = Room{limits.TraceSegment, limits.TraceCheckpoint}
+var DefaultRoom = Room{limits.TraceSegment, limits.TraceCheckpoint, limits.TraceInput}
 
 // NewRecorder returns the recorder of a machine that was just made from start.
 func NewRecorder(start Start, room Room) *Recorder {
@@ -90,7 +91,7 @@ func (r *Recorder) before(m *protocol.Machine, now protocol.Now, in protocol.Inp
 	p.clock = clock{now.Boot, wall}
 	p.steps++
 	r.in = in
-	if !r.write(func() { r.codecs.input.put(&r.w, pointer(&r.in)) }) {
+	if !r.write(r.room.Input, func() { r.codecs.input.put(&r.w, pointer(&r.in)) }) {
 		name := Kind(in)
 		p.buf = append(p.buf, 0) // no input
 		p.buf = append(binary.AppendUvarint(p.buf, uint64(len(name))), name...)
@@ -132,16 +133,16 @@ func (r *Recorder) turn(m *protocol.Machine) {
 
 func (r *Recorder) begin(write func() beginning) {
 	begin := nowhere
-	if r.write(func() { begin = write() }) {
+	if r.write(r.room.Checkpoint, func() { begin = write() }) {
 		r.present.begin = begin
 	}
 }
 
 // write lets codecs append to the present segment; false if it was too much:
 // then nothing of it stays.
-func (r *Recorder) write(put func()) (ok bool) {
+func (r *Recorder) write(most int, put func()) (ok bool) {
 	length := len(r.present.buf)
-	r.w.buf, r.w.most = r.present.buf, length+r.room.Checkpoint
+	r.w.buf, r.w.most = r.present.buf, length+most
 	defer func() {
 		switch x := recover(); x {
 		case nil, errTooLarge:

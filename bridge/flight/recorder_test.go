@@ -17,7 +17,7 @@ var someStart = Start{Bounds: protocol.DefaultBounds(), Won: protocol.Won{Entry:
 // What is kept is bounded, whatever comes and however long.
 func TestRecorderIsBounded(t *testing.T) {
 	t.Parallel()
-	room := Room{Segment: 20_000, Checkpoint: 10_000}
+	room := Room{Segment: 20_000, Checkpoint: 10_000, Input: 10_000}
 	r := NewRecorder(someStart, room)
 	m := someStart.Machine()
 	now := protocol.Now{Wall: time.Unix(1e9, 0)}
@@ -49,7 +49,7 @@ func TestRecorderIsBounded(t *testing.T) {
 // to the next checkpoint.
 func TestRecorderLeavesOutWhatIsTooLarge(t *testing.T) {
 	t.Parallel()
-	r := NewRecorder(someStart, Room{Segment: 100_000, Checkpoint: 20_000})
+	r := NewRecorder(someStart, Room{Segment: 100_000, Checkpoint: 20_000, Input: 20_000})
 	m := someStart.Machine()
 	now := protocol.Now{Wall: time.Unix(1e9, 0)}
 	var large protocol.EventsRead
@@ -153,6 +153,7 @@ func BenchmarkRecord(b *testing.B) {
 	out := []protocol.Output{protocol.SettleEvent{Sequence: 7, Tag: 7}}
 	now := protocol.Now{Wall: time.Unix(1e9, 0)}
 	b.ReportAllocs()
+	defer cpu(b)()
 	bytes, steps := 0, 0
 	for n := 0; b.Loop(); n++ {
 		now.Boot += 1000

@@ -26,7 +26,7 @@ func TestRecordedTermsReplay(t *testing.T) {
 	}
 	for name, room := range map[string]flight.Room{
 		"whole":       flight.DefaultRoom,
-		"checkpoints": {Segment: 4000, Checkpoint: 400_000},
+		"checkpoints": {Segment: 4000, Checkpoint: 400_000, Input: 400_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -152,7 +152,8 @@ func lasts(d time.Duration) string {
 // The flight recorder of the machine.
 const (
 	TraceSegment    = 8 << 20 // bytes; two are kept
-	TraceCheckpoint = 4 << 20
+	TraceCheckpoint = 1 << 20
+	TraceInput      = 4 << 20
 	TraceFiles      = 8
 	TraceInterval   = time.Minute // between two files that nobody asked for
 )
@@ -161,7 +162,8 @@ func recorder() []Limit {
 	const listed = "its steps can be read, but not stepped through"
 	return part("The flight recorder",
 		row("TraceSegment", size(TraceSegment), process, "the older, and the newer half of what it keeps", "the older half is dropped", "TestRecorderIsBounded"),
-		row("TraceCheckpoint", size(TraceCheckpoint), process, "what a half begins with, and each of its inputs", listed, "TestRecorderIsBounded"),
+		row("TraceCheckpoint", size(TraceCheckpoint), process, "what a half begins with", listed, "TestRecorderIsBounded"),
+		row("TraceInput", size(TraceInput), process, "an input", "it is named only; "+listed, "TestRecorderLeavesOutWhatIsTooLarge"),
 		row("TraceFiles", count(TraceFiles), process, "its files in one directory", "the oldest are removed", "TestTraceFiles"),
 		row("TraceInterval", lasts(TraceInterval), process, "time between two files that nobody asked for", "no file; the log says so", "TestPanicEndsTheTerm"),
 	)
