@@ -202,6 +202,8 @@ func TestDescription(t *testing.T) {
 		{"GET", at, "", 200},
 		{"GET", webhooksPath + "/none", "", 404},
 		{"POST", webhooksPath, `{"targetURL":"nonsense"}`, 400},
+		{"POST", webhooksPath, "", 400},
+		{"PUT", at, "", 400},
 		{"PUT", at, `{"targetURL":"https://h.example.com/x","auth":{"type":"basic","username":"u"}}`, 200},
 		{"POST", at + "/deactivate", "", 200},
 		{"POST", at + "/activate", "", 200},

@@ -49,11 +49,7 @@ func (a *API) createWebhook(r *http.Request) (answer, error) {
 
 // givenRecord is the body of a request as an object.
 func givenRecord(r *http.Request) (object, error) {
-	body := bodyOf(r)
-	if len(body) == 0 {
-		return nil, say(http.StatusBadRequest, "request body is required")
-	}
-	given, err := readObject(body)
+	given, err := readObject(bodyOf(r))
 	if err != nil {
 		return nil, say(http.StatusBadRequest, "the body cannot be used: "+err.Error())
 	}
@@ -157,6 +153,9 @@ func matches(header string, r store.Record) bool {
 }
 
 func (a *API) updateWebhook(req *http.Request) (answer, error) {
+	if req.ContentLength == 0 {
+		return answer{}, say(http.StatusBadRequest, "request body is required")
+	}
 	given, err := givenRecord(req)
 	if err != nil {
 		return answer{}, err
