@@ -208,3 +208,32 @@ func TestTestsAreThere(t *testing.T) {
 		}
 	}
 }
+
+// TestFilesAreThere wants every Go file that rules.md and glossary.md name to exist.
+func TestFilesAreThere(t *testing.T) {
+	t.Parallel()
+	named := regexp.MustCompile("`([a-z0-9_/]+\\.go)`")
+	for _, name := range []string{"rules.md", "glossary.md"} {
+		for _, m := range named.FindAllStringSubmatch(read(t, name), -1) {
+			at := filepath.Join(root, "bridge", "protocol", m[1])
+			if strings.Contains(m[1], "/") {
+				at = filepath.Join(root, m[1])
+			}
+			if _, err := os.Stat(at); err != nil {
+				t.Errorf("%s names %s: %v", name, m[1], err)
+			}
+		}
+	}
+}
+
+// TestRulesHaveStories wants for each rule a story that is named by it.
+func TestRulesHaveStories(t *testing.T) {
+	t.Parallel()
+	for rule := range numbers(t, "rules.md", `(?m)^## R(\d+b?) `) {
+		pattern := "r" + strings.Repeat("0", max(0, 2-len(strings.TrimSuffix(rule, "b")))) + rule + "_*.txt"
+		stories, err := filepath.Glob(filepath.Join(root, "bridge", "protocol", "testdata", pattern))
+		if err != nil || len(stories) == 0 {
+			t.Errorf("R%s of rules.md has no story %s (%v)", rule, pattern, err)
+		}
+	}
+}
