@@ -60,3 +60,22 @@ func TestDebtsOfADeletedRecordThatWasPutAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatATakeOverAdopts: entries of another generation are not its own (R9),
+// and {live} says from where on it owes (R7).
+func TestWhatATakeOverAdopts(t *testing.T) {
+	t.Parallel()
+	m := newMachine()
+	s := m.newSub("s", 1)
+	s.mode = live
+	m.adopt(s, &Loaded{
+		Marks: map[string]Mark{"s": {Generation: 1, Live: 5}},
+		Lanes: map[string]map[string]LaneEntry{"s": {"A": {Generation: 2, Seqs: []uint64{1}}, "B": {Generation: 1, Seqs: []uint64{3}}}},
+	})
+	if s.lanes["A"] != nil || s.lanes["B"] == nil {
+		t.Errorf("it has the lanes %v", sorted(s.lanes))
+	}
+	if s.liveFrom != 5 {
+		t.Errorf("it owes from %d on, not from 5", s.liveFrom)
+	}
+}
