@@ -77,7 +77,7 @@ func sources(t *testing.T, ending string) (names []string) {
 
 func read(t *testing.T, name string) string {
 	t.Helper()
-	b, err := os.ReadFile(name) //nolint:gosec // of the repository
+	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
