@@ -107,7 +107,6 @@ var allMutants = []mutant{
 	{"R14 the entry of a redriven delivery goes before its letter", "	c.ask(request{out: RemoveLetter{c.newRequest(), ln.redrive}", "	ln.redrive = 0\n	c.ask(request{out: RemoveLetter{c.newRequest(), ln.redrive}"},
 	{"R14 a lane runs two deliveries at once", "if s.mode == gone || ln.ready || ln.run != nil || len(ln.q) == 0 {", "if s.mode == gone || ln.ready || len(ln.q) == 0 {"},
 	{"R14 what failed is not held", "	ln.hold()\n	if s.lanesFull() || len(ln.q) > c.Lane {", "	if s.lanesFull() || len(ln.q) > c.Lane {"},
-	{"R14 the newest of a coalescing lane is superseded", "old.seq > it.seq || !supersedes(s.rec, it, old) {", "!supersedes(s.rec, it, old) {\n				_ = it"},
 	{"R14 a breaker with nothing to probe stays open", "if s.failing() && r.empty && r.at", "if false && r.empty && r.at"},
 	{"R14 a probe that was filtered is the last", "	if a.probe && s.failing() {", "	if false {"},
 	{"R14 what the stream is about to drop is not copied", "		s.warned = warned\n		s.changed()\n	}\n	s.rescue()", "		s.warned = warned\n		s.changed()\n	}"},
