@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/record"
 	"orderbridge/config"
 	"orderbridge/internal/api"
 	"orderbridge/internal/audit"
@@ -199,4 +200,31 @@ func (a *app) sayWhatIsNext(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// parse reads records under the operator's policy and warns of subjects that
+// the stream does not carry, of schedules that last longer than it keeps events,
+// of secrets and files that are not there, and of quotas.
+func (a *app) parse(id string, data []byte) (*record.Subscription, record.Problems) {
+	s, problems := record.Parse(id, data, a.policy)
+	if s == nil {
+		return nil, problems
+	}
+	problems = append(problems, s.CheckSubjects(a.names.Stream, a.source.Config.Subjects)...)
+	problems = append(problems, s.CheckMaxAge(a.names.Stream, a.source.Config.MaxAge)...)
+	problems = append(problems, a.webhook.Check(s)...)
+	if a.file != nil && id == a.cfg.WebhookID && a.file.Problem() != "" { // the file as it is now is not in force
+		problems = append(problems, record.Problem{Message: a.file.Problem(), Warning: true})
+	}
+	return s, append(problems, quota(a.cfg).Problem(s, a.index)...)
+}
+
+// parseNoted parses for the bridge, and remembers a record of which a secret is
+// refused.
+func (a *app) parseNoted(id string, data []byte) (*record.Subscription, record.Problems) {
+	s, problems := a.parse(id, data)
+	if s != nil {
+		a.refused.Note(s, problems)
+	}
+	return s, slices.Clip(problems)
 }
