@@ -103,4 +103,4 @@ func (s *sub) standing() standing {
 // noRecord stands where no record was seen yet.
 var noRecord = &record.Subscription{}
 
-func (s *sub) hasRecord() bool { return s.rec != noRecord }
+func (s *sub) hasRecord() bool { return s.rec.ID != noRecord.ID }
