@@ -170,10 +170,10 @@ func JetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 // Eventually polls until ok says yes, at most 10 s.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 10s: %s", what)
+			t.Fatalf("not within 30s: %s", what)
 		}
 		<-time.After(5 * time.Millisecond)
 	}
