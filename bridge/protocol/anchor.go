@@ -81,6 +81,12 @@ func (s *sub) anchored(anchor uint64) {
 	default:
 		c.Directory.Put(s.rec)
 		s.enter(joining)
+		if c.keys[writerKey(BucketOwed, s.id)] != nil {
+			// A mark of its former life is being removed (R16). The status comes after:
+			// with it, a successor would take the mark for its own.
+			c.put(BucketOwed, s.id, nil, effect{what: endsChange, sub: s})
+			return
+		}
 		s.finish()
 	}
 }
