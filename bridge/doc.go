@@ -6,6 +6,6 @@
 // brings against the directory of the records, sends attempts through a Watermill
 // router, and judges how they ended (Judge). It decides nothing about events.
 //
-// It imports no other package of ours but event, record and protocol; adapters
-// implement its ports.
+// Of our packages it imports only event, record, protocol, flight and limits;
+// adapters implement its ports.
 package bridge

@@ -21,7 +21,7 @@ var ErrCut = errors.New("cut off by our own stop")
 // does. perOrderURL (Subscription.PerOrderURL) tells whether a 410 speaks of
 // one order or of the whole endpoint.
 //
-// An error that is no *AttemptError is a retry: it came from our own side, so
+// An error that is not an *AttemptError is a retry: it came from our own side, so
 // it counts for the breaker only if it was a timeout. A context that we
 // cancelled, with ErrCut or otherwise, is not an attempt.
 func Judge(err error, perOrderURL bool) protocol.Outcome {

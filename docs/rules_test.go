@@ -124,7 +124,8 @@ var listItem = regexp.MustCompile(`^(?:[-*]|\d+\.) `)
 // commented is one paragraph, list or table as lines of a comment.
 func commented(paragraph string) string {
 	var b strings.Builder
-	lines := strings.Split(paragraph, "\n")
+	// What is indented goes on with its list item.
+	lines := strings.Split(regexp.MustCompile(`\n +`).ReplaceAllString(paragraph, " "), "\n")
 	for i, line := range lines {
 		line = strings.NewReplacer("**", "", "`", "", "*", "").Replace(line)
 		switch {

@@ -9,10 +9,9 @@ import (
 // A record is anchored when its first valid revision is applied: at the first sequence stamped at or after
 // its put
 //   - 2 s (or the time that startFrom names; all: the first message there is). The anchor is
-//     confirmed in the status
-//   entry before the first attempt. If the anchor is at or below the position, the subscription starts reading from the
-//   anchor, its mark confirmed first; else it is live from the anchor on. Gaps of up to 4,096 events (8 MB) are served
-//   from memory.
+//     confirmed in the status entry before the first attempt. If the anchor is at or below the
+//     position, the subscription starts reading from the anchor, its mark confirmed first; else it
+//     is live from the anchor on. Gaps of up to 4,096 events (8 MB) are served from memory.
 
 // locate asks for the sequence at a time, which the change needs.
 func (s *sub) locate(at time.Time) { s.core.find("subscription "+s.id, at, s, nil) }

@@ -8,17 +8,15 @@ import (
 // # R14 Confirm before forgetting
 //
 //   - A dead letter is stored, and the store confirmed, before the delivery leaves its lane or
-//     ledger entry. Meanwhile the
-//   lane is busy. Whatever fails is tried again, for ever.
+//     ledger entry. Meanwhile the lane is busy. Whatever fails is tried again, for ever.
 //   - A redriven dead letter that was delivered is removed from the dead letters first, then its
 //     entry goes.
 //   - An open breaker of a subscription that owes nothing goes half-open: one more failure opens
-//     it. It has nothing to probe
-//   with.
+//     it. It has nothing to probe with.
 //   - Coalescing (coalesce: only the newest event of a waiting order is sent) is decided when a
-//     newer event joins the
-//   lane, and again when a running attempt fails; what runs is never replaced. After a crash an older event may be sent
-//   before its newer one is repeated: the newest is always the last.
+//     newer event joins the lane, and again when a running attempt fails; what runs is never
+//     replaced. After a crash an older event may be sent before its newer one is repeated: the
+//     newest is always the last.
 
 // bury stores the dead letter; the lane is busy until it is confirmed (R14).
 func (ln *lane) bury(it *item, o Outcome, ev *event.Event) {

@@ -17,12 +17,12 @@ import (
 // From then on the feed owes it what comes after P. The mark is not removed:
 //
 //   - If all that was read is settled or in lane entries, the mark becomes {live: P+1}. Its
-//     confirmation is a debt of the
-//   feed's next event. It is removed when the floor of a confirmed lease entry is at or above P.
+//     confirmation is a debt of the feed's next event. It is removed when the floor of a confirmed
+//     lease entry is at or above P.
 //   - Otherwise what is not settled are leftovers: the mark becomes {from, done, live: P+1}, whose
-//     confirmation is a
-//   debt of the feed's next event too. What is settled at or below P goes into the mark, what is settled above P into the
-//   lease. When the last leftover is settled, the mark becomes {live: P+1}.
+//     confirmation is a debt of the feed's next event too. What is settled at or below P goes into
+//     the mark, what is settled above P into the lease. When the last leftover is settled, the mark
+//     becomes {live: P+1}.
 //
 // Loaded at a take-over, {live: L} means: live, owes nothing below L. A mark with leftovers makes a plain reading from
 // from: what the lease says of L and above goes into done, and this mark is confirmed before the feed opens. A new

@@ -87,7 +87,7 @@ type placement struct {
 	Changed string    // why the stream is another one; "" if it is not
 }
 
-// Place decides it; fresh: nothing of ours was ever there.
+// Place decides where the feed begins. fresh: nothing of ours was ever there.
 func Place(e *LeaseEntry, s *Survey, fresh bool) placement {
 	last := s.Stream.Last
 	durable := min(s.DurableFloor, last)

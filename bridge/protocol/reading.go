@@ -13,14 +13,13 @@ import (
 //
 //   1. In memory: it starts no attempt any more, and new events of the feed only get a debt for it.
 //   2. The mark is made. from is the lowest sequence that the subscription still owes. The rest of
-//     the newest event that
-//    is not yet expanded for it counts as owed. done is everything from from to the position that it does not owe:
-//    settled, in a confirmed lane entry, or not matched. If the subscription has been live since before this term, the
-//    inherited intervals and the cursor count as done too. If it still had leftovers (R7), from and done include
-//    those.
+//     the newest event that is not yet expanded for it counts as owed. done is everything from from
+//     to the position that it does not owe: settled, in a confirmed lane entry, or not matched. If
+//     the subscription has been live since before this term, the inherited intervals and the cursor
+//     count as done too. If it still had leftovers (R7), from and done include those.
 //   3. The mark is confirmed.
-//   4. Only now the feed's debts are settled, waiting deliveries leave memory, and the reader
-//     starts at from.
+//   4. Only now the feed's debts are paid, waiting deliveries leave memory, and the reader starts
+//     at from.
 //
 // A lane with a running attempt stays busy. Its success goes into done; its failure counts only if the reader has come
 // to that event; else the reader will come to it.
@@ -107,7 +106,7 @@ func (s *sub) owes(w *windowEvent) bool {
 	return w.unexpanded(s.id) && w.seq() >= s.liveFrom && !(w.seq() == s.core.cursor.Seq && s.id < s.core.cursor.ID)
 }
 
-// enterReading: the mark is confirmed, so the feed's debts are settled, what
+// enterReading: the mark is confirmed, so the feed's debts are paid, what
 // waits leaves memory, and the reader starts.
 func (s *sub) enterReading() {
 	c := s.core

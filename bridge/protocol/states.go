@@ -39,7 +39,7 @@ var transitions = [...]struct {
 	{live, going, "it has a reason to read (R6)"},
 	{live, reading, "at a take-over: the ledger holds its mark (R9), or it stands still and has lost it (R16)"},
 	{live, gone, "its debts are dropped, or another generation begins (R12)"},
-	{going, reading, "its mark is confirmed: the feed's debts are settled (R6)"},
+	{going, reading, "its mark is confirmed: the feed's debts are paid (R6)"},
 	{going, gone, "its debts are dropped, or another generation begins (R12)"},
 	{reading, live, "nothing is left to read (R7)"},
 	{reading, gone, "its debts are dropped, or another generation begins (R12)"},

@@ -16,8 +16,7 @@ import (
 //
 //   1. Win the lease: epoch + 1; floor, intervals, cursor inherited (R3, R16).
 //   2. Look at the stream (R15), decide the position, make the new durable, delete the older ones
-//     (R1), look again. The
-//    position is now fixed.
+//     (R1), look again. The position is now fixed.
 //   3. Write the own fences, in both state buckets, until confirmed (R4).
 //   4. Read the state, from the streams' leaders and up to the own fences: first the statuses, then
 //     marks and lane entries.
@@ -25,8 +24,8 @@ import (
 //   6. Rebuild: subscriptions from their statuses; marks; lanes. Entries of another generation are
 //     removed.
 //   7. See all kept revisions of the records. Apply those that are not applied yet, confirmed
-//     (R12). Restore records whose
-//    status is lost (R16). Let those stand still whose record vanished (R12).
+//     (R12). Restore records whose status is lost (R16). Let those stand still whose record
+//     vanished (R12).
 //   8. Count what the stream has dropped meanwhile.
 //   9. Open the feed. From now on the lease speaks of this term's position.
 //

@@ -23,17 +23,15 @@ import (
 // holds a newer epoch means deposed: the term ends at once and writes nothing more.
 //
 //   - Each logical write has an id of its own, <random text of the term>:<epoch>:<counter>, and is
-//     repeated with that same
-//   id until the answer is definite. It is never given up, also when nobody wants the value any more.
+//     repeated with that same id until the answer is definite. It is never given up, also when
+//     nobody wants the value any more.
 //   - One write at a time for each key. What is wanted next waits, and only the newest wanted value
 //     is kept.
 //   - An unknown outcome changes nothing in memory. What has to wait for a confirmation (settling a
-//     debt, opening a lane)
-//   happens when it is there, never before.
+//     debt, opening a lane) happens when it is there, never before.
 //   - Each copy of a write carries the fence as it was known when that copy was sent.
 //   - After a refusal, and only if no earlier copy has an unknown outcome, a newer wanted value may
-//     take the write's place,
-//   as a new write with a new id.
+//     take the write's place, as a new write with a new id.
 //   - Only the leader writes state. What others want (redrive, adopt) reaches it as a request.
 //   - The client's reconnect buffer is off: it would send a write later, without its sender.
 //
