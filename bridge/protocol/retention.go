@@ -217,10 +217,11 @@ func (s *sub) rescue() {
 	s.pumpReader()
 }
 
-// rescue buries the head of a lane if the stream is about to drop it.
+// rescue buries the head of a lane if the stream is about to drop it, unless the
+// mark is just taking over what the lane holds (collapse).
 func (ln *lane) rescue() bool {
 	c := ln.sub.core
-	if len(ln.q) == 0 || ln.run != nil || ln.redrive > 0 || ln.q[0].seq > c.expiring || c.stopping || ln.sub.mode == going {
+	if len(ln.q) == 0 || ln.q[0].gone || ln.run != nil || ln.redrive > 0 || ln.q[0].seq > c.expiring || c.stopping || ln.sub.mode == going {
 		return false
 	}
 	o := Outcome{Reason: reasonExpiring, Status: ln.lastStatus}

@@ -123,6 +123,11 @@ func (w *simWorld) drop(i int, watched bool) {
 	if watched {
 		w.stats["dropped under a leader's eyes"]++
 	}
+	for id := range w.ops { // what is missing where a record catches up from its anchor was never owed
+		if strings.Contains(string(w.buckets[BucketOwed].state[simID(id)]), reasonNew) {
+			w.toldExpired[id] = true
+		}
+	}
 }
 
 // calm tells whether somebody has led undisturbed for so long.
