@@ -100,6 +100,7 @@ var allMutants = []mutant{
 	{"R12 debts of a deleted record are dropped though it was put again", "	if !gone || s.changing() { // the bus", "	if gone && false { // the bus"},
 	{"R12 what waited with a deleted record is forgotten", "		r.done.remove(x.From, x.To)\n", ""},
 	{"R12 lanes of a deleted record go before its mark is there", "	s.writeMark(effect{what: isCollapsed, sub: s, lanes: lanes})", "	s.writeMark()\n	s.collapsed(lanes)"},
+	{"R12 what the mark of a deleted record takes over is buried meanwhile", "ln.q[0].gone || ln.run != nil || ln.redrive", "ln.run != nil || ln.redrive"},
 	{"R12 what comes once more counts as settled by a predecessor", " && !s.rereads(it.seq)", ""},
 	{"R13 anchored when seen, not when put", "	s.liveFrom = anchor\n	s.anchorTime = at\n", "	anchor = c.position() + 1\n	s.liveFrom = anchor\n	s.anchorTime = at\n"},
 
@@ -140,6 +141,7 @@ var allMutants = []mutant{
 	{"R16 a bucket is sealed before all of it is confirmed", "	if x.filling == f && len(f.subs) == 0 && f.out == 0 {", "	if x.filling == f && len(f.subs) == 0 {"},
 	{"R16 what a bucket that is gone has confirmed counts", "case err == nil && q.round != c.buckets[k.bucket].round:", "case err == nil && q.round < 0:"},
 	{"R16 single entries that somebody changed stay so", "x.meddled = x.meddled || errors.Is(err, ErrMeddled)", "x.meddled = false"},
+	{"R16 a record that is anchored again does not wait until its old mark is gone", "		if c.keys[writerKey(BucketOwed, s.id)] != nil {\n", "		if false {\n"},
 	{"R16 mark and status differ", "		s.reconcile()\n		if s.vanished() {", "		if s.vanished() {"},
 	{"R16 deactivated without a mark is live", "if s.mode != live || s.active && s.valid {", "if true {"},
 	{"R16 a record that vanished is not waited for", "	s.goReading(reasonNotInBucket)\n}", "	s.core.Directory.Remove(s.id)\n}"},
