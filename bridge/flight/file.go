@@ -49,7 +49,8 @@ type Segment struct {
 }
 
 const (
-	magic  = "orderbridge trace 1\n"
+	format = "orderbridge trace "
+	magic  = format + "1\n"
 	prefix = "orderbridge-trace-"
 	suffix = ".gz"
 
@@ -127,8 +128,11 @@ func ReadFile(path string) (*Trace, error) {
 
 func read(r *bufio.Reader) (*Trace, error) {
 	start := make([]byte, len(magic))
-	if _, err := io.ReadFull(r, start); err != nil || string(start) != magic {
+	if _, err := io.ReadFull(r, start); err != nil || !strings.HasPrefix(string(start), format) {
 		return nil, errNotTrace
+	}
+	if string(start) != magic {
+		return nil, errors.New("its format is of another build of orderbridge: step through it with that build")
 	}
 	line, err := r.ReadSlice('\n')
 	if err != nil {

@@ -2,6 +2,7 @@ package flight
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"reflect"
 	"runtime/debug"
@@ -101,7 +102,10 @@ func (p *player) begin(r *reader, how string) {
 func (p *player) read(r *reader, get func()) (err error) {
 	defer func() {
 		if x := recover(); x != nil {
-			err = fmt.Errorf("%w at byte %d: %v", errDamaged, r.at, x)
+			err = fmt.Errorf("%w at byte %d", errDamaged, r.at)
+			if cause, _ := x.(error); !errors.Is(cause, errDamaged) {
+				err = fmt.Errorf("%w: %v", err, x)
+			}
 		}
 	}()
 	get()

@@ -43,6 +43,7 @@ var allMutants = []mutant{
 	{"R6 inherited intervals are not done", "	if !inherited {\n", "	if true {\n"},
 	{"R6 leftovers are not in from", "			from = min(from, old.from)\n", ""},
 	{"R6 leftovers are not in done", "		for _, x := range old.done.spans {\n			r.done.addAt", "		for _, x := range old.done.spans[:0] {\n			r.done.addAt"},
+	{"R6 the cursor is not done", "	if c.cursor.Seq >= from && s.id < c.cursor.ID {", "	if false {"},
 	{"R6 debts are paid before the mark is confirmed", "	s.writeMark(append([]effect{{what: entersRead, sub: s}}, then...)...)\n}", "	s.enterReading()\n	s.writeMark(append([]effect{{what: entersRead, sub: s}}, then...)...)\n}"},
 	{"R6 what is older than a held lane is queued behind it", "if ln.held && it.seq <= ln.maxSeq || it.seq <= s.loadedMax[ln.token] && !s.rereads(it.seq) {", "if false {"},
 	{"R6 a lane opens before its removal is confirmed", "		c.put(BucketOwed, ln.ledgerKey(), nil, effect{what: laneOpens, sub: s, lane: ln})", "		ln.unhold()\n		c.put(BucketOwed, ln.ledgerKey(), nil, effect{what: laneOpens, sub: s, lane: ln})"},

@@ -24,6 +24,9 @@ type announced struct {
 func (s *sub) verdict() (State, string) {
 	switch s.standing() {
 	case isDeleted:
+		if s.purged {
+			return StateDeleted, "purged: a record that is put here again begins anew, and what is owed is dropped then, at the latest after a day"
+		}
 		return StateDeleted, "what is owed is kept for a day; put the record again to go on"
 	case isInvalid:
 		return StateInvalid, s.problems.Errors().Error()

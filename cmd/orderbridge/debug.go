@@ -64,7 +64,8 @@ type traceView struct {
 	only     string
 
 	asked   map[string]bool // requests and attempts of the subscription
-	differs string          // the first difference
+	printed int
+	differs string // the first difference
 }
 
 func (v *traceView) print(t *flight.Trace) error {
@@ -74,6 +75,9 @@ func (v *traceView) print(t *flight.Trace) error {
 	}
 	if err := t.Replay(v.step); err != nil && !errors.Is(err, errShown) {
 		return err
+	}
+	if v.printed == 0 && !v.json {
+		fmt.Fprintln(v.out, "no step is one of those that --from, --to and --only ask for")
 	}
 	if v.differs != "" {
 		return fmt.Errorf("this build does not do what was recorded: %s", v.differs)
@@ -129,6 +133,7 @@ func (v *traceView) step(s flight.Step) error {
 	if !v.concerns(&shown) || s.Number < v.from {
 		return nil
 	}
+	v.printed++
 	if v.json {
 		return json.NewEncoder(v.out).Encode(shown)
 	}
