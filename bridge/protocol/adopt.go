@@ -15,7 +15,7 @@ import (
 // then all before counts as settled, for every subscription, except the orders
 // that the ledger holds.
 
-// Adoption is such a decision.
+// Adoption is an operator's decision on where the bridge goes on in a changed stream.
 type Adoption struct {
 	Time  time.Time `json:"time"`
 	After uint64    `json:"after,omitempty"` // nothing up to here is owed any more, except by held orders; 0: the bridge goes on where it is

@@ -43,7 +43,7 @@ type Bounds struct {
 	Busy       time.Duration // until a refused or unanswered request is repeated
 	ProbeMin   time.Duration
 	ProbeMax   time.Duration
-	Guard      time.Duration // between looks at the limits of the stream
+	Retention  time.Duration // between looks at the limits of the stream
 	Check      time.Duration // between looks at which stream it is (R15)
 	Watch      time.Duration // between looks at the state buckets
 	RampRate   float64       // of the slow start, attempts a second
@@ -63,7 +63,7 @@ func DefaultBounds() Bounds {
 		ParkSoon: limits.ParkSoonAfter, Overlap: limits.ClockOverlap, Keep: limits.DeletedKept, Tick: limits.CoreTick,
 		Poll: limits.ReaderPoll, Drain: limits.StopDrain, Freeze: limits.StopFreeze, Last: limits.StopLast,
 		Busy: limits.BusyPause, ProbeMin: limits.ProbeFirst, ProbeMax: limits.ProbeLast, Failures: limits.BreakerFailures,
-		Watch: limits.BucketWatch, Guard: limits.RetentionWatch, Check: limits.StreamWatch, RampRate: limits.RampRate,
+		Watch: limits.BucketWatch, Retention: limits.RetentionWatch, Check: limits.StreamWatch, RampRate: limits.RampRate,
 		RampDouble: limits.RampDouble, RampTime: limits.RampTime,
 		FlightBytes: limits.FlightBytes, LedgerBytes: limits.OwedBytes,
 	}

@@ -27,7 +27,7 @@ func (s *sub) lanesFull() bool {
 
 // servesOthers tells whether the endpoint takes what is not in trouble.
 func (s *sub) servesOthers() bool {
-	return !s.failing() && s.breaker != nil && s.breaker.share() >= servesMany
+	return !s.failing() && s.breaker != nil && s.breaker.gotThrough() >= servesMany
 }
 
 // crowdedOut tells why a delivery that has failed cannot be kept waiting, "" if it can.
@@ -51,8 +51,8 @@ func (b *breaker) missed(now time.Duration) {
 	b.misses++
 }
 
-// share is the part of deliveries that lately got through at the first attempt.
-func (b *breaker) share() float64 {
+// gotThrough is the part of deliveries that lately got through at the first attempt.
+func (b *breaker) gotThrough() float64 {
 	if b.flow+b.misses == 0 {
 		return 0
 	}

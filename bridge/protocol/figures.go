@@ -185,7 +185,7 @@ func (f Figures) Plus(g Figures) Figures {
 	return f
 }
 
-// Figures are counts since the term began; see Bridge.Figures.
+// Figures are counts since the term began; those of a moment, from Unsettled on, are as of now.
 type Figures struct {
 	Missed                                                                         uint64 // events that the stream dropped before they could be matched
 	NotEvents                                                                      uint64 // messages of the stream that are not events (noevent.go); Taken counts them too

@@ -7,7 +7,7 @@ import (
 	"orderbridge/bridge/record"
 )
 
-// Input is what happens to the machine, one of the types of this file.
+// Input is what happens to the machine, one of the types of inputs.go.
 type Input interface{ input() }
 
 // Reply is the part that all answers to requests have.

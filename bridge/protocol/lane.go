@@ -105,7 +105,7 @@ func (s *sub) enqueue(it *item) {
 	ln := s.laneOf(it.ev)
 	if n := len(ln.q); n > 0 && ln.q[n-1].seq >= it.seq {
 		if old := ln.find(it.seq); old != nil {
-			ln.adopt(old, it)
+			ln.absorb(old, it)
 			return
 		}
 	}
@@ -143,8 +143,8 @@ func (s *sub) enqueue(it *item) {
 	s.offer(ln)
 }
 
-// adopt lets the item that stands in the lane take over what the new one came for.
-func (ln *lane) adopt(old, it *item) {
+// absorb lets the item that stands in the lane take over what the new one came for.
+func (ln *lane) absorb(old, it *item) {
 	s := ln.sub
 	if w := it.win; w != nil {
 		switch {

@@ -10,7 +10,7 @@ import (
 	"orderbridge/bridge/record"
 )
 
-// Machine is the protocol: the rules R1 to R14 as a deterministic state machine.
+// Machine is the protocol: the rules R1 to R16 as a deterministic state machine.
 // It has no clock, goroutine, lock or I/O: it is told what happens (inputs.go) and
 // says what is to be done (outputs.go). See Step.
 type Machine struct {

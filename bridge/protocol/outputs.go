@@ -6,7 +6,7 @@ import (
 	"orderbridge/bridge/event"
 )
 
-// Output is what the machine wants done, one of the types of this file, to be
+// Output is what the machine wants done, one of the types of outputs.go, to be
 // carried out in the order in which they come. None of them is waited for: what
 // takes time is a request, which is answered by the input that it names.
 type Output interface{ output() }

@@ -11,7 +11,7 @@ import (
 // stands in the status entry of its subscription, which is written when it
 // changes in kind (and not for each request), and a successor goes on with it.
 
-// Pace is that part of a status entry.
+// Pace is the part of a status entry that tells how fast attempts may start.
 type Pace struct {
 	NotBefore    time.Time `json:"notBefore,omitzero"`    // no attempt earlier: the endpoint asked for it (Retry-After)
 	FailingSince time.Time `json:"failingSince,omitzero"` // the breaker is open

@@ -22,7 +22,7 @@ const reasonExpiring = "expiring: the stream was about to drop the event"
 // watchRetention watches the debts of all subscriptions against the limits of
 // the source stream.
 func (c *Machine) watchRetention() {
-	c.after(c.Guard, timer{what: dueRetention})
+	c.after(c.Retention, timer{what: dueRetention})
 	if !c.opened || c.stopping || c.askingLimits {
 		return
 	}
@@ -72,7 +72,7 @@ func (c *Machine) missed(n, upTo uint64) {
 	c.figures.Missed += n
 	c.untold += n
 	now := c.now.Boot
-	if c.missedAt > 0 && now-c.missedAt < c.Guard {
+	if c.missedAt > 0 && now-c.missedAt < c.Retention {
 		return
 	}
 	c.missedAt = max(now, 1)

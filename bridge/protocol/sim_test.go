@@ -309,7 +309,7 @@ func (n *simNode) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
 	}
 	l.Window, l.Deliveries, l.Check, l.Watch = w.window, w.deliveries, 700*ms, 1000*ms
 	if w.limits {
-		l.Guard = 500 * ms
+		l.Retention = 500 * ms
 	}
 	if w.clocks {
 		l.Keep += 2 * simClockJump

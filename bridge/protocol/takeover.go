@@ -68,7 +68,7 @@ func (c *Machine) start() {
 	c.extendLease(c.lastFlush)
 	c.after(c.Renew, timer{what: dueRenewal})
 	c.after(c.Tick, timer{what: dueTick})
-	c.after(c.Guard, timer{what: dueRetention})
+	c.after(c.Retention, timer{what: dueRetention})
 	c.after(c.Check, timer{what: dueStream})
 	c.takeOverFrom(surveying)
 }
