@@ -79,3 +79,20 @@ func TestWhatATakeOverAdopts(t *testing.T) {
 		t.Errorf("it owes from %d on, not from 5", s.liveFrom)
 	}
 }
+
+// TestWhatWasCutIsNotCollapsed: only its entry says how long the endpoint may be
+// at what a stop has cut off (R10b), so it stays though its record was deleted.
+func TestWhatWasCutIsNotCollapsed(t *testing.T) {
+	t.Parallel()
+	m := newMachine()
+	s := m.newSub("s", 1)
+	ln := s.lane("A", "A")
+	ln.q, ln.cut, ln.next = []*item{{seq: 1, sub: s, lane: ln}}, true, time.Minute
+	if lanes, more := s.collapsible(); len(lanes) > 0 || !more {
+		t.Errorf("it may go: %d lanes, more of them: %v", len(lanes), more)
+	}
+	m.now.Boot = time.Minute
+	if lanes, _ := s.collapsible(); len(lanes) != 1 {
+		t.Error("it stays for ever")
+	}
+}
