@@ -1,9 +1,12 @@
 package flight
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,6 +130,18 @@ func TestDamagedTraces(t *testing.T) {
 		if err := trace.Replay(func(Step) error { return nil }); err == nil && at < len(whole)-20 {
 			t.Errorf("cut at %d of %d: no error", at, len(whole))
 		}
+	}
+	var later bytes.Buffer
+	zip := gzip.NewWriter(&later)
+	if _, err := zip.Write([]byte("orderbridge trace 2\n{}\n")); err != nil || zip.Close() != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "later")
+	if err := os.WriteFile(path, later.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadFile(path); err == nil || !strings.Contains(err.Error(), "format") {
+		t.Errorf("of a later format: %v", err)
 	}
 	for name, data := range map[string]string{"empty": "", "text": "hello", "no trace": "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"} {
 		path := filepath.Join(dir, name)

@@ -37,6 +37,10 @@ import (
 // empty, not removed but rewritten to {upTo: highest loaded}, until the floor of a confirmed lease entry is at or
 // above it. Loaded, it means: at or below upTo this lane owes nothing but its seqs.
 
+// Steps 1 to 3 are goReading, step 4 is enterReading. Held lanes are in lane.go (enqueue, absorb) and held.go, a failure
+// that the reader will come to is in settling.go (leaveToReader). Why each step is as it is, and which trace it
+// prevents: docs/rules.md. What it looks like: testdata/r06_*.txt.
+
 // goReading is R6. The effects, if any, follow when the mark is confirmed.
 func (s *sub) goReading(reason string, then ...effect) {
 	s.goReadingUntil(reason, noLimit, then...)
