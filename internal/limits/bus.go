@@ -111,6 +111,7 @@ const (
 	RivalCheck      = 10 * time.Second
 	RivalLives      = time.Minute // an acknowledgement or a delivery is not older
 	JetStreamTime   = 5 * time.Second
+	LedgerMeasure   = 50 * time.Millisecond // of how full the ledger is, before an entry is refused
 	AdoptTime       = 15 * time.Second
 	TracesAtOnce    = 16 // requests to the bus at the same time
 )
@@ -139,6 +140,7 @@ func assets() []Limit {
 		row("RivalCheck", lasts(RivalCheck), process, "time between two looks for other bridges", "-"),
 		row("RivalLives", lasts(RivalLives), process, "age of a sign of life of another bridge", "it is taken for ended"),
 		row("JetStreamTime", lasts(JetStreamTime), process, "one request to JetStream", "it is tried again"),
+		row("LedgerMeasure", lasts(LedgerMeasure), process, "time between measurements of a ledger that seems full", "its entries are refused as measured"),
 		row("AdoptTime", lasts(AdoptTime), command, "wait for the leader that adopts a stream", "an error"),
 		row("TracesAtOnce", count(TracesAtOnce), process, "requests to the bus at the same time, at a take-over", "they wait"),
 	)

@@ -186,12 +186,16 @@ func (l *Ledger) admit(ctx context.Context, s *stateBucket, w protocol.Write) (a
 			// A measurement that fails refuses nothing: the server still does.
 			_ = l.measure(ctx, s)
 		}
-		s.mu.Lock()
-		used, limit := s.used, s.max
-		s.mu.Unlock()
-		if limit > 0 && float64(used+size(s, w)) > laneShare*float64(limit) {
-			return false, fmt.Errorf("write key %q of bucket %q: %d of %d bytes used, the rest is kept for marks; give it more room with `nats stream edit %s --max-bytes`: %w",
-				w.Key, s.name, used, limit, bucketStream(s.name), protocol.ErrRefused)
+		used, limit, age := s.usage()
+		if over := func() bool { return limit > 0 && float64(used+size(s, w)) > laneShare*float64(limit) }; over() {
+			if age > limits.LedgerMeasure { // what replaces an entry was counted beside it
+				_ = l.measure(ctx, s)
+				used, limit, _ = s.usage()
+			}
+			if over() {
+				return false, fmt.Errorf("write key %q of bucket %q: %d of %d bytes used, the rest is kept for marks; give it more room with `nats stream edit %s --max-bytes`: %w",
+					w.Key, s.name, used, limit, bucketStream(s.name), protocol.ErrRefused)
+			}
 		}
 	}
 	// From the first sending on the key may be there, whatever is heard of it.
@@ -200,6 +204,13 @@ func (l *Ledger) admit(ctx context.Context, s *stateBucket, w protocol.Write) (a
 	s.used += size(s, w)
 	s.mu.Unlock()
 	return !present, nil
+}
+
+// usage is how much of how many bytes is used, and how long ago that was measured.
+func (s *stateBucket) usage() (used, limit int64, age time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used, s.max, time.Since(s.checked)
 }
 
 // Room is how many bytes the debts may take, 0 if that is not known or without bound.
