@@ -140,7 +140,9 @@ func (s *sub) hasRead(evs []*event.Event, got Reading) {
 			s.matchedByReader(ev.Seq)
 			s.enqueue(&item{seq: ev.Seq, stamp: ev.Ref().Time, ev: ev, sub: s, reader: true, at: c.now.Boot})
 			if ev.Seq <= c.expiring {
-				s.laneOf(ev).rescue()
+				ln := s.laneOf(ev)
+				ln.rescue()
+				ln.drop() // it may be settled already
 			}
 		}
 		if end := min(got.Through, r.until); end > r.at {
@@ -171,6 +173,7 @@ func (s *sub) restartReader() {
 
 func (s *sub) endReading() {
 	s.core.emit(ForgetReader{s.id})
+	s.disownReader() // what was dropped from the stream counts as read, and may still wait in a lane
 	s.reader = nil
 	delete(s.core.readers, s)
 	s.changed()
