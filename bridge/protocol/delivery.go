@@ -15,6 +15,8 @@ type Delivery struct {
 	Test         bool   // a sample that somebody asked for: no event of the bus
 	Former       bool   // keeps the id that a former build gave it (ids.go)
 	Known        string // of a redrive: the id that the dead letter tells, "" if it may not be used again
+
+	id string // of the event, once it was made
 }
 
 // ID is the same for every attempt of the delivery and another one for every
@@ -30,5 +32,8 @@ func (d *Delivery) ID() string {
 			return id
 		}
 	}
-	return event.DeliveryID(d.Event.ID, d.Subscription.ID, d.Generation)
+	if d.id == "" {
+		d.id = event.DeliveryID(d.Event.ID, d.Subscription.ID, d.Generation)
+	}
+	return d.id
 }
