@@ -24,6 +24,14 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
+// short is the time of one try of what is tried until it works: a request whose
+// answer went with its server is not answered any more.
+func short(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func ensure(t *testing.T, js jetstream.JetStream, o Options) Names {
 	t.Helper()
 	if o.Subjects == nil {
@@ -264,7 +272,7 @@ func TestLedgerWriteOverRestart(t *testing.T) {
 	b.Restart()
 	w := protocol.Write{Bucket: protocol.BucketOwed, Key: "s.lane", Value: []byte("v"), ID: "1:1"}
 	lab.Eventually(t, "write after a restart", func() bool {
-		err := l.Write(testContext(t), w)
+		err := l.Write(short(t), w)
 		if errors.Is(err, protocol.ErrDeposed) || errors.Is(err, protocol.ErrRefused) {
 			t.Fatal(err)
 		}
@@ -373,7 +381,7 @@ func TestLeaseWatchOverRestart(t *testing.T) {
 	lab.Eventually(t, "present entry", has(rev, "a"))
 	b.Restart()
 	var rev2 uint64
-	lab.Eventually(t, "put", func() bool { rev2, err = l.Put(testContext(t), []byte("b"), rev, "2"); return err == nil })
+	lab.Eventually(t, "put", func() bool { rev2, err = l.Put(short(t), []byte("b"), rev, "2"); return err == nil })
 	start := time.Now()
 	lab.Eventually(t, "next entry", has(rev2, "b"))
 	if d := time.Since(start); d > time.Second {
@@ -510,7 +518,7 @@ func TestRecordsOverRestart(t *testing.T) {
 	s := watchRecords(t, js, n.Subscriptions)
 	for i := range 3 {
 		value := fmt.Sprint(i)
-		lab.Eventually(t, "put", func() bool { _, err := kv.Put(testContext(t), "a", []byte(value)); return err == nil })
+		lab.Eventually(t, "put", func() bool { _, err := kv.Put(short(t), "a", []byte(value)); return err == nil })
 		start := time.Now()
 		lab.Eventually(t, "seen", func() bool { return s.has("a", value) })
 		if d := time.Since(start); d > time.Second {
