@@ -137,7 +137,7 @@ func (f *fanOut) end(r *run, o protocol.Outcome) {
 
 func (f *fanOut) message(ctx context.Context, r *run) *message.Message {
 	d := &r.attempt.Delivery
-	m := message.NewMessage(d.ID(), d.Event.Data)
+	m := message.NewMessage(d.KeepID(), d.Event.Data)
 	m.SetContext(context.WithValue(WithDelivery(ctx, d), runKey{}, r))
 	return m
 }

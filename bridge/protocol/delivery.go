@@ -16,13 +16,15 @@ type Delivery struct {
 	Former       bool   // keeps the id that a former build gave it (ids.go)
 	Known        string // of a redrive: the id that the dead letter tells, "" if it may not be used again
 
-	id string // of the event, once it was made
+	id string // that KeepID has made
 }
 
 // ID is the same for every attempt of the delivery and another one for every
 // other delivery (R11, ids.go).
 func (d *Delivery) ID() string {
 	switch {
+	case d.id != "":
+		return d.id
 	case d.Known != "":
 		return d.Known
 	case d.Test:
@@ -32,8 +34,12 @@ func (d *Delivery) ID() string {
 			return id
 		}
 	}
-	if d.id == "" {
-		d.id = event.DeliveryID(d.Event.ID, d.Subscription.ID, d.Generation)
-	}
+	return event.DeliveryID(d.Event.ID, d.Subscription.ID, d.Generation)
+}
+
+// KeepID makes the id once for all who ask later, and returns it. Nothing that it
+// is made of may change after that.
+func (d *Delivery) KeepID() string {
+	d.id = d.ID()
 	return d.id
 }

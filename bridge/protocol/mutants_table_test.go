@@ -86,7 +86,7 @@ var allMutants = []mutant{
 	{"R10b what is settled is not acknowledged", "	c.ask(request{out: ConfirmSettled{c.newRequest()}, done: true})", "	c.freeLease()"},
 
 	// ---- R11: identity of a delivery
-	{"R11 a delivery has the id of that of another generation", "		d.id = event.DeliveryID(d.Event.ID, d.Subscription.ID, d.Generation)", "		d.id = event.DeliveryID(d.Event.ID, d.Subscription.ID, 0)"},
+	{"R11 a delivery has the id of that of another generation", "	return event.DeliveryID(d.Event.ID, d.Subscription.ID, d.Generation)\n}", "	return event.DeliveryID(d.Event.ID, d.Subscription.ID, 0)\n}"},
 
 	// ---- R12, R13: records
 	{"R12 only the newest revision is applied", "	switch r := s.revs[0]; {\n", "	s.revs = s.revs[len(s.revs)-1:]\n	switch r := s.revs[0]; {\n"},

@@ -147,6 +147,7 @@ func (c *Machine) feedOpened(at event.Ref) {
 	c.top, c.floorRef = p.top, p.At
 	c.witnesses = Witnesses{p.top}
 	c.know(p.At)
+	c.know(event.Ref{Seq: c.stream.Last, Time: c.stream.LastTime}) // where nothing else is known, the survey bears witness
 	c.takeOverFrom(comparing)
 }
 
