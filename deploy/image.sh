@@ -127,8 +127,8 @@ test_image() {
 	fetch orderbridge:test /orderbridge "$out/image"
 	make -s build BIN="$out" VERSION="$VERSION" COMMIT="$COMMIT"
 	same "two builds" "$(digest "$out/image")" "$(digest "$out/orderbridge")"
-	"$out/image" version | grep -qF "$VERSION" || { say "the version $VERSION is not stamped"; exit 1; }
-	go version -m "$out/image" | grep -q x509roots/fallback || { say "there are no CA roots in it"; exit 1; }
+	"$out/image" version | grep -F "$VERSION" >/dev/null || { say "the version $VERSION is not stamped"; exit 1; }
+	go version -m "$out/image" | grep x509roots/fallback >/dev/null || { say "there are no CA roots in it"; exit 1; }
 
 	other=arm64
 	if [ "$(arch)" = arm64 ]; then other=amd64; fi
@@ -136,7 +136,7 @@ test_image() {
 	PLATFORM=linux/$other quietly build orderbridge "orderbridge:test-$other" "${mounts[@]}" "${cached[@]}"
 	same "architecture" "$(container image inspect --format '{{.Architecture}}' "orderbridge:test-$other")" "$other"
 	PLATFORM=linux/$other fetch "orderbridge:test-$other" /orderbridge "$out/other"
-	go version -m "$out/other" | grep -q "GOARCH=$other" || { say "the program in it is not for $other"; exit 1; }
+	go version -m "$out/other" | grep "GOARCH=$other" >/dev/null || { say "the program in it is not for $other"; exit 1; }
 
 	say "running it (after ${SECONDS}s)"
 	ORDERBRIDGE_TEST_IMAGE=orderbridge:test ORDERBRIDGE_TEST_CONTAINER="$CONTAINER ${flags[*]}" ORDERBRIDGE_TEST_LIMITS="${limits[*]}" \
@@ -171,7 +171,7 @@ compose() {
 	say "starting (after ${SECONDS}s)"
 	quietly compose_ up -d --no-build
 	await "two bridges are ready" both_ready
-	if role bridge-1 | grep -q leader; then leader=bridge-1 other=bridge-2; else leader=bridge-2 other=bridge-1; fi
+	if role bridge-1 | grep leader >/dev/null; then leader=bridge-1 other=bridge-2; else leader=bridge-2 other=bridge-1; fi
 	as manager '{"targetURL":"https://receiver:8443/hook"}' subscriptions put sample -
 	events 1 20 | as publisher - publish - --id first
 	await "20 events arrive" arrived 20
@@ -182,7 +182,7 @@ compose() {
 	quietly container stop --time 30 "$(name nats-3)" "$(name "$leader")"
 	events 21 40 | as publisher - publish - --id second
 	await "40 events arrive" arrived 40
-	role "$other" | grep -q leader || { say "$other does not lead"; exit 1; }
+	role "$other" | grep leader >/dev/null || { say "$other does not lead"; exit 1; }
 	container logs "$(name receiver)" 2>&1 | grep -o 'n\\":[0-9]*' | grep -o '[0-9]*$' >"$out/came"
 	seq 1 40 | cmp - "$out/came" || { say "that is not what was published, in its order"; exit 1; }
 	say "good: 40 of 40 events, in order, none twice (after ${SECONDS}s)"
