@@ -43,7 +43,7 @@ var errNotReady = errors.New("this replica is not ready to take it: try again")
 type adopting struct {
 	command uint64 // 0: none
 	waits   int    // confirmations that are awaited
-	since   time.Duration
+	told    bool   // by a lease entry
 }
 
 // adoptStream takes a decision; the command is answered when all of it is confirmed.
@@ -74,7 +74,7 @@ func (c *Machine) adoptSure(in *Adopt) {
 		return
 	}
 	marks := c.settleUpTo(in.Adoption)
-	c.adopting = adopting{command: in.Command, waits: 1 + len(marks), since: c.now.Boot}
+	c.adopting = adopting{command: in.Command, waits: 1 + len(marks)}
 	for _, s := range marks {
 		s.writeMark(effect{what: isAdopted})
 	}
@@ -91,18 +91,17 @@ func (a *adopting) confirmed(c *Machine) {
 	}
 }
 
-// leaseConfirmed: a lease entry was confirmed that was sent at that time. One
-// that was sent after the decision tells it.
-func (c *Machine) adoptionTold(sent time.Duration) {
-	if c.adopting.command == 0 || c.adopting.since < 0 {
-		return
-	}
-	if sent <= c.adopting.since {
+// adoptionTold: a lease entry was confirmed. One that was made before the
+// decision still tells the change that is adopted.
+func (c *Machine) adoptionTold(e *LeaseEntry) {
+	switch {
+	case c.adopting.command == 0 || c.adopting.told:
+	case len(e.Changes) > 0:
 		c.renew()
-		return
+	default:
+		c.adopting.told = true
+		c.adopting.confirmed(c)
 	}
-	c.adopting.since = -1
-	c.adopting.confirmed(c)
 }
 
 // settleUpTo lets everything up to a sequence count as settled, and returns the

@@ -125,7 +125,7 @@ func (c *Machine) leaseWritten(q *request, in LeaseWritten) {
 	case c.freeing:
 		c.renew()
 	default:
-		c.adoptionTold(c.leaseSent)
+		c.adoptionTold(&e)
 	}
 }
 
