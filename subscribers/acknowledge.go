@@ -34,7 +34,7 @@ func (f *feed) awaitAcks() {
 			for n < len(msgs) && acked(msgs[n]) {
 				n++
 			}
-			f.pop(n)
+			f.settled(n)
 		case <-msgs[0].Nacked():
 			f.repeat()
 		case <-f.done:
@@ -62,10 +62,15 @@ func (f *feed) repeat() {
 	f.unsent.Signal()
 }
 
-// pop takes the n oldest events out of the window: they are settled.
-func (f *feed) pop(n int) {
+// settled takes the n oldest events out of the window, of which that is known.
+func (f *feed) settled(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.pop(n)
+}
+
+// pop takes the n oldest events out of the window: they are settled.
+func (f *feed) pop(n int) {
 	for range n {
 		e := f.at(f.head)
 		f.intake.Settle(e.src.Seq)

@@ -305,19 +305,14 @@ func (f *feed) end() {
 	}
 }
 
+// close may be called by several at once.
 func (f *feed) close() {
 	f.end()
 	f.wg.Wait()
-	for { // what was settled while all ended
-		f.mu.Lock()
-		more := f.head < f.sent && acked(f.at(f.head).msg)
-		f.mu.Unlock()
-		if !more {
-			break
-		}
-		f.pop(1)
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for f.head < f.sent && acked(f.at(f.head).msg) { // what was settled while all ended
+		f.pop(1)
+	}
 	f.acknowledge()
 }

@@ -303,6 +303,38 @@ func TestFeedStop(t *testing.T) {
 	f.Close()
 }
 
+// What was settled while all ended is taken out of the window once, however many close the feed.
+func TestFeedClosedBySeveral(t *testing.T) {
+	t.Parallel()
+	js := lab.StartBus(t).JetStream()
+	makeStream(t, js)
+	f := newTestFeed(t, js, Options{})
+	if err := f.Open(testContext(t), 1, event.Ref{}); err != nil {
+		t.Fatal(err)
+	}
+	const events = 2000
+	publishMany(t, js, 1, events, 0)
+	msgs, err := f.Subscribe(testContext(t), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []*message.Message
+	for seq := uint64(1); seq <= events; seq++ {
+		out = append(out, nextSeq(t, msgs, seq))
+	}
+	f.feed.end()
+	f.feed.wg.Wait()
+	for _, m := range out {
+		m.Ack()
+	}
+	var closing sync.WaitGroup
+	for range 8 {
+		closing.Go(func() { f.Close() })
+	}
+	closing.Wait()
+	eventuallyFloor(t, js, "orderbridge-1-1", events)
+}
+
 func TestFeedReportsExpired(t *testing.T) {
 	t.Parallel()
 	js := lab.StartBus(t).JetStream()
