@@ -23,6 +23,8 @@ type fanOut struct {
 	t     *term
 	out   chan *message.Message
 	tasks sync.WaitGroup
+
+	workers workers
 }
 
 // Subscribe returns the deliveries; there is one topic, whatever its name. The
@@ -47,21 +49,6 @@ func (f *fanOut) forward(events <-chan *message.Message) {
 		matches, version := t.core.Directory.Match(ev, nil)
 		t.post(&protocol.EventTaken{Event: ev, Matches: matches, Version: version, Tag: t.unsettled.add(m)})
 	}
-}
-
-type runKey struct{}
-
-// run is one attempt under way.
-type run struct {
-	attempt *protocol.StartAttempt
-	cancel  context.CancelFunc
-	outcome *protocol.Outcome // only the handler's goroutine touches it
-	status  int               // of a success, likewise
-}
-
-func runOf(ctx context.Context) *run {
-	r, _ := ctx.Value(runKey{}).(*run)
-	return r
 }
 
 // report tells the fan-out what became of the delivery whose message has this
@@ -93,17 +80,27 @@ func Reported(ctx context.Context) protocol.Outcome {
 }
 
 // Settle is the middleware through which deliveries come back to the core.
-// Outermost, so that nothing in between can lose one.
+// Outermost, so that nothing in between can lose one. The goroutine that the
+// Router has started for a delivery stays, and does others (workers.go).
 func (f *fanOut) Settle(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
-		produced, err := next(m)
-		o := Reported(m.Context())
-		if err != nil && o.Verdict == protocol.Delivered {
-			o = protocol.Outcome{Verdict: protocol.Retry, Reason: "the handler failed: " + err.Error()}
+		f.settle(next, m)
+		w := worker{next: make(chan *run, 1)}
+		for r := f.workers.wait(&w); r != nil; r = f.workers.wait(&w) {
+			f.settle(next, &r.message)
 		}
-		f.end(runOf(m.Context()), o)
-		return produced, err
+		return nil, nil // nobody but the core is told
 	}
+}
+
+// settle does one delivery.
+func (f *fanOut) settle(next message.HandlerFunc, m *message.Message) {
+	_, err := next(m)
+	o := Reported(m.Context())
+	if err != nil && o.Verdict == protocol.Delivered {
+		o = protocol.Outcome{Verdict: protocol.Retry, Reason: "the handler failed: " + err.Error()}
+	}
+	f.end(runOf(m.Context()), o)
 }
 
 // attempt makes a message of a delivery. The message's context ends with the
@@ -113,38 +110,45 @@ func (f *fanOut) attempt(a *protocol.StartAttempt) *run {
 	if a.Delivery.Event == nil {
 		timeout += limits.TermCallTime // to read it
 	}
-	ctx, cancel := context.WithTimeout(f.t.deadline.context(), timeout)
-	r := &run{attempt: a, cancel: cancel}
+	now := time.Now()
+	r := newRun(a, now.Add(timeout))
 	f.tasks.Add(1)
-	if a.Delivery.Event != nil && !filtered(&a.Delivery) && a.Delivery.Subscription.Refusal(a.Delivery.Event) == "" {
-		select {
-		case f.out <- f.message(ctx, r):
-			return r
-		default: // the router is busy: somebody else waits for it
-		}
+	f.t.deadline.begin(r, f.t.boot(now))
+	ready := a.Delivery.Event != nil && !filtered(&a.Delivery) && a.Delivery.Subscription.Refusal(a.Delivery.Event) == ""
+	if !ready || !f.hand(r) {
+		go f.prepare(r)
 	}
-	go f.prepare(ctx, r)
 	return r
+}
+
+// hand gives an attempt to a goroutine that waits for one, or to the Router,
+// which starts another; false if that is busy.
+func (f *fanOut) hand(r *run) bool {
+	r.addressed()
+	if f.workers.give(r) {
+		return true
+	}
+	select {
+	case f.out <- &r.message:
+		return true
+	default:
+		return false
+	}
 }
 
 // end brings an attempt back to the core.
 func (f *fanOut) end(r *run, o protocol.Outcome) {
-	r.cancel()
+	f.t.deadline.end(r)
+	r.cancel(context.Canceled)
 	d := &r.attempt.Delivery
 	f.t.post(&protocol.AttemptEnded{Attempt: r.attempt.Attempt, Outcome: o, Event: d.Event, Known: d.Known})
 	f.tasks.Done()
 }
 
-func (f *fanOut) message(ctx context.Context, r *run) *message.Message {
-	d := &r.attempt.Delivery
-	m := message.NewMessage(d.KeepID(), d.Event.Data)
-	m.SetContext(context.WithValue(WithDelivery(ctx, d), runKey{}, r))
-	return m
-}
-
 // prepare does what may take time before the router has the message: it reads
 // the event and evaluates the filter.
-func (f *fanOut) prepare(ctx context.Context, r *run) {
+func (f *fanOut) prepare(r *run) {
+	var ctx context.Context = r
 	t := f.t
 	d := &r.attempt.Delivery
 	if d.Event == nil {
@@ -176,8 +180,12 @@ func (f *fanOut) prepare(ctx context.Context, r *run) {
 		f.end(r, protocol.Outcome{Verdict: protocol.Filtered})
 		return
 	}
+	r.addressed()
+	if f.workers.give(r) {
+		return
+	}
 	select {
-	case f.out <- f.message(ctx, r):
+	case f.out <- &r.message:
 	case <-ctx.Done():
 		f.end(r, Judge(ErrCut, false))
 	}
@@ -227,72 +235,6 @@ func (t *term) fetch(ctx context.Context, a *protocol.StartAttempt) (*event.Even
 		return nil, &AttemptError{Fault: FaultSource, Reason: "the event cannot be read now: " + err.Error(), Err: err}
 	}
 	return t.b.o.Decoder.Decode(m), nil
-}
-
-// leaseDeadline cuts attempts when the lease comes to its end (R10); a renewal moves
-// the end away.
-type leaseDeadline struct {
-	clock Clock
-	mu    sync.Mutex
-	until time.Duration
-	ctx   context.Context
-	cut   context.CancelCauseFunc
-	timer *time.Timer
-	over  bool
-}
-
-func newLeaseDeadline(clock Clock) *leaseDeadline {
-	g := &leaseDeadline{clock: clock}
-	g.ctx, g.cut = context.WithCancelCause(context.Background())
-	return g
-}
-
-// context is that of an attempt which starts now: cancelled with ErrCut when
-// the lease is no longer sure.
-func (g *leaseDeadline) context() context.Context {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.clock.Boot() >= g.until {
-		g.cut(ErrCut)
-	}
-	return g.ctx
-}
-
-func (g *leaseDeadline) extend(until time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.over || until <= g.until {
-		return
-	}
-	g.until = until
-	if g.ctx.Err() != nil { // was cut, and the lease could be renewed after all
-		g.ctx, g.cut = context.WithCancelCause(context.Background())
-	}
-	if g.timer != nil {
-		g.timer.Stop()
-	}
-	g.timer = time.AfterFunc(until-g.clock.Boot(), g.expire)
-}
-
-func (g *leaseDeadline) expire() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.clock.Boot() >= g.until {
-		g.cut(ErrCut)
-	} else if !g.over {
-		g.timer = time.AfterFunc(g.until-g.clock.Boot(), g.expire)
-	}
-}
-
-func (g *leaseDeadline) close() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.over = true
-	g.until = 0
-	g.cut(ErrCut)
-	if g.timer != nil {
-		g.timer.Stop()
-	}
 }
 
 func tooLarge(size, most int) string {

@@ -23,7 +23,7 @@ func (t *term) perform(out protocol.Output) {
 		t.runs[out.Attempt] = t.fan.attempt(out)
 	case protocol.CutAttempt:
 		if r := t.runs[out.Attempt]; r != nil {
-			r.cancel()
+			r.cancel(context.Canceled)
 		}
 	case protocol.SettleEvent:
 		t.unsettled.ack(out.Tag)

@@ -38,6 +38,7 @@ type term struct {
 
 	inbox     inbox
 	now       time.Duration // boot time of the present batch of inputs
+	nowAt     time.Time     // when that was read
 	unsettled unsettled
 	runs      map[uint64]*run // attempts under way
 	commands  commands
@@ -60,7 +61,7 @@ func (b *Bridge) newTerm(w protocol.Won) (*term, error) {
 	t.inbox.signal = make(chan struct{}, 1)
 	t.fan = &fanOut{t: t, out: make(chan *message.Message, 256)}
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
-	t.now = b.o.Clock.Boot()
+	t.now, t.nowAt = b.o.Clock.Boot(), time.Now()
 	t.condition.Store(&Condition{Role: RoleTakingOver, Epoch: w.Entry.Epoch, Reasons: []string{"taking over"}})
 	bounds := b.bounds
 	bounds.Verbose = t.logger.Enabled(t.ctx, slog.LevelDebug)
@@ -88,6 +89,7 @@ func (t *term) run(ctx context.Context) error {
 	closed := t.feed.Close()
 	t.fan.tasks.Wait()
 	close(t.fan.out)
+	t.fan.workers.dismiss()
 	t.tasks.Wait()
 	close(t.done)
 	return errors.Join(t.cause, closed, router.Close(), <-routed)
@@ -145,7 +147,7 @@ func (t *term) loop(ctx context.Context) {
 		case <-deadline:
 			t.finish(protocol.ErrStopUnconfirmed)
 		}
-		t.now = t.b.o.Clock.Boot()
+		t.now, t.nowAt = t.b.o.Clock.Boot(), time.Now()
 		for _, x := range t.inbox.drain() {
 			switch {
 			case t.finished:
@@ -159,17 +161,22 @@ func (t *term) loop(ctx context.Context) {
 		if at, ok := t.core.Next(); ok && at <= t.now && !t.finished {
 			t.step(protocol.Tick{})
 		}
-		if now := time.Now(); now.After(next) {
+		now := time.Now()
+		if now.After(next) {
 			next = now.Add(250 * time.Millisecond)
 			t.publishCondition()
 		}
 		wait := time.Second
 		if at, ok := t.core.Next(); ok {
-			wait = min(wait, at-t.b.o.Clock.Boot())
+			wait = min(wait, at-t.boot(now))
 		}
 		timer.Reset(max(wait, 0))
 	}
 }
+
+// boot is the time since boot, without asking the system: it may lack a suspend
+// that began within the present batch of inputs.
+func (t *term) boot(now time.Time) time.Duration { return t.now + now.Sub(t.nowAt) }
 
 func (t *term) finish(cause error) {
 	t.publishCondition()
@@ -189,6 +196,7 @@ func (t *term) step(in protocol.Input) {
 }
 
 func (t *term) publishCondition() {
+	t.fan.workers.trim()
 	t.roomChanged()
 	t.owing.count(time.Now(), t.core.Owes)
 	r := t.core.Overview(t.now, t.owing.last)

@@ -7,31 +7,40 @@ import (
 )
 
 // unsettled are the feed's messages of which something is owed in memory, by the
-// tags under which the machine knows them.
+// tags under which the machine knows them: one after the other, from 1 on.
 type unsettled struct {
 	mu       sync.Mutex
-	last     uint64
-	messages map[uint64]*message.Message
+	first    uint64             // the tag of messages[0], less one
+	messages []*message.Message // nil: settled
 }
 
 func (u *unsettled) add(m *message.Message) (tag uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.messages == nil {
-		u.messages = map[uint64]*message.Message{}
-	}
-	u.last++
-	u.messages[u.last] = m
-	return u.last
+	u.messages = append(u.messages, m)
+	return u.first + uint64(len(u.messages))
 }
 
 // ack acknowledges the message to the feed.
 func (u *unsettled) ack(tag uint64) {
-	u.mu.Lock()
-	m := u.messages[tag]
-	delete(u.messages, tag)
-	u.mu.Unlock()
-	if m != nil {
+	if m := u.take(tag); m != nil {
 		m.Ack()
 	}
+}
+
+func (u *unsettled) take(tag uint64) *message.Message {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	i := tag - u.first - 1 // of a tag that is gone: beyond all
+	if i >= uint64(len(u.messages)) {
+		return nil
+	}
+	m := u.messages[i]
+	u.messages[i] = nil
+	n := 0
+	for n < len(u.messages) && u.messages[n] == nil {
+		n++
+	}
+	u.messages, u.first = u.messages[n:], u.first+uint64(n)
+	return m
 }

@@ -17,6 +17,7 @@ const (
 	ParkedLanes       = 64
 	RevisionsApplying = 512
 	AttemptsRunning   = 8192
+	IdleWorkers       = 1024
 	LeaseTime         = 10 * time.Second
 	LeaseMargin       = time.Second
 	LeaseRenewal      = time.Second
@@ -56,6 +57,7 @@ func core() []Limit {
 		row("ParkedLanes", count(ParkedLanes), subscription, "lanes that are written to the ledger at one time", "it reads the stream for itself"),
 		row("RevisionsApplying", count(RevisionsApplying), process, "revisions of records that are applied at the same time", "the others wait"),
 		row("AttemptsRunning", count(AttemptsRunning), process, "attempts at the same time; one tenant alone 5/6, one subscription 2/3", "its subscriptions wait for their turn, others start at once", "TestAttackTarpit"),
+		row("IdleWorkers", count(IdleWorkers), process, "goroutines that have ended an attempt and wait for another", "the goroutine ends; the next attempt begins with a new one"),
 		row("LeaseTime", lasts(LeaseTime), process, "how long a leader is the leader without a renewal", "it sends nothing; another takes over 2s later", "TestSecondBridgeTakesOverFromOneThatIsStopped"),
 		row("LeaseMargin", lasts(LeaseMargin), attempt, "time before the end of the lease", "the attempt is cut"),
 		row("LeaseRenewal", lasts(LeaseRenewal), process, "time between two renewals, which say what is settled", "a crash repeats what was settled since"),
