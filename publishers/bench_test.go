@@ -116,7 +116,7 @@ func BenchmarkRender(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	userAgent := []string{"orderbridge/test"}
+	userAgent := "orderbridge/test"
 	b.ReportAllocs()
 	for b.Loop() {
 		r, err := e.render(d, userAgent, noon)

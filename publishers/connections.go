@@ -69,17 +69,15 @@ func (c *connections) send(ctx context.Context, r request, tenant string) (answe
 	if c.own == nil {
 		return c.sendByNetHTTP(ctx, r)
 	}
-	addr, err := http1.Addr(r.url)
-	if err != nil {
-		return answer{}, err
-	}
+	addr := r.origin.Addr()
 	secure := r.url.Scheme == "https"
 	if secure {
 		if c.askSilent(ctx, addr); c.onlyHTTP2.has(addr) {
 			return c.sendByNetHTTP(ctx, r)
 		}
 	}
-	a, err := c.own.Do(ctx, &http1.Request{Method: r.method, URL: r.url, Header: r.header, Body: r.body, Tenant: tenant})
+	a, err := c.own.Do(ctx, &http1.Request{Method: r.method, Origin: r.origin, Target: r.url.RequestURI(),
+		Fields: r.fields, Body: r.body, Tenant: tenant})
 	switch failed := err != nil || a.Status >= http.StatusBadRequest; {
 	case secure && wantsHTTP2(err):
 		c.onlyHTTP2.add(addr)
@@ -119,14 +117,15 @@ func (c *connections) dial(ctx context.Context, key http1.Key) (net.Conn, error)
 // wantsHTTP2: the server refused HTTP/1.1 in the handshake, or answered it with
 // a frame. crypto/tls exports no type for either refusal.
 func wantsHTTP2(err error) bool {
+	if err == nil {
+		return false // before anything is allocated
+	}
 	const noApplicationProtocol = tls.AlertError(120)
 	var (
 		step *connectError
 		op   *net.OpError
 	)
 	switch {
-	case err == nil:
-		return false
 	case errors.Is(err, http1.ErrHTTP2):
 		return true
 	case !errors.As(err, &step) || step.step != stepHandshake:
@@ -190,7 +189,10 @@ var blank = &http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 
 func (r *request) http(ctx context.Context) *http.Request {
 	req := blank.WithContext(ctx)
-	req.Method, req.URL, req.Host, req.Header = r.method, r.url, r.url.Host, r.header
+	req.Method, req.URL, req.Host, req.Header = r.method, r.url, r.url.Host, make(http.Header, len(r.fields))
+	for _, f := range r.fields {
+		req.Header[f.Name] = []string{f.Value}
+	}
 	if r.body == nil {
 		return req
 	}

@@ -58,6 +58,6 @@ func (w *Webhook) isInside(err error, target *url.URL) bool {
 		return false
 	}
 	// One that was cut off tells nothing of what it had dialed.
-	addr, err := http1.Addr(target)
-	return err == nil && w.options.inside.has(addr)
+	origin, err := http1.OriginOf(target)
+	return err == nil && w.options.inside.has(origin.Addr())
 }

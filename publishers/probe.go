@@ -10,6 +10,7 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
+	"orderbridge/publishers/http1"
 )
 
 // Probe asks whether an endpoint answers: one HEAD request to exactly that URL,
@@ -32,7 +33,8 @@ func (w *Webhook) Probe(ctx context.Context, tenant, target string) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, limits.ProbeTime)
 	defer cancel()
-	r := request{method: http.MethodHead, url: u, header: http.Header{"User-Agent": w.userAgent}}
+	r := request{method: http.MethodHead, url: u, fields: []http1.Field{{Name: "User-Agent", Value: w.userAgent}}}
+	r.origin, _ = http1.OriginOf(u) // else none: it cannot be sent
 	if _, err := w.standard.send(bounded, r, tenant); err != nil {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return cutOff(ctx)

@@ -4,9 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,14 +18,16 @@ import (
 	"orderbridge/bridge/protocol"
 	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
+	"orderbridge/publishers/http1"
 )
 
 // request is the description of one HTTP request: a value, nothing is sent yet.
 type request struct {
 	method string
 	url    *url.URL
-	header http.Header
-	body   []byte // nil: no body, and no Content-Type
+	origin http1.Origin
+	fields []http1.Field // sorted by name
+	body   []byte        // nil: no body, and no Content-Type
 }
 
 // endpoint is what of a record is compiled once: all of a request that does not
@@ -32,7 +36,8 @@ type endpoint struct {
 	method   string
 	payload  event.Payload
 	target   *template
-	static   []headerField   // the record's own headers and its authentication
+	static   []http1.Field   // the record's own headers and its authentication
+	slots    []slot          // all fields that a request may have
 	signer   *signer         // nil: nothing is signed
 	token    *tokenSource    // nil: no token is needed
 	sources  *sources        // the files that it was made from; nil: none
@@ -41,11 +46,6 @@ type endpoint struct {
 	secrets  []string        // what must never come back in an error text
 	warnings record.Problems // what is unwise about what it was made from
 	checked  atomic.Int64    // when the files of sources were last looked at, Unix nanoseconds
-}
-
-type headerField struct {
-	name  string // canonical
-	value []string
 }
 
 // compileEndpoint reads what the record refers to and makes all but connections
@@ -79,7 +79,8 @@ func compileEndpoint(s *record.Subscription, from *sources) (*endpoint, error) {
 	if key != "" {
 		e.hide(key, escapeValue(key))
 	}
-	for name, value := range more.Headers {
+	for _, name := range slices.Sorted(maps.Keys(more.Headers)) {
+		value := more.Headers[name]
 		value, err := from.secret("headers."+name, record.Secret(value))
 		if err != nil {
 			return nil, err
@@ -87,7 +88,7 @@ func compileEndpoint(s *record.Subscription, from *sources) (*endpoint, error) {
 		if !validHeader(name, value) {
 			return nil, errors.New("header " + strconv.Quote(name) + " has a name or value that HTTP does not allow")
 		}
-		e.static = append(e.static, headerField{textproto.CanonicalMIMEHeaderKey(name), []string{value}})
+		e.static = append(e.static, http1.Field{Name: textproto.CanonicalMIMEHeaderKey(name), Value: value})
 		if len(value) >= minSecret {
 			e.hide(value)
 		}
@@ -98,6 +99,7 @@ func compileEndpoint(s *record.Subscription, from *sources) (*endpoint, error) {
 	if err := e.signWith(more, from); err != nil {
 		return nil, err
 	}
+	e.slots = slotsFor(e.static)
 	return e, nil
 }
 
@@ -113,7 +115,7 @@ func (e *endpoint) authenticate(a *record.Auth, from *sources) error {
 		return err
 	}
 	if field.Name != "" {
-		e.static = append(e.static, headerField{field.Name, []string{field.Value}})
+		e.static = append(e.static, http1.Field{Name: field.Name, Value: field.Value})
 		e.hide(field.Hidden...)
 	}
 	return nil
@@ -165,72 +167,52 @@ const minSecret = 6
 // render makes the request of an attempt. It is a pure function of the
 // compiled record, the delivery and the time; an error means that no later
 // attempt can do better.
-func (e *endpoint) render(d *protocol.Delivery, userAgent []string, now time.Time) (request, error) {
-	r := request{method: e.method}
+func (e *endpoint) render(d *protocol.Delivery, userAgent string, now time.Time) (request, error) {
+	r := request{method: e.method, origin: e.target.origin}
 	var err error
 	if r.url, err = e.target.render(d.Event); err != nil {
 		return request{}, err
 	}
-	contentType := ""
+	v := values{agentValue: userAgent, idValue: deliveryHeader(d.ID()), timestampValue: strconv.FormatInt(now.Unix(), 10)}
 	if e.method != http.MethodGet {
-		if r.body, contentType, err = e.payload.Render(d.Event); err != nil {
+		if r.body, v[contentTypeValue], err = e.payload.Render(d.Event); err != nil {
 			return request{}, err
 		}
 	}
-
-	// One allocation for all values of one header each.
-	values := make([]string, 0, 16)
-	r.header = make(http.Header, 16+len(e.static))
-	set := func(name, value string) {
-		values = append(values, value)
-		r.header[name] = values[len(values)-1 : len(values) : len(values)]
-	}
-	for _, f := range e.static {
-		r.header[f.name] = f.value
-	}
-	if contentType != "" {
-		set("Content-Type", contentType)
-	}
 	if e.payload.Verbatim && r.body != nil {
 		if encoding := d.Event.ContentEncoding(); encoding != "" && len(encoding) <= 64 && isVisible(encoding) {
-			set("Content-Encoding", encoding)
+			v[contentEncodingValue] = encoding
 		}
 	}
-	r.header["User-Agent"] = userAgent
-	id := deliveryHeader(d.ID())
-	set("Webhook-Id", id)
-	set("Idempotency-Key", id)
-	timestamp := strconv.FormatInt(now.Unix(), 10)
-	set("Webhook-Timestamp", timestamp)
 	if e.signer != nil {
-		e.signer.sign(set, id, timestamp, r.body)
+		e.signer.sign(&v, r.body)
 	}
-	setEvent(set, d)
+	v.setEvent(d)
+	r.fields = fill(e.slots, &v)
 	return r, nil
 }
 
-// setEvent sets the headers that tell of the delivery and its event.
-func setEvent(set func(name, value string), d *protocol.Delivery) {
-	set("X-Attempt", strconv.Itoa(d.Attempt))
-	if v := headerValue(d.Event.PublisherID); v != "" && len(v) <= limits.HeaderValueBytes {
-		set("X-Event-Id", v)
+// setEvent sets what tells of the delivery and its event.
+func (v *values) setEvent(d *protocol.Delivery) {
+	set := func(at value, text string) {
+		if text = headerValue(text); len(text) <= limits.HeaderValueBytes {
+			v[at] = text
+		}
 	}
-	if v := headerValue(d.Event.OrderID); v != "" && len(v) <= limits.HeaderValueBytes {
-		set("X-Order-Id", v)
-	}
-	if v := headerValue(d.Event.Type); v != "" && len(v) <= limits.HeaderValueBytes {
-		set("X-Event-Type", v)
-	}
+	v[attemptValue] = strconv.Itoa(d.Attempt)
+	set(eventIDValue, d.Event.PublisherID)
+	set(orderIDValue, d.Event.OrderID)
+	set(eventTypeValue, d.Event.Type)
 	if d.Redrive {
-		set("X-Redrive", "true")
+		v[redriveValue] = "true"
 	}
 	if d.Test {
-		set("X-Test", "true")
+		v[testValue] = "true"
 	}
 	if parent := d.Event.HeaderValue("traceparent"); validTraceparent(parent) {
-		set("Traceparent", parent)
-		if state := d.Event.HeaderValue("tracestate"); state != "" && len(state) <= 512 && isVisible(state) {
-			set("Tracestate", state)
+		v[traceParentValue] = parent
+		if state := d.Event.HeaderValue("tracestate"); len(state) <= 512 && isVisible(state) {
+			v[traceStateValue] = state
 		}
 	}
 }

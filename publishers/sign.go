@@ -13,13 +13,12 @@ type signer struct {
 	webhooks [][]byte // keys of Webhook-Signature, Standard Webhooks v1
 }
 
-// sign sets the headers. id and timestamp are the values of Webhook-Id and
-// Webhook-Timestamp as they are sent.
-func (s *signer) sign(set func(name, value string), id, timestamp string, body []byte) {
+// sign sets the signatures of a body and of the values that are there.
+func (s *signer) sign(v *values, body []byte) {
 	if s.body != nil {
 		mac := hmac.New(sha256.New, s.body)
 		mac.Write(body)
-		set("X-Signature", hex.EncodeToString(mac.Sum(nil)))
+		v[bodySignatureValue] = hex.EncodeToString(mac.Sum(nil))
 	}
 	if len(s.webhooks) == 0 {
 		return
@@ -27,12 +26,12 @@ func (s *signer) sign(set func(name, value string), id, timestamp string, body [
 	var all []byte
 	for i, key := range s.webhooks {
 		mac := hmac.New(sha256.New, key)
-		mac.Write([]byte(id + "." + timestamp + "."))
+		mac.Write([]byte(v[idValue] + "." + v[timestampValue] + "."))
 		mac.Write(body)
 		if i > 0 {
 			all = append(all, ' ')
 		}
 		all = base64.StdEncoding.AppendEncode(append(all, "v1,"...), mac.Sum(nil))
 	}
-	set("Webhook-Signature", string(all))
+	v[signatureValue] = string(all)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"orderbridge/bridge/event"
+	"orderbridge/publishers/http1"
 )
 
 // template is a target URL, compiled once for each record: the request target
@@ -15,6 +16,7 @@ import (
 type template struct {
 	scheme string
 	host   string // as it stands in the URL, with the port if one is given
+	origin http1.Origin
 	pieces []piece
 	fixed  *url.URL // the whole URL if it has no placeholder
 	beside bool     // text beside a placeholder of the path may make a step of it
@@ -73,6 +75,7 @@ func parseTemplate(target, key string) (*template, error) {
 		return nil, errors.New("target URL holds user info: use auth instead")
 	}
 	t := &template{scheme: scheme, host: u.Host}
+	t.origin, _ = http1.OriginOf(t.url("/")) // else none: the attempt tells why
 
 	// The first piece still begins with scheme and authority.
 	first := pieces[0].text

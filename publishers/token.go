@@ -56,7 +56,7 @@ func (e *tokenError) Error() string {
 }
 func (e *tokenError) Unwrap() error { return e.err }
 
-func newTokenSource(g record.Grant, transport http.RoundTripper, userAgent []string) *tokenSource {
+func newTokenSource(g record.Grant, transport http.RoundTripper, userAgent string) *tokenSource {
 	return &tokenSource{
 		config: clientcredentials.Config{ClientID: g.ClientID, ClientSecret: g.ClientSecret, TokenURL: g.TokenURL,
 			Scopes: g.Scopes, EndpointParams: g.Parameters},
@@ -229,12 +229,12 @@ func (t *tokenSource) failure(ctx context.Context, err error) error {
 // bounds what it reads.
 type tokenTransport struct {
 	next      http.RoundTripper
-	userAgent []string
+	userAgent string
 }
 
 func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	r.Header["User-Agent"] = t.userAgent
+	r.Header.Set("User-Agent", t.userAgent)
 	r.Header.Set("Accept", "application/json")
 	resp, err := t.next.RoundTrip(r)
 	if err != nil {

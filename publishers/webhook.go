@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -22,6 +21,7 @@ import (
 	"orderbridge/bridge/protocol"
 	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
+	"orderbridge/publishers/http1"
 )
 
 // Options are what a Webhook is made from. The zero value makes a good one.
@@ -77,7 +77,7 @@ type Webhook struct {
 	options   Options
 	standard  *pool // of the records without tls
 	pools     pools // of the others
-	userAgent []string
+	userAgent string
 	trouble   trouble
 	closed    atomic.Bool
 }
@@ -110,7 +110,7 @@ func NewWebhook(o Options) (*Webhook, error) {
 		options:   o,
 		standard:  &pool{newConnections(o, nil)},
 		pools:     pools{make: func(s *tlsSettings) *connections { return newConnections(o, s) }},
-		userAgent: []string{"orderbridge/" + o.Version},
+		userAgent: "orderbridge/" + o.Version,
 	}, nil
 }
 
@@ -251,8 +251,7 @@ func (e *endpoint) send(ctx context.Context, r request) (answer, error) {
 
 func (e *endpoint) roundTrip(ctx context.Context, r request, token string) (answer, error) {
 	if token != "" {
-		r.header = maps.Clone(r.header) // the former request may still read its own
-		r.header["Authorization"] = []string{"Bearer " + token}
+		r.fields = with(r.fields, http1.Field{Name: "Authorization", Value: "Bearer " + token})
 	}
 	return e.pool.send(ctx, r, e.tenant)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"sync"
 
 	"orderbridge/internal/limits"
 )
@@ -62,6 +63,18 @@ type parser struct {
 	chunked   bool
 	close     bool
 	keepAlive bool
+}
+
+var parsers = sync.Pool{New: func() any { return new(parser) }}
+
+// release gives a parser back, with its buffer. What it read of an answer is the
+// answer's own.
+func (p *parser) release() {
+	if cap(p.line) > limits.AnswerChunkLineBytes {
+		p.line = nil
+	}
+	*p = parser{line: p.line[:0]}
+	parsers.Put(p)
 }
 
 // AnswerError is an answer that is none.

@@ -71,10 +71,6 @@ var requests = sync.Pool{New: func() any { return new([]byte) }}
 // had been used before ended without a byte of an answer: its server had closed
 // it at that moment. So a request without an id of its own is not for Do.
 func (c *Client) Do(ctx context.Context, r *Request) (Answer, error) {
-	key, err := r.key()
-	if err != nil {
-		return Answer{}, &RequestError{err}
-	}
 	buffer := requests.Get().(*[]byte)
 	defer func() {
 		if cap(*buffer) <= limits.PooledRequestBytes {
@@ -87,9 +83,9 @@ func (c *Client) Do(ctx context.Context, r *Request) (Answer, error) {
 	}
 	*buffer = msg
 
+	key := Key{r.Tenant, r.Origin.scheme, r.Origin.addr}
 	repeated := false
-	if cn := c.checkout(ctx, key); cn != nil {
-		idleFor := cn.idleFor(c.now())
+	if cn, idle := c.checkout(ctx, key); cn != nil {
 		a, again, err := c.attempt(ctx, cn, msg, r.Method)
 		a.Reused = true
 		c.reused.Add(1)
@@ -101,7 +97,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (Answer, error) {
 		}
 		repeated = true
 		c.repeated.Add(1)
-		c.learn(key, idleFor)
+		c.learn(key, idle)
 	}
 	cn, err := c.dial(ctx, key)
 	if err != nil {
@@ -123,6 +119,10 @@ func (c *Client) dial(ctx context.Context, key Key) (*conn, error) {
 	c.dialed.Add(1)
 	cn := newConn(raw, key, c.now())
 	setDeadline(ctx, cn)
+	if err := cn.early(); err != nil {
+		cn.abort()
+		return nil, &ConnError{cn.RemoteAddr(), err}
+	}
 	return cn, nil
 }
 
@@ -133,16 +133,32 @@ func setDeadline(ctx context.Context, cn *conn) {
 
 var past = time.Unix(1, 0)
 
+// hooked is a context that runs a function at its end without an object for it.
+type hooked interface {
+	AfterFunc(f func()) (stop func() bool)
+}
+
+// atEnd has f run when ctx ends, in a goroutine of its own. stop reports whether
+// it will not, and never did.
+func atEnd(ctx context.Context, f func()) (stop func() bool) {
+	if h, ok := ctx.(hooked); ok {
+		return h.AfterFunc(f)
+	}
+	if ctx.Done() == nil {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, f)
+}
+
 // attempt sends on a connection whose deadline is set, and gives it back or
 // closes it. again tells that the connection had ended before the request came.
 func (c *Client) attempt(ctx context.Context, cn *conn, msg []byte, method string) (a Answer, again bool, err error) {
-	stop := func() bool { return true }
-	if ctx.Done() != nil {
-		stop = context.AfterFunc(ctx, func() { _ = cn.SetDeadline(past) })
-	}
+	stop := atEnd(ctx, cn.cut)
 	deadline, _ := ctx.Deadline()
-	p := parser{head: method == http.MethodHead}
-	err = cn.exchange(msg, deadline, &p)
+	p := parsers.Get().(*parser)
+	defer p.release()
+	p.head = method == http.MethodHead
+	err = cn.exchange(msg, deadline, p)
 	uncut := stop() // else its deadline may be changed at any moment
 	if !p.decided() {
 		cn.abort()
@@ -156,7 +172,7 @@ func (c *Client) attempt(ctx context.Context, cn *conn, msg []byte, method strin
 	case p.reusable() && uncut:
 		c.put(cn, time.Duration(p.keepFor)*time.Second)
 	case p.doubt == "" && uncut:
-		_ = cn.Conn.Close()
+		cn.part()
 	default:
 		cn.abort()
 		c.distrust(cn.key, p.second)
@@ -178,7 +194,7 @@ func (c *Client) Close() {
 	c.mu.Unlock()
 	for _, cn := range all {
 		if cn.own() {
-			_ = cn.Conn.Close()
+			cn.part()
 		}
 	}
 	c.sweepers.Wait()

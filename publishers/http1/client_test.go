@@ -145,7 +145,12 @@ func newClient(t testing.TB, change ...func(*Options)) *Client {
 }
 
 func (s *server) post(path, id string) *Request {
-	return &Request{Method: "POST", URL: s.url(path), Header: map[string][]string{"User-Agent": {"test"}, "Webhook-Id": {id}}, Body: []byte("{}")}
+	return requestTo(s.url(path), "POST", []byte("{}"), Field{"User-Agent", "test"}, Field{"Webhook-Id", id})
+}
+
+func requestTo(u *url.URL, method string, body []byte, fields ...Field) *Request {
+	o, _ := OriginOf(u) // else the request fails
+	return &Request{Method: method, Origin: o, Target: u.RequestURI(), Fields: fields, Body: body}
 }
 
 func shortly(t testing.TB) context.Context {
@@ -746,21 +751,32 @@ func TestSweeper(t *testing.T) {
 func TestRequestsThatAreNone(t *testing.T) {
 	t.Parallel()
 	s := listen(t, layers[0], func(p *peer, r *http.Request, _ []byte) bool { return echo(p, r) })
-	for name, change := range map[string]func(*Request){
-		"line break":        func(r *Request) { r.Header["X-Id"] = []string{"a\r\nX: y"} },
-		"NUL":               func(r *Request) { r.Header["X-Id"] = []string{"a\x00"} },
-		"name":              func(r *Request) { r.Header["X Id"] = []string{"a"} },
-		"length":            func(r *Request) { r.Header["Content-Length"] = []string{"1"} },
-		"connection":        func(r *Request) { r.Header["Connection"] = []string{"close"} },
-		"transfer encoding": func(r *Request) { r.Header["Transfer-Encoding"] = []string{"chunked"} },
-		"target":            func(r *Request) { r.URL.RawQuery = "a b" },
-		"query line break":  func(r *Request) { r.URL.RawQuery = "a\r\nX: y" },
-		"host":              func(r *Request) { r.URL.Host = "a b" },
-		"method":            func(r *Request) { r.Method = "PO ST" },
-		"scheme":            func(r *Request) { r.URL.Scheme = "ftp" },
+	field := func(name, value string) func(*Request, *url.URL) {
+		return func(r *Request, _ *url.URL) { r.Fields = append(r.Fields, Field{name, value}) }
+	}
+	for name, change := range map[string]func(r *Request, u *url.URL){
+		"line break":        field("X-Id", "a\r\nX: y"),
+		"NUL":               field("X-Id", "a\x00"),
+		"name":              field("X Id", "a"),
+		"length":            field("Content-Length", "1"),
+		"length, small":     field("content-length", "1"),
+		"connection":        field("Connection", "close"),
+		"transfer encoding": field("Transfer-Encoding", "chunked"),
+		"TE":                field("te", "trailers"),
+		"host":              field("hOST", "other.example"),
+		"agent":             field("user-agent", "x"),
+		"proxy":             field("proxy-Authenticate", "x"),
+		"no name":           field("", "x"),
+		"target":            func(r *Request, _ *url.URL) { r.Target = "/?a b" },
+		"target line break": func(r *Request, _ *url.URL) { r.Target = "/?a\r\nX: y" },
+		"no target":         func(r *Request, _ *url.URL) { r.Target = "" },
+		"no origin":         func(r *Request, _ *url.URL) { r.Origin = Origin{} },
+		"method":            func(r *Request, _ *url.URL) { r.Method = "PO ST" },
+		"URL's host":        func(r *Request, u *url.URL) { u.Host = "a b"; r.Origin, _ = OriginOf(u) },
+		"URL's scheme":      func(r *Request, u *url.URL) { u.Scheme = "ftp"; r.Origin, _ = OriginOf(u) },
 	} {
 		r := s.post("/", "x")
-		change(r)
+		change(r, s.url("/"))
 		var wrong *RequestError
 		if _, err := newClient(t).Do(shortly(t), r); !errors.As(err, &wrong) {
 			t.Errorf("%s: %v", name, err)

@@ -29,10 +29,12 @@ type conn struct {
 
 	newer, older *conn // in the list of idle ones
 	peeked       [16]byte
+	cut          func() // ends what is waited for; kept, so that it allocates nothing
 }
 
 func newConn(c net.Conn, key Key, now time.Time) *conn {
 	cn := &conn{Conn: c, key: key, born: now}
+	cn.cut = func() { _ = c.SetDeadline(past) }
 	switch c := c.(type) {
 	case *Socket:
 		cn.sock = c
@@ -45,7 +47,18 @@ func newConn(c net.Conn, key Key, now time.Time) *conn {
 	return cn
 }
 
-// abort closes without a word: TLS says no goodbye, which could block.
+// part closes in good order: TLS says goodbye, which some servers want before
+// they resume a session. It is not waited for.
+func (c *conn) part() {
+	if c.sock == nil {
+		c.abort()
+		return
+	}
+	c.sock.writesNow = true
+	_ = c.Conn.Close()
+}
+
+// abort closes without a word.
 func (c *conn) abort() {
 	if t, ok := c.Conn.(*tls.Conn); ok {
 		_ = t.NetConn().Close()
@@ -59,13 +72,36 @@ func (c *conn) abort() {
 // Bytes that nobody asked for are unsolicited: what follows them would be taken
 // for the answer to the next request.
 func (c *conn) probe() (alive, unsolicited bool) {
-	c.sock.probing = true
-	n, err := c.Conn.Read(c.peeked[:])
-	c.sock.probing = false
+	n, err := c.peek()
 	if n > 0 {
 		return false, !isGoodbye(c.peeked[:n])
 	}
 	return errors.Is(err, errNothing), false
+}
+
+// peek reads into peeked what has come, and waits for nothing.
+func (c *conn) peek() (n int, err error) {
+	c.sock.readsNow, c.sock.writesNow = true, true
+	n, err = c.Conn.Read(c.peeked[:])
+	c.sock.readsNow, c.sock.writesNow = false, false
+	return n, err
+}
+
+// early is what came on a new connection before there was a request, as an
+// error: it answers nothing. A success among it would lose a delivery.
+func (c *conn) early() error {
+	if c.sock == nil {
+		return nil
+	}
+	n, _ := c.peek() // if it has ended the request will tell
+	if n == 0 {
+		return nil
+	}
+	p := parser{}
+	if p.feed(c.peeked[:n]); errors.Is(p.err, ErrHTTP2) {
+		return p.err
+	}
+	return &AnswerError{"an answer that came before the request"}
 }
 
 // isGoodbye: a 408 is how some servers end an idle connection.
@@ -83,7 +119,10 @@ func (c *conn) exchange(msg []byte, deadline time.Time, p *parser) error {
 	)
 	if len(msg) <= limits.OneWriteBytes {
 		if _, wrote = c.Write(msg); wrote != nil {
-			if isTimeout(wrote) {
+			switch {
+			case errors.Is(wrote, errNothing): // a second handshake, begun by the server while nobody waited for it
+				return io.EOF
+			case isTimeout(wrote):
 				return wrote
 			}
 			// The server may have answered before it closed: 413, say.
@@ -187,8 +226,8 @@ func (c *conn) readNow(b []byte, p *parser) {
 	if c.sock == nil {
 		return
 	}
-	c.sock.probing = true
-	defer func() { c.sock.probing = false }()
+	c.sock.readsNow = true
+	defer func() { c.sock.readsNow = false }()
 	for !p.over() {
 		n, err := c.Conn.Read(b)
 		if p.received(b[:n]); err != nil {

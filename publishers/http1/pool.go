@@ -60,31 +60,32 @@ func (c *Client) forget(which func(*origin) bool) {
 }
 
 // checkout takes the newest idle connection that is still good, with the
-// deadline of ctx; nil: there is none.
-func (c *Client) checkout(ctx context.Context, key Key) *conn {
+// deadline of ctx, and tells for how long it was idle; nil: there is none.
+func (c *Client) checkout(ctx context.Context, key Key) (cn *conn, idle time.Duration) {
 	for {
 		c.mu.Lock()
 		o := c.origins[key]
 		if o == nil || len(o.idle) == 0 {
 			c.mu.Unlock()
-			return nil
+			return nil, 0
 		}
 		cn := o.idle[len(o.idle)-1]
 		c.unlist(cn)
-		limit := o.idleLimit(c.now())
+		now := c.now()
+		limit := o.idleLimit(now)
 		c.mu.Unlock()
 
 		if !cn.own() {
 			continue // the sweeper has closed it
 		}
-		if cn.old(c.now(), limit) {
-			_ = cn.Conn.Close()
+		if cn.old(now, limit) {
+			cn.part()
 			continue
 		}
 		setDeadline(ctx, cn)
 		alive, unsolicited := cn.probe()
 		if alive {
-			return cn
+			return cn, cn.idleFor(now)
 		}
 		cn.abort()
 		c.distrust(key, unsolicited)
@@ -111,7 +112,7 @@ func (c *Client) put(cn *conn, keepFor time.Duration) {
 	o := c.origin(cn.key)
 	if c.closed || cn.sock == nil || now.Before(o.distrust) {
 		c.mu.Unlock()
-		_ = cn.Conn.Close()
+		cn.part()
 		return
 	}
 	var surplus *conn
@@ -134,7 +135,7 @@ func (c *Client) put(cn *conn, keepFor time.Duration) {
 	}
 	c.mu.Unlock()
 	if surplus != nil && surplus.own() {
-		_ = surplus.Conn.Close()
+		surplus.part()
 	}
 }
 
@@ -312,7 +313,6 @@ func (c *Client) sweepConn(cn *conn, limit time.Duration) {
 	}
 	now := c.now()
 	if !cn.old(now, limit) {
-		_ = cn.SetWriteDeadline(time.Now().Add(time.Second)) // TLS may have to answer
 		alive, unsolicited := cn.probe()
 		if !alive {
 			cn.idle = false
@@ -332,5 +332,5 @@ func (c *Client) sweepConn(cn *conn, limit time.Duration) {
 	c.mu.Lock()
 	c.unlist(cn)
 	c.mu.Unlock()
-	_ = cn.Conn.Close()
+	cn.part()
 }

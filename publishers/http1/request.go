@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -15,11 +14,15 @@ import (
 // Request is what is sent. It is not changed, and may be sent again.
 type Request struct {
 	Method string
-	URL    *url.URL
-	Header map[string][]string // names in their canonical form
-	Body   []byte              // nil: none; POST and PUT then have an empty one
-	Tenant string              // whose idle connections may be used
+	Origin Origin
+	Target string  // path and query, as they are sent
+	Fields []Field // in the order in which they are sent; User-Agent comes before all others
+	Body   []byte  // nil: none; POST and PUT then have an empty one
+	Tenant string  // whose idle connections may be used
 }
+
+// Field is a header field.
+type Field struct{ Name, Value string }
 
 // Key is what requests must have in common to share connections.
 type Key struct {
@@ -28,82 +31,103 @@ type Key struct {
 	Addr   string // host:port, as it is dialed
 }
 
-func (r *Request) key() (Key, error) {
-	addr, err := Addr(r.URL)
-	return Key{r.Tenant, r.URL.Scheme, addr}, err
+// Origin is what the URLs of one server have in common.
+type Origin struct {
+	scheme string
+	addr   string // host:port, as it is dialed
+	host   string // as it is named in a request
+	err    error  // it cannot be asked, and why
 }
 
-// Addr is the host:port that is dialed for a URL.
-func Addr(u *url.URL) (string, error) {
+// OriginOf is the origin of a URL. One that cannot be asked is an origin too:
+// the error is that of each request to it.
+func OriginOf(u *url.URL) (Origin, error) {
+	o := Origin{scheme: u.Scheme}
 	host, err := httpguts.PunycodeHostPort(u.Hostname())
-	if err != nil || host == "" {
-		return "", fmt.Errorf("host %q cannot be asked", u.Host)
-	}
 	port := u.Port()
 	switch {
+	case err != nil || host == "":
+		o.err = fmt.Errorf("host %q cannot be asked", u.Host)
 	case u.Scheme != "http" && u.Scheme != "https":
-		return "", fmt.Errorf("scheme %q is neither https nor http", u.Scheme)
+		o.err = fmt.Errorf("scheme %q is neither https nor http", u.Scheme)
+	default:
+		o.host, o.err = hostField(u)
+	}
+	switch {
+	case o.err != nil:
+		return o, &RequestError{o.err}
 	case port == "" && u.Scheme == "https":
 		port = "443"
 	case port == "":
 		port = "80"
 	}
-	return net.JoinHostPort(host, port), nil
+	o.addr = net.JoinHostPort(host, port)
+	return o, nil
 }
 
-// ours are the fields that the client writes itself, or that would change what
-// the connection means.
-var ours = map[string]bool{
-	"Host": true, "User-Agent": true, "Content-Length": true, "Transfer-Encoding": true, "Trailer": true, "Te": true,
-	"Connection": true,
-	"Keep-Alive": true, "Proxy-Connection": true, "Proxy-Authorization": true, "Upgrade": true, "Http2-Settings": true,
-	"Expect": true,
+// Addr is the host:port that is dialed.
+func (o Origin) Addr() string { return o.addr }
+
+// connectionFields are those that the client writes itself, or that would change
+// what the connection means; and all that begin with Proxy-.
+var connectionFields = []string{
+	"Host", "User-Agent", "Content-Length", "Transfer-Encoding", "Trailer", "TE", "Connection", "Keep-Alive", "Upgrade",
+	"HTTP2-Settings", "Expect",
 }
 
-// append writes the request, head and body, to b: in the order in which net/http
-// does it, since firewalls and recorded tests see it.
+func ofConnection(name string) bool {
+	for _, own := range connectionFields {
+		if len(name) == len(own) && strings.EqualFold(name, own) {
+			return true
+		}
+	}
+	const proxy = "Proxy-"
+	return len(name) > len(proxy) && strings.EqualFold(name[:len(proxy)], proxy)
+}
+
+// append writes the request, head and body, to b. Sorted by name, the fields are
+// in the order in which net/http sends them: firewalls and recorded tests see it.
 func (r *Request) append(b []byte) ([]byte, error) {
-	target := r.URL.RequestURI()
-	for i := range len(target) {
-		if target[i] <= ' ' || target[i] == 0x7f {
+	for i := range len(r.Target) {
+		if r.Target[i] <= ' ' || r.Target[i] == 0x7f {
 			return nil, errors.New("the URL holds a blank or control character")
 		}
 	}
-	host, err := hostField(r.URL)
-	if err != nil {
-		return nil, err
-	}
-	if !isTokenString(r.Method) {
+	switch {
+	case r.Origin.err != nil:
+		return nil, r.Origin.err
+	case r.Origin.addr == "":
+		return nil, errors.New("it has no origin")
+	case r.Target == "":
+		return nil, errors.New("it has no target")
+	case !isTokenString(r.Method):
 		return nil, fmt.Errorf("%q is not an HTTP method", r.Method)
 	}
-	b = append(append(append(b, r.Method...), ' '), target...)
-	b = append(append(b, " HTTP/1.1\r\nHost: "...), host...)
+	b = append(append(append(b, r.Method...), ' '), r.Target...)
+	b = append(append(b, " HTTP/1.1\r\nHost: "...), r.Origin.host...)
 	b = append(b, "\r\n"...)
-	if agent := r.Header["User-Agent"]; len(agent) > 0 {
-		if b, err = appendField(b, "User-Agent", agent[0]); err != nil {
-			return nil, err
+	const agent = "User-Agent"
+	var err error
+	for _, f := range r.Fields {
+		if f.Name == agent {
+			if b, err = appendField(b, agent, f.Value); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if len(r.Body) > 0 || r.Method == "POST" || r.Method == "PUT" {
 		b = append(b, "Content-Length: "...)
 		b = append(strconv.AppendInt(b, int64(len(r.Body)), 10), "\r\n"...)
 	}
-	var space [32]string
-	names := space[:0]
-	for name := range r.Header {
-		if name != "User-Agent" {
-			names = append(names, name)
+	for _, f := range r.Fields {
+		switch {
+		case f.Name == agent:
+			continue
+		case ofConnection(f.Name) || !isTokenString(f.Name):
+			return nil, fmt.Errorf("header %q cannot be sent: it belongs to the connection, or is not a name", f.Name)
 		}
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		if ours[name] || !isTokenString(name) {
-			return nil, fmt.Errorf("header %q cannot be sent: it belongs to the connection, or is not a name", name)
-		}
-		for _, value := range r.Header[name] {
-			if b, err = appendField(b, name, value); err != nil {
-				return nil, err
-			}
+		if b, err = appendField(b, f.Name, f.Value); err != nil {
+			return nil, err
 		}
 	}
 	return append(append(b, "\r\n"...), r.Body...), nil

@@ -13,7 +13,7 @@ import (
 )
 
 // sentByNetHTTP are the bytes that net/http sends.
-func sentByNetHTTP(t *testing.T, r *Request) string {
+func sentByNetHTTP(t *testing.T, u *url.URL, r *Request) string {
 	t.Helper()
 	sent := make(chan string, 1)
 	transport := &http.Transport{DisableCompression: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
@@ -29,7 +29,10 @@ func sentByNetHTTP(t *testing.T, r *Request) string {
 		}()
 		return here, nil
 	}}
-	req := (&http.Request{Method: r.Method, URL: r.URL, Host: r.URL.Host, Header: r.Header}).WithContext(shortly(t))
+	req := (&http.Request{Method: r.Method, URL: u, Host: u.Host, Header: http.Header{}}).WithContext(shortly(t))
+	for _, f := range r.Fields {
+		req.Header[f.Name] = append(req.Header[f.Name], f.Value)
+	}
 	if r.Body != nil {
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(r.Body)), int64(len(r.Body))
 		if len(r.Body) == 0 {
@@ -59,25 +62,26 @@ func TestSameBytesAsNetHTTP(t *testing.T) {
 			t.Fatal(err)
 		}
 		for method, body := range map[string][]byte{"POST": []byte("{}"), "PUT": []byte("hello"), "GET": nil, "HEAD": nil} {
-			r := &Request{Method: method, URL: u, Body: body, Header: map[string][]string{
-				"User-Agent": {"orderbridge/test"}, "X-Order-Id": {"4711"}, "Content-Type": {"application/json"}, "Accept": {" a ", "b"}, "X-Empty": {""}, "Authorization": {"Bearer ü"},
-			}}
+			authorization := "Bearer ü"
 			if u.User != nil {
-				r.Header["Authorization"] = []string{"Basic x"} // net/http would make one of the URL
+				authorization = "Basic x" // net/http would make one of the URL
 			}
+			r := requestTo(u, method, body, Field{"Accept", " a "}, Field{"Accept", "b"}, Field{"Authorization", authorization},
+				Field{"Content-Type", "application/json"}, Field{"User-Agent", "orderbridge/test"}, Field{"X-Empty", ""}, Field{"X-Order-Id", "4711"})
 			got, err := r.append(nil)
 			if err != nil {
 				t.Errorf("%s %s: %v", method, target, err)
 				continue
 			}
-			if want := sentByNetHTTP(t, r); string(got) != want {
+			if want := sentByNetHTTP(t, u, r); string(got) != want {
 				t.Errorf("%s %s\nours:\n%s\nnet/http:\n%s", method, target, got, want)
 			}
 		}
 	}
-	empty := &Request{Method: "POST", URL: &url.URL{Scheme: "http", Host: "a.example"}, Header: map[string][]string{"User-Agent": {"x"}}, Body: []byte{}}
+	there := &url.URL{Scheme: "http", Host: "a.example"}
+	empty := requestTo(there, "POST", []byte{}, Field{"User-Agent", "x"})
 	got, err := empty.append(nil)
-	if want := sentByNetHTTP(t, empty); err != nil || string(got) != want {
+	if want := sentByNetHTTP(t, there, empty); err != nil || string(got) != want {
 		t.Errorf("an empty body\nours: %s (%v)\nnet/http: %s", got, err, want)
 	}
 }
@@ -94,7 +98,7 @@ func FuzzRequest(f *testing.F) {
 		if err != nil || u.Host != "erp.example.com" {
 			return
 		}
-		r := &Request{Method: "POST", URL: u, Body: body, Header: map[string][]string{"User-Agent": {"test"}, http.CanonicalHeaderKey(name): {value}}}
+		r := requestTo(u, "POST", body, Field{"User-Agent", "test"}, Field{http.CanonicalHeaderKey(name), value})
 		sent, err := r.append(nil)
 		if err != nil {
 			return

@@ -11,14 +11,20 @@ import (
 // waiting. What a Client is to use again must be one, or TLS over one.
 type Socket struct {
 	net.Conn
-	raw     syscall.RawConn // nil: it cannot be asked, and is used once
-	probing bool
+	raw syscall.RawConn // nil: it cannot be asked, and is used once
 
-	// Of a read that does not wait; kept, so that it allocates nothing.
-	receive func(fd uintptr)
-	into    []byte
-	n       int
-	err     error
+	// Reads and writes that do not wait. A long request is written beside the
+	// reading of its answer, so each has its own.
+	readsNow, writesNow bool
+	receive, send       func(fd uintptr) // kept, so that they allocate nothing
+	in, out             transfer
+}
+
+// transfer is one read or write.
+type transfer struct {
+	b   []byte
+	n   int
+	err error
 }
 
 // NewSocket makes a Socket of a connection, which belongs to it from then on.
@@ -30,29 +36,48 @@ func NewSocket(c net.Conn) *Socket {
 			boundSilence(raw)
 		}
 	}
-	s.receive = func(fd uintptr) { s.n, s.err = readNow(fd, s.into) }
+	s.receive = func(fd uintptr) { s.in.n, s.in.err = readNow(fd, s.in.b) }
+	s.send = func(fd uintptr) { s.out.n, s.out.err = writeNow(fd, s.out.b) }
 	return s
 }
 
 // Read is that of the connection. While it is probed nothing is waited for.
 func (s *Socket) Read(b []byte) (int, error) {
-	if !s.probing {
+	if !s.readsNow {
 		return s.Conn.Read(b)
 	}
-	s.into = b
+	s.in.b = b
 	err := s.raw.Control(s.receive) // raw.Read would not run after a deadline
-	s.into = nil
+	s.in.b = nil
 	switch {
 	case err != nil:
 		return 0, err
-	case errors.Is(s.err, syscall.EAGAIN):
+	case errors.Is(s.in.err, syscall.EAGAIN):
 		return 0, errNothing
-	case s.err != nil:
-		return 0, s.err
-	case s.n == 0 && len(b) > 0:
+	case s.in.err != nil:
+		return 0, s.in.err
+	case s.in.n == 0 && len(b) > 0:
 		return 0, io.EOF
 	}
-	return s.n, nil
+	return s.in.n, nil
+}
+
+// Write is that of the connection. What TLS has to say to an idle one, and its
+// goodbye, is not waited for: where it does not fit, nothing else would.
+func (s *Socket) Write(b []byte) (int, error) {
+	if !s.writesNow {
+		return s.Conn.Write(b)
+	}
+	s.out.b = b
+	err := s.raw.Control(s.send)
+	s.out.b = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case s.out.err == nil && s.out.n < len(b), errors.Is(s.out.err, syscall.EAGAIN):
+		return s.out.n, syscall.EPIPE
+	}
+	return s.out.n, s.out.err
 }
 
 // nothing is that nothing has come. TLS takes it for a passing error, because
