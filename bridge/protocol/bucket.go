@@ -13,8 +13,9 @@ import (
 // The leader makes it, fences it, writes all entries
 // from memory, and then seals it (key =fence.complete); only a bucket that holds everything, confirmed, is named in
 // the lease by its creation time. So a successor knows whether what it finds is all that there was. The leader looks
-// every 2 s, also when nothing is written; entries that somebody else changed or removed are written again. A bucket
-// that vanishes during a take-over ends the term: what was in it is in nobody's memory.
+// every 2 s, also when nothing is written; entries that somebody else changed or removed are written again. What is
+// under way at that moment is written once more, as a new write: of a write that it has lost since, the server says
+// "duplicate". A bucket that vanishes during a take-over ends the term: what was in it is in nobody's memory.
 
 // Buckets names, by their creation, the state buckets that hold all that they
 // should; 0: it does not at present.

@@ -140,6 +140,7 @@ var allMutants = []mutant{
 	{"R16 a bucket that was deleted is not filled again", "	c.buckets[b].filling = f\n", "	c.buckets[b].filling, f.subs = f, nil\n"},
 	{"R16 a bucket that was deleted is sealed without being filled", "	c.fill(b, true)\n", "	c.seal(b)\n"},
 	{"R16 a bucket is sealed before all of it is confirmed", "	if x.filling == f && len(f.subs) == 0 && f.out == 0 {", "	if x.filling == f && len(f.subs) == 0 {"},
+	{"R16 a duplicate of what a purged bucket has lost counts", "	if !k.busy || k.wanted {\n		return // what is wanted next", "	if true {\n		return // what is wanted next"},
 	{"R16 what a bucket that is gone has confirmed counts", "case err == nil && q.round != c.buckets[k.bucket].round:", "case err == nil && q.round < 0:"},
 	{"R16 single entries that somebody changed stay so", "x.meddled = x.meddled || errors.Is(err, ErrMeddled)", "x.meddled = false"},
 	// Not here: "a record that is anchored again does not wait until its old mark is

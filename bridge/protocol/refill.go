@@ -63,8 +63,9 @@ func (f *filling) confirmed() {
 // its mark (R12).
 func (s *sub) rewriteStatus(f *filling) {
 	key := writerKey(BucketStatus, s.id)
-	switch {
-	case f.c.keys[key] != nil: // on its way
+	switch k := f.c.keys[key]; {
+	case k != nil:
+		k.onceMore()
 	case s.busy():
 		f.out++
 		f.c.after(f.c.Tick, timer{what: dueStatus, filling: f})
@@ -83,10 +84,24 @@ func (f *filling) later() {
 	f.more()
 }
 
+// onceMore: a write that is on its way while its bucket is filled again may have
+// been stored before the bucket lost it. Then a repeat of it is called a duplicate,
+// which tells nothing any more: only a write that began after counts.
+func (k *keyWriter) onceMore() {
+	if !k.busy || k.wanted {
+		return // what is wanted next is a new write
+	}
+	k.wanted, k.want = true, k.sent
+	k.then = append(k.after, k.then...)
+	k.after = nil
+}
+
 func (s *sub) rewriteDebts(f *filling) {
 	c := f.c
-	switch {
-	case c.keys[s.id] != nil || s.mode == going: // on its way
+	switch k := c.keys[s.id]; {
+	case k != nil:
+		k.onceMore()
+	case s.mode == going: // its mark goes too
 	case s.reader != nil:
 		s.writeMark()
 	case s.liveMark > 0:
@@ -99,8 +114,9 @@ func (s *sub) rewriteDebts(f *filling) {
 			continue
 		}
 		key := ln.ledgerKey()
-		switch {
-		case c.keys[key] != nil: // on its way
+		switch k := c.keys[key]; {
+		case k != nil:
+			k.onceMore()
 		case len(ln.q) == 0:
 			c.put(BucketOwed, key, &LaneEntry{Generation: s.gen, Key: ln.key, UpTo: s.loadedMax[token]})
 		default:
