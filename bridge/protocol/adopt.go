@@ -118,6 +118,9 @@ func (c *Machine) settleUpTo(a Adoption) (marks []*sub) {
 	if a.After > c.taken {
 		c.inherited.addAt(c.taken+1, a.After, at)
 	}
+	for _, x := range c.resting {
+		x.liveFrom = max(x.liveFrom, a.After+1)
+	}
 	for _, s := range c.which(func(s *sub) bool { return s.mode != unseen }) {
 		if r := s.reader; r != nil {
 			r.done.addAt(r.from, a.After, at)

@@ -46,6 +46,7 @@ type Bounds struct {
 	Retention  time.Duration // between looks at the limits of the stream
 	Check      time.Duration // between looks at which stream it is (R15)
 	Watch      time.Duration // between looks at the state buckets
+	Rest       time.Duration // without a success for so long, what the breaker knows is forgotten
 	RampRate   float64       // of the slow start, attempts a second
 	RampDouble time.Duration // until the rate doubles
 	RampTime   time.Duration // until full speed
@@ -63,7 +64,7 @@ func DefaultBounds() Bounds {
 		ParkSoon: limits.ParkSoonAfter, Overlap: limits.ClockOverlap, Keep: limits.DeletedKept, Tick: limits.CoreTick,
 		Poll: limits.ReaderPoll, Drain: limits.StopDrain, Freeze: limits.StopFreeze, Last: limits.StopLast,
 		Busy: limits.BusyPause, ProbeMin: limits.ProbeFirst, ProbeMax: limits.ProbeLast, Failures: limits.BreakerFailures,
-		Watch: limits.BucketWatch, Retention: limits.RetentionWatch, Check: limits.StreamWatch, RampRate: limits.RampRate,
+		Watch: limits.BucketWatch, Retention: limits.RetentionWatch, Check: limits.StreamWatch, Rest: limits.RestAfter, RampRate: limits.RampRate,
 		RampDouble: limits.RampDouble, RampTime: limits.RampTime,
 		FlightBytes: limits.FlightBytes, LedgerBytes: limits.OwedBytes,
 	}

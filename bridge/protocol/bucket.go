@@ -198,6 +198,11 @@ func (c *Machine) mending() bool {
 	return slices.ContainsFunc(c.buckets[:], func(x bucketState) bool { return x.fencing || x.filling != nil || x.checked })
 }
 
+// refilling tells whether a bucket is written from memory.
+func (c *Machine) refilling() bool {
+	return slices.ContainsFunc(c.buckets[:], func(x bucketState) bool { return x.fencing || x.filling != nil })
+}
+
 // stateReasons are why a leader is not ready.
 func (c *Machine) stateReasons() (reasons []string) {
 	for b := range c.buckets {

@@ -99,6 +99,9 @@ func (c *Machine) recall(r Revision, rec *record.Subscription, problems record.P
 	}
 	s := c.subs[r.Key]
 	if s == nil {
+		if c.resting[r.Key] != nil {
+			return false
+		}
 		s = c.newSub(r.Key, r.Revision)
 		s.recalled = &recalled{}
 		c.subs[r.Key] = s

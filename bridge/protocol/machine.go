@@ -86,7 +86,9 @@ type Machine struct {
 	readBytes    int
 
 	Directory *record.Directory
-	subs      map[string]*sub
+	subs      map[string]*sub     // those that are not at rest
+	resting   map[string]*resting // the others
+	awake     []*sub              // whether they can rest is looked at
 	keys      map[string]*keyWriter
 	readers   map[*sub]struct{}
 	liveMarks map[*sub]struct{} // mark {live} written, not yet removed (R7)
@@ -138,7 +140,7 @@ func New(b Bounds, rng *rand.Rand, w Won) *Machine {
 	c := &Machine{
 		Bounds: b, rng: rng, requests: map[uint64]*request{}, attempts: map[uint64]*attempt{},
 		epoch: old.Epoch, holder: old.Holder, leaseRev: w.Revision, lastFlush: w.At, firstStart: w.Fresh,
-		Directory: record.NewDirectory(), held: noLimit, subs: map[string]*sub{}, keys: map[string]*keyWriter{},
+		Directory: record.NewDirectory(), held: noLimit, subs: map[string]*sub{}, resting: map[string]*resting{}, keys: map[string]*keyWriter{},
 		unstored: map[*lane]struct{}{}, told: map[string]time.Duration{},
 		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, behind: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},
 		holding: map[*sub]struct{}{}, deletions: map[*sub]struct{}{}, collapsing: map[*sub]struct{}{},
@@ -191,6 +193,7 @@ func (c *Machine) tick() {
 		}
 	}
 	c.takeTurns(turnsAtTick)
+	c.restSome()
 	c.collapseDeleted()
 	for _, s := range ordered(c.readers) {
 		s.pumpReader()

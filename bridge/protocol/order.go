@@ -13,6 +13,11 @@ func sorted[K cmp.Ordered, V any](m map[K]V) []K {
 	return slices.Sorted(maps.Keys(m))
 }
 
+func sortedList[T cmp.Ordered](list []T) []T {
+	slices.Sort(list)
+	return list
+}
+
 func ordered(m map[*sub]struct{}) []*sub {
 	if len(m) == 0 {
 		return nil

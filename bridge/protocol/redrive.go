@@ -18,7 +18,7 @@ func (c *Machine) redrive(in *Redrive) {
 		return
 	}
 	d := &in.Letter
-	s := c.subs[d.Subscription]
+	s := c.sub(d.Subscription)
 	ln := s.lane(redriveToken(in.Sequence), d.Key)
 	ln.redrive = in.Sequence
 	if ln.order = d.Order; ln.order == "" {
@@ -32,7 +32,7 @@ func (c *Machine) redrive(in *Redrive) {
 
 func (c *Machine) redrivable(in *Redrive) error {
 	d := &in.Letter
-	s := c.subs[d.Subscription]
+	s := c.sub(d.Subscription)
 	switch {
 	case c.stopping || !c.opened:
 		return errors.New("this replica is not ready to take it: try again")

@@ -4,6 +4,7 @@ package protocol
 type filling struct {
 	c    *Machine
 	b    Bucket
+	rest []string // at rest, to be written as well
 	subs []*sub
 	late []*sub // were being changed
 	out  int    // not confirmed
@@ -15,13 +16,16 @@ func (c *Machine) fill(b Bucket, lost bool) {
 	f.subs = c.which(func(s *sub) bool {
 		return b == BucketStatus || s.reader != nil || s.liveMark > 0 || len(s.lanes) > 0
 	})
+	if b == BucketStatus {
+		f.rest = sorted(c.resting)
+	}
 	c.buckets[b].filling = f
 	f.more()
 }
 
 func (f *filling) more() {
 	x := &f.c.buckets[f.b]
-	for x.filling == f && len(f.subs) > 0 && f.out < f.c.Applying {
+	for x.filling == f && f.next() && f.out < f.c.Applying {
 		s := f.subs[0]
 		f.subs = f.subs[1:]
 		if s.mode == gone {
@@ -42,6 +46,18 @@ func (f *filling) more() {
 			f.c.seal(f.b)
 		}
 	}
+}
+
+// next tells whether there is one more to write; one at rest is woken for it.
+func (f *filling) next() bool {
+	for len(f.subs) == 0 && len(f.rest) > 0 {
+		id := f.rest[0]
+		f.rest = f.rest[1:]
+		if f.c.resting[id] != nil {
+			f.subs = append(f.subs, f.c.sub(id))
+		}
+	}
+	return len(f.subs) > 0
 }
 
 // await goes on when what is wanted under the key is confirmed.

@@ -55,6 +55,9 @@ func (c *Machine) hasGap(r Retention) {
 		c.missed(missed, r.First-1)
 		c.counting = r.First
 	}
+	if missed > 0 {
+		c.wakeAll(func(x *resting) bool { return x.liveFrom < r.First })
+	}
 	for _, id := range sorted(c.subs) {
 		s := c.subs[id]
 		s.countExpired(r.First)

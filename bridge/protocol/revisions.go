@@ -57,7 +57,7 @@ func (c *Machine) recordSeen(in *RecordSeen) {
 		c.noteSeen(c.subs[r.Key], r)
 		return
 	}
-	s := c.subs[r.Key]
+	s := c.sub(r.Key)
 	if s == nil {
 		if r.Deleted && c.caughtUp {
 			return
@@ -108,7 +108,7 @@ func (c *Machine) recordSeen(in *RecordSeen) {
 // brings one into force that could not be used before.
 func (c *Machine) reread(in *RecordReread) {
 	r, rec, problems := in.Revision, in.Record, in.Problems
-	s := c.subs[r.Key]
+	s := c.sub(r.Key)
 	if s == nil || s.bucket != r.Bucket || s.applied != r.Revision || s.busy() || len(s.revs) > 0 || problems.Err() != nil || !s.deletedAt.IsZero() {
 		return
 	}

@@ -109,7 +109,7 @@ const keyOverhead = 200
 // weigh counts the entry that is wanted under a key of the ledger; nil: none.
 func (c *Machine) weighEntry(key string, value any) {
 	id, _, _ := strings.Cut(key, ".")
-	s := c.subs[id]
+	s := c.sub(id)
 	if s == nil || s.mode == gone {
 		return
 	}

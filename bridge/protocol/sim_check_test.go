@@ -57,7 +57,7 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	t.Logf("seeds %d to %d: %v", *simFrom, *simFrom+uint64(seeds)-1, total)
-	for _, must := range []string{"takeovers", "graceful", "handed over", "cut", "reopened", "late", "fenced", "dead letters", "redriven", "filtered", "filtered probes"} {
+	for _, must := range []string{"takeovers", "graceful", "handed over", "cut", "reopened", "late", "fenced", "dead letters", "redriven", "at rest", "filtered", "filtered probes"} {
 		if total[must] == 0 && seeds >= 200 && *simBreak == "" {
 			t.Errorf("the simulation never came to %q: it proves nothing about it", must)
 		}
@@ -112,7 +112,7 @@ func (w *simWorld) idle() string {
 			continue
 		}
 		_, active, valid, deleted, _ := w.current(s)
-		sb := c.subs[simID(s)]
+		sb := c.peek(simID(s))
 		owed := ""
 		for key := range w.buckets[BucketOwed].state {
 			if string(w.buckets[BucketOwed].state[key]) == simBroken {

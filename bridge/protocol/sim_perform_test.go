@@ -20,6 +20,7 @@ func (t *simTerm) step(in Input) {
 		t.perform(out)
 	}
 	t.mended()
+	t.rested()
 	t.wake()
 }
 

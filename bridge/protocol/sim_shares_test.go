@@ -19,7 +19,7 @@ func (t *simTerm) checkShares() {
 	}
 	for s := range w.ops {
 		id := simID(s)
-		x := c.subs[id]
+		x := c.peek(id)
 		if x == nil || !x.waits || x.own == nil || x.own.of.used[slots] > 0 || !c.canSend() {
 			delete(t.starved, id)
 			continue

@@ -280,7 +280,7 @@ func (w *simWorld) applied(s int, rev uint64) bool {
 		if n.term == nil || !n.term.core.opened {
 			return false
 		}
-		x := n.term.core.subs[simID(s)]
+		x := n.term.core.peek(simID(s))
 		return x != nil && x.applied == rev && !x.busy()
 	})
 }

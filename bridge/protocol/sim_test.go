@@ -32,6 +32,7 @@ func simLimits() Bounds {
 	l.Drain, l.Freeze, l.Last = 700*ms, 200*ms, 2000*ms
 	l.LanesMost, l.HeldMost = 8, 8
 	l.Failures = 2 // there are few orders
+	l.Rest = 500 * ms
 	l.ProbeMin, l.ProbeMax = 300*ms, 2500*ms
 	l.RampRate, l.RampDouble, l.RampTime = 10, 200*ms, 1500*ms
 	return l

@@ -96,6 +96,9 @@ func (c *Machine) flushStatus(s *sub) {
 		return // the revision's own status entry will say it
 	}
 	if state, reason := s.verdict(); state == s.told.state && reason == s.told.reason && s.warned == s.told.warned && s.expired == s.told.expired && s.remarks().Digest() == s.told.said && !s.paceMoved() {
+		if !c.rest(s) {
+			c.watchRest(s)
+		}
 		return
 	}
 	if k := c.keys[writerKey(BucketStatus, s.id)]; k != nil {

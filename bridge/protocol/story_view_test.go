@@ -158,8 +158,8 @@ func (s *story) state() {
 		line += "; window: " + strings.Join(window, ", ")
 	}
 	s.say("%s", line)
-	for _, id := range sorted(m.subs) {
-		s.stateOf(m.subs[id])
+	for _, id := range sortedList(slices.Concat(sorted(m.subs), sorted(m.resting))) {
+		s.stateOf(m.peek(id))
 	}
 	if keys := sorted(m.keys); len(keys) > 0 {
 		s.say("not confirmed: %s", strings.Join(keys, " "))

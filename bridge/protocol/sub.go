@@ -60,6 +60,7 @@ type sub struct {
 	own       *ownShare // nil: had nothing yet of what is shared
 	waits     bool      // for a slot, in core.turns
 	told      announced // what the status entry says
+	watched   bool      // in core.awake
 }
 
 func (c *Machine) newSub(id string, gen uint64) *sub {

@@ -238,12 +238,12 @@ func (c *Machine) rebuild(l *Loaded) {
 	c.tellLost(l)
 	c.orphans = &Loaded{Marks: map[string]Mark{}, Lanes: map[string]map[string]LaneEntry{}}
 	for id, m := range l.Marks {
-		if c.subs[id] == nil {
+		if !c.there(id) {
 			c.orphans.Marks[id] = m
 		}
 	}
 	for id, lanes := range l.Lanes {
-		if c.subs[id] == nil {
+		if !c.there(id) {
 			c.orphans.Lanes[id] = lanes
 		}
 	}
@@ -372,7 +372,7 @@ func (c *Machine) startFeed() {
 	c.tell()
 	c.adoptEarly()
 	c.renew() // from now on the lease says which stream it speaks of
-	c.log(Info, "leading", "epoch", c.epoch, "position", c.taken, "subscriptions", len(c.subs))
+	c.log(Info, "leading", "epoch", c.epoch, "position", c.taken, "subscriptions", len(c.subs)+len(c.resting))
 	c.emit(StartFeed{})
 	c.suspendResumed()
 	for _, s := range c.which(func(s *sub) bool { return len(s.lanes) > 0 || s.mode == reading }) {

@@ -38,6 +38,7 @@ const reasonRefused = "the record cannot be used, its status says why; what it o
 // false if it has to be asked again, because records are just being applied.
 func (c *Machine) listed(l *Listing) (all bool) {
 	all = true
+	c.wakeAll(func(x *resting) bool { return x.lacks(l) })
 	for _, s := range c.which(func(s *sub) bool { return s.lacks(l) }) {
 		if s.changing() || !c.opened {
 			all = false
@@ -52,11 +53,18 @@ func (s *sub) lacks(l *Listing) bool {
 	if s.absent || !s.hasRecord() || s.mode == gone || s.mode == unseen || !s.deletedAt.IsZero() {
 		return false
 	}
-	newest, there := l.Newest[s.id]
-	if s.bucket != l.Bucket {
+	return l.lacks(s.id, s.bucket, s.applied)
+}
+
+func (x *resting) lacks(l *Listing) bool { return l.lacks(x.rec.ID, x.bucket, x.applied) }
+
+// lacks tells whether the revision that is applied is not there any more.
+func (l *Listing) lacks(id string, bucket int64, applied uint64) bool {
+	newest, there := l.Newest[id]
+	if bucket != l.Bucket {
 		return !there
 	}
-	return s.applied <= l.Through && newest < s.applied
+	return applied <= l.Through && newest < applied
 }
 
 // vanish makes the subscription stand still. Events that the feed brings are

@@ -100,7 +100,7 @@ func (c *Machine) expand(w *windowEvent) bool {
 		if w.seq() == c.cursor.Seq && m.ID < c.cursor.ID {
 			continue
 		}
-		s := c.subs[m.ID]
+		s := c.sub(m.ID)
 		if s != nil && s.mode == reading {
 			s.matchesAhead(w.seq())
 			continue

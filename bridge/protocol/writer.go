@@ -164,7 +164,7 @@ func (c *Machine) refused(k *keyWriter, err error) {
 		return
 	}
 	if id, _, isLane := strings.Cut(k.key, "."); isLane {
-		if s := c.subs[id]; s != nil {
+		if s := c.sub(id); s != nil {
 			s.goReading(reasonLedger)
 		}
 	}

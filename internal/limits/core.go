@@ -41,6 +41,8 @@ const (
 	RampRate          = 10
 	RampDouble        = 5 * time.Second
 	RampTime          = time.Minute
+	RestAfter         = 2 * time.Minute
+	RestLooks         = 64
 )
 
 func core() []Limit {
@@ -81,6 +83,8 @@ func core() []Limit {
 		row("RampRate", count(RampRate, "a second"), subscription, "attempts after a long outage", "they wait"),
 		row("RampDouble", lasts(RampDouble), subscription, "time until that rate doubles", "-"),
 		row("RampTime", lasts(RampTime), subscription, "time until full speed", "-"),
+		row("RestAfter", lasts(RestAfter), subscription, "time after which what a breaker knows of a good endpoint is forgotten", "-"),
+		row("RestLooks", count(RestLooks), process, "subscriptions looked at in a tick, at least, whether they can rest", "-"),
 	)
 }
 
