@@ -34,6 +34,7 @@ var (
 		typ[protocol.RetentionTold](), typ[protocol.SettledConfirmed](), typ[protocol.StreamKeeps](), typ[protocol.LeaseWritten](),
 		typ[protocol.LeaseRead](), typ[protocol.BucketFenced](), typ[protocol.BucketSealed](), typ[protocol.BucketChecked](),
 		typ[protocol.StateLoaded](), typ[protocol.RecordFound](), typ[protocol.LetterStored](), typ[protocol.LetterRemoved](),
+		typ[protocol.RecordsPassed](),
 	}
 	outputs = []reflect.Type{
 		typ[*protocol.StartAttempt](), typ[protocol.CutAttempt](), typ[protocol.SettleEvent](), typ[protocol.WriteEntry](),

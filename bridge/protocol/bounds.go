@@ -69,3 +69,15 @@ func DefaultBounds() Bounds {
 		FlightBytes: limits.FlightBytes, LedgerBytes: limits.OwedBytes,
 	}
 }
+
+// For are the bounds of one of n shards: what stands for the process, or for all
+// that the bridge keeps on the bus, is divided; what stands for a subscription is not.
+func (b Bounds) For(n int) Bounds {
+	if n <= 1 {
+		return b
+	}
+	for _, x := range []*int{&b.Deliveries, &b.HeldMost, &b.ReadTotal, &b.Applying, &b.MaxRunning, &b.FlightBytes, &b.LedgerBytes} {
+		*x = max(*x/n, min(*x, 1))
+	}
+	return b
+}

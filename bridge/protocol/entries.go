@@ -119,6 +119,12 @@ type LeaseEntry struct {
 	Changes     []StreamChange `json:"changes,omitempty"`     // that no operator has acknowledged yet
 	Adopt       *Adoption      `json:"adopt,omitempty"`       // what an operator has decided while nobody led
 
+	// R17, R18. Absent in generation 0.
+	Layout    *Layout `json:"layout,omitempty"`    // to which the shard belongs: a lost layout can be made again
+	Closed    bool    `json:"closed,omitempty"`    // for good: there is another layout
+	Inherited bool    `json:"inherited,omitempty"` // what the former shards told; its own term has not opened the feed yet
+	Own       bool    `json:"own,omitempty"`       // the floor is past all that the former shards have settled
+
 	none   bool // there was no entry
 	ByHand bool `json:"-"` // somebody else wrote it: what it does not tell is not unknown to the bridge
 }

@@ -38,15 +38,18 @@ func (a *Applied) until(id string, bucket int64) uint64 {
 
 // noteSeen keeps track of the revisions that were seen and are not applied yet.
 func (c *Machine) noteSeen(s *sub, r Revision) {
-	switch {
-	case r.Bucket != c.seen.Bucket:
-		c.seen = Applied{Bucket: r.Bucket, Revision: r.Revision}
-	default:
-		c.seen.Revision = max(c.seen.Revision, r.Revision)
-	}
+	c.seenUpTo(r.Bucket, r.Revision)
 	if len(s.revs) > 0 {
 		c.behind[s] = struct{}{}
 	}
+}
+
+func (c *Machine) seenUpTo(bucket int64, revision uint64) {
+	if bucket != c.seen.Bucket {
+		c.seen = Applied{Bucket: bucket, Revision: revision}
+		return
+	}
+	c.seen.Revision = max(c.seen.Revision, revision)
 }
 
 // appliedSoFar is what the lease says of it.

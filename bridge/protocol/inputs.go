@@ -148,6 +148,13 @@ type (
 		Record   *record.Subscription
 		Problems record.Problems
 	}
+	// RecordsPassed says that all revisions up to there were seen that are of this
+	// shard's records. Where there are other shards, it comes once in a while, and
+	// before RecordsCaughtUp.
+	RecordsPassed struct {
+		Bucket   int64 // as in Revision
+		Revision uint64
+	}
 	// RecordsCaughtUp says that all revisions that the bucket holds were seen.
 	RecordsCaughtUp struct{}
 	// RecordsMissing says that the records' bucket is gone, or there again.
@@ -191,6 +198,7 @@ func (*AttemptEnded) input()   {}
 func (AttemptWeighed) input()  {}
 func (*RecordSeen) input()     {}
 func (*RecordReread) input()   {}
+func (RecordsPassed) input()   {}
 func (RecordsCaughtUp) input() {}
 func (RecordsMissing) input()  {}
 func (RecordsListed) input()   {}

@@ -131,6 +131,8 @@ type Won struct {
 	Revision uint64
 	At       time.Duration // boot time: counted from the sending of the write
 	Fresh    bool          // nothing of the bridge's was there before
+	Layout   Layout        // as it was read after that
+	Formers  []LeaseEntry  // closed, by number, of all former shards; nil: none has to be regarded (Layout.Regards)
 }
 
 // New makes the machine of one term, which leads once it has taken over: its first

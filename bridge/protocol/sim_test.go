@@ -319,7 +319,7 @@ func (n *simNode) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
 		l.MaxRunning, l.Keen, l.LedgerBytes, l.ReadTotal = 6, 1, 6000, 2500
 	}
 	t.hold = noLimit
-	seed, won := [2]uint64{uint64(w.r.Int64()), 1}, Won{e, w.leaseRev, t0, fresh || w.mutant == "StartAtEnd"}
+	seed, won := [2]uint64{uint64(w.r.Int64()), 1}, Won{Entry: e, Revision: w.leaseRev, At: t0, Fresh: fresh || w.mutant == "StartAtEnd"}
 	t.core = New(l, rand.New(rand.NewPCG(seed[0], seed[1])), won)
 	t.tell = t.core.Step
 	if w.record != nil {

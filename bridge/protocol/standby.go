@@ -51,11 +51,16 @@ func (s *Standby) Observe(e LeaseEntry, revision uint64, now time.Duration) {
 	s.Entry, s.Revision, s.since, s.Known = e, revision, now, true
 }
 
+// never is how long one waits for a lease that is closed (R18).
+const never = 1000 * time.Hour
+
 // Wait returns how long to wait before the lease may be taken; 0: now.
 func (s *Standby) Wait(now time.Duration) time.Duration {
 	switch {
 	case !s.Known:
 		return s.Patience
+	case s.Entry.Closed:
+		return never
 	case s.Entry.Free, s.Entry.Absent() && s.Fresh, s.Holder != "" && s.Entry.Holder == s.Holder:
 		return 0
 	}

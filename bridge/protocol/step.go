@@ -32,6 +32,8 @@ func (c *Machine) Step(now Now, in Input) []Output {
 		c.start()
 	case FeedEnded:
 		c.sure(held{in: in})
+	case RecordsPassed:
+		c.seenUpTo(in.Bucket, in.Revision)
 	case RecordsCaughtUp:
 		c.recordsCaughtUp()
 	case RecordsMissing:

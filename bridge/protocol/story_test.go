@@ -167,7 +167,7 @@ func (s *story) start() {
 	s.lease = e
 	s.lease.none = false
 	s.leaseRev++
-	s.machine = New(s.bounds, rand.New(evenChance{}), Won{e, s.leaseRev, s.now, fresh})
+	s.machine = New(s.bounds, rand.New(evenChance{}), Won{Entry: e, Revision: s.leaseRev, At: s.now, Fresh: fresh})
 	s.open, s.running = nil, map[string]*StartAttempt{}
 	s.feeding, s.watching = false, false
 	s.say("replica%d leads epoch %d", e.Epoch, e.Epoch)

@@ -58,6 +58,7 @@ func parts() [][]Limit {
 		patterns(),
 		filters(),
 		subscriptions(),
+		shards(),
 		audits(),
 		patience(),
 		outgo(),
