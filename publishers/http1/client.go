@@ -133,33 +133,38 @@ func setDeadline(ctx context.Context, cn *conn) {
 
 var past = time.Unix(1, 0)
 
-// hooked is a context that runs a function at its end without an object for it.
-type hooked interface {
-	AfterFunc(f func()) (stop func() bool)
+// cutter is a context with a deadline that tells by itself of an end before it: f
+// is called then, unless nil has taken it back. False: that end was already.
+type cutter interface {
+	OnCut(f func()) (uncut bool)
 }
 
-// atEnd has f run when ctx ends, in a goroutine of its own. stop reports whether
-// it will not, and never did.
-func atEnd(ctx context.Context, f func()) (stop func() bool) {
-	if h, ok := ctx.(hooked); ok {
-		return h.AfterFunc(f)
+// exchange sends a request and reads its answer into p, until ctx ends. Unless it
+// is uncut the deadline of the connection may be changed at any moment.
+func exchange(ctx context.Context, cn *conn, msg []byte, p *parser) (uncut bool, err error) {
+	deadline, _ := ctx.Deadline()
+	if x, ok := ctx.(cutter); ok {
+		if !x.OnCut(cn.cut) {
+			return false, context.Cause(ctx)
+		}
+		err = cn.exchange(msg, deadline, p)
+		return x.OnCut(nil), err
 	}
 	if ctx.Done() == nil {
-		return func() bool { return true }
+		return true, cn.exchange(msg, deadline, p)
 	}
-	return context.AfterFunc(ctx, f)
+	stop := context.AfterFunc(ctx, cn.cut)
+	err = cn.exchange(msg, deadline, p)
+	return stop(), err
 }
 
 // attempt sends on a connection whose deadline is set, and gives it back or
 // closes it. again tells that the connection had ended before the request came.
 func (c *Client) attempt(ctx context.Context, cn *conn, msg []byte, method string) (a Answer, again bool, err error) {
-	stop := atEnd(ctx, cn.cut)
-	deadline, _ := ctx.Deadline()
 	p := parsers.Get().(*parser)
 	defer p.release()
 	p.head = method == http.MethodHead
-	err = cn.exchange(msg, deadline, p)
-	uncut := stop() // else its deadline may be changed at any moment
+	uncut, err := exchange(ctx, cn, msg, p)
 	if !p.decided() {
 		cn.abort()
 		if untilDone(ctx); ctx.Err() != nil {
