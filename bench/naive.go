@@ -5,11 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +46,24 @@ func post(ctx context.Context, client *http.Client, url string, body []byte) err
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	return send(client, req)
+}
+
+// get sends what a record with method GET sends: the order id, for {orderId}.
+func get(ctx context.Context, client *http.Client, pattern string, body []byte) error {
+	var event struct{ OrderID string }
+	if err := json.Unmarshal(body, &event); err != nil {
+		return err
+	}
+	target := strings.Replace(pattern, "{orderId}", url.PathEscape(event.OrderID), 1)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return err
+	}
+	return send(client, req)
+}
+
+func send(client *http.Client, req *http.Request) error {
 	resp, err := client.Do(req)
 	if err != nil {
 		return err
@@ -57,7 +78,7 @@ func post(ctx context.Context, client *http.Client, url string, body []byte) err
 	return nil
 }
 
-type naiveSettings struct{ NATS, Stream, URL, CAFile string }
+type naiveSettings struct{ NATS, Stream, URL, CAFile, Method string }
 
 // runNaive is what one writes in an afternoon: no order, no isolation, no
 // retries but the server's.
@@ -80,13 +101,17 @@ func runNaive(ctx context.Context, s naiveSettings, ready func(any) error) error
 	if err != nil {
 		return err
 	}
+	deliver := post
+	if s.Method == http.MethodGet {
+		deliver = get
+	}
 	slots := make(chan struct{}, inFlight)
 	var running sync.WaitGroup
 	cc, err := cons.Consume(func(m jetstream.Msg) {
 		slots <- struct{}{}
 		running.Go(func() {
 			defer func() { <-slots }()
-			if post(ctx, client, s.URL, m.Data()) == nil {
+			if deliver(ctx, client, s.URL, m.Data()) == nil {
 				_ = m.Ack()
 			}
 		})

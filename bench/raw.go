@@ -40,7 +40,7 @@ func runRaw(ctx context.Context, s rawSettings, ready func(any) error) error {
 		for range s.Connections {
 			running.Go(func() error {
 				for n := next.Add(1); n <= int64(s.Requests); n = next.Add(1) {
-					if err := post(ctx, client, s.URL, newBody(int(n), 0)); err != nil && ctx.Err() == nil {
+					if err := post(ctx, client, s.URL, newBody(orderOf(int(n)), 0)); err != nil && ctx.Err() == nil {
 						return err
 					}
 				}

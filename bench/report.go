@@ -20,14 +20,17 @@ type report struct {
 	Settings settings   `json:"settings"`
 	Loads    []*load    `json:"loads"`
 	Latency  []*latency `json:"latency,omitempty"`
+	TakeOver []*latency `json:"takeOver,omitempty"`
 	Memory   []*memory  `json:"memory,omitempty"`
 	Ratios   []ratio    `json:"ratios"`
+	Left     []string   `json:"leftOut,omitempty"` // what this machine does not let us measure, and why
 }
 
 type machine struct {
 	CPUs int    `json:"cpus"`
 	Go   string `json:"go"`
 	Load string `json:"loadBefore"` // of the last 1, 5 and 15 minutes
+	Then string `json:"loadAfter"`
 }
 
 // load is what was measured at full speed, one value a round.
@@ -39,6 +42,8 @@ type load struct {
 	Self []float64 `json:"cpuSelf"` // the client, the loop or orderbridge
 	NATS []float64 `json:"cpuNATS,omitempty"`
 	Sink []float64 `json:"cpuSink"`
+	// Connections that were opened, the warming up included.
+	Connections int `json:"connections"`
 }
 
 // latency is what was measured at a given pace, one value a round.
@@ -116,16 +121,20 @@ func (r *report) load(name string) *load {
 func (r *report) compare() {
 	r.Loads = slices.DeleteFunc(r.Loads, func(l *load) bool { return len(l.Rate) == 0 })
 	r.Latency = slices.DeleteFunc(r.Latency, func(l *latency) bool { return len(l.P50) == 0 })
+	r.TakeOver = slices.DeleteFunc(r.TakeOver, func(l *latency) bool { return len(l.P99) == 0 })
 	rates := func(name, of, over string, low, high float64) {
 		if a, b := r.load(of), r.load(over); a != nil && b != nil {
 			r.Ratios = append(r.Ratios, newRatio(name, a.Rate, b.Rate, low, high))
 		}
 	}
-	rates("(c)/(b) throughput of orderbridge and naive loop", "c", "b", 0.9, 0)
-	rates("(d)/(a) throughput of orderbridge and HTTP limit", "d", "a", 0.8, 0)
-	rates("(d2)/(a2) the same with 1,600 connections", "d2", "a2", 0.8, 0)
+	rates("(c)/(b) throughput of orderbridge and naive loop", "c", "b", 1.1, 0)
+	rates("(c256)/(c) throughput with 256 and with 64 in flight", "c256", "c", 1, 0)
+	rates("(d)/(a) throughput of orderbridge and HTTP limit", "d", "a", 0.85, 0)
+	rates("(d2)/(a2) the same with 1,600 connections", "d2", "a2", 0, 0)
+	rates("(g) throughput of 2 bridges and of 1", "g2", "g1", 1.9, 0)
+	rates("(g) throughput of 4 bridges and of 1", "g4", "g1", 3.5, 0)
 	if a, b := r.load("c"), r.load("b"); a != nil && b != nil {
-		r.Ratios = append(r.Ratios, newRatio("(c)/(b) CPU of orderbridge and loop", a.Self, b.Self, 0, 0),
+		r.Ratios = append(r.Ratios, newRatio("(c)/(b) CPU of orderbridge and loop", a.Self, b.Self, 0, 1),
 			newRatio("(c)/(b) CPU of the NATS server", a.NATS, b.NATS, 0, 0))
 	}
 	for _, l := range r.Loads {
@@ -149,23 +158,44 @@ func (r *report) compare() {
 					[]float64{m.PerRecord}, []float64{1000}, 0, 1.5))
 		}
 	}
-	if len(r.Latency) == 2 {
-		bridge, naive := r.Latency[0], r.Latency[1]
-		r.Ratios = append(r.Ratios,
-			newRatio("(f) latency p50 of orderbridge and naive loop", bridge.P50, naive.P50, 0, 1.5),
-			newRatio("(f) latency p99 of orderbridge and naive loop", bridge.P99, naive.P99, 0, 1.5))
+	r.compareLatency()
+}
+
+// compareLatency sets each way of orderbridge beside the loop that does the same.
+func (r *report) compareLatency() {
+	for _, pair := range []struct{ of, over string }{
+		{latencyBridge, latencyNaive}, {latencyMany, latencyNaive}, {latencyGet, latencyGetLoop},
+		{latencyBridge + afterRest, latencyNaive + afterRest}, {latencyMany + afterRest, latencyNaive + afterRest},
+		{latencyFormer, latencyNaive}, {latencyFormer + afterRest, latencyNaive + afterRest},
+	} {
+		a, b := r.latency(pair.of), r.latency(pair.over)
+		if a == nil || b == nil {
+			continue
+		}
+		r.Ratios = append(r.Ratios, newRatio("(f) p50 of "+pair.of+", to the loop", a.P50, b.P50, 0, 1),
+			newRatio("(f) p99 of "+pair.of+", to the loop", a.P99, b.P99, 0, 1))
 	}
 }
 
+func (r *report) latency(name string) *latency {
+	for _, l := range r.Latency {
+		if l.Name == name {
+			return l
+		}
+	}
+	return nil
+}
+
 func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%d CPUs, %s, load before %s; %d rounds of %s requests, %d B; took %.0f s\n\n",
-		r.Machine.CPUs, r.Machine.Go, r.Machine.Load, r.Settings.Rounds, thousands(r.Settings.Requests), bodySize, r.Took)
+	fmt.Fprintf(w, "\n%d CPUs, %s, load before %s, after %s; %d rounds of %s requests, %d B; took %.0f s\n\n",
+		r.Machine.CPUs, r.Machine.Go, r.Machine.Load, r.Machine.Then, r.Settings.Rounds, thousands(r.Settings.Requests),
+		bodySize, r.Took)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\t\trequests/s\t(from - to)\tCPU s per 1,000: self\tNATS\tsink")
+	fmt.Fprintln(t, "\t\trequests/s\t(from - to)\tCPU s per 1,000: self\tNATS\tsink\tconnections")
 	for _, l := range r.Loads {
-		fmt.Fprintf(t, "%s\t%s\t%s\t(%s - %s)\t%s\t%s\t%s\n", l.Name, l.Title, thousands(int(median(l.Rate))),
+		fmt.Fprintf(t, "%s\t%s\t%s\t(%s - %s)\t%s\t%s\t%s\t%d\n", l.Name, l.Title, thousands(int(median(l.Rate))),
 			thousands(int(slices.Min(l.Rate))), thousands(int(slices.Max(l.Rate))), seconds(l.Self), seconds(l.NATS),
-			seconds(l.Sink))
+			seconds(l.Sink), l.Connections)
 	}
 	_ = t.Flush()
 	if len(r.Latency) > 0 {
@@ -175,6 +205,9 @@ func (r *report) print(w io.Writer) {
 				slices.Min(l.P99), slices.Max(l.P99))
 		}
 		_ = t.Flush()
+	}
+	for _, l := range r.TakeOver {
+		fmt.Fprintf(w, "f  %s: %.0f ms\n", l.Name, median(l.P99))
 	}
 	if len(r.Memory) > 0 {
 		fmt.Fprintln(t, "\n\trecords\theap, MB\tbytes each\tstart, s")
@@ -192,6 +225,9 @@ func (r *report) print(w io.Writer) {
 		fmt.Fprintf(t, "%s\t%.2f\t(%.2f - %.2f)\t%s\t%s\n", x.Name, x.Value, x.Low, x.High, x.Aim, verdict)
 	}
 	_ = t.Flush()
+	for _, why := range r.Left {
+		fmt.Fprintln(w, why)
+	}
 }
 
 func (r *report) write(path string) error {

@@ -29,7 +29,7 @@ func TestMedian(t *testing.T) {
 func TestBody(t *testing.T) {
 	t.Parallel()
 	for _, at := range []int64{0, 1_763_757_600_000_000_000} {
-		b := newBody(123_456, at)
+		b := newBody(orderOf(123_456), at)
 		if len(b) != bodySize || !json.Valid(b) {
 			t.Errorf("%d bytes: %s", len(b), b)
 		}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type sinkReady struct {
 type sink struct {
 	count, warm, total atomic.Int64
 	warmed, finished   atomic.Pointer[chan time.Time]
+	endpoint           *lab.Endpoint
 
 	mu      sync.Mutex
 	latency []time.Duration
@@ -37,8 +39,9 @@ type sink struct {
 
 // sinkStatus is the answer of /status.
 type sinkStatus struct {
-	Requests int64
-	Latency  []time.Duration // of requests to /latency, sorted
+	Requests    int64           // since /expect
+	Connections int64           // opened since the start
+	Latency     []time.Duration // of requests to /latency, sorted
 }
 
 // runSink serves HTTP/1.1 over TLS with a certificate of its own.
@@ -53,24 +56,24 @@ func runSink(ctx context.Context, s sinkSettings, ready func(any) error) error {
 	control.HandleFunc("/reached", k.serveReached)
 	control.HandleFunc("/status", k.serveStatus)
 
-	endpoint, err := lab.Handle(nil, http.HandlerFunc(k.serve))
-	if err != nil {
+	var err error
+	if k.endpoint, err = lab.Handle(nil, http.HandlerFunc(k.serve)); err != nil {
 		return err
 	}
 	aside, err := lab.HandlePlain(control)
 	if err != nil {
-		return errors.Join(err, endpoint.Close())
+		return errors.Join(err, k.endpoint.Close())
 	}
-	err = ready(sinkReady{endpoint.URL, aside.URL})
+	err = ready(sinkReady{k.endpoint.URL, aside.URL})
 	if err == nil {
 		<-ctx.Done()
 	}
-	return errors.Join(err, endpoint.Close(), aside.Close())
+	return errors.Join(err, k.endpoint.Close(), aside.Close())
 }
 
 // serve is the endpoint.
 func (k *sink) serve(_ http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/latency" {
+	if strings.HasPrefix(r.URL.Path, latencyPath) {
 		k.measure(r)
 	}
 	switch n := k.count.Add(1); n {
@@ -81,19 +84,24 @@ func (k *sink) serve(_ http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// measure reads when the event was published: newBody has written it there.
+// latencyPath begins the path of requests whose latency is measured.
+const latencyPath = "/latency"
+
+// measure reads when the event was published: newBody has written it there, and
+// a GET has it for its order id at the end of the path.
 func (k *sink) measure(r *http.Request) {
 	now := time.Now()
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return
+	digits := r.URL.Path[strings.LastIndexByte(r.URL.Path, '-')+1:]
+	if r.Method != http.MethodGet {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		_, rest, _ := bytes.Cut(body, []byte(bodyTime))
+		found, _, _ := bytes.Cut(rest, []byte{'"'})
+		digits = string(found)
 	}
-	_, rest, found := bytes.Cut(body, []byte(bodyTime))
-	if !found {
-		return
-	}
-	digits, _, _ := bytes.Cut(rest, []byte{'"'})
-	at, err := strconv.ParseInt(string(digits), 10, 64)
+	at, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || at == 0 {
 		return
 	}
@@ -143,7 +151,7 @@ func (k *sink) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	latency := slices.Clone(k.latency)
 	k.mu.Unlock()
 	slices.Sort(latency)
-	_ = json.NewEncoder(w).Encode(sinkStatus{k.count.Load(), latency})
+	_ = json.NewEncoder(w).Encode(sinkStatus{k.count.Load(), k.endpoint.Opened(), latency})
 }
 
 // ---- what the bench asks the sink

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"orderbridge/internal/localca"
@@ -42,7 +43,20 @@ func Certificate() tls.Certificate {
 type Listener struct {
 	URL string // https://127.0.0.1:port, or http://
 	net.Listener
+	opened atomic.Int64
 }
+
+// Accept implements net.Listener.
+func (l *Listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		l.opened.Add(1)
+	}
+	return conn, err
+}
+
+// Opened is how many connections have been opened so far.
+func (l *Listener) Opened() int64 { return l.opened.Load() }
 
 // Listen starts an endpoint that does what it likes with each connection, which
 // serve must close; nil settings are TLS(). Whoever calls it closes the endpoint.
@@ -71,7 +85,7 @@ func listen(settings *tls.Config) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Listener{"https://" + l.Addr().String(), l}, nil
+	return &Listener{URL: "https://" + l.Addr().String(), Listener: l}, nil
 }
 
 // Endpoint is an HTTP server behind TLS.
@@ -97,7 +111,7 @@ func HandlePlain(h http.Handler) (*Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return serve(&Listener{"http://" + l.Addr().String(), l}, h), nil
+	return serve(&Listener{URL: "http://" + l.Addr().String(), Listener: l}, h), nil
 }
 
 func serve(l *Listener, h http.Handler) *Endpoint {

@@ -73,6 +73,7 @@ type Readiness struct {
 	Ready   bool     `json:"ready"`
 	Role    string   `json:"role"` // Leader or standby
 	Reasons []string `json:"reasons"`
+	Shards  []int    `json:"shards"` // those that the replica leads
 }
 
 // Readyz asks for the readiness; the status is 0 if there was no answer.
