@@ -84,9 +84,9 @@ func TestSimulationFindsBrokenRules(t *testing.T) {
 // idle says what keeps the world from being at rest, "" if nothing does.
 func (w *simWorld) idle() string {
 	var t *simTerm
-	for _, n := range w.nodes {
-		if n.term != nil && n.term.core.opened {
-			t = n.term
+	for _, x := range w.terms() {
+		if x.core.opened {
+			t = x
 		}
 	}
 	if t == nil {
@@ -230,13 +230,13 @@ func (w *simWorld) checkRepeat(p, j *simGot) {
 			return
 		}
 	}
-	if p.epoch == j.epoch {
-		w.violate("repeat", "sub%d gen%d seq %d sent again at %d in the same epoch %d, success known at %d", p.sub, p.gen, p.seq, j.t.Milliseconds(), j.epoch, p.known.Milliseconds())
+	if p.reign == j.reign {
+		w.violate("repeat", "sub%d gen%d seq %d sent again at %d in the same %v, success known at %d", p.sub, p.gen, p.seq, j.t.Milliseconds(), j.reign, p.known.Milliseconds())
 		return
 	}
-	e := w.epochEnd[p.epoch]
+	e := w.ends[p.reign]
 	if e.how == "graceful" {
-		w.violate("repeat", "sub%d gen%d seq %d sent again at %d after a graceful stop of epoch %d (known %d)", p.sub, p.gen, p.seq, j.t.Milliseconds(), p.epoch, p.known.Milliseconds())
+		w.violate("repeat", "sub%d gen%d seq %d sent again at %d after a graceful stop of %v (known %d)", p.sub, p.gen, p.seq, j.t.Milliseconds(), p.reign, p.known.Milliseconds())
 		return
 	}
 	for _, v := range w.outages {
@@ -244,7 +244,7 @@ func (w *simWorld) checkRepeat(p, j *simGot) {
 			return
 		}
 	}
-	flush := w.flushAt[p.epoch]
+	flush := w.flushAt[p.reign]
 	for _, v := range w.pauses {
 		if flush >= v && flush < v+2500*ms {
 			return
@@ -253,8 +253,8 @@ func (w *simWorld) checkRepeat(p, j *simGot) {
 	worst := flush - p.known
 	w.stats["worst repeat ms"] = max(w.stats["worst repeat ms"], int(worst.Milliseconds()))
 	if worst > simRepeatSlack {
-		w.violate("repeat", "sub%d gen%d seq %d sent again at %d; success was known at %d, %d ms before the last flush of epoch %d, which ended by %s at %d",
-			p.sub, p.gen, p.seq, j.t.Milliseconds(), p.known.Milliseconds(), worst.Milliseconds(), p.epoch, e.how, e.t.Milliseconds())
+		w.violate("repeat", "sub%d gen%d seq %d sent again at %d; success was known at %d, %d ms before the last flush of %v, which ended by %s at %d",
+			p.sub, p.gen, p.seq, j.t.Milliseconds(), p.known.Milliseconds(), worst.Milliseconds(), p.reign, e.how, e.t.Milliseconds())
 	}
 }
 
@@ -296,7 +296,7 @@ func (w *simWorld) checkGeneration(s, g int) {
 		return order
 	}
 	seen := map[int]bool{}
-	lastSeq, lastEpoch := map[int]int{}, map[int]uint64{}
+	lastSeq, lastReign := map[int]int{}, map[int]simReign{}
 	newest, final := map[int]int{}, map[int]int{}
 	for _, j := range w.got {
 		if j.sub != s || j.gen != g || j.redrive {
@@ -333,12 +333,12 @@ func (w *simWorld) checkGeneration(s, g int) {
 		if lastSeq[k] > j.seq && w.resurfaced(e, j.t) {
 			continue
 		}
-		if lastSeq[k] > j.seq && !(o.coalesce && j.epoch != lastEpoch[k]) && !w.forgiven(e.t) && len(w.bothLost) == 0 {
+		if lastSeq[k] > j.seq && !(o.coalesce && j.reign != lastReign[k]) && !w.forgiven(e.t) && len(w.bothLost) == 0 {
 			w.violate("order", "sub%d gen%d key%d: first success of %d after %d (t=%d)", s, g, k, j.seq, lastSeq[k], j.t.Milliseconds())
 			return
 		}
 		if !o.coalesce || lastSeq[k] <= j.seq {
-			lastSeq[k], lastEpoch[k] = j.seq, j.epoch
+			lastSeq[k], lastReign[k] = j.seq, j.reign
 		}
 	}
 	if o.coalesce && g == len(h)-1 {

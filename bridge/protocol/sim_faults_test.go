@@ -142,9 +142,8 @@ func (w *simWorld) calm(long time.Duration) bool {
 			return false
 		}
 	}
-	return slices.ContainsFunc(w.nodes, func(n *simNode) bool {
-		t := n.term
-		return t != nil && t.feeding && w.now-t.startedAt >= long && w.now-t.offline >= long && t.core.handover.step == leading && w.now < t.expires()
+	return slices.ContainsFunc(w.terms(), func(t *simTerm) bool {
+		return t.feeding && w.now-t.startedAt >= long && w.now-t.offline >= long && t.core.handover.step == leading && w.now < t.expires()
 	})
 }
 
@@ -175,21 +174,19 @@ func (w *simWorld) editRetention(interest bool) {
 // upkeep tells the leader whether the stream deletes what is owed.
 func (w *simWorld) upkeep() {
 	w.at(2000*ms, w.upkeep)
-	for _, n := range w.nodes {
-		if t := n.term; t != nil {
-			why := ""
-			if w.byInterest {
-				why = "its retention is by interest"
-			}
-			t.later(0, func() {
-				if why != "" && t.losing == 0 {
-					t.losing = w.now
-				} else if why == "" {
-					t.losing = 0
-				}
-				t.step(StreamLoses{why})
-			})
+	for _, t := range w.terms() {
+		why := ""
+		if w.byInterest {
+			why = "its retention is by interest"
 		}
+		t.later(0, func() {
+			if why != "" && t.losing == 0 {
+				t.losing = w.now
+			} else if why == "" {
+				t.losing = 0
+			}
+			t.step(StreamLoses{why})
+		})
 	}
 }
 
@@ -199,20 +196,21 @@ func (w *simWorld) sweep() {
 		return
 	}
 	low, there := 0, false
-	for _, c := range w.cons {
-		if !c.gone && (!there || c.floor < low) {
-			low, there = c.floor, true
+	for _, sh := range w.shards {
+		for _, c := range sh.cons {
+			if !c.gone && (!there || c.floor < low) {
+				low, there = c.floor, true
+			}
 		}
-	}
-	if w.keeper > 0 && (!there || w.keeper <= low) {
-		low, there = w.keeper-1, true
+		if sh.keeper > 0 && (!there || sh.keeper <= low) {
+			low, there = sh.keeper-1, true
+		}
 	}
 	if !there {
 		return
 	}
-	told := slices.ContainsFunc(w.nodes, func(n *simNode) bool {
-		t := n.term
-		return t != nil && t.losing > 0 && w.now-t.losing > 1500*ms
+	told := slices.ContainsFunc(w.terms(), func(t *simTerm) bool {
+		return t.losing > 0 && w.now-t.losing > 1500*ms
 	})
 	for i := 0; i < low && i < len(w.orders); i++ {
 		w.drop(i, told && w.calm(1500*ms) && w.known(w.orders[i].t))
@@ -222,13 +220,10 @@ func (w *simWorld) sweep() {
 // known tells whether the leader knew all that the records said when an event was
 // published: what is settled before it knows of a subscription is not kept for it.
 func (w *simWorld) known(published time.Duration) bool {
-	return slices.ContainsFunc(w.nodes, func(n *simNode) bool {
-		if n.term == nil {
-			return false
-		}
+	return slices.ContainsFunc(w.terms(), func(t *simTerm) bool {
 		for _, ops := range w.ops {
 			for _, o := range ops {
-				if o.t <= published && (!n.term.seenOps[o] || o.visible+o.lag[n.id]+50*ms > published) && !o.gone {
+				if o.t <= published && (!t.seenOps[o] || o.visible+o.lag[t.n.id]+50*ms > published) && !o.gone {
 					return false
 				}
 			}
@@ -239,8 +234,8 @@ func (w *simWorld) known(published time.Duration) bool {
 
 func (t *simTerm) keepFrom(from uint64, done func(error)) {
 	t.request(fmt.Sprint("keep from ", from), func() error {
-		if t.w.keeper = int(from); from == noLimit {
-			t.w.keeper = 0
+		if t.sh.keeper = int(from); from == noLimit {
+			t.sh.keeper = 0
 		}
 		t.w.sweep()
 		return nil
@@ -303,14 +298,10 @@ func (w *simWorld) meddleEntry(b Bucket) {
 		w.log("ENTRY %s of %s removed", key, b)
 		delete(x.state, key)
 	}
-	x.meddled = true
-	l := &simLoss{at: w.now, entries: true, bucket: b}
-	for _, n := range w.nodes {
-		if n.term != nil && n.term.core.opened && n.paused <= w.now && w.now < n.term.expires() {
-			l.epoch = n.term.epoch
-		}
+	for _, sh := range w.shards {
+		x.of(sh).meddled = true
 	}
-	w.owedLost = append(w.owedLost, l)
+	w.loses(simLoss{at: w.now, entries: true, bucket: b})
 }
 
 // mended notes that a leader has written again what somebody had changed.
@@ -319,8 +310,8 @@ func (t *simTerm) mended() {
 	for _, l := range w.owedLost {
 		x := &t.core.buckets[l.bucket]
 		switch {
-		case !l.entries || l.until > 0 || !t.core.opened:
-		case l.epoch != t.epoch:
+		case !l.entries || l.until > 0 || !t.core.opened || !t.sh.Has(simID(l.sub)):
+		case l.reign != t.reign():
 			l.until = w.now // the successor takes it as it is
 		case t.noticed[l.bucket] > l.at && x.filling == nil && !x.meddled && !x.fencing:
 			l.until, l.covered = w.now, true

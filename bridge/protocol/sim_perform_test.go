@@ -104,7 +104,7 @@ func (t *simTerm) perform(out Output) {
 		t.compared = out.All
 	case Log:
 		if t.w.trace {
-			t.w.log("   e%d %s %v", t.epoch, out.Message, out.Args)
+			t.w.log("   %v %s %v", t, out.Message, out.Args)
 		}
 	case EndTerm:
 		t.over(out.Cause)
@@ -122,7 +122,7 @@ func (t *simTerm) over(cause error) {
 	how := "graceful"
 	switch {
 	case !t.graceful || cause != nil && !errors.Is(cause, ErrStopUnconfirmed):
-		w.log("   e%d over: %v", t.epoch, cause)
+		w.log("   %v over: %v", t, cause)
 		t.end("lease")
 		return
 	case cause != nil:
@@ -133,6 +133,6 @@ func (t *simTerm) over(cause error) {
 		t.cutOff()
 		w.stats["frozen ms"] += int((t.n.boot() - t.core.handover.frozen) / ms)
 	}
-	w.epochEnd[t.epoch] = simEnd{w.now, how}
+	w.ends[t.reign()] = simEnd{w.now, how}
 	t.end(how)
 }

@@ -13,46 +13,61 @@ type simBucket struct {
 	ids     map[string]bool // of writes that have landed
 	created int64
 	gone    bool
-	fence   int // its number; 0: absent
+	fences  map[*simShard]*simFence
+	before  map[string][]byte // what stood under a key before
+}
+
+// simFence are the fence and the seal of a shard in a state bucket.
+type simFence struct {
+	number  int // 0: absent
 	epoch   uint64
 	term    string
 	sealed  bool
-	before  map[string][]byte // what stood under a key before
-	meddled bool              // somebody has changed entries, and the leader was not told
+	meddled bool // somebody has changed entries, and the leader was not told
 }
 
 func newSimBucket(created int64) *simBucket {
-	return &simBucket{state: map[string][]byte{}, before: map[string][]byte{}, ids: map[string]bool{}, created: created}
+	return &simBucket{state: map[string][]byte{}, before: map[string][]byte{}, ids: map[string]bool{}, created: created, fences: map[*simShard]*simFence{}}
+}
+
+func (x *simBucket) of(sh *simShard) *simFence {
+	f := x.fences[sh]
+	if f == nil {
+		f = &simFence{}
+		x.fences[sh] = f
+	}
+	return f
 }
 
 func (t *simTerm) fence(b Bucket, epoch uint64, term string, done func(Made, error)) {
 	w := t.w
 	var made Made
 	seq := 0
-	was := *w.buckets[b] // what the request expects to be there still
+	was, number := *w.buckets[b], w.buckets[b].of(t.sh).number // what the request expects to be there still
 	t.request(fmt.Sprint("fence ", b), func() error {
 		x := w.buckets[b]
+		f := x.of(t.sh)
 		switch {
-		case x.gone && !was.gone, !x.gone && !was.gone && x.created == was.created && x.fence != was.fence && x.term != term:
+		case x.gone && !was.gone, !x.gone && !was.gone && x.created == was.created && f.number != number && f.term != term:
 			return errSimUnknown
 		case x.gone:
 			created := x.created + 1
 			x = newSimBucket(created)
-			w.buckets[b] = x
+			w.buckets[b], f = x, x.of(t.sh)
 		}
-		if w.mutant == "OldIDs" && x.epoch == epoch {
-			x.term = term // as the first build took it: an earlier call of ours
+		if w.mutant == "OldIDs" && f.epoch == epoch {
+			f.term = term // as the first build took it: an earlier call of ours
 		}
-		if x.epoch > epoch || x.epoch == epoch && x.term != term {
+		if f.epoch > epoch || f.epoch == epoch && f.term != term {
 			return ErrDeposed
 		}
-		x.meddled = false // the counting of writes begins again
-		made = Made{Created: x.created, Unfenced: x.fence == 0, Sealed: x.sealed}
-		if x.term != term || x.fence == 0 {
+		f.meddled = false // the counting of writes begins again
+		made = Made{Created: x.created, Unfenced: f.number == 0, Sealed: f.sealed}
+		if f.term != term || f.number == 0 {
 			w.n++
-			x.fence, x.epoch, x.term = w.n, epoch, term
+			f.number, f.epoch, f.term = w.n, epoch, term
 		}
-		seq = x.fence
+		seq = f.number
 		return nil
 	}, func(err error) {
 		if err == nil {
@@ -65,14 +80,14 @@ func (t *simTerm) fence(b Bucket, epoch uint64, term string, done func(Made, err
 // fenced says why a write that expects a fence is refused; nil: it is not.
 func (t *simTerm) fenced(b Bucket, expect int) error {
 	w := t.w
-	x := w.buckets[b]
+	f := w.buckets[b].of(t.sh)
 	switch {
-	case x.gone || x.fence == 0:
+	case w.buckets[b].gone || f.number == 0:
 		return ErrLost
-	case x.fence == expect || w.mutant == "NoFence":
+	case f.number == expect || w.mutant == "NoFence":
 		return nil
-	case x.term == t.core.term:
-		t.fences[b] = x.fence // our own newer one: once more
+	case f.term == t.core.term:
+		t.fences[b] = f.number // our own newer one: once more
 		return errSimUnknown
 	}
 	w.stats["fenced"]++
@@ -85,9 +100,9 @@ func (t *simTerm) seal(b Bucket, done func(error)) {
 		if err := t.fenced(b, expect); err != nil {
 			return err
 		}
-		t.w.buckets[b].sealed = true
+		t.w.buckets[b].of(t.sh).sealed = true
 		if b == BucketOwed {
-			t.w.complete(t.epoch)
+			t.complete()
 		}
 		return nil
 	}, func(err error) {
@@ -99,15 +114,16 @@ func (t *simTerm) seal(b Bucket, done func(error)) {
 func (t *simTerm) checkBucket(b Bucket, done func(error)) {
 	made, sealed := t.made[b], t.sealed[b]
 	t.request(fmt.Sprint("check ", b), func() error {
-		if x := t.w.buckets[b]; x.gone || x.fence == 0 || x.created != made || sealed && !x.sealed {
+		x := t.w.buckets[b]
+		if f := x.of(t.sh); x.gone || f.number == 0 || x.created != made || sealed && !f.sealed {
 			return ErrLost
-		} else if x.meddled {
+		} else if f.meddled {
 			return ErrMeddled
 		}
 		return nil
 	}, func(err error) {
 		if err == ErrMeddled {
-			t.w.buckets[b].meddled, t.noticed[b] = false, t.w.now
+			t.w.buckets[b].of(t.sh).meddled, t.noticed[b] = false, t.w.now
 		}
 		done(err)
 	})
@@ -141,7 +157,7 @@ func (t *simTerm) write(x Write, done func(error)) {
 		} else {
 			k.state[x.Key] = x.Value
 		}
-		w.log("   e%d %s = %s", t.epoch, x.Key, x.Value)
+		w.log("   %v %s = %s", t, x.Key, x.Value)
 		return nil
 	}, done)
 }
@@ -151,22 +167,23 @@ func (t *simTerm) write(x Write, done func(error)) {
 // simLoss is a debts bucket that was deleted or purged.
 type simLoss struct {
 	at, until time.Duration // until it was complete again
-	epoch     uint64        // who led then; 0: nobody
+	sub       int           // whose
+	reign     simReign      // who led then; none: nobody
 	covered   bool          // filled again by the same leader, from memory
 	entries   bool          // single entries were changed or removed
 	bucket    Bucket        // in which
 }
 
 // traces are what terms leave beside the lease.
-func (w *simWorld) traces() (t Traces) {
-	for _, c := range w.cons {
+func (sh *simShard) traces() (t Traces) {
+	for _, c := range sh.cons {
 		if !c.gone {
 			t.Any, t.Epoch = true, max(t.Epoch, c.epoch)
 		}
 	}
-	for _, b := range w.buckets {
-		if !b.gone {
-			t.Any, t.Epoch = t.Any || b.fence > 0 || len(b.state) > 0, max(t.Epoch, b.epoch)
+	for _, b := range sh.w.buckets {
+		if f := b.of(sh); !b.gone {
+			t.Any, t.Epoch = t.Any || f.number > 0 || len(b.state) > 0, max(t.Epoch, f.epoch)
 		}
 	}
 	return t
@@ -185,19 +202,19 @@ func (w *simWorld) meddle() {
 	switch k {
 	case 0, 6, 7:
 		w.log("LEASE deleted")
-		if k == 7 && !slices.ContainsFunc(w.nodes, func(n *simNode) bool { return n.term != nil }) {
+		if k == 7 && len(w.terms()) == 0 {
 			w.log("DURABLES deleted") // and nobody leads: what an old remedy said
-			for _, c := range w.cons {
-				c.gone = true
-			}
-			w.cons = nil
+			w.dropDurables()
 		}
 		w.stats["lease deleted"]++
-		w.lease, w.leaseRev = LeaseEntry{}, w.leaseRev+1
+		sh := w.shards[0]
+		sh.lease, sh.leaseRev = LeaseEntry{}, sh.leaseRev+1
 	case 1:
 		w.log("BUCKET of the lease deleted")
 		w.stats["lease deleted"]++
-		w.lease, w.leaseRev, w.leaseIDs = LeaseEntry{}, 0, map[string]uint64{}
+		for _, sh := range w.shards {
+			sh.lease, sh.leaseRev, sh.leaseIDs = LeaseEntry{}, 0, map[string]uint64{}
+		}
 	case 2:
 		w.dropBucket(BucketOwed, false)
 	case 3:
@@ -213,31 +230,41 @@ func (w *simWorld) dropBucket(b Bucket, purge bool) {
 	w.log("BUCKET %s deleted (purged %v)", b, purge)
 	w.stats["bucket "+b.String()]++
 	x := w.buckets[b]
-	x.state, x.fence, x.epoch, x.term, x.sealed = map[string][]byte{}, 0, 0, "", false
+	x.state = map[string][]byte{}
+	clear(x.fences)
 	if !purge {
 		x.gone = true
 		x.ids = map[string]bool{}
 	}
 	if b != BucketOwed {
-		if w.lease.Applied == nil {
+		if slices.ContainsFunc(w.shards, func(sh *simShard) bool { return sh.lease.Applied == nil }) {
 			w.bothLost = append(w.bothLost, w.now)
 		}
 		return
 	}
-	l := &simLoss{at: w.now}
-	for _, n := range w.nodes {
-		if n.term != nil && n.term.core.opened && n.paused <= w.now && w.now < n.term.expires() {
-			l.epoch = n.term.epoch
-		}
-	}
-	w.owedLost = append(w.owedLost, l)
+	w.loses(simLoss{at: w.now})
 }
 
-// complete notes that a leader has sealed the debts.
-func (w *simWorld) complete(epoch uint64) {
+// loses notes for each subscription what was lost, and who led it then.
+func (w *simWorld) loses(what simLoss) {
+	for s := range w.ops {
+		l := what
+		l.sub = s
+		for _, t := range w.terms() {
+			if t.sh.Has(simID(s)) && t.core.opened && t.n.paused <= w.now && w.now < t.expires() {
+				l.reign = t.reign()
+			}
+		}
+		w.owedLost = append(w.owedLost, &l)
+	}
+}
+
+// complete notes that the leader has sealed the debts.
+func (t *simTerm) complete() {
+	w := t.w
 	for _, l := range w.owedLost {
-		if l.until == 0 && !l.entries {
-			l.until, l.covered = w.now, l.epoch == epoch
+		if l.until == 0 && !l.entries && t.sh.Has(simID(l.sub)) {
+			l.until, l.covered = w.now, l.reign == t.reign()
 			if l.covered {
 				w.stats["filled again"]++
 			}
@@ -268,20 +295,15 @@ func (w *simWorld) vanish(s int) {
 		o.gone = true
 	}
 	w.unknown[s] = true
-	for _, n := range w.nodes {
-		if t := n.term; t != nil {
-			t.later(w.rnd(50, 3000), t.census)
-		}
+	for _, t := range w.terms() {
+		t.later(w.rnd(50, 3000), t.census)
 	}
 }
 
 func (w *simWorld) applied(s int, rev uint64) bool {
-	return slices.ContainsFunc(w.nodes, func(n *simNode) bool {
-		if n.term == nil || !n.term.core.opened {
-			return false
-		}
-		x := n.term.core.peek(simID(s))
-		return x != nil && x.applied == rev && !x.busy()
+	return slices.ContainsFunc(w.terms(), func(t *simTerm) bool {
+		x := t.core.peek(simID(s))
+		return t.core.opened && x != nil && x.applied == rev && !x.busy()
 	})
 }
 

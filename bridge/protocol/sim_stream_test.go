@@ -60,7 +60,7 @@ func (t *simTerm) survey(e *LeaseEntry, done func(Survey, error)) {
 	t.request("survey", func() (err error) {
 		s = Survey{Stream: w.stream()}
 		var newest *simConsumer
-		for _, c := range w.cons {
+		for _, c := range t.sh.cons {
 			if c.epoch < t.epoch && (newest == nil || c.epoch > newest.epoch || c.epoch == newest.epoch && c.n > newest.n) {
 				newest = c
 			}
@@ -176,10 +176,8 @@ func (w *simWorld) change() {
 		w.stats["stream "+what]++
 		w.changes = append(w.changes, w.now)
 		w.orders = append([]simEvent(nil), w.orders[:n]...)
-		for _, x := range w.nodes {
-			if x.term != nil {
-				x.term.connectionLost(w.rnd(5, 600))
-			}
+		for _, t := range w.terms() {
+			t.connectionLost(w.rnd(5, 600))
 		}
 		for range w.r.IntN(8) {
 			w.publish()
@@ -187,22 +185,19 @@ func (w *simWorld) change() {
 	}
 	switch k := w.r.IntN(10); {
 	case k < 3:
-		for _, c := range w.cons {
-			c.gone = true
-		}
-		w.cons = nil
+		w.dropDurables()
 		w.created = w.now
 		other("recreated", 0)
 	case k < 5: // with its durables
 		n := keep()
-		for _, c := range w.cons {
+		for _, c := range w.durables() {
 			c.floor, c.next, c.created = min(c.floor, n), min(c.next, n+1), w.now
 		}
 		w.created = w.now
 		other("restored", n)
 	case k < 8: // the consumers' files may be newer than the stream's
 		n := keep()
-		for _, c := range w.cons {
+		for _, c := range w.durables() {
 			c.next = min(c.next, n+1)
 			if w.r.IntN(2) == 0 {
 				c.floor = min(c.floor, n)

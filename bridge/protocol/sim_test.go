@@ -83,7 +83,7 @@ type simOp struct {
 	purged   bool // a deletion for good
 	gone     bool // no longer in the bucket, without a trace
 	visible  time.Duration
-	lag      [2]time.Duration
+	lag      [3]time.Duration // of each node
 }
 
 type simConsumer struct {
@@ -100,7 +100,7 @@ type simGot struct {
 	t                time.Duration
 	sub, gen, target int
 	order, seq       int
-	epoch            uint64
+	reign            simReign
 	known            time.Duration // when the leader processed the answer; 0: never
 	redrive          bool
 	stray            bool // the leader had given the attempt up, or was not the leader any more
@@ -136,14 +136,11 @@ type simWorld struct {
 	buckets   [2]*simBucket
 	owedLost  []*simLoss
 	unknown   []bool           // what the record said before it was deleted is not in the bucket
-	bothLost  []time.Duration  // the lease and the statuses, or the durables, were lost while nobody led
-	shown     [3]time.Duration // when the last revision is visible: to each node, and at all
-	leads     uint64           // the epoch that was won last
+	bothLost  []time.Duration  // a lease and the statuses, or the durables, were lost while nobody led
+	shown     [3]time.Duration // when the last revision is visible: to each node
+	shownAll  time.Duration    // and at all
 	only      string           // what alone is done to the bridge's state
-	cons      []*simConsumer
-	lease     LeaseEntry
-	leaseRev  uint64
-	leaseIDs  map[string]uint64
+	shards    []*simShard
 	cut       map[simDead]time.Duration // by a graceful stop -> own deadline of the attempt
 	dead      map[simDead]uint64        // -> sequence in the dead-letter stream
 	filtered  map[simDead]bool
@@ -155,8 +152,8 @@ type simWorld struct {
 	pool      []*simPooled
 	pooled    bool
 
-	epochEnd               map[uint64]simEnd
-	flushAt                map[uint64]time.Duration
+	ends                   map[simReign]simEnd
+	flushAt                map[simReign]time.Duration
 	down                   []time.Duration
 	flaky, slow, late      float64
 	filtering              float64 // how many events a filter rejects
@@ -176,7 +173,6 @@ type simWorld struct {
 	meddling, vanishing               bool
 	maxAge                            time.Duration // of the stream; 0: no limit
 	byInterest                        bool          // so it keeps its messages at present
-	keeper                            int           // where a consumer of the bridge keeps them; 0: there is none
 	byReference                       map[simDead]bool
 	toldExpired                       map[int]bool
 	toldMissed                        bool
@@ -228,82 +224,91 @@ type simNode struct {
 	w        *simWorld
 	id       int
 	drift    float64
-	term     *simTerm
+	seats    []*simSeat // one for each shard that it stands by for or leads
 	paused   time.Duration
 	pausedAt time.Duration
 	down     time.Duration
-	standby  Standby
-	trying   bool
 	lag      time.Duration // how long its boot clock stood
 	ahead    time.Duration // its wall clock is
+}
+
+// simSeat is a replica's part in one shard: it stands by, or leads.
+type simSeat struct {
+	n       *simNode
+	sh      *simShard
+	term    *simTerm
+	standby Standby
+	trying  bool
 }
 
 func (n *simNode) tick() {
 	w := n.w
 	w.at(100*ms, n.tick)
-	if n.term != nil || n.trying || w.now < n.down || w.now < n.paused {
+	if w.now < n.down || w.now < n.paused {
+		return
+	}
+	for _, seat := range n.seats {
+		seat.tick()
+	}
+}
+
+func (seat *simSeat) tick() {
+	n, sh, w := seat.n, seat.sh, seat.n.w
+	if seat.term != nil || seat.trying {
 		return
 	}
 	if w.quiet || w.r.IntN(4) > 0 {
-		n.standby.Observe(w.lease, w.leaseRev, n.boot())
+		seat.standby.Observe(sh.lease, sh.leaseRev, n.boot())
 	}
-	if !n.standby.Known {
+	if !seat.standby.Known {
 		return
 	}
-	traces := w.traces()
-	n.standby.Fresh = !traces.Any || w.mutant == "AbsentIsFree"
-	patience := n.standby.Patience
-	n.standby.Patience = time.Duration(float64(patience) * n.drift)
-	wait := n.standby.Wait(n.boot())
-	n.standby.Patience = patience
+	traces := sh.traces()
+	seat.standby.Fresh = !traces.Any || w.mutant == "AbsentIsFree"
+	patience := seat.standby.Patience
+	seat.standby.Patience = time.Duration(float64(patience) * n.drift)
+	wait := seat.standby.Wait(n.boot())
+	seat.standby.Patience = patience
 	if wait > 0 {
 		return
 	}
-	n.trying = true
-	rev, old := n.standby.Revision, n.standby.Entry
-	fresh := n.standby.Fresh && old.Absent()
+	seat.trying = true
+	rev, old := seat.standby.Revision, seat.standby.Entry
+	fresh := seat.standby.Fresh && old.Absent()
 	before := old.Epoch
 	if w.mutant != "OldIDs" {
 		old.Epoch = max(old.Epoch, traces.Epoch)
 	}
 	t0 := n.boot()
 	w.at(w.rnd(1, 30), func() {
-		n.trying = false
-		if w.now < n.down || w.leaseRev != rev || w.now < n.paused {
+		seat.trying = false
+		if w.now < n.down || sh.leaseRev != rev || w.now < n.paused {
 			return
 		}
-		w.leaseRev++
+		sh.leaseRev++
 		e := old.Succession(fmt.Sprint("node", n.id), fmt.Sprint("term", w.n), 3*time.Second)
 		if w.mutant == "WinDropsIntervals" {
 			e.Settled, e.Cursor = nil, nil
 		}
-		before = max(before, w.leads)
-		if w.epochEnd[before].how == "" && before > 0 {
-			w.epochEnd[before] = simEnd{w.now, "lease"}
-			for _, x := range w.nodes {
-				if x.term != nil && x.term.epoch == before && x.paused > w.now {
-					w.epochEnd[before] = simEnd{x.pausedAt, "pause"}
-				}
-			}
-		}
-		if e.Applied == nil && traces.Any && (!w.buckets[BucketStatus].sealed || len(w.cons) == 0) {
+		sh.ended(max(before, sh.leads))
+		if e.Applied == nil && traces.Any && (!w.buckets[BucketStatus].of(sh).sealed || len(sh.cons) == 0) {
 			w.bothLost = append(w.bothLost, w.now)
 		}
-		w.lease, w.leads = e, e.Epoch
-		n.standby.Observe(w.lease, w.leaseRev, n.boot())
+		sh.lease, sh.leads = e, e.Epoch
+		seat.standby.Observe(sh.lease, sh.leaseRev, n.boot())
 		if w.p(0.02) { // the answer is lost: nobody leads until the lease passes
 			return
 		}
-		w.log("=== node%d wins epoch %d (floor %d, settled %v, cursor %v)", n.id, e.Epoch, e.Floor, e.Settled, e.Cursor)
+		w.log("=== node%d wins %v (floor %d, settled %v, cursor %v)", n.id, sh.reign(e.Epoch), e.Floor, e.Settled, e.Cursor)
 		w.stats["takeovers"]++
-		n.lead(e, t0, fresh)
+		seat.lead(e, t0, fresh)
 		w.release(0.3)
 	})
 }
 
-func (n *simNode) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
-	w := n.w
-	t := &simTerm{w: w, n: n, epoch: e.Epoch}
+func (seat *simSeat) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
+	n, sh, w := seat.n, seat.sh, seat.n.w
+	t := &simTerm{w: w, n: n, seat: seat, sh: sh, epoch: e.Epoch}
 	l := simLimits()
 	if w.crowded {
 		l.Lanes, l.LanesMost, l.HeldMost = 1, 1, 1
@@ -319,21 +324,21 @@ func (n *simNode) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
 		l.MaxRunning, l.Keen, l.LedgerBytes, l.ReadTotal = 6, 1, 6000, 2500
 	}
 	t.hold = noLimit
-	seed, won := [2]uint64{uint64(w.r.Int64()), 1}, Won{Entry: e, Revision: w.leaseRev, At: t0, Fresh: fresh || w.mutant == "StartAtEnd"}
+	seed, won := [2]uint64{uint64(w.r.Int64()), 1}, Won{Entry: e, Revision: sh.leaseRev, At: t0, Fresh: fresh || w.mutant == "StartAtEnd"}
 	t.core = New(l, rand.New(rand.NewPCG(seed[0], seed[1])), won)
 	t.tell = t.core.Step
 	if w.record != nil {
 		t.tell = w.record(t.core, SimStart{l, seed, won})
 	}
-	n.term = t
+	seat.term = t
 	t.step(Start{})
 }
 
 func (n *simNode) crash(down time.Duration) {
 	w := n.w
 	w.log("CRASH node%d", n.id)
-	if n.term != nil {
-		n.term.end("crash")
+	for _, t := range n.terms() {
+		t.end("crash")
 	}
 	n.down = w.now + down
 }
@@ -342,6 +347,8 @@ func (n *simNode) crash(down time.Duration) {
 type simTerm struct {
 	w         *simWorld
 	n         *simNode
+	seat      *simSeat
+	sh        *simShard
 	core      *Machine
 	tell      func(Now, Input) []Output
 	epoch     uint64
@@ -390,14 +397,14 @@ func (t *simTerm) end(how string) {
 	t.dead = true
 	t.core.over = true
 	w := t.w
-	if x := w.epochEnd[t.epoch].how; x == "" || x == "lease" && how == "crash" {
-		w.epochEnd[t.epoch] = simEnd{w.now, how}
+	if x := w.ends[t.reign()].how; x == "" || x == "lease" && how == "crash" {
+		w.ends[t.reign()] = simEnd{w.now, how}
 	}
-	if t.n.term == t {
-		t.n.term = nil
-		t.n.standby.Known = false
+	if t.seat.term == t {
+		t.seat.term = nil
+		t.seat.standby.Known = false
 	}
-	w.log("epoch %d ends: %s", t.epoch, how)
+	w.log("%v ends: %s", t, how)
 }
 
 // later runs fn on the replica: not after it ended, and not while it is paused.
@@ -429,17 +436,17 @@ func (t *simTerm) request(what string, apply func() error, done func(error)) {
 	}
 	switch {
 	case w.p(0.025):
-		w.log("   e%d request lost: %s", t.epoch, what)
+		w.log("   %v request lost: %s", t, what)
 		t.later(250*ms, func() { done(errSimUnknown) })
 	case w.p(0.02):
-		w.log("   e%d confirmation lost: %s", t.epoch, what)
+		w.log("   %v confirmation lost: %s", t, what)
 		w.at(there, func() { _ = apply() })
 		t.later(250*ms, func() { done(errSimUnknown) })
 	case w.p(w.late):
-		w.log("   e%d delayed: %s", t.epoch, what)
+		w.log("   %v delayed: %s", t, what)
 		w.lateRequest(func() {
-			if w.leads != t.epoch {
-				w.log("   late e%d %s", t.epoch, what)
+			if t.sh.leads != t.epoch {
+				w.log("   late %v %s", t, what)
 				w.stats["late"]++
 			}
 			_ = apply()
@@ -506,7 +513,7 @@ func (t *simTerm) reopenAt(floor func() int, then func()) {
 		fl := floor()
 		c = &simConsumer{epoch: t.epoch, n: n, created: w.created, start: fl + 1, next: fl + 1, floor: fl}
 		w.release(0.2)
-		w.cons = append(w.cons, c)
+		t.sh.cons = append(t.sh.cons, c)
 		return nil
 	}, func(err error) {
 		if err != nil {
@@ -514,7 +521,7 @@ func (t *simTerm) reopenAt(floor func() int, then func()) {
 			return
 		}
 		t.request("delete older durables", func() error {
-			for _, x := range w.cons {
+			for _, x := range t.sh.cons {
 				if x.epoch < t.epoch || x.epoch == t.epoch && x.n < n {
 					x.gone = true
 				}
@@ -597,7 +604,7 @@ func (t *simTerm) pull() {
 		return
 	}
 	if t.inflight > 0 && t.lastArr+500*ms < w.now && w.mutant != "NoIdleCheck" { // R2: the idle check
-		w.log("   e%d idle check finds a gap", t.epoch)
+		w.log("   %v idle check finds a gap", t)
 		t.reopen()
 		return
 	}
@@ -633,7 +640,7 @@ func (t *simTerm) pull() {
 			t.inflight--
 			switch t.intake.Take(d, uint64(q), false) {
 			case Gap:
-				w.log("   e%d gap at consumer sequence %d", t.epoch, d)
+				w.log("   %v gap at consumer sequence %d", t, d)
 				t.reopen()
 			case Deliver:
 				t.taken.Know(ev.Ref())
@@ -686,7 +693,7 @@ func (t *simTerm) load(done func(*Loaded, error)) {
 	l := &Loaded{Status: map[string]Status{}, Marks: map[string]Mark{}, Lanes: map[string]map[string]LaneEntry{}}
 	t.request("load", func() error {
 		for b, x := range w.buckets {
-			if x.gone || x.created != made[b] || x.fence != t.fences[b] && x.term != t.core.term {
+			if f := x.of(t.sh); x.gone || x.created != made[b] || f.number != t.fences[b] && f.term != t.core.term {
 				return ErrLost
 			}
 		}
@@ -727,29 +734,29 @@ func (t *simTerm) load(done func(*Loaded, error)) {
 func simDecode(b []byte, v any) bool { return json.Unmarshal(b, v) == nil }
 
 func (t *simTerm) lease(e LeaseEntry, expect uint64, id string, done func(uint64, error)) {
-	w := t.w
+	w, sh := t.w, t.sh
 	sent := w.now
 	var got uint64
 	t.request("lease", func() error {
-		if rev, ok := w.leaseIDs[id]; ok {
+		if rev, ok := sh.leaseIDs[id]; ok {
 			got = rev
 			return nil
 		}
-		if w.leaseRev != expect {
+		if sh.leaseRev != expect {
 			return ErrDeposed
 		}
-		w.leaseRev++
-		got = w.leaseRev
-		w.leaseIDs[id] = got
-		w.lease = e
-		w.lease.none = false
+		sh.leaseRev++
+		got = sh.leaseRev
+		sh.leaseIDs[id] = got
+		sh.lease = e
+		sh.lease.none = false
 		if e.Free {
-			w.log("=== e%d releases the lease: %+v", t.epoch, e)
+			w.log("=== %v releases the lease: %+v", t, e)
 		}
 		return nil
 	}, func(err error) {
 		if err == nil && t.core.opened {
-			w.flushAt[t.epoch] = sent
+			w.flushAt[t.reign()] = sent
 		}
 		done(got, err)
 	})
@@ -758,7 +765,7 @@ func (t *simTerm) lease(e LeaseEntry, expect uint64, id string, done func(uint64
 func (t *simTerm) readLease(done func(LeaseSight, error)) {
 	var s LeaseSight
 	t.request("read lease", func() error {
-		s = LeaseSight{Entry: t.w.lease, Revision: t.w.leaseRev}
+		s = LeaseSight{Entry: t.sh.lease, Revision: t.sh.leaseRev}
 		return nil
 	}, func(err error) { done(s, err) })
 }
@@ -850,7 +857,6 @@ func (t *simTerm) attempt(a *attempt) {
 	sub := simSub(a.lane.sub.id)
 	gen := w.genOf(sub, a.Delivery.Generation)
 	rec := a.Delivery.Subscription
-	epoch := t.epoch
 	seq, missing := w.uidOf(a)
 	there, back := w.rnd(1, 60), w.rnd(1, 60)
 	if w.p(w.slow) {
@@ -882,7 +888,7 @@ func (t *simTerm) attempt(a *attempt) {
 	if until := w.cut[simDead{sub, gen, seq}]; w.now+50*ms < until && !w.clocks && !w.resurfaced(w.all[seq-1], w.now) && len(w.bothLost) == 0 && !w.forgiven(0) {
 		w.violate("cut", "sub%d: seq %d is tried at %d, though the attempt that a stop cut may last until %d", sub, seq, w.now.Milliseconds(), until.Milliseconds())
 	}
-	w.log("   e%d sub%d %s attempt %d (%d)", epoch, sub, a.lane.token, seq, a.Delivery.Attempt)
+	w.log("   %v sub%d %s attempt %d (%d)", t, sub, a.lane.token, seq, a.Delivery.Attempt)
 	if w.fate(sub, seq) == 7 && !rec.Coalesce { // the filter is evaluated here, no request is sent
 		t.later(w.rnd(0, 3), func() {
 			w.filtered[simDead{sub, gen, seq}] = true
@@ -901,14 +907,14 @@ func (t *simTerm) attempt(a *attempt) {
 	w.at(there, func() {
 		o := w.answer(sub, seq)
 		if o.Verdict == Delivered {
-			g := &simGot{t: w.now, sub: sub, gen: gen, target: simTarget(rec), order: w.all[seq-1].order, seq: seq, epoch: epoch,
-				redrive: a.DeadLetter > 0, stray: run.ended || w.leads != epoch}
+			g := &simGot{t: w.now, sub: sub, gen: gen, target: simTarget(rec), order: w.all[seq-1].order, seq: seq, reign: t.reign(),
+				redrive: a.DeadLetter > 0, stray: run.ended || !t.sh.leadBy(t)}
 			run.got = g
 			w.got = append(w.got, g)
 			if g.redrive {
 				w.redriven[a.DeadLetter] = "sent"
 			}
-			w.log("-> sub%d got %d (epoch %d) lost=%v", sub, seq, epoch, lost)
+			w.log("-> sub%d got %d (%v) lost=%v", sub, seq, t.reign(), lost)
 		}
 		if !lost {
 			t.later(back, func() { t.finish(a, o) })
@@ -1212,16 +1218,16 @@ func (w *simWorld) addOp(s int, kind string) {
 		d = w.rnd(60, 1500)
 	}
 	// Revisions come in the order of the bucket, whatever the key.
-	o.visible = max(w.now+d, w.shown[2])
-	w.shown[2] = o.visible
-	for i := range o.lag {
+	o.visible = max(w.now+d, w.shownAll)
+	w.shownAll = o.visible
+	for i, n := range w.nodes {
 		if w.lagging && w.p(0.3) {
 			o.lag[i] = w.rnd(0, 900)
 		}
 		w.shown[i] = max(w.shown[i], o.visible+o.lag[i])
 		o.lag[i] = w.shown[i] - o.visible
 		w.at(o.visible+o.lag[i]-w.now+ms, func() {
-			if t := w.nodes[i].term; t != nil {
+			for _, t := range n.terms() {
 				t.later(0, t.recordsChanged)
 			}
 		})
@@ -1262,9 +1268,9 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 // simulateWith simulates with what of how the world is to be different.
 func simulateWith(seed uint64, how simWorld) (w *simWorld) {
 	w = &simWorld{record: how.record, byReference: map[simDead]bool{}, toldExpired: map[int]bool{}, r: rand.New(rand.NewPCG(seed, 7)), trace: how.trace, mutant: how.mutant,
-		buckets: [2]*simBucket{newSimBucket(1), newSimBucket(1)}, leaseIDs: map[string]uint64{},
+		buckets: [2]*simBucket{newSimBucket(1), newSimBucket(1)},
 		cut: map[simDead]time.Duration{}, dead: map[simDead]uint64{}, filtered: map[simDead]bool{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
-		epochEnd: map[uint64]simEnd{}, flushAt: map[uint64]time.Duration{}, poison: map[[2]int]int{}, stats: map[string]int{}}
+		ends: map[simReign]simEnd{}, flushAt: map[simReign]time.Duration{}, poison: map[[2]int]int{}, stats: map[string]int{}}
 	w.window, w.deliveries = 4+w.r.IntN(13), 3+w.r.IntN(14)
 	subs := 1 + w.r.IntN(4)
 	end := w.rnd(6000, 20000)
@@ -1292,7 +1298,8 @@ func simulateWith(seed uint64, how simWorld) (w *simWorld) {
 	w.down = make([]time.Duration, subs)
 	gap := 20 + w.r.IntN(380)
 	for i := range 2 {
-		n := &simNode{w: w, id: i, drift: 1 + (w.r.Float64()-0.5)*0.02, standby: Standby{Patience: simPatience}}
+		n := &simNode{w: w, id: i, drift: 1 + (w.r.Float64()-0.5)*0.02}
+		n.seat(Shard{})
 		w.nodes = append(w.nodes, n)
 		w.at(time.Duration(i*37)*ms, n.tick)
 	}
@@ -1338,29 +1345,8 @@ func simulateWith(seed uint64, how simWorld) (w *simWorld) {
 		if w.now > end {
 			return
 		}
-		for _, n := range w.nodes {
-			if n.term == nil {
-				continue
-			}
-			switch w.r.IntN(6) {
-			case 0, 1:
-				n.crash(w.rnd(50, 3000))
-			case 2:
-				d := w.rnd(300, 7000)
-				w.log("PAUSE node%d for %v", n.id, d)
-				n.paused, n.pausedAt = w.now+d, w.now
-				w.pauses = append(w.pauses, n.paused)
-			case 3:
-				w.graceful(n.term)
-			case 4:
-				if w.r.IntN(4) == 0 {
-					n.term.connectionLost(w.rnd(800, 5000))
-				} else {
-					n.term.connectionLost(w.rnd(5, 800))
-				}
-			case 5:
-				w.redrive(n.term)
-			}
+		for _, t := range w.terms() {
+			w.fail(t)
 			break
 		}
 		if hard {
@@ -1436,6 +1422,30 @@ func simulateWith(seed uint64, how simWorld) (w *simWorld) {
 		w.check()
 	}
 	return w
+}
+
+// fail is what befalls a replica that leads.
+func (w *simWorld) fail(t *simTerm) {
+	n := t.n
+	switch w.r.IntN(6) {
+	case 0, 1:
+		n.crash(w.rnd(50, 3000))
+	case 2:
+		d := w.rnd(300, 7000)
+		w.log("PAUSE node%d for %v", n.id, d)
+		n.paused, n.pausedAt = w.now+d, w.now
+		w.pauses = append(w.pauses, n.paused)
+	case 3:
+		w.graceful(t)
+	case 4:
+		if w.r.IntN(4) == 0 {
+			t.connectionLost(w.rnd(800, 5000))
+		} else {
+			t.connectionLost(w.rnd(5, 800))
+		}
+	case 5:
+		w.redrive(t)
+	}
 }
 
 // mend leaves each record in a state in which the promises can be checked.
