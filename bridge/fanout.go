@@ -140,8 +140,11 @@ func (f *fanOut) hand(r *run) bool {
 func (f *fanOut) end(r *run, o protocol.Outcome) {
 	f.t.deadline.end(r)
 	r.cancel(context.Canceled)
-	d := &r.attempt.Delivery
-	f.t.post(&protocol.AttemptEnded{Attempt: r.attempt.Attempt, Outcome: o, Event: d.Event, Known: d.Known})
+	in := &protocol.AttemptEnded{Attempt: r.attempt.Attempt, Outcome: o}
+	if d := &r.attempt.Delivery; r.read || o.Verdict != protocol.Delivered {
+		in.Event, in.Known = d.Event, d.Known
+	}
+	f.t.post(in)
 	f.tasks.Done()
 }
 
@@ -160,7 +163,7 @@ func (f *fanOut) prepare(r *run) {
 			f.end(r, Judge(err, d.Subscription.PerOrderURL()))
 			return
 		}
-		d.Event = ev
+		d.Event, r.read = ev, true
 		t.post(protocol.AttemptWeighed{Attempt: r.attempt.Attempt, Bytes: ev.Weight()})
 	}
 	if d.Event.Not != "" { // a former build held it

@@ -22,6 +22,7 @@ type run struct {
 	message message.Message
 	outcome *protocol.Outcome // only the handler's goroutine touches it
 	status  int               // of a success, likewise
+	read    bool              // the event was read for it
 
 	deadline time.Time
 

@@ -69,7 +69,8 @@ type codecs struct {
 type listed struct {
 	number uint64
 	codec  *codec
-	spare  reflect.Value // room for a copy, which has an address
+	spare  reflect.Value  // room for a copy, which has an address
+	to     unsafe.Pointer // of a pointer: the same
 }
 
 func (cs *codecs) of(t reflect.Type) *codec {
@@ -300,8 +301,9 @@ func (cs *codecs) ofInterface(t reflect.Type) codec {
 			}
 			w.uint(l.number + 1)
 			if v.Kind() == reflect.Pointer {
-				to := v.UnsafePointer()
-				l.codec.put(w, pointer(&to))
+				l.to = v.UnsafePointer()
+				l.codec.put(w, pointer(&l.to))
+				l.to = nil
 				return
 			}
 			room := l.spare

@@ -126,7 +126,7 @@ type (
 	AttemptEnded struct {
 		Attempt uint64
 		Outcome Outcome
-		Event   *event.Event // nil if it could not be read
+		Event   *event.Event // nil: it could not be read, or was delivered as StartAttempt had it
 		Known   string       // of a redrive: Delivery.Known
 	}
 	// AttemptWeighed says how large the event of an attempt is that had to be read.

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"time"
 
 	"orderbridge/bridge/event"
@@ -47,11 +48,10 @@ func (c *Machine) expandNext() {
 			}
 		}
 		if len(c.pending) == 0 {
-			c.pending = nil
 			return
 		}
 		w := c.pending[0]
-		c.pending = c.pending[1:]
+		c.pending = slices.Delete(c.pending, 0, 1)
 		c.takeIn(w)
 	}
 }

@@ -546,6 +546,14 @@ func TestDeadlines(t *testing.T) {
 		if _, err := c.Do(ctx, s.post(path, "x")); !errors.Is(err, errStop) {
 			t.Errorf("%s, cut: %v", path, err)
 		}
+		ctx, stop = context.WithCancelCause(context.Background())
+		time.AfterFunc(100*time.Millisecond, func() { stop(errStop) })
+		if _, err := c.Do(cuttableOf(ctx), s.post(path, "x")); !errors.Is(err, errStop) {
+			t.Errorf("%s, cut by OnCut: %v", path, err)
+		}
+		if _, err := c.Do(cuttableOf(ctx), s.post(path, "x")); !errors.Is(err, errStop) {
+			t.Errorf("%s, cut by OnCut before it began: %v", path, err)
+		}
 	}
 	for path, want := range map[string]time.Duration{"/head": limits.AnswerHeadPatience, "/body": limits.AnswerBodyPatience, "/chunks": limits.AnswerBodyPatience, "/quiet": limits.AnswerBodyPatience, "/rest": limits.AnswerRestPatience, "/503": limits.AnswerTextPatience} {
 		began := time.Now()
@@ -557,6 +565,35 @@ func TestDeadlines(t *testing.T) {
 			t.Errorf("%s took %v, want %v", path, took, want)
 		}
 	}
+}
+
+// cuttableContext tells of its end by OnCut.
+type cuttableContext struct {
+	context.Context
+	mu   sync.Mutex
+	over bool
+	f    func()
+}
+
+func cuttableOf(ctx context.Context) *cuttableContext {
+	c := &cuttableContext{Context: ctx}
+	context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		f := c.f
+		c.over, c.f = true, nil
+		c.mu.Unlock()
+		if f != nil {
+			f()
+		}
+	})
+	return c
+}
+
+func (c *cuttableContext) OnCut(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.f = f
+	return !c.over
 }
 
 // TestCutNeverHurtsTheNext: requests are cut at any moment; those that are not
@@ -574,6 +611,9 @@ func TestCutNeverHurtsTheNext(t *testing.T) {
 					ctx, cancel := context.WithCancel(shortly(t))
 					if i%2 == 0 {
 						time.AfterFunc(time.Duration(i)*2*time.Microsecond, cancel)
+					}
+					if i%4 < 2 {
+						ctx = cuttableOf(ctx)
 					}
 					a, err := c.Do(ctx, s.post("/", id))
 					if err == nil && string(a.Text) != id && a.Text != nil {
