@@ -73,7 +73,7 @@ func (s *sub) anchored(anchor uint64) {
 		s.readFrom(anchor, reasonDeactivated)
 		s.reader.until, s.untilTime = anchor-1, at
 		s.writeMark(effect{what: entersRead, sub: s}, effect{what: endsChange, sub: s})
-	case anchor <= c.position():
+	case anchor <= s.position():
 		c.Directory.Put(s.rec)
 		s.readFrom(anchor, reasonNew)
 		s.writeMark(effect{what: entersRead, sub: s}, effect{what: endsChange, sub: s})

@@ -65,7 +65,7 @@ func (c *Machine) found(b Bucket, made Made) {
 	x.made = made
 	switch named := c.old.Buckets.of(b); {
 	case c.old.Buckets == nil:
-		x.lost = made.Unfenced && !c.firstStart
+		x.lost = made.Unfenced && !c.firstStart && !c.old.Inherited
 	case named != made.Created || !made.Sealed:
 		x.lost = true
 	default:
@@ -228,8 +228,7 @@ func (c *Machine) standsStill(s *sub) bool {
 	case s.active:
 		reason = reasonInvalid
 	}
-	position := c.position()
-	r := s.startReading(max(position+1, s.liveFrom), reason)
+	r := s.startReading(max(s.position()+1, s.liveFrom), reason)
 	s.enter(reading)
 	s.fromLoad, s.liveMark = false, 0
 	delete(c.liveMarks, s)

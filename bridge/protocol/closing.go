@@ -31,10 +31,10 @@ func (c *Closing) Closed() bool { return c.watch.Known && c.watch.Entry.Closed }
 func (c *Closing) Seen() (LeaseEntry, uint64) { return c.watch.Entry, c.watch.Revision }
 
 // Closed is the entry as it is closed: nobody wins it any more, and all that it
-// tells stays.
+// tells stays. An absent one may tell the floor and the epoch of a durable.
 func Closed(e LeaseEntry) LeaseEntry {
 	if e.Absent() {
-		e.FormerIDs = new(uint64)
+		e.Holder, e.Epoch, e.FormerIDs = "nobody", max(e.Epoch, 1), new(uint64)
 	}
 	e.Free, e.Closed, e.Leading = true, true, false
 	return e

@@ -25,6 +25,14 @@ type Applied struct {
 	But      map[string]uint64 `json:"but,omitempty"` // except for these records: only up to here
 }
 
+// told is the revision for people.
+func (a *Applied) told() string {
+	if a == nil {
+		return ""
+	}
+	return fmt.Sprintf(" at revision %d", a.Revision)
+}
+
 // until is the revision up to which a record is applied.
 func (a *Applied) until(id string, bucket int64) uint64 {
 	if a == nil || a.Bucket != bucket {
@@ -34,6 +42,16 @@ func (a *Applied) until(id string, bucket int64) uint64 {
 		return min(only, a.Revision)
 	}
 	return a.Revision
+}
+
+// appliedBefore is up to which revision a record was applied before this term: as
+// the lease says, or its former shard's (R18).
+func (c *Machine) appliedBefore(id string, bucket int64) uint64 {
+	applied := c.old.Applied.until(id, bucket)
+	if len(c.formers) > 0 {
+		applied = max(applied, c.formers.of(id).entry.Applied.until(id, bucket))
+	}
+	return applied
 }
 
 // noteSeen keeps track of the revisions that were seen and are not applied yet.
@@ -97,7 +115,7 @@ type recalled struct {
 // recall takes a revision that was applied before this term, of a record that
 // has no status: it is not applied again, but remembered.
 func (c *Machine) recall(r Revision, rec *record.Subscription, problems record.Problems) bool {
-	if c.caughtUp || c.old.Applied.until(r.Key, r.Bucket) < r.Revision {
+	if c.caughtUp || c.appliedBefore(r.Key, r.Bucket) < r.Revision {
 		return false
 	}
 	s := c.subs[r.Key]
@@ -171,7 +189,7 @@ func (c *Machine) recollect() {
 		}
 	}
 	if n > 0 {
-		text := fmt.Sprintf("%d records had no status: they are taken as their history tells them at revision %d, what they had got is not sent again", n, c.old.Applied.Revision)
+		text := fmt.Sprintf("%d records had no status: they are taken as their history tells them%s, what they had got is not sent again", n, c.old.Applied.told())
 		c.log(Warn, text)
 		c.raiseState(text)
 	}

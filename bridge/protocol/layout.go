@@ -121,5 +121,5 @@ func ShardOf(subscription string, n int) int {
 	for i := range len(subscription) {
 		h = (h ^ uint64(subscription[i])) * 1099511628211
 	}
-	return int(h % uint64(n)) //nolint:gosec // below n
+	return int(h % uint64(n))
 }

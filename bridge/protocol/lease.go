@@ -69,6 +69,7 @@ func (c *Machine) leaseEntry() LeaseEntry {
 		cur := c.cursor
 		e.Cursor = &cur
 	}
+	c.tellShard(&e)
 	return e
 }
 
@@ -117,6 +118,9 @@ func (c *Machine) leaseWritten(q *request, in LeaseWritten) {
 	c.leaseRev = in.Revision
 	c.lastFlush = max(c.lastFlush, c.leaseSent)
 	c.floorDurable = max(c.floorDurable, e.Floor)
+	if e.Own {
+		c.formers = nil
+	}
 	c.extendLease(c.leaseSent)
 	c.floorMoved()
 	switch {

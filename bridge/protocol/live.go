@@ -40,7 +40,7 @@ func (s *sub) leftovers() bool { return s.mode == live && s.reader != nil }
 func (s *sub) backToLive() bool {
 	c := s.core
 	r := s.reader
-	if s.failing() || r.at < c.position() || r.at+1 < s.liveFrom || r.until != noLimit || s.busy() || len(s.revs) > 0 || r.done.max() > r.at {
+	if s.failing() || r.at < s.position() || r.at+1 < s.liveFrom || r.until != noLimit || s.busy() || len(s.revs) > 0 || r.done.max() > r.at {
 		return false
 	}
 	c.log(Info, "subscription is live again", "subscription_id", s.id, "position", r.at, "unsettled", r.outstanding)

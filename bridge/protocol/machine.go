@@ -10,7 +10,7 @@ import (
 	"orderbridge/bridge/record"
 )
 
-// Machine is the protocol: the rules R1 to R16 as a deterministic state machine.
+// Machine is the protocol: the rules R1 to R18 as a deterministic state machine.
 // It has no clock, goroutine, lock or I/O: it is told what happens (inputs.go) and
 // says what is to be done (outputs.go). See Step.
 type Machine struct {
@@ -20,6 +20,7 @@ type Machine struct {
 
 	outputs  []Output // of the present step
 	over     bool     // the term has ended
+	unfit    error    // why it cannot begin: what it was made from does not fit together
 	timers   timers
 	requests map[uint64]*request
 	requestN uint64
@@ -51,6 +52,8 @@ type Machine struct {
 	handover handover
 
 	formerIDs *uint64 // LeaseEntry.FormerIDs; nil: not known yet
+	layout    Layout
+	formers   formers // what the shards of the layout before had settled (R18); nil: the floor is past all of it
 	inherited seqSet  // settled above the floor by predecessors
 	cursor    Cursor
 
@@ -60,6 +63,8 @@ type Machine struct {
 	floorRef    event.Ref   // the message at prefix
 	checkpoints []Checkpoint
 	changes     []StreamChange // not yet acknowledged by an operator
+	surveys     int            // asked of the present look at the stream: the own entry, then the former shards'
+	survey      Survey         // of the own entry
 	placed      placement
 	changeMet   bool   // a change of the stream was met: to be said once the term leads
 	doubtful    []held // wait for the answer to a look that is asked after them
@@ -146,7 +151,10 @@ func New(b Bounds, rng *rand.Rand, w Won) *Machine {
 		unstored: map[*lane]struct{}{}, told: map[string]time.Duration{},
 		readers: map[*sub]struct{}{}, liveMarks: map[*sub]struct{}{}, behind: map[*sub]struct{}{}, blocked: map[*sub]struct{}{}, dirty: map[*sub]struct{}{},
 		holding: map[*sub]struct{}{}, deletions: map[*sub]struct{}{}, collapsing: map[*sub]struct{}{},
-		prefix: old.Floor, old: old, term: old.Term, formerIDs: old.FormerIDs, checkpoints: old.Checkpoints, changes: old.Changes,
+		prefix: old.Floor, old: old, term: old.Term, layout: w.Layout, formers: asFormers(w.Formers), unfit: w.unfit(), formerIDs: old.FormerIDs, checkpoints: old.Checkpoints, changes: old.Changes,
+	}
+	if w.Layout.Generation > 0 {
+		c.old.Layout = &w.Layout
 	}
 	c.shares.pools = c.sharing()
 	c.inherited.load(old.Settled)
@@ -174,10 +182,15 @@ func (c *Machine) complain(msg, what string, args ...any) {
 	c.log(level, msg, args...)
 }
 
-// position is how far events are dispatched, by us or by a predecessor (R9).
+// position is how far events are dispatched, by us or by a predecessor (R9). For
+// a subscription that came from a former shard it is sub.position.
 func (c *Machine) position() uint64 {
 	return max(c.taken, c.inherited.max(), c.cursor.Seq)
 }
+
+// position is how far events are dispatched for the subscription: by us, a
+// predecessor or, before that, its former shard (R18).
+func (s *sub) position() uint64 { return max(s.core.position(), s.core.formers.position(s.id)) }
 
 func (c *Machine) tick() {
 	c.after(c.Tick, timer{what: dueTick})

@@ -38,7 +38,7 @@ var allMutants = []mutant{
 	{"R5 what others have delivered does not press", "if w.settled || !crowded && !w.touched {", "if w.settled || !crowded {"},
 
 	// ---- R6: going to reading
-	{"R6 from leaves out what is not expanded yet", "return w.unexpanded(s.id) && w.seq() >= s.liveFrom && !(w.seq() == s.core.cursor.Seq && s.id < s.core.cursor.ID)", "return false"},
+	{"R6 from leaves out what is not expanded yet", "return w.unexpanded(s.id) && w.seq() >= s.liveFrom && !(w.seq() == c.cursor.Seq && s.id < c.cursor.ID)", "return false"},
 	{"R6 the mark forgets what is done", "		if w.seq() >= from && !s.owes(w) {\n			done.addRef", "		if false {\n			done.addRef"},
 	{"R6 inherited intervals are not done", "	if !inherited {\n", "	if true {\n"},
 	{"R6 leftovers are not in from", "			from = min(from, old.from)\n", ""},
@@ -52,7 +52,7 @@ var allMutants = []mutant{
 	{"R6 a loaded lane that is empty is removed at once", "len(ln.q) == 0 && upTo > c.floorDurable && s.mode == live {", "false {"},
 
 	// ---- R7: back to live
-	{"R7 back to live inside what is inherited", "r.at < c.position() ||", "r.at < c.taken ||"},
+	{"R7 back to live inside what is inherited", "r.at < s.position() ||", "r.at < c.taken ||"},
 	{"R7 back to live before what is done", " || r.done.max() > r.at", ""},
 	{"R7 leftovers are forgotten", "	if r.from > r.at {\n		s.endReading()\n		s.writeLive()\n		return true", "	if true {\n		s.endReading()\n		s.writeLive()\n		return true"},
 	{"R7 leftovers of a predecessor: the mark is not confirmed before the feed opens", "	s.begin(confirmingOwn, revision{})\n	s.writeMark(effect{what: goesOn, sub: s})", "	s.writeMark()"},
@@ -134,7 +134,7 @@ var allMutants = []mutant{
 	{"R15 a vanished event of a lane is sent by its number", "return q > cl.valid })\n	if kept", "return false })\n	if kept"},
 
 	// ---- R16: the bridge's own state
-	{"R16 a record without status is a new one", "if c.caughtUp || c.old.Applied.until(r.Key, r.Bucket) < r.Revision {", "if true {"},
+	{"R16 a record without status is a new one", "if c.caughtUp || c.appliedBefore(r.Key, r.Bucket) < r.Revision {", "if true {"},
 	{"R16 what is not applied is told as applied", "			a.But[s.id] = only\n", "			_ = only\n"},
 	{"R16 entries of records without status stay", "		c.put(BucketOwed, id, nil)\n		delete(l.Marks, id)", "		delete(l.Marks, id)"},
 	{"R16 a bucket that was deleted is not filled again", "	c.buckets[b].filling = f\n", "	c.buckets[b].filling, f.subs = f, nil\n"},

@@ -83,7 +83,7 @@ func (s *sub) pumpReader() {
 	if r.empty && now < r.again {
 		return
 	}
-	if s.failing() && r.empty && r.at >= c.position() && r.outstanding == 0 && s.owesNothing() {
+	if s.failing() && r.empty && r.at >= s.position() && r.outstanding == 0 && s.owesNothing() {
 		c.log(Info, "breaker half open: nothing is owed that could probe", "subscription_id", s.id)
 		s.halfOpen()
 	}

@@ -107,7 +107,8 @@ func (s *sub) owes(w *windowEvent) bool {
 			return true
 		}
 	}
-	return w.unexpanded(s.id) && w.seq() >= s.liveFrom && !(w.seq() == s.core.cursor.Seq && s.id < s.core.cursor.ID)
+	c := s.core
+	return w.unexpanded(s.id) && w.seq() >= s.liveFrom && !(w.seq() == c.cursor.Seq && s.id < c.cursor.ID) && !c.formers.settled(s.id, w.seq())
 }
 
 // enterReading: the mark is confirmed, so the feed's debts are paid, what
@@ -209,7 +210,8 @@ func (s *sub) writeMark(then ...effect) {
 // sequence on, at or above that from which it owes to the feed. Three rules need
 // it: who goes to reading says it in the mark (R6), leftovers included (R7), and
 // so does the successor of one that had leftovers (R9). inherited: the intervals
-// and the cursor of the lease that was won speak of the subscription too.
+// and the cursor of the lease that was won speak of the subscription too, and so
+// does what its former shard had settled (R18).
 func (c *Machine) settledFor(s *sub, from uint64, inherited bool, done *seqSet) {
 	done.add(from, c.prefix)
 	for _, w := range c.win {
@@ -226,4 +228,5 @@ func (c *Machine) settledFor(s *sub, from uint64, inherited bool, done *seqSet) 
 	if c.cursor.Seq >= from && s.id < c.cursor.ID {
 		done.add(c.cursor.Seq, c.cursor.Seq)
 	}
+	c.formers.addTo(done, s.id, from)
 }

@@ -51,7 +51,7 @@ func (c *Machine) hasGap(r Retention) {
 	c.expiring, c.first = c.endangered(r.Beyond[expiringStep]), r.First
 	var missed uint64
 	if r.First > c.taken+1 {
-		missed = r.First - c.taken - 1
+		missed = c.formers.owed(c.taken+1, r.First-1)
 		c.missed(missed, r.First-1)
 		c.counting = r.First
 	}
@@ -62,7 +62,7 @@ func (c *Machine) hasGap(r Retention) {
 		s := c.subs[id]
 		s.countExpired(r.First)
 		if missed > 0 && s.mode == live && s.active && s.liveFrom < r.First {
-			s.expired += missed
+			s.expired += c.formers.owedTo(id, c.taken+1, r.First-1)
 			s.changed()
 		}
 	}
@@ -72,6 +72,9 @@ func (c *Machine) hasGap(r Retention) {
 // nobody can say whom they concerned. Where a stream keeps a few messages for
 // each subject that is normal, so it is said once in a while, with the count.
 func (c *Machine) missed(n, upTo uint64) {
+	if n == 0 {
+		return
+	}
 	c.figures.Missed += n
 	c.untold += n
 	now := c.now.Boot

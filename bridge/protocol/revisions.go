@@ -67,7 +67,7 @@ func (c *Machine) recordSeen(in *RecordSeen) {
 	}
 	defer c.noteSeen(s, r)
 	if s.bucket == r.Bucket && r.Revision == s.applied && rec != nil && !s.valid && s.deletedAt.IsZero() && len(s.revs) == 0 {
-		s.mended(revision{r, rec, problems, c.position()})
+		s.mended(revision{r, rec, problems, s.position()})
 		return
 	}
 	if s.bucket == r.Bucket && r.Revision <= s.applied {
@@ -91,7 +91,7 @@ func (c *Machine) recordSeen(in *RecordSeen) {
 		return
 	}
 	s.lastSeen = r.Revision
-	s.revs = append(s.revs, revision{r, rec, problems, c.position()})
+	s.revs = append(s.revs, revision{r, rec, problems, s.position()})
 	if c.opened && (r.Deleted || rec != nil && rec.Inactive) && s.active { // what comes by the feed from now on must not join its lanes
 		reason := reasonDeactivated
 		if r.Deleted {
@@ -113,7 +113,7 @@ func (c *Machine) reread(in *RecordReread) {
 		return
 	}
 	if rec != nil && (!s.valid || !s.hasRecord()) {
-		s.mended(revision{r, rec, problems, c.position()})
+		s.mended(revision{r, rec, problems, s.position()})
 		return
 	}
 	if !s.valid {

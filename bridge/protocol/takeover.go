@@ -65,6 +65,10 @@ var takeoverNames = [...]string{"look at the stream", "open the feed", "look at 
 
 // start begins the take-over (R9). The lease is won, its value carried over.
 func (c *Machine) start() {
+	if c.unfit != nil {
+		c.end(c.unfit)
+		return
+	}
 	c.extendLease(c.lastFlush)
 	c.after(c.Renew, timer{what: dueRenewal})
 	c.after(c.Tick, timer{what: dueTick})
@@ -83,7 +87,11 @@ func (c *Machine) takeOverFrom(step takeoverStep) {
 func (c *Machine) takeOver() {
 	switch c.step {
 	case surveying:
-		c.askStep(SurveyStream{c.newRequest(), c.old})
+		e := c.old
+		if c.surveys > 0 {
+			e = c.formers[c.surveys-1].entry
+		}
+		c.askStep(SurveyStream{c.newRequest(), e})
 	case opening:
 		c.askStep(OpenFeed{c.newRequest(), c.epoch, c.placed.At})
 	case comparing:
@@ -125,6 +133,7 @@ func (c *Machine) takeOverLater(q *request, err error) {
 		c.end(fmt.Errorf("read the state: %w: %w", ErrStateGone, err))
 		return
 	case c.step == surveying:
+		c.surveys = 0
 		c.streamMissing(err)
 	case c.step == opening: // by another survey
 		c.step = surveying
@@ -134,11 +143,40 @@ func (c *Machine) takeOverLater(q *request, err error) {
 	c.after(c.Busy, timer{what: dueTakeover})
 }
 
-// surveyed fixes the position, where the durable is made (R1, R15).
+// surveyed fixes the position, where the durable is made (R1, R15), once the stream
+// is looked at for the own entry and those of the former shards (R18).
 func (c *Machine) surveyed(s *Survey) {
-	c.placed = Place(&c.old, s, c.firstStart)
-	c.stream = s.Stream
+	if c.surveys == 0 {
+		c.survey, c.stream = *s, s.Stream
+	} else {
+		if !s.Stream.Created.Equal(c.stream.Created) || s.Stream.Last < c.stream.Last {
+			c.surveyAgain("it is not the one that was looked at a moment ago")
+			return
+		}
+		c.formers[c.surveys-1].survey = *s
+	}
+	if c.surveys < len(c.formers) {
+		c.surveys++
+		c.takeOver()
+		return
+	}
+	c.surveys = 0
+	c.placed = Place(&c.old, &c.survey, c.firstStart)
+	if len(c.formers) > 0 {
+		c.placed = c.placeFormers(c.placed)
+		if c.placed.top.Seq > c.stream.Last {
+			c.surveyAgain("it has grown beyond the one that was looked at a moment ago")
+			return
+		}
+	}
 	c.takeOverFrom(opening)
+}
+
+// surveyAgain begins once more with the look at the stream.
+func (c *Machine) surveyAgain(why string) {
+	c.complain("the stream changes while it is taken over", "begin", "reason", why)
+	c.step, c.surveys = surveying, 0
+	c.after(c.Busy, timer{what: dueTakeover})
 }
 
 func (c *Machine) feedOpened(at event.Ref) {
@@ -155,9 +193,7 @@ func (c *Machine) feedOpened(at event.Ref) {
 // after the durable was made.
 func (c *Machine) compared(l Look) {
 	if why := c.differs(l, c.floorRef); why != "" {
-		c.complain("the stream changes while it is taken over", "begin", "reason", why)
-		c.step = surveying
-		c.after(c.Busy, timer{what: dueTakeover})
+		c.surveyAgain(why)
 		return
 	}
 	p, st := &c.placed, &c.stream
@@ -340,7 +376,7 @@ func (s *sub) reconcile() {
 	}
 	s.core.log(Warn, "mark and status of a subscription differ: somebody has changed one of them", "subscription_id", s.id)
 	if r.until = noLimit; !s.active {
-		r.until = max(r.at, s.core.position())
+		r.until = max(r.at, s.position())
 	}
 	r.moved = true
 }

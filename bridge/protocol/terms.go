@@ -63,9 +63,9 @@ func Sight(value []byte, revision uint64) LeaseSight {
 }
 
 // deposes tells whether the entry is that of a replica that has won the lease
-// after the given epoch. What is neither that nor ours was made by hand.
+// after the given epoch, or is closed for good (R18). What is neither that nor ours was made by hand.
 func (s LeaseSight) deposes(epoch uint64) bool {
-	return s.Unreadable == nil && !s.Entry.Absent() && s.Entry.Epoch > epoch
+	return s.Unreadable == nil && !s.Entry.Absent() && (s.Entry.Closed || s.Entry.Epoch > epoch)
 }
 
 func (c *Machine) leaseTampered(s LeaseSight) {

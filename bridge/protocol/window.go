@@ -58,7 +58,7 @@ func (c *Machine) expandNext() {
 
 func (c *Machine) takeIn(w *windowEvent) {
 	if from := max(c.taken+1, c.counting); w.seq() > from {
-		c.missed(w.seq()-from, w.seq()-1)
+		c.missed(c.formers.owed(from, w.seq()-1), w.seq()-1)
 	}
 	c.taken = w.seq()
 	c.took(w.ev.Ref())
@@ -105,7 +105,7 @@ func (c *Machine) expand(w *windowEvent) bool {
 			s.matchesAhead(w.seq())
 			continue
 		}
-		if s == nil || s.mode == unseen || w.seq() < s.liveFrom || !s.active && s.mode == live {
+		if s == nil || s.mode == unseen || w.seq() < s.liveFrom || !s.active && s.mode == live || c.formers.settled(m.ID, w.seq()) {
 			continue
 		}
 		if s.mode == live && c.standsInTheWay(s) {
