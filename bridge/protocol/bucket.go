@@ -251,7 +251,7 @@ func (c *Machine) tellLost(l *Loaded) {
 		c.log(Warn, text)
 		c.raiseState(text)
 	}
-	if !c.buckets[BucketOwed].lost || len(l.Status) == 0 {
+	if !c.buckets[BucketOwed].lost || len(l.Status) == 0 && len(c.resting) == 0 {
 		return
 	}
 	var owed []string

@@ -57,7 +57,7 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	t.Logf("seeds %d to %d: %v", *simFrom, *simFrom+uint64(seeds)-1, total)
-	for _, must := range []string{"takeovers", "graceful", "handed over", "cut", "reopened", "late", "fenced", "dead letters", "redriven", "at rest", "filtered", "filtered probes"} {
+	for _, must := range []string{"takeovers", "graceful", "handed over", "cut", "reopened", "late", "fenced", "dead letters", "redriven", "at rest", "followed", "filtered", "filtered probes"} {
 		if total[must] == 0 && seeds >= 200 && *simBreak == "" {
 			t.Errorf("the simulation never came to %q: it proves nothing about it", must)
 		}

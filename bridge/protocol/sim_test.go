@@ -726,6 +726,7 @@ func (t *simTerm) load(done func(*Loaded, error)) {
 				}
 			}
 		}
+		t.follow(l)
 		return nil
 	}, func(err error) { done(l, err) })
 }
@@ -1020,15 +1021,20 @@ func (t *simTerm) recordsChanged() {
 		for _, o := range w.ops[s] {
 			if !t.seenOps[o] && !o.gone && o.visible+o.lag[t.n.id] <= w.now {
 				t.seenOps[o] = true
-				r := w.revision(simID(s), o)
-				var problems record.Problems
-				if !r.Deleted && o.value == nil {
-					problems = record.Problems{{Field: "method", Message: "bad"}}
-				}
-				t.step(&RecordSeen{r, o.value, problems})
+				t.step(w.sighting(s, o))
 			}
 		}
 	}
+}
+
+// sighting is what a watch of the records tells of an operation.
+func (w *simWorld) sighting(s int, o *simOp) *RecordSeen {
+	r := w.revision(simID(s), o)
+	var problems record.Problems
+	if !r.Deleted && o.value == nil {
+		problems = record.Problems{{Field: "method", Message: "bad"}}
+	}
+	return &RecordSeen{r, o.value, problems}
 }
 
 func (w *simWorld) revision(key string, o *simOp) Revision {

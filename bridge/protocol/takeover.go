@@ -38,6 +38,8 @@ type Loaded struct {
 	Marks  map[string]Mark
 	Lanes  map[string]map[string]LaneEntry // subscription, lane token
 	Bad    []string                        // keys that hold no valid entry
+
+	Followed *Followed // instead of Status: what a stand-by had ready; nil: all is read now
 }
 
 // takeoverStep is what a take-over does, in this order.
@@ -233,6 +235,7 @@ func (c *Machine) fenced(made Made) {
 
 func (c *Machine) loaded(l *Loaded) {
 	c.loading = l
+	l.prepare(c.placed.At.Seq)
 	c.takeOverFrom(judging)
 }
 
@@ -241,6 +244,9 @@ func (c *Machine) relocated() {
 	l := c.loading
 	c.loading, c.moving = nil, nil
 	c.rebuild(l)
+	if f := l.Followed; f != nil {
+		c.takeFollowed(f)
+	}
 	c.step = seeingRecords
 	c.stuck = "the subscription records are not read yet"
 	c.emit(WatchRecords{})
