@@ -582,12 +582,12 @@ func TestNoConnection(t *testing.T) {
 			if tc.name == "no such host" {
 				d.Subscription.More = nil
 			}
-			began := time.Now()
+			watch := lab.StartStopwatch(t)
 			a := attemptError(t, publish(shortly(t), newWebhook(t), d))
 			if a.Fault != bridge.FaultTransport || !strings.HasPrefix(a.Reason, tc.want) || strings.Contains(a.Reason, "secret") {
 				t.Errorf("got %+v", a)
 			}
-			if took := time.Since(began); tc.name == "no handshake" && took > 5*time.Second {
+			if took, tooLong := watch.TooLong(5 * time.Second); tc.name == "no handshake" && tooLong {
 				t.Errorf("took %v", took)
 			}
 		})
@@ -787,11 +787,11 @@ func TestEndlessBodyOfASuccess(t *testing.T) {
 		w := newWebhook(t, func(o *Options) { o.NetHTTP = netHTTP })
 		for _, path := range []string{"/drips", "/length", "/silent"} {
 			group.Go(func() {
-				began := time.Now()
+				watch := lab.StartStopwatch(t)
 				if err := publish(shortly(t), w, delivery(server.URL+path)); err != nil {
 					t.Errorf("net/http %v, %s: %v", netHTTP, path, err)
 				}
-				if took := time.Since(began); took > 3*time.Second {
+				if took, tooLong := watch.TooLong(3 * time.Second); tooLong {
 					t.Errorf("net/http %v, %s: took %v", netHTTP, path, took)
 				}
 			})

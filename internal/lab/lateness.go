@@ -2,6 +2,7 @@ package lab
 
 import (
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -62,4 +63,25 @@ func (l *Lateness) Since(t time.Time) (sum time.Duration) {
 func (l *Lateness) Stop() {
 	close(l.stop)
 	<-l.done
+}
+
+// Stopwatch holds times against promises, and allows for what a busy machine took
+// away meanwhile.
+type Stopwatch struct {
+	begun    time.Time
+	lateness *Lateness
+}
+
+// StartStopwatch begins; it ends with the test.
+func StartStopwatch(t testing.TB) *Stopwatch {
+	s := &Stopwatch{begun: time.Now(), lateness: MeasureLateness()}
+	t.Cleanup(s.lateness.Stop)
+	return s
+}
+
+// TooLong tells how long it took until now, and whether that is longer than
+// promised and than the machine explains.
+func (s *Stopwatch) TooLong(promised time.Duration) (took time.Duration, tooLong bool) {
+	took = time.Since(s.begun)
+	return took, took > promised+s.lateness.Since(s.begun)
 }

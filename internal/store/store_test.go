@@ -382,9 +382,9 @@ func TestLeaseWatchOverRestart(t *testing.T) {
 	b.Restart()
 	var rev2 uint64
 	lab.Eventually(t, "put", func() bool { rev2, err = l.Put(short(t), []byte("b"), rev, "2"); return err == nil })
-	start := time.Now()
+	watch := lab.StartStopwatch(t)
 	lab.Eventually(t, "next entry", has(rev2, "b"))
-	if d := time.Since(start); d > time.Second {
+	if d, tooLong := watch.TooLong(time.Second); tooLong {
 		t.Errorf("in step only after %s", d)
 	}
 }
@@ -519,9 +519,9 @@ func TestRecordsOverRestart(t *testing.T) {
 	for i := range 3 {
 		value := fmt.Sprint(i)
 		lab.Eventually(t, "put", func() bool { _, err := kv.Put(short(t), "a", []byte(value)); return err == nil })
-		start := time.Now()
+		watch := lab.StartStopwatch(t)
 		lab.Eventually(t, "seen", func() bool { return s.has("a", value) })
-		if d := time.Since(start); d > time.Second {
+		if d, tooLong := watch.TooLong(time.Second); tooLong {
 			t.Errorf("restart %d: in step only after %s", i, d)
 		}
 		b.Restart()

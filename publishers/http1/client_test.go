@@ -556,12 +556,12 @@ func TestDeadlines(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]time.Duration{"/head": limits.AnswerHeadPatience, "/body": limits.AnswerBodyPatience, "/chunks": limits.AnswerBodyPatience, "/quiet": limits.AnswerBodyPatience, "/rest": limits.AnswerRestPatience, "/503": limits.AnswerTextPatience} {
-		began := time.Now()
+		watch := lab.StartStopwatch(t)
 		a, err := newClient(t).Do(shortly(t), s.post(path, "x"))
 		if err != nil || a.Status != 200 && (a.Status != 503 || a.RetryAfter != "5" || string(a.Text) != "sorry") {
 			t.Errorf("%s: %+v, %v", path, a, err)
 		}
-		if took := time.Since(began); took < want/2 || took > want+2*time.Second {
+		if took, tooLong := watch.TooLong(want + 2*time.Second); took < want/2 || tooLong {
 			t.Errorf("%s took %v, want %v", path, took, want)
 		}
 	}
