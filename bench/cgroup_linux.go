@@ -50,7 +50,7 @@ func newGroup(name string, share float64) (dir string, err error) {
 
 // makeGroup makes a group and writes its settings.
 func makeGroup(dir string, settings [][2]string) (string, error) {
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", err
 	}
 	for _, s := range settings {

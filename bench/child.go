@@ -59,6 +59,11 @@ func startRole(name string, settings, answer any) (*lab.Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	return startOther(name, self, []string{childRole, name}, settings, answer)
+}
+
+// startOther starts a program that takes settings and answers as a role does.
+func startOther(name, path string, args []string, settings, answer any) (*lab.Process, error) {
 	s, err := json.Marshal(settings)
 	if err != nil {
 		return nil, err
@@ -68,8 +73,7 @@ func startRole(name string, settings, answer any) (*lab.Process, error) {
 		return nil, err
 	}
 	defer out.Close()
-	p, err := lab.Start(lab.Command{Name: name, Path: self, Args: []string{childRole, name, string(s)}, Stdout: in,
-		Stdin: true})
+	p, err := lab.Start(lab.Command{Name: name, Path: path, Args: append(args, string(s)), Stdout: in, Stdin: true})
 	in.Close()
 	if err != nil {
 		return nil, err

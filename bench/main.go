@@ -22,6 +22,7 @@ type settings struct {
 	Sizes    []int  `json:"sizes"`    // of e, records
 	json     string
 	former   string
+	peers    string
 	profile  string
 	verbose  bool
 }
@@ -41,10 +42,11 @@ func main() {
 	sizes := ""
 	flag.IntVar(&s.Rounds, "rounds", 5, "interleaved rounds")
 	flag.IntVar(&s.Requests, "requests", 20_000, "requests of a round")
-	flag.StringVar(&s.Only, "only", "abcdefg", "what to measure")
+	flag.StringVar(&s.Only, "only", "abcdefgp", "what to measure")
 	flag.StringVar(&sizes, "sizes", "1,1000,100000,1000000", "numbers of records for e")
 	flag.StringVar(&s.json, "json", "", "write the report to this file as well")
 	flag.StringVar(&s.former, "former", "", "an orderbridge built before a change, to be measured beside the present one")
+	flag.StringVar(&s.peers, "peers", "", "the program of bench/peers, to be measured beside orderbridge")
 	flag.StringVar(&s.profile, "cpuprofile", "",
 		"write a CPU profile of the bridge with the fewest records of e to this file")
 	flag.BoolVar(&s.verbose, "v", false, "show what the processes log")
@@ -95,7 +97,7 @@ func (b *bench) measureAll(ctx context.Context) error {
 	for _, part := range []struct {
 		letters string
 		measure func(context.Context) error
-	}{{"abcd", b.throughput}, {"f", b.latency}, {"f", b.takeOver}, {"g", b.wider}, {"e", b.scale}} {
+	}{{"abcdp", b.throughput}, {"f", b.latency}, {"f", b.takeOver}, {"g", b.wider}, {"e", b.scale}} {
 		if !strings.ContainsAny(b.Only, part.letters) {
 			continue
 		}

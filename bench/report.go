@@ -133,6 +133,12 @@ func (r *report) compare() {
 	rates("(d2)/(a2) the same with 1,600 connections", "d2", "a2", 0, 0)
 	rates("(g) throughput of 2 bridges and of 1", "g2", "g1", 1.9, 0)
 	rates("(g) throughput of 4 bridges and of 1", "g4", "g1", 3.5, 0)
+	for _, peer := range []string{"p_watermill", "p_benthos"} {
+		rates("("+peer+")/(b) throughput of the peer and naive loop", peer, "b", 0, 0)
+		if a, b := r.load(peer), r.load("b"); a != nil && b != nil {
+			r.Ratios = append(r.Ratios, newRatio("("+peer+")/(b) CPU of the peer and loop", a.Self, b.Self, 0, 0))
+		}
+	}
 	if a, b := r.load("c"), r.load("b"); a != nil && b != nil {
 		r.Ratios = append(r.Ratios, newRatio("(c)/(b) CPU of orderbridge and loop", a.Self, b.Self, 0, 1),
 			newRatio("(c)/(b) CPU of the NATS server", a.NATS, b.NATS, 0, 0))

@@ -82,5 +82,27 @@ func (b *bench) plans() []plan {
 			plan{"d_former", "d of the former build", fanOut, ours(b.former, fanOut, 1)},
 			plan{"d2_former", "d2 of the former build", fanOut, ours(b.former, fanOut, record.DefaultMaxInFlight)})
 	}
+	if b.peers != "" {
+		plans = append(plans,
+			plan{"p_watermill", "Watermill's router and HTTP publisher, 64 in flight", 1, b.peer("watermill")},
+			plan{"p_benthos", "the Benthos engine, 64 in flight", 1, b.peer("benthos")})
+	}
 	return plans
+}
+
+// peer starts one of bench/peers.
+func (b *bench) peer(name string) func(context.Context, place) (*lab.Process, error) {
+	return func(ctx context.Context, p place) (*lab.Process, error) {
+		if err := b.makeStream(ctx, p); err != nil {
+			return nil, err
+		}
+		return startOther(name, b.peers, []string{name},
+			peerSettings{b.natsURL, p.stream(), p.subject(), b.to.URL + "/", b.caFile, inFlight}, &struct{}{})
+	}
+}
+
+// peerSettings are those of bench/peers.
+type peerSettings struct {
+	NATS, Stream, Subject, URL, CAFile string
+	InFlight                           int
 }
