@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -68,6 +69,22 @@ func TestRowsParsed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEveryRowIsThere: 85 to 88 are no answers but what happens to connections:
+// TestUnsolicited, TestEarlyAnswer.
+func TestEveryRowIsThere(t *testing.T) {
+	t.Parallel()
+	there := map[string]bool{}
+	for _, r := range rows {
+		n, _, _ := strings.Cut(r.n, " ")
+		there[n] = true
+	}
+	for n := 1; n <= 89; n++ {
+		if !there[strconv.Itoa(n)] && (n < 85 || n > 88) {
+			t.Errorf("row %d is missing", n)
+		}
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 func chaos(p *peer, id string) (again bool) {
 	text := "HTTP/1.1 400 X\r\nContent-Length: " + strconv.Itoa(len(id)) + "\r\n"
 	say := func(s string) bool { _, err := io.WriteString(p, s); return err == nil }
-	switch rand.N(16) {
+	switch rand.N(17) {
 	case 0: // answers in pieces
 		whole := text + "\r\n" + id
 		cut := rand.N(len(whole))
@@ -56,8 +56,40 @@ func chaos(p *peer, id string) (again bool) {
 	case 12:
 		say("HTTP/1.")
 		return false
+	case 13: // a body where none may be
+		return say("HTTP/1.1 204 X\r\n\r\n" + injected)
 	}
 	return say(text + "\r\n" + id)
+}
+
+// checkPool holds the lists of idle connections against each other.
+func checkPool(t *testing.T, c *Client) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	listed := map[*conn]bool{}
+	var last *conn
+	for cn := c.oldest; cn != nil; cn = cn.newer {
+		if listed[cn] || cn.older != last {
+			t.Error("the list of all is no list")
+			return
+		}
+		listed[cn], last = true, cn
+	}
+	if c.newest != last || len(listed) != c.idle || c.idle > c.o.MaxIdle {
+		t.Errorf("%d in the list of all, counted %d", len(listed), c.idle)
+	}
+	ofOrigins := 0
+	for key, o := range c.origins {
+		for _, cn := range o.idle {
+			if ofOrigins++; !listed[cn] || cn.key != key {
+				t.Error("an idle connection that is in one list only, or another's")
+			}
+		}
+	}
+	if ofOrigins != c.idle {
+		t.Errorf("%d idle of all origins, %d in all", ofOrigins, c.idle)
+	}
 }
 
 // TestEachGetsItsOwnAnswer is the oracle of desynchronisation: many requests at
@@ -79,7 +111,19 @@ func TestEachGetsItsOwnAnswer(t *testing.T) {
 			})
 			c := newClient(t)
 			c.o.Now = func() time.Time { return time.Now().Add(time.Duration(rand.N(20)) * time.Minute) } // so that distrust ends
-			var group sync.WaitGroup
+			over := make(chan struct{})
+			var group, watch sync.WaitGroup
+			watch.Go(func() {
+				for {
+					select {
+					case <-over:
+						return
+					case <-time.After(time.Millisecond):
+						checkPool(t, c)
+						c.sweepOnce()
+					}
+				}
+			})
 			for worker := range 8 {
 				group.Go(func() {
 					for i := range 80 {
@@ -88,7 +132,9 @@ func TestEachGetsItsOwnAnswer(t *testing.T) {
 						if i%10 == 0 {
 							time.AfterFunc(rand.N(2*time.Millisecond), cancel)
 						}
-						a, err := c.Do(ctx, s.post("/", id))
+						r := s.post("/", id)
+						r.Tenant = strconv.Itoa(worker % 3)
+						a, err := c.Do(ctx, r)
 						cancel()
 						if err == nil && a.Status == 400 && len(a.Text) > 0 && !strings.HasPrefix(id, string(a.Text)) || a.Status == 277 {
 							t.Errorf("%s got %d %q", id, a.Status, a.Text)
@@ -97,10 +143,13 @@ func TestEachGetsItsOwnAnswer(t *testing.T) {
 				})
 			}
 			group.Wait()
+			close(over)
+			watch.Wait()
 			c.Close()
 			if n := c.idleNow(); n != 0 {
 				t.Errorf("%d idle connections after Close", n)
 			}
+			await(t, "all connections are closed", func() bool { return s.open.Load() == 0 })
 			mu.Lock()
 			defer mu.Unlock()
 			for id, n := range sent {

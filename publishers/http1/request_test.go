@@ -99,6 +99,7 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		r := requestTo(u, "POST", body, Field{"User-Agent", "test"}, Field{http.CanonicalHeaderKey(name), value})
+		r.Target = target // rawer than any URL
 		sent, err := r.append(nil)
 		if err != nil {
 			return
