@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -44,6 +45,54 @@ type Lease interface {
 	// Watch calls fn with each new revision of the entry (the present one
 	// included) until ctx ends, over reconnects.
 	Watch(ctx context.Context, fn func(value []byte, revision uint64)) error
+}
+
+// Shards is what the replicas know of one another, and what is left of former
+// layouts (R17, R18).
+type Shards interface {
+	// Leases reads the lease entries of all layouts from the bucket's leader. The
+	// keys do not tell how many shards their layout has: Of is 0.
+	Leases(ctx context.Context) (map[protocol.Shard]Entry, error)
+	// Seen is the newest layout that fences and durables tell of, if there is one:
+	// what is left when the lease bucket is gone. It is not done if anything of
+	// the one before is there.
+	Seen(ctx context.Context) (l protocol.Layout, found bool, err error)
+	// CloseFences overwrites the fences of a shard whose lease is closed, in both
+	// state buckets, with an epoch that nobody outbids: no write of a former
+	// leader that is still under way is stored from then on. ErrNotClosed if the
+	// lease is not, or not any more.
+	CloseFences(ctx context.Context, s protocol.Shard) error
+	// Remove removes the durables, fences and closed leases of all layouts below
+	// that generation, which must be one that is done.
+	Remove(ctx context.Context, below uint64) error
+	// Fits says why the stream or the account does not allow so many shards
+	// instead of those of the layout.
+	Fits(ctx context.Context, l protocol.Layout, shards int) error
+
+	// Beat writes the heartbeat of a replica; it vanishes some time after the last one.
+	Beat(ctx context.Context, holder string, value []byte) error
+	// EndBeat removes it.
+	EndBeat(ctx context.Context, holder string) error
+	// Beats are those that are there. Whether a replica lives is told by whether
+	// its revision changes.
+	Beats(ctx context.Context) ([]Beat, error)
+}
+
+// ErrNotClosed says that a former shard's lease is not closed, or was taken since
+// by a build that knows of no shards.
+var ErrNotClosed = errors.New("the lease is not closed")
+
+// Entry is a lease as it stands on the bus.
+type Entry struct {
+	Value    []byte
+	Revision uint64
+}
+
+// Beat is the heartbeat of a replica.
+type Beat struct {
+	Holder   string
+	Value    []byte
+	Revision uint64
 }
 
 // Feed is the one shared consumer of the source stream: a Watermill Subscriber

@@ -263,13 +263,13 @@ func (a *app) newBridge(context.Context) error {
 		Feed: func() (bridge.Feed, error) {
 			return subscribers.NewFeed(subscribers.Options{JetStream: a.js, Stream: a.names.Stream,
 				DurablePrefix: a.names.DurablePrefix,
-				Window:        a.cfg.Window, Metadata: store.DurableMetadata(a.names), Recent: recent, Logger: a.log})
+				Window:        a.cfg.Window, Metadata: store.DurableMetadata(a.names, protocol.Layout{Shards: 1}), Recent: recent, Logger: a.log})
 		},
 		Source: subscribers.NewSource(subscribers.SourceOptions{JetStream: a.js, Stream: a.names.Stream,
 			Recent: recent, Logger: a.log}),
-		Ledger:      store.NewLedger(a.js, a.names, maker),
-		Lease:       store.Guarded{Lease: store.NewLease(a.js, a.names, maker, a.log), Unfit: a.fitness.Problem},
-		Traces:      func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, a.js, a.names) },
+		Ledger:      store.NewLedger(a.js, a.names, protocol.Layout{Shards: 1}, 0, maker),
+		Lease:       store.Guarded{Lease: store.NewLeases(a.js, a.names, maker, a.log).Shard(protocol.Shard{}), Unfit: a.fitness.Problem},
+		Traces:      func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, a.js, a.names, protocol.Layout{Shards: 1}, 0) },
 		Records:     a.records,
 		DeadLetters: letters,
 		Alerts:      audit.Alerts{Alerts: alerts, Audit: a.audit},
@@ -360,7 +360,7 @@ func (a *app) streamsFit(ctx context.Context) error {
 
 // askLease asks the leader of the lease's bucket for something.
 func (a *app) askLease(ctx context.Context) error {
-	_, _, err := store.NewLease(a.js, a.names, nil, a.log).Get(ctx)
+	_, _, err := store.NewLeases(a.js, a.names, nil, a.log).Shard(protocol.Shard{}).Get(ctx)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,29 +104,42 @@ func (s *session) source() bridge.Source {
 	return subscribers.NewSource(subscribers.SourceOptions{JetStream: s.js, Stream: s.names.Stream, Logger: s.log})
 }
 
-// lease is the lease as it was read.
-type lease struct {
-	value    []byte
-	revision uint64
-	free     bool
+// heldLeases are the leases as they were read, while nobody leads.
+type heldLeases struct {
+	leases []store.HeldLease
+	free   bool // all of them
 }
 
 // streamReport asks the leader, or, where nobody leads, looks for itself; then
-// it returns the lease, too.
-func (s *session) streamReport(ctx context.Context) (protocol.StreamReport, *lease, error) {
+// it returns the leases, too.
+func (s *session) streamReport(ctx context.Context) (protocol.StreamReport, *heldLeases, error) {
 	answer, err := s.catalog.AskStream(ctx, store.StreamRequest{})
 	if !errors.Is(err, store.ErrNoLeader) {
 		return answer.Report, nil, explain(err)
 	}
-	value, revision, err := s.catalog.LeaseValue(ctx)
+	leases, err := s.catalog.LeasesHeld(ctx)
 	switch {
 	case err != nil:
 		return protocol.StreamReport{}, nil, explain(err)
-	case value == nil:
+	case len(leases) == 0:
 		return protocol.StreamReport{}, nil, fmt.Errorf("nobody leads, and no bridge has led on this bus (is the prefix right? ORDERBRIDGE_PREFIX=%q)", s.cfg.Prefix)
 	}
-	r, free, err := bridge.InspectStream(ctx, s.source(), value)
-	return r, &lease{value, revision, free}, explain(err)
+	var report protocol.StreamReport
+	all := &heldLeases{leases: leases, free: true}
+	for i, l := range leases {
+		r, free, err := bridge.InspectStream(ctx, s.source(), l.Value)
+		if err != nil {
+			return protocol.StreamReport{}, nil, explain(err)
+		}
+		// It is the stream of all of them: one that tells a change tells it for all.
+		position := max(r.Position, report.Position)
+		if changed := len(r.Changes) > 0 || r.Changed != ""; i == 0 || changed {
+			report = r
+		}
+		report.Position = position
+		all.free = all.free && free
+	}
+	return report, all, nil
 }
 
 func (s *session) adoptStream(ctx context.Context, cmd *cobra.Command, begin bridge.Begin, yes bool) error {
@@ -167,9 +181,9 @@ func (s *session) adoptStream(ctx context.Context, cmd *cobra.Command, begin bri
 // leaseTime is how long a lease holds that nobody renews, and the margin.
 const leaseTime = 12 * time.Second
 
-// adoptLater leaves the decision in the lease, once it is sure that nobody holds it.
+// adoptLater leaves the decision in the leases, once it is sure that nobody holds one.
 func (s *session) adoptLater(ctx context.Context, cmd *cobra.Command, r protocol.StreamReport, a protocol.Adoption,
-	held *lease) error {
+	held *heldLeases) error {
 	if !held.free {
 		fmt.Fprintf(cmd.ErrOrStderr(), "nobody answers; waiting %s to be sure that nobody leads\n", leaseTime)
 		select {
@@ -177,20 +191,25 @@ func (s *session) adoptLater(ctx context.Context, cmd *cobra.Command, r protocol
 			return ctx.Err()
 		case <-time.After(leaseTime):
 		}
-		value, revision, err := s.catalog.LeaseValue(ctx)
+		now, err := s.catalog.LeasesHeld(ctx)
 		if err != nil {
 			return explain(err)
 		}
-		if revision != held.revision || !bytes.Equal(value, held.value) {
+		same := func(a, b store.HeldLease) bool {
+			return a.Shard == b.Shard && a.Revision == b.Revision && bytes.Equal(a.Value, b.Value)
+		}
+		if !slices.EqualFunc(now, held.leases, same) {
 			return errors.New("somebody leads, or has begun to: try again")
 		}
 	}
-	err := s.catalog.AdoptLater(ctx, held.value, held.revision, a)
-	if errors.Is(err, protocol.ErrDeposed) {
-		return errors.New("somebody leads, or has begun to: try again")
-	}
-	if err != nil {
-		return explain(err)
+	for _, l := range held.leases {
+		err := s.catalog.AdoptLater(ctx, l, a)
+		if errors.Is(err, protocol.ErrDeposed) {
+			return errors.New("somebody leads, or has begun to: try again")
+		}
+		if err != nil {
+			return explain(err)
+		}
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "\nnobody leads; the next leader acknowledges the change%s\n", skipped(r, a))
 	return nil

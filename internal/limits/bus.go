@@ -114,6 +114,12 @@ const (
 	LedgerMeasure   = 50 * time.Millisecond // of how full the ledger is, before an entry is refused
 	AdoptTime       = 15 * time.Second
 	TracesAtOnce    = 16 // requests to the bus at the same time
+	// The marker of a removed entry serves nobody once it is stored: the fence keeps
+	// late writers out, and an absent key reads the same. It must only outlive what
+	// is under way.
+	MarkerKept    = 5 * time.Minute
+	HeartbeatKept = 30 * time.Second
+	LedgerScan    = 30 * time.Second // of which keys are there, where several shards write
 )
 
 func assets() []Limit {
@@ -143,5 +149,8 @@ func assets() []Limit {
 		row("LedgerMeasure", lasts(LedgerMeasure), process, "time between measurements of a ledger that seems full", "its entries are refused as measured"),
 		row("AdoptTime", lasts(AdoptTime), command, "wait for the leader that adopts a stream", "an error"),
 		row("TracesAtOnce", count(TracesAtOnce), process, "requests to the bus at the same time, at a take-over", "they wait"),
+		row("MarkerKept", lasts(MarkerKept), process, "how long the marker of a removed entry stays", "it goes"),
+		row("HeartbeatKept", lasts(HeartbeatKept), process, "how long the heartbeat of a replica that is gone stays", "it goes"),
+		row("LedgerScan", lasts(LedgerScan), process, "time between two looks for removed entries, where several shards write", "-"),
 	)
 }

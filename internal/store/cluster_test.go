@@ -43,7 +43,7 @@ func TestCluster(t *testing.T) {
 		l = next
 	}
 
-	a, b := NewLease(nodes[0], n, nil, nil), NewLease(nodes[1], n, nil, nil)
+	a, b := NewLeases(nodes[0], n, nil, nil).Shard(protocol.Shard{}), NewLeases(nodes[1], n, nil, nil).Shard(protocol.Shard{})
 	rev, err := a.Put(ctx, []byte("a"), 0, "a:1")
 	if err != nil {
 		t.Fatal(err)

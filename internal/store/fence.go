@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,15 +17,16 @@ import (
 	"orderbridge/internal/msgget"
 )
 
-// A state bucket is fenced by its leader: each of 64 keys holds the epoch, in a
-// header the term, and each write expects the sequence of one of them. One more
-// key, the seal, says that the bucket holds all that it should: it is written
-// last, so that a bucket that was purged or recreated and not yet filled again
-// lacks it (R16).
+// A state bucket is fenced by each shard's leader: each of 64 keys holds the epoch, in
+// headers the term and the layout, and each write expects the sequence of one of
+// them. One more key, the seal, says that the bucket holds all that it should: it is
+// written last, so that a bucket that was purged or recreated and not yet filled
+// again lacks it (R16). What the former shards have sealed holds all that a new one
+// begins with.
 
 const (
-	sealKey    = fencePrefix + "complete"
-	termHeader = "Orderbridge-Term"
+	termHeader   = "Orderbridge-Term"
+	layoutHeader = "Orderbridge-Layout"
 )
 
 // Fence writes the epoch to every fence key, each by compare-and-set on its own
@@ -39,16 +42,19 @@ func (l *Ledger) Fence(ctx context.Context, b protocol.Bucket, epoch uint64, ter
 }
 
 func (l *Ledger) fenceAll(ctx context.Context, s *stateBucket, epoch uint64, term string) (made protocol.Made, err error) {
-	info, err := l.bucketThere(ctx, s)
+	info, err := bucketThere(ctx, l.js, s.name, l.make)
 	if err != nil {
 		return made, err
 	}
 	made.Created = info.Created.UnixNano()
-	switch _, err := l.last(ctx, s, sealKey); {
-	case err == nil:
-		made.Sealed = true
-	case !errors.Is(err, protocol.ErrNotFound):
+	if made.Sealed, err = l.sealed(ctx, s, sealKeyOf(l.shard)); err != nil {
 		return made, err
+	}
+	inherited := false
+	if !made.Sealed {
+		if inherited, err = l.sealedBefore(ctx, s); err != nil {
+			return made, err
+		}
 	}
 	if err := l.measure(ctx, s); err != nil {
 		return made, err
@@ -63,7 +69,7 @@ func (l *Ledger) fenceAll(ctx context.Context, s *stateBucket, epoch uint64, ter
 				return err
 			}
 			defer f.unlock()
-			last[i], unfenced[i], err = l.fence(gctx, s, fenceKey(i), epoch, term)
+			last[i], unfenced[i], err = l.fence(gctx, s, fenceKeyOf(l.shard, i), epoch, term)
 			if err != nil {
 				return fmt.Errorf("fence %d: %w", i, err)
 			}
@@ -81,27 +87,54 @@ func (l *Ledger) fenceAll(ctx context.Context, s *stateBucket, epoch uint64, ter
 	if after.Created.UnixNano() != made.Created {
 		return made, errRecreated // once more
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.last = 0
-	for i := range last {
-		s.last = max(s.last, last[i])
-		made.Unfenced = made.Unfenced || unfenced[i]
+	l.fenced(s, &made, epoch, term, max(slices.Max(last[:]), after.State.LastSeq), slices.Max(last[:]),
+		slices.Contains(unfenced[:], true))
+	if inherited {
+		if err := l.seal(ctx, s); err != nil {
+			return made, err
+		}
+		made.Sealed, made.Unfenced = true, false
 	}
-	s.created, s.epoch, s.term, s.sealed = made.Created, epoch, term, made.Sealed
-	s.writes.begin(max(s.last, after.State.LastSeq))
-	clear(s.present) // Load or the writes that follow say what is there
 	return made, nil
 }
 
-// bucketThere makes the bucket if it is gone.
-func (l *Ledger) bucketThere(ctx context.Context, s *stateBucket) (*jetstream.StreamInfo, error) {
-	info, err := msgget.Info(ctx, l.js, bucketStream(s.name))
-	if errors.Is(err, jetstream.ErrStreamNotFound) && l.make != nil {
-		if err := l.make(ctx, s.name); err != nil {
+// fenced takes note of the own fences.
+func (l *Ledger) fenced(s *stateBucket, made *protocol.Made, epoch uint64, term string, base, last uint64, unfenced bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	made.Unfenced = unfenced
+	s.last, s.created, s.epoch, s.term, s.sealed = last, made.Created, epoch, term, made.Sealed
+	s.writes.begin(base)
+	s.scanned = time.Now()
+	clear(s.present) // Load or the writes that follow say what is there
+}
+
+func (l *Ledger) sealed(ctx context.Context, s *stateBucket, key string) (bool, error) {
+	m, err := l.last(ctx, s, key)
+	if errors.Is(err, protocol.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && !isMarker(m.Header), err
+}
+
+// sealedBefore tells whether all former shards have sealed the bucket.
+func (l *Ledger) sealedBefore(ctx context.Context, s *stateBucket) (bool, error) {
+	for k := range l.layout.Former {
+		if is, err := l.sealed(ctx, s, sealKeyOf(l.layout.FormerShard(k))); !is {
+			return false, err
+		}
+	}
+	return l.layout.Former > 0, nil
+}
+
+// bucketThere makes a state bucket if it is gone.
+func bucketThere(ctx context.Context, js jetstream.JetStream, bucket string, make Maker) (*jetstream.StreamInfo, error) {
+	info, err := msgget.Info(ctx, js, bucketStream(bucket))
+	if errors.Is(err, jetstream.ErrStreamNotFound) && make != nil {
+		if err := make(ctx, bucket); err != nil {
 			return nil, err
 		}
-		info, err = msgget.Info(ctx, l.js, bucketStream(s.name))
+		info, err = msgget.Info(ctx, js, bucketStream(bucket))
 	}
 	return info, err
 }
@@ -114,7 +147,7 @@ func (l *Ledger) last(ctx context.Context, s *stateBucket, key string) (*event.M
 func (l *Ledger) fence(ctx context.Context, s *stateBucket, key string, epoch uint64, term string) (seq uint64,
 	absent bool, err error) {
 	m := &nats.Msg{Subject: writeSubject(l.js, s.name, key), Data: []byte(strconv.FormatUint(epoch, 10)),
-		Header: nats.Header{termHeader: {term}}}
+		Header: nats.Header{termHeader: {term}, layoutHeader: {string(protocol.Encode(l.layout))}}}
 	for {
 		var rev uint64
 		switch was, err := l.last(ctx, s, key); {
@@ -158,7 +191,7 @@ func ownFence(m *event.Message, epoch uint64, term string) (own, newer bool) {
 // judge says why a write was refused whose fence has another sequence than we
 // know; nil: by our own fence, whose new sequence is known now.
 func (l *Ledger) judge(ctx context.Context, s *stateBucket, i int, f *fence) error {
-	m, err := l.last(ctx, s, fenceKey(i))
+	m, err := l.last(ctx, s, fenceKeyOf(l.shard, i))
 	switch {
 	case errors.Is(err, protocol.ErrNotFound), errorCode(err) == codeStreamNotFound:
 		return protocol.ErrLost
@@ -195,7 +228,14 @@ func (l *Ledger) gone(ctx context.Context, s *stateBucket, cause error) error {
 // Seal implements bridge.Ledger.
 func (l *Ledger) Seal(ctx context.Context, b protocol.Bucket) error {
 	s := l.buckets[b]
-	f := &s.fences[0]
+	if err := l.seal(ctx, s); err != nil {
+		return fmt.Errorf("seal bucket %q: %w", s.name, err)
+	}
+	return nil
+}
+
+func (l *Ledger) seal(ctx context.Context, s *stateBucket) error {
+	f, key := &s.fences[0], sealKeyOf(l.shard)
 	if err := f.lock(ctx); err != nil {
 		return err
 	}
@@ -203,11 +243,11 @@ func (l *Ledger) Seal(ctx context.Context, b protocol.Bucket) error {
 	s.mu.Lock()
 	term := s.term
 	s.mu.Unlock()
-	s.sending(sealKey)
+	s.sending(key)
 	seq, err := l.publish(ctx, s,
-		protocol.Write{Key: sealKey, Value: []byte(term), ID: term + ":seal:" + strconv.FormatUint(s.last, 10)}, f.seq,
-		fenceKey(0))
-	s.answered(sealKey, seq, err == nil)
+		protocol.Write{Key: key, Value: []byte(term), ID: term + ":seal:" + strconv.FormatUint(s.last, 10)}, f.seq,
+		fenceKeyOf(l.shard, 0))
+	s.answered(key, seq, err == nil)
 	switch {
 	case err == nil:
 		s.mu.Lock()
@@ -221,16 +261,16 @@ func (l *Ledger) Seal(ctx context.Context, b protocol.Bucket) error {
 			err = errors.New("refused by the own fence: once more")
 		}
 	}
-	return fmt.Errorf("seal bucket %q: %w", s.name, err)
+	return err
 }
 
 // Check implements bridge.Ledger.
 func (l *Ledger) Check(ctx context.Context, b protocol.Bucket) error {
 	s := l.buckets[b]
 	s.mu.Lock()
-	created, key, quiet := s.created, fenceKey(0), s.writes.quiet()
+	created, key, quiet := s.created, fenceKeyOf(l.shard, 0), s.writes.quiet()
 	if s.sealed {
-		key = sealKey
+		key = sealKeyOf(l.shard)
 	}
 	s.mu.Unlock()
 	info, err := msgget.Info(ctx, l.js, bucketStream(s.name))
@@ -249,74 +289,10 @@ func (l *Ledger) Check(ctx context.Context, b protocol.Bucket) error {
 		}
 	}
 	if err == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		keys := len(s.present) + fences
-		if s.sealed {
-			keys++
-		}
-		if s.writes.foreign(quiet, info.State.LastSeq) ||
-			s.writes.quiet() == quiet && quiet != 0 && info.State.NumSubjects < uint64(keys) {
-			err = protocol.ErrMeddled
-		}
+		err = l.meddled(ctx, s, quiet, info)
 	}
 	if err != nil {
 		return fmt.Errorf("bucket %q: %w", s.name, err)
 	}
 	return nil
-}
-
-// ownWrites counts the leader's own writes to a bucket, so that those of somebody
-// else show: each write raises the last sequence by one. Guarded by the bucket's
-// mutex.
-type ownWrites struct {
-	base   uint64              // last sequence when the counting began
-	count  uint64              // writes of ours that are stored since
-	under  int                 // under way
-	sent   uint64              // so far
-	unsure map[string]struct{} // ids of writes whose outcome is not known
-}
-
-func (o *ownWrites) begin(base uint64) { *o = ownWrites{base: base, under: o.under, sent: o.sent + 1} }
-
-// quiet is a number that stays the same as long as nothing is written; 0: something is.
-func (o *ownWrites) quiet() uint64 {
-	if o.under > 0 || len(o.unsure) > 0 {
-		return 0
-	}
-	return o.sent + 1
-}
-
-// foreign tells whether more was written than by us, by the last sequence of the
-// bucket, asked for since quiet had the given value. It is told once.
-func (o *ownWrites) foreign(quiet, last uint64) bool {
-	if quiet == 0 || o.quiet() != quiet || last <= o.base+o.count {
-		return false
-	}
-	o.base, o.count = last, 0
-	return true
-}
-
-func (s *stateBucket) sending(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.writes.under++
-	s.writes.sent++
-	if s.writes.unsure == nil {
-		s.writes.unsure = map[string]struct{}{}
-	}
-	s.writes.unsure[id] = struct{}{}
-}
-
-func (s *stateBucket) answered(id string, seq uint64, definite bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.writes.under--
-	if !definite {
-		return
-	}
-	if _, first := s.writes.unsure[id]; first && seq > s.writes.base {
-		s.writes.count++
-	}
-	delete(s.writes.unsure, id)
 }

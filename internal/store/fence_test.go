@@ -56,7 +56,7 @@ func TestLedgerBucketLost(t *testing.T) {
 			js := lab.StartBus(t).JetStream()
 			n := ensure(t, js, Options{})
 			ctx := testContext(t)
-			l := NewLedger(js, n, NewMaker(js, Options{}))
+			l := NewLedger(js, n, only, 0, NewMaker(js, Options{}))
 			const b = protocol.BucketOwed
 			made, err := l.Fence(ctx, b, 3, "T")
 			if err != nil || made.Sealed || !made.Unfenced || made.Created == 0 {
@@ -110,29 +110,29 @@ func TestFencesOfTwoTerms(t *testing.T) {
 	js := b.JetStream()
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
-	if got, err := Traces(ctx, js, n); err != nil || got.Any || got.Epoch != 0 {
+	if got, err := Traces(ctx, js, n, only, 0); err != nil || got.Any || got.Epoch != 0 {
 		t.Errorf("traces on a new bus: %+v, %v", got, err)
 	}
-	one, two := NewLedger(js, n, nil), NewLedger(b.JetStream(), n, nil)
+	one, two := NewLedger(js, n, only, 0, nil), NewLedger(b.JetStream(), n, only, 0, nil)
 	if _, err := one.Fence(ctx, protocol.BucketOwed, 6, "one"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := two.Fence(ctx, protocol.BucketOwed, 6, "two"); !errors.Is(err, protocol.ErrDeposed) {
 		t.Errorf("the same epoch of another term: %v", err)
 	}
-	if got, err := Traces(ctx, js, n); err != nil || !got.Any || got.Epoch != 6 {
+	if got, err := Traces(ctx, js, n, only, 0); err != nil || !got.Any || got.Epoch != 6 {
 		t.Errorf("traces: %+v, %v", got, err)
 	}
 	if _, err := js.CreateConsumer(ctx, n.Stream, jetstream.ConsumerConfig{Durable: n.DurablePrefix + "9-2"}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Traces(ctx, js, n); err != nil || got.Epoch != 9 {
+	if got, err := Traces(ctx, js, n, only, 0); err != nil || got.Epoch != 9 {
 		t.Errorf("traces with a durable: %+v, %v", got, err)
 	}
 	if err := js.DeleteStream(ctx, n.Stream); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Traces(ctx, js, n); err != nil || got.Epoch != 6 {
+	if got, err := Traces(ctx, js, n, only, 0); err != nil || got.Epoch != 6 {
 		t.Errorf("traces without the stream: %+v, %v", got, err)
 	}
 }
@@ -201,7 +201,7 @@ func TestForeignWriteBelowOwnOnes(t *testing.T) {
 	js := lab.StartBus(t).JetStream()
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
-	l := NewLedger(js, n, NewMaker(js, Options{}))
+	l := NewLedger(js, n, only, 0, NewMaker(js, Options{}))
 	const b = protocol.BucketOwed
 	if _, err := l.Fence(ctx, b, 3, "T"); err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ type follower struct {
 	js     jetstream.JetStream
 	bucket string
 	key    string // key or ">"
+	bare   bool   // headers are enough
 	log    *slog.Logger
 
 	each     func(m *event.Message, created int64) // a message may come twice
@@ -249,6 +250,7 @@ func (f *follower) consumer(ctx context.Context) (jetstream.Consumer, error) {
 		DeliverPolicy:  jetstream.DeliverAllPolicy,
 		AckPolicy:      jetstream.AckNonePolicy,
 		MemoryStorage:  true, Replicas: 1, InactiveThreshold: 30 * time.Second,
+		HeadersOnly: f.bare,
 	}
 	if f.seen > 0 {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, f.seen+1

@@ -1,11 +1,9 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,26 +15,16 @@ import (
 	"orderbridge/internal/msgget"
 )
 
-// Lease implements bridge.Lease: the key "leader" of the lease bucket.
+// Lease implements bridge.Lease on one key of the lease bucket: the lease of a
+// shard, or the layout. If somebody deletes the bucket, it is made again when the
+// key is written.
 type Lease struct {
-	js     jetstream.JetStream
-	bucket string
-	make   Maker
-	log    *slog.Logger
+	*Leases
+	key  string
+	what string // as people are told: "lease", "layout"
 }
 
 var _ bridge.Lease = (*Lease)(nil)
-
-const leaseKey = "leader"
-
-// NewLease uses the bucket of n; Ensure has made it. If somebody deletes it, it
-// is made again by make when the lease is written. A nil logger means slog.Default().
-func NewLease(js jetstream.JetStream, n Names, make Maker, log *slog.Logger) *Lease {
-	if log == nil {
-		log = slog.Default()
-	}
-	return &Lease{js: js, bucket: n.Lease, make: make, log: log}
-}
 
 // Get implements bridge.Lease. An entry that somebody deleted has no value but
 // a revision: the one that Put has to expect. In a bucket that is gone there is none.
@@ -46,7 +34,7 @@ func (l *Lease) Get(ctx context.Context) (value []byte, revision uint64, err err
 		return nil, 0, nil
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("read lease: %w", err)
+		return nil, 0, fmt.Errorf("read %s: %w", l.what, err)
 	}
 	if isMarker(m.Header) {
 		return nil, m.Seq, nil
@@ -55,11 +43,18 @@ func (l *Lease) Get(ctx context.Context) (value []byte, revision uint64, err err
 }
 
 func (l *Lease) read(ctx context.Context) (*event.Message, error) {
-	return msgget.Last(ctx, l.js, bucketStream(l.bucket), bucketSubject(l.bucket, leaseKey))
+	return msgget.Last(ctx, l.js, bucketStream(l.bucket), bucketSubject(l.bucket, l.key))
 }
 
 // Put implements bridge.Lease.
 func (l *Lease) Put(ctx context.Context, value []byte, expect uint64, id string) (revision uint64, err error) {
+	if revision, err = l.put(ctx, value, expect, id); err != nil {
+		return 0, fmt.Errorf("write %s: %w", l.what, err)
+	}
+	return revision, nil
+}
+
+func (l *Lease) put(ctx context.Context, value []byte, expect uint64, id string) (revision uint64, err error) {
 	for {
 		ack, err := l.publish(ctx, value, expect, id)
 		if err == nil {
@@ -70,10 +65,10 @@ func (l *Lease) Put(ctx context.Context, value []byte, expect uint64, id string)
 			code == codeStreamNotFound:
 			made, merr := l.remake(ctx)
 			if merr != nil {
-				return 0, fmt.Errorf("write lease: %w", merr)
+				return 0, merr
 			}
 			if !made {
-				return 0, fmt.Errorf("write lease: %w", err)
+				return 0, err
 			}
 		case code == codeDuplicateInProcess:
 		case code == codeBusy, code == codeWrongLastSequence:
@@ -83,29 +78,29 @@ func (l *Lease) Put(ctx context.Context, value []byte, expect uint64, id string)
 			switch {
 			case errors.Is(rerr, protocol.ErrNotFound), errorCode(rerr) == codeStreamNotFound:
 				if expect != 0 {
-					return 0, fmt.Errorf("write lease: %w", protocol.ErrDeposed)
+					return 0, protocol.ErrDeposed
 				}
 			case rerr != nil:
-				return 0, fmt.Errorf("write lease: %w", rerr)
+				return 0, rerr
 			case nats.Header(m.Header).Get(nats.MsgIdHdr) == id:
 				return m.Seq, nil
 			case m.Seq != expect:
-				return 0, fmt.Errorf("write lease: %w", protocol.ErrDeposed)
+				return 0, protocol.ErrDeposed
 			}
 		default:
 			if refused(err) {
-				return 0, fmt.Errorf("write lease: %w: %w", protocol.ErrRefused, err)
+				return 0, fmt.Errorf("%w: %w", protocol.ErrRefused, err)
 			}
-			return 0, fmt.Errorf("write lease: %w", err)
+			return 0, err
 		}
 		if err := pause(ctx); err != nil {
-			return 0, fmt.Errorf("write lease: %w", err)
+			return 0, err
 		}
 	}
 }
 
 // remake makes the bucket again if it is gone.
-func (l *Lease) remake(ctx context.Context) (bool, error) {
+func (l *Leases) remake(ctx context.Context) (bool, error) {
 	_, err := msgget.Info(ctx, l.js, bucketStream(l.bucket))
 	if !errors.Is(err, jetstream.ErrStreamNotFound) || l.make == nil {
 		return false, err
@@ -117,28 +112,14 @@ func (l *Lease) remake(ctx context.Context) (bool, error) {
 func (l *Lease) publish(ctx context.Context, value []byte, expect uint64, id string) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
-	return l.js.Publish(ctx, writeSubject(l.js, l.bucket, leaseKey), value,
+	return l.js.Publish(ctx, writeSubject(l.js, l.bucket, l.key), value,
 		jetstream.WithMsgID(id), jetstream.WithExpectLastSequencePerSubject(expect))
 }
 
-// Watch implements bridge.Lease. A deleted entry comes with a nil value.
+// Watch implements bridge.Lease. A deleted entry comes with a nil value; of
+// revisions that follow one another quickly only the last may come.
 func (l *Lease) Watch(ctx context.Context, fn func(value []byte, revision uint64)) error {
-	f := follower{
-		js: l.js, bucket: l.bucket, key: leaseKey, log: l.log,
-		missing: func(gone bool) {
-			if gone {
-				l.log.Warn("lease bucket is missing", "bucket", l.bucket)
-			}
-		},
-		each: func(m *event.Message, _ int64) {
-			if isMarker(m.Header) {
-				fn(nil, m.Seq)
-				return
-			}
-			fn(bytes.Clone(m.Data), m.Seq)
-		},
-	}
-	return f.run(ctx)
+	return l.watch(ctx, l.key, fn)
 }
 
 // Guarded is a lease that is let go while unfit says why it could not be fenced.

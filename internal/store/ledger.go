@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,13 +21,7 @@ import (
 )
 
 const (
-	fences      = 64
-	fencePrefix = "=fence." // "=": no subscription id holds it
-
-	// A removal marker serves nobody once it is stored: the fence keeps late
-	// writers out, and an absent key reads the same. It must only outlive what
-	// is under way.
-	markerTTL = "5m"
+	fences = 64
 
 	loadTimeout = time.Minute
 
@@ -50,10 +43,14 @@ const (
 	codeDuplicateInProcess    = 10158 // replicated: a copy with this id is in flight
 )
 
-// Ledger implements bridge.Ledger on the two state buckets (R4).
+// Ledger implements bridge.Ledger on the two state buckets (R4), for one shard:
+// the fences are its own, the entries those of its subscriptions.
 type Ledger struct {
 	js      jetstream.JetStream
 	make    Maker
+	layout  protocol.Layout
+	shard   protocol.Shard
+	others  *Others // what other shards, or strangers, write; nil: there are none
 	buckets [2]*stateBucket
 }
 
@@ -73,6 +70,7 @@ type stateBucket struct {
 	term      string
 	sealed    bool
 	writes    ownWrites
+	scanned   time.Time // when the keys were last listed
 
 	ttl atomic.Bool // markers may carry a TTL
 }
@@ -83,10 +81,10 @@ type fence struct {
 	seq  uint64 // 0: not written by us; guarded by turn
 }
 
-// NewLedger uses the buckets of n; Ensure has made them. One that somebody
-// deletes is made again by make when it is fenced.
-func NewLedger(js jetstream.JetStream, n Names, make Maker) *Ledger {
-	l := &Ledger{js: js, make: make}
+// NewLedger is the ledger of a shard of the layout, in the buckets of n; Ensure has
+// made them. One that somebody deletes is made again by make when it is fenced.
+func NewLedger(js jetstream.JetStream, n Names, layout protocol.Layout, number int, make Maker) *Ledger {
+	l := &Ledger{js: js, make: make, layout: layout, shard: layout.Shard(number)}
 	for b, name := range map[protocol.Bucket]string{protocol.BucketStatus: n.Status, protocol.BucketOwed: n.Owed} {
 		l.buckets[b] = newStateBucket(name)
 	}
@@ -123,7 +121,7 @@ func (l *Ledger) Write(ctx context.Context, w protocol.Write) error {
 	}
 	for {
 		s.sending(w.ID)
-		seq, err := l.publish(ctx, s, w, f.seq, fenceKey(i))
+		seq, err := l.publish(ctx, s, w, f.seq, fenceKeyOf(l.shard, i))
 		s.answered(w.ID, seq, err == nil || refused(err))
 		switch code := errorCode(err); {
 		case err == nil:
@@ -156,7 +154,7 @@ func (l *Ledger) publish(ctx context.Context, s *stateBucket, w protocol.Write, 
 	if w.Value == nil {
 		m.Header.Set("KV-Operation", "DEL")
 		if s.ttl.Load() {
-			m.Header.Set("Nats-TTL", markerTTL)
+			m.Header.Set(jetstream.MsgTTLHeader, limits.MarkerKept.String())
 		}
 	}
 	ack, err := l.js.PublishMsg(ctx, m, jetstream.WithMsgID(w.ID),
@@ -279,8 +277,6 @@ func fenceOf(key string) int {
 	h.Write([]byte(key))
 	return int(h.Sum32() % fences)
 }
-
-func fenceKey(i int) string { return fencePrefix + strconv.Itoa(i) }
 
 func isMarker(h nats.Header) bool {
 	op := h.Get("KV-Operation") // another word is none: a client of KV reads a value

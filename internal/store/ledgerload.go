@@ -76,7 +76,7 @@ func (l *Ledger) read(ctx context.Context, s *stateBucket) (map[string][]byte, e
 		}
 		key := strings.TrimPrefix(msg.Subject(), prefix)
 		switch {
-		case strings.HasPrefix(key, fencePrefix):
+		case strings.HasPrefix(key, fencePrefix), !l.shard.Has(ownerOf(key)):
 		case isMarker(msg.Headers()):
 			delete(entries, key)
 		default:
@@ -101,7 +101,7 @@ func (l *Ledger) readOneByOne(ctx context.Context, s *stateBucket) (map[string][
 		}
 		next = m.Seq + 1
 		switch key := keyOf(m.Subject); {
-		case strings.HasPrefix(key, fencePrefix):
+		case strings.HasPrefix(key, fencePrefix), !l.shard.Has(ownerOf(key)):
 		case isMarker(m.Header):
 			delete(entries, key)
 		default:

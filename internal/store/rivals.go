@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 )
 
@@ -20,13 +21,17 @@ const (
 	// metaRecords is, in the metadata of a feed's durable, the bucket of the
 	// records that its bridge follows.
 	metaRecords = "orderbridge.records"
+
+	// metaLayout is the layout to which the durable belongs.
+	metaLayout = "orderbridge.layout"
 )
 
-var feedName = regexp.MustCompile(`^(.*)orderbridge-[0-9]+-[0-9]+$`)
+var feedName = regexp.MustCompile(`^(.*)orderbridge-(?:g[0-9]+s[0-9]+-)?[0-9]+-[0-9]+$`)
 
-// DurableMetadata is what the feed's durables carry for other bridges.
-func DurableMetadata(n Names) map[string]string {
-	return map[string]string{metaRecords: n.Subscriptions}
+// DurableMetadata is what the feed's durables carry: for other bridges, and for
+// the day on which the layout is lost.
+func DurableMetadata(n Names, layout protocol.Layout) map[string]string {
+	return map[string]string{metaRecords: n.Subscriptions, metaLayout: string(protocol.Encode(layout))}
 }
 
 // rivals looks for bridges under other prefixes on the source stream.

@@ -18,6 +18,9 @@ import (
 	"orderbridge/internal/lab"
 )
 
+// only is the layout of a bridge without shards.
+var only = protocol.Layout{Shards: 1}
+
 func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
@@ -112,7 +115,7 @@ func TestEnsureFindings(t *testing.T) {
 
 func newLedger(t *testing.T, js jetstream.JetStream, n Names, epoch uint64) *Ledger {
 	t.Helper()
-	l := NewLedger(js, n, nil)
+	l := NewLedger(js, n, only, 0, nil)
 	if err := fenceBoth(testContext(t), l, epoch); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +188,7 @@ func TestLedgerWriteAndLoad(t *testing.T) {
 func TestLedgerNeedsFence(t *testing.T) {
 	t.Parallel()
 	js := lab.StartBus(t).JetStream()
-	l := NewLedger(js, ensure(t, js, Options{}), nil)
+	l := NewLedger(js, ensure(t, js, Options{}), only, 0, nil)
 	if err := l.Write(testContext(t), protocol.Write{Bucket: protocol.BucketOwed, Key: "s", Value: []byte("v"), ID: "1:1"}); err == nil {
 		t.Error("written without a fence")
 	}
@@ -200,7 +203,7 @@ func TestLedgerFenceRace(t *testing.T) {
 	b := lab.StartBus(t)
 	n := ensure(t, b.JetStream(), Options{})
 	for round := range uint64(10) {
-		older, newer := NewLedger(b.JetStream(), n, nil), NewLedger(b.JetStream(), n, nil)
+		older, newer := NewLedger(b.JetStream(), n, only, 0, nil), NewLedger(b.JetStream(), n, only, 0, nil)
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			if err := fenceBoth(testContext(t), older, 2*round+1); err != nil && !errors.Is(err, protocol.ErrDeposed) {
@@ -289,7 +292,7 @@ func TestLease(t *testing.T) {
 	js := b.JetStream()
 	n := ensure(t, js, Options{})
 	ctx := testContext(t)
-	mine, other := NewLease(js, n, nil, nil), NewLease(b.JetStream(), n, nil, nil)
+	mine, other := NewLeases(js, n, nil, nil).Shard(protocol.Shard{}), NewLeases(b.JetStream(), n, nil, nil).Shard(protocol.Shard{})
 	if v, rev, err := mine.Get(ctx); v != nil || rev != 0 || err != nil {
 		t.Fatalf("absent: %q, %d, %v", v, rev, err)
 	}
@@ -340,7 +343,7 @@ func TestLeaseContention(t *testing.T) {
 		var wg sync.WaitGroup
 		won := []uint64{}
 		for c := range 8 {
-			l := NewLease(b.JetStream(), n, nil, nil)
+			l := NewLeases(b.JetStream(), n, nil, nil).Shard(protocol.Shard{})
 			wg.Go(func() {
 				r, err := l.Put(testContext(t), []byte("x"), rev, fmt.Sprintf("%d:%d", round, c))
 				mu.Lock()
@@ -365,7 +368,7 @@ func TestLeaseWatchOverRestart(t *testing.T) {
 	b := lab.ListenBus(t)
 	js := lab.JetStream(t, lab.Dial(t, b.URL()))
 	n := ensure(t, js, Options{})
-	l := NewLease(js, n, nil, nil)
+	l := NewLeases(js, n, nil, nil).Shard(protocol.Shard{})
 	rev, err := l.Put(testContext(t), []byte("a"), 0, "1")
 	if err != nil {
 		t.Fatal(err)

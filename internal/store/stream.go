@@ -11,7 +11,6 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
-	"orderbridge/internal/msgget"
 )
 
 // StreamRequest and StreamAnswer are what an operator's command and the leader
@@ -60,19 +59,37 @@ func (c *Catalog) AskStream(ctx context.Context, r StreamRequest) (StreamAnswer,
 	return answer, nil
 }
 
-// LeaseValue is the lease as it stands; nil if there is none.
-func (c *Catalog) LeaseValue(ctx context.Context) (value []byte, revision uint64, err error) {
-	m, err := msgget.Last(ctx, c.js, bucketStream(c.names.Lease), bucketSubject(c.names.Lease, leaseKey))
-	if errors.Is(err, protocol.ErrNotFound) {
-		return nil, 0, nil
+// HeldLease is the lease of a shard as it stands.
+type HeldLease struct {
+	Shard    protocol.Shard
+	Value    []byte
+	Revision uint64
+}
+
+// LeasesHeld are the leases of the present layout that are there, by number.
+func (c *Catalog) LeasesHeld(ctx context.Context) ([]HeldLease, error) {
+	leases := NewLeases(c.js, c.names, noMaker, nil)
+	layout := protocol.Layout{Shards: 1}
+	switch value, _, err := leases.Layout().Get(ctx); {
+	case err != nil:
+		return nil, err
+	case value != nil:
+		if layout, err = protocol.ParseLayout(value); err != nil {
+			return nil, fmt.Errorf("key %q of bucket %q: %w", layoutKey, c.names.Lease, err)
+		}
 	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("read lease: %w", err)
+	var held []HeldLease
+	for k := range layout.Shards {
+		s := layout.Shard(k)
+		value, revision, err := leases.Shard(s).Get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if value != nil {
+			held = append(held, HeldLease{s, value, revision})
+		}
 	}
-	if isMarker(m.Header) {
-		return nil, m.Seq, nil
-	}
-	return m.Data, m.Seq, nil
+	return held, nil
 }
 
 func noMaker(_ context.Context, bucket string) error {
@@ -81,11 +98,12 @@ func noMaker(_ context.Context, bucket string) error {
 
 // AdoptLater writes a decision into a lease that nobody holds. protocol.ErrDeposed
 // if it has changed since.
-func (c *Catalog) AdoptLater(ctx context.Context, value []byte, revision uint64, a protocol.Adoption) error {
-	value, err := protocol.AdoptLater(value, a)
+func (c *Catalog) AdoptLater(ctx context.Context, held HeldLease, a protocol.Adoption) error {
+	value, err := protocol.AdoptLater(held.Value, a)
 	if err != nil {
 		return err
 	}
-	_, err = NewLease(c.js, c.names, noMaker, nil).Put(ctx, value, revision, "adopt:"+nats.NewInbox())
+	_, err = NewLeases(c.js, c.names, noMaker, nil).Shard(held.Shard).Put(ctx, value, held.Revision,
+		"adopt:"+nats.NewInbox())
 	return err
 }

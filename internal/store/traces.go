@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,12 +21,16 @@ const (
 	codeStreamNotFound = 10059
 )
 
-// Traces reads what leaders have left on the bus beside the lease: the highest
-// epoch that a fence or a durable of the feed tells, and whether there is
-// anything at all (R16). A stream or bucket that is not there holds nothing.
-func Traces(ctx context.Context, js jetstream.JetStream, n Names) (protocol.Traces, error) {
+// Traces reads what leaders of a shard have left on the bus beside its lease: the
+// highest epoch that one of its fences or durables tells, and whether there is
+// anything at all (R16). Without shards that is anything of the bridge's; with
+// them, a fence or durable of this one, or, where no layout came before, an entry
+// of one of its subscriptions. A stream or bucket that is not there holds nothing.
+func Traces(ctx context.Context, js jetstream.JetStream, n Names, layout protocol.Layout,
+	number int) (protocol.Traces, error) {
 	var t protocol.Traces
-	epochs, present, err := durableEpochs(ctx, js, n)
+	shard := layout.Shard(number)
+	epochs, present, err := durableEpochs(ctx, js, n, shard)
 	t.PresentIDs = present
 	if err != nil {
 		return t, err
@@ -38,8 +43,8 @@ func Traces(ctx context.Context, js jetstream.JetStream, n Names) (protocol.Trac
 		if err != nil {
 			return t, fmt.Errorf("bucket %q: %w", name, err)
 		}
-		t.Any = t.Any || info.State.LastSeq > 0
-		held, err := fenceEpochs(ctx, js, name)
+		t.Any = t.Any || shard.Layout == 0 && info.State.LastSeq > 0
+		held, err := fenceEpochs(ctx, js, name, shard)
 		if err != nil {
 			return t, err
 		}
@@ -49,13 +54,31 @@ func Traces(ctx context.Context, js jetstream.JetStream, n Names) (protocol.Trac
 	for _, e := range epochs {
 		t.Epoch = max(t.Epoch, e)
 	}
-	return t, nil
+	if !t.Any && layout.Former == 0 {
+		t.Any, err = holdsAny(ctx, js, n, shard)
+	}
+	return t, err
 }
 
-// durableEpochs are the epochs in the names of the feed's durables: <prefix><epoch>-<n>.
+// holdsAny tells whether a state bucket holds an entry of the shard's subscriptions.
+func holdsAny(ctx context.Context, js jetstream.JetStream, n Names, shard protocol.Shard) (bool, error) {
+	for _, name := range []string{n.Status, n.Owed} {
+		keys, err := bucketKeys(ctx, js, name)
+		if err != nil && !errors.Is(err, protocol.ErrNotFound) {
+			return false, err
+		}
+		if slices.ContainsFunc(keys, func(key string) bool { return shard.Has(ownerOf(key)) }) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// durableEpochs are the epochs in the names of a shard's durables: <prefix><epoch>-<n>.
 // present tells whether a build that names deliveries as this one does made one
 // of them: such builds tell something of themselves in its metadata.
-func durableEpochs(ctx context.Context, js jetstream.JetStream, n Names) (epochs []uint64, present bool, err error) {
+func durableEpochs(ctx context.Context, js jetstream.JetStream, n Names, shard protocol.Shard) (epochs []uint64,
+	present bool, err error) {
 	s, err := js.Stream(ctx, n.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, false, nil
@@ -63,9 +86,10 @@ func durableEpochs(ctx context.Context, js jetstream.JetStream, n Names) (epochs
 	if err != nil {
 		return nil, false, fmt.Errorf("stream %q: %w", n.Stream, err)
 	}
+	prefix := DurablePrefix(n, shard)
 	names := s.ConsumerNames(ctx)
 	for name := range names.Name() {
-		rest, ours := strings.CutPrefix(name, n.DurablePrefix)
+		rest, ours := strings.CutPrefix(name, prefix)
 		number, _, _ := strings.Cut(rest, "-")
 		if epoch, err := strconv.ParseUint(number, 10, 64); ours && err == nil && epoch <= maxTracedEpoch {
 			epochs = append(epochs, epoch)
@@ -85,13 +109,14 @@ func durableEpochs(ctx context.Context, js jetstream.JetStream, n Names) (epochs
 // maxTracedEpoch bounds what is believed of a name or a fence that somebody made by hand.
 const maxTracedEpoch = 1 << 53
 
-func fenceEpochs(ctx context.Context, js jetstream.JetStream, bucket string) (epochs []uint64, err error) {
+func fenceEpochs(ctx context.Context, js jetstream.JetStream, bucket string, shard protocol.Shard) (epochs []uint64,
+	err error) {
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(limits.TracesAtOnce)
 	for i := range fences {
 		g.Go(func() error {
-			m, err := msgget.Last(ctx, js, bucketStream(bucket), bucketSubject(bucket, fenceKey(i)))
+			m, err := msgget.Last(ctx, js, bucketStream(bucket), bucketSubject(bucket, fenceKeyOf(shard, i)))
 			if errors.Is(err, protocol.ErrNotFound) || errorCode(err) == codeStreamNotFound {
 				return nil
 			}
