@@ -79,9 +79,11 @@ func runScale(ctx context.Context, s scaleSettings, ready func(any) error) (err 
 		},
 		Source: subscribers.NewSource(subscribers.SourceOptions{JetStream: js, Stream: names.Stream,
 			Recent: recent, Logger: log}),
-		Ledger:      &madeLedger{store.NewLedger(js, names, protocol.Layout{Shards: 1}, 0, nil), made},
-		Lease:       store.NewLeases(js, names, nil, log).Shard(protocol.Shard{}),
-		Traces:      func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, js, names, protocol.Layout{Shards: 1}, 0) },
+		Ledger: &madeLedger{store.NewLedger(js, names, protocol.Layout{Shards: 1}, 0, nil), made},
+		Lease:  store.NewLeases(js, names, nil, log).Shard(protocol.Shard{}),
+		Traces: func(ctx context.Context) (protocol.Traces, error) {
+			return store.Traces(ctx, js, names, protocol.Layout{Shards: 1}, 0)
+		},
 		Records:     made,
 		DeadLetters: letters,
 		Clock:       boottime.Clock{},

@@ -267,9 +267,11 @@ func (a *app) newBridge(context.Context) error {
 		},
 		Source: subscribers.NewSource(subscribers.SourceOptions{JetStream: a.js, Stream: a.names.Stream,
 			Recent: recent, Logger: a.log}),
-		Ledger:      store.NewLedger(a.js, a.names, protocol.Layout{Shards: 1}, 0, maker),
-		Lease:       store.Guarded{Lease: store.NewLeases(a.js, a.names, maker, a.log).Shard(protocol.Shard{}), Unfit: a.fitness.Problem},
-		Traces:      func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, a.js, a.names, protocol.Layout{Shards: 1}, 0) },
+		Ledger: store.NewLedger(a.js, a.names, protocol.Layout{Shards: 1}, 0, maker),
+		Lease:  store.Guarded{Lease: store.NewLeases(a.js, a.names, maker, a.log).Shard(protocol.Shard{}), Unfit: a.fitness.Problem},
+		Traces: func(ctx context.Context) (protocol.Traces, error) {
+			return store.Traces(ctx, a.js, a.names, protocol.Layout{Shards: 1}, 0)
+		},
 		Records:     a.records,
 		DeadLetters: letters,
 		Alerts:      audit.Alerts{Alerts: alerts, Audit: a.audit},

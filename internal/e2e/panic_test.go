@@ -127,7 +127,9 @@ func bridgeInside(t *testing.T, js jetstream.JetStream, o bridge.Options) *bridg
 	}
 	o.Source = subscribers.NewSource(subscribers.SourceOptions{JetStream: js, Stream: names.Stream, Recent: recent, Logger: o.Logger})
 	o.Ledger, o.Lease = store.NewLedger(js, names, protocol.Layout{Shards: 1}, 0, nil), store.NewLeases(js, names, nil, o.Logger).Shard(protocol.Shard{})
-	o.Traces = func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, js, names, protocol.Layout{Shards: 1}, 0) }
+	o.Traces = func(ctx context.Context) (protocol.Traces, error) {
+		return store.Traces(ctx, js, names, protocol.Layout{Shards: 1}, 0)
+	}
 	o.Records = store.NewRecords(js, names.Subscriptions, o.Logger)
 	o.Clock, o.Decoder, o.Holder = boottime.Clock{}, &event.Decoder{Stream: names.Stream, Created: time.Now()}, "inside"
 	b, err := bridge.New(o)
