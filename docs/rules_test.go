@@ -26,6 +26,9 @@ var ruleFiles = map[string]string{
 	"R16 epochs": "bridge/protocol/terms.go", "R16 an absent lease is not a free one": "bridge/protocol/standby.go",
 	"R16 a state bucket that is gone, new or purged deposes nobody": "bridge/protocol/bucket.go",
 	"R16 records without status":                                    "bridge/protocol/history.go",
+	"R17":                                                           "bridge/protocol/layout.go", "R18 deciding": "bridge/protocol/layout.go", "R18 finishing": "bridge/protocol/layout.go",
+	"R18 closing": "bridge/protocol/closing.go", "R18 inheriting": "bridge/protocol/inherit.go",
+	"R18 former shards": "bridge/protocol/formers.go",
 }
 
 var (

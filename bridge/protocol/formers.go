@@ -3,7 +3,18 @@ package protocol
 import (
 	"errors"
 	"fmt"
+
+	"orderbridge/bridge/event"
 )
+
+// # R18, former shards
+//
+// A subscription owes nothing at or below the floor of the shard of g that it belonged to, in that
+// one's intervals, or, if its id is below that one's cursor, of the cursor's event. Floors, intervals and cursors of other shards of
+// g say nothing of it. For it, the position (R7, R12, R13) is at or above the highest number of its former shard: what becomes
+// live from now on begins above that. The revisions that its former shard had applied are applied (R16). The closed leases
+// are read again at each take-over in g+1, until a confirmed lease of the own shard tells a floor at or above the highest number
+// in any of them; from then on it carries own.
 
 // former is what one shard of the layout before had settled when it was closed,
 // as far as its numbers speak of the present stream. It counts for the
@@ -164,10 +175,14 @@ func (c *Machine) placeFormers(own placement) placement {
 		}
 		low = low.with(p)
 	}
-	if c.old.Inherited {
-		return low
+	if !c.old.Inherited {
+		return own
 	}
-	return own
+	// A durable of our own although there is no entry: somebody has deleted that (R16).
+	if floor := min(c.survey.DurableFloor, c.stream.Last); c.survey.Durable && low.Changed == "" && floor > low.At.Seq {
+		low.At = event.Ref{Seq: floor}
+	}
+	return low
 }
 
 // with is where a term begins that goes on with two entries: at the lower one.

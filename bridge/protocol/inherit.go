@@ -8,6 +8,12 @@ import (
 	"orderbridge/internal/limits"
 )
 
+// # R18, inheriting
+//
+// A lease of g+1 that is absent is won with what all closed ones tell in common: the lowest floor,
+// the highest epoch, no intervals and no cursor. Each closed entry is placed in the stream as its own successor would place
+// it (R15); the feed begins after the lowest of these positions.
+
 // Inherit is the entry with which a shard of a new layout begins, in the place of
 // an absent one: what all former shards tell in common, so that the feed begins at
 // their lowest floor (R18). What each of them had settled above that counts for its own

@@ -3,9 +3,37 @@ package protocol
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"orderbridge/internal/limits"
 )
+
+// # R17 Shards
+//
+// A subscription belongs to shard FNV-1a(id) mod n; n is the number of shards in the layout {g, n, prev, done,
+// want}: its generation, the number of shards in it and in the one before, whether all of them are past the former ones,
+// and a number that was asked for meanwhile. Each shard is a machine of its own, with a term of its own. Lease, durable,
+// fences and seals are named by (generation, shard); statuses, marks and lanes by subscription only, so they stay where they
+// are when the number changes. Generation 0 is the only shard of a bridge that never had another number; its names are
+// those without shards.
+//
+// The layout is one key, written by compare-and-set. A setting only creates it; it is changed by an operator's command
+// only. Each replica reads it again from the leader of its stream after it has won a lease and before anything else: if it
+// is of another generation, the lease is given back. A lease entry tells its layout, so a layout that somebody has deleted
+// is made again from the highest generation that is told.
+//
+// A shard sees every event, and the records of its own subscriptions. What it says of records (applied, R16) counts for
+// these.
+
+// # R18, deciding
+//
+// One compare-and-set makes the layout {g+1, m, prev: n}, only if the present one is done; else the
+// number waits in want. Leaders of g see it and hand over gracefully (R10b).
+
+// # R18, finishing
+//
+// The layout is done when all leases of g+1 lead and carry own (where there was no layout before: when
+// all lead). Only then leases, fences and durables of g are removed, and the number that waits is decided.
 
 // Layout says how many shards there are. It is one key of the lease's bucket.
 type Layout struct {
@@ -85,6 +113,12 @@ func (l Layout) Next(want int) (Layout, bool) {
 		next = Layout{Generation: l.Generation + 1, Shards: want, Former: l.Shards}
 	}
 	return next, next != l
+}
+
+// Complete tells, from the lease entries of its shards, whether the layout is done:
+// each leads, and owes nothing to the former ones any more.
+func (l Layout) Complete(leases []LeaseEntry) bool {
+	return len(leases) == l.Shards && !slices.ContainsFunc(leases, func(e LeaseEntry) bool { return !e.leads() || l.Former > 0 && !e.Own })
 }
 
 // Regards tells whether a shard with that lease has to regard the former ones:

@@ -137,6 +137,7 @@ type Won struct {
 	At       time.Duration // boot time: counted from the sending of the write
 	Fresh    bool          // nothing of the bridge's was there before
 	Layout   Layout        // as it was read after that
+	Number   int           // of the shard
 	Formers  []LeaseEntry  // closed, by number, of all former shards; nil: none has to be regarded (Layout.Regards)
 }
 
