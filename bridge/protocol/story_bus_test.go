@@ -34,6 +34,9 @@ type storyBus struct {
 	feeding  bool
 	watching bool
 	beyond   [4]uint64 // of Retention
+	layout   Layout
+	formers  []LeaseEntry // closed, of the layout before
+	number   int          // of the shard that leads
 }
 
 type storyBucket struct {

@@ -60,6 +60,10 @@ func (s *story) run(c storyCommand) error {
 		return s.changeStream(c)
 	case "record", "deactivate", "activate", "delete", "purge", "vanish", "see", "census":
 		return s.changeRecord(c)
+	case "former":
+		return s.former(c)
+	case "shards":
+		return s.reshard(c)
 	case "bucket", "lease-entry":
 		return s.meddle(c)
 	case "time":
@@ -210,7 +214,7 @@ func (s *story) changeRecord(c storyCommand) error {
 		return nil
 	}
 	if s.watching && !s.holds("records") {
-		s.step(seen)
+		s.see(seen)
 	}
 	return nil
 }

@@ -308,7 +308,7 @@ func (s *story) showRecords() {
 		if s.machine != m {
 			return
 		}
-		s.step(&r)
+		s.see(&r)
 	}
 	s.step(RecordsCaughtUp{})
 }

@@ -160,14 +160,14 @@ func (s *story) pass(d time.Duration) {
 // start lets a replica win the lease, and begins its term.
 func (s *story) start() {
 	fresh := s.fresh() && s.lease.Absent()
-	before := s.lease
+	before, formers := s.inherit(s.lease)
 	before.Epoch = max(before.Epoch, s.epoch)
 	e := before.Succession(fmt.Sprint("replica", before.Epoch+1), fmt.Sprint("term", before.Epoch+1), s.bounds.Lease)
 	s.epoch = e.Epoch
 	s.lease = e
 	s.lease.none = false
 	s.leaseRev++
-	s.machine = New(s.bounds, rand.New(evenChance{}), Won{Entry: e, Revision: s.leaseRev, At: s.now, Fresh: fresh})
+	s.machine = New(s.bounds, rand.New(evenChance{}), Won{Entry: e, Revision: s.leaseRev, At: s.now, Fresh: fresh, Layout: s.layout, Number: s.number, Formers: formers})
 	s.open, s.running = nil, map[string]*StartAttempt{}
 	s.feeding, s.watching = false, false
 	s.say("replica%d leads epoch %d", e.Epoch, e.Epoch)
