@@ -48,8 +48,9 @@ func EventID(stream string, seq uint64, at time.Time) string {
 	if !at.IsZero() {
 		nanos = at.UnixNano()
 	}
-	b := make([]byte, 0, len(stream)+42)
-	b = append(append(b, stream...), '-')
+	var space [128]byte
+	b := append(space[:0], stream...)
+	b = append(b, '-')
 	b = append(strconv.AppendUint(b, seq, 10), '-')
 	return string(strconv.AppendInt(b, nanos, 10))
 }
