@@ -10,6 +10,7 @@ import (
 // and not constants, because the simulation runs the same code in a smaller world.
 type Bounds struct {
 	Window      int  // W: unsettled events of the feed; the feed holds it, the core only judges by it
+	WindowBytes int  // of the events in the window; the feed holds it
 	Deliveries  int  // D: unsettled deliveries in memory
 	Lane        int  // references in one held lane
 	Lanes       int  // held lanes of one subscription, whatever the others hold
@@ -56,7 +57,7 @@ type Bounds struct {
 // DefaultBounds are those of internal/limits.
 func DefaultBounds() Bounds {
 	return Bounds{
-		Window: limits.WindowEvents, Deliveries: limits.WindowDeliveries, Lane: limits.LaneReferences, Lanes: limits.LanesLeast,
+		Window: limits.WindowEvents, WindowBytes: limits.WindowBytes, Deliveries: limits.WindowDeliveries, Lane: limits.LaneReferences, Lanes: limits.LanesLeast,
 		LanesMost: limits.LanesMost, HeldMost: limits.LanesHeld, Outstanding: limits.ReaderDeliveries,
 		ReadBytes: limits.ReaderBytes, ReadTotal: limits.ReadersBytes, Parked: limits.ParkedLanes,
 		Applying: limits.RevisionsApplying, MaxRunning: limits.AttemptsRunning, Lease: limits.LeaseTime,
@@ -76,7 +77,7 @@ func (b Bounds) For(n int) Bounds {
 	if n <= 1 {
 		return b
 	}
-	for _, x := range []*int{&b.Deliveries, &b.HeldMost, &b.ReadTotal, &b.Applying, &b.MaxRunning, &b.FlightBytes, &b.LedgerBytes} {
+	for _, x := range []*int{&b.WindowBytes, &b.Deliveries, &b.HeldMost, &b.ReadTotal, &b.Applying, &b.MaxRunning, &b.FlightBytes, &b.LedgerBytes} {
 		*x = max(*x/n, min(*x, 1))
 	}
 	return b

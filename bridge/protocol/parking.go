@@ -69,7 +69,7 @@ func (c *Machine) parkOld() {
 // crowded tells whether what the feed brings has little room left: for events,
 // their bytes, or the deliveries that they owe.
 func (c *Machine) crowded() bool {
-	return len(c.win)*2 > c.Window || c.winBytes*2 > limits.WindowBytes || c.owed*2 > c.Deliveries
+	return len(c.win)*2 > c.Window || c.winBytes*2 > c.WindowBytes || c.owed*2 > c.Deliveries
 }
 
 // parkAfter is how old a delivery may become. pressing: others have delivered
