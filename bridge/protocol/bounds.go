@@ -57,7 +57,8 @@ type Bounds struct {
 // DefaultBounds are those of internal/limits.
 func DefaultBounds() Bounds {
 	return Bounds{
-		Window: limits.WindowEvents, WindowBytes: limits.WindowBytes, Deliveries: limits.WindowDeliveries, Lane: limits.LaneReferences, Lanes: limits.LanesLeast,
+		Window: limits.WindowEvents, WindowBytes: limits.WindowBytes,
+		Deliveries: limits.WindowDeliveries, Lane: limits.LaneReferences, Lanes: limits.LanesLeast,
 		LanesMost: limits.LanesMost, HeldMost: limits.LanesHeld, Outstanding: limits.ReaderDeliveries,
 		ReadBytes: limits.ReaderBytes, ReadTotal: limits.ReadersBytes, Parked: limits.ParkedLanes,
 		Applying: limits.RevisionsApplying, MaxRunning: limits.AttemptsRunning, Lease: limits.LeaseTime,
