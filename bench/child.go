@@ -25,6 +25,9 @@ var roles = map[string]func(ctx context.Context, settings []byte, ready func(any
 	"raw":   role(runRaw),
 	"naive": role(runNaive),
 	"scale": role(runScale),
+
+	"readers": role(runReaders),
+	"writer":  role(runWriter),
 }
 
 func role[S any](run func(ctx context.Context, s S, ready func(any) error) error) func(context.Context, []byte,

@@ -8,6 +8,7 @@
 //	e  orderbridge: each event for one subscription among 1 to 1,000,000
 //	f  latency from publish to endpoint at 500 events/s and after rest,
 //	   orderbridge and naive loop; a take-over's longest wait
+//	h  what bounds the number of shards: the feed, the bus, writes of statuses
 //	p  peers, if given (bench/peers): compared with b
 //	g  1, 2 and 4 bridges, each held to a quarter of a core, that share 4 shards
 //

@@ -42,7 +42,7 @@ func main() {
 	sizes := ""
 	flag.IntVar(&s.Rounds, "rounds", 5, "interleaved rounds")
 	flag.IntVar(&s.Requests, "requests", 20_000, "requests of a round")
-	flag.StringVar(&s.Only, "only", "abcdefgp", "what to measure")
+	flag.StringVar(&s.Only, "only", "abcdefghp", "what to measure")
 	flag.StringVar(&sizes, "sizes", "1,1000,100000,1000000", "numbers of records for e")
 	flag.StringVar(&s.json, "json", "", "write the report to this file as well")
 	flag.StringVar(&s.former, "former", "", "an orderbridge built before a change, to be measured beside the present one")
@@ -97,7 +97,7 @@ func (b *bench) measureAll(ctx context.Context) error {
 	for _, part := range []struct {
 		letters string
 		measure func(context.Context) error
-	}{{"abcdp", b.throughput}, {"f", b.latency}, {"f", b.takeOver}, {"g", b.wider}, {"e", b.scale}} {
+	}{{"abcdp", b.throughput}, {"f", b.latency}, {"f", b.takeOver}, {"g", b.wider}, {"h", b.limits}, {"e", b.scale}} {
 		if !strings.ContainsAny(b.Only, part.letters) {
 			continue
 		}
