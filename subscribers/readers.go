@@ -205,7 +205,7 @@ func (s *Source) reader(key string) *reader {
 	s.uses++
 	r.used = s.uses
 	var gone *reader
-	if len(s.readers) > limits.ReaderConsumers {
+	if len(s.readers) > s.o.Readers {
 		oldest := key
 		for k, o := range s.readers {
 			if o.used < s.readers[oldest].used {

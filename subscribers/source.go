@@ -24,6 +24,7 @@ type SourceOptions struct {
 	JetStream jetstream.JetStream
 	Stream    string
 	Recent    *Recent      // may be nil: then every read asks the bus
+	Readers   int          // consumers for those who read for themselves, at most; 0: limits.ReaderConsumers
 	Logger    *slog.Logger // nil: slog.Default()
 }
 
@@ -49,6 +50,9 @@ var _ bridge.Source = (*Source)(nil)
 func NewSource(o SourceOptions) *Source {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Readers <= 0 {
+		o.Readers = limits.ReaderConsumers
 	}
 	s := &Source{o: o, log: o.Logger, readers: map[string]*reader{}}
 	s.bounds.read = s.info
