@@ -144,9 +144,17 @@ func (x *former) addOwed(owed *seqSet, lo, hi uint64) {
 // errFormers: whoever made the machine has left out what it must not.
 var errFormers = errors.New("the former shards are not told")
 
+// errOtherLayout: the lease that was won belongs to another division of the
+// subscriptions, so what it tells is not for these.
+var errOtherLayout = errors.New("the lease is one of another layout")
+
 // unfit says that the machine is not told of the former shards that it has to regard.
 func (w *Won) unfit() error {
-	switch want := w.Layout.Regards(w.Entry); {
+	l, own := w.Layout, w.Entry.Layout
+	switch want := l.Regards(w.Entry); {
+	case own != nil && (own.Generation != l.Generation || own.Shards != l.Shards || own.Former != l.Former):
+		return fmt.Errorf("%w: the lease is of generation %d, %d shards after %d; the layout of %d, %d after %d", errOtherLayout,
+			own.Generation, own.Shards, own.Former, l.Generation, l.Shards, l.Former)
 	case want && len(w.Formers) != w.Layout.Former:
 		return fmt.Errorf("%w: %d of %d", errFormers, len(w.Formers), w.Layout.Former)
 	case !want && len(w.Formers) > 0:

@@ -177,10 +177,19 @@ func TestMachineWantsFormers(t *testing.T) {
 		{Won{Layout: l, Entry: LeaseEntry{Own: true}}, false},
 		{Won{Layout: Layout{Generation: 2, Shards: 1, Former: 2, Done: true}}, false},
 		{Won{}, false},
+		{Won{Layout: l, Formers: make([]LeaseEntry, 2), Entry: LeaseEntry{Layout: &l}}, false},
 	} {
 		if err := x.won.unfit(); (err != nil) != x.bad || err != nil && !errors.Is(err, errFormers) {
 			t.Errorf("%+v: %v", x.won, err)
 		}
+	}
+	other := Layout{Generation: 2, Shards: 4, Former: 2}
+	if err := (&Won{Layout: other, Formers: make([]LeaseEntry, 2), Entry: LeaseEntry{Layout: &l}}).unfit(); !errors.Is(err, errOtherLayout) {
+		t.Errorf("a lease of another layout: %v", err)
+	}
+	m := New(DefaultBounds(), nil, Won{Layout: l, Entry: LeaseEntry{Epoch: 1, Holder: "a"}})
+	if out := m.Step(Now{}, Start{}); len(out) != 1 || !errors.Is(out[0].(EndTerm).Cause, errFormers) {
+		t.Errorf("it begins without the former shards: %v", out)
 	}
 }
 
