@@ -102,8 +102,11 @@ func (c *Config) checkEmbedded(k *checker) {
 	if c.DataDir == "" {
 		k.wrong("DATA_DIR", "is empty", "give a directory")
 	}
-	if c.HTTPClient != ClientOwn && c.HTTPClient != ClientNetHTTP {
-		k.wrong("HTTP_CLIENT", "is not an HTTP client", "use own or net/http")
+	_, origins := c.NetHTTP()
+	for _, origin := range origins {
+		if host, port, err := net.SplitHostPort(origin); err != nil || host == "" || !isPort(port) {
+			k.wrong("HTTP_CLIENT", "is not an HTTP client", "use own or net/http, or the host:port of endpoints for which net/http is used")
+		}
 	}
 	if c.EmbeddedSync != SyncAlways && c.EmbeddedSync != SyncInterval {
 		k.wrong("EMBEDDED_SYNC", "is not a sync mode", "use always or interval")
@@ -293,13 +296,14 @@ func (k *checker) proxy(name, value string) {
 }
 
 func (k *checker) address(name, value string) {
-	_, port, err := net.SplitHostPort(value)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if err != nil {
+	if _, port, err := net.SplitHostPort(value); err != nil || !isPort(port) {
 		k.wrong(name, "is not an address", "write it as 127.0.0.1:8080, [::1]:8080 or :8080")
 	}
+}
+
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
 }
 
 func loopback(address string) bool {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"strings"
 
 	"orderbridge/bridge/record"
 )
@@ -26,6 +27,21 @@ const (
 	ClientOwn     = "own"
 	ClientNetHTTP = "net/http"
 )
+
+// NetHTTP tells what HTTPClient leaves to net/http: everything, or the endpoints
+// of these hosts and ports.
+func (c *Config) NetHTTP() (all bool, origins []string) {
+	switch c.HTTPClient {
+	case ClientOwn:
+		return false, nil
+	case ClientNetHTTP:
+		return true, nil
+	}
+	for origin := range strings.SplitSeq(c.HTTPClient, ",") {
+		origins = append(origins, strings.TrimSpace(origin))
+	}
+	return false, origins
+}
 
 // Config is one consistent set of settings. The name of a variable is Prefix,
 // the path of the field and the field's words, as in ORDERBRIDGE_NATS_URL. The
@@ -67,7 +83,7 @@ type Config struct {
 
 	EgressAllow    CIDRs   `split_words:"true" desc:"private networks to which deliveries may go, CIDRs separated by commas; cloud metadata and link-local addresses only where they are named by themselves"`
 	EgressProxy    Servers `split_words:"true" desc:"http://host:port of a proxy for all deliveries; it resolves their names, so only addresses written in a URL are held against EGRESS_ALLOW"`
-	HTTPClient     string  `split_words:"true" default:"own" desc:"own: deliveries over HTTP/1.1, where the status line decides; net/http: over HTTP/2 where the endpoint offers it, by Go's client, which takes some successes for failures"`
+	HTTPClient     string  `split_words:"true" default:"own" desc:"own: deliveries over HTTP/1.1, where the status line decides; net/http: over HTTP/2 where the endpoint offers it, by Go's client, which takes some successes for failures; host:port, separated by commas: that client for these endpoints alone"`
 	AllowHTTP      bool    `split_words:"true" default:"false" desc:"true: records may name http:// endpoints"`
 	AllowTrustAll  bool    `split_words:"true" default:"false" desc:"true: records may switch off the verification of certificates"`
 	SecretsDir     string  `split_words:"true" redact:"file" desc:"directory of the files that records may name; a tenant's lie in its subdirectory of that name, and beside each secret NAME a file NAME.hosts says where it may go"`

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"orderbridge/internal/limits"
@@ -30,7 +31,9 @@ func (a answer) success() bool { return a.status >= 200 && a.status < 300 }
 type connections struct {
 	dialer    *dialer
 	transport *negotiated
-	own       *http1.Client // nil: net/http for everything
+	own       *http1.Client   // nil: net/http for everything
+	second    metered         // net/http over HTTP/2 alone
+	byNetHTTP map[string]bool // host:port in small letters: net/http for these
 
 	// By host and port.
 	onlyHTTP2 memory // know nothing else
@@ -44,6 +47,11 @@ func newConnections(o Options, settings *tlsSettings) *connections {
 	c := &connections{dialer: d, transport: newNegotiated(o, d)}
 	if o.NetHTTP {
 		return c
+	}
+	c.second = metered{newTransport(o, d, "h2")}
+	c.byNetHTTP = make(map[string]bool, len(o.NetHTTPFor))
+	for _, addr := range o.NetHTTPFor {
+		c.byNetHTTP[strings.ToLower(addr)] = true
 	}
 	c.own = http1.New(http1.Options{
 		Dial:    c.dial,
@@ -59,6 +67,7 @@ func newConnections(o Options, settings *tlsSettings) *connections {
 func (c *connections) closeIdle() {
 	c.transport.CloseIdleConnections()
 	if c.own != nil {
+		c.second.CloseIdleConnections()
 		c.own.Close()
 	}
 }
@@ -66,14 +75,18 @@ func (c *connections) closeIdle() {
 // send makes a request of an attempt: no redirects, no cookies, and no second
 // one, but to a server that did not take the first for a request.
 func (c *connections) send(ctx context.Context, r request, tenant string) (answer, error) {
-	if c.own == nil {
-		return c.sendByNetHTTP(ctx, r)
-	}
 	addr := r.origin.Addr()
+	if c.own == nil || len(c.byNetHTTP) > 0 && c.byNetHTTP[strings.ToLower(addr)] {
+		return sendByNetHTTP(ctx, c.transport, r)
+	}
 	secure := r.url.Scheme == "https"
 	if secure {
 		if c.askSilent(ctx, addr); c.onlyHTTP2.has(addr) {
-			return c.sendByNetHTTP(ctx, r)
+			a, err := sendByNetHTTP(ctx, c.second, r)
+			if err == nil || !refusesHTTP2(err) {
+				return a, err
+			}
+			c.onlyHTTP2.forget(addr) // it has changed; nothing was sent, or not taken
 		}
 	}
 	a, err := c.own.Do(ctx, &http1.Request{Method: r.method, Origin: r.origin, Target: r.url.RequestURI(),
@@ -81,7 +94,7 @@ func (c *connections) send(ctx context.Context, r request, tenant string) (answe
 	switch failed := err != nil || a.Status >= http.StatusBadRequest; {
 	case secure && wantsHTTP2(err):
 		c.onlyHTTP2.add(addr)
-		return c.sendByNetHTTP(ctx, r)
+		return sendByNetHTTP(ctx, c.second, r)
 	case secure && failed && c.silent.has(addr) && !c.asked.has(addr):
 		c.doubtful.add(addr)
 	}
@@ -115,19 +128,25 @@ func (c *connections) dial(ctx context.Context, key http1.Key) (net.Conn, error)
 }
 
 // wantsHTTP2: the server refused HTTP/1.1 in the handshake, or answered it with
-// a frame. crypto/tls exports no type for either refusal.
+// a frame.
 func wantsHTTP2(err error) bool {
-	if err == nil {
-		return false // before anything is allocated
-	}
+	return err != nil && (errors.Is(err, http1.ErrHTTP2) || refusesProtocol(err))
+}
+
+// refusesHTTP2: a server that knew HTTP/2 only does not want it any more.
+func refusesHTTP2(err error) bool {
+	return errors.Is(err, errNoHTTP2) || demandsHTTP1(err) || refusesProtocol(err)
+}
+
+// refusesProtocol: the server refused in the handshake what we speak. crypto/tls
+// exports no type for that.
+func refusesProtocol(err error) bool {
 	const noApplicationProtocol = tls.AlertError(120)
 	var (
 		step *connectError
 		op   *net.OpError
 	)
 	switch {
-	case errors.Is(err, http1.ErrHTTP2):
-		return true
 	case !errors.As(err, &step) || step.step != stepHandshake:
 		return false
 	case errors.As(err, &op):
@@ -155,10 +174,10 @@ func (c *connections) askSilent(ctx context.Context, addr string) {
 
 // sendByNetHTTP uses RoundTrip instead of a Client: no redirects, no cookies, no
 // copy of the request.
-func (c *connections) sendByNetHTTP(ctx context.Context, r request) (answer, error) {
+func sendByNetHTTP(ctx context.Context, by http.RoundTripper, r request) (answer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	resp, err := c.transport.RoundTrip(r.http(ctx))
+	resp, err := by.RoundTrip(r.http(ctx))
 	if err != nil {
 		return answer{}, err
 	}

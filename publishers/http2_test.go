@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -235,6 +236,75 @@ func TestHTTP2Only(t *testing.T) {
 				t.Errorf("%d requests over HTTP/2 for %d deliveries", requests(), delivered)
 			}
 		})
+	}
+}
+
+// TestHTTP2NoMore: a server that knew HTTP/2 only, and then HTTP/1.1 only, gets
+// each delivery once; none of them over a connection of net/http in HTTP/1.1.
+func TestHTTP2NoMore(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		strict bool // it refuses who does not offer HTTP/1.1; else it agrees on no protocol
+	}{{"alert", true}, {"no protocol", false}} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			var changed, gone atomic.Bool
+			s := &twoVersions{refuse: func(f *http2.Framer, stream uint32) {
+				if gone.Load() {
+					return // not taken: it comes again, elsewhere
+				}
+				last := changed.Load()
+				if acceptStream(f, stream); last {
+					gone.Store(true)
+					_ = f.WriteGoAway(stream, http2.ErrCodeNo, nil)
+				}
+			}}
+			config := &tls.Config{Certificates: []tls.Certificate{issued(t, testCA(t).Issue)}}
+			config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+				fitting := config.Clone()
+				fitting.GetConfigForClient = nil
+				offersHTTP2 := slices.Contains(hello.SupportedProtos, "h2")
+				switch {
+				case !changed.Load() && offersHTTP2:
+					fitting.NextProtos = []string{"h2"}
+				case !changed.Load(), offersHTTP2 && tc.strict:
+					fitting.NextProtos = []string{"none"}
+				case !offersHTTP2:
+					fitting.NextProtos = []string{"http/1.1"}
+				}
+				return fitting, nil
+			}
+			ln, err := tls.Listen("tcp", "127.0.0.1:0", config)
+			ok(t, err)
+			s.addr = ln.Addr().String()
+			acceptAll(t, ln, s.serve)
+			w := newWebhook(t)
+			for i := range 6 {
+				if i == 2 {
+					changed.Store(true)
+				}
+				ok(t, publish(shortly(t), w, delivery("https://"+s.addr)))
+			}
+			// The third goes over the connection that is there, and ends it.
+			if s.asked1.Load() != 3 || w.standard.own.Stats().Dialed != 1 {
+				t.Errorf("%d over HTTP/2, %d over HTTP/1.1, %+v", s.asked2.Load(), s.asked1.Load(), w.standard.own.Stats())
+			}
+		})
+	}
+}
+
+// TestNetHTTPForSome: endpoints that are named get net/http, the others do not.
+func TestNetHTTPForSome(t *testing.T) {
+	t.Parallel()
+	both := []string{"h2", "http/1.1"}
+	named, other := newTwoVersions(t, both, false, acceptStream), newTwoVersions(t, both, false, acceptStream)
+	w := newWebhook(t, func(o *Options) { o.NetHTTPFor = []string{named.addr} })
+	for _, s := range []*twoVersions{named, other} {
+		ok(t, publish(shortly(t), w, delivery("https://"+s.addr)))
+	}
+	if named.asked2.Load() != 1 || other.asked1.Load() != 1 {
+		t.Errorf("named: %d over HTTP/2; other: %d over HTTP/1.1", named.asked2.Load(), other.asked1.Load())
 	}
 }
 

@@ -17,6 +17,9 @@ import (
 // errFlood ends a connection whose server sends more than its answers need.
 var errFlood = errors.New("the server sent more over HTTP/2 than its answers need")
 
+// errNoHTTP2 is a server that was to speak HTTP/2 and does not.
+var errNoHTTP2 = errors.New("the server speaks no HTTP/2")
+
 // meter is a connection that carries HTTP/2, below TLS. A server may send
 // frames that belong to no answer (PING, SETTINGS, empty DATA of a stream that
 // has ended), and net/http reads and answers them without end. So each running
@@ -176,8 +179,12 @@ func (d *dialer) dialMetered(ctx context.Context, network, addr string, offered 
 	if err != nil {
 		return nil, err
 	}
-	if conn.ConnectionState().NegotiatedProtocol == "h2" {
+	switch {
+	case conn.ConnectionState().NegotiatedProtocol == "h2":
 		m.arm()
+	case len(offered) == 1:
+		_ = conn.Close()
+		return nil, &connectError{stepHandshake, errNoHTTP2, d.leadsInside(conn, addr)}
 	}
 	return conn, nil
 }

@@ -21,7 +21,7 @@ type negotiated struct {
 }
 
 func newNegotiated(o Options, d *dialer) *negotiated {
-	return &negotiated{both: metered{newTransport(o, d, true)}, one: metered{newTransport(o, d, false)}}
+	return &negotiated{both: metered{newTransport(o, d, "h2", "http/1.1")}, one: metered{newTransport(o, d)}}
 }
 
 // RoundTrip sends a request over the version that the server wants.

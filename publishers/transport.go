@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -57,18 +58,15 @@ func newDialer(o Options, settings *tlsSettings) *dialer {
 	return d
 }
 
-// newTransport is net/http on a dialer, of both versions or of HTTP/1.1 alone.
+// newTransport is net/http on a dialer, with the protocols that it offers; none:
+// what speaks HTTP/1.1 takes it for granted.
 // It keeps many idle connections for each host, because a new one costs more
 // than the request. It looks at no environment variable and, used by RoundTrip,
 // follows no redirect.
-func newTransport(o Options, d *dialer, both bool) *http.Transport {
+func newTransport(o Options, d *dialer, offered ...string) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(both)
-	var offered []string // none: what speaks HTTP/1.1 takes it for granted
-	if both {
-		offered = []string{"h2", "http/1.1"}
-	}
+	protocols.SetHTTP2(slices.Contains(offered, "h2"))
 	config := d.tls.Clone()
 	config.NextProtos = offered
 	return &http.Transport{

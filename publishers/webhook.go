@@ -55,6 +55,8 @@ type Options struct {
 	// NetHTTP has net/http send everything, HTTP/1.1 too, as it was before there
 	// was a client of our own: a way back.
 	NetHTTP bool
+	// NetHTTPFor are endpoints, host:port, for which net/http alone is used.
+	NetHTTPFor []string
 	// Logger is told of endpoints whose connections cannot be used again. nil:
 	// nobody is.
 	Logger *slog.Logger

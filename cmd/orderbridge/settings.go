@@ -140,12 +140,14 @@ func embeddedOptions(cfg *config.Config, log *slog.Logger) embedded.Options {
 // newWebhook makes the client of the endpoints, and where its secrets come from.
 func newWebhook(cfg *config.Config, log *slog.Logger) (*publishers.Webhook, *secrets.Store, error) {
 	s := secrets.New(secrets.Options{Dir: cfg.SecretsDir, IdentityFile: cfg.SealingKeyFile})
+	netHTTP, netHTTPFor := cfg.NetHTTP()
 	o := publishers.Options{
 		Version:       telemetry.Version().Version,
 		AllowHTTP:     cfg.AllowHTTP,
 		AllowTrustAll: cfg.AllowTrustAll,
 		Dev:           cfg.Dev,
-		NetHTTP:       cfg.HTTPClient == config.ClientNetHTTP,
+		NetHTTP:       netHTTP,
+		NetHTTPFor:    netHTTPFor,
 		Logger:        log,
 		MaxIdleConns:  process.IdleConnections(),
 		Proxy:         strings.TrimSuffix(strings.TrimPrefix(cfg.EgressProxy.Reveal(), "http://"), "/"),
