@@ -183,3 +183,44 @@ func BenchmarkRecord(b *testing.B) {
 	}
 	b.ReportMetric(float64(bytes)/float64(steps), "B/input")
 }
+
+// A term of a shard is recorded with what the former shards told.
+func TestTraceTellsFormerShards(t *testing.T) {
+	t.Parallel()
+	formers := []protocol.LeaseEntry{
+		protocol.Closed(protocol.LeaseEntry{Epoch: 3, Holder: "a", Floor: 30, Settled: [][2]uint64{{33, 34}}, Top: event.Ref{Seq: 40, Time: 1}, Cursor: &protocol.Cursor{Seq: 35, ID: "x"}}),
+		protocol.Closed(protocol.LeaseEntry{Epoch: 2, Holder: "b", Floor: 20, Top: event.Ref{Seq: 40, Time: 1}}),
+	}
+	start := Start{Bounds: protocol.DefaultBounds(), Won: protocol.Won{Entry: protocol.Inherit(formers).Succession("here", "term", time.Minute),
+		Layout: protocol.Layout{Generation: 1, Shards: 1, Former: 2}, Formers: formers}}
+	r, m, now := NewRecorder(start, DefaultRoom), start.Machine(), protocol.Now{Wall: time.Unix(1e9, 0)}
+	var next protocol.Input = protocol.Start{}
+	var at uint64
+	for asked := 0; next != nil; {
+		out := r.Step(m, now, next)
+		next = nil
+		for _, o := range out {
+			switch o := o.(type) {
+			case protocol.SurveyStream:
+				asked++
+				next = protocol.StreamSurveyed{Reply: o.Reply(nil), Survey: protocol.Survey{Stream: protocol.StreamState{Name: "ORDERS", First: 1, Last: 50, LastTime: 9, Settled: true}}}
+			case protocol.OpenFeed:
+				at = o.At.Seq
+			}
+		}
+	}
+	if at != 20 {
+		t.Errorf("the feed begins after %d", at)
+	}
+	steps := 0
+	err := r.Trace(Build{}, time.Unix(1e9, 0), "test").Replay(func(s Step) error {
+		steps++
+		if s.Differs != "" {
+			t.Errorf("step %d: %s", s.Number, s.Differs)
+		}
+		return nil
+	})
+	if err != nil || steps != 4 {
+		t.Errorf("%d steps, %v", steps, err)
+	}
+}
