@@ -72,7 +72,7 @@ func TestAttackManagerHasARecordSent(t *testing.T) {
 	nc := manager.Conn()
 	for _, to := range []string{
 		"$JS.API.CONSUMER.CREATE.ORDERS.spy", "$JS.API.CONSUMER.CREATE.ORDERS", "$JS.API.STREAM.CREATE.SPY", "$JS.API.STREAM.PURGE.DEAD_LETTERS", "$JS.API.STREAM.PURGE.ORDERS", "$JS.API.STREAM.DELETE.ALERTS",
-		"orders.globex.x", "$KV.subscription_status.good", "$KV.lease.leader", "$KV.subscriptions.good", "orderbridge.cmd.redrive", "orderbridge.cmd.stream", "dead-letters.good.x", "$JS.ACK.ORDERS.orderbridge-1.1.1.1.1.0",
+		"orders.globex.x", "$KV.subscription_status.good", "$KV.lease.leader", "$KV.lease.layout", "$KV.subscriptions.good", "orderbridge.cmd.redrive", "orderbridge.cmd.stream", "orderbridge.cmd.shards", "dead-letters.good.x", "$JS.ACK.ORDERS.orderbridge-1.1.1.1.1.0",
 	} {
 		for _, id := range []string{"consumer", "stream", "empty", "ack", "event"} {
 			for _, m := range []*nats.Msg{

@@ -135,7 +135,7 @@ func lures(mark string) []string {
 		"$JS.API.STREAM.PURGE.ORDERS", "$JS.API.STREAM.PURGE.KV_subscriptions", "$JS.API.STREAM.DELETE.ALERTS", "$JS.API.STREAM.PURGE.DEAD_LETTERS",
 		"$JS.API.STREAM.MSG.DELETE.ORDERS", "$JS.API.CONSUMER.CREATE.ORDERS.spy", "$JS.API.CONSUMER.CREATE.KV_subscriptions.spy",
 		"$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.spy", "$JS.API.CONSUMER.DELETE.ORDERS.orderbridge-1", "$JS.API.STREAM.CREATE.SPY", "$JS.API.STREAM.UPDATE.ORDERS",
-		"orderbridge.cmd.redrive", "orderbridge.cmd.stream", "orderbridge.cmd.judge",
+		"orderbridge.cmd.redrive", "orderbridge.cmd.stream", "orderbridge.cmd.shards", "orderbridge.cmd.judge",
 		"$JS.ACK.ORDERS.orderbridge-1.1.1.1.1.0", "$SYS.REQ.SERVER.PING", "_R_.x.y", "_GR_.x.y",
 	}
 	for _, in := range []string{"orders", "$KV.subscriptions", "$KV.subscription_status", "$KV.owed", "$KV.lease", "orderbridge", "orderbridge.cmd",

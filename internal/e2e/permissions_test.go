@@ -181,6 +181,7 @@ var subjectPublishers = []struct {
 	{"alerts.suspended.acme", []string{"bridge"}},
 	{"audit.put.acme", []string{"bridge"}},
 	{"orderbridge.cmd.redrive", []string{"operator", "bridge"}},
+	{"orderbridge.cmd.shards", []string{"operator", "bridge"}},
 	{"orderbridge.cmd.judge", []string{"manager", "operator", "bridge"}},
 	{"orderbridge.x", nil},
 	{"_INBOX_bridge.x", nil}, {"_INBOX_manager.x", nil}, {"_INBOX.x", nil},
