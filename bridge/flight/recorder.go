@@ -21,6 +21,8 @@ type Recorder struct {
 	former  segment
 	present segment
 	broken  string // why nothing is recorded any more; "": it is
+	failed  int    // checkpoints that were too large, one after the other
+	passed  int    // segments without one since the last of these
 }
 
 // segment is a part of a term: what it begins with, and the steps from there.
@@ -123,13 +125,24 @@ func (r *Recorder) after(out []protocol.Output) {
 func (r *Recorder) turn(m *protocol.Machine) {
 	total := r.present.total + r.present.steps
 	r.former, r.present = r.present, segment{buf: r.former.buf[:0], total: total}
+	if r.passed++; r.passed < 1<<min(r.failed, maxPassed) {
+		return // the last one was too large, and the machine stands still for each
+	}
+	r.passed = 0
 	r.begin(func() beginning {
 		r.w.graph, r.w.seen, r.w.count = true, map[ref]uint64{}, 0
 		defer func() { r.w.graph, r.w.seen = false, nil }()
 		r.codecs.machine.put(&r.w, pointer(&m))
 		return checkpoint
 	})
+	if r.failed++; r.present.begin == checkpoint {
+		r.failed = 0
+	}
 }
+
+// maxPassed: at most that many times in a row the number of segments doubles that
+// begin nowhere after a checkpoint that was too large.
+const maxPassed = 6
 
 func (r *Recorder) begin(write func() beginning) {
 	begin := nowhere

@@ -152,7 +152,7 @@ func lasts(d time.Duration) string {
 
 // The flight recorder of the machine.
 const (
-	TraceSegment    = 8 << 20 // bytes; two are kept
+	TraceSegment    = 4 << 20 // bytes; two are kept
 	TraceCheckpoint = 1 << 20
 	TraceInput      = 4 << 20
 	TraceFiles      = 8
