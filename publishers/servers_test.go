@@ -5,10 +5,14 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -56,15 +60,11 @@ func tryServe(t *testing.T, path string, arguments func(f serverFiles) []string)
 	ok(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	ok(t, os.Chmod(dir, 0o755))
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	ok(t, err)
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	ok(t, err)
+	port := freePort(t)
 	f := serverFiles{dir, port}
 	cert := issued(t, testCA(t).Issue)
 	writeCertificate(t, f, cert)
 	argv := arguments(f)
-	ln.Close()
 
 	cmd := exec.Command(path, argv...)
 	var log strings.Builder
@@ -98,6 +98,21 @@ func tryServe(t *testing.T, path string, arguments func(f serverFiles) []string)
 			t.Fatalf("%s does not listen", path)
 		}
 	}
+}
+
+// freePort is none of those that the system gives to whoever asks for any: such
+// a one may belong to another test a moment later, which then answers.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		port := strconv.Itoa(10_000 + rand.N(20_000))
+		if ln, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			ln.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 type writerFunc func([]byte) (int, error)
@@ -209,6 +224,34 @@ server.serve_forever()
 	}
 }
 
+// goServerRole makes a server of this test's own program.
+const goServerRole = "serve-by-net-http"
+
+func goServer(behaviour string) func(t *testing.T) string {
+	return func(t *testing.T) string {
+		return serve(t, os.Args[0], func(f serverFiles) []string { return []string{goServerRole, f.dir, f.port, behaviour} })
+	}
+}
+
+func goServerMain(dir, port, behaviour string) error {
+	s := &http.Server{Addr: "127.0.0.1:" + port, ReadHeaderTimeout: 10 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			_, _ = io.WriteString(w, "ok")
+			if behaviour == "chunked" {
+				w.(http.Flusher).Flush()
+				_, _ = io.WriteString(w, "and more")
+			}
+		})}
+	switch behaviour {
+	case "closing":
+		s.SetKeepAlivesEnabled(false)
+	case "idle":
+		s.IdleTimeout = time.Second
+	}
+	return s.ListenAndServeTLS(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+}
+
 const (
 	keeps  = iota // one connection for each worker carries everything
 	parts         // each answer ends its connection
@@ -234,6 +277,17 @@ func TestServersOfOthers(t *testing.T) {
 		{"haproxy, closing", haproxy("", "option httpclose"), parts},
 		{"node", node(`require('https').createServer(tls, answer).listen(PORT, '127.0.0.1')`), keeps},
 		{"node, chunked", node(`require('https').createServer(tls, (req, res) => { req.resume(); res.write('o'); res.end('k') }).listen(PORT, '127.0.0.1')`), keeps},
+		{"go", goServer(""), keeps},
+		{"go, chunked", goServer("chunked"), keeps},
+		{"go, closing", goServer("closing"), parts},
+		{"python, HTTP/1.0 with keep-alive", python(`
+        self.send_header("Content-Length", "2")
+        self.send_header("Connection", "keep-alive")
+        self.end_headers()
+        self.wfile.write(b"ok")
+        self.close_connection = False
+server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
+`), keeps},
 		{"python, HTTP/1.0", python(`
         self.end_headers()
         self.wfile.write(b"ok")
@@ -290,6 +344,7 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
 func TestIdleTimeoutsOfOthers(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(t *testing.T) string{
+		"go":      goServer("idle"),
 		"nginx":   nginx(`server { listen 127.0.0.1:PORT ssl; keepalive_timeout 1s; location / { return 200 "ok"; } }`),
 		"apache":  apache("KeepAliveTimeout 1"),
 		"haproxy": haproxy("", "timeout http-keep-alive 1s"),
