@@ -1,0 +1,53 @@
+package protocol
+
+// FormerLayout is the layout before: its generation and the number of its shards.
+func (l Layout) FormerLayout() Layout {
+	return Layout{Generation: l.Generation - 1, Shards: l.Former, Done: true}
+}
+
+// Before tells whether l is of an earlier time than known: a backup, or what
+// somebody has put by hand.
+func (l Layout) Before(known Layout) bool {
+	return l.Generation < known.Generation || l.Generation == known.Generation && known.Done && !l.Done
+}
+
+// Same tells whether it is the same layout: what else it tells changes while it lasts.
+func (l Layout) Same(x Layout) bool {
+	return l.Generation == x.Generation && l.Shards == x.Shards && l.Former == x.Former
+}
+
+// Complete tells whether all shards lead and are past what the former ones have
+// settled, by the leases that are there: then the layout is done (R18).
+func (l Layout) Complete(leases map[Shard]LeaseEntry) bool {
+	for k := range l.Shards {
+		e := leases[Shard{Layout: l.Generation, Number: k}]
+		if !e.Leading || e.Free || e.Closed || l.Former > 0 && !e.Own {
+			return false
+		}
+	}
+	return true
+}
+
+// LayoutOf is the layout that leases tell, where its own key does not: that of
+// the newest generation among them. Where one of them is closed already, there
+// was another one after it, of which nothing else is known: it has as many shards.
+func LayoutOf(leases map[Shard]LeaseEntry) (l Layout, told bool) {
+	for s, e := range leases {
+		x := FirstLayout(1, false)
+		switch {
+		case e.Layout != nil:
+			x = *e.Layout
+		case s.Layout > 0:
+			continue // how many there were is not known
+		}
+		if !e.Absent() && x.check() == nil && (!told || l.Before(x)) {
+			l, told = x, true
+		}
+	}
+	for s, e := range leases {
+		if told && e.Closed && s.Layout == l.Generation {
+			return Layout{Generation: l.Generation + 1, Shards: l.Shards, Former: l.Shards}, true
+		}
+	}
+	return l, told
+}

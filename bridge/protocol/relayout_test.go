@@ -1,0 +1,58 @@
+package protocol
+
+import "testing"
+
+func TestLayoutOfLeases(t *testing.T) {
+	t.Parallel()
+	two := Layout{Generation: 1, Shards: 2, Done: true}
+	four := Layout{Generation: 2, Shards: 4, Former: 2}
+	own := func(l Layout, closed bool) LeaseEntry {
+		return LeaseEntry{Epoch: 1, Holder: "a", Layout: &l, Closed: closed, Free: closed}
+	}
+	for name, tt := range map[string]struct {
+		leases map[Shard]LeaseEntry
+		want   Layout
+		told   bool
+	}{
+		"none":                  {nil, Layout{}, false},
+		"absent":                {map[Shard]LeaseEntry{{}: {}}, Layout{}, false},
+		"former build":          {map[Shard]LeaseEntry{{}: {Epoch: 3, Holder: "a"}}, Layout{Shards: 1, Done: true}, true},
+		"nobody knows how many": {map[Shard]LeaseEntry{{Layout: 3}: {Epoch: 3, Holder: "a"}}, Layout{}, false},
+		"the newest":            {map[Shard]LeaseEntry{{Layout: 1}: own(two, true), {Layout: 2, Number: 1}: own(four, false)}, four, true},
+		"done": {map[Shard]LeaseEntry{{Layout: 2}: own(four, false),
+			{Layout: 2, Number: 1}: own(Layout{Generation: 2, Shards: 4, Former: 2, Done: true}, false)},
+			Layout{Generation: 2, Shards: 4, Former: 2, Done: true}, true},
+		"closed for a layout that nobody remembers": {map[Shard]LeaseEntry{{Layout: 1}: own(two, false), {Layout: 1, Number: 1}: own(two, true)},
+			Layout{Generation: 2, Shards: 2, Former: 2}, true},
+	} {
+		if got, told := LayoutOf(tt.leases); got != tt.want || told != tt.told {
+			t.Errorf("%s: %+v, %t", name, got, told)
+		}
+	}
+}
+
+func TestLayoutComplete(t *testing.T) {
+	t.Parallel()
+	l := Layout{Generation: 2, Shards: 2, Former: 1}
+	all := func(change func(*LeaseEntry)) map[Shard]LeaseEntry {
+		e := LeaseEntry{Epoch: 1, Holder: "a", Leading: true, Own: true}
+		leases := map[Shard]LeaseEntry{{Layout: 2}: e}
+		change(&e)
+		leases[Shard{Layout: 2, Number: 1}] = e
+		return leases
+	}
+	if !l.Complete(all(func(*LeaseEntry) {})) {
+		t.Error("all are past the former ones")
+	}
+	for name, change := range map[string]func(*LeaseEntry){
+		"one is free": func(e *LeaseEntry) { e.Free = true }, "one takes over": func(e *LeaseEntry) { e.Leading = false },
+		"one is behind": func(e *LeaseEntry) { e.Own = false }, "one is absent": func(e *LeaseEntry) { *e = LeaseEntry{} },
+	} {
+		if l.Complete(all(change)) {
+			t.Errorf("complete, though %s", name)
+		}
+	}
+	if first := (Layout{Generation: 2, Shards: 2}); !first.Complete(all(func(e *LeaseEntry) { e.Own = false })) {
+		t.Error("without former shards there is nothing to be past")
+	}
+}
