@@ -72,18 +72,23 @@ func runScale(ctx context.Context, s scaleSettings, ready func(any) error) (err 
 	}
 	made := &madeRecords{scaleSettings: s, created: time.Now()}
 	recent := &subscribers.Recent{}
+	leases := store.NewLeases(js, names, nil, log)
 	b, err := bridge.New(bridge.Options{
-		Feed: func() (bridge.Feed, error) {
-			return subscribers.NewFeed(subscribers.Options{JetStream: js, Stream: names.Stream,
-				DurablePrefix: names.DurablePrefix, Recent: recent, Logger: log})
+		Seat: func(l protocol.Layout, number int) bridge.Parts {
+			return bridge.Parts{
+				Feed: func() (bridge.Feed, error) {
+					return subscribers.NewFeed(subscribers.Options{JetStream: js, Stream: names.Stream,
+						DurablePrefix: store.DurablePrefix(names, l.Shard(number)), Recent: recent, Logger: log})
+				},
+				Source: subscribers.NewSource(subscribers.SourceOptions{JetStream: js, Stream: names.Stream,
+					Recent: recent, Logger: log}),
+				Ledger: &madeLedger{store.NewLedger(js, names, l, number, nil), made},
+				Lease:  leases.Shard(l.Shard(number)),
+				Traces: func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, js, names, l, number) },
+			}
 		},
-		Source: subscribers.NewSource(subscribers.SourceOptions{JetStream: js, Stream: names.Stream,
-			Recent: recent, Logger: log}),
-		Ledger: &madeLedger{store.NewLedger(js, names, protocol.Layout{Shards: 1}, 0, nil), made},
-		Lease:  store.NewLeases(js, names, nil, log).Shard(protocol.Shard{}),
-		Traces: func(ctx context.Context) (protocol.Traces, error) {
-			return store.Traces(ctx, js, names, protocol.Layout{Shards: 1}, 0)
-		},
+		Layout:      leases.Layout(),
+		Shards:      leases,
 		Records:     made,
 		DeadLetters: letters,
 		Clock:       boottime.Clock{},

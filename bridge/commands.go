@@ -44,7 +44,7 @@ func (c *commands) forget(n uint64) {
 }
 
 // command gives the leader a command, and waits for its answer.
-func (b *Bridge) command(ctx context.Context, what string, in func(number uint64) protocol.Input) error {
+func (b *seat) command(ctx context.Context, what string, in func(number uint64) protocol.Input) error {
 	t := b.term.Load()
 	if t == nil {
 		return ErrNotLeader
@@ -62,8 +62,7 @@ func (b *Bridge) command(ctx context.Context, what string, in func(number uint64
 	}
 }
 
-// Stream reports on the source stream; ErrNotLeader if another replica must be asked.
-func (b *Bridge) Stream(ctx context.Context) (protocol.StreamReport, error) {
+func (b *seat) stream(ctx context.Context) (protocol.StreamReport, error) {
 	t := b.term.Load()
 	if t == nil {
 		return protocol.StreamReport{}, ErrNotLeader
@@ -87,8 +86,7 @@ func (b *Bridge) Stream(ctx context.Context) (protocol.StreamReport, error) {
 	}
 }
 
-// Adopt carries a decision about the source stream out. It returns when that is confirmed.
-func (b *Bridge) Adopt(ctx context.Context, begin Begin) (protocol.Adoption, error) {
+func (b *seat) adopt(ctx context.Context, begin Begin) (protocol.Adoption, error) {
 	a, err := begin.Adoption(ctx, b.o.Source, b.o.Clock.Now())
 	if err != nil {
 		return a, err
@@ -96,13 +94,7 @@ func (b *Bridge) Adopt(ctx context.Context, begin Begin) (protocol.Adoption, err
 	return a, b.command(ctx, "", func(n uint64) protocol.Input { return &protocol.Adopt{Command: n, Adoption: a} })
 }
 
-// Redrive puts a dead letter back as owed by its subscription. It returns when
-// that is confirmed; ErrNotLeader if another replica must be asked, and an
-// error that says why it cannot be done otherwise.
-func (b *Bridge) Redrive(ctx context.Context, subscription string, generation, sequence uint64) error {
-	if b.term.Load() == nil {
-		return ErrNotLeader
-	}
+func (b *seat) redrive(ctx context.Context, subscription string, generation, sequence uint64) error {
 	d, err := b.o.DeadLetters.Get(ctx, sequence)
 	switch {
 	case errors.Is(err, protocol.ErrNotFound):

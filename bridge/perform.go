@@ -76,10 +76,16 @@ func (t *term) performState(out protocol.Output) {
 	case protocol.ReadLease:
 		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
 			s, err := readLease(ctx, o.Lease)
+			if err == nil && s.Entry.Absent() { // it may be gone because the layout is
+				err = t.b.sameLayout(ctx)
+			}
 			return protocol.LeaseRead{Reply: out.Reply(err), Sight: s}
 		})
 	case protocol.FenceBucket:
 		t.ask(limits.TermCallTime, func(ctx context.Context) protocol.Input {
+			if err := t.b.sameLayout(ctx); err != nil {
+				return protocol.BucketFenced{Reply: out.Reply(err)}
+			}
 			made, err := o.Ledger.Fence(ctx, out.Bucket, out.Epoch, out.Term)
 			return protocol.BucketFenced{Reply: out.Reply(err), Made: made}
 		})
@@ -206,10 +212,16 @@ func (t *term) startFeed() {
 func (t *term) watchRecords() {
 	t.tasks.Go(func() {
 		census := t.firstCensus()
+		others := otherShards{t: t}
 		err := t.b.o.Records.Watch(t.ctx, func(r protocol.Revision) {
+			if !t.b.shard.Has(r.Key) {
+				others.pass(&r)
+				return
+			}
 			rec, problems := t.parse(&r)
 			t.post(&protocol.RecordSeen{Revision: r, Record: rec, Problems: problems})
 		}, func() {
+			others.tell()
 			t.post(protocol.RecordsCaughtUp{})
 			t.tasks.Go(func() { t.watchPresence(census) })
 		}, func(missing bool) {

@@ -8,6 +8,28 @@ import (
 	"orderbridge/internal/limits"
 )
 
+// otherShards are the revisions of records that are none of the term's shard: the
+// machine is told how far they were seen, now and then.
+type otherShards struct {
+	t    *term
+	last protocol.RecordsPassed // seen, and not told yet; zero: none
+	told time.Time
+}
+
+func (o *otherShards) pass(r *protocol.Revision) {
+	o.last = protocol.RecordsPassed{Bucket: r.Bucket, Revision: r.Revision}
+	if time.Since(o.told) > limits.LayoutLook {
+		o.tell()
+	}
+}
+
+func (o *otherShards) tell() {
+	if o.last.Revision > 0 {
+		o.t.post(o.last)
+	}
+	o.last, o.told = protocol.RecordsPassed{}, time.Now()
+}
+
 // watchPresence asks it as long as the term lasts. A listing of many records
 // takes its time: the next one waits twenty times as long.
 func (t *term) watchPresence(was protocol.Census) {

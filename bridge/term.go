@@ -21,7 +21,7 @@ import (
 // term is one leadership in the real world: it runs the core on one goroutine
 // and answers what the core asks by the ports.
 type term struct {
-	b        *Bridge
+	b        *seat
 	logger   *slog.Logger
 	core     *protocol.Machine
 	start    flight.Start // what it was made from
@@ -29,6 +29,7 @@ type term struct {
 	feed     Feed
 	fan      *fanOut
 	deadline *leaseDeadline
+	began    time.Time
 
 	ctx      context.Context // of everything but attempts; ends with the term
 	cancel   context.CancelCauseFunc
@@ -50,12 +51,12 @@ type term struct {
 	room      protocol.RoomChanged // as it was told last
 }
 
-func (b *Bridge) newTerm(w protocol.Won) (*term, error) {
+func (b *seat) newTerm(w protocol.Won) (*term, error) {
 	feed, err := b.o.Feed()
 	if err != nil {
 		return nil, fmt.Errorf("make the feed: %w", err)
 	}
-	t := &term{b: b, logger: b.o.Logger, feed: feed, deadline: newLeaseDeadline(b.o.Clock), done: make(chan struct{}),
+	t := &term{b: b, logger: b.logger, feed: feed, deadline: newLeaseDeadline(b.o.Clock), began: b.o.Clock.Now().UTC(), done: make(chan struct{}),
 		reads: newReadTurns(32),
 		runs:  map[uint64]*run{}, compared: make(chan bool, 1)}
 	t.inbox.signal = make(chan struct{}, 1)
@@ -216,7 +217,7 @@ func (t *term) roomChanged() {
 		room.Window = min(t.b.bounds.Window, max(1, f.Window()))
 	}
 	if l, ok := t.b.o.Ledger.(interface{ Room() int64 }); ok {
-		room.Ledger = max(0, l.Room())
+		room.Ledger = max(0, l.Room()) / int64(len(t.b.crew.seats))
 	}
 	if room != t.room {
 		t.room = room

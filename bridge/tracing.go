@@ -56,30 +56,24 @@ func (t *term) trace(why string) *flight.Trace {
 	return t.recorder.Trace(t.b.o.Build, t.b.o.Clock.Now(), why)
 }
 
-func (b *Bridge) writeTrace(t *flight.Trace) (path string, err error) {
+func (b *seat) writeTrace(t *flight.Trace) (path string, err error) {
 	if b.o.TraceDir == "" {
 		return "", nil
 	}
 	path, err = t.WriteFile(b.o.TraceDir)
 	if err == nil {
-		b.o.Logger.Warn("trace written: `orderbridge debug trace` shows it", "file", path, "epoch", t.Head.Epoch, "reason", t.Head.Why)
+		b.logger.Warn("trace written: `orderbridge debug trace` shows it", "file", path, "epoch", t.Head.Epoch, "reason", t.Head.Why)
 	}
 	return path, err
 }
 
-// WriteTrace writes what the flight recorder of the present term has kept to a
-// file in TraceDir, and returns its path; ErrNotLeader if this replica does not
-// lead.
-func (b *Bridge) WriteTrace(ctx context.Context) (path string, err error) {
-	t := b.term.Load()
-	if t == nil {
-		return "", ErrNotLeader
-	}
+// writeTrace writes what the recorder has kept to a file, and returns its path.
+func (t *term) writeTrace(ctx context.Context) (path string, err error) {
 	got := make(chan *flight.Trace, 1)
 	t.look(func(*protocol.Machine) { got <- t.trace("somebody asked for it") })
 	select {
 	case trace := <-got:
-		return b.writeTrace(trace)
+		return t.b.writeTrace(trace)
 	case <-t.done:
 		return "", ErrNotLeader
 	case <-ctx.Done():

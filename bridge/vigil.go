@@ -9,20 +9,22 @@ import (
 	"time"
 
 	"orderbridge/bridge/protocol"
+	"orderbridge/internal/limits"
 )
 
 // vigil is a stand-by at work: it watches the lease and wins it when it may.
 type vigil struct {
-	b         *Bridge
+	b         *seat
 	s         protocol.Standby
-	told      bool // who leads
-	unread    bool // that the lease cannot be read
+	told      bool          // who leads
+	unread    bool          // that the lease cannot be read
+	free      time.Duration // boot time since which the lease may be taken; 0: it may not
 	sightings chan protocol.LeaseSight
 }
 
 // standBy waits for the lease and wins it; at once if it carries the name of
 // this replica and succeed says that it is of a former life.
-func (b *Bridge) standBy(ctx context.Context, succeed bool) (protocol.Won, error) {
+func (b *seat) standBy(ctx context.Context, succeed bool) (protocol.Won, error) {
 	watchCtx, cancel := context.WithCancel(ctx)
 	v := &vigil{b: b, s: protocol.Standby{Patience: b.patience()}, sightings: make(chan protocol.LeaseSight, 1)}
 	v.s.Led = b.o.Clock.Boot()
@@ -45,7 +47,7 @@ func (b *Bridge) standBy(ctx context.Context, succeed bool) (protocol.Won, error
 	}()
 
 	if err := v.look(ctx); err != nil && ctx.Err() == nil {
-		b.o.Logger.Warn("the lease cannot be read yet", "error", err)
+		b.logger.Warn("the lease cannot be read yet", "error", err)
 	}
 	for {
 		w, wait, err := v.turn(ctx)
@@ -74,20 +76,26 @@ func (b *Bridge) standBy(ctx context.Context, succeed bool) (protocol.Won, error
 }
 
 // patience is how long a stand-by waits for a lease that nobody renews.
-func (b *Bridge) patience() time.Duration { return b.bounds.Lease + 2*time.Second }
+func (b *seat) patience() time.Duration { return b.bounds.Lease + 2*time.Second }
 
 // turn tries to win the lease if it may be taken; otherwise, and if that fails,
 // it says how long to wait.
 func (v *vigil) turn(ctx context.Context) (w protocol.Won, wait time.Duration, err error) {
-	log, now := v.b.o.Logger, v.b.o.Clock.Boot()
+	log, now := v.b.logger, v.b.o.Clock.Boot()
 	v.s.Fresh = false
 	wait = v.s.Wait(now)
 	if v.s.Known && (wait == 0 || v.s.Entry.Absent()) {
-		w, err = v.claim(ctx)
-		switch {
-		case err == nil && w.Revision > 0:
+		formers, later := v.mayClaim(now)
+		if later > 0 {
+			return w, later, nil
+		}
+		w, err = v.claim(ctx, formers)
+		if err == nil && w.Revision > 0 {
 			log.Info("lease won", "epoch", w.Entry.Epoch, "floor", w.Entry.Floor)
 			return w, 0, nil
+		}
+		v.b.crew.unclaim(v.b)
+		switch {
 		case ctx.Err() != nil, err == nil: // absent, and not ours to take yet
 		case errors.Is(err, protocol.ErrDeposed):
 			log.Debug("lease not won: another was faster")
@@ -101,21 +109,52 @@ func (v *vigil) turn(ctx context.Context) (w protocol.Won, wait time.Duration, e
 				wait = v.b.bounds.Busy
 			}
 		}
+	} else {
+		v.free = 0
 	}
-	if v.s.Known && !v.told {
-		v.told = true
-		if v.s.Entry.Absent() {
-			log.Warn("the lease is absent, though the bridge has worked on this bus before: somebody may have deleted it under a leader. It is taken when nobody has made it again by then", "wait", wait)
-		} else {
-			log.Info("standing by", "leader", v.s.Entry.Holder, "epoch", v.s.Entry.Epoch)
+	if v.s.Known && v.s.Entry.Closed {
+		if err := v.b.crew.r.closedThough(ctx, v.b.crew.layout); err != nil {
+			log.Debug("the shard is closed, and its layout cannot be read", "error", err)
 		}
 	}
+	v.tell(wait)
 	return protocol.Won{}, wait, err
+}
+
+// tell says once what a stand-by has found.
+func (v *vigil) tell(wait time.Duration) {
+	if !v.s.Known || v.told {
+		return
+	}
+	v.told = true
+	switch log := v.b.logger; {
+	case v.s.Entry.Closed:
+		log.Info("standing by: the shard is closed, there is another layout")
+	case v.s.Entry.Absent():
+		log.Warn("the lease is absent, though the bridge has worked on this bus before: somebody may have deleted it under a leader. It is taken when nobody has made it again by then", "wait", wait)
+	default:
+		log.Info("standing by", "leader", v.s.Entry.Holder, "epoch", v.s.Entry.Epoch)
+	}
+}
+
+// mayClaim lets the seat claim the lease, with the former shards that it has to
+// regard, once all of them are closed and unless the lease is left to other
+// replicas for a while; else it says how long to wait.
+func (v *vigil) mayClaim(now time.Duration) (formers []protocol.LeaseEntry, wait time.Duration) {
+	formers, open := v.b.crew.formersFor(v.s.Entry)
+	if open {
+		v.free = 0
+		return nil, v.b.bounds.Busy
+	}
+	if v.free == 0 {
+		v.free = now
+	}
+	return formers, v.b.crew.claim(v.b, now-v.free)
 }
 
 // claim wins the lease above all epochs that were ever there (R16). It takes an
 // absent one only when its time is up, or nothing of ours is on the bus.
-func (v *vigil) claim(ctx context.Context) (protocol.Won, error) {
+func (v *vigil) claim(ctx context.Context, formers []protocol.LeaseEntry) (protocol.Won, error) {
 	traces, err := v.b.o.Traces(ctx)
 	if err != nil {
 		v.b.notReady("what former leaders left on the bus cannot be read: " + err.Error())
@@ -129,26 +168,85 @@ func (v *vigil) claim(ctx context.Context) (protocol.Won, error) {
 		v.s.Entry = protocol.LeaseEntry{} // nothing of it is carried over
 	}
 	e := v.s.Entry
+	if formers != nil && e.Absent() {
+		e = protocol.Inherit(formers)
+	}
 	e.Epoch = max(e.Epoch, traces.Epoch)
 	if e.FormerIDs == nil && traces.PresentIDs {
 		e.FormerIDs, e.ByHand = new(uint64), true // somebody wrote the entry: no former build did
 	}
 	w, err := v.b.win(ctx, e.Succession(v.b.o.Holder, crand.Text(), v.b.bounds.Lease), v.s.Revision)
-	w.Fresh = v.s.Fresh && v.s.Entry.Absent()
+	w.Fresh, w.Formers = v.s.Fresh && v.s.Entry.Absent(), formers
 	return w, err
+}
+
+// errOtherLayout ends a leadership that has not begun: the shard is one of a
+// layout that is over, or the replica stops.
+var errOtherLayout = errors.New("there is another layout")
+
+// agree asks for the layout once the lease is won, before anything is done with
+// it (R17): where it is another one, the lease is free again.
+func (b *seat) agree(ctx context.Context, w *protocol.Won) error {
+	for {
+		l, err := b.crew.r.tryLayout(ctx, true)
+		switch {
+		case err == nil && l.Same(b.crew.layout):
+			if w.Layout = l; !l.Regards(w.Entry) {
+				w.Formers = nil
+			}
+			return nil
+		case err == nil, ctx.Err() != nil:
+			b.giveBack(ctx, w)
+			return errOtherLayout
+		case b.o.Clock.Boot()-w.At > b.bounds.Lease-b.bounds.Margin:
+			return fmt.Errorf("%w: %w", protocol.ErrLeaseOver, err)
+		}
+		b.notReady("the lease cannot be read: " + err.Error())
+		select {
+		case <-ctx.Done():
+		case <-time.After(b.bounds.Busy):
+		}
+	}
+}
+
+// sameLayout is asked before a lease or fence that is gone is made again: it may
+// have been removed with its whole layout while this process slept (R17).
+func (b *seat) sameLayout(ctx context.Context) error {
+	l, err := b.crew.r.settleLayout(ctx, true)
+	if err == nil && !l.Same(b.crew.layout) {
+		err = fmt.Errorf("%w: there is another layout", protocol.ErrDeposed)
+	}
+	return err
+}
+
+// giveBack frees a lease with which nothing was done; if that fails it runs out.
+func (b *seat) giveBack(ctx context.Context, w *protocol.Won) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.TermCallTime)
+	defer cancel()
+	e := w.Entry
+	e.Free = true
+	_, _ = b.win(ctx, e, w.Revision)
 }
 
 func (v *vigil) observe(x protocol.LeaseSight) {
 	if x.Unreadable != nil && !v.unread {
-		v.b.o.Logger.Error("the lease cannot be read: it is treated as held by somebody", "error", x.Unreadable)
+		v.b.logger.Error("the lease cannot be read: it is treated as held by somebody", "error", x.Unreadable)
 	}
 	v.unread = x.Unreadable != nil
 	v.s.Observe(x.Entry, x.Revision, v.b.o.Clock.Boot())
 	v.b.led.Store(int64(v.s.Led))
+	v.b.leader.Store(v.leader())
 	// Held by another is a good state; free, it is good only once we have it.
 	if v.s.Wait(v.b.o.Clock.Boot()) > 0 {
 		v.b.ready()
 	}
+}
+
+func (v *vigil) leader() *leader {
+	if e := v.s.Entry; !e.Free && !e.Absent() {
+		return &leader{e.Holder, e.Leading}
+	}
+	return &leader{}
 }
 
 func (v *vigil) look(ctx context.Context) error {
@@ -163,7 +261,7 @@ func (v *vigil) look(ctx context.Context) error {
 
 // win writes the entry until the answer is definite: an unknown outcome may
 // have made us the leader.
-func (b *Bridge) win(ctx context.Context, e protocol.LeaseEntry, expect uint64) (protocol.Won, error) {
+func (b *seat) win(ctx context.Context, e protocol.LeaseEntry, expect uint64) (protocol.Won, error) {
 	id := fmt.Sprintf("win:%d:%s:%x", e.Epoch, b.o.Holder, rand.Uint64())
 	sent := b.o.Clock.Boot()
 	for {
@@ -190,7 +288,7 @@ func (b *Bridge) win(ctx context.Context, e protocol.LeaseEntry, expect uint64) 
 
 // leaderless says of a stand-by since when it has seen nobody lead, and whether
 // that lasts longer than any take-over should.
-func (b *Bridge) leaderless() (text string, tooLong bool) {
+func (b *seat) leaderless() (text string, tooLong bool) {
 	silent := b.o.Clock.Boot() - time.Duration(b.led.Load())
 	if silent < 3*b.bounds.Renew {
 		return "", false

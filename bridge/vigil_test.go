@@ -19,7 +19,8 @@ func (c *stoppedClock) Boot() time.Duration { return c.boot }
 func TestLeaderless(t *testing.T) {
 	t.Parallel()
 	clock := &stoppedClock{boot: time.Hour}
-	b := &Bridge{o: Options{Clock: clock}, bounds: protocol.DefaultBounds()}
+	b := &seat{bounds: protocol.DefaultBounds()}
+	b.o.Options = &Options{Clock: clock}
 	b.ready()
 	b.led.Store(int64(time.Hour))
 	for _, tt := range []struct {
@@ -27,7 +28,7 @@ func TestLeaderless(t *testing.T) {
 		reasons, notes int
 	}{{2 * time.Second, 0, 0}, {4 * time.Second, 0, 1}, {23 * time.Second, 0, 1}, {25 * time.Second, 1, 0}} {
 		clock.boot = time.Hour + tt.after
-		c := b.Condition()
+		c := b.condition()
 		if len(c.Reasons) != tt.reasons || len(c.Notes) != tt.notes {
 			t.Errorf("after %s: reasons %v, notes %v", tt.after, c.Reasons, c.Notes)
 		}

@@ -164,6 +164,7 @@ func (c *Config) checkDeliveries(k *checker) {
 	if !plain.MatchString(c.WebhookID) {
 		k.wrong("WEBHOOK_ID", "is not a valid subscription id", "use 1 to 64 letters, digits, - and _")
 	}
+	k.within("SHARDS", c.Shards, 1, limits.Shards)
 	k.within("WINDOW", c.Window, 1, 65536)
 	if c.MaxEventBytes != 0 {
 		k.within("MAX_EVENT_BYTES", c.MaxEventBytes, 1024, 64<<20)

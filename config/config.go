@@ -94,6 +94,7 @@ type Config struct {
 	WebhookFile string `split_words:"true" redact:"file" desc:"configuration file of an automation API; its section webHook becomes a subscription and is followed"`
 	WebhookID   string `split_words:"true" default:"automation" desc:"id of the subscription that is made from it"`
 
+	Shards        int `default:"1" desc:"shards among which the subscriptions are divided and which replicas share, 1 to 64, where nothing is there yet; later orderbridge shards set changes their number"`
 	Window        int `default:"4096" desc:"events taken from the bus and not yet settled, at most"`
 	MaxEventBytes int `split_words:"true" default:"0" desc:"largest event that is delivered, in bytes; 0: the server's max_payload - 16 KiB"`
 

@@ -61,7 +61,7 @@ func TestNames(t *testing.T) {
 		DATA_DIR EMBEDDED_AUTH EMBEDDED_SYNC STREAM SUBJECTS SUBSCRIPTIONS_BUCKET PREFIX REPLICAS
 		SUBJECT_LAYOUT ORDER_ID_PATHS LEGACY_ORDER_ID_PATHS EVENT_TYPE_PATHS TENANT_PATHS HTTP_LISTEN API_TOKENS API_TOKENS_FILE API_HOSTS API_PROXIES TENANT_SUBJECTS
 		TENANT_RECORDS TENANT_BYTES TENANT_WRITES
-		EGRESS_ALLOW EGRESS_PROXY HTTP_CLIENT ALLOW_HTTP ALLOW_TRUST_ALL SECRETS_DIR SEALING_KEY_FILE TRUST_ROOTS DEV WEBHOOK_FILE WEBHOOK_ID WINDOW MAX_EVENT_BYTES LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
+		EGRESS_ALLOW EGRESS_PROXY HTTP_CLIENT ALLOW_HTTP ALLOW_TRUST_ALL SECRETS_DIR SEALING_KEY_FILE TRUST_ROOTS DEV WEBHOOK_FILE WEBHOOK_ID SHARDS WINDOW MAX_EVENT_BYTES LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
 	var got []string
 	for _, v := range Table() {
 		got = append(got, strings.TrimPrefix(v.Name, Prefix+"_"))
@@ -144,6 +144,7 @@ func TestBadValuesNameVariableValueAndRemedy(t *testing.T) {
 	}{
 		{"number", "WINDOW=many", `ORDERBRIDGE_WINDOW="many" is not a number; write a whole number without a unit, or unset it`},
 		{"empty number", "WINDOW=", `ORDERBRIDGE_WINDOW="" is not a number; write a whole number without a unit, or unset it`},
+		{"shards", "SHARDS=65", `ORDERBRIDGE_SHARDS="65" is out of range; give 1 to 64`},
 		{"range", "WINDOW=0", `ORDERBRIDGE_WINDOW="0" is out of range; give 1 to 65536`},
 		{"bool", "DEV=yes", `ORDERBRIDGE_DEV="yes" is not a truth value; write true or false`},
 		{"level", "LOG_LEVEL=loud", `ORDERBRIDGE_LOG_LEVEL="loud" is not a level; use debug, info, warn or error`},

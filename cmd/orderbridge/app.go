@@ -17,18 +17,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"orderbridge/bridge"
-	"orderbridge/bridge/event"
 	"orderbridge/bridge/protocol"
 	"orderbridge/bridge/record"
 	"orderbridge/config"
 	"orderbridge/internal/api"
 	"orderbridge/internal/audit"
 	"orderbridge/internal/automation"
-	"orderbridge/internal/boottime"
 	"orderbridge/internal/bus"
 	"orderbridge/internal/callers"
 	"orderbridge/internal/embedded"
-	"orderbridge/internal/filter"
 	"orderbridge/internal/health"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/process"
@@ -36,7 +33,6 @@ import (
 	"orderbridge/internal/store"
 	"orderbridge/internal/telemetry"
 	"orderbridge/publishers"
-	"orderbridge/subscribers"
 )
 
 // app is the running program, its parts in the order in which they start.
@@ -68,7 +64,7 @@ type app struct {
 	waits  atomic.Pointer[[]string] // what the start waits for
 	inside atomic.Pointer[embedded.Server]
 	upkeep atomic.Pointer[store.Upkeep]
-	bridge atomic.Pointer[bridge.Bridge]
+	bridge atomic.Pointer[bridge.Replica]
 	api    atomic.Pointer[api.API]
 }
 
@@ -240,66 +236,10 @@ func (a *app) newAudit(ctx context.Context) (err error) {
 		JetStream: a.js, Names: a.names, Key: &a.auditKey, Holder: holder, Metrics: a.metrics, Logger: a.log,
 		Leading: func() bool {
 			b := a.bridge.Load()
-			return b != nil && b.Condition().Role == bridge.RoleLeader
+			return b != nil && b.LeadsFirst()
 		},
 	})
 	return err
-}
-
-func (a *app) newBridge(context.Context) error {
-	letters, err := publishers.NewDeadLetters(publishers.DeadLettersOptions{JetStream: a.js, Stream: a.names.DeadLetters,
-		Subject: a.names.DeadLetterSubject, MaxPayload: int(a.nc.MaxPayload()), Logger: a.log})
-	if err != nil {
-		return err
-	}
-	alerts, err := publishers.NewAlerts(publishers.AlertsOptions{JetStream: a.js, Subject: a.names.AlertSubject})
-	if err != nil {
-		return err
-	}
-	recent := &subscribers.Recent{}
-	maker := store.NewMaker(a.js, storeOptions(a.cfg, a.log))
-	holder, successor := a.holder()
-	b, err := bridge.New(bridge.Options{
-		Feed: func() (bridge.Feed, error) {
-			return subscribers.NewFeed(subscribers.Options{JetStream: a.js, Stream: a.names.Stream,
-				DurablePrefix: a.names.DurablePrefix,
-				Window:        a.cfg.Window, Metadata: store.DurableMetadata(a.names, protocol.Layout{Shards: 1}), Recent: recent, Logger: a.log})
-		},
-		Source: subscribers.NewSource(subscribers.SourceOptions{JetStream: a.js, Stream: a.names.Stream,
-			Recent: recent, Logger: a.log}),
-		Ledger: store.NewLedger(a.js, a.names, protocol.Layout{Shards: 1}, 0, maker),
-		Lease:  store.Guarded{Lease: store.NewLeases(a.js, a.names, maker, a.log).Shard(protocol.Shard{}), Unfit: a.fitness.Problem},
-		Traces: func(ctx context.Context) (protocol.Traces, error) {
-			return store.Traces(ctx, a.js, a.names, protocol.Layout{Shards: 1}, 0)
-		},
-		Records:     a.records,
-		DeadLetters: letters,
-		Alerts:      audit.Alerts{Alerts: alerts, Audit: a.audit},
-		Clock:       boottime.Clock{},
-		Decoder: &event.Decoder{Stream: a.names.Stream, Created: a.source.Created, SubjectLayout: a.cfg.SubjectLayout,
-			TenantSubjects: a.cfg.TenantSubjects,
-			OrderIDPaths:   a.cfg.OrderIDPaths, LegacyOrderIDPaths: a.cfg.LegacyOrderIDPaths,
-			TypePaths: a.cfg.EventTypePaths, TenantPaths: a.cfg.TenantPaths},
-		Parse:           a.parseNoted,
-		Filter:          filter.New(),
-		Publisher:       a.webhook,
-		Middleware:      []message.HandlerMiddleware{telemetry.NewAttempts(a.metrics).Middleware},
-		Connection:      bus.Present(a.nc),
-		Holder:          holder,
-		Successor:       successor,
-		Window:          a.cfg.Window,
-		MaxEventBytes:   maxEventBytes(a.cfg, a.nc),
-		ShutdownTimeout: a.cfg.ShutdownTimeout.Duration,
-		TraceDir:        traceDir(a.cfg),
-		Build:           thisBuild(),
-		Logger:          a.log,
-	})
-	if err != nil {
-		return err
-	}
-	telemetry.RegisterBridge(a.metrics, b.Condition)
-	a.bridge.Store(b)
-	return nil
 }
 
 func (a *app) newAPI(context.Context) (err error) {
@@ -362,7 +302,7 @@ func (a *app) streamsFit(ctx context.Context) error {
 
 // askLease asks the leader of the lease's bucket for something.
 func (a *app) askLease(ctx context.Context) error {
-	_, _, err := store.NewLeases(a.js, a.names, nil, a.log).Shard(protocol.Shard{}).Get(ctx)
+	_, _, err := store.NewLeases(a.js, a.names, nil, a.log).Layout().Get(ctx)
 	return err
 }
 

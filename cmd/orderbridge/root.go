@@ -43,8 +43,8 @@ Exit codes: 0 good, 1 failed, 2 wrong usage (a flag, an argument or a variable).
 	root.SetCompletionCommandGroupID("help")
 	for group, commands := range map[string][]*cobra.Command{
 		"run": {newServe(), newDemo(), newHealthcheck()},
-		"use": {newPublish(), newSubscriptions(), newDeadLetters(), newOwed(), newStream(), newAudit(), newNats(),
-			newSecrets(), newDebug()},
+		"use": {newPublish(), newSubscriptions(), newDeadLetters(), newOwed(), newStream(), newStatus(), newShards(), newAudit(),
+			newNats(), newSecrets(), newDebug()},
 		"help": {newConfig(), newVersion()},
 	} {
 		for _, c := range commands {
@@ -75,7 +75,7 @@ var otherVerbs = map[string][]string{
 	"redrive":  {"retry", "requeue", "replay", "resend"}, "purge": {"delete", "remove", "rm", "clear"},
 	"show":          {"get", "view", "cat", "describe"},
 	"subscriptions": {"subscribe", "records", "webhooks", "webhook"}, "publish": {"pub", "send"}, "serve": {"start", "run"},
-	"healthcheck": {"health", "ready", "status"}, "owed": {"debts", "ledger", "pending"}, "config": {"settings", "env"},
+	"healthcheck": {"health", "ready"}, "status": {"leader", "replicas", "who"}, "shards": {"reshard", "partitions"}, "owed": {"debts", "ledger", "pending"}, "config": {"settings", "env"},
 	"secrets": {"secret"},
 }
 

@@ -81,7 +81,7 @@ func (a *app) readiness() health.Readiness {
 		return health.Readiness{Role: health.RoleStandby, Reasons: append(slices.Clone(*a.waits.Load()), a.busReasons()...)}
 	}
 	c := b.Condition()
-	r := health.Readiness{Role: string(c.Role), Reasons: slices.Clone(c.Reasons)}
+	r := health.Readiness{Role: string(c.Role), Reasons: slices.Clone(c.Reasons), Shards: shardsLed(c)}
 	r.Reasons = append(r.Reasons, a.busReasons()...)
 	reasons, warnings := a.upkeep.Load().Condition()
 	r.Reasons = append(r.Reasons, reasons...)
@@ -95,6 +95,20 @@ func (a *app) readiness() health.Readiness {
 		r.Reasons = append(r.Reasons, a.file.Problem()) // its last good version is in force
 	}
 	return r
+}
+
+// shardsLed says which of several shards the replica leads.
+func shardsLed(c bridge.Condition) *health.Shards {
+	if c.Shards < 2 {
+		return nil
+	}
+	s := &health.Shards{Of: c.Shards, Leads: []int{}}
+	for _, x := range c.Leads {
+		if x.Role == bridge.RoleLeader {
+			s.Leads = append(s.Leads, x.Shard)
+		}
+	}
+	return s
 }
 
 // busReasons are what keeps the bridge from its bus.
@@ -188,7 +202,7 @@ func (a *app) sayWhatIsNext(ctx context.Context) error {
 	for {
 		c := a.bridge.Load().Condition()
 		if c.Role == bridge.RoleLeader {
-			if c.Figures.Subscriptions == 0 {
+			if c.Figures.Subscriptions == 0 && len(c.Leads) == c.Shards {
 				a.log.Info("nothing is subscribed yet, so nothing is delivered: `orderbridge subscriptions put --help` shows how, `orderbridge demo --keep` gives an example to play with",
 					"bucket", a.names.Subscriptions)
 			}

@@ -37,10 +37,11 @@ func newStreamStatus() *cobra.Command {
 		Example: "  orderbridge stream status\n  orderbridge stream status -o json",
 		Args:    noArgs,
 		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
-			r, _, err := s.streamReport(ctx)
+			reports, err := s.streamReports(ctx)
 			if err != nil {
 				return err
 			}
+			r := together(reports)
 			if format == "json" {
 				return printJSON(cmd, r)
 			}
@@ -104,69 +105,126 @@ func (s *session) source() bridge.Source {
 	return subscribers.NewSource(subscribers.SourceOptions{JetStream: s.js, Stream: s.names.Stream, Logger: s.log})
 }
 
-// heldLeases are the leases as they were read, while nobody leads.
-type heldLeases struct {
-	leases []store.HeldLease
-	free   bool // all of them
+// lease is the lease as it was read.
+type lease struct {
+	value    []byte
+	revision uint64
+	free     bool
+}
+
+// shardReport is what is known of the stream for one shard.
+type shardReport struct {
+	protocol.StreamReport
+	shard protocol.Shard
+	held  *lease // nobody leads the shard: it was looked at from here
+}
+
+// streamReports asks the leader of each shard; where nobody leads one it looks for itself.
+func (s *session) streamReports(ctx context.Context) ([]shardReport, error) {
+	l, err := s.catalog.Layout(ctx)
+	if err != nil {
+		return nil, explain(err)
+	}
+	var all []shardReport
+	for k := range l.Shards {
+		x := shardReport{shard: l.Shard(k)}
+		if x.StreamReport, x.held, err = s.streamReport(ctx, x.shard); err != nil {
+			return nil, err
+		}
+		all = append(all, x)
+	}
+	return all, nil
 }
 
 // streamReport asks the leader, or, where nobody leads, looks for itself; then
-// it returns the leases, too.
-func (s *session) streamReport(ctx context.Context) (protocol.StreamReport, *heldLeases, error) {
-	answer, err := s.catalog.AskStream(ctx, store.StreamRequest{})
+// it returns the lease, too.
+func (s *session) streamReport(ctx context.Context, shard protocol.Shard) (protocol.StreamReport, *lease, error) {
+	answer, err := s.catalog.AskStream(ctx, store.StreamRequest{Shard: shard.Number})
 	if !errors.Is(err, store.ErrNoLeader) {
 		return answer.Report, nil, explain(err)
 	}
-	leases, err := s.catalog.LeasesHeld(ctx)
+	value, revision, err := s.catalog.LeaseValue(ctx, shard)
 	switch {
 	case err != nil:
 		return protocol.StreamReport{}, nil, explain(err)
-	case len(leases) == 0:
+	case value == nil:
 		return protocol.StreamReport{}, nil, fmt.Errorf("nobody leads, and no bridge has led on this bus (is the prefix right? ORDERBRIDGE_PREFIX=%q)", s.cfg.Prefix)
 	}
-	var report protocol.StreamReport
-	all := &heldLeases{leases: leases, free: true}
-	for i, l := range leases {
-		r, free, err := bridge.InspectStream(ctx, s.source(), l.Value)
-		if err != nil {
-			return protocol.StreamReport{}, nil, explain(err)
+	r, free, err := bridge.InspectStream(ctx, s.source(), value)
+	return r, &lease{value, revision, free}, explain(err)
+}
+
+// together is what the shards know as one: the lowest floor and position, all changes.
+func together(reports []shardReport) protocol.StreamReport {
+	r := reports[0].StreamReport
+	leaders := []string{r.Leader}
+	for _, x := range reports[1:] {
+		r.Floor, r.Position, r.Known = min(r.Floor, x.Floor), min(r.Position, x.Position), max(r.Known, x.Known)
+		if r.Changed == "" {
+			r.Changed = x.Changed
 		}
-		// It is the stream of all of them: one that tells a change tells it for all.
-		position := max(r.Position, report.Position)
-		if changed := len(r.Changes) > 0 || r.Changed != ""; i == 0 || changed {
-			report = r
+		if r.Adopt == nil {
+			r.Adopt = x.Adopt
 		}
-		report.Position = position
-		all.free = all.free && free
+		if !slices.Contains(leaders, x.Leader) {
+			leaders = append(leaders, x.Leader)
+		}
+		for _, c := range x.Changes {
+			same := func(y protocol.StreamChange) bool { return y.Reason == c.Reason && y.Created.Equal(c.Created) }
+			if !slices.ContainsFunc(r.Changes, same) {
+				r.Changes = append(r.Changes, c)
+			}
+		}
 	}
-	return report, all, nil
+	slices.Sort(leaders)
+	r.Leader = strings.Join(leaders, ", ")
+	return r
 }
 
 func (s *session) adoptStream(ctx context.Context, cmd *cobra.Command, begin bridge.Begin, yes bool) error {
 	out := cmd.OutOrStdout()
-	r, held, err := s.streamReport(ctx)
+	reports, err := s.streamReports(ctx)
 	if err != nil {
 		return err
 	}
+	r := together(reports)
 	printStream(out, r)
-	if len(r.Changes) == 0 && r.Changed == "" {
+	reports = slices.DeleteFunc(reports, func(x shardReport) bool { return len(x.Changes) == 0 && x.Changed == "" })
+	if len(reports) == 0 {
 		return errors.New("there is nothing to adopt: no change of the stream is open")
 	}
 	a, err := begin.Adoption(ctx, s.source(), time.Now())
 	if err != nil {
 		return explain(err)
 	}
-	if a.After > 0 && a.After < r.Position {
-		return fmt.Errorf("the bridge has come to sequence %d already, and can only begin later than that", r.Position)
+	for _, x := range reports {
+		if a.After > 0 && a.After < x.Position {
+			return fmt.Errorf("the bridge has come to sequence %d already, and can only begin later than that", x.Position)
+		}
 	}
 	if !yes {
 		fmt.Fprintf(out, "\nwould acknowledge the change%s\nnothing was done; add --yes to do it\n", skipped(r, a))
 		return nil
 	}
-	if held != nil {
-		return s.adoptLater(ctx, cmd, r, a, held)
+	for i, x := range reports {
+		if len(reports) > 1 {
+			fmt.Fprintf(out, "\nshard %d:", x.shard.Number)
+		}
+		if err := s.adoptShard(ctx, cmd, begin, a, x); err != nil {
+			if i > 0 {
+				err = fmt.Errorf("shard %d: %w; do it again for the rest", x.shard.Number, err)
+			}
+			return err
+		}
 	}
-	answer, err := s.catalog.AskStream(ctx, store.StreamRequest{Adopt: true, Begin: begin})
+	return nil
+}
+
+func (s *session) adoptShard(ctx context.Context, cmd *cobra.Command, begin bridge.Begin, a protocol.Adoption, x shardReport) error {
+	if x.held != nil {
+		return s.adoptLater(ctx, cmd, a, x)
+	}
+	answer, err := s.catalog.AskStream(ctx, store.StreamRequest{Shard: x.shard.Number, Adopt: true, Begin: begin})
 	var no *store.RefusedError
 	switch {
 	case errors.As(err, &no):
@@ -174,16 +232,16 @@ func (s *session) adoptStream(ctx context.Context, cmd *cobra.Command, begin bri
 	case err != nil:
 		return explain(err)
 	}
-	fmt.Fprintf(out, "\nacknowledged%s\n", skipped(r, *answer.Adopted))
+	fmt.Fprintf(cmd.OutOrStdout(), "\nacknowledged%s\n", skipped(x.StreamReport, *answer.Adopted))
 	return nil
 }
 
 // leaseTime is how long a lease holds that nobody renews, and the margin.
 const leaseTime = 12 * time.Second
 
-// adoptLater leaves the decision in the leases, once it is sure that nobody holds one.
-func (s *session) adoptLater(ctx context.Context, cmd *cobra.Command, r protocol.StreamReport, a protocol.Adoption,
-	held *heldLeases) error {
+// adoptLater leaves the decision in the lease, once it is sure that nobody holds it.
+func (s *session) adoptLater(ctx context.Context, cmd *cobra.Command, a protocol.Adoption, x shardReport) error {
+	held := x.held
 	if !held.free {
 		fmt.Fprintf(cmd.ErrOrStderr(), "nobody answers; waiting %s to be sure that nobody leads\n", leaseTime)
 		select {
@@ -191,27 +249,22 @@ func (s *session) adoptLater(ctx context.Context, cmd *cobra.Command, r protocol
 			return ctx.Err()
 		case <-time.After(leaseTime):
 		}
-		now, err := s.catalog.LeasesHeld(ctx)
+		value, revision, err := s.catalog.LeaseValue(ctx, x.shard)
 		if err != nil {
 			return explain(err)
 		}
-		same := func(a, b store.HeldLease) bool {
-			return a.Shard == b.Shard && a.Revision == b.Revision && bytes.Equal(a.Value, b.Value)
-		}
-		if !slices.EqualFunc(now, held.leases, same) {
+		if revision != held.revision || !bytes.Equal(value, held.value) {
 			return errors.New("somebody leads, or has begun to: try again")
 		}
 	}
-	for _, l := range held.leases {
-		err := s.catalog.AdoptLater(ctx, l, a)
-		if errors.Is(err, protocol.ErrDeposed) {
-			return errors.New("somebody leads, or has begun to: try again")
-		}
-		if err != nil {
-			return explain(err)
-		}
+	err := s.catalog.AdoptLater(ctx, x.shard, held.value, held.revision, a)
+	if errors.Is(err, protocol.ErrDeposed) {
+		return errors.New("somebody leads, or has begun to: try again")
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "\nnobody leads; the next leader acknowledges the change%s\n", skipped(r, a))
+	if err != nil {
+		return explain(err)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "\nnobody leads; the next leader acknowledges the change%s\n", skipped(x.StreamReport, a))
 	return nil
 }
 

@@ -31,6 +31,19 @@ func (a *Auditor) Adopted(m *nats.Msg, adopted protocol.Adoption) {
 	a.Note(Note{Kind: "stream", Action: "adopt", Who: who, Text: "adopt by " + who.String() + ": " + what})
 }
 
+// Resharded implements store.Witness.
+func (a *Auditor) Resharded(m *nats.Msg, shards int, after protocol.Layout) {
+	who := a.Asks(m)
+	what := fmt.Sprintf("the number of shards changes to %d", shards)
+	switch {
+	case after.Want == shards:
+		what += " once the change before is done"
+	case after.Done:
+		what = fmt.Sprintf("there are %d shards already", shards)
+	}
+	a.Note(Note{Kind: "shards", Action: "set", Who: who, Text: "shards set by " + who.String() + ": " + what})
+}
+
 // Removed implements store.Witness.
 func (a *Auditor) Removed(m *nats.Msg, r store.RemovedRequest) (refused string) {
 	if !a.asked.Allow() {

@@ -103,7 +103,7 @@ func TestPanicEndsTheTerm(t *testing.T) {
 }
 
 // bridgeInside wires a bridge in this process, as the program does.
-func bridgeInside(t *testing.T, js jetstream.JetStream, o bridge.Options) *bridge.Bridge {
+func bridgeInside(t *testing.T, js jetstream.JetStream, o bridge.Options) *bridge.Replica {
 	t.Helper()
 	names, _, err := store.Ensure(within(t, 30*time.Second), js, store.Options{Stream: "ORDERS", Subjects: []string{"orders", "orders.>"}, Subscriptions: "subscriptions", Logger: o.Logger})
 	if err != nil {
@@ -122,13 +122,19 @@ func bridgeInside(t *testing.T, js jetstream.JetStream, o bridge.Options) *bridg
 		t.Fatal(err)
 	}
 	recent := &subscribers.Recent{}
-	o.Feed = func() (bridge.Feed, error) {
-		return subscribers.NewFeed(subscribers.Options{JetStream: js, Stream: names.Stream, DurablePrefix: names.DurablePrefix, Recent: recent, Logger: o.Logger})
-	}
-	o.Source = subscribers.NewSource(subscribers.SourceOptions{JetStream: js, Stream: names.Stream, Recent: recent, Logger: o.Logger})
-	o.Ledger, o.Lease = store.NewLedger(js, names, protocol.Layout{Shards: 1}, 0, nil), store.NewLeases(js, names, nil, o.Logger).Shard(protocol.Shard{})
-	o.Traces = func(ctx context.Context) (protocol.Traces, error) {
-		return store.Traces(ctx, js, names, protocol.Layout{Shards: 1}, 0)
+	leases := store.NewLeases(js, names, nil, o.Logger)
+	o.Layout, o.Shards = leases.Layout(), leases
+	o.Seat = func(l protocol.Layout, number int) bridge.Parts {
+		return bridge.Parts{
+			Feed: func() (bridge.Feed, error) {
+				return subscribers.NewFeed(subscribers.Options{JetStream: js, Stream: names.Stream,
+					DurablePrefix: store.DurablePrefix(names, l.Shard(number)), Recent: recent, Logger: o.Logger})
+			},
+			Source: subscribers.NewSource(subscribers.SourceOptions{JetStream: js, Stream: names.Stream, Recent: recent, Logger: o.Logger}),
+			Ledger: store.NewLedger(js, names, l, number, nil),
+			Lease:  leases.Shard(l.Shard(number)),
+			Traces: func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, js, names, l, number) },
+		}
 	}
 	o.Records = store.NewRecords(js, names.Subscriptions, o.Logger)
 	o.Clock, o.Decoder, o.Holder = boottime.Clock{}, &event.Decoder{Stream: names.Stream, Created: time.Now()}, "inside"

@@ -23,6 +23,13 @@ type Readiness struct {
 	Ready   bool     `json:"ready"`
 	Role    string   `json:"role"`              // RoleLeader or RoleStandby
 	Reasons []string `json:"reasons,omitempty"` // why it is not ready, one line each
+	Shards  *Shards  `json:"shards,omitempty"`  // where there are several
+}
+
+// Shards are those of the bridge, and which of them the replica leads.
+type Shards struct {
+	Of    int   `json:"of"`
+	Leads []int `json:"leads"`
 }
 
 // Roles of a replica.

@@ -1,14 +1,29 @@
 package limits
 
+import "time"
+
 // Shards of the bridge, and the key that says how many there are.
 const (
 	Shards      = 64
 	LayoutBytes = 1 << 10
+
+	LayoutLook    = time.Second
+	FormerLook    = 250 * time.Millisecond
+	BeatTime      = 2 * time.Second
+	BeatPatience  = 10 * time.Second
+	ShardPatience = 1500 * time.Millisecond
+	HandOverRest  = 5 * time.Minute
 )
 
 func shards() []Limit {
 	return part("Shards",
 		row("Shards", count(Shards), process, "shards among which the subscriptions are divided", "the command is refused", "TestLayoutNext"),
 		row("LayoutBytes", size(LayoutBytes), process, "the key that says how many there are", "it is told as an error, and written again", "TestParseLayout"),
+		row("LayoutLook", lasts(LayoutLook), process, "time until another number of shards is seen", "-"),
+		row("FormerLook", lasts(FormerLook), process, "time between two looks at the lease of a former shard that is to be closed", "-"),
+		row("BeatTime", lasts(BeatTime), process, "time between two heartbeats", "-"),
+		row("BeatPatience", lasts(BeatPatience), process, "time without a heartbeat of another replica", "it gets no shard by its share"),
+		row("ShardPatience", lasts(ShardPatience), process, "how long a free shard is left to replicas that lead fewer", "it is taken by any", "TestSharingWait"),
+		row("HandOverRest", lasts(HandOverRest), process, "time until a shard is handed over again that nobody has taken, at most; it doubles", "-"),
 	)
 }

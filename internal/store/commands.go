@@ -17,10 +17,11 @@ import (
 
 // Leader is what operators ask the bridge that leads.
 type Leader interface {
-	Condition() bridge.Condition
+	LeadsFirst() bool
 	Redrive(ctx context.Context, subscription string, generation, sequence uint64) error
-	Stream(ctx context.Context) (protocol.StreamReport, error)
-	Adopt(ctx context.Context, begin bridge.Begin) (protocol.Adoption, error)
+	Stream(ctx context.Context, shard int) (protocol.StreamReport, error)
+	Adopt(ctx context.Context, shard int, begin bridge.Begin) (protocol.Adoption, error)
+	SetShards(ctx context.Context, shards int) (protocol.Layout, error)
 }
 
 // Witness is told of the commands that were carried out, with the message in
@@ -28,14 +29,16 @@ type Leader interface {
 type Witness interface {
 	Redriven(m *nats.Msg, r RedriveRequest)
 	Adopted(m *nats.Msg, a protocol.Adoption)
+	Resharded(m *nats.Msg, shards int, after protocol.Layout)
 	// Removed is asked to note what a command has done by itself; refused says
 	// why it does not, "" if it does.
 	Removed(m *nats.Msg, r RemovedRequest) (refused string)
 }
 
 // Commands is the bridge's side of what a Catalog asks over the bus, below
-// Names.Commands: redrive, stream and audit, which the leader answers, and
-// judge, which any bridge does.
+// Names.Commands: redrive and stream, which the leader of the shard that is
+// concerned answers, audit and shards, which that of shard 0 does, and judge, which
+// any bridge does.
 type Commands struct {
 	Conn    *nats.Conn
 	Names   Names
@@ -49,7 +52,7 @@ type Commands struct {
 // Run answers until ctx ends.
 func (c Commands) Run(ctx context.Context) error {
 	commands := map[string]func(context.Context, *nats.Msg) any{"redrive": c.redrive, "stream": c.stream,
-		"audit": c.removed}
+		"audit": c.removed, "shards": c.shards}
 	for name, answer := range commands {
 		sub, err := c.Conn.Subscribe(c.Names.Commands+"."+name, c.answer(ctx, answer))
 		if err != nil {
@@ -92,12 +95,9 @@ func (c Commands) answer(ctx context.Context, command func(context.Context, *nat
 }
 
 func (c Commands) redrive(ctx context.Context, m *nats.Msg) any {
-	if c.Bridge.Condition().Role == bridge.RoleStandby {
-		return nil
-	}
 	var r RedriveRequest
 	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return RedriveAnswer{Reason: "the request is not readable: " + err.Error()}
+		return c.first(RedriveAnswer{Reason: "the request is not readable: " + err.Error()})
 	}
 	err := c.Bridge.Redrive(ctx, r.Subscription, r.Generation, r.Sequence)
 	switch {
@@ -110,11 +110,20 @@ func (c Commands) redrive(ctx context.Context, m *nats.Msg) any {
 	return RedriveAnswer{Accepted: true}
 }
 
-func (c Commands) stream(ctx context.Context, m *nats.Msg) any {
-	if c.Bridge.Condition().Role != bridge.RoleLeader {
-		return nil
+// first answers for all, where it is not told which shard is concerned.
+func (c Commands) first(answer any) any {
+	if c.Bridge.LeadsFirst() {
+		return answer
 	}
-	answer, err := c.reportStream(ctx, m)
+	return nil
+}
+
+func (c Commands) stream(ctx context.Context, m *nats.Msg) any {
+	var r StreamRequest
+	if err := json.Unmarshal(m.Data, &r); err != nil {
+		return c.first(StreamAnswer{Reason: "the request is not readable: " + err.Error()})
+	}
+	answer, err := c.reportStream(ctx, m, r)
 	if errors.Is(err, bridge.ErrNotLeader) {
 		return nil
 	}
@@ -124,25 +133,39 @@ func (c Commands) stream(ctx context.Context, m *nats.Msg) any {
 	return answer
 }
 
-func (c Commands) reportStream(ctx context.Context, m *nats.Msg) (answer StreamAnswer, err error) {
-	var r StreamRequest
-	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return answer, fmt.Errorf("the request is not readable: %w", err)
-	}
+func (c Commands) reportStream(ctx context.Context, m *nats.Msg, r StreamRequest) (answer StreamAnswer, err error) {
 	if r.Adopt {
-		adopted, err := c.Bridge.Adopt(ctx, r.Begin)
+		adopted, err := c.Bridge.Adopt(ctx, r.Shard, r.Begin)
 		answer.Adopted = &adopted
 		if err != nil {
 			return answer, err
 		}
-		c.Witness.Adopted(m, adopted)
+		if r.Shard == 0 { // said once
+			c.Witness.Adopted(m, adopted)
+		}
 	}
-	answer.Report, err = c.Bridge.Stream(ctx)
+	answer.Report, err = c.Bridge.Stream(ctx, r.Shard)
 	return answer, err
 }
 
+func (c Commands) shards(ctx context.Context, m *nats.Msg) any {
+	var r ShardsRequest
+	if err := json.Unmarshal(m.Data, &r); err != nil {
+		return c.first(ShardsAnswer{Reason: "the request is not readable: " + err.Error()})
+	}
+	after, err := c.Bridge.SetShards(ctx, r.Set)
+	switch {
+	case errors.Is(err, bridge.ErrNotLeader):
+		return nil
+	case err != nil:
+		return ShardsAnswer{Layout: after, Reason: err.Error()}
+	}
+	c.Witness.Resharded(m, r.Set, after)
+	return ShardsAnswer{Layout: after}
+}
+
 func (c Commands) removed(_ context.Context, m *nats.Msg) any {
-	if c.Bridge.Condition().Role != bridge.RoleLeader {
+	if !c.Bridge.LeadsFirst() {
 		return nil
 	}
 	var r RemovedRequest

@@ -14,8 +14,9 @@ import (
 )
 
 // StreamRequest and StreamAnswer are what an operator's command and the leader
-// exchange on <Names.Commands>.stream, as JSON.
+// of a shard exchange on <Names.Commands>.stream, as JSON.
 type StreamRequest struct {
+	Shard int          `json:"shard,omitempty"`
 	Adopt bool         `json:"adopt,omitempty"` // else only a report
 	Begin bridge.Begin `json:"begin"`
 }
@@ -59,37 +60,22 @@ func (c *Catalog) AskStream(ctx context.Context, r StreamRequest) (StreamAnswer,
 	return answer, nil
 }
 
-// HeldLease is the lease of a shard as it stands.
-type HeldLease struct {
-	Shard    protocol.Shard
-	Value    []byte
-	Revision uint64
+// LeaseValue is the lease of a shard as it stands; nil if there is none.
+func (c *Catalog) LeaseValue(ctx context.Context, s protocol.Shard) (value []byte, revision uint64, err error) {
+	return NewLeases(c.js, c.names, noMaker, nil).Shard(s).Get(ctx)
 }
 
-// LeasesHeld are the leases of the present layout that are there, by number.
-func (c *Catalog) LeasesHeld(ctx context.Context) ([]HeldLease, error) {
-	leases := NewLeases(c.js, c.names, noMaker, nil)
-	layout := protocol.Layout{Shards: 1}
-	switch value, _, err := leases.Layout().Get(ctx); {
-	case err != nil:
-		return nil, err
-	case value != nil:
-		if layout, err = protocol.ParseLayout(value); err != nil {
-			return nil, fmt.Errorf("key %q of bucket %q: %w", layoutKey, c.names.Lease, err)
-		}
+// Layout is the layout as it stands; where no build has made one, it has one shard.
+func (c *Catalog) Layout(ctx context.Context) (protocol.Layout, error) {
+	value, _, err := NewLeases(c.js, c.names, noMaker, nil).Layout().Get(ctx)
+	if err != nil || len(value) == 0 {
+		return protocol.FirstLayout(1, true), err
 	}
-	var held []HeldLease
-	for k := range layout.Shards {
-		s := layout.Shard(k)
-		value, revision, err := leases.Shard(s).Get(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if value != nil {
-			held = append(held, HeldLease{s, value, revision})
-		}
+	l, err := protocol.ParseLayout(value)
+	if err != nil {
+		return l, fmt.Errorf("the key %q of bucket %q: %w", layoutKey, c.names.Lease, err)
 	}
-	return held, nil
+	return l, nil
 }
 
 func noMaker(_ context.Context, bucket string) error {
@@ -98,12 +84,11 @@ func noMaker(_ context.Context, bucket string) error {
 
 // AdoptLater writes a decision into a lease that nobody holds. protocol.ErrDeposed
 // if it has changed since.
-func (c *Catalog) AdoptLater(ctx context.Context, held HeldLease, a protocol.Adoption) error {
-	value, err := protocol.AdoptLater(held.Value, a)
+func (c *Catalog) AdoptLater(ctx context.Context, s protocol.Shard, value []byte, revision uint64, a protocol.Adoption) error {
+	value, err := protocol.AdoptLater(value, a)
 	if err != nil {
 		return err
 	}
-	_, err = NewLeases(c.js, c.names, noMaker, nil).Shard(held.Shard).Put(ctx, value, held.Revision,
-		"adopt:"+nats.NewInbox())
+	_, err = NewLeases(c.js, c.names, noMaker, nil).Shard(s).Put(ctx, value, revision, "adopt:"+nats.NewInbox())
 	return err
 }

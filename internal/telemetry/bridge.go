@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -52,6 +54,7 @@ type bridgeCollector struct {
 	condition func() bridge.Condition
 	alerts    *prometheus.Desc
 	shares    [4]*prometheus.Desc
+	shard     [3]*prometheus.Desc
 	figures   []figure
 }
 
@@ -114,14 +117,25 @@ func RegisterBridge(r prometheus.Registerer, condition func() bridge.Condition) 
 		func(f protocol.Figures) int { return f.Reading })
 	gauge("subscriptions_suspended", "Subscriptions whose endpoint fails or has answered 410.",
 		func(f protocol.Figures) int { return f.Suspended })
-	add(prometheus.GaugeValue, "leader", "1 where this replica leads.", func(c bridge.Condition) float64 {
+	add(prometheus.GaugeValue, "leader", "1 where this replica leads, if only one of several shards.", func(c bridge.Condition) float64 {
 		if c.Role == bridge.RoleLeader {
 			return 1
 		}
 		return 0
 	})
-	add(prometheus.GaugeValue, "epoch", "The epoch that this replica leads, 0 if it stands by.",
+	add(prometheus.GaugeValue, "epoch", "The epoch that this replica leads, the highest of several shards, 0 if it stands by.",
 		func(c bridge.Condition) float64 { return float64(c.Epoch) })
+	add(prometheus.GaugeValue, "shards", "Shards that there are, 0 as long as that is not known.",
+		func(c bridge.Condition) float64 { return float64(c.Shards) })
+	add(prometheus.GaugeValue, "replicas", "Replicas that are alive, as far as this one sees.",
+		func(c bridge.Condition) float64 { return float64(c.Replicas) })
+	for i, x := range [3][2]string{
+		{"shard_leader", "1 for each shard that this replica leads, 0 while it takes it over."},
+		{"shard_epoch", "The epoch in which this replica leads the shard."},
+		{"shard_deliveries_owed", "Deliveries that the shard owes, as orderbridge_deliveries_owed."},
+	} {
+		c.shard[i] = prometheus.NewDesc("orderbridge_"+x[0], x[1], []string{"shard"}, nil)
+	}
 	c.alerts = prometheus.NewDesc("orderbridge_alerts_total", "Alerts raised, by kind.", []string{"kind"}, nil)
 	for i, x := range [4][2]string{
 		{"share_used", "How much of what tenants share is in use, by resource."},
@@ -140,7 +154,7 @@ func (c *bridgeCollector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- f.desc
 	}
 	ch <- c.alerts
-	for _, d := range c.shares {
+	for _, d := range slices.Concat(c.shares[:], c.shard[:]) {
 		ch <- d
 	}
 }
@@ -158,6 +172,15 @@ func (c *bridgeCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, u := range condition.Usage {
 		for i, n := range [4]int64{u.Used, u.Size, u.Most, int64(u.Waiting)} {
 			ch <- prometheus.MustNewConstMetric(c.shares[i], prometheus.GaugeValue, float64(n), u.Resource)
+		}
+	}
+	for _, x := range condition.Leads {
+		leads := 0.
+		if x.Role == bridge.RoleLeader {
+			leads = 1
+		}
+		for i, n := range [3]float64{leads, float64(x.Epoch), float64(x.Owed)} {
+			ch <- prometheus.MustNewConstMetric(c.shard[i], prometheus.GaugeValue, n, strconv.Itoa(x.Shard))
 		}
 	}
 }

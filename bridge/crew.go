@@ -1,0 +1,230 @@
+package bridge
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"orderbridge/bridge/protocol"
+	"orderbridge/internal/limits"
+)
+
+// crew are the seats of one layout.
+type crew struct {
+	r      *Replica
+	layout protocol.Layout // as it was when they began: only done and want of it change
+	seats  []*seat         // by number of the shard
+	cancel context.CancelFunc
+	left   atomic.Bool // the layout is another one: they hand over
+	over   chan struct{}
+	// formers are the closed leases of the former shards, by number, once all are
+	// closed and fenced; nil until then.
+	formers atomic.Pointer[[]protocol.LeaseEntry]
+	taking  sync.Mutex // while it is decided who takes what
+}
+
+// begin lets a seat for each shard of the layout stand by.
+func (r *Replica) begin(ctx context.Context, g *errgroup.Group, l protocol.Layout) *crew {
+	ctx, cancel := context.WithCancel(ctx)
+	c := &crew{r: r, layout: l, cancel: cancel, over: make(chan struct{})}
+	for k := range l.Shards {
+		c.seats = append(c.seats, newSeat(&r.o, c, k))
+	}
+	var running sync.WaitGroup
+	for _, s := range c.seats {
+		running.Add(1)
+		g.Go(func() error {
+			defer running.Done()
+			err := s.run(ctx)
+			if err != nil && c.left.Load() {
+				s.logger.Warn("the shard was not handed over in good order: its lease has to run out", "reason", err)
+				return nil
+			}
+			return err
+		})
+	}
+	if l.Former > 0 && !l.Done {
+		running.Add(1)
+		g.Go(func() error {
+			defer running.Done()
+			c.closeFormers(ctx)
+			return nil
+		})
+	}
+	go func() {
+		running.Wait()
+		close(c.over)
+	}()
+	return c
+}
+
+// leave lets the seats hand over: there is another layout.
+func (c *crew) leave() {
+	c.left.Store(true)
+	c.cancel()
+}
+
+// leads says whether the seat of the shard leads.
+func (c *crew) leads(number int) bool {
+	return number < len(c.seats) && c.seats[number].condition().Role == RoleLeader
+}
+
+// took notes that the seat leads, or takes over, and how it is made to hand over.
+func (c *crew) took(s *seat, release func()) {
+	c.taking.Lock()
+	defer c.taking.Unlock()
+	s.release = release
+}
+
+// formersFor are the closed leases that a shard with that entry has to regard;
+// wait: they are not closed yet.
+func (c *crew) formersFor(own protocol.LeaseEntry) (formers []protocol.LeaseEntry, wait bool) {
+	if !c.r.layout.present(c.layout).Regards(own) {
+		return nil, false
+	}
+	if f := c.formers.Load(); f != nil {
+		return *f, false
+	}
+	return nil, true
+}
+
+// closeFormers closes the leases of all former shards for good, and then
+// overwrites their fences (R18). It goes on until it is done, or not needed any
+// more. Other replicas do the same: whoever comes second finds it done.
+func (c *crew) closeFormers(ctx context.Context) {
+	entries := make([]protocol.LeaseEntry, c.layout.Former)
+	var closing errgroup.Group
+	for k := range entries {
+		closing.Go(func() (err error) {
+			entries[k], err = c.closeFormer(ctx, k)
+			return err
+		})
+	}
+	if closing.Wait() != nil {
+		return // ended, or not needed any more
+	}
+	// Only then: a leader may go on until its lease is closed.
+	for k := range entries {
+		for c.shut(ctx, k) != nil {
+			if c.pause(ctx) != nil {
+				return
+			}
+			var err error
+			if entries[k], err = c.closeFormer(ctx, k); err != nil { // one of a former build may have taken it
+				return
+			}
+		}
+	}
+	c.formers.Store(&entries)
+	c.r.o.Logger.Info("the former shards are closed", "layout", c.layout.Generation, "shards", c.layout.Former)
+}
+
+// pause waits before something is tried again; an error: it is not needed any more.
+func (c *crew) pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(limits.FormerLook):
+	}
+	if c.r.layout.present(c.layout).Done {
+		return errDone
+	}
+	return nil
+}
+
+var errDone = errors.New("the layout is done")
+
+// closeFormer closes the lease of a former shard as soon as that may be.
+func (c *crew) closeFormer(ctx context.Context, number int) (protocol.LeaseEntry, error) {
+	parts := c.r.o.Seat(c.layout.FormerLayout(), number)
+	watch := protocol.Closing{Patience: c.seats[0].patience()}
+	log := c.r.o.Logger.With("layout", c.layout.Generation-1, "shard", number)
+	for told := ""; ; {
+		entry, err := c.tryClosing(ctx, &parts, &watch)
+		if err == nil && entry.Closed {
+			return entry, nil
+		}
+		if err != nil && ctx.Err() == nil && err.Error() != told {
+			told = err.Error()
+			log.Warn("a former shard cannot be closed yet", "error", err)
+		}
+		if err := c.pause(ctx); err != nil {
+			return entry, err
+		}
+	}
+}
+
+// tryClosing closes the lease if it may be; an entry that is not closed: not yet.
+func (c *crew) tryClosing(ctx context.Context, parts *Parts, watch *protocol.Closing) (e protocol.LeaseEntry, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limits.TermCallTime)
+	defer cancel()
+	sight, err := readLease(ctx, parts.Lease)
+	if err != nil {
+		return e, err
+	}
+	watch.Observe(sight, c.r.o.Clock.Boot())
+	if watch.Closed() {
+		e, _ := watch.Seen()
+		return e, nil
+	}
+	if sight.Entry.Absent() {
+		traces, err := parts.Traces(ctx)
+		if err != nil {
+			return e, err
+		}
+		watch.Fresh = !traces.Any
+	}
+	if watch.Wait(c.r.o.Clock.Boot()) > 0 {
+		return e, nil
+	}
+	seen, revision := watch.Seen()
+	if seen.Absent() {
+		// One that is gone may be gone because the layout is done.
+		if l, err := c.r.settleLayout(ctx, false); err != nil || l.Done || !l.Same(c.layout) {
+			return e, err
+		}
+		if seen.Floor, err = lastFloor(ctx, parts); err != nil {
+			return e, err
+		}
+	}
+	e = protocol.Closed(seen)
+	_, err = parts.Lease.Put(ctx, protocol.Encode(e), revision, "close:"+crand.Text())
+	if errors.Is(err, protocol.ErrDeposed) {
+		return protocol.LeaseEntry{}, nil // somebody was faster: look again
+	}
+	if err != nil {
+		return protocol.LeaseEntry{}, err
+	}
+	return e, nil
+}
+
+// lastFloor is what the newest durable of a shard has confirmed; 0: there is none.
+func lastFloor(ctx context.Context, parts *Parts) (uint64, error) {
+	feed, err := parts.Feed()
+	if err != nil {
+		return 0, err
+	}
+	defer feed.Close()
+	floor, _, err := feed.Floor(ctx, newestEpoch)
+	return floor, err
+}
+
+// newestEpoch is above all that there are.
+const newestEpoch = 1 << 53
+
+// shut overwrites the fences of a former shard.
+func (c *crew) shut(ctx context.Context, number int) error {
+	ctx, cancel := context.WithTimeout(ctx, limits.TermCallTime)
+	defer cancel()
+	err := c.r.o.Shards.CloseFences(ctx, c.layout.FormerShard(number))
+	if err != nil && ctx.Err() == nil {
+		c.r.o.Logger.Warn("the fences of a former shard cannot be overwritten yet", "layout", c.layout.Generation-1, "shard", number,
+			"error", err)
+	}
+	return err
+}

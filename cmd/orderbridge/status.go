@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"orderbridge/bridge"
+	"orderbridge/bridge/protocol"
+)
+
+func newStatus() *cobra.Command {
+	format := output("table")
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say which replicas there are, who leads what, and how far it got",
+		Long: `Say which replicas of the bridge there are, which of them leads which shard, up to
+which sequence of the stream each shard has settled everything, how many messages
+of the stream lie above that (LAG), and how many deliveries are owed. A leader that
+is silent sends no heartbeat: its lease runs out, and another follows.`,
+		Example: "  orderbridge status\n  orderbridge status -o json",
+		Args:    noArgs,
+		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
+			o, err := s.overview(ctx)
+			if err != nil {
+				return err
+			}
+			if format == "json" {
+				return printJSON(cmd, o)
+			}
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "stream    %s, up to sequence %d\nshards    %s\n\n", o.Stream, o.Last, layoutText(o.Layout))
+			if err := printShards(cmd, o); err != nil {
+				return err
+			}
+			fmt.Fprintln(out)
+			t := newTable("REPLICA", "SINCE", "LEADS")
+			for _, h := range o.Replicas {
+				t.row(h.Holder, h.Since.UTC().Format(time.RFC3339), ledText(h))
+			}
+			return t.print(cmd)
+		}),
+	}
+	format.register(cmd, "table", "json")
+	return cmd
+}
+
+func layoutText(l protocol.Layout) string {
+	text := fmt.Sprintf("%d, layout %d", l.Shards, l.Generation)
+	if !l.Done && l.Former > 0 {
+		text += fmt.Sprintf(", the change from %d is under way", l.Former)
+	}
+	if l.Want > 0 {
+		text += fmt.Sprintf(", then %d", l.Want)
+	}
+	return text
+}
+
+func ledText(h bridge.Heartbeat) string {
+	var led []string
+	for _, x := range h.Leads {
+		text := fmt.Sprint(x.Shard)
+		if x.Role != bridge.RoleLeader {
+			text += " (" + string(x.Role) + ")"
+		}
+		led = append(led, text)
+	}
+	if len(led) == 0 {
+		return "stands by"
+	}
+	return strings.Join(led, ", ")
+}
