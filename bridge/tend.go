@@ -77,7 +77,6 @@ func (r *Replica) tendOnce(ctx context.Context, c *crew, cleaned **crew) error {
 	return nil
 }
 
-
 // changeLayout changes the layout by compare-and-set.
 func (r *Replica) changeLayout(ctx context.Context, change func(protocol.Layout) (protocol.Layout, error)) error {
 	r.layout.settling.Lock()

@@ -46,7 +46,8 @@ func TestDefaults(t *testing.T) {
 		SubjectLayout: event.DefaultSubjectLayout, OrderIDPaths: event.DefaultOrderIDPaths, LegacyOrderIDPaths: event.DefaultLegacyOrderIDPaths,
 		EventTypePaths: event.DefaultTypePaths, TenantPaths: event.DefaultTenantPaths,
 		TenantRecords: 20000, TenantBytes: 64 << 20, TenantWrites: 50,
-		HTTPListen: "127.0.0.1:8080", WebhookID: "automation", Window: 4096, LogFormat: "text", ShutdownTimeout: Duration{20 * time.Second},
+		HTTPListen: "127.0.0.1:8080", WebhookID: "automation",
+		Shards: 1, Window: 4096, LogFormat: "text", ShutdownTimeout: Duration{20 * time.Second},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
