@@ -46,8 +46,17 @@ func (r *Replica) tendOnce(ctx context.Context, c *crew, cleaned **crew) error {
 	switch {
 	case !l.Done:
 		leases, err := r.leases(ctx)
-		if err != nil || !l.Complete(leases) {
+		if err != nil {
 			return err
+		}
+		var present []protocol.LeaseEntry
+		for k := range l.Shards {
+			if e, there := leases[protocol.Shard{Layout: l.Generation, Number: k}]; there {
+				present = append(present, e)
+			}
+		}
+		if !l.Complete(present) {
+			return nil
 		}
 		return r.changeLayout(ctx, func(l protocol.Layout) (protocol.Layout, error) {
 			if l.Same(c.layout) {

@@ -16,18 +16,6 @@ func (l Layout) Same(x Layout) bool {
 	return l.Generation == x.Generation && l.Shards == x.Shards && l.Former == x.Former
 }
 
-// Complete tells whether all shards lead and are past what the former ones have
-// settled, by the leases that are there: then the layout is done (R18).
-func (l Layout) Complete(leases map[Shard]LeaseEntry) bool {
-	for k := range l.Shards {
-		e := leases[Shard{Layout: l.Generation, Number: k}]
-		if !e.Leading || e.Free || e.Closed || l.Former > 0 && !e.Own {
-			return false
-		}
-	}
-	return true
-}
-
 // LayoutOf is the layout that leases tell, where its own key does not: that of
 // the newest generation among them. Where one of them is closed already, there
 // was another one after it, of which nothing else is known: it has as many shards.

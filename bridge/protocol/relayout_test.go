@@ -30,29 +30,3 @@ func TestLayoutOfLeases(t *testing.T) {
 		}
 	}
 }
-
-func TestLayoutComplete(t *testing.T) {
-	t.Parallel()
-	l := Layout{Generation: 2, Shards: 2, Former: 1}
-	all := func(change func(*LeaseEntry)) map[Shard]LeaseEntry {
-		e := LeaseEntry{Epoch: 1, Holder: "a", Leading: true, Own: true}
-		leases := map[Shard]LeaseEntry{{Layout: 2}: e}
-		change(&e)
-		leases[Shard{Layout: 2, Number: 1}] = e
-		return leases
-	}
-	if !l.Complete(all(func(*LeaseEntry) {})) {
-		t.Error("all are past the former ones")
-	}
-	for name, change := range map[string]func(*LeaseEntry){
-		"one is free": func(e *LeaseEntry) { e.Free = true }, "one takes over": func(e *LeaseEntry) { e.Leading = false },
-		"one is behind": func(e *LeaseEntry) { e.Own = false }, "one is absent": func(e *LeaseEntry) { *e = LeaseEntry{} },
-	} {
-		if l.Complete(all(change)) {
-			t.Errorf("complete, though %s", name)
-		}
-	}
-	if first := (Layout{Generation: 2, Shards: 2}); !first.Complete(all(func(e *LeaseEntry) { e.Own = false })) {
-		t.Error("without former shards there is nothing to be past")
-	}
-}
