@@ -151,6 +151,22 @@ var allMutants = []mutant{
 	{"R16 a record that vanished is not waited for", "	s.goReading(reasonNotInBucket)\n}", "	s.core.Directory.Remove(s.id)\n}"},
 	{"R16 a lease that was deleted is not written again", "		e := q.refused.out.(WriteLease).Entry\n", "		c.end(ErrDeposed)\n		e := q.refused.out.(WriteLease).Entry\n"},
 
+	// ---- R17, R18: shards, and what former shards had settled
+	{"R17 the records of other shards hold up what is applied", "	case RecordsPassed:\n		c.seenUpTo(in.Bucket, in.Revision)\n", "	case RecordsPassed:\n"},
+	{"R18 FloorMax: the feed begins at the highest floor of the former shards", "if q.At.Seq < p.At.Seq || q.At.Seq == p.At.Seq && q.At.Known() {", "if q.At.Seq > p.At.Seq {"},
+	{"R18 IvsMixed: what one former shard has settled counts for all", "	return seq <= x.floor || x.settled.has(seq) || seq == x.cursor.Seq && id < x.cursor.ID\n", "	for i := range f {\n		if f[i].settled.has(seq) || seq <= f[i].floor {\n			return true\n		}\n	}\n	return seq <= x.floor\n"},
+	{"R18 the floor of the former shard does not count", "	return seq <= x.floor || x.settled.has(seq) || seq == x.cursor.Seq && id < x.cursor.ID\n", "	return x.settled.has(seq) || seq == x.cursor.Seq && id < x.cursor.ID\n"},
+	{"R18 the intervals of the former shard do not count", "	return seq <= x.floor || x.settled.has(seq) || seq == x.cursor.Seq && id < x.cursor.ID\n", "	return seq <= x.floor || seq == x.cursor.Seq && id < x.cursor.ID\n"},
+	{"R18 the cursor of the former shard does not count", "	return seq <= x.floor || x.settled.has(seq) || seq == x.cursor.Seq && id < x.cursor.ID\n", "	return seq <= x.floor || x.settled.has(seq)\n"},
+	{"R18 the mark does not tell what the former shard has settled", "	c.formers.addTo(done, s.id, from)\n", ""},
+	{"R18 what is not expanded yet is owed though the former shard had settled it", " && !c.formers.settled(s.id, w.seq())\n", "\n"},
+	{"R18 what becomes live begins within what the former shard has settled", "return max(s.core.position(), s.core.formers.position(s.id))", "return s.core.position()"},
+	{"R18 the former shards are forgotten at once", "e.Own = len(c.formers) == 0 || c.prefix >= past || c.first > past", "e.Own = len(c.formers) == 0 || c.prefix <= past || c.first > past"},
+	{"R18 a former shard of a former stream counts", "			x.count(p.At.Seq, p.common)\n", "			x.count(x.entry.Floor, noLimit)\n"},
+	{"R18 what the former shard had applied is applied again", "applied = max(applied, c.formers.of(id).entry.Applied.until(id, bucket))", "_ = id"},
+	{"R18 a closed lease is won", "	case s.Entry.Closed:\n		return never\n", ""},
+	{"R18 who has lost its lease for good writes it again", "(s.Entry.Closed || s.Entry.Epoch > epoch)", "s.Entry.Epoch > epoch"},
+
 	// ---- shares
 	{"shares: first come, first served", "return left > 0 && p.room(tenant+left, tenant, subscription, 1) > 0", "return p.used < p.size || left < 0"},
 	{"shares: nothing is kept free", "	free := size - used\n", "	free := size\n	if used < 0 {\n		return 0\n	}\n"},

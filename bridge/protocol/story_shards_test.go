@@ -9,10 +9,14 @@ import (
 )
 
 // former tells one more former shard: it was closed with the lease as it stands,
-// but with that floor, intervals and cursor.
+// but with that floor, intervals and cursor; unapplied: it does not say which
+// records are applied.
 func (s *story) former(c storyCommand) error {
 	e := s.lease
 	e.Settled, e.Cursor = nil, nil
+	if slices.Contains(c.words(), "unapplied") {
+		e.Applied = nil
+	}
 	known := []event.Ref{}
 	for _, a := range c.args {
 		for _, text := range a.Vals {
