@@ -77,7 +77,7 @@ func (a *app) seats(leases *store.Leases) func(l protocol.Layout, number int) br
 		return bridge.Parts{
 			Feed: func() (bridge.Feed, error) {
 				return subscribers.NewFeed(subscribers.Options{JetStream: a.js, Stream: a.names.Stream,
-					DurablePrefix: store.DurablePrefix(a.names, s), Window: a.cfg.Window,
+					DurablePrefix: store.DurablePrefix(a.names, s), Window: a.cfg.Window, WindowBytes: protocol.DefaultBounds().For(l.Shards).WindowBytes,
 					Metadata: store.DurableMetadata(a.names, l), Recent: recent, Logger: a.log})
 			},
 			Source: subscribers.NewSource(subscribers.SourceOptions{JetStream: a.js, Stream: a.names.Stream, Recent: recent,
