@@ -91,7 +91,8 @@ func (b *bench) putRecords(ctx context.Context, s *bridges, p *lab.Program) erro
 	}
 	for i := range s.others {
 		other := fmt.Sprintf(`{"targetURL":%q,"subjects":["%s.customer%d.>"]}`, b.to.URL, s.place.root, i)
-		if _, err := b.js.PublishAsync(fmt.Sprintf("$KV.%s.other%d", s.place.subscriptions(), i), []byte(other)); err != nil {
+		if _, err := b.js.PublishAsync(fmt.Sprintf("$KV.%s.other%d", s.place.subscriptions(), i), []byte(other),
+			jetstream.WithStallWait(roundTimeout)); err != nil {
 			return err
 		}
 	}

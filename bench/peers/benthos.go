@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,6 +14,8 @@ import (
 
 // runBenthos runs one stream of the engine: our input, its http_client output.
 func runBenthos(ctx context.Context, s settings, ready func()) error {
+	// It copies this one; two idle connections, the default, mean a new one for most requests.
+	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 4096 //nolint:errcheck // it is of this type
 	env := service.GlobalEnvironment().Clone()
 	err := env.RegisterInput("jetstream", service.NewConfigSpec(),
 		func(*service.ParsedConfig, *service.Resources) (service.Input, error) {
