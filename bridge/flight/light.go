@@ -78,8 +78,9 @@ func newCodecs() *codecs {
 			typ[protocol.Revision]():   {"Value"},
 			typ[protocol.EventTaken](): {"Matches", "Version"}, // the machine finds them again
 			typ[protocol.Outcome]():    {"Detail"},
-			typ[protocol.Status]():     {"Hears"},   // names the host
-			typ[protocol.Machine]():    {"outputs"}, // of the step before
+			typ[protocol.Followed]():   {"directory"}, // it is made again
+			typ[protocol.Status]():     {"Hears"},     // names the host
+			typ[protocol.Machine]():    {"outputs"},   // of the step before
 		},
 	}
 	for i, t := range types {

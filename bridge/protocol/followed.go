@@ -264,6 +264,12 @@ func (l *Loaded) prepare(position uint64) {
 	if f == nil {
 		return
 	}
+	if f.directory == nil { // what was recorded of it has none
+		f.directory = record.NewDirectory()
+		for _, c := range f.calm {
+			f.directory.Put(c.rec)
+		}
+	}
 	for id := range l.Marks {
 		f.openCalm(id)
 	}
