@@ -77,7 +77,7 @@ func (b *bench) shared(ctx context.Context, replicas []*lab.Program) error {
 			if err != nil {
 				return false
 			}
-			led = append(led, len(r.Shards))
+			led = append(led, len(r.Shards.Leads))
 		}
 		return slices.Min(led) == slices.Max(led) && led[0] == shards/len(replicas)
 	})

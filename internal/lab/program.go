@@ -73,7 +73,10 @@ type Readiness struct {
 	Ready   bool     `json:"ready"`
 	Role    string   `json:"role"` // Leader or standby
 	Reasons []string `json:"reasons"`
-	Shards  []int    `json:"shards"` // those that the replica leads
+	Shards  struct { // where there are several
+		Of    int   `json:"of"`
+		Leads []int `json:"leads"`
+	} `json:"shards"`
 }
 
 // Readyz asks for the readiness; the status is 0 if there was no answer.
