@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/pprof"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -70,7 +71,7 @@ func runScale(ctx context.Context, s scaleSettings, ready func(any) error) (err 
 	if err != nil {
 		return err
 	}
-	made := &madeRecords{scaleSettings: s, created: time.Now()}
+	made := &madeRecords{scaleSettings: s, created: time.Now(), told: make(chan struct{})}
 	recent := &subscribers.Recent{}
 	leases := store.NewLeases(js, names, nil, log)
 	b, err := bridge.New(bridge.Options{
@@ -82,7 +83,7 @@ func runScale(ctx context.Context, s scaleSettings, ready func(any) error) (err 
 				},
 				Source: subscribers.NewSource(subscribers.SourceOptions{JetStream: js, Stream: names.Stream,
 					Recent: recent, Logger: log}),
-				Ledger: &madeLedger{store.NewLedger(js, names, l, number, nil), made},
+				Ledger: store.NewLedger(js, names, l, number, nil),
 				Lease:  leases.Shard(l.Shard(number)),
 				Traces: func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, js, names, l, number) },
 			}
@@ -90,6 +91,7 @@ func runScale(ctx context.Context, s scaleSettings, ready func(any) error) (err 
 		Layout:      leases.Layout(),
 		Shards:      leases,
 		Records:     made,
+		Statuses:    &madeStatuses{made, store.NewStatuses(js, names, log)},
 		DeadLetters: letters,
 		Clock:       boottime.Clock{},
 		Decoder:     &event.Decoder{Stream: names.Stream, Created: made.created},
@@ -151,6 +153,8 @@ func scaleWebhook(caFile string) (*publishers.Webhook, error) {
 type madeRecords struct {
 	scaleSettings
 	created time.Time
+	told    chan struct{} // closed when all are
+	once    sync.Once
 }
 
 func (m *madeRecords) id(n int) string { return fmt.Sprintf("record-%d", n) }
@@ -164,7 +168,8 @@ func (m *madeRecords) value(n int) []byte {
 }
 
 // Watch implements bridge.Records.
-func (m *madeRecords) Watch(ctx context.Context, fn func(protocol.Revision), caughtUp func(), _ func(bool)) error {
+func (m *madeRecords) Watch(ctx context.Context, fn func(protocol.Revision), caughtUp func(), missing func(bool)) error {
+	missing(false)
 	for n := range m.Records {
 		fn(protocol.Revision{Key: m.id(n), Revision: uint64(n) + 1, Bucket: m.created.UnixNano(), Time: m.created,
 			Value: m.value(n)})
@@ -173,6 +178,7 @@ func (m *madeRecords) Watch(ctx context.Context, fn func(protocol.Revision), cau
 		}
 	}
 	caughtUp()
+	m.once.Do(func() { close(m.told) })
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -187,29 +193,36 @@ func (m *madeRecords) Latest(context.Context, string) (protocol.Revision, error)
 	return protocol.Revision{}, protocol.ErrNotFound
 }
 
-// madeLedger is the ledger with the status entries of the made records.
-type madeLedger struct {
-	*store.Ledger
-	records *madeRecords
+// Through implements bridge.Records.
+func (m *madeRecords) Through(ctx context.Context) error {
+	select {
+	case <-m.told:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// Load implements bridge.Ledger.
-func (l *madeLedger) Load(ctx context.Context, b protocol.Bucket, fn func(key string, value []byte) error) error {
-	if b != protocol.BucketStatus {
-		return l.Ledger.Load(ctx, b, fn)
-	}
-	for n := range l.records.Records {
-		value, err := json.Marshal(protocol.Status{State: protocol.StateActive, Revision: uint64(n) + 1,
-			Since:      l.records.created,
-			Generation: uint64(n) + 1, Bucket: l.records.created.UnixNano(), Active: true, Valid: true, Anchor: 1})
-		if err != nil {
-			return err
+// madeStatuses are the status entries of the made records.
+type madeStatuses struct {
+	records *madeRecords
+	bridge.Statuses
+}
+
+// Watch implements bridge.Statuses: what is really there comes after what is made.
+func (m *madeStatuses) Watch(ctx context.Context, began func(), fn func(key string, value []byte), caughtUp func()) error {
+	return m.Statuses.Watch(ctx, func() {
+		began()
+		for n := range m.records.Records {
+			value, err := json.Marshal(protocol.Status{State: protocol.StateActive, Revision: uint64(n) + 1,
+				Since:      m.records.created,
+				Generation: uint64(n) + 1, Bucket: m.records.created.UnixNano(), Active: true, Valid: true, Anchor: 1})
+			if err != nil {
+				panic(err)
+			}
+			fn(m.records.id(n), value)
 		}
-		if err := fn(l.records.id(n), value); err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
+	}, fn, caughtUp)
 }
 
 // waitFor asks again until the answer is yes.

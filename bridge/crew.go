@@ -35,6 +35,7 @@ func (r *Replica) begin(ctx context.Context, g *errgroup.Group, l protocol.Layou
 	for k := range l.Shards {
 		c.seats = append(c.seats, newSeat(&r.o, c, k))
 	}
+	r.following.stand(l)
 	var running sync.WaitGroup
 	for _, s := range c.seats {
 		running.Add(1)

@@ -2,29 +2,24 @@ package bridge
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
 	"orderbridge/bridge/protocol"
 )
 
-// loadState reads both state buckets.
-func loadState(ctx context.Context, ledger Ledger) (*protocol.Loaded, error) {
-	l := &protocol.Loaded{Status: map[string]protocol.Status{}, Marks: map[string]protocol.Mark{},
-		Lanes: map[string]map[string]protocol.LaneEntry{}}
-	err := ledger.Load(ctx, protocol.BucketStatus, func(key string, value []byte) error {
-		var s protocol.Status
-		if json.Unmarshal(value, &s) != nil || s.Generation == 0 {
-			l.Bad = append(l.Bad, "status "+key)
-			return nil
-		}
-		l.Status[key] = s
-		return nil
-	})
+// loadState takes what was followed of the statuses and records, and reads the
+// ledger, both up to the own fences.
+func (t *term) loadState(ctx context.Context) (*protocol.Loaded, error) {
+	ledger, following := t.b.o.Ledger, t.b.crew.r.following
+	created, last := ledger.Fenced(protocol.BucketStatus)
+	f, bad, err := following.take(ctx, t, created, last)
 	if err != nil {
 		return nil, fmt.Errorf("read the status bucket: %w", err)
 	}
+	ledger.Holds(protocol.BucketStatus, f.Statuses())
+	l := &protocol.Loaded{Marks: map[string]protocol.Mark{}, Lanes: map[string]map[string]protocol.LaneEntry{},
+		Bad: bad, Followed: f}
 	err = ledger.Load(ctx, protocol.BucketOwed, func(key string, value []byte) error {
 		id, token, isLane := strings.Cut(key, ".")
 		if isLane {
@@ -48,6 +43,7 @@ func loadState(ctx context.Context, ledger Ledger) (*protocol.Loaded, error) {
 		return nil
 	})
 	if err != nil {
+		following.giveBack(t)
 		return nil, fmt.Errorf("read the owed bucket: %w", err)
 	}
 	return l, nil

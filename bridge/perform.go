@@ -9,7 +9,6 @@ import (
 
 	"orderbridge/bridge/event"
 	"orderbridge/bridge/protocol"
-	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 )
 
@@ -36,7 +35,7 @@ func (t *term) perform(out protocol.Output) {
 	case protocol.StartFeed:
 		t.startFeed()
 	case protocol.WatchRecords:
-		t.watchRecords()
+		t.tasks.Go(func() { t.b.crew.r.following.hear(t) })
 	case protocol.NoteMessage:
 		t.feed.Know(out.Message)
 	case protocol.HoldAcks:
@@ -99,7 +98,7 @@ func (t *term) performState(out protocol.Output) {
 		})
 	case protocol.LoadState:
 		t.ask(limits.TermLoadTime, func(ctx context.Context) protocol.Input {
-			l, err := loadState(ctx, o.Ledger)
+			l, err := t.loadState(ctx)
 			return protocol.StateLoaded{Reply: out.Reply(err), State: l}
 		})
 	case protocol.FindRecord:
@@ -207,42 +206,6 @@ func (t *term) startFeed() {
 			t.post(protocol.FeedEnded{})
 		}
 	})
-}
-
-func (t *term) watchRecords() {
-	t.tasks.Go(func() {
-		census := t.firstCensus()
-		others := otherShards{t: t}
-		err := t.b.o.Records.Watch(t.ctx, func(r protocol.Revision) {
-			if !t.b.shard.Has(r.Key) {
-				others.pass(&r)
-				return
-			}
-			rec, problems := t.parse(&r)
-			t.post(&protocol.RecordSeen{Revision: r, Record: rec, Problems: problems})
-		}, func() {
-			others.tell()
-			t.post(protocol.RecordsCaughtUp{})
-			t.tasks.Go(func() { t.watchPresence(census) })
-		}, func(missing bool) {
-			t.post(protocol.RecordsMissing{Missing: missing})
-		})
-		if t.ctx.Err() == nil {
-			t.look(func(*protocol.Machine) { t.finish(fmt.Errorf("watch the subscription records: %w", err)) })
-		}
-	})
-}
-
-// parse is what the machine is told of a revision.
-func (t *term) parse(r *protocol.Revision) (*record.Subscription, record.Problems) {
-	if r.Deleted {
-		return nil, nil
-	}
-	rec, problems := t.b.o.Parse(r.Key, r.Value)
-	if problems.Err() != nil {
-		rec = nil
-	}
-	return rec, problems
 }
 
 // read reads on for a subscription. Tenants take turns.

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -28,9 +29,28 @@ type Ledger interface {
 	// this leader's own fence: nothing older is missing, nothing of a deposed
 	// writer can follow.
 	Load(ctx context.Context, b protocol.Bucket, fn func(key string, value []byte) error) error
+	// Fenced says which bucket Fence has fenced, by its creation, and the highest
+	// sequence of the own fences.
+	Fenced(b protocol.Bucket) (created int64, last uint64)
+	// Holds says which keys the bucket holds where they were not loaded: Check
+	// notices if one goes.
+	Holds(b protocol.Bucket, keys iter.Seq[string])
 	// Write returns nil when the server confirmed it (or says that it has it
 	// already), ErrDeposed, ErrRefused, ErrLost, or any other error: unknown.
 	Write(ctx context.Context, w protocol.Write) error
+}
+
+// Statuses is the bucket of the statuses, for whoever follows them.
+type Statuses interface {
+	// Watch calls began, then fn with each entry of the bucket (value nil: it is
+	// gone) in the order in which they were written, then caughtUp once, then goes
+	// on with what changes, until ctx ends or the connection is closed for good.
+	// Where it cannot go on from where it was (another bucket of that name, or too
+	// long without contact), it calls began again and tells all once more.
+	Watch(ctx context.Context, began func(), fn func(key string, value []byte), caughtUp func()) error
+	// Through waits until Watch has told all up to that sequence of the bucket
+	// that was made then (Ledger.Fenced).
+	Through(ctx context.Context, created int64, last uint64) error
 }
 
 // Lease is the one entry that says who leads and how far it got. Its value is
@@ -153,6 +173,8 @@ type Records interface {
 	// there (again). It returns only when ctx ends, or with an error if it
 	// cannot go on.
 	Watch(ctx context.Context, fn func(protocol.Revision), caughtUp func(), missing func(bool)) error
+	// Through waits until Watch has told all that the bucket's leader holds by now.
+	Through(ctx context.Context) error
 	// Census counts what the bucket holds. Where less is there than the former
 	// count (the zero value: none) and what came since make, or another bucket,
 	// it returns as well which records are there.

@@ -8,70 +8,83 @@ import (
 	"orderbridge/internal/limits"
 )
 
-// otherShards are the revisions of records that are none of the term's shard: the
-// machine is told how far they were seen, now and then.
-type otherShards struct {
-	t    *term
-	last protocol.RecordsPassed // seen, and not told yet; zero: none
-	told time.Time
-}
-
-func (o *otherShards) pass(r *protocol.Revision) {
-	o.last = protocol.RecordsPassed{Bucket: r.Bucket, Revision: r.Revision}
-	if time.Since(o.told) > limits.LayoutLook {
-		o.tell()
-	}
-}
-
-func (o *otherShards) tell() {
-	if o.last.Revision > 0 {
-		o.t.post(o.last)
-	}
-	o.last, o.told = protocol.RecordsPassed{}, time.Now()
-}
-
-// watchPresence asks it as long as the term lasts. A listing of many records
-// takes its time: the next one waits twenty times as long.
-func (t *term) watchPresence(was protocol.Census) {
+// watchPresence asks again and again whether all records are still there, as long
+// as the replica runs. A listing of many takes its time: the next one waits twenty
+// times as long.
+func (f *following) watchPresence(ctx context.Context) {
 	wait := limits.CensusTime
-	for {
-		select {
-		case <-t.ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-		ctx, cancel := t.call(limits.TermLoadTime)
+	for rest(ctx, wait) == nil {
 		began := time.Now()
-		now, l, err := t.b.o.Records.Census(ctx, was)
-		cancel()
+		f.lookForAll(ctx)
 		wait = max(limits.CensusTime, 20*time.Since(began))
-		if err != nil {
-			t.logger.Debug("the records cannot be counted", "error", err)
-			wait = limits.CensusTime
-			continue
+	}
+}
+
+// lookForAll counts the records, and where some are gone tells all who know of
+// them which are left.
+func (f *following) lookForAll(ctx context.Context) {
+	f.listed.Lock()
+	defer f.listed.Unlock()
+	f.mu.Lock()
+	was, turn := f.census, f.turn
+	f.mu.Unlock()
+	if was.Bucket == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, limits.TermLoadTime)
+	defer cancel()
+	now, l, err := f.o.Records.Census(ctx, was)
+	if err != nil {
+		f.log.Debug("the records cannot be counted", "error", err)
+		return
+	}
+	if l != nil && !f.compare(l) {
+		now.Messages++ // as if one had gone
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.turn == turn {
+		f.census = now
+	}
+	for t, x := range f.terms {
+		x.pass(t)
+	}
+}
+
+// compare is false if it has to be asked again.
+func (f *following) compare(l *protocol.Listing) (all bool) {
+	f.mu.Lock()
+	var terms []*term
+	for t, x := range f.terms {
+		if x.known == nil {
+			terms = append(terms, t)
 		}
-		was = now
-		if l == nil {
-			continue
-		}
+	}
+	all = len(terms) == len(f.terms)
+	for _, known := range f.waiting {
+		known.Listed(l)
+	}
+	f.mu.Unlock()
+	for _, t := range terms {
 		t.post(protocol.RecordsListed{Listing: l})
 		select {
-		case <-t.ctx.Done():
-			return
-		case all := <-t.compared:
-			if !all {
-				was.Messages++ // as if one had gone
-			}
+		case <-t.done:
+		case yes := <-t.compared:
+			all = all && yes
 		}
 	}
+	return all
 }
 
-func (t *term) firstCensus() protocol.Census {
-	ctx, cancel := context.WithTimeout(t.ctx, limits.TermCallTime)
+// count takes the first count of a round.
+func (f *following) count(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, limits.TermCallTime)
 	defer cancel()
-	c, _, err := t.b.o.Records.Census(ctx, protocol.Census{})
+	c, _, err := f.o.Records.Census(ctx, protocol.Census{})
 	if err != nil {
-		t.logger.Debug("the records cannot be counted", "error", err)
+		f.log.Debug("the records cannot be counted", "error", err)
 	}
-	return c
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.census = c
 }

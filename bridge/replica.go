@@ -30,6 +30,7 @@ type Options struct {
 	// ShardCount is how many shards there are where nothing is there yet. 0: one.
 	ShardCount  int
 	Records     Records
+	Statuses    Statuses
 	DeadLetters DeadLetters
 	Clock       Clock
 	Decoder     *event.Decoder
@@ -113,11 +114,12 @@ type ShardCondition struct {
 // Replica is one process of the bridge: it has a seat for each shard, which
 // stands by, leads a term when the shard's lease falls to it, and hands over.
 type Replica struct {
-	o      Options
-	layout layouts
-	peers  peers
-	crew   atomic.Pointer[crew]   // of the present layout; nil: it is not known yet
-	lacks  atomic.Pointer[string] // why it is not known
+	o         Options
+	layout    layouts
+	peers     peers
+	following *following
+	crew      atomic.Pointer[crew]   // of the present layout; nil: it is not known yet
+	lacks     atomic.Pointer[string] // why it is not known
 
 	mu    sync.Mutex
 	past  []*crew          // those that still hand over
@@ -128,6 +130,7 @@ type Replica struct {
 func New(o Options) (*Replica, error) {
 	for name, missing := range map[string]bool{
 		"Seat": o.Seat == nil, "Layout": o.Layout == nil, "Shards": o.Shards == nil, "Records": o.Records == nil,
+		"Statuses":    o.Statuses == nil,
 		"DeadLetters": o.DeadLetters == nil, "Clock": o.Clock == nil, "Decoder": o.Decoder == nil, "Parse": o.Parse == nil,
 		"Publisher": o.Publisher == nil, "Holder": o.Holder == "",
 	} {
@@ -146,6 +149,7 @@ func New(o Options) (*Replica, error) {
 	}
 	r := &Replica{o: o, peers: peers{began: o.Clock.Now().UTC()}}
 	r.layout.changed = make(chan struct{}, 1)
+	r.following = newFollowing(&r.o)
 	return r, nil
 }
 
@@ -161,6 +165,11 @@ func (r *Replica) Run(ctx context.Context) error {
 	if err := r.beat(ctx); err != nil && ctx.Err() == nil {
 		r.o.Logger.Debug("the heartbeat failed", "error", err)
 	}
+	following, stop := context.WithCancel(context.WithoutCancel(ctx)) // a term that stops hears of records, too
+	var records sync.WaitGroup
+	records.Go(func() { r.following.run(following) })
+	defer records.Wait()
+	defer stop()
 	seats, ctx := errgroup.WithContext(ctx)
 	var beside sync.WaitGroup
 	for _, part := range []func(context.Context){r.followLayout, r.follow, r.tend} {

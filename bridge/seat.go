@@ -124,6 +124,7 @@ func (b *seat) lead(ctx context.Context, won protocol.Won) error {
 	b.crew.took(b, release)
 	err = t.run(ctx)
 	b.term.Store(nil)
+	b.crew.r.following.leave(t)
 	b.addFigures(t)
 	return err
 }

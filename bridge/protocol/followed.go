@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -37,6 +38,25 @@ func NewFollowed() *Followed {
 
 // Len tells how many subscriptions are known.
 func (f *Followed) Len() int { return len(f.calm) + len(f.others) }
+
+// Seen tells up to which revision it was told.
+func (f *Followed) Seen() RecordsPassed { return RecordsPassed{Bucket: f.seen.Bucket, Revision: f.seen.Revision} }
+
+// Statuses are the ids of those that have a status.
+func (f *Followed) Statuses() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for id := range f.calm {
+			if !yield(id) {
+				return
+			}
+		}
+		for id, x := range f.others {
+			if x.status != nil && !yield(id) {
+				return
+			}
+		}
+	}
+}
 
 // Told takes a status as it stands now; nil: it is gone.
 func (f *Followed) Told(id string, st *Status) {
@@ -158,7 +178,7 @@ func (f *Followed) dropEmpty(id string, x *followed) {
 // fold drops the revisions before the last valid one that is applied: nobody asks
 // for them any more, unless the status is lost.
 func (x *followed) fold() {
-	if x.status == nil {
+	if x.status == nil || !x.status.Valid { // what could not be used may be by now: it is compared with the one before
 		return
 	}
 	last := 0

@@ -85,6 +85,19 @@ func (p *pace) waitLimit(now time.Duration) time.Duration {
 	return max(0, p.starts[p.oldest]+p.limit.Per-now)
 }
 
+// quiet tells whether it is as that of a subscription that has sent nothing yet.
+func (p *pace) quiet(now time.Duration) bool {
+	if p.ramp.on {
+		return false
+	}
+	for _, at := range p.starts {
+		if at+p.limit.Per > now {
+			return false
+		}
+	}
+	return true
+}
+
 // setLimit follows a changed record; what has started counts under the new limit.
 func (p *pace) setLimit(l *record.RateLimit) {
 	if l != nil && p.limit != nil && *l == *p.limit {

@@ -70,6 +70,7 @@ func (x *resting) wake(c *Machine) *sub {
 	}
 	s.usual = time.Duration(x.usual) * time.Microsecond
 	s.fromLoad, s.unproven, s.lateStart = x.fromLoad, x.unproven, x.lateStart
+	s.paced()
 	s.enter(live)
 	s.told = announced{state: StateActive, since: moment(x.since), said: s.remarks().Digest()}
 	return s
@@ -110,7 +111,7 @@ func (s *sub) idle() bool {
 	case !c.opened || c.stopping || c.subs[s.id] != s:
 	case s.mode != live || s.standing() != inForce || s.purged || s.lastSeen != s.applied || s.changing() || s.recalled != nil:
 	case s.liveMark > 0 || s.markEvent != nil || s.reader != nil || len(s.lanes) > 0 || len(s.loadedMax) > 0 || len(s.entries) > 0:
-	case s.inFlight > 0 || s.retrying > 0 || s.held > 0 || s.letters != nil || s.waits || s.pace != nil || s.pacing:
+	case s.inFlight > 0 || s.retrying > 0 || s.held > 0 || s.letters != nil || s.waits || s.pacing || s.pace != nil && !s.pace.quiet(c.now.Boot):
 	case s.notBefore > c.now.Boot || s.reason != "" || s.warned > 0 || s.expired > 0 || s.failing():
 	case s.own != nil && s.own.used != [resources]int64{}:
 	case s.breaker != nil && !s.breaker.quiet(c.now.Boot, c.Rest):

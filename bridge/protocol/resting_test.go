@@ -28,6 +28,13 @@ func (t *simTerm) rested() {
 		was, is := *s, *s.atRest().wake(c)
 		for _, x := range []*sub{&was, &is} { // what it has for later use, and nothing is in, and what may be forgotten
 			x.lanes, x.loadedMax, x.entries, x.ready, x.own, x.breaker = nil, nil, nil, readyLanes{}, nil, nil
+			switch {
+			case x.pace == nil:
+			case x.pace.limit == nil:
+				x.pace = nil
+			default:
+				x.pace = &pace{limit: x.pace.limit}
+			}
 			x.usual = x.usual.Truncate(time.Microsecond)
 			x.anchorTime, x.told.since = x.anchorTime.UTC(), x.told.since.UTC()
 			x.watched, x.untilTime, x.notBefore, x.probeAt = false, time.Time{}, 0, 0

@@ -38,6 +38,7 @@ func (a *app) newBridge(context.Context) error {
 		Shards:      leases,
 		ShardCount:  shardCount(a.cfg),
 		Records:     a.records,
+		Statuses:    store.NewStatuses(a.js, a.names, a.log),
 		DeadLetters: letters,
 		Alerts:      audit.Alerts{Alerts: alerts, Audit: a.audit},
 		Clock:       boottime.Clock{},

@@ -136,6 +136,7 @@ func bridgeInside(t *testing.T, js jetstream.JetStream, o bridge.Options) *bridg
 			Traces: func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, js, names, l, number) },
 		}
 	}
+	o.Statuses = store.NewStatuses(js, names, o.Logger)
 	o.Records = store.NewRecords(js, names.Subscriptions, o.Logger)
 	o.Clock, o.Decoder, o.Holder = boottime.Clock{}, &event.Decoder{Stream: names.Stream, Created: time.Now()}, "inside"
 	b, err := bridge.New(o)

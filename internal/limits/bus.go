@@ -98,6 +98,7 @@ const (
 	RecordHistory    = 64
 	FollowCheck      = 2 * time.Second
 	FollowSayAgain   = 10 * time.Second
+	FollowApart      = 4 * time.Minute
 	JudgeTime        = 2 * time.Second
 	LetterWindow     = 256     // sequences that are looked back over first
 	LetterPullBytes  = 4 << 20 // bytes in flight
@@ -135,6 +136,7 @@ func assets() []Limit {
 		row("RecordHistory", count(RecordHistory, "revisions"), recordScope, "what the bucket keeps of a record", "the oldest go"),
 		row("FollowCheck", lasts(FollowCheck), process, "time between two looks at whether the records are followed", "-"),
 		row("FollowSayAgain", lasts(FollowSayAgain), process, "how often an unreadable bucket is logged", "not logged"),
+		row("FollowApart", lasts(FollowApart), process, "time out of touch after which a stand-by reads all statuses again", "-"),
 		row("JudgeTime", lasts(JudgeTime), command, "wait for a bridge that judges a record", "the record is judged here"),
 		row("LetterWindow", count(LetterWindow), request, "sequences that are looked back over first for dead letters", "twice as many, and so on"),
 		row("LetterPullBytes", size(LetterPullBytes), request, "dead letters in flight", "the server sends no more"),

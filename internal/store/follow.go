@@ -12,6 +12,7 @@ import (
 
 	"orderbridge/bridge/event"
 	"orderbridge/bridge/protocol"
+	"orderbridge/internal/boottime"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
 )
@@ -30,6 +31,14 @@ type follower struct {
 	each     func(m *event.Message, created int64) // a message may come twice
 	caughtUp func()                                // once, when all that was there has been read
 	missing  func(bool)                            // the bucket is gone, is there (again)
+	began    func(created int64)                   // what comes is told from the first, whatever was before; may be nil
+	most     time.Duration                         // it may be without contact; 0: as long as may be
+
+	contact time.Duration // boot time: all that was there then has been read
+	looked  struct {      // at the end, which has not been read yet
+		at  time.Duration
+		end uint64
+	}
 
 	created int64  // of the bucket that is being read, Unix nanoseconds
 	seen    uint64 // all up to here has been read
@@ -47,7 +56,10 @@ const (
 	gone
 )
 
-var errRecreated = errors.New("bucket was recreated")
+var (
+	errRecreated  = errors.New("bucket was recreated")
+	errOutOfTouch = errors.New("what was removed meanwhile may have left no trace: it is read again")
+)
 
 // run returns when ctx ends or the connection is closed for good.
 func (f *follower) run(ctx context.Context) error {
@@ -73,6 +85,42 @@ func (f *follower) run(ctx context.Context) error {
 // check asks the leader which bucket it is that stands there now, and how far
 // it goes. A recreated bucket is read from its beginning.
 func (f *follower) check(ctx context.Context) (last uint64, err error) {
+	at := boottime.Clock{}.Boot()
+	if last, err = f.end(ctx); err != nil {
+		return last, err
+	}
+	if f.most > 0 && f.contact > 0 && at-f.contact > f.most {
+		f.contact, f.looked.end = 0, 0
+		f.begin(f.created)
+		return 0, errOutOfTouch
+	}
+	switch {
+	case f.contact == 0:
+		f.contact = at // of what is removed from now on the marker is still there
+	case last <= f.seen:
+		f.contact, f.looked.end = at, 0
+	case f.looked.end == 0:
+		f.looked.at, f.looked.end = at, last
+	}
+	return last, nil
+}
+
+// read takes note of how far was read.
+func (f *follower) read(seq uint64) {
+	f.seen = max(f.seen, seq)
+	if f.looked.end > 0 && f.seen >= f.looked.end {
+		f.contact, f.looked.end = f.looked.at, 0
+	}
+}
+
+func (f *follower) begin(created int64) {
+	f.created, f.seen = created, 0
+	if f.began != nil {
+		f.began(created)
+	}
+}
+
+func (f *follower) end(ctx context.Context) (last uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.FollowCheck)
 	defer cancel()
 	info, err := msgget.Info(ctx, f.js, bucketStream(f.bucket))
@@ -87,7 +135,8 @@ func (f *follower) check(ctx context.Context) (last uint64, err error) {
 		if f.created != 0 {
 			f.log.Warn("bucket was recreated", "bucket", f.bucket, "created", info.Created)
 		}
-		f.created, f.seen = created, 0
+		f.contact, f.looked.end = 0, 0
+		f.begin(created)
 	}
 	if f.state != there {
 		f.state = there
@@ -220,7 +269,7 @@ func (r *reading) hear(m jetstream.Msg) error {
 	}
 	r.each(&event.Message{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Subject: m.Subject(),
 		Header: m.Headers(), Data: m.Data()}, r.created)
-	r.seen = max(r.seen, meta.Sequence.Stream)
+	r.read(meta.Sequence.Stream)
 	r.catchUp(r.target)
 	r.behind = false
 	return nil
@@ -303,7 +352,7 @@ func (f *follower) poll(ctx context.Context, status <-chan nats.Status) error {
 				return err
 			}
 			f.each(m, f.created)
-			f.seen = m.Seq
+			f.read(m.Seq)
 		}
 		f.catchUp(target)
 		select {

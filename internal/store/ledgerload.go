@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -107,6 +108,25 @@ func (l *Ledger) readOneByOne(ctx context.Context, s *stateBucket) (map[string][
 		default:
 			entries[key] = m.Data
 		}
+	}
+}
+
+// Fenced implements bridge.Ledger.
+func (l *Ledger) Fenced(b protocol.Bucket) (created int64, last uint64) {
+	s := l.buckets[b]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.created, s.last
+}
+
+// Holds implements bridge.Ledger.
+func (l *Ledger) Holds(b protocol.Bucket, keys iter.Seq[string]) {
+	s := l.buckets[b]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.present)
+	for key := range keys {
+		s.present[key] = struct{}{}
 	}
 }
 

@@ -31,6 +31,7 @@ type Records struct {
 	Key    *Key         // signs what Put stores for an actor; may be nil
 	index  *Index       // nil: none is fed
 	marked *atomic.Bool // a marker came that is not a deletion: the next census lists
+	told   *progress    // of the watch
 }
 
 var _ bridge.Records = (*Records)(nil)
@@ -40,7 +41,7 @@ func NewRecords(js jetstream.JetStream, bucket string, log *slog.Logger) *Record
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Records{js: js, bucket: bucket, log: log, marked: new(atomic.Bool)}
+	return &Records{js: js, bucket: bucket, log: log, marked: new(atomic.Bool), told: &progress{}}
 }
 
 // WithIndex has the index hear all that is read of the bucket; see Feed.
@@ -54,7 +55,9 @@ func (r *Records) Watch(ctx context.Context, fn func(protocol.Revision), caughtU
 	f := follower{
 		js: r.js, bucket: r.bucket, key: ">", log: r.log,
 		caughtUp: caughtUp, missing: missing,
+		began: func(created int64) { r.told.begin(created) },
 		each: func(m *event.Message, created int64) {
+			defer r.told.reach(m.Seq)
 			rev, ok := r.revision(m.Subject, m.Header, m.Data, m.Seq, m.Time, created)
 			if r.index != nil {
 				r.index.hear(created, m.Seq, rev, ok)
@@ -70,6 +73,19 @@ func (r *Records) Watch(ctx context.Context, fn func(protocol.Revision), caughtU
 		defer r.index.tapping()()
 	}
 	return f.run(ctx)
+}
+
+// Through implements bridge.Records.
+func (r *Records) Through(ctx context.Context) error {
+	f := follower{js: r.js, bucket: r.bucket, key: ">", log: r.log, missing: func(bool) {}}
+	last, err := f.end(ctx)
+	if err == nil {
+		err = r.told.await(ctx, f.created, last)
+	}
+	if err != nil {
+		return fmt.Errorf("follow bucket %q: %w", r.bucket, err)
+	}
+	return nil
 }
 
 // Latest implements bridge.Records. An absent bucket is an error, not ErrNotFound.
