@@ -153,6 +153,11 @@ var allMutants = []mutant{
 
 	// ---- R17, R18: shards, and what former shards had settled
 	{"R17 the records of other shards hold up what is applied", "	case RecordsPassed:\n		c.seenUpTo(in.Bucket, in.Revision)\n", "	case RecordsPassed:\n"},
+	{"R17 a shard has all subscriptions", "return ShardOf(subscription, s.Of) == s.Number }", "return ShardOf(subscription, s.Of) >= 0 }"},
+	{"R18 WhileIncomplete: the next layout is decided before the present one is done", "	case !l.Done:\n		next.Want = want\n", "	case false:\n"},
+	{"R18 StartEarly: a former lease is closed under its leader", "	return c.watch.Wait(now)\n}", "	return 0 * c.watch.Wait(now)\n}"},
+	{"R18 DoneWhenOpened, CleanEarly: a layout is done when all its shards lead", "return !e.leads() || l.Former > 0 && !e.Own })", "return !e.leads() })"},
+	{"R18 the own durable of a shard whose lease was deleted is not regarded", "	if floor := min(c.survey.DurableFloor, c.stream.Last); c.survey.Durable &&", "	if floor := min(c.survey.DurableFloor, c.stream.Last); false &&"},
 	{"R18 FloorMax: the feed begins at the highest floor of the former shards", "if q.At.Seq < p.At.Seq || q.At.Seq == p.At.Seq && q.At.Known() {", "if q.At.Seq > p.At.Seq {"},
 	{"R18 IvsMixed: what one former shard has settled counts for all", "	return seq <= x.floor || x.settled.has(seq) || seq == x.cursor.Seq && id < x.cursor.ID\n", "	for i := range f {\n		if f[i].settled.has(seq) || seq <= f[i].floor {\n			return true\n		}\n	}\n	return seq <= x.floor\n"},
 	{"R18 the floor of the former shard does not count", "	return seq <= x.floor || x.settled.has(seq) || seq == x.cursor.Seq && id < x.cursor.ID\n", "	return x.settled.has(seq) || seq == x.cursor.Seq && id < x.cursor.ID\n"},

@@ -36,6 +36,9 @@ var (
 // package) or a seed of the simulation.
 const mutantNotes = "testdata/mutants.tsv"
 
+// reshardNote stands before a seed of TestReshardSimulation.
+const reshardNote = "shards "
+
 // TestMutantsMatch holds the mutants against the code: the text of each occurs
 // once, and what becomes of it compiles. So who changes the code changes them.
 func TestMutantsMatch(t *testing.T) {
@@ -178,14 +181,23 @@ func killMutant(t *testing.T, binary string, mutant int, note string) (killer, h
 		case "stories":
 			return firstFailure(t, binary, mutant, "-test.failfast", "-test.run=^TestStories$")
 		case "tests":
-			return firstFailure(t, binary, mutant, "-test.failfast", "-test.short", "-test.skip=^Test(Stories|Simulation|Mutants|SharesProperties)")
+			return firstFailure(t, binary, mutant, "-test.failfast", "-test.short", "-test.skip=^Test(Stories|Simulation|ReshardSimulation|Mutants|SharesProperties)")
 		}
-		return firstFailure(t, binary, mutant, "-test.run=^TestSimulation$", "-sim.from="+killer, "-sim.seeds=1")
+		test := "TestSimulation"
+		if seed, ok := strings.CutPrefix(killer, reshardNote); ok {
+			test, killer = "TestReshardSimulation", seed
+		}
+		return firstFailure(t, binary, mutant, "-test.run=^"+test+"$", "-sim.from="+killer, "-sim.seeds=1")
+	}
+	test, prefix := "TestSimulation", ""
+	if rule := allMutants[mutant-1].rule; strings.HasPrefix(rule, "R17 ") || strings.HasPrefix(rule, "R18 ") {
+		test, prefix = "TestReshardSimulation", reshardNote
 	}
 	search := func(seeds int) (killer, how string) {
-		how = firstFailure(t, binary, mutant, "-test.run=^TestSimulation$", "-sim.first", fmt.Sprint("-sim.seeds=", seeds))
+		how = firstFailure(t, binary, mutant, "-test.run=^"+test+"$", "-sim.first", fmt.Sprint("-sim.seeds=", seeds))
 		if _, rest, ok := strings.Cut(how, "seed "); ok {
 			killer, _, _ = strings.Cut(rest, ":")
+			killer = prefix + killer
 		}
 		return killer, how
 	}

@@ -24,17 +24,24 @@ var (
 // seed again: go test ./bridge/protocol -run TestSimulation -sim.from SEED -sim.seeds 1 -sim.trace
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	seeds := *simSeeds
-	if seeds == 0 {
-		seeds = 2000
-		if testing.Short() {
-			seeds = 200
-		}
+	testSeeds(t, 2000, simWorld{mutant: *simBreak}, "takeovers", "graceful", "handed over", "cut", "reopened", "late", "fenced", "dead letters", "redriven", "at rest", "followed", "filtered", "filtered probes")
+}
+
+// testSeeds simulates seeds of a world, so many where the flags do not say it,
+// and demands that some things have happened.
+func testSeeds(t *testing.T, seeds int, how simWorld, musts ...string) {
+	t.Helper()
+	least := seeds / 10
+	if testing.Short() {
+		seeds = least
+	}
+	if *simSeeds > 0 {
+		seeds = *simSeeds
 	}
 	total := map[string]int{}
 	failed := 0
 	for seed := *simFrom; seed < *simFrom+uint64(seeds); seed++ {
-		w := simulate(seed, *simBreak, false)
+		w := simulateWith(seed, how)
 		for k, n := range w.stats {
 			if k == "worst repeat ms" {
 				total[k] = max(total[k], n)
@@ -50,15 +57,17 @@ func TestSimulation(t *testing.T) {
 		}
 		t.Errorf("seed %d: %s", seed, w.bad[0])
 		if *simTrace {
-			fmt.Fprintln(os.Stderr, strings.Join(simulate(seed, *simBreak, true).lines, "\n"))
+			traced := how
+			traced.trace = true
+			fmt.Fprintln(os.Stderr, strings.Join(simulateWith(seed, traced).lines, "\n"))
 		}
 		if failed++; failed == 10 || *simFirst {
 			t.Fatalf("given up after %d seeds", seed-*simFrom+1)
 		}
 	}
 	t.Logf("seeds %d to %d: %v", *simFrom, *simFrom+uint64(seeds)-1, total)
-	for _, must := range []string{"takeovers", "graceful", "handed over", "cut", "reopened", "late", "fenced", "dead letters", "redriven", "at rest", "followed", "filtered", "filtered probes"} {
-		if total[must] == 0 && seeds >= 200 && *simBreak == "" {
+	for _, must := range musts {
+		if total[must] == 0 && seeds >= least && *simBreak == "" {
 			t.Errorf("the simulation never came to %q: it proves nothing about it", must)
 		}
 	}
@@ -83,16 +92,36 @@ func TestSimulationFindsBrokenRules(t *testing.T) {
 
 // idle says what keeps the world from being at rest, "" if nothing does.
 func (w *simWorld) idle() string {
-	var t *simTerm
-	for _, x := range w.terms() {
-		if x.core.opened {
-			t = x
+	if why := w.unsettled(); why != "" {
+		return why
+	}
+	var of []*simTerm
+	for _, sh := range w.present() {
+		t := w.leader(sh)
+		if t == nil {
+			return fmt.Sprint("no leader of ", sh.Shard)
+		}
+		if why := t.idle(); why != "" {
+			return why
+		}
+		of = append(of, t)
+	}
+	for s := range w.ops {
+		if why := of[ShardOf(simID(s), len(of))].idleFor(s); why != "" {
+			return why
 		}
 	}
-	if t == nil {
-		return "no leader"
+	for _, t := range of {
+		if t.core.running != 0 {
+			return fmt.Sprintf("%d running", t.core.running)
+		}
 	}
-	c := t.core
+	return ""
+}
+
+// idle says what keeps a leader from being at rest, beside single subscriptions.
+func (t *simTerm) idle() string {
+	w, c := t.w, t.core
 	if int(c.taken) < w.lastThere() || int(c.taken) > len(w.orders) || len(c.win) != 0 || len(c.pending) != 0 {
 		return fmt.Sprintf("feed at %d of %d, window %d", c.taken, len(w.orders), len(c.win))
 	}
@@ -107,50 +136,51 @@ func (w *simWorld) idle() string {
 	if c.writing() {
 		return "writing"
 	}
-	for s := range w.ops {
-		if len(w.ops[s]) == 0 {
-			continue
+	return ""
+}
+
+// idleFor says what keeps one of its subscriptions from being at rest.
+func (t *simTerm) idleFor(s int) string {
+	w := t.w
+	if len(w.ops[s]) == 0 {
+		return ""
+	}
+	_, active, valid, deleted, _ := w.current(s)
+	sb := t.core.peek(simID(s))
+	owed := ""
+	for key := range w.buckets[BucketOwed].state {
+		if string(w.buckets[BucketOwed].state[key]) == simBroken {
+			continue // left alone
 		}
-		_, active, valid, deleted, _ := w.current(s)
-		sb := c.peek(simID(s))
-		owed := ""
-		for key := range w.buckets[BucketOwed].state {
-			if string(w.buckets[BucketOwed].state[key]) == simBroken {
-				continue // left alone
-			}
-			if key == simID(s) || strings.HasPrefix(key, simID(s)+".") {
-				owed = key
-			}
-		}
-		if deleted {
-			if owed != "" {
-				return fmt.Sprintf("sub%d deleted, %s stays", s, owed)
-			}
-			continue
-		}
-		if sb == nil || sb.busy() || len(sb.revs) > 0 || sb.applied != w.ops[s][len(w.ops[s])-1].rev {
-			return fmt.Sprintf("sub%d: record not applied", s)
-		}
-		var st Status
-		simDecode(w.buckets[BucketStatus].state[simID(s)], &st)
-		if state, _ := sb.verdict(); st.State != state || st.Revision != sb.applied {
-			return fmt.Sprintf("sub%d: status %s of revision %d, is %s of %d", s, st.State, st.Revision, state, sb.applied)
-		}
-		if !active || !valid {
-			continue
-		}
-		if sb.mode != live {
-			return fmt.Sprintf("sub%d not live: mode %d %+v breaker %v", s, sb.mode, sb.reader, sb.failing())
-		}
-		if owed != "" {
-			return fmt.Sprintf("sub%d is live, but %s = %s stays", s, owed, w.buckets[BucketOwed].state[owed])
-		}
-		if len(sb.lanes) > 0 || sb.inFlight != 0 || sb.held != 0 {
-			return fmt.Sprintf("sub%d: %d lanes, %d in flight, %d held", s, len(sb.lanes), sb.inFlight, sb.held)
+		if key == simID(s) || strings.HasPrefix(key, simID(s)+".") {
+			owed = key
 		}
 	}
-	if c.running != 0 {
-		return fmt.Sprintf("%d running", c.running)
+	if deleted {
+		if owed != "" {
+			return fmt.Sprintf("sub%d deleted, %s stays", s, owed)
+		}
+		return ""
+	}
+	if sb == nil || sb.busy() || len(sb.revs) > 0 || sb.applied != w.ops[s][len(w.ops[s])-1].rev {
+		return fmt.Sprintf("sub%d: record not applied", s)
+	}
+	var st Status
+	simDecode(w.buckets[BucketStatus].state[simID(s)], &st)
+	if state, _ := sb.verdict(); st.State != state || st.Revision != sb.applied {
+		return fmt.Sprintf("sub%d: status %s of revision %d, is %s of %d", s, st.State, st.Revision, state, sb.applied)
+	}
+	if !active || !valid {
+		return ""
+	}
+	if sb.mode != live {
+		return fmt.Sprintf("sub%d not live: mode %d %+v breaker %v", s, sb.mode, sb.reader, sb.failing())
+	}
+	if owed != "" {
+		return fmt.Sprintf("sub%d is live, but %s = %s stays", s, owed, w.buckets[BucketOwed].state[owed])
+	}
+	if len(sb.lanes) > 0 || sb.inFlight != 0 || sb.held != 0 {
+		return fmt.Sprintf("sub%d: %d lanes, %d in flight, %d held", s, len(sb.lanes), sb.inFlight, sb.held)
 	}
 	return ""
 }

@@ -142,7 +142,7 @@ func (w *simWorld) calm(long time.Duration) bool {
 			return false
 		}
 	}
-	return slices.ContainsFunc(w.terms(), func(t *simTerm) bool {
+	return w.led(func(t *simTerm) bool {
 		return t.feeding && w.now-t.startedAt >= long && w.now-t.offline >= long && t.core.handover.step == leading && w.now < t.expires()
 	})
 }
@@ -209,7 +209,7 @@ func (w *simWorld) sweep() {
 	if !there {
 		return
 	}
-	told := slices.ContainsFunc(w.terms(), func(t *simTerm) bool {
+	told := w.led(func(t *simTerm) bool {
 		return t.losing > 0 && w.now-t.losing > 1500*ms
 	})
 	for i := 0; i < low && i < len(w.orders); i++ {
@@ -220,9 +220,12 @@ func (w *simWorld) sweep() {
 // known tells whether the leader knew all that the records said when an event was
 // published: what is settled before it knows of a subscription is not kept for it.
 func (w *simWorld) known(published time.Duration) bool {
-	return slices.ContainsFunc(w.terms(), func(t *simTerm) bool {
-		for _, ops := range w.ops {
+	return w.led(func(t *simTerm) bool {
+		for s, ops := range w.ops {
 			for _, o := range ops {
+				if !t.shard.Has(simID(s)) {
+					break
+				}
 				if o.t <= published && (!t.seenOps[o] || o.visible+o.lag[t.n.id]+50*ms > published) && !o.gone {
 					return false
 				}
@@ -299,7 +302,7 @@ func (w *simWorld) meddleEntry(b Bucket) {
 		delete(x.state, key)
 	}
 	for _, sh := range w.shards {
-		x.of(sh).meddled = true
+		x.of(sh).meddled = x.of(sh).meddled || sh.owns(key)
 	}
 	w.loses(simLoss{at: w.now, entries: true, bucket: b})
 }
@@ -310,7 +313,7 @@ func (t *simTerm) mended() {
 	for _, l := range w.owedLost {
 		x := &t.core.buckets[l.bucket]
 		switch {
-		case !l.entries || l.until > 0 || !t.core.opened || !t.sh.Has(simID(l.sub)):
+		case !l.entries || l.until > 0 || !t.core.opened || !t.shard.Has(simID(l.sub)):
 		case l.reign != t.reign():
 			l.until = w.now // the successor takes it as it is
 		case t.noticed[l.bucket] > l.at && x.filling == nil && !x.meddled && !x.fencing:

@@ -21,6 +21,9 @@ func (t *simTerm) follow(l *Loaded) {
 		tell()
 	}
 	for s := range w.ops {
+		if !t.shard.Has(simID(s)) {
+			continue
+		}
 		for _, o := range w.ops[s] {
 			if o.gone {
 				continue

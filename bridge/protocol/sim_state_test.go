@@ -39,6 +39,21 @@ func (x *simBucket) of(sh *simShard) *simFence {
 	return f
 }
 
+// whole tells whether the bucket holds all that it should of the shard; where it
+// has led never, that is so if it holds all of the former ones.
+func (x *simBucket) whole(sh *simShard) bool {
+	l := sh.layout
+	if x.of(sh).sealed || l.Former == 0 || l.Done {
+		return x.of(sh).sealed
+	}
+	for k := range l.Former {
+		if !x.of(sh.w.shard(l.FormerShard(k))).sealed {
+			return false
+		}
+	}
+	return true
+}
+
 func (t *simTerm) fence(b Bucket, epoch uint64, term string, done func(Made, error)) {
 	w := t.w
 	var made Made
@@ -48,6 +63,8 @@ func (t *simTerm) fence(b Bucket, epoch uint64, term string, done func(Made, err
 		x := w.buckets[b]
 		f := x.of(t.sh)
 		switch {
+		case (x.gone || f.number == 0) && t.core.opened && t.otherLayout():
+			return ErrDeposed
 		case x.gone && !was.gone, !x.gone && !was.gone && x.created == was.created && f.number != number && f.term != term:
 			return errSimUnknown
 		case x.gone:
@@ -62,6 +79,7 @@ func (t *simTerm) fence(b Bucket, epoch uint64, term string, done func(Made, err
 			return ErrDeposed
 		}
 		f.meddled = false // the counting of writes begins again
+		f.sealed = x.whole(t.sh)
 		made = Made{Created: x.created, Unfenced: f.number == 0, Sealed: f.sealed}
 		if f.term != term || f.number == 0 {
 			w.n++
@@ -174,21 +192,6 @@ type simLoss struct {
 	bucket    Bucket        // in which
 }
 
-// traces are what terms leave beside the lease.
-func (sh *simShard) traces() (t Traces) {
-	for _, c := range sh.cons {
-		if !c.gone {
-			t.Any, t.Epoch = true, max(t.Epoch, c.epoch)
-		}
-	}
-	for _, b := range sh.w.buckets {
-		if f := b.of(sh); !b.gone {
-			t.Any, t.Epoch = t.Any || f.number > 0 || len(b.state) > 0, max(t.Epoch, f.epoch)
-		}
-	}
-	return t
-}
-
 func (w *simWorld) meddle() {
 	if w.entries && w.r.IntN(3) > 0 {
 		w.meddleEntry(Bucket(w.r.IntN(2)))
@@ -208,6 +211,9 @@ func (w *simWorld) meddle() {
 		}
 		w.stats["lease deleted"]++
 		sh := w.shards[0]
+		if w.resharding {
+			sh = w.shards[w.r.IntN(len(w.shards))]
+		}
 		sh.lease, sh.leaseRev = LeaseEntry{}, sh.leaseRev+1
 	case 1:
 		w.log("BUCKET of the lease deleted")
@@ -215,6 +221,7 @@ func (w *simWorld) meddle() {
 		for _, sh := range w.shards {
 			sh.lease, sh.leaseRev, sh.leaseIDs = LeaseEntry{}, 0, map[string]uint64{}
 		}
+		w.layout = simLayoutKey{absent: true}
 	case 2:
 		w.dropBucket(BucketOwed, false)
 	case 3:
@@ -251,7 +258,7 @@ func (w *simWorld) loses(what simLoss) {
 		l := what
 		l.sub = s
 		for _, t := range w.terms() {
-			if t.sh.Has(simID(s)) && t.core.opened && t.n.paused <= w.now && w.now < t.expires() {
+			if t.shard.Has(simID(s)) && t.core.opened && t.n.paused <= w.now && w.now < t.expires() {
 				l.reign = t.reign()
 			}
 		}
@@ -263,7 +270,7 @@ func (w *simWorld) loses(what simLoss) {
 func (t *simTerm) complete() {
 	w := t.w
 	for _, l := range w.owedLost {
-		if l.until == 0 && !l.entries && t.sh.Has(simID(l.sub)) {
+		if l.until == 0 && !l.entries && t.shard.Has(simID(l.sub)) {
 			l.until, l.covered = w.now, l.reign == t.reign()
 			if l.covered {
 				w.stats["filled again"]++
@@ -313,7 +320,7 @@ func (t *simTerm) census() {
 	l := &Listing{Bucket: 1, Through: w.kvRev, Newest: map[string]uint64{}}
 	for s, ops := range w.ops {
 		for _, o := range ops {
-			if !o.gone {
+			if !o.gone && t.shard.Has(simID(s)) {
 				l.Newest[simID(s)] = o.rev
 			}
 		}

@@ -141,16 +141,21 @@ type simWorld struct {
 	shownAll  time.Duration    // and at all
 	only      string           // what alone is done to the bridge's state
 	shards    []*simShard
-	cut       map[simDead]time.Duration // by a graceful stop -> own deadline of the attempt
-	dead      map[simDead]uint64        // -> sequence in the dead-letter stream
-	filtered  map[simDead]bool
-	deadSeq   uint64
-	letters   map[uint64]DeadLetter
-	redriven  map[uint64]string
-	nodes     []*simNode
-	got       []*simGot
-	pool      []*simPooled
-	pooled    bool
+
+	resharding bool // there are several shards, and their number changes
+	settings   int  // shards that the settings name
+	layout     simLayoutKey
+
+	cut      map[simDead]time.Duration // by a graceful stop -> own deadline of the attempt
+	dead     map[simDead]uint64        // -> sequence in the dead-letter stream
+	filtered map[simDead]bool
+	deadSeq  uint64
+	letters  map[uint64]DeadLetter
+	redriven map[uint64]string
+	nodes    []*simNode
+	got      []*simGot
+	pool     []*simPooled
+	pooled   bool
 
 	ends                   map[simReign]simEnd
 	flushAt                map[simReign]time.Duration
@@ -230,108 +235,12 @@ type simNode struct {
 	down     time.Duration
 	lag      time.Duration // how long its boot clock stood
 	ahead    time.Duration // its wall clock is
-}
 
-// simSeat is a replica's part in one shard: it stands by, or leads.
-type simSeat struct {
-	n       *simNode
-	sh      *simShard
-	term    *simTerm
-	standby Standby
-	trying  bool
-}
-
-func (n *simNode) tick() {
-	w := n.w
-	w.at(100*ms, n.tick)
-	if w.now < n.down || w.now < n.paused {
-		return
-	}
-	for _, seat := range n.seats {
-		seat.tick()
-	}
-}
-
-func (seat *simSeat) tick() {
-	n, sh, w := seat.n, seat.sh, seat.n.w
-	if seat.term != nil || seat.trying {
-		return
-	}
-	if w.quiet || w.r.IntN(4) > 0 {
-		seat.standby.Observe(sh.lease, sh.leaseRev, n.boot())
-	}
-	if !seat.standby.Known {
-		return
-	}
-	traces := sh.traces()
-	seat.standby.Fresh = !traces.Any || w.mutant == "AbsentIsFree"
-	patience := seat.standby.Patience
-	seat.standby.Patience = time.Duration(float64(patience) * n.drift)
-	wait := seat.standby.Wait(n.boot())
-	seat.standby.Patience = patience
-	if wait > 0 {
-		return
-	}
-	seat.trying = true
-	rev, old := seat.standby.Revision, seat.standby.Entry
-	fresh := seat.standby.Fresh && old.Absent()
-	before := old.Epoch
-	if w.mutant != "OldIDs" {
-		old.Epoch = max(old.Epoch, traces.Epoch)
-	}
-	t0 := n.boot()
-	w.at(w.rnd(1, 30), func() {
-		seat.trying = false
-		if w.now < n.down || sh.leaseRev != rev || w.now < n.paused {
-			return
-		}
-		sh.leaseRev++
-		e := old.Succession(fmt.Sprint("node", n.id), fmt.Sprint("term", w.n), 3*time.Second)
-		if w.mutant == "WinDropsIntervals" {
-			e.Settled, e.Cursor = nil, nil
-		}
-		sh.ended(max(before, sh.leads))
-		if e.Applied == nil && traces.Any && (!w.buckets[BucketStatus].of(sh).sealed || len(sh.cons) == 0) {
-			w.bothLost = append(w.bothLost, w.now)
-		}
-		sh.lease, sh.leads = e, e.Epoch
-		seat.standby.Observe(sh.lease, sh.leaseRev, n.boot())
-		if w.p(0.02) { // the answer is lost: nobody leads until the lease passes
-			return
-		}
-		w.log("=== node%d wins %v (floor %d, settled %v, cursor %v)", n.id, sh.reign(e.Epoch), e.Floor, e.Settled, e.Cursor)
-		w.stats["takeovers"]++
-		seat.lead(e, t0, fresh)
-		w.release(0.3)
-	})
-}
-
-func (seat *simSeat) lead(e LeaseEntry, t0 time.Duration, fresh bool) {
-	n, sh, w := seat.n, seat.sh, seat.n.w
-	t := &simTerm{w: w, n: n, seat: seat, sh: sh, epoch: e.Epoch}
-	l := simLimits()
-	if w.crowded {
-		l.Lanes, l.LanesMost, l.HeldMost = 1, 1, 1
-	}
-	l.Window, l.Deliveries, l.Check, l.Watch = w.window, w.deliveries, 700*ms, 1000*ms
-	if w.limits {
-		l.Retention = 500 * ms
-	}
-	if w.clocks {
-		l.Keep += 2 * simClockJump
-	}
-	if w.greedy {
-		l.MaxRunning, l.Keen, l.LedgerBytes, l.ReadTotal = 6, 1, 6000, 2500
-	}
-	t.hold = noLimit
-	seed, won := [2]uint64{uint64(w.r.Int64()), 1}, Won{Entry: e, Revision: sh.leaseRev, At: t0, Fresh: fresh || w.mutant == "StartAtEnd"}
-	t.core = New(l, rand.New(rand.NewPCG(seed[0], seed[1])), won)
-	t.tell = t.core.Step
-	if w.record != nil {
-		t.tell = w.record(t.core, SimStart{l, seed, won})
-	}
-	seat.term = t
-	t.step(Start{})
+	life   int // counts its crashes
+	layout Layout
+	asking int           // so often the layout is being asked for
+	deaf   time.Duration // until then it sees no change of it
+	closer *simCloser
 }
 
 func (n *simNode) crash(down time.Duration) {
@@ -339,6 +248,9 @@ func (n *simNode) crash(down time.Duration) {
 	w.log("CRASH node%d", n.id)
 	for _, t := range n.terms() {
 		t.end("crash")
+	}
+	if n.life++; w.resharding {
+		n.seats, n.layout, n.asking, n.closer = nil, Layout{}, 0, nil
 	}
 	n.down = w.now + down
 }
@@ -349,6 +261,7 @@ type simTerm struct {
 	n         *simNode
 	seat      *simSeat
 	sh        *simShard
+	shard     Shard
 	core      *Machine
 	tell      func(Now, Input) []Output
 	epoch     uint64
@@ -552,6 +465,9 @@ func (t *simTerm) reopen() {
 
 func (t *simTerm) startFeed() {
 	t.feeding, t.startedAt = true, t.w.now
+	if t.w.resharding && t.shard.Number == 0 {
+		t.attend()
+	}
 	if t.lost {
 		t.reopen()
 	}
@@ -698,6 +614,9 @@ func (t *simTerm) load(done func(*Loaded, error)) {
 			}
 		}
 		for _, key := range sorted(w.buckets[BucketStatus].state) {
+			if !t.shard.owns(key) {
+				continue
+			}
 			var s Status
 			if simDecode(w.buckets[BucketStatus].state[key], &s) {
 				l.Status[key] = s
@@ -707,6 +626,9 @@ func (t *simTerm) load(done func(*Loaded, error)) {
 		}
 		for _, key := range sorted(w.buckets[BucketOwed].state) {
 			v := w.buckets[BucketOwed].state[key]
+			if !t.shard.owns(key) {
+				continue
+			}
 			if id, token, ok := strings.Cut(key, "."); ok {
 				var e LaneEntry
 				if !simDecode(v, &e) {
@@ -767,6 +689,9 @@ func (t *simTerm) readLease(done func(LeaseSight, error)) {
 	var s LeaseSight
 	t.request("read lease", func() error {
 		s = LeaseSight{Entry: t.sh.lease, Revision: t.sh.leaseRev}
+		if s.Entry.Absent() && t.otherLayout() {
+			return ErrDeposed
+		}
 		return nil
 	}, func(err error) { done(s, err) })
 }
@@ -883,6 +808,7 @@ func (t *simTerm) attempt(a *attempt) {
 		t.later(0, func() { t.finish(a, Outcome{Verdict: NotAttempted}) })
 		return
 	}
+	t.checkAlone(sub)
 	if o := t.newestSeen(sub); o != nil && o.rev >= a.lane.sub.applied && (o.kind == "del" || o.value == nil || o.value.Inactive) {
 		w.violate("record", "sub%d: attempt of seq %d starts at %d, though revision %d (%s) was seen", sub, seq, w.now.Milliseconds(), o.rev, o.kind)
 	}
@@ -1017,13 +943,23 @@ func (t *simTerm) recordsChanged() {
 	if t.seenOps == nil {
 		t.seenOps = map[*simOp]bool{}
 	}
+	passed := uint64(0)
 	for s := range w.ops {
 		for _, o := range w.ops[s] {
+			if o.visible+o.lag[t.n.id] <= w.now {
+				passed = max(passed, o.rev)
+			}
+			if !t.shard.Has(simID(s)) {
+				continue
+			}
 			if !t.seenOps[o] && !o.gone && o.visible+o.lag[t.n.id] <= w.now {
 				t.seenOps[o] = true
 				t.step(w.sighting(s, o))
 			}
 		}
+	}
+	if w.resharding && passed > 0 {
+		t.step(RecordsPassed{Bucket: 1, Revision: passed})
 	}
 }
 
@@ -1242,8 +1178,10 @@ func (w *simWorld) addOp(s int, kind string) {
 
 func (w *simWorld) redrive(t *simTerm) {
 	var seqs []uint64
-	for seq := range w.letters {
-		seqs = append(seqs, seq)
+	for seq, d := range w.letters {
+		if t.shard.Has(d.Subscription) {
+			seqs = append(seqs, seq)
+		}
 	}
 	if len(seqs) == 0 {
 		return
@@ -1273,9 +1211,9 @@ func simulate(seed uint64, mutant string, trace bool) *simWorld {
 
 // simulateWith simulates with what of how the world is to be different.
 func simulateWith(seed uint64, how simWorld) (w *simWorld) {
-	w = &simWorld{record: how.record, byReference: map[simDead]bool{}, toldExpired: map[int]bool{}, r: rand.New(rand.NewPCG(seed, 7)), trace: how.trace, mutant: how.mutant,
+	w = &simWorld{record: how.record, byReference: map[simDead]bool{}, toldExpired: map[int]bool{}, r: rand.New(rand.NewPCG(seed, 7)), trace: how.trace, mutant: how.mutant, resharding: how.resharding,
 		buckets: [2]*simBucket{newSimBucket(1), newSimBucket(1)},
-		cut: map[simDead]time.Duration{}, dead: map[simDead]uint64{}, filtered: map[simDead]bool{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
+		cut:     map[simDead]time.Duration{}, dead: map[simDead]uint64{}, filtered: map[simDead]bool{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
 		ends: map[simReign]simEnd{}, flushAt: map[simReign]time.Duration{}, poison: map[[2]int]int{}, stats: map[string]int{}}
 	w.window, w.deliveries = 4+w.r.IntN(13), 3+w.r.IntN(14)
 	subs := 1 + w.r.IntN(4)
@@ -1294,6 +1232,12 @@ func simulateWith(seed uint64, how simWorld) (w *simWorld) {
 		w.deliveries, w.window = 1+w.r.IntN(4), 6+w.r.IntN(11)
 	}
 	w.choose(seed)
+	nodes := 2
+	if w.resharding {
+		subs, nodes = 2+w.r.IntN(5), 2+w.r.IntN(2)
+		w.settings = 1 + w.r.IntN(4)
+		w.layout.absent = true
+	}
 	if w.pooled = seed%3 != 0; w.pooled {
 		w.late = max(w.late, 0.04)
 	}
@@ -1303,9 +1247,11 @@ func simulateWith(seed uint64, how simWorld) (w *simWorld) {
 	w.ops = make([][]*simOp, subs)
 	w.down = make([]time.Duration, subs)
 	gap := 20 + w.r.IntN(380)
-	for i := range 2 {
+	for i := range nodes {
 		n := &simNode{w: w, id: i, drift: 1 + (w.r.Float64()-0.5)*0.02}
-		n.seat(Shard{})
+		if !w.resharding {
+			n.seat(Shard{})
+		}
 		w.nodes = append(w.nodes, n)
 		w.at(time.Duration(i*37)*ms, n.tick)
 	}
@@ -1351,9 +1297,12 @@ func simulateWith(seed uint64, how simWorld) (w *simWorld) {
 		if w.now > end {
 			return
 		}
-		for _, t := range w.terms() {
-			w.fail(t)
-			break
+		switch terms := w.terms(); {
+		case len(terms) == 0:
+		case w.resharding:
+			w.fail(terms[w.r.IntN(len(terms))])
+		default:
+			w.fail(terms[0])
 		}
 		if hard {
 			w.at(w.rnd(50, 2500), fault)
@@ -1366,6 +1315,9 @@ func simulateWith(seed uint64, how simWorld) (w *simWorld) {
 	}
 	w.unknown = make([]bool, subs)
 	w.befall(end)
+	if w.resharding {
+		w.reshards(int(end / ms))
+	}
 	outage := func(until *time.Duration, what string) {
 		if w.r.IntN(4) == 0 {
 			w.at(w.rnd(500, int(end/ms)), func() {
