@@ -239,7 +239,7 @@ func runWriter(ctx context.Context, s writerSettings, ready func(any) error) err
 	from := time.Now()
 	for i := range s.Writes {
 		m := &nats.Msg{Subject: fmt.Sprintf("%sw%d", subject, i), Data: value, Header: nats.Header{
-			jetstream.ExpectedLastSubjSeqHeader:        {strconv.FormatUint(fence, 10)},
+			jetstream.ExpectedLastSubjSeqHeader:     {strconv.FormatUint(fence, 10)},
 			jetstream.ExpectedLastSubjSeqSubjHeader: {subject + "fence-of-the-bench"}}}
 		if _, err := js.PublishMsgAsync(m); err != nil {
 			return err
