@@ -47,7 +47,7 @@ func runServe(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	process.HeapFloor(limits.HeapFloor)
+	process.Heap(limits.HeapFloor, limits.HeapRoom)
 	process.WarnOfFewFiles(log)
 	return serve(cmd.Context(), cfg, log)
 }
