@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,4 +83,87 @@ func lastSequences(t *testing.T, js jetstream.JetStream, n store.Names) (last [2
 		last[i] = s.CachedInfo().State.LastSeq
 	}
 	return last
+}
+
+// The bus of a former build, four shards, one again, under a flow: nothing is lost,
+// overtakes its predecessor or comes again, and the former build is kept out after
+// that.
+func TestUpgradeToShardsAndBack(t *testing.T) {
+	t.Parallel()
+	old := formerBuild(t)
+	s := &sharded{bus: lab.ListenBus(t)}
+	s.js = jetStream(t, s.bus.URL())
+	was := launchBinary(t, old, "ORDERBRIDGE_NATS_URL="+s.bus.URL())
+	was.leads()
+	for _, id := range ofEachShard(4) {
+		e := receive(t, shaky)
+		subscribe(t, s.js, id, recordFor(e, quickRetries))
+		s.endpoints = append(s.endpoints, e)
+	}
+	f := publishFlow(t, s.js, 60, 8)
+	s.goesOn(t)
+	was.stop()
+	for range 2 {
+		s.replicas = append(s.replicas, launch(t, "ORDERBRIDGE_NATS_URL="+s.bus.URL()))
+	}
+	s.goesOn(t)
+	if l, ok := s.layout(t); !ok || l != (protocol.Layout{Shards: 1, Done: true}) {
+		t.Errorf("the layout of a bus of a former build: %+v", l)
+	}
+	for g, n := range []int{4, 1} {
+		setShards(t, s.bus.URL(), n)
+		if l := s.led(t); l.Generation != uint64(g+1) || l.Shards != n {
+			t.Errorf("layout %+v", l)
+		}
+		s.goesOn(t)
+	}
+	again := launchBinary(t, old, "ORDERBRIDGE_NATS_URL="+s.bus.URL())
+	again.said(60*time.Second, `(newer epoch)`)
+	s.goesOn(t)
+	again.kill()
+	for k, e := range s.endpoints {
+		f.arrives(t, e)
+		for _, r := range f.check(t, e) {
+			t.Errorf("subscription %d: %s %d came again", k, r.Again.Order, r.Again.N)
+		}
+		for _, h := range e.Journal() {
+			if h.Header.Get("Webhook-Id") == "" {
+				t.Errorf("%s %d without an id", h.Order, h.N)
+			}
+		}
+	}
+}
+
+// A former build that was left standing by takes what is handed over, and the
+// change waits until it goes: nothing is lost meanwhile.
+func TestShardsWaitForAFormerBuild(t *testing.T) {
+	t.Parallel()
+	old := formerBuild(t)
+	s := &sharded{bus: lab.ListenBus(t)}
+	s.js = jetStream(t, s.bus.URL())
+	s.replicas = []*program{serving(t, s.bus.URL())}
+	left := launchBinary(t, old, "ORDERBRIDGE_NATS_URL="+s.bus.URL())
+	left.said(20*time.Second, "(standing by)")
+	for _, id := range ofEachShard(2) {
+		e := receive(t, nil) // what fails comes again under an id of the former build
+		subscribe(t, s.js, id, recordFor(e, quickRetries))
+		s.endpoints = append(s.endpoints, e)
+	}
+	f := publishFlow(t, s.js, 60, 8)
+	s.goesOn(t)
+	if out, status := command(t, s.bus.URL(), "", "shards", "set", "2"); status != 0 || !strings.Contains(out, "accepted") {
+		t.Fatalf("shards set: exit %d\n%s", status, out)
+	}
+	s.goesOn(t)
+	left.stop()
+	if l := s.led(t); l.Generation != 1 || l.Shards != 2 {
+		t.Errorf("layout %+v", l)
+	}
+	s.goesOn(t)
+	for k, e := range s.endpoints {
+		f.arrives(t, e)
+		for _, r := range f.check(t, e) {
+			t.Errorf("subscription %d: %s %d came again", k, r.Again.Order, r.Again.N)
+		}
+	}
 }

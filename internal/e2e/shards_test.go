@@ -220,10 +220,16 @@ func TestLayoutIsMeddledWith(t *testing.T) {
 	}
 	again("the layout is done")
 	for what, meddle := range map[string]func() error{
-		"deleted":  func() error { return kv.Delete(within(t, 10*time.Second), "layout") },
-		"garbage":  func() error { _, err := kv.PutString(within(t, 10*time.Second), "layout", "{{"); return err },
-		"too many": func() error { _, err := kv.PutString(within(t, 10*time.Second), "layout", `{"g":1,"n":1000}`); return err },
-		"earlier":  func() error { _, err := kv.PutString(within(t, 10*time.Second), "layout", `{"g":0,"n":1,"done":true}`); return err },
+		"deleted": func() error { return kv.Delete(within(t, 10*time.Second), "layout") },
+		"garbage": func() error { _, err := kv.PutString(within(t, 10*time.Second), "layout", "{{"); return err },
+		"too many": func() error {
+			_, err := kv.PutString(within(t, 10*time.Second), "layout", `{"g":1,"n":1000}`)
+			return err
+		},
+		"earlier": func() error {
+			_, err := kv.PutString(within(t, 10*time.Second), "layout", `{"g":0,"n":1,"done":true}`)
+			return err
+		},
 	} {
 		if err := meddle(); err != nil {
 			t.Fatal(err)

@@ -144,7 +144,7 @@ func (c *Catalog) SetShards(ctx context.Context, shards int) (protocol.Layout, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*limits.JetStreamTime)
 	defer cancel()
-	reply, err := ask(ctx, c.js, c.names.Commands+".shards", body, c.key)
+	reply, err := c.askFirst(ctx, ".shards", body)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return protocol.Layout{}, ErrNoLeader
@@ -162,4 +162,17 @@ func (c *Catalog) SetShards(ctx context.Context, shards int) (protocol.Layout, e
 		return answer.Layout, &RefusedError{answer.Reason}
 	}
 	return answer.Layout, nil
+}
+
+// askFirst asks the leader of shard 0 for something that may be done twice, again
+// and again until ctx ends: while shards change hands nobody answers.
+func (c *Catalog) askFirst(ctx context.Context, command string, body []byte) ([]byte, error) {
+	for {
+		once, cancel := context.WithTimeout(ctx, limits.JetStreamTime/4)
+		reply, err := ask(once, c.js, c.names.Commands+command, body, c.key)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout) || ctx.Err() != nil {
+			return reply, err
+		}
+	}
 }
