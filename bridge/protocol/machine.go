@@ -94,6 +94,7 @@ type Machine struct {
 	subs      map[string]*sub     // those that are not at rest
 	resting   map[string]*resting // the others
 	awake     []*sub              // whether they can rest is looked at
+	crowd     int                 // how many there were that are not at rest, since the maps were made
 	keys      map[string]*keyWriter
 	readers   map[*sub]struct{}
 	liveMarks map[*sub]struct{} // mark {live} written, not yet removed (R7)

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"maps"
 	"time"
 
 	"orderbridge/bridge/event"
@@ -162,6 +163,20 @@ func (c *Machine) restSome() {
 	if len(c.awake) == 0 {
 		c.awake = nil
 	}
+	if c.crowd = max(c.crowd, len(c.subs)); c.crowd > mapKept && len(c.subs) < c.crowd/8 {
+		c.subs, c.behind, c.dirty, c.keys = smaller(c.subs), smaller(c.behind), smaller(c.dirty), smaller(c.keys)
+		c.crowd = len(c.subs)
+	}
+}
+
+// mapKept is how many entries a map may have had without being made anew: none
+// ever becomes smaller by itself.
+const mapKept = 4096
+
+func smaller[K comparable, V any](m map[K]V) map[K]V {
+	n := make(map[K]V, len(m))
+	maps.Copy(n, m)
+	return n
 }
 
 // stamp is a time in Unix nanoseconds; 0: none.

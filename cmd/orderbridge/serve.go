@@ -47,7 +47,7 @@ func runServe(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	process.Heap(limits.HeapFloor, limits.HeapRoom)
+	defer process.Heap(limits.HeapFloor, limits.HeapRoom)()
 	process.WarnOfFewFiles(log)
 	return serve(cmd.Context(), cfg, log)
 }

@@ -31,7 +31,8 @@ const (
 	MemoryFloor    = 128 << 20        // bytes: below it the collector makes no effort
 	MemoryTries    = 10               // seconds of hard work until it is spared
 	HeapFloor      = 64 << 20
-	HeapRoom       = 320 << 20
+	HeapRoom       = 256 << 20
+	HeapLook       = 15 * time.Second
 	VerdictTime    = 2 * time.Second
 	VerdictCheck   = 20 * time.Millisecond
 	DemoTime       = 30 * time.Second
@@ -65,6 +66,7 @@ func host() []Limit {
 		row("MemoryTries", count(MemoryTries, "seconds"), process, "hard work of the collector", "the bound gives way to what is in use"),
 		row("HeapFloor", size(HeapFloor), process, "heap that is not collected", "-"),
 		row("HeapRoom", size(HeapRoom), process, "growth of the heap until it is collected", "a quarter of what it holds"),
+		row("HeapLook", lasts(HeapLook), process, "time between two looks at whether unused memory is given back", "-"),
 		row("VerdictTime", lasts(VerdictTime), command, "wait for what a bridge says of a record", "it says that none has answered"),
 		row("VerdictCheck", lasts(VerdictCheck), command, "time between two looks for it", "-"),
 		row("DemoTime", lasts(DemoTime), command, "the demo", "it fails"),

@@ -5,16 +5,30 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // Heap lets the heap grow to at least floor bytes before it is collected, and by
-// about room bytes at most. By itself Go collects whenever the heap has doubled: a
-// bridge in good health holds but a few MB and makes hundreds a second, and one
-// with a million records would be twice as large as what it holds. It does nothing
-// where GOGC is set.
-func Heap(floor, room uint64) {
-	if os.Getenv("GOGC") == "" {
-		watch(&cycle{floor: floor, room: room, percent: standard})
+// about room bytes at most; and what a burst has left is given back to the system
+// when it is over. By itself Go collects whenever the heap has doubled: a bridge
+// in good health holds but a few MB and makes hundreds a second, and one with a
+// million records would be twice as large as what it holds. It does nothing where
+// GOGC is set. It ends when stop is called.
+func Heap(floor, room uint64) (stop func()) {
+	if os.Getenv("GOGC") != "" {
+		return func() {}
+	}
+	watch(&cycle{floor: floor, room: room, percent: standard})
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		giveBack(room, quit)
+	}()
+	return func() {
+		close(quit)
+		<-done
 	}
 }
 
@@ -33,7 +47,7 @@ type cycle struct {
 func watch(c *cycle) { runtime.SetFinalizer(c, (*cycle).ended) }
 
 func (c *cycle) ended() {
-	if p := percent(c.floor, c.room, live()); p != c.percent {
+	if p := percent(c.floor, c.room, figure(liveBytes)); p != c.percent {
 		c.percent = p
 		debug.SetGCPercent(p)
 	}
@@ -50,9 +64,37 @@ func percent(floor, room, live uint64) int {
 	return int(max(standard, int64(floor)*100/int64(live)-100))
 }
 
-// live is what the last collection has left.
-func live() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+// giveBack looks from time to time whether the process holds much more than the
+// last collection has left though it does little: no collection came since the
+// look before.
+func giveBack(room uint64, quit <-chan struct{}) {
+	tick := time.NewTicker(limits.HeapLook)
+	defer tick.Stop()
+	for cycles := uint64(0); ; {
+		select {
+		case <-quit:
+			return
+		case <-tick.C:
+		}
+		now := figure(collections)
+		if idle := now == cycles; idle && figure(heldBytes)-figure(releasedBytes) > figure(liveBytes)+room/2 {
+			debug.FreeOSMemory()
+			now = figure(collections)
+		}
+		cycles = now
+	}
+}
+
+// What the runtime tells.
+const (
+	liveBytes     = "/gc/heap/live:bytes" // what the last collection has left
+	collections   = "/gc/cycles/total:gc-cycles"
+	heldBytes     = "/memory/classes/total:bytes"
+	releasedBytes = "/memory/classes/heap/released:bytes"
+)
+
+func figure(name string) uint64 {
+	sample := []metrics.Sample{{Name: name}}
 	metrics.Read(sample)
 	if sample[0].Value.Kind() != metrics.KindUint64 {
 		return 0
