@@ -91,6 +91,9 @@ func doTheirJobs(t *testing.T, bus *guardedBus, good *receiver) {
 		{"operator", "", "acme: deactivated", []string{"subscriptions", "deactivate", "acme"}},
 		{"operator", "", "acme: ", []string{"subscriptions", "activate", "acme"}},
 		{"operator", "", "removed 0", []string{"dead-letters", "purge", "--all", "--yes"}},
+		{"operator", "", "done: 3 shards", []string{"shards", "set", "3", "--wait"}},
+		{"operator", "", "leader", []string{"shards"}},
+		{"operator", "", "ORDERS", []string{"status"}},
 	} {
 		out, ok := "", false
 		deadline := time.Now().Add(20 * time.Second)
@@ -115,7 +118,8 @@ func areToldWhatTheyMayNot(t *testing.T, bus *guardedBus) {
 		{"publisher", `may not publish to "`, []string{"dead-letters", "list"}},
 		{"manager", `may not publish to "ORD.API.STREAM.INFO.KV_owed"`, []string{"owed", "list"}},
 		{"manager", `may not publish to "ORD.API.STREAM.INFO.DEAD_LETTERS"`, []string{"dead-letters", "list"}},
-		{"manager", `may not publish to "orderbridge.cmd.stream"`, []string{"stream", "status"}},
+		{"manager", `may not publish to "ORD.API.STREAM.MSG.GET.KV_lease"`, []string{"stream", "status"}},
+		{"manager", `may not publish to "orderbridge.cmd.shards"`, []string{"shards", "set", "2"}},
 		{"manager", `may not publish to "orders"`, []string{"publish", "-"}},
 		{"operator", `may not publish to "orders"`, []string{"publish", "-"}},
 		{"auditor", `may not publish to "ORD.API.STREAM.INFO.KV_subscription_status"`, []string{"subscriptions", "list"}},
