@@ -40,7 +40,9 @@ func NewFollowed() *Followed {
 func (f *Followed) Len() int { return len(f.calm) + len(f.others) }
 
 // Seen tells up to which revision it was told.
-func (f *Followed) Seen() RecordsPassed { return RecordsPassed{Bucket: f.seen.Bucket, Revision: f.seen.Revision} }
+func (f *Followed) Seen() RecordsPassed {
+	return RecordsPassed{Bucket: f.seen.Bucket, Revision: f.seen.Revision}
+}
 
 // Statuses are the ids of those that have a status.
 func (f *Followed) Statuses() iter.Seq[string] {

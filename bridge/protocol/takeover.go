@@ -18,14 +18,18 @@ import (
 //   2. Look at the stream (R15), decide the position, make the new durable, delete the older ones
 //     (R1), look again. The position is now fixed.
 //   3. Write the own fences, in both state buckets, until confirmed (R4).
-//   4. Read the state, from the streams' leaders and up to the own fences: first the statuses, then
-//     marks and lane entries.
+//   4. Have the state, up to the own fences: first the statuses, then marks and lane entries. The
+//     statuses were followed while the replica stood by, every message of their bucket in order:
+//     they are complete when it was told of its own fences. Whoever was out of touch for so long
+//     that the marker of a removal may be gone reads them all again. Marks and lane entries are
+//     read now.
 //   5. In a changed stream, move what was read and confirm it (R15).
 //   6. Rebuild: subscriptions from their statuses; marks; lanes. Entries of another generation are
 //     removed.
-//   7. See all kept revisions of the records. Apply those that are not applied yet, confirmed
-//     (R12). Restore records whose status is lost (R16). Let those stand still whose record
-//     vanished (R12).
+//   7. See all kept revisions of the records: they were followed as well, and are complete up to
+//     what the bucket's leader says now. Apply those that are not applied yet, confirmed (R12).
+//     Restore records whose status is lost (R16): where their history was folded meanwhile, all
+//     records are read again. Let those stand still whose record vanished (R12).
 //   8. Count what the stream has dropped meanwhile.
 //   9. Open the feed. From now on the lease speaks of this term's position.
 //
