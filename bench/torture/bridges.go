@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -29,7 +30,7 @@ func newBridge(c *lab.Cluster, name, path, dir string) (*bridgeProc, error) {
 		return nil, err
 	}
 	env, err := lab.Environment(filepath.Join(dir, "roots.pem"), "ORDERBRIDGE_NATS_URL="+ways.URLs(),
-		"ORDERBRIDGE_SHUTDOWN_TIMEOUT=15s")
+		"ORDERBRIDGE_SHUTDOWN_TIMEOUT=15s", "ORDERBRIDGE_SHARDS="+strconv.Itoa(startShards))
 	if err != nil {
 		return nil, err
 	}

@@ -134,21 +134,53 @@ func lastMessage(ctx context.Context, js jetstream.JetStream, stream, subject st
 	return &jetstream.RawStreamMsg{Sequence: answer.Message.Seq, Data: answer.Message.Data}, nil
 }
 
-// lease is what the harness reads of the lease entry.
+// layout is what the harness reads of the key that says how many shards there are.
+type layout struct {
+	G    uint64 `json:"g"`
+	N    int    `json:"n"`
+	Done bool   `json:"done"`
+	Want int    `json:"want"`
+}
+
+// lease is what the harness reads of a lease entry.
 type lease struct {
 	Epoch    uint64 `json:"epoch"`
 	Holder   string `json:"holder"` // host/pid/…
 	Free     bool   `json:"free"`
+	key      string
 	revision uint64
 }
 
-func (b *bus) lease(ctx context.Context) (lease, error) {
-	m, err := b.last(ctx, "KV_lease", "$KV.lease.leader")
-	if err != nil || m == nil {
-		return lease{}, err
+// leases reads those of the present layout; one that is absent is zero.
+func (b *bus) leases(ctx context.Context) (l layout, all []lease, err error) {
+	m, err := b.last(ctx, "KV_lease", "$KV.lease.layout")
+	switch {
+	case err != nil:
+		return l, nil, err
+	case m == nil || len(m.Data) == 0:
+		return l, nil, errors.New("there is no layout")
 	}
-	l := lease{revision: m.Sequence}
-	return l, json.Unmarshal(m.Data, &l)
+	if err := json.Unmarshal(m.Data, &l); err != nil {
+		return l, nil, err
+	}
+	for k := range l.N {
+		x := lease{key: "leader"}
+		if l.G > 0 {
+			x.key = fmt.Sprintf("leader.%d.%d", l.G, k)
+		}
+		m, err := b.last(ctx, "KV_lease", "$KV.lease."+x.key)
+		if err != nil {
+			return l, nil, err
+		}
+		if m != nil && len(m.Data) > 0 {
+			x.revision = m.Sequence
+			if err := json.Unmarshal(m.Data, &x); err != nil {
+				return l, nil, err
+			}
+		}
+		all = append(all, x)
+	}
+	return l, all, nil
 }
 
 // pid of the process that holds the lease; 0 if nobody does.

@@ -3,8 +3,8 @@
 // subscriptions, and receivers that keep a journal. While numbered changes of
 // 200 orders are published, a seeded nemesis kills, stops, partitions and
 // restarts servers and bridges, moves the leaders of streams, fills the quota of
-// the ledger; endpoints fail; an operator changes, deactivates and deletes
-// records. At the end all is mended, what is owed must arrive, and the checker
+// the ledger; the bridges share 1 to 5 shards, whose number changes all the while;
+// endpoints fail; an operator changes, deactivates and deletes records. At the end all is mended, what is owed must arrive, and the checker
 // (package journal, which knows nothing of the bridge's code) holds what was
 // seen against the promises.
 //

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -97,27 +98,49 @@ func (w *testbed) open(ctx context.Context) error {
 		w.bridges = append(w.bridges, b)
 	}
 	w.operator = &operator{bus: w.bus, endpoints: w.endpoints, subs: subscriptions(), rng: w.chance(2)}
-	return w.leads(starting, 0)
+	return w.renewed(starting)
 }
 
-// leads waits until somebody holds the lease in an epoch above the one given,
-// and has renewed it since.
-func (w *testbed) leads(ctx context.Context, above uint64) error {
-	var first lease
+// renewed waits until the lease of each shard has been written twice from now on:
+// then whoever leads it reaches the bus.
+func (w *testbed) renewed(ctx context.Context) error {
+	var of layout
+	var last []lease
+	var writes []int // seen of each
 	for {
-		l, err := w.bus.lease(ctx)
-		switch {
-		case err != nil:
-		case l.Epoch <= above || l.Free:
-		case first.Epoch != l.Epoch:
-			first = l
-		case l.revision > first.revision+1:
-			return nil
+		l, now, err := w.bus.leases(ctx)
+		if err == nil && (last == nil || of.G != l.G) {
+			of, last, writes = l, now, make([]int, len(now))
+		}
+		if err == nil {
+			for k, x := range now {
+				if x.revision != last[k].revision && !x.Free {
+					writes[k]++
+				}
+			}
+			last = now
+			if slices.Min(writes) >= 2 {
+				return nil
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("nobody leads: %w", context.Cause(ctx))
+			return fmt.Errorf("not all shards are led: %w", context.Cause(ctx))
 		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// settled waits until the number of shards is what was wished last.
+func (w *testbed) settled(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the number of shards is not what was wished, a minute after all was mended"))
+	defer cancel()
+	for {
+		if l, _, err := w.bus.leases(ctx); err == nil && l.Done && l.Want == 0 {
+			return nil
+		}
+		if !pause(ctx, 100*time.Millisecond) {
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -182,7 +205,7 @@ func (w *testbed) run(ctx context.Context) (*journal.Journal, error) {
 	for _, p := range sources {
 		j.Events = append(j.Events, p.events...)
 	}
-	err := w.arrives(ctx, j)
+	err := errors.Join(w.settled(ctx), w.arrives(ctx, j))
 	w.operator.watching.Wait()
 	for _, b := range w.bridges {
 		if code := b.end(syscall.SIGTERM); code != 0 {
@@ -282,15 +305,19 @@ func (w *testbed) fill(ctx context.Context, j *journal.Journal) error {
 	return errors.Join(err, w.snapshot(ctx, j))
 }
 
-// watchTerms writes down who leads.
+// watchTerms writes down who leads which shard.
 func (w *testbed) watchTerms(ctx context.Context) {
-	epoch := uint64(0)
+	epochs := map[string]uint64{}
 	for {
-		if l, err := w.bus.lease(ctx); err == nil && l.Epoch > epoch {
-			epoch = l.Epoch
-			w.log.Info("leads", "epoch", l.Epoch, "holder", w.nameOf(l))
+		_, all, err := w.bus.leases(ctx)
+		for _, l := range all {
+			if err != nil || l.Epoch <= epochs[l.key] {
+				continue
+			}
+			epochs[l.key] = l.Epoch
+			w.log.Info("leads", "shard", l.key, "epoch", l.Epoch, "holder", w.nameOf(l))
 			w.mu.Lock()
-			w.terms = append(w.terms, journal.Term{Epoch: l.Epoch, Holder: w.nameOf(l), Seen: time.Now()})
+			w.terms = append(w.terms, journal.Term{Shard: l.key, Epoch: l.Epoch, Holder: w.nameOf(l), Seen: time.Now()})
 			w.mu.Unlock()
 		}
 		select {
@@ -333,15 +360,16 @@ func (w *testbed) nameOf(l lease) string {
 	return l.Holder
 }
 
-// leader returns the number of the bridge that leads, or one by chance.
+// leader returns the number of a bridge that leads a shard, or one by chance.
 func (w *testbed) leader(ctx context.Context, rng *rand.Rand) int {
 	by := rng.IntN(len(w.bridges))
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	l, err := w.bus.lease(ctx)
+	_, all, err := w.bus.leases(ctx)
 	if err != nil {
 		return by
 	}
+	l := all[rng.IntN(len(all))]
 	for i, b := range w.bridges {
 		if b.pid() == l.pid() {
 			return i

@@ -102,6 +102,7 @@ type Fault struct {
 
 // Term is a leadership.
 type Term struct {
+	Shard  string // key of its lease
 	Epoch  uint64
 	Holder string
 	Seen   time.Time
