@@ -194,6 +194,7 @@ func (c *crew) tryClosing(ctx context.Context, parts *Parts, watch *protocol.Clo
 		}
 	}
 	e = protocol.Closed(seen)
+	e.Layout = &c.layout // that has closed it: it can be made again
 	_, err = parts.Lease.Put(ctx, protocol.Encode(e), revision, "close:"+crand.Text())
 	if errors.Is(err, protocol.ErrDeposed) {
 		return protocol.LeaseEntry{}, nil // somebody was faster: look again

@@ -50,8 +50,10 @@ func (t *term) lookNow(ctx context.Context, witnesses protocol.Witnesses, floor 
 
 func (t *term) surveyNow(ctx context.Context, e *protocol.LeaseEntry) (s protocol.Survey, err error) {
 	t.b.o.Source.Reset()
-	if s.DurableFloor, s.Durable, err = t.feed.Floor(ctx, e.Epoch); err != nil {
-		return s, err
+	if !e.Closed { // what a former shard's durable has confirmed is in its closed lease
+		if s.DurableFloor, s.Durable, err = t.feed.Floor(ctx, e.Epoch); err != nil {
+			return s, err
+		}
 	}
 	l, err := t.lookNow(ctx, protocol.Witnesses{e.Top}, e.FloorRef())
 	if err != nil {

@@ -175,8 +175,11 @@ func (v *vigil) claim(ctx context.Context, formers []protocol.LeaseEntry) (proto
 	if e.FormerIDs == nil && traces.PresentIDs {
 		e.FormerIDs, e.ByHand = new(uint64), true // somebody wrote the entry: no former build did
 	}
+	if l := v.b.crew.layout; l.Generation > 0 {
+		e.Layout = &l
+	}
 	w, err := v.b.win(ctx, e.Succession(v.b.o.Holder, crand.Text(), v.b.bounds.Lease), v.s.Revision)
-	w.Fresh, w.Formers = v.s.Fresh && v.s.Entry.Absent(), formers
+	w.Fresh, w.Formers = v.s.Fresh && v.s.Entry.Absent() && v.b.crew.layout.Former == 0, formers
 	return w, err
 }
 
@@ -191,7 +194,7 @@ func (b *seat) agree(ctx context.Context, w *protocol.Won) error {
 		l, err := b.crew.r.tryLayout(ctx, true)
 		switch {
 		case err == nil && l.Same(b.crew.layout):
-			if w.Layout = l; !l.Regards(w.Entry) {
+			if w.Layout, w.Number = l, b.shard.Number; !l.Regards(w.Entry) {
 				w.Formers = nil
 			}
 			return nil

@@ -17,8 +17,7 @@ func (l Layout) Same(x Layout) bool {
 }
 
 // LayoutOf is the layout that leases tell, where its own key does not: that of
-// the newest generation among them. Where one of them is closed already, there
-// was another one after it, of which nothing else is known: it has as many shards.
+// the newest generation among them. A closed one tells the layout that has closed it.
 func LayoutOf(leases map[Shard]LeaseEntry) (l Layout, told bool) {
 	for s, e := range leases {
 		x := FirstLayout(1, false)
@@ -30,11 +29,6 @@ func LayoutOf(leases map[Shard]LeaseEntry) (l Layout, told bool) {
 		}
 		if !e.Absent() && x.check() == nil && (!told || l.Before(x)) {
 			l, told = x, true
-		}
-	}
-	for s, e := range leases {
-		if told && e.Closed && s.Layout == l.Generation {
-			return Layout{Generation: l.Generation + 1, Shards: l.Shards, Former: l.Shards}, true
 		}
 	}
 	return l, told

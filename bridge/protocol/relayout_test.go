@@ -22,8 +22,8 @@ func TestLayoutOfLeases(t *testing.T) {
 		"done": {map[Shard]LeaseEntry{{Layout: 2}: own(four, false),
 			{Layout: 2, Number: 1}: own(Layout{Generation: 2, Shards: 4, Former: 2, Done: true}, false)},
 			Layout{Generation: 2, Shards: 4, Former: 2, Done: true}, true},
-		"closed for a layout that nobody remembers": {map[Shard]LeaseEntry{{Layout: 1}: own(two, false), {Layout: 1, Number: 1}: own(two, true)},
-			Layout{Generation: 2, Shards: 2, Former: 2}, true},
+		"a layout of which only a closed one tells": {map[Shard]LeaseEntry{{Layout: 1}: own(two, false), {Layout: 1, Number: 1}: own(four, true)},
+			four, true},
 	} {
 		if got, told := LayoutOf(tt.leases); got != tt.want || told != tt.told {
 			t.Errorf("%s: %+v, %t", name, got, told)
