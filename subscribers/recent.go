@@ -9,9 +9,11 @@ import (
 )
 
 // Recent keeps the newest events that the feed has taken in, so that readers
-// that are only a little behind need not ask the bus. The zero value is ready;
-// it is bounded in events and bytes.
+// that are only a little behind need not ask the bus. It is of one feed. The zero
+// value is ready; it is bounded in events and bytes.
 type Recent struct {
+	Of int // feeds of the process, among which the bounds are divided; 0: 1
+
 	mu    sync.Mutex
 	ring  []*event.Message // ascending, without gaps in the stream: from low on nothing is missing
 	head  int
@@ -29,14 +31,15 @@ func (r *Recent) add(prev uint64, m *event.Message) {
 	}
 	r.ring = append(r.ring, m)
 	r.bytes += weight(m)
-	for len(r.ring)-r.head > limits.RecentEvents || r.bytes > limits.RecentBytes {
+	most := limits.RecentEvents / max(r.Of, 1)
+	for len(r.ring)-r.head > most || r.bytes > limits.RecentBytes/max(r.Of, 1) {
 		old := r.ring[r.head]
 		r.low = old.Seq + 1
 		r.bytes -= weight(old)
 		r.ring[r.head] = nil
 		r.head++
 	}
-	if r.head > limits.RecentEvents {
+	if r.head > most {
 		n := copy(r.ring, r.ring[r.head:])
 		clear(r.ring[n:])
 		r.ring, r.head = r.ring[:n], 0

@@ -13,6 +13,7 @@ import (
 	"orderbridge/internal/boottime"
 	"orderbridge/internal/bus"
 	"orderbridge/internal/filter"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 	"orderbridge/internal/telemetry"
 	"orderbridge/publishers"
@@ -70,11 +71,11 @@ func (a *app) newBridge(context.Context) error {
 
 // seats makes what each shard has for itself.
 func (a *app) seats(leases *store.Leases) func(l protocol.Layout, number int) bridge.Parts {
-	recent := &subscribers.Recent{} // what one shard has just read need not be read for another
 	others := store.NewOthers(a.js, a.log)
 	maker := store.NewMaker(a.js, storeOptions(a.cfg, a.log))
 	return func(l protocol.Layout, number int) bridge.Parts {
 		s := l.Shard(number)
+		recent := &subscribers.Recent{Of: l.Shards}
 		return bridge.Parts{
 			Feed: func() (bridge.Feed, error) {
 				return subscribers.NewFeed(subscribers.Options{JetStream: a.js, Stream: a.names.Stream,
@@ -82,7 +83,7 @@ func (a *app) seats(leases *store.Leases) func(l protocol.Layout, number int) br
 					Metadata: store.DurableMetadata(a.names, l), Recent: recent, Logger: a.log})
 			},
 			Source: subscribers.NewSource(subscribers.SourceOptions{JetStream: a.js, Stream: a.names.Stream, Recent: recent,
-				Logger: a.log}),
+				Readers: max(2, limits.ReaderConsumers/max(l.Shards, 1)), Logger: a.log}),
 			Ledger: store.NewLedger(a.js, a.names, l, number, maker).Among(others),
 			Lease:  store.Guarded{Lease: leases.Shard(s), Unfit: a.fitness.Problem},
 			Traces: func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, a.js, a.names, l, number) },

@@ -130,8 +130,12 @@ func (l *Leases) bar(ctx context.Context) error {
 
 func barrier(n Names) string { return fmt.Sprintf("%s%d-1", n.DurablePrefix, uint64(math.MaxUint64)) }
 
-// Remove implements bridge.Shards. The leases go last, and only closed ones.
+// Remove implements bridge.Shards. The leases go last, and only closed ones. What
+// keeps out builds that know of no shards is made: nothing else may have done it.
 func (l *Leases) Remove(ctx context.Context, below uint64) error {
+	if err := l.bar(ctx); err != nil {
+		return err
+	}
 	if err := l.removeDurables(ctx, below); err != nil {
 		return err
 	}
