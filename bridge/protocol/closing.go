@@ -6,8 +6,9 @@ import "time"
 //
 // Each lease of g is closed for good by compare-and-set: when it is free, or when it has had no new revision
 // for the length of a lease + 2 s; an absent one in the same way (R16), by a create that tells the floor of its durable.
-// Nobody wins a closed lease. After that each of its fences is overwritten, in both buckets. Nobody of g+1 wins a lease
-// before all of g are closed and fenced. Closing needs no lease; whoever does it again does no harm.
+// Nobody wins a closed lease, and it tells the layout for which it was closed. After that each of its fences is
+// overwritten, in both buckets. Nobody of g+1 wins a lease before all of g are closed and fenced. Closing needs no lease;
+// whoever does it again does no harm.
 
 // Closing watches the lease of a former shard (R18): it is closed for good when
 // it is free, or when no new revision came for the length of a lease and the
