@@ -81,6 +81,7 @@ func newCodecs() *codecs {
 			typ[protocol.Followed]():   {"directory"}, // it is made again
 			typ[protocol.Status]():     {"Hears"},     // names the host
 			typ[protocol.Machine]():    {"outputs"},   // of the step before
+			typ[protocol.Followed]():   {"directory"}, // the machine makes it again
 		},
 	}
 	for i, t := range types {

@@ -321,6 +321,12 @@ func (f *Followed) openCalm(id string) {
 // those that are not calm are loaded already; what was seen of their records
 // comes now.
 func (c *Machine) takeFollowed(f *Followed) {
+	if f.directory == nil { // in a trace it is not told
+		f.directory = record.NewDirectory()
+		for _, x := range f.calm {
+			f.directory.Put(x.rec)
+		}
+	}
 	c.resting, c.Directory = f.calm, f.directory
 	if f.seen.Bucket != 0 {
 		c.seen = f.seen
