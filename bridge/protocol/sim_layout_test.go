@@ -347,6 +347,7 @@ func (n *simNode) closeFormers() {
 		}
 	}
 	if c.done {
+		n.w.strike()
 		n.w.log("   node%d: the shards before layout %d are closed", n.id, l.Generation)
 	}
 }
@@ -405,6 +406,7 @@ func (c *simCloser) closeLease(k int) {
 			sh.ended(sh.leads)
 			sh.lease, sh.closed = e, true
 			w.stats["closed"]++
+			w.strike()
 			w.log("   node%d closes %v: %+v", n.id, sh.reign(e.Epoch), e)
 			w.release(0.3)
 			return nil
@@ -447,7 +449,7 @@ func (t *simTerm) leave() {
 // attend is what the leader of shard 0 does once in a while: it ends a resharding.
 func (t *simTerm) attend() {
 	w, n := t.w, t.n
-	t.later(w.rnd(300, 1000), t.attend)
+	t.later(w.rnd(50, 600), t.attend)
 	if !t.core.opened || t.core.stopping || t.offline > w.now {
 		return
 	}
@@ -468,6 +470,7 @@ func (t *simTerm) attend() {
 		case !l.Done && l.Complete(leases):
 			next.Done = true
 			w.stats["resharded"]++
+			w.strike()
 		case !l.Done:
 			return
 		case w.anyBefore(l.Generation):
@@ -526,6 +529,7 @@ func (w *simWorld) reshard(want int) {
 		err := w.putLayout(next, got.rev)
 		if err == nil && next.Generation != got.Generation {
 			w.stats["resharding"]++
+			w.strike()
 		}
 		return err
 	}, func(error) {})

@@ -11,7 +11,7 @@ import (
 func TestReshardSimulation(t *testing.T) {
 	t.Parallel()
 	testSeeds(t, 250, simWorld{mutant: *simBreak, resharding: true}, "takeovers", "graceful", "handed over", "closed", "resharding", "resharded",
-		"given up", "late", "fenced", "dead letters", "redriven")
+		"given up", "late", "dead letters")
 }
 
 // reshards lets an operator change the number of shards until the end, and the
@@ -23,7 +23,7 @@ func (w *simWorld) reshards(end int) {
 			return
 		}
 		w.reshard(1 + w.r.IntN(4))
-		w.at(w.rnd(300, 6000), again)
+		w.at(w.rnd(100, 2500), again)
 	}
 	w.at(w.rnd(300, 3000), again)
 	if w.meddling {
@@ -33,6 +33,28 @@ func (w *simWorld) reshards(end int) {
 			w.layout = simLayoutKey{absent: true, rev: w.layout.rev + 1}
 		})
 	}
+}
+
+// strike lets something befall the bridge at a moment that matters.
+func (w *simWorld) strike() {
+	if !w.p(0.3) {
+		return
+	}
+	w.at(w.rnd(0, 400), func() {
+		switch terms := w.terms(); {
+		case w.quiet || len(terms) == 0:
+		case w.meddling && w.r.IntN(2) == 0:
+			w.meddle()
+		case w.r.IntN(3) == 0:
+			w.graceful(terms[w.r.IntN(len(terms))])
+		case w.r.IntN(2) == 0:
+			for _, n := range w.nodes {
+				n.crash(w.rnd(50, 2000))
+			}
+		default:
+			terms[w.r.IntN(len(terms))].n.crash(w.rnd(50, 2000))
+		}
+	})
 }
 
 // unsettled says what of the layout is not done.

@@ -212,7 +212,7 @@ func (w *simWorld) meddle() {
 		w.stats["lease deleted"]++
 		sh := w.shards[0]
 		if w.resharding {
-			sh = w.shards[w.r.IntN(len(w.shards))]
+			sh = w.shards[max(len(w.shards)-1-w.r.IntN(8), 0)] // of the last layouts
 		}
 		sh.lease, sh.leaseRev = LeaseEntry{}, sh.leaseRev+1
 	case 1:

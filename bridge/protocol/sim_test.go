@@ -144,6 +144,7 @@ type simWorld struct {
 
 	resharding bool // there are several shards, and their number changes
 	settings   int  // shards that the settings name
+	trickles   bool // a feed begins slowly
 	layout     simLayoutKey
 
 	cut      map[simDead]time.Duration // by a graceful stop -> own deadline of the attempt
@@ -269,7 +270,8 @@ type simTerm struct {
 	cutAt     time.Duration
 	running   map[*attempt]*simRun
 	intake    Intake
-	taken     Witnesses     // the last events of the feed
+	taken     Witnesses // the last events of the feed
+	pulls     int
 	created   time.Duration // of the stream, when the feed was opened
 	cons      *simConsumer
 	consN     uint64
@@ -529,6 +531,12 @@ func (t *simTerm) pull() {
 		return
 	}
 	room := w.window - t.intake.unsettled() - t.inflight
+	if w.trickles && w.now < t.startedAt+4000*ms { // long enough to crash between the floors of former shards
+		if t.pulls++; t.pulls%5 > 0 {
+			room = 0
+		}
+		room = min(room, 1)
+	}
 	at := w.now
 	for i := 0; i < room && c.next <= len(w.orders); i++ {
 		q := c.next
@@ -1237,6 +1245,7 @@ func simulateWith(seed uint64, how simWorld) (w *simWorld) {
 		subs, nodes = 2+w.r.IntN(5), 2+w.r.IntN(2)
 		w.settings = 1 + w.r.IntN(4)
 		w.layout.absent = true
+		w.trickles = seed%3 == 2
 	}
 	if w.pooled = seed%3 != 0; w.pooled {
 		w.late = max(w.late, 0.04)
