@@ -193,6 +193,9 @@ type simLoss struct {
 }
 
 func (w *simWorld) meddle() {
+	if len(w.shards) == 0 {
+		return
+	}
 	if w.entries && w.r.IntN(3) > 0 {
 		w.meddleEntry(Bucket(w.r.IntN(2)))
 		return
