@@ -4,11 +4,11 @@ import "time"
 
 // # R18, closing
 //
-// Each lease of g is closed for good by compare-and-set: when it is free, or when it has had no new revision
-// for the length of a lease + 2 s; an absent one in the same way (R16), by a create that tells the floor of its durable.
-// Nobody wins a closed lease, and it tells the layout for which it was closed. After that each of its fences is
-// overwritten, in both buckets. Nobody of g+1 wins a lease before all of g are closed and fenced. Closing needs no lease;
-// whoever does it again does no harm.
+// Each lease of g is closed for good by compare-and-set: when it is free, or when it has had no new
+// revision for the length of a lease + 2 s; an absent one in the same way (R16), by a create that tells the floor of
+// its durable. Nobody wins a closed lease, and it tells the layout for which it was closed. After that each of its
+// fences is overwritten, in both buckets. Nobody of g+1 wins a lease before all of g are closed and fenced. Closing
+// needs no lease; whoever does it again does no harm.
 
 // Closing watches the lease of a former shard (R18): it is closed for good when
 // it is free, or when no new revision came for the length of a lease and the
@@ -16,7 +16,7 @@ import "time"
 // twice.
 type Closing struct {
 	Patience time.Duration // length of a lease plus the margin for clocks
-	Fresh    bool          // nothing of that shard is on the bus: an absent lease is not one that somebody has deleted (R16)
+	Fresh    bool          // nothing of that shard is on the bus: nobody has deleted a lease that is absent (R16)
 	watch    Standby
 }
 

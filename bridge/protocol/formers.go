@@ -9,12 +9,12 @@ import (
 
 // # R18, former shards
 //
-// A subscription owes nothing at or below the floor of the shard of g that it belonged to, in that
-// one's intervals, or, if its id is below that one's cursor, of the cursor's event. Floors, intervals and cursors of other shards of
-// g say nothing of it. For it, the position (R7, R12, R13) is at or above the highest number of its former shard: what becomes
-// live from now on begins above that. The revisions that its former shard had applied are applied (R16). The closed leases
-// are read again at each take-over in g+1, until a confirmed lease of the own shard tells a floor at or above the highest number
-// in any of them; from then on it carries own.
+// A subscription owes nothing at or below the floor of the shard of g that it belonged to, in
+// that one's intervals, or, if its id is below that one's cursor, of the cursor's event. Floors, intervals and cursors
+// of other shards of g say nothing of it. For it, the position (R7, R12, R13) is at or above the highest number of its
+// former shard: what becomes live from now on begins above that. The revisions that its former shard had applied are
+// applied (R16). The closed leases are read again at each take-over in g+1, until a confirmed lease of the own shard
+// tells a floor at or above the highest number in any of them; from then on it carries own.
 
 // former is what one shard of the layout before had settled when it was closed,
 // as far as its numbers speak of the present stream. It counts for the
@@ -153,8 +153,8 @@ func (w *Won) unfit() error {
 	l, own := w.Layout, w.Entry.Layout
 	switch want := l.Regards(w.Entry); {
 	case own != nil && (own.Generation != l.Generation || own.Shards != l.Shards || own.Former != l.Former):
-		return fmt.Errorf("%w: the lease is of generation %d, %d shards after %d; the layout of %d, %d after %d", errOtherLayout,
-			own.Generation, own.Shards, own.Former, l.Generation, l.Shards, l.Former)
+		return fmt.Errorf("%w: the lease is of generation %d, %d shards after %d; the layout of %d, %d after %d",
+			errOtherLayout, own.Generation, own.Shards, own.Former, l.Generation, l.Shards, l.Former)
 	case want && len(w.Formers) != w.Layout.Former:
 		return fmt.Errorf("%w: %d of %d", errFormers, len(w.Formers), w.Layout.Former)
 	case !want && len(w.Formers) > 0:

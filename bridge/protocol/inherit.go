@@ -10,9 +10,9 @@ import (
 
 // # R18, inheriting
 //
-// A lease of g+1 that is absent is won with what all closed ones tell in common: the lowest floor,
-// the highest epoch, no intervals and no cursor. Each closed entry is placed in the stream as its own successor would place
-// it (R15); the feed begins after the lowest of these positions.
+// A lease of g+1 that is absent is won with what all closed ones tell in common: the lowest
+// floor, the highest epoch, no intervals and no cursor. Each closed entry is placed in the stream as its own successor
+// would place it (R15); the feed begins after the lowest of these positions.
 
 // Inherit is the entry with which a shard of a new layout begins, in the place of
 // an absent one: what all former shards tell in common, so that the feed begins at
@@ -24,8 +24,9 @@ func Inherit(closed []LeaseEntry) LeaseEntry {
 		return LeaseEntry{}
 	}
 	low := slices.MinFunc(closed, func(a, b LeaseEntry) int { return cmp.Compare(a.Floor, b.Floor) })
-	e := LeaseEntry{Floor: low.Floor, Free: true, Inherited: true, Buckets: commonBuckets(closed), Applied: lowestApplied(closed),
-		FormerIDs: new(uint64), Stream: commonStream(closed), Changes: openChanges(closed), Adopt: commonAdoption(closed)}
+	e := LeaseEntry{Floor: low.Floor, Free: true, Inherited: true,
+		Buckets: commonBuckets(closed), Applied: lowestApplied(closed), FormerIDs: new(uint64), Stream: commonStream(closed),
+		Changes: openChanges(closed), Adopt: commonAdoption(closed)}
 	for i := range closed {
 		x := &closed[i]
 		e.Epoch = max(e.Epoch, x.Epoch)

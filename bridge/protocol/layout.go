@@ -10,30 +10,31 @@ import (
 
 // # R17 Shards
 //
-// A subscription belongs to shard FNV-1a(id) mod n; n is the number of shards in the layout {g, n, prev, done,
-// want}: its generation, the number of shards in it and in the one before, whether all of them are past the former ones,
-// and a number that was asked for meanwhile. Each shard is a machine of its own, with a term of its own. Lease, durable,
-// fences and seals are named by (generation, shard); statuses, marks and lanes by subscription only, so they stay where they
-// are when the number changes. Generation 0 is the only shard of a bridge that never had another number; its names are
-// those without shards.
+// A subscription belongs to shard FNV-1a(id) mod n; n is the number of shards in the layout {g, n,
+// prev, done, want}: its generation, the number of shards in it and in the one before, whether all of them are past
+// the former ones, and a number that was asked for meanwhile. Each shard is a machine of its own, with a term of its
+// own. Lease, durable, fences and seals are named by (generation, shard); statuses, marks and lanes by subscription
+// only, so they stay where they are when the number changes. Generation 0 is the only shard of a bridge that never had
+// another number; its names are those without shards.
 //
 // The layout is one key, written by compare-and-set. A setting only creates it; it is changed by an operator's command
-// only. Each replica reads it again from the leader of its stream after it has won a lease and before anything else: if it
-// is of another generation, the lease is given back. A lease entry tells its layout, so a layout that somebody has deleted
-// is made again from the highest generation that is told.
+// only. Each replica reads it again from the leader of its stream after it has won a lease and before anything else:
+// if it is of another generation, the lease is given back. A lease entry tells its layout, so a layout that somebody
+// has deleted is made again from the highest generation that is told.
 //
-// A shard sees every event, and the records of its own subscriptions. What it says of records (applied, R16) counts for
-// these.
+// A shard sees every event, and the records of its own subscriptions. What it says of records (applied, R16) counts
+// for these.
 
 // # R18, deciding
 //
-// One compare-and-set makes the layout {g+1, m, prev: n}, only if the present one is done; else the
-// number waits in want. Leaders of g see it and hand over gracefully (R10b).
+// One compare-and-set makes the layout {g+1, m, prev: n}, only if the present one is done; else
+// the number waits in want. Leaders of g see it and hand over gracefully (R10b).
 
 // # R18, finishing
 //
-// The layout is done when all leases of g+1 lead and carry own (where there was no layout before: when
-// all lead). Only then leases, fences and durables of g are removed, and the number that waits is decided.
+// The layout is done when all leases of g+1 lead and carry own (where there was no layout
+// before: when all lead). Only then leases, fences and durables of g are removed, and the number that waits is
+// decided.
 
 // Layout says how many shards there are. It is one key of the lease's bucket.
 type Layout struct {
