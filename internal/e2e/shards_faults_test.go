@@ -3,8 +3,10 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -299,5 +301,34 @@ func TestStatusesOfShards(t *testing.T) {
 	slices.Sort(ids)
 	if !slices.Equal(listed, ids) {
 		t.Errorf("listed %q, want %q", listed, ids)
+	}
+}
+
+// A replica that stands still while the number of shards changes holds nothing when
+// it wakes: what it still has in hand is neither sent nor settled, and it joins.
+func TestReshardPastAReplicaThatStandsStill(t *testing.T) {
+	t.Parallel()
+	s := launchSharded(t, shaky)
+	f := publishFlow(t, s.js, 60, 8)
+	s.goesOn(t)
+	stopped := s.replicas[0]
+	if r, _ := stopped.readyz(); slices.Contains(r.Shards.Leads, 0) { // the other one is asked
+		stopped = s.replicas[1]
+	}
+	crash := time.Now()
+	stopped.Signal(syscall.SIGSTOP)
+	setShards(t, s.bus.URL(), 2)
+	stopped.Signal(syscall.SIGCONT)
+	await(t, 60*time.Second, "it has joined", func() bool {
+		r, status := stopped.readyz()
+		return status == http.StatusOK && r.Shards.Of == 2 && len(r.Shards.Leads) == 1
+	})
+	if l := s.led(t); l.Generation != 2 || l.Shards != 2 {
+		t.Errorf("layout %+v", l)
+	}
+	s.goesOn(t)
+	for _, e := range s.endpoints {
+		f.arrives(t, e)
+		recent(t, f.check(t, e), crash)
 	}
 }
