@@ -2,6 +2,7 @@ package publishers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 	"orderbridge/publishers/http1"
 )
@@ -81,7 +83,7 @@ func (c *connections) send(ctx context.Context, r request, tenant string) (answe
 	}
 	secure := r.url.Scheme == "https"
 	if secure {
-		if c.askSilent(ctx, addr); c.onlyHTTP2.has(addr) {
+		if c.askSilent(r.connecting(ctx), addr); c.onlyHTTP2.has(addr) {
 			a, err := sendByNetHTTP(ctx, c.second, r)
 			if err == nil || !refusesHTTP2(err) {
 				return a, err
@@ -90,7 +92,7 @@ func (c *connections) send(ctx context.Context, r request, tenant string) (answe
 		}
 	}
 	a, err := c.own.Do(ctx, &http1.Request{Method: r.method, Origin: r.origin, Target: r.url.RequestURI(),
-		Fields: r.fields, Body: r.body, Tenant: tenant})
+		Fields: r.fields, Body: r.body, Tenant: tenant, Connect: cmp.Or(r.connect, record.DefaultConnectTimeout)})
 	switch failed := err != nil || a.Status >= http.StatusBadRequest; {
 	case secure && wantsHTTP2(err):
 		c.onlyHTTP2.add(addr)
@@ -103,8 +105,6 @@ func (c *connections) send(ctx context.Context, r request, tenant string) (answe
 
 // dial makes a connection for our own client.
 func (c *connections) dial(ctx context.Context, key http1.Key) (net.Conn, error) {
-	ctx, cancel := withConnectTimeout(ctx)
-	defer cancel()
 	d := c.dialer
 	raw, err := d.dial(ctx, "tcp", key.Addr, key.Scheme == "http" && !d.allowHTTP)
 	if err != nil {
@@ -175,7 +175,7 @@ func (c *connections) askSilent(ctx context.Context, addr string) {
 // sendByNetHTTP uses RoundTrip instead of a Client: no redirects, no cookies, no
 // copy of the request.
 func sendByNetHTTP(ctx context.Context, by http.RoundTripper, r request) (answer, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(r.connecting(ctx))
 	defer cancel()
 	resp, err := by.RoundTrip(r.http(ctx))
 	if err != nil {

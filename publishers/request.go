@@ -28,6 +28,8 @@ type request struct {
 	origin http1.Origin
 	fields []http1.Field // sorted by name
 	body   []byte        // nil: no body, and no Content-Type
+
+	connect time.Duration // within which a connection must be there; 0: the default
 }
 
 // endpoint is what of a record is compiled once: all of a request that does not

@@ -93,6 +93,14 @@ func newTransport(o Options, d *dialer, offered ...string) *http.Transport {
 // transport keeps the values of its context, not its deadline.
 type connectTimeout struct{}
 
+// connecting is the context for what net/http makes of a request.
+func (r *request) connecting(ctx context.Context) context.Context {
+	if r.connect == 0 || r.connect == record.DefaultConnectTimeout {
+		return ctx
+	}
+	return context.WithValue(ctx, connectTimeout{}, r.connect)
+}
+
 // connectError tells in which step a connection failed to come about.
 type connectError struct {
 	step     string // for people

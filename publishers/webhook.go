@@ -200,9 +200,7 @@ func (w *Webhook) attempt(ctx context.Context, d *protocol.Delivery) error {
 		attemptCtx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	if connect != record.DefaultConnectTimeout {
-		attemptCtx = context.WithValue(attemptCtx, connectTimeout{}, connect)
-	}
+	r.connect = connect
 	a, err := e.send(attemptCtx, r)
 	if err != nil {
 		if ctx.Err() != nil && (errors.Is(context.Cause(ctx), bridge.ErrCut) || errors.Is(ctx.Err(), context.Canceled)) {
@@ -233,7 +231,7 @@ func (e *endpoint) send(ctx context.Context, r request) (answer, error) {
 	if e.token == nil {
 		return e.roundTrip(ctx, r, "")
 	}
-	token, err := e.token.get(ctx, "")
+	token, err := e.token.get(r.connecting(ctx), "")
 	if err != nil {
 		return answer{}, err
 	}
@@ -241,7 +239,7 @@ func (e *endpoint) send(ctx context.Context, r request) (answer, error) {
 	if err != nil || a.status != http.StatusUnauthorized {
 		return a, err
 	}
-	fresh, err := e.token.get(ctx, token)
+	fresh, err := e.token.get(r.connecting(ctx), token)
 	if err != nil {
 		return answer{}, err
 	}

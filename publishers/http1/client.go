@@ -99,7 +99,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (Answer, error) {
 		c.repeated.Add(1)
 		c.learn(key, idle)
 	}
-	cn, err := c.dial(ctx, key)
+	cn, err := c.dial(ctx, key, r.Connect)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -108,8 +108,14 @@ func (c *Client) Do(ctx context.Context, r *Request) (Answer, error) {
 	return a, err
 }
 
-func (c *Client) dial(ctx context.Context, key Key) (*conn, error) {
-	raw, err := c.o.Dial(ctx, key)
+func (c *Client) dial(ctx context.Context, key Key, within time.Duration) (*conn, error) {
+	bounded := ctx
+	if within > 0 {
+		var cancel context.CancelFunc
+		bounded, cancel = context.WithTimeout(ctx, within)
+		defer cancel()
+	}
+	raw, err := c.o.Dial(bounded, key)
 	if err != nil {
 		if untilDone(ctx); ctx.Err() != nil {
 			return nil, context.Cause(ctx)

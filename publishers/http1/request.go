@@ -7,18 +7,20 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 )
 
 // Request is what is sent. It is not changed, and may be sent again.
 type Request struct {
-	Method string
-	Origin Origin
-	Target string  // path and query, as they are sent
-	Fields []Field // in the order in which they are sent; User-Agent comes before all others
-	Body   []byte  // nil: none; POST and PUT then have an empty one
-	Tenant string  // whose idle connections may be used
+	Method  string
+	Origin  Origin
+	Target  string        // path and query, as they are sent
+	Fields  []Field       // in the order in which they are sent; User-Agent comes before all others
+	Body    []byte        // nil: none; POST and PUT then have an empty one
+	Tenant  string        // whose idle connections may be used
+	Connect time.Duration // within which a new connection must be there; 0: only the context bounds it
 }
 
 // Field is a header field.
