@@ -22,6 +22,9 @@ type pullRequest struct {
 	NoWait   bool `json:"no_wait,omitempty"`
 }
 
+// pullStatuses is how many status messages may come beside those that were asked for.
+const pullStatuses = 16
+
 var (
 	errMaxBytes     = errors.New("the next message exceeds the bytes asked for")
 	errConsumerGone = errors.New("consumer is gone")
@@ -35,7 +38,10 @@ func pull(ctx context.Context, js jetstream.JetStream, stream, consumer string, 
 	defer cancel()
 	nc := js.Conn()
 	inbox := nc.NewInbox()
-	sub, err := nc.SubscribeSync(inbox)
+	// A synchronous subscription would have room for 65,536 messages: half a
+	// megabyte for each request.
+	msgs := make(chan *nats.Msg, r.Batch+pullStatuses)
+	sub, err := nc.ChanSubscribe(inbox, msgs)
 	if err != nil {
 		return err
 	}
@@ -48,9 +54,11 @@ func pull(ctx context.Context, js jetstream.JetStream, stream, consumer string, 
 		return err
 	}
 	for n := 0; n < r.Batch; {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return err
+		var m *nats.Msg
+		select {
+		case m = <-msgs:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 		if status := m.Header.Get("Status"); len(m.Data) == 0 && status != "" && m.Reply == "" {
 			switch {
