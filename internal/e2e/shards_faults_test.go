@@ -332,3 +332,38 @@ func TestReshardPastAReplicaThatStandsStill(t *testing.T) {
 		recent(t, f.check(t, e), crash)
 	}
 }
+
+// On a cluster of three, where each consumer and each fence is replicated, the
+// number of shards changes as it does on one server, also when the lease bucket has
+// just got another leader.
+func TestReshardOnACluster(t *testing.T) {
+	t.Parallel()
+	c := clustered(t)
+	s := &sharded{js: jetStream(t, c.URL(0))} // servers 1 and 2 fail
+	env := []string{"ORDERBRIDGE_NATS_URL=" + c.URLs()}
+	s.replicas = []*program{launch(t, env...), launch(t, env...)}
+	leading(t, s.replicas...)
+	for _, id := range ofEachShard(4) {
+		e := receive(t, shaky)
+		subscribe(t, s.js, id, recordFor(e, quickRetries))
+		s.endpoints = append(s.endpoints, e)
+	}
+	f := publishFlow(t, s.js, 40, 8)
+	s.goesOn(t)
+	setShards(t, c.URL(0), 4)
+	s.goesOn(t)
+	stepDown(t, s.js, "KV_lease")
+	await(t, 30*time.Second, "it is accepted", func() bool { // not while one is elected
+		_, status := command(t, c.URL(0), "", "shards", "set", "2")
+		return status == exitGood
+	})
+	setShards(t, c.URL(0), 2)
+	s.led(t)
+	s.goesOn(t)
+	for k, e := range s.endpoints {
+		f.arrives(t, e)
+		for _, r := range f.check(t, e) {
+			t.Errorf("subscription %d: %s %d came again", k, r.Again.Order, r.Again.N)
+		}
+	}
+}
