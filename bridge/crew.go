@@ -211,9 +211,8 @@ func lastFloor(ctx context.Context, parts *Parts) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer feed.Close()
 	floor, _, err := feed.Floor(ctx, newestEpoch)
-	return floor, err
+	return floor, errors.Join(err, feed.Close())
 }
 
 // newestEpoch is above all that there are.

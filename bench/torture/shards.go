@@ -22,7 +22,7 @@ func (w *testbed) reshard(ctx, _ context.Context, rng *rand.Rand, f *journal.Fau
 	n := 1 + rng.IntN(5)
 	f.Target = strconv.Itoa(n)
 	by := w.bridges[rng.IntN(len(w.bridges))].command
-	cmd := exec.CommandContext(ctx, by.Path, "shards", "set", f.Target)
+	cmd := exec.CommandContext(ctx, by.Path, "shards", "set", f.Target) //nolint:gosec // the program under test
 	cmd.Env, cmd.Dir = by.Env, by.Dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		f.Target += fmt.Sprintf(": %v: %.200s", err, out)

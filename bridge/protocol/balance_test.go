@@ -93,7 +93,7 @@ func settle(t *testing.T, rnd *rand.Rand, shards []string, alive []string) {
 		return s
 	}
 	moves := 0
-	for step := 0; step < 1000; step++ {
+	for range 1000 {
 		own := alive[rnd.IntN(len(alive))]
 		free := slices.Index(shards, "")
 		switch s := know(own); {
