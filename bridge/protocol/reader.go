@@ -26,6 +26,7 @@ type reader struct {
 	moved       bool // since the last flush
 	holes       bool // in the stream, told
 	pulling     bool
+	rescued     bool // it stands still, and has read for the dead letters
 	round       int  // answers of earlier rounds are stale
 	empty       bool // the last read found nothing new
 	again       time.Duration
@@ -70,6 +71,10 @@ func (s *sub) pumpReader() {
 	}
 	rescuing := r.at < min(c.expiring, r.until) // reads on whatever its state, for the dead letters
 	if s.standing() != inForce && !rescuing {
+		if r.rescued && !r.pulling { // what is not about to be dropped any more
+			r.rescued = false
+			s.shed()
+		}
 		return
 	}
 	if end := min(r.done.end(r.at+1), r.until); end > r.at {
@@ -94,7 +99,7 @@ func (s *sub) pumpReader() {
 	if room <= 0 || !(rescuing && r.outstanding == 0) && !c.shares.may(s.share(), ahead) || s.lanesFull() && !s.servesOthers() || r.at >= r.until {
 		return
 	}
-	r.pulling = true
+	r.pulling, r.rescued = true, s.standing() != inForce
 	c.ask(request{out: ReadEvents{c.newRequest(), s.id, s.tenant(), r.at + 1, s.rec.Subjects, room, c.ReadBytes}, sub: s, reader: r, round: r.round})
 }
 

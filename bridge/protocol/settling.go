@@ -89,6 +89,9 @@ func (c *Machine) judge(a *attempt, o Outcome, ev *event.Event) {
 	default:
 		c.failed(a, o, ev)
 	}
+	if s.mode != gone && s.standing() != inForce {
+		s.shed() // it stands still since the attempt began: what it kept would keep others from reading
+	}
 }
 
 func (c *Machine) delivered(a *attempt) {

@@ -285,7 +285,12 @@ func (seat *simSeat) lead(won Won) {
 	if w.greedy {
 		l.MaxRunning, l.Keen, l.LedgerBytes, l.ReadTotal = 6, 1, 6000, 2500
 	}
-	l = l.For(won.Layout.Shards)
+	if n := max(won.Layout.Shards, 1); n > 1 { // each shard's part is as much as the only one has in TestSimulation
+		for _, x := range []*int{&l.Deliveries, &l.HeldMost, &l.MaxRunning, &l.LedgerBytes, &l.ReadTotal, &l.Applying} {
+			*x *= n
+		}
+		l = l.For(n)
+	}
 	t.hold = noLimit
 	seed := [2]uint64{uint64(w.r.Int64()), 1}
 	t.core = New(l, rand.New(rand.NewPCG(seed[0], seed[1])), won)
