@@ -14,18 +14,20 @@ import (
 const groupPeriod = 100_000
 
 // newGroup makes a control group that is held to a share of one core: by cgroup
-// v1 (cpu.cfs_quota_us) or v2 (cpu.max), whichever this machine lets us write.
+// v1 (cpu.cfs_quota_us) or v2 (cpu.max), whichever this machine lets us write. It
+// gets that share whatever else the machine does.
 func newGroup(name string, share float64) (dir string, err error) {
 	quota := strconv.Itoa(int(share * groupPeriod))
 	v1 := func(root string) (string, error) {
 		return makeGroup(filepath.Join(root, name), [][2]string{
-			{"cpu.cfs_period_us", strconv.Itoa(groupPeriod)}, {"cpu.cfs_quota_us", quota}})
+			{"cpu.cfs_period_us", strconv.Itoa(groupPeriod)}, {"cpu.cfs_quota_us", quota}, {"cpu.shares", "65536"}})
 	}
 	v2 := func(root string) (string, error) {
 		if err := os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+cpu"), 0); err != nil {
 			return "", err
 		}
-		return makeGroup(filepath.Join(root, name), [][2]string{{"cpu.max", fmt.Sprint(quota, " ", groupPeriod)}})
+		return makeGroup(filepath.Join(root, name), [][2]string{{"cpu.max", fmt.Sprint(quota, " ", groupPeriod)},
+			{"cpu.weight", "10000"}})
 	}
 	var errs []error
 	for _, way := range []struct {
