@@ -60,8 +60,9 @@ vuln: $(BIN)/govulncheck-$(GOVULNCHECK_VERSION) ## Look for known vulnerabilitie
 
 check: fmt tidy lint race vuln ## Run what CI runs beside the tests
 
-simulate: ## Run 100,000 seeds of the protocol's simulation
+simulate: ## Run 100,000 seeds of the protocol's simulation, and 20,000 with shards
 	go test ./bridge/protocol -run 'TestSimulation$$' -timeout 60m -sim.from 100000 -sim.seeds 100000 -v
+	go test ./bridge/protocol -run 'TestReshardSimulation$$' -timeout 60m -sim.from 100000 -sim.seeds 20000 -v
 
 mutants: ## Break each rule of the protocol once and see a story or the simulation reject it
 	go test ./bridge/protocol -run '^TestMutants$$' -mutants -count=1 -timeout 15m
