@@ -34,14 +34,12 @@ func (a *Auditor) Adopted(m *nats.Msg, adopted protocol.Adoption) {
 // Resharded implements store.Witness.
 func (a *Auditor) Resharded(m *nats.Msg, shards int, after protocol.Layout) {
 	who := a.Asks(m)
-	what := fmt.Sprintf("the number of shards changes to %d", shards)
-	switch {
-	case after.Want == shards:
+	what := fmt.Sprintf("their number is to be %d", shards)
+	if after.Want == shards {
 		what += " once the change before is done"
-	case after.Done:
-		what = fmt.Sprintf("there are %d shards already", shards)
 	}
-	a.Note(Note{Kind: "shards", Action: "set", Who: who, Text: "shards set by " + who.String() + ": " + what})
+	a.Note(Note{Kind: "shards", Action: "set", Who: who, Text: "shards: " + what + ", set by " + who.String(),
+		Details: map[string]string{"shards": fmt.Sprint(shards), "layout": fmt.Sprint(after.Generation)}})
 }
 
 // Removed implements store.Witness.
