@@ -94,3 +94,30 @@ func TestParseLayout(t *testing.T) {
 		t.Errorf("it is told as %s", b)
 	}
 }
+
+func TestLayoutComplete(t *testing.T) {
+	t.Parallel()
+	past := LeaseEntry{Epoch: 1, Holder: "a", Leading: true, Own: true}
+	for name, tt := range map[string]struct {
+		former int
+		change func(*LeaseEntry)
+		want   bool
+	}{
+		"all are past the former ones": {2, func(*LeaseEntry) {}, true},
+		"one is behind":                {2, func(e *LeaseEntry) { e.Own = false }, false},
+		"one is free":                  {2, func(e *LeaseEntry) { e.Free = true }, false},
+		"one takes over":               {2, func(e *LeaseEntry) { e.Leading, e.Term = false, "t" }, false},
+		"one is absent":                {2, func(e *LeaseEntry) { *e = LeaseEntry{} }, false},
+		"there are no former ones":     {0, func(e *LeaseEntry) { e.Own = false }, true},
+	} {
+		other := past
+		tt.change(&other)
+		l := Layout{Generation: 2, Shards: 2, Former: tt.former}
+		if got := l.Complete([]LeaseEntry{past, other}); got != tt.want {
+			t.Errorf("%s: complete %t", name, got)
+		}
+		if l.Complete([]LeaseEntry{past}) {
+			t.Errorf("complete, though one is not known")
+		}
+	}
+}
