@@ -1213,10 +1213,6 @@ func (w *simWorld) redrive(t *simTerm) {
 
 // ---- one run
 
-func simulate(seed uint64, mutant string, trace bool) *simWorld {
-	return simulateWith(seed, simWorld{trace: trace, mutant: mutant})
-}
-
 // simulateWith simulates with what of how the world is to be different.
 func simulateWith(seed uint64, how simWorld) (w *simWorld) {
 	w = &simWorld{record: how.record, byReference: map[simDead]bool{}, toldExpired: map[int]bool{}, r: rand.New(rand.NewPCG(seed, 7)), trace: how.trace, mutant: how.mutant, resharding: how.resharding,
