@@ -84,8 +84,9 @@ func (w *testbed) put(ctx context.Context) error {
 		}
 	}
 	took := ended.Sub(began)
-	say("stored at %.0f/s; all verdicts after %s: %.0f/s", float64(w.records)/stored.Seconds(), round(took),
-		float64(w.records)/took.Seconds())
+	say("stored at %.0f/s; all verdicts after %s: %.0f/s; processor time of leader and stand-by: %s, %s",
+		float64(w.records)/stored.Seconds(), round(took), float64(w.records)/took.Seconds(),
+		round(w.replicas[0].used()), round(w.replicas[1].used()))
 	return nil
 }
 

@@ -31,7 +31,7 @@ func (c *Machine) Owes() Owing {
 		deliveries:    c.owed + beside,
 		events:        len(c.pending) + max(len(c.win), min(len(c.win)+beside, span)),
 		suspended:     suspended,
-		subscriptions: len(c.subs) + len(c.resting) - c.deletedSubs(),
+		subscriptions: len(c.subs) + len(c.resting) + c.newcomers.len() - c.deletedSubs(),
 	}
 }
 

@@ -97,6 +97,7 @@ func (c *Machine) appliedSoFar() *Applied {
 			a.But[s.id] = only
 		}
 	}
+	least = c.newcomers.tellApplied(&a, least)
 	if len(a.But) > limits.BehindRecords {
 		a.Revision, a.But = least, nil
 	}

@@ -105,6 +105,7 @@ type Machine struct {
 	blocked   map[*sub]struct{} // could not start an attempt for a reason that passes by time
 	dirty     map[*sub]struct{} // status changed
 	applyQ    []*sub
+	newcomers newcomers // wait until there is room to apply them
 	applying  int
 
 	unstored map[*lane]struct{}       // whose dead letter is refused or not confirmed

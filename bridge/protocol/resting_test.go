@@ -20,6 +20,7 @@ func (c *Machine) peek(id string) *sub {
 func (t *simTerm) rested() {
 	c, w := t.core, t.w
 	w.stats["at rest"] += len(c.resting)
+	w.stats["newcomers"] += c.newcomers.len()
 	for _, id := range sorted(c.subs) {
 		s := c.subs[id]
 		if !s.idle() {

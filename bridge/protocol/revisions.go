@@ -58,8 +58,12 @@ func (c *Machine) recordSeen(in *RecordSeen) {
 		return
 	}
 	s := c.sub(r.Key)
+	if former := c.newcomers.take(r.Key); former != nil {
+		s = c.welcome(former)
+		c.applySoon(s)
+	}
 	if s == nil {
-		if r.Deleted && c.caughtUp {
+		if r.Deleted && c.caughtUp || c.newcomerWaits(in) {
 			return
 		}
 		s = c.newSub(r.Key, r.Revision)
@@ -155,6 +159,13 @@ func (c *Machine) applyMore() {
 	}
 	if len(c.applyQ) == 0 {
 		c.applyQ = nil
+	}
+	for c.applying < c.Applying && len(c.applyQ) == 0 && !c.stopping {
+		in := c.newcomers.oldest()
+		if in == nil {
+			return
+		}
+		c.welcome(c.newcomers.take(in.Revision.Key)).apply()
 	}
 }
 

@@ -24,7 +24,7 @@ var (
 // seed again: go test ./bridge/protocol -run TestSimulation -sim.from SEED -sim.seeds 1 -sim.trace
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	testSeeds(t, 2000, simWorld{mutant: *simBreak}, "takeovers", "graceful", "handed over", "cut", "reopened", "late", "fenced", "dead letters", "redriven", "at rest", "followed", "filtered", "filtered probes")
+	testSeeds(t, 2000, simWorld{mutant: *simBreak}, "takeovers", "graceful", "handed over", "cut", "reopened", "late", "fenced", "dead letters", "redriven", "at rest", "newcomers", "followed", "filtered", "filtered probes")
 }
 
 // testSeeds simulates seeds of a world, so many where the flags do not say it,
