@@ -149,7 +149,11 @@ func (t *term) loop(ctx context.Context) {
 			t.finish(protocol.ErrStopUnconfirmed)
 		}
 		t.now, t.nowAt = t.b.o.Clock.Boot(), time.Now()
-		for _, x := range t.inbox.drain() {
+		for i, x := range t.inbox.drain() {
+			if i%256 == 255 { // however much has come: what is due is not kept waiting
+				t.now = t.b.o.Clock.Boot()
+				t.tick()
+			}
 			switch {
 			case t.finished:
 				return
@@ -159,9 +163,7 @@ func (t *term) loop(ctx context.Context) {
 				t.step(x.in)
 			}
 		}
-		if at, ok := t.core.Next(); ok && at <= t.now && !t.finished {
-			t.step(protocol.Tick{})
-		}
+		t.tick()
 		now := time.Now()
 		if now.After(next) {
 			next = now.Add(250 * time.Millisecond)
@@ -178,6 +180,13 @@ func (t *term) loop(ctx context.Context) {
 // boot is the time since boot, without asking the system: it may lack a suspend
 // that began within the present batch of inputs.
 func (t *term) boot(now time.Time) time.Duration { return t.now + now.Sub(t.nowAt) }
+
+// tick lets the machine do what is due.
+func (t *term) tick() {
+	if at, ok := t.core.Next(); ok && at <= t.now && !t.finished {
+		t.step(protocol.Tick{})
+	}
+}
 
 func (t *term) finish(cause error) {
 	t.publishCondition()

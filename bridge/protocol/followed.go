@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"iter"
-	"maps"
 	"slices"
 	"time"
 
@@ -318,8 +317,7 @@ func (f *Followed) openCalm(id string) {
 }
 
 // takeFollowed has the machine go on with what was followed. The statuses of
-// those that are not calm are loaded already; what was seen of their records
-// comes now.
+// those that are not calm are loaded already.
 func (c *Machine) takeFollowed(f *Followed) {
 	if f.directory == nil { // in a trace it is not told
 		f.directory = record.NewDirectory()
@@ -331,8 +329,16 @@ func (c *Machine) takeFollowed(f *Followed) {
 	if f.seen.Bucket != 0 {
 		c.seen = f.seen
 	}
-	for _, id := range slices.Sorted(maps.Keys(f.others)) {
-		x := f.others[id]
+	c.followed, c.unseenYet = f, sorted(f.others)
+	c.seeKept()
+}
+
+// seeKept goes on with what was seen of the records that are not calm, some at a
+// time: there may be many, and the lease has to be renewed meanwhile.
+func (c *Machine) seeKept() {
+	const atOnce = 1000
+	for _, id := range c.unseenYet[:min(atOnce, len(c.unseenYet))] {
+		x := c.followed.others[id]
 		for i, in := range x.kept {
 			c.recordSeen(in)
 			if s := c.subs[id]; i == 0 && x.folded && s != nil {
@@ -340,4 +346,10 @@ func (c *Machine) takeFollowed(f *Followed) {
 			}
 		}
 	}
+	if c.unseenYet = c.unseenYet[min(atOnce, len(c.unseenYet)):]; len(c.unseenYet) > 0 {
+		c.after(time.Millisecond, timer{what: dueKept})
+		return
+	}
+	c.followed, c.unseenYet = nil, nil
+	c.emit(WatchRecords{})
 }

@@ -105,6 +105,8 @@ type Machine struct {
 	blocked   map[*sub]struct{} // could not start an attempt for a reason that passes by time
 	dirty     map[*sub]struct{} // status changed
 	applyQ    []*sub
+	followed  *Followed // at a take-over, until its revisions are seen
+	unseenYet []string  // likewise: whose are not seen yet
 	newcomers newcomers // wait until there is room to apply them
 	applying  int
 

@@ -248,12 +248,13 @@ func (c *Machine) relocated() {
 	l := c.loading
 	c.loading, c.moving = nil, nil
 	c.rebuild(l)
-	if f := l.Followed; f != nil {
-		c.takeFollowed(f)
-	}
 	c.step = seeingRecords
 	c.stuck = "the subscription records are not read yet"
-	c.emit(WatchRecords{})
+	if l.Followed == nil {
+		c.emit(WatchRecords{})
+		return
+	}
+	c.takeFollowed(l.Followed)
 }
 
 func (c *Machine) rebuild(l *Loaded) {

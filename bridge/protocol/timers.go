@@ -44,6 +44,7 @@ const (
 	dueProbe
 	dueLetters
 	dueDebts  // of a deleted record
+	dueKept   // revisions that a stand-by had seen
 	dueStatus // of a subscription that was busy, when its bucket is filled again
 )
 
@@ -128,6 +129,8 @@ func (c *Machine) fire(t *timer) {
 		t.sub.tickLetters()
 	case dueDebts:
 		c.debtsDue(t.sub, t.time)
+	case dueKept:
+		c.seeKept()
 	case dueStatus:
 		t.filling.later()
 	}
