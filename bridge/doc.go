@@ -1,5 +1,5 @@
-// Package bridge runs the protocol: a replica stands by, wins the lease, leads a term
-// and hands over.
+// Package bridge runs the protocol: a replica has a seat for each shard, which stands
+// by, wins the shard's lease, leads a term and hands over.
 //
 // A term carries out on the bus what its machine (package protocol) asks for, by the
 // ports of ports.go, and hands the answers to it as inputs; it matches what the feed
