@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,7 +87,7 @@ func (s *sharded) leases() *store.Leases {
 func (s *sharded) led(t *testing.T) protocol.Layout {
 	t.Helper()
 	var l protocol.Layout
-	await(t, 90*time.Second, "all shards are led", func() bool {
+	await(t, 3*time.Minute, "all shards are led", func() bool {
 		var ok bool
 		if l, ok = s.layout(t); !ok || !l.Done {
 			return false
@@ -114,6 +115,20 @@ func (s *sharded) led(t *testing.T) protocol.Layout {
 	return l
 }
 
+// reshard changes the number of shards and waits until it is done. While shards
+// change hands, or a stream has no leader, it is asked for again.
+func (s *sharded) reshard(t *testing.T, url string, n int) {
+	t.Helper()
+	await(t, 3*time.Minute, fmt.Sprintf("%d shards are accepted", n), func() bool {
+		_, status := command(t, url, "", "shards", "set", strconv.Itoa(n))
+		return status == exitGood
+	})
+	await(t, 3*time.Minute, fmt.Sprintf("there are %d shards", n), func() bool {
+		l, ok := s.layout(t)
+		return ok && l.Done && l.Shards == n
+	})
+}
+
 func (s *sharded) output() string {
 	var all []string
 	for _, p := range s.replicas {
@@ -129,7 +144,7 @@ func (s *sharded) goesOn(t *testing.T) {
 	for k, e := range s.endpoints {
 		at[k] = e.Delivered()
 	}
-	await(t, 60*time.Second, "the flow goes on in each shard", func() bool {
+	await(t, 3*time.Minute, "the flow goes on in each shard", func() bool {
 		for k, e := range s.endpoints {
 			if e.Delivered() <= at[k]+30 {
 				return false
@@ -317,9 +332,9 @@ func TestReshardPastAReplicaThatStandsStill(t *testing.T) {
 	}
 	crash := time.Now()
 	stopped.Signal(syscall.SIGSTOP)
-	setShards(t, s.bus.URL(), 2)
+	s.reshard(t, s.bus.URL(), 2)
 	stopped.Signal(syscall.SIGCONT)
-	await(t, 60*time.Second, "it has joined", func() bool {
+	await(t, 3*time.Minute, "it has joined", func() bool {
 		r, status := stopped.readyz()
 		return status == http.StatusOK && r.Shards.Of == 2 && len(r.Shards.Leads) == 1
 	})
@@ -350,15 +365,10 @@ func TestReshardOnACluster(t *testing.T) {
 	}
 	f := publishFlow(t, s.js, 40, 8)
 	s.goesOn(t)
-	setShards(t, c.URL(0), 4)
+	s.reshard(t, c.URL(0), 4)
 	s.goesOn(t)
 	stepDown(t, s.js, "KV_lease")
-	await(t, 30*time.Second, "it is accepted", func() bool { // not while one is elected
-		_, status := command(t, c.URL(0), "", "shards", "set", "2")
-		return status == exitGood
-	})
-	setShards(t, c.URL(0), 2)
-	s.led(t)
+	s.reshard(t, c.URL(0), 2)
 	s.goesOn(t)
 	for k, e := range s.endpoints {
 		f.arrives(t, e)

@@ -111,7 +111,7 @@ func TestUpgradeToShardsAndBack(t *testing.T) {
 		t.Errorf("the layout of a bus of a former build: %+v", l)
 	}
 	for g, n := range []int{4, 1} {
-		setShards(t, s.bus.URL(), n)
+		s.reshard(t, s.bus.URL(), n)
 		if l := s.led(t); l.Generation != uint64(g+1) || l.Shards != n {
 			t.Errorf("layout %+v", l)
 		}
