@@ -17,6 +17,7 @@ type contestant struct {
 	each     int // requests that an event makes; 0: it needs no bus, a signal lets it begin
 	requests int // of a round
 	until    int // the requests that count end with this one; 0: with the last
+	ahead    int // so many requests at most are published and not made; 0: all of a round are published beforehand
 	ps       []*lab.Process
 }
 
@@ -53,6 +54,9 @@ func (b *bench) round(ctx context.Context, c *contestant, l *load) (err error) {
 			c.signal(syscall.SIGUSR1)
 			return nil
 		}
+		if c.ahead > 0 {
+			return b.publish(ctx, c.place, c.ahead/c.each)
+		}
 		c.signal(syscall.SIGSTOP)
 		defer c.signal(syscall.SIGCONT)
 		return b.publish(ctx, c.place, c.requests/c.each)
@@ -84,7 +88,7 @@ func (b *bench) cpu(c *contestant) (spent [3]time.Duration) {
 
 // measure starts what is measured and adds a round to l: from the end of the
 // warming up to the last request that counts.
-func (b *bench) measure(ctx context.Context, c *contestant, l *load, start func() error) error {
+func (b *bench) measure(ctx context.Context, c *contestant, l *load, start func() error) (err error) {
 	warm, last := c.requests/warmPart, c.requests
 	if c.until > 0 {
 		last = c.until
@@ -95,6 +99,9 @@ func (b *bench) measure(ctx context.Context, c *contestant, l *load, start func(
 	if err := start(); err != nil {
 		return err
 	}
+	feeding := make(chan error, 1)
+	go func() { feeding <- b.feed(ctx, c) }()
+	defer func() { err = errors.Join(err, <-feeding) }()
 	from, err := b.reached(ctx, "warm", c.ps...)
 	if err != nil {
 		return err
@@ -114,6 +121,27 @@ func (b *bench) measure(ctx context.Context, c *contestant, l *load, start func(
 	}
 	b.say("%s  %s requests/s", l.Name, thousands(int(l.Rate[len(l.Rate)-1])))
 	return nil
+}
+
+// feed publishes the rest of a round as requests are made.
+func (b *bench) feed(ctx context.Context, c *contestant) error {
+	if c.ahead == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+	defer cancel()
+	var failed error
+	published := c.ahead / c.each * c.each
+	err := waitFor(ctx, func() bool {
+		st, err := b.to.status(ctx)
+		for ; err == nil && published < c.requests && published < int(st.Requests)+c.ahead; published += c.each {
+			b.n++
+			err = b.publishOne(c.place, orderOf(b.n), 0)
+		}
+		failed = err
+		return err != nil || published >= c.requests
+	})
+	return errors.Join(err, failed)
 }
 
 // roundTimeout bounds a round: what takes longer has gone wrong.

@@ -16,6 +16,7 @@ const (
 	shards             = 4    // of g
 	shardShare         = 0.25 // of a core, for each bridge
 	shardSubscriptions = 200
+	shardAhead         = 2_000 // requests that wait, for each bridge: more would be parked by R5
 )
 
 // wider measures g: 1, 2 and 4 bridges, each held to a quarter of a core, that
@@ -41,10 +42,9 @@ func (b *bench) wider(ctx context.Context) (err error) {
 			}
 			groups = append(groups, own[i])
 		}
-		// The requests that count end while every shard still has some: shards are not equally large.
 		c := &contestant{load: &load{Name: name, Title: fmt.Sprintf("%d × a quarter of a core, %d shards, %d subscriptions",
 			n, shards, shardSubscriptions)}, place: place{name}, each: shardSubscriptions, requests: n * b.Requests,
-			until: n * b.Requests * 3 / 4}
+			until: n * b.Requests * 3 / 4, ahead: n * shardAhead}
 		replicas, err := b.startBridges(ctx, &bridges{place: c.place, program: b.program, replicas: n, group: own,
 			records: slices.Repeat([]string{b.plain("/", 4)}, shardSubscriptions),
 			env:     []string{"ORDERBRIDGE_SHARDS=" + strconv.Itoa(shards)}})
