@@ -146,7 +146,7 @@ func (w *testbed) takeOver(ctx context.Context, how string, leader, next *replic
 	go func() { published <- w.publish(publishing) }()
 	defer func() {
 		stop()
-		_ = <-published // it was stopped
+		<-published //nolint:errcheck // it was stopped
 	}()
 	if err := w.delivered(ctx, time.Now()); err != nil {
 		return err
