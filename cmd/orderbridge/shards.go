@@ -86,18 +86,19 @@ func (s *session) setShards(ctx context.Context, cmd *cobra.Command, n int, wait
 	case l.Want == n:
 		fmt.Fprintf(out, "accepted: %s, once the change to %d is done\n", count(n, "shard"), l.Shards)
 	case l.Done:
-		fmt.Fprintf(out, "there is %s already\n", count(n, "shard"))
+		fmt.Fprintf(out, "%s: nothing to change\n", count(n, "shard"))
 	default:
 		fmt.Fprintf(out, "accepted: %s instead of %d\n", count(n, "shard"), l.Former)
 	}
 	if wait {
-		return s.awaitShards(ctx, cmd, n)
+		return s.awaitShards(ctx, cmd, n, l)
 	}
 	return nil
 }
 
-// awaitShards says what happens until there are n shards and the change is done.
-func (s *session) awaitShards(ctx context.Context, cmd *cobra.Command, n int) error {
+// awaitShards says what happens until there are n shards and the change is done, or
+// another number has taken its place; asked is the layout that answered the wish.
+func (s *session) awaitShards(ctx context.Context, cmd *cobra.Command, n int, asked protocol.Layout) error {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for told := ""; ; {
@@ -105,9 +106,12 @@ func (s *session) awaitShards(ctx context.Context, cmd *cobra.Command, n int) er
 		if err != nil {
 			return err
 		}
-		if o.Layout.Done && o.Layout.Shards == n && o.Layout.Want == 0 {
+		if o.Layout.Done && o.Layout.Shards == n {
 			fmt.Fprintf(cmd.OutOrStdout(), "done: %s\n", count(n, "shard"))
 			return nil
+		}
+		if other := superseded(n, asked, o.Layout); other > 0 {
+			return fmt.Errorf("somebody has set %s meanwhile, in the place of %d", count(other, "shard"), n)
 		}
 		if now := underWay(o); now != told {
 			fmt.Fprintln(cmd.OutOrStdout(), now)
@@ -119,6 +123,25 @@ func (s *session) awaitShards(ctx context.Context, cmd *cobra.Command, n int) er
 		case <-tick.C:
 		}
 	}
+}
+
+// superseded is the number that was set after n had been asked for; 0: none.
+func superseded(n int, asked, now protocol.Layout) int {
+	first := asked.Generation // that can have n shards
+	if asked.Shards != n {
+		first++
+	}
+	switch {
+	case now.Shards == n:
+		return 0 // under way, whatever comes after it
+	case now.Generation >= first:
+		return now.Shards
+	case now.Want == 0:
+		return now.Shards // set back
+	case now.Want != n:
+		return now.Want
+	}
+	return 0
 }
 
 // underWay says how far a change has come.

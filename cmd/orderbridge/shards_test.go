@@ -1,0 +1,32 @@
+package main
+
+import (
+	"testing"
+
+	"orderbridge/bridge/protocol"
+)
+
+func TestShardsSuperseded(t *testing.T) {
+	layout := func(g uint64, n int, done bool, want int) protocol.Layout {
+		return protocol.Layout{Generation: g, Shards: n, Former: 1, Done: done, Want: want}
+	}
+	direct, waits := layout(4, 7, false, 0), layout(4, 5, false, 7) // answers to 7
+	for _, c := range []struct {
+		name       string
+		asked, now protocol.Layout
+		want       int
+	}{
+		{"under way", direct, layout(4, 7, false, 0), 0},
+		{"under way, the next one waits", direct, layout(4, 7, false, 2), 0},
+		{"over, and the next one was quick", direct, layout(5, 2, false, 0), 2},
+		{"waits", waits, waits, 0},
+		{"its turn", waits, layout(5, 7, false, 0), 0},
+		{"another wish in its place", waits, layout(4, 5, false, 2), 2},
+		{"the wish taken back", waits, layout(4, 5, false, 0), 5},
+		{"another one's turn", waits, layout(5, 2, false, 0), 2},
+	} {
+		if got := superseded(7, c.asked, c.now); got != c.want {
+			t.Errorf("%s: %d, not %d", c.name, got, c.want)
+		}
+	}
+}
