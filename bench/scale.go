@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -83,7 +84,7 @@ func runScale(ctx context.Context, s scaleSettings, ready func(any) error) (err 
 				},
 				Source: subscribers.NewSource(subscribers.SourceOptions{JetStream: js, Stream: names.Stream,
 					Recent: recent, Logger: log}),
-				Ledger: store.NewLedger(js, names, l, number, nil),
+				Ledger: madeLedger{store.NewLedger(js, names, l, number, nil)},
 				Lease:  leases.Shard(l.Shard(number)),
 				Traces: func(ctx context.Context) (protocol.Traces, error) { return store.Traces(ctx, js, names, l, number) },
 			}
@@ -200,6 +201,17 @@ func (m *madeRecords) Through(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// madeLedger is the ledger of a bus that does not hold the status entries of the
+// made records.
+type madeLedger struct{ *store.Ledger }
+
+// Holds implements bridge.Ledger.
+func (l madeLedger) Holds(b protocol.Bucket, keys iter.Seq[string]) {
+	if b != protocol.BucketStatus {
+		l.Ledger.Holds(b, keys)
 	}
 }
 
