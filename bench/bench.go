@@ -155,6 +155,7 @@ func (b *bench) published(ctx context.Context) error {
 }
 
 func (b *bench) publishOne(p place, order string, at int64) error {
-	_, err := b.js.PublishAsync(p.root+".acme.OrderAccepted."+order, newBody(order, at), jetstream.WithStallWait(roundTimeout))
+	_, err := b.js.PublishAsync(p.root+".acme.OrderAccepted."+order, newBody(order, at),
+		jetstream.WithStallWait(roundTimeout))
 	return err
 }

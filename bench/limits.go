@@ -165,7 +165,8 @@ func runReaders(ctx context.Context, s readersSettings, ready func(any) error) e
 		if err != nil {
 			return err
 		}
-		defer js.DeleteConsumer(context.WithoutCancel(ctx), s.Stream, "reader"+strconv.Itoa(i)) //nolint:errcheck // the bus goes anyway
+		//nolint:errcheck // the bus goes anyway
+		defer js.DeleteConsumer(context.WithoutCancel(ctx), s.Stream, "reader"+strconv.Itoa(i))
 		readers.Go(func() error {
 			<-begin
 			return readAll(ctx, c, s.Events)
