@@ -70,6 +70,11 @@ func (r *Replica) settleLayout(ctx context.Context, write bool) (protocol.Layout
 		if len(value) > 0 {
 			read, bad = protocol.ParseLayout(value)
 		}
+		if len(value) > 0 && bad == nil {
+			if bad, err = r.contradicted(ctx, read, known); err != nil {
+				return protocol.Layout{}, err
+			}
+		}
 		switch {
 		case len(value) > 0 && bad == nil && (known == nil || !read.Before(*known)):
 			r.layout.set(read)
@@ -95,6 +100,23 @@ func (r *Replica) settleLayout(ctx context.Context, write bool) (protocol.Layout
 		r.layout.set(l)
 		return l, nil
 	}
+}
+
+// contradicted says why what was read cannot be the layout: the generation that is
+// known, with other shards, though the leases tell what is known.
+func (r *Replica) contradicted(ctx context.Context, read protocol.Layout, known *protocol.Layout) (bad, err error) {
+	if known == nil || read.Generation != known.Generation || read.Same(*known) {
+		return nil, nil
+	}
+	leases, err := r.leases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if told, ok := protocol.LayoutOf(leases); ok && told.Same(*known) {
+		return fmt.Errorf("it tells %d shards after %d in layout %d, the leases %d after %d", read.Shards, read.Former, read.Generation,
+			known.Shards, known.Former), nil
+	}
+	return nil, nil
 }
 
 // layoutAgain is what the layout should be where its key does not tell.

@@ -96,7 +96,14 @@ func (r *Replica) changeLayout(ctx context.Context, change func(protocol.Layout)
 			return fmt.Errorf("read the layout: %w", err)
 		}
 		l, err := protocol.ParseLayout(value)
-		if known := r.layout.get(); err != nil || known != nil && l.Before(*known) {
+		known := r.layout.get()
+		var bad error
+		if err == nil {
+			if bad, err = r.contradicted(ctx, l, known); err != nil {
+				return err
+			}
+		}
+		if err != nil || bad != nil || known != nil && l.Before(*known) {
 			return errors.New("the key layout cannot be used at present: it is being written again")
 		}
 		next, err := change(l)

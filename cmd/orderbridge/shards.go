@@ -101,11 +101,23 @@ func (s *session) setShards(ctx context.Context, cmd *cobra.Command, n int, wait
 func (s *session) awaitShards(ctx context.Context, cmd *cobra.Command, n int, asked protocol.Layout) error {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
+	seen := time.Now()
 	for told := ""; ; {
 		o, err := s.overview(ctx)
-		if err != nil {
+		if err != nil && time.Since(seen) > time.Minute {
 			return err
 		}
+		if err != nil { // the bucket is being made again, or the bus is away
+			if now := "goes on; at present it cannot be seen how far it is: " + err.Error(); now != told {
+				fmt.Fprintln(cmd.OutOrStdout(), now)
+				told = now
+			}
+			if err := pause(ctx, tick.C); err != nil {
+				return err
+			}
+			continue
+		}
+		seen = time.Now()
 		if o.Layout.Done && o.Layout.Shards == n {
 			fmt.Fprintf(cmd.OutOrStdout(), "done: %s\n", count(n, "shard"))
 			return nil
@@ -117,11 +129,18 @@ func (s *session) awaitShards(ctx context.Context, cmd *cobra.Command, n int, as
 			fmt.Fprintln(cmd.OutOrStdout(), now)
 			told = now
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
+		if err := pause(ctx, tick.C); err != nil {
+			return err
 		}
+	}
+}
+
+func pause(ctx context.Context, tick <-chan time.Time) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-tick:
+		return nil
 	}
 }
 

@@ -230,6 +230,10 @@ func TestLayoutIsMeddledWith(t *testing.T) {
 			_, err := kv.PutString(within(t, 10*time.Second), "layout", `{"g":0,"n":1,"done":true}`)
 			return err
 		},
+		"not what the leases tell": func() error {
+			_, err := kv.PutString(within(t, 10*time.Second), "layout", `{"g":1,"n":4,"done":true}`)
+			return err
+		},
 	} {
 		if err := meddle(); err != nil {
 			t.Fatal(err)
