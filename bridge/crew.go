@@ -24,14 +24,15 @@ type crew struct {
 	over   chan struct{}
 	// formers are the closed leases of the former shards, by number, once all are
 	// closed and fenced; nil until then.
-	formers atomic.Pointer[[]protocol.LeaseEntry]
-	taking  sync.Mutex // while it is decided who takes what
+	formers  atomic.Pointer[[]protocol.LeaseEntry]
+	reopened chan struct{} // one of them is not closed any more
+	taking   sync.Mutex    // while it is decided who takes what
 }
 
 // begin lets a seat for each shard of the layout stand by.
 func (r *Replica) begin(ctx context.Context, g *errgroup.Group, l protocol.Layout) *crew {
 	ctx, cancel := context.WithCancel(ctx)
-	c := &crew{r: r, layout: l, cancel: cancel, over: make(chan struct{})}
+	c := &crew{r: r, layout: l, cancel: cancel, over: make(chan struct{}), reopened: make(chan struct{}, 1)}
 	for k := range l.Shards {
 		c.seats = append(c.seats, newSeat(&r.o, c, k))
 	}
@@ -53,7 +54,8 @@ func (r *Replica) begin(ctx context.Context, g *errgroup.Group, l protocol.Layou
 		running.Add(1)
 		g.Go(func() error {
 			defer running.Done()
-			c.closeFormers(ctx)
+			for c.closeFormers(ctx) {
+			}
 			return nil
 		})
 	}
@@ -94,10 +96,42 @@ func (c *crew) formersFor(own protocol.LeaseEntry) (formers []protocol.LeaseEntr
 	return nil, true
 }
 
+// readFormers reads the closed leases again, as each take-over does (R18):
+// somebody may have deleted them since, and then a former shard may have gone on.
+func (c *crew) readFormers(ctx context.Context, known []protocol.LeaseEntry) ([]protocol.LeaseEntry, error) {
+	if len(known) == 0 {
+		return nil, nil
+	}
+	entries := make([]protocol.LeaseEntry, len(known))
+	var reading errgroup.Group
+	for k := range entries {
+		reading.Go(func() error {
+			sight, err := readLease(ctx, c.r.o.Seat(c.layout.FormerLayout(), k).Lease)
+			if err == nil && !sight.Entry.Closed {
+				err = errReopened
+			}
+			entries[k] = sight.Entry
+			return err
+		})
+	}
+	err := reading.Wait()
+	if errors.Is(err, errReopened) {
+		c.formers.Store(nil)
+		select {
+		case c.reopened <- struct{}{}:
+		default:
+		}
+	}
+	return entries, err
+}
+
+var errReopened = errors.New("a former shard is not closed any more: somebody has deleted its lease")
+
 // closeFormers closes the leases of all former shards for good, and then
 // overwrites their fences (R18). It goes on until it is done, or not needed any
-// more. Other replicas do the same: whoever comes second finds it done.
-func (c *crew) closeFormers(ctx context.Context) {
+// more. Other replicas do the same: whoever comes second finds it done. True: it
+// has to be done again.
+func (c *crew) closeFormers(ctx context.Context) (again bool) {
 	entries := make([]protocol.LeaseEntry, c.layout.Former)
 	var closing errgroup.Group
 	for k := range entries {
@@ -107,22 +141,28 @@ func (c *crew) closeFormers(ctx context.Context) {
 		})
 	}
 	if closing.Wait() != nil {
-		return // ended, or not needed any more
+		return false // ended, or not needed any more
 	}
 	// Only then: a leader may go on until its lease is closed.
 	for k := range entries {
 		for c.shut(ctx, k) != nil {
 			if c.pause(ctx) != nil {
-				return
+				return false
 			}
 			var err error
 			if entries[k], err = c.closeFormer(ctx, k); err != nil { // one of a former build may have taken it
-				return
+				return false
 			}
 		}
 	}
 	c.formers.Store(&entries)
 	c.r.o.Logger.Info("the former shards are closed", "layout", c.layout.Generation, "shards", c.layout.Former)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-c.reopened:
+		return true
+	}
 }
 
 // pause waits before something is tried again; an error: it is not needed any more.

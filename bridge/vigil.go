@@ -167,8 +167,11 @@ func (v *vigil) claim(ctx context.Context, formers []protocol.LeaseEntry) (proto
 	if v.s.Entry.Holder == "unknown" {
 		v.s.Entry = protocol.LeaseEntry{} // nothing of it is carried over
 	}
+	if formers, err = v.b.crew.readFormers(ctx, formers); err != nil {
+		return protocol.Won{}, err
+	}
 	e := v.s.Entry
-	if formers != nil && e.Absent() {
+	if len(formers) > 0 && e.Absent() {
 		e = protocol.Inherit(formers)
 	}
 	e.Epoch = max(e.Epoch, traces.Epoch)

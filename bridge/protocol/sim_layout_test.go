@@ -303,13 +303,30 @@ func (seat *simSeat) mayTake() bool {
 	if n.layout.Regards(seat.standby.Entry) && (n.closer == nil || !n.closer.done) && w.mutant != "StartEarly" {
 		return false
 	}
-	if n.layout.Regards(seat.standby.Entry) && n.closer == nil {
+	if n.layout.Regards(seat.standby.Entry) && (n.closer == nil || !n.closer.readAgain()) {
 		return false
 	}
 	if seat.free == 0 {
 		seat.free = max(n.boot(), 1)
 	}
 	return n.boot()-seat.free >= n.sharing().Wait()
+}
+
+// readAgain reads the closed leases once more, as each take-over does. One that is
+// not closed any more is closed again first: somebody has deleted it.
+func (c *simCloser) readAgain() bool {
+	if c.n.w.mutant == "StartEarly" {
+		return true
+	}
+	for k := range c.entries {
+		sh := c.n.w.shard(c.layout.FormerShard(k))
+		if !sh.lease.Closed {
+			c.n.closer = nil
+			return false
+		}
+		c.entries[k] = sh.lease
+	}
+	return true
 }
 
 // closeFormers closes the leases of all former shards for good, and then
