@@ -71,7 +71,7 @@ func (f *Followed) Told(id string, st *Status) {
 func (f *Followed) See(in *RecordSeen) {
 	r := &in.Revision
 	if r.Bucket != f.seen.Bucket {
-		f.ForgetRecords()
+		f.forgetRecords()
 		f.seen = Applied{Bucket: r.Bucket}
 	}
 	f.seen.Revision = max(f.seen.Revision, r.Revision)
@@ -87,9 +87,9 @@ func (f *Followed) See(in *RecordSeen) {
 	f.settle(r.Key, x)
 }
 
-// ForgetRecords drops the revisions: another bucket has taken the place of theirs,
+// forgetRecords drops the revisions: another bucket has taken the place of theirs,
 // or they are told again from the first.
-func (f *Followed) ForgetRecords() {
+func (f *Followed) forgetRecords() {
 	for id := range f.calm {
 		f.open(id)
 	}
