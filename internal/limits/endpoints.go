@@ -92,9 +92,9 @@ func pool() []Limit {
 		row("PoolSweep", lasts(PoolSweep), process, "time between two looks at idle connections", "-"),
 		row("PoolLearned", lasts(PoolLearned), endpoint, "how long it is remembered when it closes idle connections", "it is learned again"),
 		row("PoolLeastLearned", lasts(PoolLeastLearned), endpoint, "the shortest such time that is believed", "it was something else"),
-		row("PoolDistrusted", lasts(PoolDistrusted), endpoint, "time without reuse after an answer with doubtful framing", "connections are kept again"),
-		row("PoolNotice", lasts(PoolNotice), endpoint, "how often doubtful framing is logged", "not logged"),
-		row("PoolOrigins", count(PoolOrigins), process, "endpoints that something is remembered of", "the least used are forgotten"),
+		row("PoolDistrusted", lasts(PoolDistrusted), endpoint, "time without reuse after bytes that no request had asked for", "connections are kept again"),
+		row("PoolNotice", lasts(PoolNotice), endpoint, "how often it is logged why connections are not kept", "not logged"),
+		row("PoolOrigins", count(PoolOrigins), process, "endpoints that something is remembered of", "those without idle connections are forgotten"),
 	)
 }
 

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"orderbridge/internal/limits"
 )
 
 // chaos answers a request with its id, in one of the ways in which servers of
@@ -158,5 +160,24 @@ func TestEachGetsItsOwnAnswer(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// An origin that is not trusted is remembered, however many others come.
+func TestDistrustIsNotForgotten(t *testing.T) {
+	c := New(Options{})
+	defer c.Close()
+	key := Key{Scheme: "https", Addr: "bad.example:443"}
+	c.distrust(key, true)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range 2 * limits.PoolOrigins {
+		c.origin(Key{Scheme: "https", Addr: strconv.Itoa(i)})
+	}
+	if o := c.origins[key]; o == nil || !c.now().Before(o.distrust) {
+		t.Error("it is trusted again")
+	}
+	if len(c.origins) > limits.PoolOrigins {
+		t.Errorf("%d origins are remembered", len(c.origins))
 	}
 }

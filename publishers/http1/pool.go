@@ -42,6 +42,10 @@ func (c *Client) origin(key Key) *origin {
 	o := c.origins[key]
 	if o == nil {
 		if len(c.origins) >= limits.PoolOrigins {
+			now := c.now()
+			c.forget(func(o *origin) bool { return now.After(o.distrust) })
+		}
+		if len(c.origins) >= limits.PoolOrigins {
 			c.forget(func(*origin) bool { return true })
 		}
 		o = &origin{}
