@@ -104,7 +104,7 @@ func (c *Config) checkEmbedded(k *checker) {
 	}
 	_, origins := c.NetHTTP()
 	for _, origin := range origins {
-		if host, port, err := net.SplitHostPort(origin); err != nil || host == "" || !isPort(port) {
+		if host, port, err := net.SplitHostPort(origin); err != nil || strings.ContainsAny(host, "*/ ") || host == "" || !isPort(port) || port == "0" {
 			k.wrong("HTTP_CLIENT", "is not an HTTP client", "use own or net/http, or the host:port of endpoints for which net/http is used")
 		}
 	}

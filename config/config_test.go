@@ -181,6 +181,8 @@ func TestBadValuesNameVariableValueAndRemedy(t *testing.T) {
 		{"replicas", "REPLICAS=7", `ORDERBRIDGE_REPLICAS="7" is out of range; give 0 to 5`},
 		{"client", "HTTP_CLIENT=curl", `ORDERBRIDGE_HTTP_CLIENT="curl" is not an HTTP client; use own or net/http, or the host:port of endpoints for which net/http is used`},
 		{"client's endpoints", "HTTP_CLIENT=erp.example.com:443,b.example", `ORDERBRIDGE_HTTP_CLIENT="erp.example.com:443,b.example" is not an HTTP client; use own or net/http, or the host:port of endpoints for which net/http is used`},
+		{"client's pattern", "HTTP_CLIENT=*.example.com:443", `ORDERBRIDGE_HTTP_CLIENT="*.example.com:443" is not an HTTP client; use own or net/http, or the host:port of endpoints for which net/http is used`},
+		{"client's port", "HTTP_CLIENT=erp.example.com:0", `ORDERBRIDGE_HTTP_CLIENT="erp.example.com:0" is not an HTTP client; use own or net/http, or the host:port of endpoints for which net/http is used`},
 		{"auth", "EMBEDDED_AUTH=yes", `ORDERBRIDGE_EMBEDDED_AUTH="yes" is not a way to authenticate; use open or credentials`},
 		{"sync", "EMBEDDED_SYNC=1s", `ORDERBRIDGE_EMBEDDED_SYNC="1s" is not a sync mode; use always or interval`},
 		{"event size", "MAX_EVENT_BYTES=5", `ORDERBRIDGE_MAX_EVENT_BYTES="5" is out of range; give 1024 to 67108864`},
