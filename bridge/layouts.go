@@ -102,10 +102,10 @@ func (r *Replica) settleLayout(ctx context.Context, write bool) (protocol.Layout
 	}
 }
 
-// contradicted says why what was read cannot be the layout: the generation that is
-// known, with other shards, though the leases tell what is known.
+// contradicted says why what was read cannot be the layout, though the leases tell
+// what is known: it does not follow from that, or others would have led since.
 func (r *Replica) contradicted(ctx context.Context, read protocol.Layout, known *protocol.Layout) (bad, err error) {
-	if known == nil || read.Generation != known.Generation || read.Same(*known) {
+	if known == nil || read.Same(*known) || read.Follows(*known) {
 		return nil, nil
 	}
 	leases, err := r.leases(ctx)
@@ -113,8 +113,8 @@ func (r *Replica) contradicted(ctx context.Context, read protocol.Layout, known 
 		return nil, err
 	}
 	if told, ok := protocol.LayoutOf(leases); ok && told.Same(*known) {
-		return fmt.Errorf("it tells %d shards after %d in layout %d, the leases %d after %d", read.Shards, read.Former, read.Generation,
-			known.Shards, known.Former), nil
+		return fmt.Errorf("it tells %d shards after %d in layout %d, the leases %d after %d in layout %d", read.Shards, read.Former,
+			read.Generation, known.Shards, known.Former, known.Generation), nil
 	}
 	return nil, nil
 }

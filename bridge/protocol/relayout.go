@@ -16,6 +16,11 @@ func (l Layout) Same(x Layout) bool {
 	return l.Generation == x.Generation && l.Shards == x.Shards && l.Former == x.Former
 }
 
+// Follows tells whether l has just been decided in the place of known.
+func (l Layout) Follows(known Layout) bool {
+	return l.Generation == known.Generation+1 && l.Former == known.Shards && !l.Done
+}
+
 // LayoutOf is the layout that leases tell, where its own key does not: that of
 // the newest generation among them. A closed one tells the layout that has closed it.
 func LayoutOf(leases map[Shard]LeaseEntry) (l Layout, told bool) {

@@ -234,6 +234,14 @@ func TestLayoutIsMeddledWith(t *testing.T) {
 			_, err := kv.PutString(within(t, 10*time.Second), "layout", `{"g":1,"n":4,"done":true}`)
 			return err
 		},
+		"done, and nobody has led": func() error {
+			_, err := kv.PutString(within(t, 10*time.Second), "layout", `{"g":9,"n":2,"prev":3,"done":true}`)
+			return err
+		},
+		"after another number": func() error {
+			_, err := kv.PutString(within(t, 10*time.Second), "layout", `{"g":2,"n":2,"prev":1}`)
+			return err
+		},
 	} {
 		if err := meddle(); err != nil {
 			t.Fatal(err)
