@@ -95,7 +95,7 @@ func (l Layout) check() error {
 // ValidShards says why there cannot be so many shards.
 func ValidShards(n int) error {
 	if n < 1 || n > limits.Shards {
-		return fmt.Errorf("%d shards, at least 1 and at most %d are possible", n, limits.Shards)
+		return fmt.Errorf("%d shards are not possible; give 1 to %d", n, limits.Shards)
 	}
 	return nil
 }

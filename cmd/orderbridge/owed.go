@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -74,7 +75,13 @@ func (s *session) debts(ctx context.Context, only []string) ([]store.Debt, error
 	if debts == nil {
 		debts = []store.Debt{}
 	}
-	return debts, explain(err)
+	return slices.DeleteFunc(debts, owesNothing), explain(err)
+}
+
+// owesNothing is the mark of a subscription that was deleted or deactivated
+// when it owed nothing: it is kept in case that it is put again.
+func owesNothing(d store.Debt) bool {
+	return d.Reads != nil && d.Reads.Until != nil && *d.Reads.Until < d.Reads.From
 }
 
 func cells(d store.Debt, now time.Time) []string {
