@@ -251,7 +251,8 @@ func (c *Machine) tellLost(l *Loaded) {
 		c.log(Warn, text)
 		c.raiseState(text)
 	}
-	if !c.buckets[BucketOwed].lost || len(l.Status) == 0 && len(c.resting) == 0 {
+	blind := c.buckets[BucketStatus].lost && c.old.Buckets.of(BucketOwed) != 0 // both are lost, and there was something
+	if !c.buckets[BucketOwed].lost || len(l.Status) == 0 && len(c.resting) == 0 && !blind {
 		return
 	}
 	var owed []string
@@ -264,6 +265,9 @@ func (c *Machine) tellLost(l *Loaded) {
 	text := fmt.Sprintf("the bucket %s was deleted or purged while no bridge ran: what only it told is lost, that is the orders that waited in it and how far subscriptions had read; %d subscriptions were retrying, reading or suspended", BucketOwed, len(owed))
 	if n := min(len(owed), 20); n > 0 {
 		text += fmt.Sprintf(" (%s)", strings.Join(owed[:n], ", "))
+	}
+	if blind {
+		text += "; more may have been, the bucket " + BucketStatus.String() + " is lost as well"
 	}
 	c.log(Error, text)
 	c.raiseState(text)

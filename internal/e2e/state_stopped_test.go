@@ -39,6 +39,7 @@ func TestStateMeddledWithWhileStopped(t *testing.T) {
 		})}, true, false, false, "the lease cannot be read"},
 		"owed deleted":                 {[]meddling{dropStream("KV_owed")}, false, false, true, `what only it told is lost.*\(s\)`},
 		"owed purged":                  {[]meddling{purgeStream("KV_owed")}, false, false, true, `what only it told is lost.*\(s\)`},
+		"owed and statuses deleted":    {[]meddling{dropStream("KV_owed"), dropStream("KV_subscription_status")}, false, false, true, `what only it told is lost.*more may have been`},
 		"lease and statuses deleted":   {[]meddling{lease, dropStream("KV_subscription_status")}, true, true, false, "the lease is absent"},
 		"all but the debts is deleted": {[]meddling{lease, dropDurables, dropStream("KV_subscription_status")}, true, true, false, "the lease is absent"},
 	} {

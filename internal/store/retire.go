@@ -243,7 +243,7 @@ func removeEntry(ctx context.Context, js jetstream.JetStream, bucket, key string
 // Fits implements bridge.Shards. While the layout changes, there are a durable of
 // each former shard and of each new one.
 func (l *Leases) Fits(ctx context.Context, layout protocol.Layout, shards int) error {
-	if shards <= 1 || shards == layout.Shards {
+	if shards == layout.Shards {
 		return nil
 	}
 	info, err := msgget.Info(ctx, l.js, l.n.Stream)

@@ -636,7 +636,8 @@ func TestShardsFit(t *testing.T) {
 		{"no bound", jetstream.StreamConfig{}, 64, true},
 		{"room", jetstream.StreamConfig{MaxConsumers: 6}, 4, true},
 		{"no room", jetstream.StreamConfig{MaxConsumers: 6}, 5, false},
-		{"back to one", jetstream.StreamConfig{MaxConsumers: 2}, 1, true},
+		{"back to one", jetstream.StreamConfig{MaxConsumers: 3}, 1, true},
+		{"back to one, no room", jetstream.StreamConfig{MaxConsumers: 2}, 1, false},
 		{"a work queue", jetstream.StreamConfig{Retention: jetstream.WorkQueuePolicy}, 2, false},
 	} {
 		tt.c.Name, tt.c.Subjects = "ORDERS", []string{"orders.>"}
@@ -646,7 +647,11 @@ func TestShardsFit(t *testing.T) {
 		if _, err := js.CreateConsumer(ctx, "ORDERS", jetstream.ConsumerConfig{Durable: "orderbridge-3-1"}); err != nil {
 			t.Fatal(err)
 		}
-		err := NewLeases(js, Options{}.Names(), nil, nil).Fits(ctx, only, tt.shards)
+		layout := only
+		if tt.shards == 1 {
+			layout = protocol.Layout{Generation: 1, Shards: 2, Former: 1, Done: true}
+		}
+		err := NewLeases(js, Options{}.Names(), nil, nil).Fits(ctx, layout, tt.shards)
 		if (err == nil) != tt.want {
 			t.Errorf("%s: %v", tt.name, err)
 		}
