@@ -91,7 +91,7 @@ func (f *following) led(s protocol.Shard) bool {
 
 func (f *following) beginAgain() {
 	f.turn++
-	f.statuses, f.records = false, false
+	f.statuses, f.records, f.read = false, false, [2]bool{}
 	f.again()
 }
 
@@ -141,6 +141,14 @@ func (f *following) caughtUp(part int) {
 		f.log.Info("the records are followed: a take-over need not read them", "subscriptions", n,
 			"took", time.Since(f.began).Round(time.Millisecond).String())
 	}
+}
+
+// ready tells whether all records and statuses were read, so that a shard can be
+// taken over at once; also where none is left to be taken over.
+func (f *following) ready() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.standing) > 0 && len(f.waiting) == 0 || f.read == [2]bool{true, true}
 }
 
 // ---- the records

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,9 @@ type Heartbeat struct {
 	Since  time.Time   `json:"since"` // when it started
 	Layout uint64      `json:"layout"`
 	Leads  []ShardBeat `json:"leads"`
+	// Reading says that it has not read all records and statuses yet: a shard that
+	// it took would stand still until then.
+	Reading bool `json:"reading,omitempty"`
 }
 
 // ShardBeat is what it says of a shard that it leads or takes over.
@@ -44,6 +48,7 @@ type peers struct {
 type sighting struct {
 	revision uint64
 	at       time.Duration // boot time at which that revision was first seen
+	reading  bool
 }
 
 // beat tells the others of this replica, and looks who they are.
@@ -71,7 +76,9 @@ func (r *Replica) beat(ctx context.Context) error {
 		}
 		s, known := r.peers.seen[b.Holder]
 		if !known || s.revision != b.Revision {
-			s = sighting{b.Revision, now}
+			var h Heartbeat
+			_ = json.Unmarshal(b.Value, &h) // one of another build may tell less
+			s = sighting{b.Revision, now, h.Reading}
 		}
 		seen[b.Holder] = s
 	}
@@ -89,7 +96,7 @@ func (r *Replica) endBeat() {
 }
 
 func (r *Replica) heartbeat() Heartbeat {
-	h := Heartbeat{Holder: r.o.Holder, Time: r.o.Clock.Now().UTC(), Since: r.peers.began, Leads: []ShardBeat{}}
+	h := Heartbeat{Holder: r.o.Holder, Time: r.o.Clock.Now().UTC(), Since: r.peers.began, Leads: []ShardBeat{}, Reading: !r.following.ready()}
 	c := r.crew.Load()
 	if c == nil {
 		return h
@@ -139,10 +146,19 @@ func (r *Replica) follow(ctx context.Context) {
 	}
 }
 
+// reading tells whether the other replica has not read the records yet.
+func (p *peers) reading(holder string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen[holder].reading
+}
+
 // sharing is who leads how many shards of the crew's layout.
 func (c *crew) sharing() protocol.Sharing {
-	s := protocol.Sharing{Shards: len(c.seats), Own: c.r.o.Holder, Leads: map[string]int{}, Patience: limits.ShardPatience}
+	s := protocol.Sharing{Shards: len(c.seats), Own: c.r.o.Holder, Leads: map[string]int{}, Reading: !c.r.following.ready(),
+		Patience: limits.ShardPatience}
 	alive, _ := c.r.peers.alive(c.r.o.Clock.Boot())
+	alive = slices.DeleteFunc(alive, c.r.peers.reading)
 	for _, holder := range append(alive, s.Own) {
 		s.Leads[holder] = 0
 	}

@@ -16,6 +16,7 @@ import (
 	"orderbridge/bridge/flight"
 	"orderbridge/bridge/protocol"
 	"orderbridge/bridge/record"
+	"orderbridge/internal/limits"
 )
 
 // Options are the parts that a Replica is made of. All are required, except
@@ -197,9 +198,22 @@ func (r *Replica) lineUp(ctx context.Context, g *errgroup.Group, l protocol.Layo
 			return
 		case <-r.layout.changed:
 		}
+		l = *r.layout.get()
+		r.readAhead(ctx, l)
 		r.retire(c)
 		l = *r.layout.get()
 		r.o.Logger.Info("there is another layout: its shards are led by whoever wins them", "layout", l.Generation, "shards", l.Shards)
+	}
+}
+
+// readAhead reads the records for the shards of another layout while those of the
+// present one go on, so that they stand still for a moment only.
+func (r *Replica) readAhead(ctx context.Context, l protocol.Layout) {
+	r.following.stand(l)
+	for began := r.o.Clock.Boot(); !r.following.ready() && r.o.Clock.Boot()-began < limits.ReadAhead; {
+		if rest(ctx, limits.ReadAheadLook) != nil || !r.layout.get().Same(l) {
+			return
+		}
 	}
 }
 

@@ -9,7 +9,10 @@ import "time"
 type Sharing struct {
 	Shards int            // in all
 	Own    string         // the replica that decides
-	Leads  map[string]int // how many each replica leads that is alive, the own one included
+	Leads  map[string]int // how many each replica leads that is alive and has read the records; the own one in any case
+	// Reading says that the own replica has not read the records yet: a shard that
+	// it took would stand still until it has.
+	Reading bool
 	// Patience is how long a replica that has its part leaves a free shard to others.
 	Patience time.Duration
 }
@@ -19,6 +22,9 @@ type Sharing struct {
 // longer than Patience, so that it goes to somebody.
 func (s Sharing) Wait() time.Duration {
 	led, least := s.Leads[s.Own], s.least()
+	if least >= 0 && s.Reading {
+		return s.Patience
+	}
 	if least < 0 || led < s.Shards/len(s.Leads) || led < s.most() && led <= least {
 		return 0
 	}

@@ -31,6 +31,14 @@ func TestSharingWait(t *testing.T) {
 			t.Errorf("%d shards, %v: waits %s, want %s", tt.shards, tt.leads, got, tt.wait)
 		}
 	}
+	s := Sharing{Shards: 4, Own: "a", Leads: map[string]int{"a": 0, "b": 4}, Reading: true, Patience: time.Second}
+	if got := s.Wait(); got != time.Second {
+		t.Errorf("while it reads the records it waits %s for one that has read them", got)
+	}
+	delete(s.Leads, "b")
+	if got := s.Wait(); got != 0 {
+		t.Errorf("while it reads the records, and nobody else has, it waits %s", got)
+	}
 }
 
 func TestSharingHandOver(t *testing.T) {

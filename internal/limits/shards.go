@@ -12,6 +12,8 @@ const (
 	BeatTime      = 2 * time.Second
 	BeatPatience  = 10 * time.Second
 	ShardPatience = 1500 * time.Millisecond
+	ReadAhead     = 2 * time.Minute
+	ReadAheadLook = 20 * time.Millisecond
 	HandOverRest  = 5 * time.Minute
 )
 
@@ -24,6 +26,8 @@ func shards() []Limit {
 		row("BeatTime", lasts(BeatTime), process, "time between two heartbeats", "-"),
 		row("BeatPatience", lasts(BeatPatience), process, "time without a heartbeat of another replica", "it gets no shard by its share"),
 		row("ShardPatience", lasts(ShardPatience), process, "how long a free shard is left to replicas that lead fewer", "it is taken by any", "TestSharingWait"),
+		row("ReadAhead", lasts(ReadAhead), process, "how long shards of a former layout go on while the records are read for those of the new one", "they are handed over"),
+		row("ReadAheadLook", lasts(ReadAheadLook), process, "time between two looks at whether they are read", "-"),
 		row("HandOverRest", lasts(HandOverRest), process, "time until a shard is handed over again that nobody has taken, at most; it doubles", "-"),
 	)
 }
