@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"orderbridge/bridge"
 	"orderbridge/bridge/protocol"
 )
 
@@ -27,6 +28,23 @@ func TestShardsSuperseded(t *testing.T) {
 	} {
 		if got := superseded(7, c.asked, c.now); got != c.want {
 			t.Errorf("%s: %d, not %d", c.name, got, c.want)
+		}
+	}
+}
+
+func TestLedText(t *testing.T) {
+	led := func(layout uint64, reading bool, shards ...bridge.ShardBeat) bridge.Heartbeat {
+		return bridge.Heartbeat{Layout: layout, Leads: shards, Reading: reading}
+	}
+	one, two := bridge.ShardBeat{Shard: 1, Role: bridge.RoleLeader}, bridge.ShardBeat{Shard: 2, Role: bridge.RoleTakingOver}
+	for want, h := range map[string]bridge.Heartbeat{
+		"stands by":                    led(3, false),
+		"stands by, reads the records": led(3, true),
+		"1, 2 (taking over)":           led(3, false, one, two),
+		"1 of layout 2":                led(2, false, one),
+	} {
+		if got := ledText(h, 3); got != want {
+			t.Errorf("%q, not %q", got, want)
 		}
 	}
 }

@@ -39,7 +39,7 @@ is silent sends no heartbeat: its lease runs out, and another follows.`,
 			fmt.Fprintln(out)
 			t := newTable("REPLICA", "SINCE", "LEADS")
 			for _, h := range o.Replicas {
-				t.row(h.Holder, h.Since.UTC().Format(time.RFC3339), ledText(h))
+				t.row(h.Holder, h.Since.UTC().Format(time.RFC3339), ledText(h, o.Layout.Generation))
 			}
 			return t.print(cmd)
 		}),
@@ -59,7 +59,9 @@ func layoutText(l protocol.Layout) string {
 	return text
 }
 
-func ledText(h bridge.Heartbeat) string {
+// ledText is what a replica leads, as its last heartbeat told: that may have been
+// under the layout before.
+func ledText(h bridge.Heartbeat, generation uint64) string {
 	var led []string
 	for _, x := range h.Leads {
 		text := fmt.Sprint(x.Shard)
@@ -68,8 +70,13 @@ func ledText(h bridge.Heartbeat) string {
 		}
 		led = append(led, text)
 	}
-	if len(led) == 0 {
+	switch {
+	case len(led) == 0 && h.Reading:
+		return "stands by, reads the records"
+	case len(led) == 0:
 		return "stands by"
+	case h.Layout != generation:
+		return fmt.Sprintf("%s of layout %d", strings.Join(led, ", "), h.Layout)
 	}
 	return strings.Join(led, ", ")
 }
