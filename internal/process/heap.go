@@ -34,6 +34,7 @@ func Heap(floor, room uint64) (stop func()) {
 
 const (
 	standard = 100 // GOGC where nothing is said
+	half     = 50
 	least    = 25  // below it collecting takes more than it gives
 )
 
@@ -54,12 +55,12 @@ func (c *cycle) ended() {
 	watch(c)
 }
 
-// percent is the growth from live to floor, at least the standard one; less where
-// that is more than the room.
+// percent is the growth from live to floor, at least the standard one; above floor
+// the half of what lives, less where that is more than the room.
 func percent(floor, room, live uint64) int {
 	live = max(live, 1<<20)
-	if live > room {
-		return int(max(least, room*100/live))
+	if live > floor {
+		return int(min(half, max(least, room*100/live)))
 	}
 	return int(max(standard, int64(floor)*100/int64(live)-100))
 }
