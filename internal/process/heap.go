@@ -35,7 +35,7 @@ func Heap(floor, room uint64) (stop func()) {
 const (
 	standard = 100 // GOGC where nothing is said
 	half     = 50
-	least    = 25  // below it collecting takes more than it gives
+	least    = 25 // below it collecting takes more than it gives
 )
 
 // cycle is garbage at once, so that its finalizer runs after each collection.
