@@ -134,7 +134,7 @@ func (p *program) readyz() (lab.Readiness, int) {
 // leads waits until the program leads and is ready, and tells how long it took.
 func (p *program) leads() time.Duration {
 	p.t.Helper()
-	return await(p.t, 40*time.Second, "leads", func() bool {
+	return await(p.t, 90*time.Second, "leads", func() bool {
 		r, status := p.readyz()
 		return status == http.StatusOK && r.Role == lab.Leader
 	})

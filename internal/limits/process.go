@@ -28,7 +28,7 @@ const (
 	AssetsCheck    = 2 * time.Second
 	AssetsSayAgain = time.Minute
 	AssetsTime     = 10 * time.Second // questions about streams; a busy or electing server may need some time
-	MemoryFloor    = 128 << 20        // bytes: below it the collector makes no effort
+	MemoryFloor    = 80 << 20         // bytes: below it the collector makes no effort
 	MemoryTries    = 10               // seconds of hard work until it is spared
 	HeapFloor      = 64 << 20
 	HeapRoom       = 256 << 20
