@@ -59,7 +59,7 @@ type memoryBound struct {
 func (m *memoryBound) adapt(live int64, share float64) {
 	needed := max(limits.MemoryFloor, live+live/2)
 	switch {
-	case live > m.limit+m.limit/2: // a million records were read
+	case live > 2*m.limit: // a million records were read
 		m.limit, m.hard = needed, 0
 	case share > 0.25:
 		if m.hard++; m.hard == limits.MemoryTries {
