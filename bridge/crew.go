@@ -19,6 +19,7 @@ type crew struct {
 	r      *Replica
 	layout protocol.Layout // as it was when they began: only done and want of it change
 	seats  []*seat         // by number of the shard
+	former []Parts         // of the shards of the layout before, by number, where they are to be regarded
 	cancel context.CancelFunc
 	left   atomic.Bool // the layout is another one: they hand over
 	over   chan struct{}
@@ -36,6 +37,11 @@ func (r *Replica) begin(ctx context.Context, g *errgroup.Group, l protocol.Layou
 	for k := range l.Shards {
 		c.seats = append(c.seats, newSeat(&r.o, c, k))
 	}
+	if !l.Done {
+		for k := range l.Former {
+			c.former = append(c.former, r.o.Seat(l.FormerLayout(), k))
+		}
+	}
 	r.following.stand(l)
 	var running sync.WaitGroup
 	for _, s := range c.seats {
@@ -50,7 +56,7 @@ func (r *Replica) begin(ctx context.Context, g *errgroup.Group, l protocol.Layou
 			return err
 		})
 	}
-	if l.Former > 0 && !l.Done {
+	if len(c.former) > 0 {
 		running.Add(1)
 		g.Go(func() error {
 			defer running.Done()
@@ -106,7 +112,7 @@ func (c *crew) readFormers(ctx context.Context, known []protocol.LeaseEntry) ([]
 	var reading errgroup.Group
 	for k := range entries {
 		reading.Go(func() error {
-			sight, err := readLease(ctx, c.r.o.Seat(c.layout.FormerLayout(), k).Lease)
+			sight, err := readLease(ctx, c.former[k].Lease)
 			if err == nil && !sight.Entry.Closed {
 				err = errReopened
 			}
@@ -182,11 +188,10 @@ var errDone = errors.New("the layout is done")
 
 // closeFormer closes the lease of a former shard as soon as that may be.
 func (c *crew) closeFormer(ctx context.Context, number int) (protocol.LeaseEntry, error) {
-	parts := c.r.o.Seat(c.layout.FormerLayout(), number)
 	watch := protocol.Closing{Patience: c.seats[0].patience()}
 	log := c.r.o.Logger.With("layout", c.layout.Generation-1, "shard", number)
 	for told := ""; ; {
-		entry, err := c.tryClosing(ctx, &parts, &watch)
+		entry, err := c.tryClosing(ctx, &c.former[number], &watch)
 		if err == nil && entry.Closed {
 			return entry, nil
 		}

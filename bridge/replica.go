@@ -200,6 +200,9 @@ func (r *Replica) lineUp(ctx context.Context, g *errgroup.Group, l protocol.Layo
 		}
 		l = *r.layout.get()
 		r.readAhead(ctx, l)
+		if ctx.Err() != nil {
+			return // the crew hands over because the replica stops
+		}
 		r.retire(c)
 		l = *r.layout.get()
 		r.o.Logger.Info("there is another layout: its shards are led by whoever wins them", "layout", l.Generation, "shards", l.Shards)
