@@ -74,10 +74,13 @@ func TestAllocationsOfAnAttempt(t *testing.T) { //nolint:paralleltest // it coun
 	d := delivery(target)
 	d.Event.Data = []byte(`{"filler":"` + strings.Repeat("x", 480) + `",` + string(end))
 	d.KeepID()
-	ctx := &attemptContext{Context: bridge.WithDelivery(context.Background(), d), deadline: time.Now().Add(10 * time.Second)}
+	ctx := &attemptContext{Context: bridge.WithDelivery(context.Background(), d), deadline: time.Now()}
 	m := message.NewMessage("id", d.Event.Data)
 	m.SetContext(ctx)
-	attempt := func() { ok(t, w.Publish("erp", m)) }
+	attempt := func() {
+		ctx.deadline = time.Now().Add(10 * time.Second)
+		ok(t, w.Publish("erp", m))
+	}
 	for range 10 {
 		attempt()
 	}

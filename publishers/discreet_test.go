@@ -17,6 +17,7 @@ import (
 	"orderbridge/bridge/protocol"
 	"orderbridge/bridge/record"
 	"orderbridge/internal/egress"
+	"orderbridge/internal/lab"
 )
 
 func internalOnly(o *Options) {
@@ -126,7 +127,7 @@ func TestProbesInsideTakeTheirTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWebhook(t, internalOnly)
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), lab.Patience)
 			defer cancel()
 			start := time.Now()
 			a := attemptError(t, w.Probe(ctx, "acme", target))

@@ -19,6 +19,7 @@ import (
 
 	"orderbridge/bridge"
 	"orderbridge/bridge/protocol"
+	"orderbridge/internal/lab"
 )
 
 // twoVersions is a server that offers some protocols and counts what comes. It
@@ -76,7 +77,7 @@ func acceptAll(t *testing.T, ln net.Listener, serve func(*tls.Conn)) {
 
 func (s *twoVersions) serve(conn *tls.Conn) {
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(lab.Patience))
 	if conn.Handshake() != nil {
 		return
 	}
@@ -317,7 +318,7 @@ func newSilentHTTP2(t *testing.T, speaks bool) *twoVersions {
 	s := &twoVersions{addr: ln.Addr().String(), refuse: acceptStream}
 	acceptAll(t, ln, func(conn *tls.Conn) {
 		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(lab.Patience))
 		if conn.Handshake() != nil {
 			return
 		}

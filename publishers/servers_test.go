@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"orderbridge/internal/lab"
 )
 
 // serverFiles are what the servers of others need: a directory with a
@@ -83,7 +85,7 @@ func tryServe(t *testing.T, path string, arguments func(f serverFiles) []string)
 		}
 		mu.Unlock()
 	})
-	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(20 * time.Millisecond) {
+	for deadline := time.Now().Add(lab.Patience); ; <-time.After(20 * time.Millisecond) {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
 			conn.Close()
@@ -181,9 +183,9 @@ global
 	maxconn 100
 defaults
 	mode http
-	timeout client 10s
-	timeout connect 1s
-	timeout server 10s
+	timeout client 300s
+	timeout connect 60s
+	timeout server 300s
 	`+more+`
 frontend f
 	bind 127.0.0.1:PORT ssl crt DIR/both.pem `+bind+`
@@ -234,7 +236,7 @@ func goServer(behaviour string) func(t *testing.T) string {
 }
 
 func goServerMain(dir, port, behaviour string) error {
-	s := &http.Server{Addr: "127.0.0.1:" + port, ReadHeaderTimeout: 10 * time.Second,
+	s := &http.Server{Addr: "127.0.0.1:" + port, ReadHeaderTimeout: lab.Patience,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			_, _ = io.WriteString(w, "ok")
@@ -271,12 +273,12 @@ func TestServersOfOthers(t *testing.T) {
 		{"nginx", nginx(`server { listen 127.0.0.1:PORT ssl http2; location / { return 200 "ok"; } }`), keeps},
 		{"nginx, 5 requests a connection", nginx(`server { listen 127.0.0.1:PORT ssl; keepalive_requests 5; location / { return 204; } }`), parted},
 		{"nginx, no keep-alive", nginx(`server { listen 127.0.0.1:PORT ssl; keepalive_timeout 0; location / { return 200 "ok"; } }`), parts},
-		{"apache", apache("KeepAliveTimeout 5\nMaxKeepAliveRequests 0"), keeps},
-		{"apache, 5 requests a connection", apache("MaxKeepAliveRequests 5"), parted},
+		{"apache", apache("KeepAliveTimeout 300\nMaxKeepAliveRequests 0"), keeps},
+		{"apache, 5 requests a connection", apache("KeepAliveTimeout 300\nMaxKeepAliveRequests 5"), parted},
 		{"haproxy", haproxy("alpn h2,http/1.1", ""), keeps},
 		{"haproxy, closing", haproxy("", "option httpclose"), parts},
-		{"node", node(`require('https').createServer(tls, answer).listen(PORT, '127.0.0.1')`), keeps},
-		{"node, chunked", node(`require('https').createServer(tls, (req, res) => { req.resume(); res.write('o'); res.end('k') }).listen(PORT, '127.0.0.1')`), keeps},
+		{"node", node(`require('https').createServer({ keepAliveTimeout: 300000, ...tls }, answer).listen(PORT, '127.0.0.1')`), keeps},
+		{"node, chunked", node(`require('https').createServer({ keepAliveTimeout: 300000, ...tls }, (req, res) => { req.resume(); res.write('o'); res.end('k') }).listen(PORT, '127.0.0.1')`), keeps},
 		{"go", goServer(""), keeps},
 		{"go, chunked", goServer("chunked"), keeps},
 		{"go, closing", goServer("closing"), parts},

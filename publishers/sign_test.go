@@ -15,13 +15,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"orderbridge/bridge"
 	"orderbridge/bridge/protocol"
 	"orderbridge/bridge/record"
+	"orderbridge/internal/lab"
 )
 
 var signingSecrets = []record.Secret{
@@ -138,7 +138,7 @@ func revealed(secrets []record.Secret) (values []string) {
 // runVerifier runs a program that must say "verified" of its input.
 func runVerifier(t *testing.T, input []byte, name string, args ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdin = bytes.NewReader(input)

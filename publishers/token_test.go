@@ -78,11 +78,12 @@ func TestContractC12TokenExpires(t *testing.T) {
 		}
 		return a.asked.Load() == 2
 	})
-	if took := time.Since(start); took < time.Second {
+	took := time.Since(start)
+	if took < time.Second {
 		t.Errorf("a token of 2 s was used for %s only", took)
 	}
-	if a.attempts.Load() < 3 {
-		t.Errorf("%d requests", a.attempts.Load())
+	if n := a.attempts.Load(); n < 2 || n < 3 && took < 2*time.Second { // a slow machine may use each token once
+		t.Errorf("%d requests", n)
 	}
 }
 
@@ -159,7 +160,7 @@ func TestContractC12FailingTokenServer(t *testing.T) {
 	}{
 		"wrong secret": {change: func(_ *authority, d *protocol.Delivery) { d.Subscription.More.Auth.ClientSecret = "hunter2!" }, reason: "401 Unauthorized: invalid_client"},
 		"down":         {change: func(a *authority, _ *protocol.Delivery) { a.server.Close() }, reason: "connection refused"},
-		"slow": {change: func(_ *authority, d *protocol.Delivery) { d.Subscription.More.Timeout = 200 * time.Millisecond }, reason: "timeout",
+		"slow": {change: func(_ *authority, d *protocol.Delivery) { d.Subscription.More.Timeout = 2 * time.Second }, reason: "timeout",
 			answer: func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body) // only then the end of the connection is seen
 				<-r.Context().Done()

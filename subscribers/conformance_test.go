@@ -84,7 +84,7 @@ type subscriber struct {
 }
 
 func (s *subscriber) SubscribeInitialize(topic string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	_, err := s.o.JetStream.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: topic, Subjects: []string{topic}})
 	return err
@@ -120,7 +120,7 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 
 // open takes over, whoever else does at the same moment.
 func open(ctx context.Context, feed *subscribers.JetStream) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, lab.Patience)
 	defer cancel()
 	for {
 		epoch := uint64(time.Now().UnixNano())

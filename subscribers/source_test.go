@@ -20,7 +20,7 @@ import (
 )
 
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -57,7 +57,7 @@ func publishMany(t testing.TB, js jetstream.JetStream, from, to, size int) {
 		if i%2000 == 0 || i == to {
 			select {
 			case <-js.PublishAsyncComplete():
-			case <-time.After(20 * time.Second):
+			case <-time.After(lab.Patience):
 				t.Fatal("publishing takes too long")
 			}
 		}

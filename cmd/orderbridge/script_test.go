@@ -114,7 +114,7 @@ func exitcode(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func served(ts *testscript.TestScript, _ bool, _ []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	_, found, err := store.Ensure(ctx, busOf(ts).JetStream(), store.Options{Prefix: ts.Getenv("ORDERBRIDGE_PREFIX"), Subjects: []string{"orders", "orders.>"}})
 	ts.Check(err)
@@ -126,7 +126,7 @@ func served(ts *testscript.TestScript, _ bool, _ []string) {
 }
 
 func kv(ts *testscript.TestScript, _ bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	bucket, err := busOf(ts).JetStream().KeyValue(ctx, args[0])
 	ts.Check(err)
@@ -141,7 +141,7 @@ func kv(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func eventCommand(ts *testscript.TestScript, _ bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	sequences, err := parseSequences(args)
 	ts.Check(err)
@@ -153,7 +153,7 @@ func eventCommand(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func bury(ts *testscript.TestScript, _ bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	letters, err := publishers.NewDeadLetters(publishers.DeadLettersOptions{JetStream: busOf(ts).JetStream(), Stream: "DEAD_LETTERS", Subject: "dead-letters"})
 	ts.Check(err)
@@ -194,7 +194,7 @@ func eventually(ts *testscript.TestScript, _ bool, args []string) {
 	if args[0] == "!" {
 		good, args = false, args[1:]
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(lab.Patience)
 	for (ts.Exec(args[0], args[1:]...) == nil) != good {
 		if time.Now().After(deadline) {
 			ts.Fatalf("never good: %q", args)
@@ -235,13 +235,13 @@ func received(ts *testscript.TestScript, _ bool, args []string) {
 		if got != want {
 			ts.Fatalf("the endpoint got %q, want %q", got, want)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(lab.Patience):
 		ts.Fatalf("the endpoint got nothing, want %q", want)
 	}
 }
 
 func leads(ts *testscript.TestScript, _ bool, _ []string) {
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(lab.Patience)
 	for ts.Exec("orderbridge", "healthcheck") != nil || !strings.Contains(ts.ReadFile("stdout"), `"role":"leader"`) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("never leads")
@@ -251,7 +251,7 @@ func leads(ts *testscript.TestScript, _ bool, _ []string) {
 }
 
 func says(ts *testscript.TestScript, _ bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	bucket, err := busOf(ts).JetStream().KeyValue(ctx, "subscription_status")
 	ts.Check(err)

@@ -100,7 +100,7 @@ func changesAreHeard(t *testing.T, bus *guardedBus) {
 	if out, good := bus.nats(t, "manager", "kv put subscriptions z {}"); !good {
 		t.Error(out)
 	}
-	if m, err := heard.sub.NextMsg(10 * time.Second); err != nil || m.Subject != "$KV.subscription_status.z" {
+	if m, err := heard.sub.NextMsg(lab.Patience); err != nil || m.Subject != "$KV.subscription_status.z" {
 		t.Errorf("heard %v, %v", m, err)
 	}
 	forged := &natsgo.Msg{Subject: "ORD.API.$KV.subscriptions.z", Data: []byte("{}"), Header: natsgo.Header{"Nats-Request-Info": []string{`{"acc":"ORDERS","user":"bridge"}`}}}
@@ -108,7 +108,7 @@ func changesAreHeard(t *testing.T, bus *guardedBus) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		m, err := told.sub.NextMsg(10 * time.Second)
+		m, err := told.sub.NextMsg(lab.Patience)
 		if err != nil || !strings.Contains(m.Header.Get("Nats-Request-Info"), `"acc":"MANAGERS","user":"manager"`) {
 			t.Errorf("told %v, %v", m, err)
 		}

@@ -25,12 +25,12 @@ import (
 // when the test ends.
 func raw(t testing.TB, address, text string) net.Conn {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", address, lab.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(lab.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(conn, text); err != nil {
@@ -39,17 +39,16 @@ func raw(t testing.TB, address, text string) net.Conn {
 	return conn
 }
 
-// alive fails the test if probes and figures do not come, or another caller waits.
-func alive(t testing.TB, c caller, within time.Duration) {
+// alive fails the test if probes, figures or another caller's list do not come; five
+// seconds are promised.
+func alive(t testing.TB, c caller) {
 	t.Helper()
 	start := time.Now()
 	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
 		(caller{t, c.base, ""}).call("GET", path, "").is(t, 200)
 	}
 	c.call("GET", webhooks, "").is(t, 200)
-	if took := time.Since(start); tooLate(took, within) {
-		t.Errorf("probes, figures and another caller's list took %s", took)
-	}
+	lab.Promise(t, "probes, figures and another caller's list", time.Since(start), 5*time.Second)
 }
 
 func figure(t testing.TB, c caller, name string) string {
@@ -97,7 +96,7 @@ func TestAttackSlowBodies(t *testing.T) {
 		})
 	}
 	for range 10 {
-		alive(t, beta, 5*time.Second)
+		alive(t, beta)
 	}
 	beta.call("POST", webhooks, `{"targetURL":"https://h.example.com/"}`).is(t, 200)
 	await(t, 20*time.Second, "the slow ones are cut", func() bool { return acme.call("GET", webhooks, "").status == 200 })
@@ -135,7 +134,7 @@ func TestAttackIdleConnections(t *testing.T) {
 	if len(open) > 250 {
 		t.Errorf("%d of 400 descriptors are open", len(open))
 	}
-	alive(t, bearer(t, p, acmeToken), 5*time.Second)
+	alive(t, bearer(t, p, acmeToken))
 	for n := range 20 {
 		publishOne(t, js, fmt.Sprintf("o%d", n), 1)
 	}
@@ -306,7 +305,7 @@ func TestAttackHugeRequests(t *testing.T) {
 	if after := p.resident(); after > before+200<<20 {
 		t.Errorf("memory grew from %d to %d bytes", before, after)
 	}
-	alive(t, acme, 5*time.Second)
+	alive(t, acme)
 }
 
 // Every route, with the wrong tenant's token and an id that is written in another

@@ -125,7 +125,7 @@ func noTrace(t *testing.T, bus *guardedBus) {
 			}
 		}
 	}
-	if err := bus.jetStream(t, "bridge").DeleteStream(within(t, 2*time.Second), "AUDIT"); err == nil {
+	if err := bus.jetStream(t, "bridge").DeleteStream(briefly(t, 2*time.Second), "AUDIT"); err == nil {
 		t.Error("the bridge deletes it")
 	}
 	if after := state(); after.FirstSeq != before.FirstSeq || after.Msgs < before.Msgs {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"net"
@@ -24,7 +23,7 @@ import (
 // connects tells whether somebody with these options gets in and may use JetStream.
 func connects(t *testing.T, url string, o ...nats.Option) bool {
 	t.Helper()
-	nc, err := nats.Connect(url, append(o, nats.Timeout(5*time.Second), nats.NoReconnect())...)
+	nc, err := nats.Connect(url, append(o, nats.Timeout(lab.Patience), nats.NoReconnect())...)
 	if err != nil {
 		return false
 	}
@@ -192,7 +191,7 @@ func TestAttackNetworkOnTheOpenEmbeddedServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, listen := range []string{":" + port, "0.0.0.0:" + port, "[::]:" + port, "192.0.2.1:" + port} {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := patiently(0)
 		cmd := exec.CommandContext(ctx, "orderbridge", "serve")
 		cmd.Env = environment(t, "ORDERBRIDGE_NATS_LISTEN="+listen, "ORDERBRIDGE_DATA_DIR="+t.TempDir())
 		out, _ := cmd.CombinedOutput()

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"orderbridge/bridge/protocol"
+	"orderbridge/internal/lab"
 )
 
 // A publisher has the word that its event is stored sent to a record, to the
@@ -88,7 +88,7 @@ func TestAttackManagerHasARecordSent(t *testing.T) {
 			}
 		}
 	}
-	if err := nc.FlushTimeout(10 * time.Second); err != nil {
+	if err := nc.FlushTimeout(lab.Patience); err != nil {
 		t.Fatal(err)
 	}
 	publishOne(t, bus.jetStream(t, "publisher"), "o2", 1)
@@ -131,7 +131,7 @@ func TestAttackFormerAccounts(t *testing.T) {
 	if err := manager.Conn().PublishRequest("$JS.API.DIRECT.GET.KV_subscriptions.$KV.subscriptions.good", "orders.globex.x", nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stolen.sub.NextMsg(10 * time.Second); err != nil {
+	if _, err := stolen.sub.NextMsg(lab.Patience); err != nil {
 		t.Errorf("an answer no longer reaches foreign subjects within an account (%v): the warning in docs/deploy.md can go", err)
 	}
 	p.stop()

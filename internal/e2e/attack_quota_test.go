@@ -29,7 +29,7 @@ func TestAttackRecordsBeyondQuota(t *testing.T) {
 	if stored < most || stored > most+1 || answers[200] != stored || answers[403] == 0 || answers[429] == 0 {
 		t.Errorf("%d records are stored, answers %v", stored, answers)
 	}
-	alive(t, bearer(t, p, betaToken), 5*time.Second)
+	alive(t, bearer(t, p, betaToken))
 	bytesAreBounded(t, p)
 	someIsStillPossible(t, p, second, stored)
 	kvPutsCount(t, js, p)
@@ -122,7 +122,7 @@ func TestAttackManyRecords(t *testing.T) {
 	}
 	select {
 	case <-js.PublishAsyncComplete():
-	case <-time.After(time.Minute):
+	case <-time.After(lab.Patience):
 		t.Fatal("the records cannot be put")
 	}
 	acme, beta := bearer(t, p, acmeToken), bearer(t, p, betaToken)
@@ -148,9 +148,10 @@ func TestAttackManyRecords(t *testing.T) {
 		t.Errorf("acme lists %s", r.body)
 	}
 	t.Logf("%d records in %s, the slowest page took %s; the neighbour's list took %s", seen, time.Since(start), last, time.Since(one))
-	if seen != n || last > 5*time.Second {
-		t.Errorf("%d of %d are listed, the slowest page took %s", seen, n, last)
+	if seen != n {
+		t.Errorf("%d of %d are listed", seen, n)
 	}
+	lab.Promise(t, "the slowest page", last, 5*time.Second)
 	// The ids of beta's records look like those of listeners, and come first.
 	all, target := basic(t, p, gatewayToken), receive(t, nil).URL+"/notify"
 	all.call("POST", "/api/v2/register", fmt.Sprintf(`{"http_client":%q}`, target), "Content-Type", "application/json").is(t, 200)

@@ -113,8 +113,8 @@ func sameState(t testing.TB, js jetstream.JetStream, before map[string]string, w
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if after[name] != before[name] {
 			t.Errorf("%s has changed %s\nfrom %s\nto   %s", who, name, before[name], after[name])
-			if s, err := js.Stream(within(t, 10*time.Second), name); err == nil {
-				if m, err := s.GetMsg(within(t, 10*time.Second), s.CachedInfo().State.LastSeq); err == nil {
+			if s, err := js.Stream(briefly(t, 10*time.Second), name); err == nil {
+				if m, err := s.GetMsg(briefly(t, 10*time.Second), s.CachedInfo().State.LastSeq); err == nil {
 					t.Logf("the last message there: %s %v %.500s", m.Subject, m.Header, m.Data)
 				}
 			}
@@ -196,7 +196,7 @@ func look(t testing.TB, nc *nats.Conn, user, subject string) seen {
 		err = sub.SetPendingLimits(1<<20, 1<<30)
 	}
 	if err == nil {
-		err = nc.FlushTimeout(10 * time.Second)
+		err = nc.FlushTimeout(lab.Patience)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +255,7 @@ func aim(t testing.TB, nc *nats.Conn, subjects, own []string, mark string) (sent
 			}
 		}
 	}
-	if err := nc.FlushTimeout(20 * time.Second); err != nil {
+	if err := nc.FlushTimeout(lab.Patience); err != nil {
 		t.Fatal(err)
 	}
 	return sent
@@ -280,7 +280,7 @@ func repliesAttack(t *testing.T, bus *guardedBus, beyond bool, users ...string) 
 	good.came(t, 3)
 	watcher := bus.jetStream(t, "watcher")
 	await(t, 20*time.Second, "dead letters and alerts have come", func() bool {
-		s, err := watcher.Stream(within(t, 5*time.Second), "DEAD_LETTERS")
+		s, err := watcher.Stream(briefly(t, 5*time.Second), "DEAD_LETTERS")
 		return err == nil && s.CachedInfo().State.Msgs == 3
 	})
 	if err := manager.Conn().LastError(); err != nil {

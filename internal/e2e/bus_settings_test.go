@@ -18,7 +18,7 @@ import (
 // elsewhere is JetStream behind a domain or a prefix.
 func elsewhere(t *testing.T, url string, o bus.Options, opts ...nats.Option) jetstream.JetStream {
 	t.Helper()
-	js, err := bus.JetStream(lab.Dial(t, url, opts...), o, 10*time.Second)
+	js, err := bus.JetStream(lab.Dial(t, url, opts...), o, lab.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,14 +82,14 @@ func TestJetStreamDomain(t *testing.T) {
 	leaf := lab.ConfigureBus(t, fmt.Sprintf("jetstream { domain: edge }\nleafnodes { remotes: [{ url: \"nats-leaf://%s\" }] }", listen))
 	js := elsewhere(t, leaf.URL(), bus.Options{Domain: "hub"})
 	await(t, 20*time.Second, "the domain is reached", func() bool {
-		_, err := js.AccountInfo(within(t, time.Second))
+		_, err := js.AccountInfo(briefly(t, 5*time.Second))
 		return err == nil
 	})
 	worksElsewhere(t, leaf.URL(), js, "ORDERBRIDGE_JETSTREAM_DOMAIN=hub")
 	if _, err := jetStream(t, hub.URL()).Stream(within(t, 5*time.Second), "DEAD_LETTERS"); err != nil {
 		t.Errorf("in the hub: %v", err)
 	}
-	if _, err := jetStream(t, leaf.URL()).Stream(within(t, 5*time.Second), "DEAD_LETTERS"); err == nil {
+	if _, err := jetStream(t, leaf.URL()).Stream(briefly(t, 5*time.Second), "DEAD_LETTERS"); err == nil {
 		t.Error("made in the leaf node")
 	}
 	p := launch(t, "ORDERBRIDGE_NATS_URL="+leaf.URL(), "ORDERBRIDGE_JETSTREAM_DOMAIN=nowhere")

@@ -27,7 +27,9 @@ func recordFor(e *receiver, more ...string) string {
 	return `{"targetURL":"` + e.URL + `/hook"` + strings.Join(append([]string{""}, more...), ",") + `}`
 }
 
-const quickRetries = `"retry":{"schedule":["PT0.2S","PT0.2S","PT0.2S","PT0.2S","PT0.2S","PT0.2S","PT0.2S","PT0.2S","PT0.2S","PT0.2S"]}`
+// quickRetries are ten that come at once, and some for a slow machine.
+const quickRetries = `"retry":{"schedule":["PT0.2S","PT0.2S","PT0.2S","PT0.2S","PT0.2S","PT0.2S","PT0.2S","PT0.2S","PT0.2S","PT0.2S",` +
+	`"PT2S","PT5S","PT10S","PT10S","PT10S","PT10S","PT10S","PT10S","PT10S","PT10S","PT10S","PT10S","PT10S","PT10S"]}`
 
 // subscribe puts a record as `nats kv put` does and waits for its verdict.
 func subscribe(t testing.TB, js jetstream.JetStream, id, value string) uint64 {
@@ -57,7 +59,7 @@ func verdict(t testing.TB, js jetstream.JetStream, id string, revision uint64, s
 	t.Helper()
 	var got string
 	start := time.Now()
-	for time.Since(start) < 30*time.Second {
+	for time.Since(start) < lab.Patience {
 		var st protocol.Status
 		if value := entry(t, js, "subscription_status", id); value != nil {
 			if err := json.Unmarshal(value, &st); err != nil {
@@ -159,7 +161,7 @@ func publishOne(t testing.TB, js jetstream.JetStream, order string, n int) uint6
 
 func publishMsg(t testing.TB, js jetstream.JetStream, m *nats.Msg) uint64 {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(lab.Patience)
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		ack, err := js.PublishMsg(ctx, m)

@@ -24,7 +24,8 @@ func clustered(t *testing.T) *lab.Cluster {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	c, err := lab.StartCluster(within(t, 60*time.Second), lab.ClusterOptions{Dir: t.TempDir(), Command: []string{clusterNode}})
+	turn(t)
+	c, err := lab.StartCluster(within(t, lab.Patience), lab.ClusterOptions{Dir: t.TempDir(), Command: []string{clusterNode}})
 	t.Cleanup(c.Close)
 	if err != nil {
 		t.Fatal(err)
@@ -98,16 +99,13 @@ func flowGoesOn(t *testing.T, e *receiver, when string) {
 	await(t, 60*time.Second, "the flow goes on "+when, func() bool { return e.Delivered() > at+100 })
 }
 
-// killed kills the leader; another delivers within 15 s.
+// killed kills the leader; another delivers.
 func killed(t *testing.T, e *receiver, leader *program) (crash time.Time) {
 	t.Helper()
 	crash = time.Now()
 	leader.kill()
 	again := firstAfter(t, e, crash.Add(200*time.Millisecond)) // what was sent before may come a little later
-	t.Logf("killed with -9: another delivers after %s", again.At.Sub(crash).Round(time.Millisecond))
-	if took := again.At.Sub(crash); tooLate(took, 15*time.Second) {
-		t.Errorf("another delivers %s after the crash, 15 s are allowed", took)
-	}
+	lab.Promise(t, "until another delivers after a crash", again.At.Sub(crash), 15*time.Second)
 	return crash
 }
 
@@ -120,10 +118,7 @@ func stoppedWithoutAPause(t *testing.T, e *receiver, leader *program, others []*
 	leader.stop()
 	flowGoesOn(t, e, "after the stop")
 	pause := e.Journal().Gap(stopped, time.Now())
-	t.Logf("stopped: %s without a request", pause.Round(time.Millisecond))
-	if tooLate(pause, 3*time.Second) { // 1 s, and what three servers in the same machine add
-		t.Errorf("%s without a request around a graceful stop, 1 s is wanted", pause)
-	}
+	lab.Promise(t, "without a request around a graceful stop", pause, 3*time.Second) // 1 s, and what three servers in the same machine add
 }
 
 // sleepsThroughItsLease: the leader sleeps until another leads, and sends nothing

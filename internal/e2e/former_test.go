@@ -21,14 +21,12 @@ const formerCommit = "01204df"
 
 // former is the program of formerCommit, built once for all tests that need it.
 var former = sync.OnceValues(func() (path string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
-	defer cancel()
 	dir, err := os.MkdirTemp(programs, "former-")
 	if err != nil {
 		return "", err
 	}
 	path = filepath.Join(dir, "orderbridge")
-	cmd := exec.CommandContext(ctx, "bash", "-c", `top=$(git rev-parse --show-toplevel) && mkdir "$0/src" && git -C "$top" archive "$1" | tar -x -C "$0/src" && cd "$0/src" && go build -o "$2" ./cmd/orderbridge && rm -rf "$0/src"`,
+	cmd := exec.CommandContext(context.Background(), "bash", "-c", `top=$(git rev-parse --show-toplevel) && mkdir "$0/src" && git -C "$top" archive "$1" | tar -x -C "$0/src" && cd "$0/src" && go build -o "$2" ./cmd/orderbridge && rm -rf "$0/src"`,
 		dir, formerCommit, path)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

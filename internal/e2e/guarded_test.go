@@ -78,7 +78,7 @@ func (b *guardedBus) start(t *testing.T) {
 	}
 	b.server = s
 	s.Start()
-	if !s.ReadyForConnections(15 * time.Second) {
+	if !s.ReadyForConnections(lab.Patience) {
 		t.Fatal("the server is not ready")
 	}
 	b.url = "tls://" + s.Addr().String()

@@ -12,19 +12,38 @@ import (
 	"testing"
 	"time"
 
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
-// await polls until ok says yes, for as long as it may take on a busy machine.
+// await polls until ok says yes, for lab.Patience at least, and tells how long it
+// took. What ok asks may go unanswered: it asks briefly.
 func await(t testing.TB, within time.Duration, what string, ok func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
-	ctx, cancel := context.WithTimeoutCause(context.Background(), within, fmt.Errorf("%s have passed", within))
+	ctx, cancel := patiently(within)
 	defer cancel()
 	if err := lab.Until(ctx, what, ok); err != nil {
 		t.Fatal(err)
 	}
 	return time.Since(start)
+}
+
+// patiently is a context for what should happen, sooner or later.
+func patiently(within time.Duration) (context.Context, context.CancelFunc) {
+	within = max(within, lab.Patience)
+	return context.WithTimeoutCause(context.Background(), within, fmt.Errorf("%s have passed", within))
+}
+
+// turns are those of tests that run a cluster: three servers that write everything
+// three times take most of a small machine.
+var turns = make(chan struct{}, 2)
+
+// turn waits until the test may run a cluster; its turn ends with it.
+func turn(t testing.TB) {
+	t.Helper()
+	turns <- struct{}{}
+	t.Cleanup(func() { <-turns })
 }
 
 // ---- the program
@@ -60,7 +79,7 @@ func launchBinary(t testing.TB, binary string, env ...string) *program {
 	p := &program{t, served}
 	t.Cleanup(func() {
 		p.Signal(syscall.SIGCONT)
-		p.End(syscall.SIGKILL, 10*time.Second)
+		p.End(syscall.SIGKILL, lab.Patience)
 		if t.Failed() {
 			text := regexp.MustCompile(`(?m)^.* msg=attempt .*\n`).ReplaceAllString(p.Output(), "")
 			t.Logf("log of process %d:\n%s", p.Pid(), text[max(0, len(text)-16<<10):])
@@ -80,6 +99,7 @@ func serving(t testing.TB, bus string, env ...string) *program {
 // exit waits for the end and returns the exit code, -1 if a signal ended it.
 func (p *program) exit(within time.Duration) int {
 	p.t.Helper()
+	within = max(within, lab.Patience)
 	select {
 	case <-p.Ended():
 	case <-time.After(within):
@@ -107,7 +127,7 @@ func (p *program) kill() {
 // said waits until the log matches and returns the last group.
 func (p *program) said(within time.Duration, pattern string) string {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+	ctx, cancel := patiently(within)
 	defer cancel()
 	found, err := p.Said(ctx, pattern)
 	if err != nil {
@@ -140,12 +160,44 @@ func (p *program) leads() time.Duration {
 	})
 }
 
+// overdue is what the log says of a lease that was lost because it could not be
+// renewed: by an outage, or by a machine that is slow.
+var overdue = regexp.MustCompile(`(?m)^time=(\S+) .*msg="leadership lost.*` + protocol.ErrLeaseOver.Error())
+
+// losses are the times at which the program lost a lease in that way.
+func (p *program) losses() (at []time.Time) {
+	for _, m := range overdue.FindAllStringSubmatch(p.Output(), -1) {
+		if x, err := time.Parse(time.RFC3339Nano, m[1]); err == nil {
+			at = append(at, x)
+		}
+	}
+	return at
+}
+
+// deposed tells whether a lease was lost in any other way.
+func deposed(output string) bool {
+	return strings.Contains(overdue.ReplaceAllString(output, ""), "leadership lost")
+}
+
+// neverWaited fails if the program stood by before it won its first lease, though the
+// lease was free or its own. A bus that does not answer in time excuses it.
+func (p *program) neverWaited() {
+	p.t.Helper()
+	before, _, _ := strings.Cut(p.Output(), `"lease won"`)
+	if strings.Contains(before, "lease not won") || strings.Contains(before, "the lease cannot be read yet") {
+		return
+	}
+	if strings.Contains(before, "standing by") || strings.Contains(before, "the lease is absent") {
+		p.t.Errorf("it waited for a lease that it could have taken:\n%s", before)
+	}
+}
+
 // complains waits until /readyz answers 503 with a reason that holds the text.
 func (p *program) complains(text string) {
 	p.t.Helper()
 	var last lab.Readiness
 	start := time.Now()
-	for time.Since(start) < 30*time.Second {
+	for time.Since(start) < lab.Patience {
 		r, status := p.readyz()
 		if status == http.StatusServiceUnavailable && strings.Contains(strings.Join(r.Reasons, "\n"), text) {
 			return
@@ -166,7 +218,7 @@ func command(t testing.TB, bus string, stdin string, args ...string) (string, in
 // commandWith is command with settings of its own.
 func commandWith(t testing.TB, env []string, stdin string, args ...string) (string, int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := patiently(0)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "orderbridge", args...)
 	cmd.Env = environment(t, env...)
@@ -178,11 +230,18 @@ func commandWith(t testing.TB, env []string, stdin string, args ...string) (stri
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// ---- endpoints
+// ---- time
 
-// ---- the bus
-
+// within is a context for what must succeed, until the test ends.
 func within(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := patiently(d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// briefly is a context for what may have no answer: it is tried again, or none is wanted.
+func briefly(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	t.Cleanup(cancel)

@@ -42,7 +42,7 @@ func TestContractX2NoPublisherChoosesAnID(t *testing.T) {
 		// Outside the duplicate window it is a message of its own.
 		await(t, 20*time.Second, "stored", func() bool {
 			publishMsg(t, js, m)
-			info, err := stream.Info(within(t, 5*time.Second))
+			info, err := stream.Info(briefly(t, 5*time.Second))
 			return err == nil && info.State.Msgs == uint64(i+1)
 		})
 		sent++

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,7 +23,7 @@ type image struct {
 // container runs the tool and returns what it printed.
 func (i *image) container(args ...string) (string, error) {
 	i.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := patiently(0)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, i.tool[0], append(i.tool[1:], args...)...).CombinedOutput()
 	return strings.TrimSpace(string(out)), err

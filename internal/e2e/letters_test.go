@@ -62,7 +62,7 @@ func TestDeadLettersAreToldOnceWithTheirCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, 60*time.Second, "all are dead letters", func() bool {
-		info, err := letters.Info(within(t, 10*time.Second))
+		info, err := letters.Info(briefly(t, 10*time.Second))
 		return err == nil && info.State.Msgs == events
 	})
 	want := fmt.Sprintf("the filter cannot be told for %d events, which became dead letters: no such key: total", events)

@@ -72,8 +72,8 @@ func publishOddMessages(t *testing.T, js jetstream.JetStream) {
 		t.Fatal(err)
 	}
 	await(t, 20*time.Second, "the marker lies in the stream and the plan is due", func() bool {
-		marker, err := stream.GetLastMsgForSubject(within(t, 5*time.Second), "orders.acme.OrderChanged.short")
-		due, err2 := stream.GetLastMsgForSubject(within(t, 5*time.Second), "orders.acme.OrderChanged.due")
+		marker, err := stream.GetLastMsgForSubject(briefly(t, 5*time.Second), "orders.acme.OrderChanged.short")
+		due, err2 := stream.GetLastMsgForSubject(briefly(t, 5*time.Second), "orders.acme.OrderChanged.due")
 		return err == nil && err2 == nil && marker.Header.Get("Nats-Marker-Reason") == "MaxAge" && due.Sequence > 0
 	})
 }

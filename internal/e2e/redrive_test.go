@@ -67,7 +67,7 @@ func (r *redrive) isShown() lab.Hit {
 func (r *redrive) failsAgainThenSucceeds(first lab.Hit) {
 	r.run(0, "dead-letters", "redrive", "1")
 	await(r.t, 20*time.Second, "a new letter instead of the old one", func() bool {
-		s, err := r.js.Stream(within(r.t, 10*time.Second), "DEAD_LETTERS")
+		s, err := r.js.Stream(briefly(r.t, 10*time.Second), "DEAD_LETTERS")
 		return err == nil && s.CachedInfo().State.Msgs == 1 && s.CachedInfo().State.LastSeq == 2
 	})
 	r.e.Reply(nil)

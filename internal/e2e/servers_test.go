@@ -65,7 +65,7 @@ func (s *natsServer) start(program string) {
 	})
 }
 
-func (s *natsServer) stop() { s.End(syscall.SIGTERM, 10*time.Second) }
+func (s *natsServer) stop() { s.End(syscall.SIGTERM, lab.Patience) }
 
 func (s *natsServer) url() string { return "nats://" + s.address }
 
@@ -75,6 +75,7 @@ const alone = `jetstream { store_dir: "{dir}" }`
 // runCluster starts a cluster, one server for each program.
 func runCluster(t testing.TB, programs ...string) []*natsServer {
 	t.Helper()
+	turn(t)
 	var routes, addresses []string
 	for range programs {
 		routes = append(routes, freeAddress(t))

@@ -70,7 +70,7 @@ func (s *sharded) start(t *testing.T) {
 // layout is what the key on the bus says.
 func (s *sharded) layout(t *testing.T) (l protocol.Layout, ok bool) {
 	t.Helper()
-	value, _, err := s.leases().Layout().Get(within(t, 10*time.Second))
+	value, _, err := s.leases().Layout().Get(briefly(t, 10*time.Second))
 	if err != nil {
 		return l, false
 	}
@@ -92,7 +92,7 @@ func (s *sharded) led(t *testing.T) protocol.Layout {
 		if l, ok = s.layout(t); !ok || !l.Done {
 			return false
 		}
-		found, err := s.leases().Leases(within(t, 10*time.Second))
+		found, err := s.leases().Leases(briefly(t, 10*time.Second))
 		if err != nil {
 			return false
 		}
@@ -205,13 +205,11 @@ func TestShardsMeddledWithInMidFlow(t *testing.T) {
 			if l := s.led(t); l.Generation != 1 || l.Shards != 4 {
 				t.Errorf("layout %+v", l)
 			}
-			for k, e := range s.endpoints {
+			for _, e := range s.endpoints {
 				f.arrives(t, e)
-				for _, r := range f.check(t, e) {
-					t.Errorf("shard %d: %s %d came again", k, r.Again.Order, r.Again.N)
-				}
+				notAgain(t, f.check(t, e), s.replicas...)
 			}
-			if strings.Contains(s.output(), "leadership lost") {
+			if deposed(s.output()) {
 				t.Error("leadership was lost")
 			}
 		})
@@ -370,10 +368,8 @@ func TestReshardOnACluster(t *testing.T) {
 	stepDown(t, s.js, "KV_lease")
 	s.reshard(t, c.URL(0), 2)
 	s.goesOn(t)
-	for k, e := range s.endpoints {
+	for _, e := range s.endpoints {
 		f.arrives(t, e)
-		for _, r := range f.check(t, e) {
-			t.Errorf("subscription %d: %s %d came again", k, r.Again.Order, r.Again.N)
-		}
+		notAgain(t, f.check(t, e), s.replicas...)
 	}
 }

@@ -123,11 +123,9 @@ func TestLeaseMeddledWithInMidFlow(t *testing.T) {
 				await(t, 20*time.Second, "it is said", func() bool { return strings.Count(p.Output(), "the lease entry was") > said })
 				at := e.Delivered()
 				await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+50 })
-				if r, status := p.readyz(); status != http.StatusOK || r.Role != "leader" {
-					t.Fatalf("/readyz: %d %+v", status, r)
-				}
+				p.leads()
 			}
-			if strings.Contains(p.Output(), "leadership lost") {
+			if deposed(p.Output()) {
 				t.Error("leadership was lost")
 			}
 			meddle(t, js)
@@ -158,11 +156,12 @@ func held(release <-chan struct{}) func(h *lab.Hit) int {
 	}
 }
 
-// slowRetries are 40 attempts, each half a second (or the given time) after the last.
+// slowRetries are 40 attempts, each half a second (or the given time) after the last,
+// and some for a slow machine.
 var slowRetries, slowerRetries = retries("PT0.5S"), retries("PT3S")
 
 func retries(wait string) string {
-	return `"retry":{"schedule":["` + strings.Join(slices.Repeat([]string{wait}, 40), `","`) + `"]}`
+	return `"retry":{"schedule":["` + strings.Join(slices.Repeat([]string{wait}, 40), `","`) + strings.Repeat(`","PT10S`, 20) + `"]}`
 }
 
 // R16: a state bucket that somebody deletes, recreates or purges in mid-flow is
@@ -200,9 +199,7 @@ func TestStateBucketMeddledWithInMidFlow(t *testing.T) {
 				p.said(20*time.Second, "the bucket "+bucket+" was deleted")
 				p.said(20*time.Second, `the bucket holds everything again" bucket=`+bucket+"\n")
 			}
-			if took := time.Since(began); tooLate(took, 8*time.Second) {
-				t.Errorf("it took %s", took)
-			}
+			lab.Promise(t, "until the buckets hold everything again", time.Since(began), 8*time.Second)
 			p.leads()
 			at := e.Delivered()
 			await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > at+50 })
@@ -249,6 +246,7 @@ func TestStatusLostWhileStopped(t *testing.T) {
 			verdict(t, js, "off", put(t, js, "off", recordFor(off, `"status":"deactivated"`)), protocol.StateDeactivated)
 			quiet := off.Count()
 			p.stop()
+			first := p
 			came := e.Delivered()
 			meddle(t, js)
 			close(release)
@@ -257,9 +255,7 @@ func TestStatusLostWhileStopped(t *testing.T) {
 			p.said(20*time.Second, "had no status")
 			await(t, 20*time.Second, "the flow goes on", func() bool { return e.Delivered() > came+50 })
 			f.arrives(t, e)
-			for _, r := range f.check(t, e) {
-				t.Errorf("%s %d came again", r.Again.Order, r.Again.N)
-			}
+			notAgain(t, f.check(t, e), first, p)
 			if off.Count() != quiet {
 				t.Errorf("the deactivated one got %d more", off.Count()-quiet)
 			}
@@ -280,17 +276,23 @@ func TestStandByOfNobody(t *testing.T) {
 	bus := lab.ListenBus(t)
 	p := serving(t, bus.URL())
 	second := launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
-	second.said(20*time.Second, "standing by")
-	if r, status := second.readyz(); status != http.StatusOK || len(r.Reasons) > 0 {
-		t.Fatalf("/readyz beside a leader: %d %+v", status, r)
-	}
-	p.Signal(syscall.SIGSTOP)
-	await(t, 11*time.Second, "it is said", func() bool {
-		r, status := second.readyz()
-		return status == http.StatusOK && r.Role == "standby" && strings.Contains(strings.Join(r.Reasons, "\n"), "nobody leads since 20")
-	})
-	second.leads()
-	if r, _ := second.readyz(); len(r.Reasons) > 0 {
-		t.Errorf("/readyz of the new leader: %+v", r)
+	for said := false; !said; { // it is, from some seconds on until it leads itself: a slow machine may miss it
+		second.said(20*time.Second, "standing by")
+		await(t, 0, "a stand-by beside a leader is ready and says nothing", func() bool {
+			r, status := second.readyz()
+			return status == http.StatusOK && r.Role == "standby" && len(r.Reasons) == 0
+		})
+		p.Signal(syscall.SIGSTOP)
+		await(t, 0, "it is said that nobody leads, or it leads", func() bool {
+			r, status := second.readyz()
+			said = said || status == http.StatusOK && r.Role == "standby" && strings.Contains(strings.Join(r.Reasons, "\n"), "nobody leads since 20")
+			return said || r.Role == lab.Leader
+		})
+		second.leads()
+		p.Signal(syscall.SIGCONT)
+		if r, _ := second.readyz(); r.Role == lab.Leader && len(r.Reasons) > 0 {
+			t.Errorf("/readyz of the new leader: %+v", r)
+		}
+		p, second = second, p
 	}
 }

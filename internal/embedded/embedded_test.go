@@ -4,16 +4,16 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/internal/bus"
+	"orderbridge/internal/lab"
 )
 
 func connect(t *testing.T, o bus.Options) jetstream.JetStream {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	nc, err := bus.Connect(ctx, o)
 	if err != nil {

@@ -158,20 +158,18 @@ func TestHostileExpressionsAreBounded(t *testing.T) {
 		`event.list.filter(a, true).filter(a, true).filter(a, true) == event.list`,
 		`event.list.map(a, [a, event.list]) == event.list.map(a, [a, event.list])`,
 	} {
-		watch := lab.StartStopwatch(t)
+		began := time.Now()
 		err := New().Check(expression)
-		checked, tooLong := watch.TooLong(time.Second)
-		watch = lab.StartStopwatch(t)
+		checked := time.Since(began)
+		began = time.Now()
 		var got bool
 		if err == nil {
 			got, err = f.Wants(context.Background(), expression, big)
 		}
-		limit := limits.FilterTime + 3*time.Second
-		took, late := watch.TooLong(limit)
+		took := time.Since(began)
 		t.Logf("check %8s, evaluate %8s: %.60s: %v %.100v", checked.Round(time.Microsecond), took.Round(time.Microsecond), expression, got, err)
-		if late || tooLong {
-			t.Errorf("%.60s: checked in %s, evaluated in %s, at most 1s and %s are allowed", expression, checked, took, limit)
-		}
+		lab.Promise(t, "the check", checked, time.Second)
+		lab.Promise(t, "the evaluation", took, limits.FilterTime+3*time.Second)
 	}
 	_, err := f.Wants(t.Context(), `[1,2,3,4,5,6,7,8,9,10].all(a, event.list.all(b, event.list.all(c, a > 0)))`, big)
 	if o := bridge.Judge(err, false); o.Verdict != protocol.GiveUp || !strings.Contains(o.Reason, "costs more than 100000 units") {

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"orderbridge/internal/lab"
 )
 
 func inUse() uint64 {
@@ -46,7 +48,7 @@ func TestTurns(t *testing.T) {
 				turns.done()
 			}
 		})
-		for deadline := time.Now().Add(10 * time.Second); turns.waiting() <= n; runtime.Gosched() {
+		for deadline := time.Now().Add(lab.Patience); turns.waiting() <= n; runtime.Gosched() {
 			if time.Now().After(deadline) {
 				t.Fatal("nobody waits")
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
 )
 
@@ -40,7 +41,7 @@ func start(t *testing.T, readiness func() Readiness) (url string) {
 			if err != nil {
 				t.Errorf("stop: %v", err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(lab.Patience):
 			t.Error("does not stop")
 		}
 	})
@@ -49,7 +50,7 @@ func start(t *testing.T, readiness func() Readiness) (url string) {
 
 func get(t *testing.T, url string) (status int, body string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
@@ -137,11 +138,13 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 	if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow:"); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(limits.HTTPReadTime + 5*time.Second)); err != nil {
+	began := time.Now()
+	if err := conn.SetReadDeadline(began.Add(lab.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	// The server ends the connection, with or without an answer, before our own deadline.
 	if _, err := io.Copy(io.Discard, conn); err != nil && !strings.Contains(err.Error(), "reset") {
 		t.Errorf("the connection stayed open: %v", err)
 	}
+	lab.Promise(t, "until a slow head is cut off", time.Since(began), limits.HTTPReadTime+5*time.Second)
 }

@@ -50,7 +50,7 @@ func (b *Bus) start() {
 		b.t.Fatal(err)
 	}
 	s.Start()
-	if !s.ReadyForConnections(15 * time.Second) {
+	if !s.ReadyForConnections(Patience) {
 		b.t.Fatal("server not ready")
 	}
 	if b.port != 0 {
@@ -146,7 +146,7 @@ func (b *Bus) JetStream() jetstream.JetStream {
 func Dial(t testing.TB, url string, opts ...nats.Option) *nats.Conn {
 	t.Helper()
 	opts = append([]nats.Option{
-		nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond),
+		nats.Timeout(Patience), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
 	}, opts...)
 	nc, err := nats.Connect(url, opts...)
@@ -167,13 +167,13 @@ func JetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 	return js
 }
 
-// Eventually polls until ok says yes, at most 10 s.
+// Eventually polls until ok says yes.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(Patience)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 30s: %s", what)
+			t.Fatalf("not within %s: %s", Patience, what)
 		}
 		<-time.After(5 * time.Millisecond)
 	}
@@ -183,7 +183,7 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 // returns a JetStream handle on a connection to each.
 func ClusterOf(t testing.TB) (all []jetstream.JetStream) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	c, err := StartCluster(ctx, ClusterOptions{Dir: t.TempDir()})
 	t.Cleanup(c.Close)

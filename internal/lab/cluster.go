@@ -164,7 +164,7 @@ func (c *Cluster) Stop(i int) { c.end(i, syscall.SIGTERM) }
 func (c *Cluster) end(i int, s syscall.Signal) {
 	switch p := c.nodes[i]; {
 	case p.process != nil:
-		p.process.End(s, 20*time.Second)
+		p.process.End(s, Patience)
 	case p.server != nil:
 		p.server.Shutdown()
 		p.server.WaitForShutdown()
@@ -193,7 +193,7 @@ func (c *Cluster) Isolate(i int, on bool) {
 func (c *Cluster) Ready(ctx context.Context) error {
 	var err error
 	// Without a leader there is no answer.
-	for patience := 250 * time.Millisecond; ; patience = min(2*patience, 5*time.Second) {
+	for patience := 250 * time.Millisecond; ; patience = min(2*patience, 20*time.Second) {
 		if err = c.probe(ctx, patience); err == nil {
 			return nil
 		}
@@ -207,7 +207,7 @@ func (c *Cluster) Ready(ctx context.Context) error {
 
 func (c *Cluster) probe(ctx context.Context, patience time.Duration) error {
 	for i := range c.nodes {
-		nc, err := nats.Connect(c.URL(i), nats.Timeout(time.Second), nats.NoReconnect())
+		nc, err := nats.Connect(c.URL(i), nats.Timeout(10*time.Second), nats.NoReconnect())
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package lab
 import (
 	"net"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -44,7 +43,7 @@ func (c *Configured) run() {
 		c.t.Fatal(err)
 	}
 	s.Start()
-	if !s.ReadyForConnections(15 * time.Second) {
+	if !s.ReadyForConnections(Patience) {
 		c.t.Fatal("server not ready")
 	}
 	c.port = s.Addr().(*net.TCPAddr).Port

@@ -41,8 +41,8 @@ func node(arg []byte) error {
 	if err != nil {
 		return err
 	}
-	if !s.ReadyForConnections(20 * time.Second) {
-		return errors.New("not ready for connections within 20 s")
+	if !s.ReadyForConnections(Patience) {
+		return errors.New("not ready for connections")
 	}
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM)
@@ -65,13 +65,13 @@ func (n settings) start() (*server.Server, error) {
 	o := &server.Options{
 		ServerName: n.Name, Host: "127.0.0.1", Port: n.Port, NoSigs: true, LogFile: n.Log, Logtime: true,
 		NoLog:     n.Log == "",
-		JetStream: true, StoreDir: n.Dir, PingInterval: 2 * time.Second, MaxPingsOut: 2,
+		JetStream: true, StoreDir: n.Dir, PingInterval: 2 * time.Second, MaxPingsOut: 5,
 	}
 	if len(n.Routes) > 0 {
 		o.Cluster = server.ClusterOpts{Name: "lab", Host: "127.0.0.1", Port: n.Cluster, NoAdvertise: true,
 			// Nobody listens there: servers that tell each other of a third one
 			// must not find a way around its proxy.
-			Advertise: "127.0.0.1:9", PingInterval: 2 * time.Second, MaxPingsOut: 2}
+			Advertise: "127.0.0.1:9", PingInterval: 2 * time.Second, MaxPingsOut: 5}
 		for _, r := range n.Routes {
 			o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: r})
 		}

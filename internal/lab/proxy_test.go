@@ -46,7 +46,7 @@ func TestProxy(t *testing.T) {
 	}
 	c := dial()
 	c.Write([]byte("a"))
-	if !comes(c, "a", 5*time.Second) {
+	if !comes(c, "a", Patience) {
 		t.Fatal("nothing passes")
 	}
 
@@ -58,13 +58,13 @@ func TestProxy(t *testing.T) {
 		t.Error("something passes a silent proxy")
 	}
 	p.Silence(false)
-	if !comes(c, "b", 5*time.Second) || !comes(late, "c", 5*time.Second) {
+	if !comes(c, "b", Patience) || !comes(late, "c", Patience) {
 		t.Error("what waited in a silent proxy is lost")
 	}
 
 	p.Refuse(true)
 	for name, c := range map[string]net.Conn{"an old connection": c, "a new one": dial()} {
-		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		c.SetReadDeadline(time.Now().Add(Patience))
 		if _, err := c.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 			t.Errorf("%s is not cut: %v", name, err)
 		}
@@ -72,7 +72,7 @@ func TestProxy(t *testing.T) {
 	p.Refuse(false)
 	c = dial()
 	c.Write([]byte("d"))
-	if !comes(c, "d", 5*time.Second) {
+	if !comes(c, "d", Patience) {
 		t.Error("the proxy is not mended")
 	}
 }

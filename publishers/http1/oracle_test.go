@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
 )
 
@@ -130,7 +131,7 @@ func TestEachGetsItsOwnAnswer(t *testing.T) {
 				group.Go(func() {
 					for i := range 80 {
 						id := fmt.Sprintf("%d-%d-%s", worker, i, strings.Repeat("x", rand.N(200)))
-						ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+						ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 						if i%10 == 0 {
 							time.AfterFunc(rand.N(2*time.Millisecond), cancel)
 						}
