@@ -29,6 +29,7 @@ times: ## Hold times, sizes and counts against what is promised, on a machine th
 		ORDERBRIDGE_TIMES=held go test ./$$pkg -count=1 -parallel 2 -timeout 60m \
 			-run "^($$(sed -n "s|^$$pkg ||p" internal/lab/promises.txt | paste -sd '|'))\$$" $$flags; \
 	done
+	go run ./bench/torture -duration 60s -times
 
 attack: ## Attack the built program from all roles of docs/security.md (5 minutes on 2 cores)
 	go test ./internal/e2e -run '^TestAttack' -attack -count=1 -timeout 40m
@@ -102,10 +103,14 @@ deploy-test: ## Hold the chart, the manifests, compose.yaml and the systemd unit
 release: ## Build archives, SBOMs and checksums into dist/
 	VERSION='$(VERSION)' COMMIT='$(COMMIT)' deploy/release.sh
 
+# On a slow machine go test may end a run by an error that only says that its time is over.
 fuzz: ## Fuzz each fuzz test that FUZZ matches for FUZZTIME (30s)
 	@set -e; for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
 		for f in $$(go test -list '$(FUZZ)' ./$$pkg | grep '^Fuzz' || true); do \
-			echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$pkg; \
+			echo "== $$pkg $$f"; \
+			if out=$$(go test -timeout 30m -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$pkg 2>&1); then echo "$$out" | tail -n 3; continue; fi; \
+			echo "$$out"; \
+			case "$$out" in *"Failing input"*|*panic:*) exit 1 ;; *"context deadline exceeded"*) ;; *) exit 1 ;; esac; \
 		done; \
 	done
 

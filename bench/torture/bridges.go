@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
+	"orderbridge/bench/torture/journal"
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 )
 
@@ -30,7 +33,7 @@ func newBridge(c *lab.Cluster, name, path, dir string) (*bridgeProc, error) {
 		return nil, err
 	}
 	env, err := lab.Environment(filepath.Join(dir, "roots.pem"), "ORDERBRIDGE_NATS_URL="+ways.URLs(),
-		"ORDERBRIDGE_SHUTDOWN_TIMEOUT=15s", "ORDERBRIDGE_SHARDS="+strconv.Itoa(startShards))
+		"ORDERBRIDGE_SHUTDOWN_TIMEOUT=60s", "ORDERBRIDGE_SHARDS="+strconv.Itoa(startShards))
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +94,22 @@ func (b *bridgeProc) crashed() error {
 	return nil
 }
 
-// end sends a signal and waits for the end, which is enforced after 20 s. It
+// overdue is what the log says when a lease could not be renewed in time.
+var overdue = regexp.MustCompile(`(?m)^time=(\S+) .*msg="leadership lost.*` + protocol.ErrLeaseOver.Error())
+
+// losses are leases that the program lost because it could not renew them: by a
+// fault, or because the machine was busy. What was under way may be repeated.
+func (b *bridgeProc) losses() (all []journal.Fault, err error) {
+	log, err := os.ReadFile(b.command.Log)
+	for _, m := range overdue.FindAllSubmatch(log, -1) {
+		if at, err := time.Parse(time.RFC3339Nano, string(m[1])); err == nil {
+			all = append(all, journal.Fault{Kind: "lease not renewed", Target: b.name(), From: at, Until: at, Excuse: true})
+		}
+	}
+	return all, err
+}
+
+// end sends a signal and waits for the end, which is enforced some time later. It
 // returns the exit code, -1 if a signal ended the program.
 func (b *bridgeProc) end(s syscall.Signal) int {
 	b.mu.Lock()
@@ -101,5 +119,5 @@ func (b *bridgeProc) end(s syscall.Signal) int {
 	if program == nil {
 		return 0
 	}
-	return program.End(s, 20*time.Second)
+	return program.End(s, lab.Patience)
 }

@@ -50,14 +50,14 @@ func (b *bus) close() {
 	}
 }
 
-const oneTry = 1500 * time.Millisecond
+const oneTry = 1500 * time.Millisecond // at first: a busy server needs longer
 
 // anyhow does something by one connection after another until it succeeds or
 // ctx ends.
 func (b *bus) anyhow(ctx context.Context, first int, do func(context.Context, jetstream.JetStream) error) error {
 	var last error
 	for i := first; ; i++ {
-		try, cancel := context.WithTimeout(ctx, oneTry)
+		try, cancel := context.WithTimeout(ctx, min(oneTry*time.Duration(1+(i-first)/len(b.js)), 20*time.Second))
 		err := do(try, b.js[i%len(b.js)])
 		cancel()
 		if err == nil {

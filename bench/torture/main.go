@@ -25,11 +25,12 @@ type settings struct {
 	bridge   string
 	dir      string
 	calm     bool
+	times    bool
 }
 
 const (
 	nodeRole = "torture-node"
-	longest  = 3 * time.Minute // until what is owed has arrived
+	longest  = 6 * time.Minute // until what is owed has arrived
 )
 
 var errBroken = errors.New("a promise was broken")
@@ -49,6 +50,7 @@ func main() {
 	flag.StringVar(&s.dir, "dir", "",
 		"keep stores and logs in this directory (default: a temporary one, removed if all is well)")
 	flag.BoolVar(&s.calm, "calm", false, "no nemesis: endpoints fail and records change, that is all")
+	flag.BoolVar(&s.times, "times", lab.Held(), "hold the times of the contract too: on a machine that does nothing else")
 	flag.StringVar(&check, "check", "", "check a journal and do nothing else")
 	flag.Parse()
 	if flag.NArg() > 0 || s.rate < 1 || s.duration <= 0 {
@@ -56,7 +58,7 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithTimeoutCause(ctx, s.duration+longest+2*time.Minute, errors.New("it takes too long"))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.duration+longest+3*lab.Patience, errors.New("it takes too long"))
 	err := run(ctx, s, check)
 	cancel()
 	stop()

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bench/torture/journal"
+	"orderbridge/internal/lab"
 )
 
 // harm is one thing that the nemesis does. It mends what it broke, also when
@@ -192,8 +193,8 @@ func (w *testbed) cutWay(ctx, all context.Context, rng *rand.Rand, f *journal.Fa
 // awaitRenewals waits until all leases are renewed after all is mended: until then the
 // bus could not be reached.
 func (w *testbed) awaitRenewals(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute,
-		errors.New("not all leases are renewed within two minutes after all was mended"))
+	ctx, cancel := context.WithTimeoutCause(ctx, lab.Patience,
+		errors.New("not all leases are renewed, long after all was mended"))
 	defer cancel()
 	return w.renewed(ctx)
 }
@@ -224,8 +225,8 @@ func (w *testbed) node(all context.Context, rng *rand.Rand, f *journal.Fault, ha
 }
 
 func (w *testbed) whole(all context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(all, 2*time.Minute,
-		errors.New("the servers are not one cluster again within two minutes"))
+	ctx, cancel := context.WithTimeoutCause(all, lab.Patience,
+		errors.New("the servers are not one cluster again, long after all was mended"))
 	defer cancel()
 	if err := w.cluster.Ready(ctx); err != nil {
 		return err

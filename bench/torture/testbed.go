@@ -78,7 +78,7 @@ func (w *testbed) open(ctx context.Context) error {
 	if w.endpoints, err = newEndpoints(w.chance(1)); err != nil {
 		return err
 	}
-	starting, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the servers take longer than a minute"))
+	starting, cancel := context.WithTimeoutCause(ctx, lab.Patience, errors.New("the servers take too long"))
 	defer cancel()
 	if w.cluster, err = lab.StartCluster(starting,
 		lab.ClusterOptions{Dir: w.dir, Command: []string{self, nodeRole}}); err != nil {
@@ -133,7 +133,7 @@ func (w *testbed) renewed(ctx context.Context) error {
 
 // settled waits until the number of shards is what was wished last.
 func (w *testbed) settled(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the number of shards is not what was wished, a minute after all was mended"))
+	ctx, cancel := context.WithTimeoutCause(ctx, lab.Patience, errors.New("the number of shards is not what was wished, long after all was mended"))
 	defer cancel()
 	for {
 		if l, _, err := w.bus.leases(ctx); err == nil && l.Done && l.Want == 0 {
@@ -163,7 +163,7 @@ func (w *testbed) close() {
 
 // run disturbs the testbed and returns what was seen.
 func (w *testbed) run(ctx context.Context) (*journal.Journal, error) {
-	j := &journal.Journal{Seed: w.seed, Started: time.Now()}
+	j := &journal.Journal{Seed: w.seed, Exact: w.times, Started: time.Now()}
 	for _, s := range w.operator.subs {
 		j.Subscriptions = append(j.Subscriptions, s.Subscription)
 		if err := w.operator.do(ctx, s, journal.Put); err != nil {
@@ -211,7 +211,11 @@ func (w *testbed) run(ctx context.Context) (*journal.Journal, error) {
 		if code := b.end(syscall.SIGTERM); code != 0 {
 			err = errors.Join(err, fmt.Errorf("exit code %d of %s after SIGTERM, all being well", code, b.name()))
 		}
-		err = errors.Join(err, b.crashed())
+		lost, unread := b.losses()
+		if !w.times {
+			w.faults = append(w.faults, lost...)
+		}
+		err = errors.Join(err, unread, b.crashed())
 	}
 	enough()
 	watch.Wait()

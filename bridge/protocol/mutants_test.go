@@ -221,7 +221,7 @@ func killMutant(t *testing.T, binary string, mutant int, note string) (killer, h
 // firstFailure is the line that says how the tests have failed, "" if they have not.
 func firstFailure(t *testing.T, binary string, mutant int, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = append(os.Environ(), fmt.Sprint(mutantVariable, "=", mutant))

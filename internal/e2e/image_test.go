@@ -112,7 +112,7 @@ func TestImage(t *testing.T) {
 	f := publishFlow(t, js, 200, 8)
 
 	e.came(t, 200)
-	i.must("stop", "--time", "30", id)
+	i.must("stop", "--time", "120", id)
 	if code := i.end(); code != "0" {
 		t.Fatalf("exit code %s after SIGTERM", code)
 	}
@@ -129,7 +129,7 @@ func TestImage(t *testing.T) {
 	f.arrives(t, e)
 	recent(t, f.check(t, e), crash)
 	acknowledged(t, js, uint64(f.end()))
-	i.must("stop", "--time", "30", id)
+	i.must("stop", "--time", "120", id)
 	if code := i.end(); code != "0" {
 		t.Errorf("exit code %s after SIGTERM", code)
 	}

@@ -45,7 +45,7 @@ func Environment(roots string, more ...string) ([]string, error) {
 	}
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "ORDERBRIDGE_") })
 	env = append(env, "ORDERBRIDGE_HTTP_LISTEN=127.0.0.1:0", "ORDERBRIDGE_TRUST_ROOTS="+roots,
-		"ORDERBRIDGE_EGRESS_ALLOW=127.0.0.0/8")
+		"ORDERBRIDGE_EGRESS_ALLOW=127.0.0.0/8", "ORDERBRIDGE_SHUTDOWN_TIMEOUT=60s") // a slow disk takes long to confirm
 	return append(env, more...), nil
 }
 

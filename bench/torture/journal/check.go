@@ -14,7 +14,8 @@ const (
 	overlap     = 2 * time.Second        // a record hears from so long before its put
 	takesEffect = time.Second            // of a deactivation, after its status says so
 	recorded    = time.Second            // what was sent so long before a crash may be repeated
-	slack       = 700 * time.Millisecond // of a busy machine
+	slack       = 700 * time.Millisecond // of the clocks
+	slow        = 20 * time.Second       // by which a machine that is busy may be late, as long as its leases live
 )
 
 // The kinds of violations.
@@ -68,6 +69,7 @@ type checker struct {
 	wants  map[string]bool
 	byKey  map[owner][]*Request
 	letter map[owner][]*Letter
+	late   time.Duration // how much later than promised something may be
 }
 
 // owner names one delivery: an event for a subscription of a generation.
@@ -88,7 +90,10 @@ type quiet struct {
 func Check(j *Journal) *Report {
 	c := &checker{j: j, r: &Report{Faults: map[string]int{}}, events: map[string]*Event{}, spans: map[string][]span{},
 		quiet: map[string][]quiet{}, last: map[string]int{}, wants: map[string]bool{}, byKey: map[owner][]*Request{},
-		letter: map[owner][]*Letter{}}
+		letter: map[owner][]*Letter{}, late: slow}
+	if j.Exact {
+		c.late = slack
+	}
 	c.index()
 	c.checkBus()
 	c.checkRequests()
@@ -154,7 +159,7 @@ func (c *checker) index() {
 			c.wants[op.Subscription] = false
 		}
 		if op.Kind != Put && op.Kind != Update && s.quiet == nil && !op.Seen.IsZero() {
-			s.quiet = &quiet{from: op.Seen.Add(takesEffect), generation: op.Generation, kind: op.Kind}
+			s.quiet = &quiet{from: op.Seen.Add(takesEffect + c.late - slack), generation: op.Generation, kind: op.Kind}
 		}
 	}
 	for sub, s := range states {
@@ -439,8 +444,8 @@ func (c *checker) repeats(f *fate) {
 func (c *checker) excused(known, again time.Time) bool {
 	ok, oldest := false, time.Duration(0)
 	for _, f := range c.j.Faults {
-		if !f.Excuse || f.From.After(again) || known.Before(f.From.Add(-recorded-slack)) ||
-			known.After(f.Until.Add(slack)) {
+		if !f.Excuse || f.From.After(again) || known.Before(f.From.Add(-recorded-c.late)) ||
+			known.After(f.Until.Add(c.late)) {
 			continue
 		}
 		if age := f.From.Sub(known); !ok || age < oldest {

@@ -21,7 +21,7 @@ func at(seconds float64) time.Time {
 // 8 s; "moved" is deleted at 3 s and put again for another endpoint at 5 s;
 // "lazy" hears only the newest of what waits; "strict" one after another.
 func story() *Journal {
-	j := &Journal{Started: epoch, Ended: at(30)}
+	j := &Journal{Exact: true, Started: epoch, Ended: at(30)}
 	j.Subscriptions = []Subscription{
 		{ID: "plain", Ordering: "order", MaxInFlight: 4},
 		{ID: "off", Ordering: "order", Subjects: []string{"orders.*.OrderChanged.>"}},

@@ -14,6 +14,7 @@ import (
 // Journal is all that was seen in a run. Every time is of one machine's clock.
 type Journal struct {
 	Seed           uint64
+	Exact          bool // times are held too, as a machine that does nothing else lets them
 	Started, Ended time.Time
 	Events         []Event
 	Subscriptions  []Subscription
