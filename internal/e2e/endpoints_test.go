@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -73,6 +74,17 @@ func connections(t testing.TB, settings *tls.Config, serve func(net.Conn)) strin
 	}
 	t.Cleanup(func() { l.Close() })
 	return l.URL
+}
+
+// begun is when the bridge began an attempt at the latest, by what it says itself: it
+// may come to the endpoint some time later.
+func begun(t testing.TB, h lab.Hit) time.Time {
+	t.Helper()
+	seconds, err := strconv.ParseInt(h.Header.Get("Webhook-Timestamp"), 10, 64)
+	if err != nil {
+		t.Fatalf("an attempt without its time: %v", err)
+	}
+	return time.Unix(seconds, 0)
 }
 
 // came waits for the nth request (from 1).

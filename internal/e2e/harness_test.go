@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -64,6 +65,23 @@ func environment(t testing.TB, more ...string) []string {
 	return env
 }
 
+// launches are the programs that each test has started.
+var launches = struct {
+	sync.Mutex
+	of map[string][]*program
+}{of: map[string][]*program{}}
+
+// leasesLost tells how often programs of the test lost a lease that they could not
+// renew in time: what was under way then may come again.
+func leasesLost(t testing.TB) (n int) {
+	launches.Lock()
+	defer launches.Unlock()
+	for _, p := range launches.of[t.Name()] {
+		n += len(p.losses())
+	}
+	return n
+}
+
 // launch starts `orderbridge serve`; it is killed when the test ends.
 func launch(t testing.TB, env ...string) *program {
 	t.Helper()
@@ -77,6 +95,9 @@ func launchBinary(t testing.TB, binary string, env ...string) *program {
 		t.Fatal(err)
 	}
 	p := &program{t, served}
+	launches.Lock()
+	launches.of[t.Name()] = append(launches.of[t.Name()], p)
+	launches.Unlock()
 	t.Cleanup(func() {
 		p.Signal(syscall.SIGCONT)
 		p.End(syscall.SIGKILL, lab.Patience)

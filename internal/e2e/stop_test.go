@@ -98,7 +98,7 @@ func cutCame(t *testing.T, cut map[string]lab.Hit, timeout time.Duration, endpoi
 			if !was || h.At.Equal(first.At) {
 				continue
 			}
-			if early := h.At.Sub(first.At); early < timeout-500*time.Millisecond {
+			if early := h.At.Sub(begun(t, first)); early < timeout {
 				t.Errorf("%s %d came again %s after it was first sent, the endpoint may need %s", h.Order, h.N, early, timeout)
 			}
 			if got := h.Header.Get("X-Attempt"); got != "1" {

@@ -56,11 +56,14 @@ func TestSecondBridgeTakesOverFromAKilledOne(t *testing.T) {
 	subscribe(t, js, "s", recordFor(e, quickRetries))
 	f := publishFlow(t, js, 200, 8)
 	e.came(t, 200)
+	was := leaseEntry(t, js)
 	crash := time.Now()
 	p.kill()
+	is, renewed := leaseEntry(t, js), leaseTime(t, js)
 	took := second.leads()
-	if took < 8*time.Second && len(p.losses()) == 0 {
-		t.Errorf("took over after %s, the lease holds for 10 s and 2 s more", took)
+	// A slow machine may have read it too late.
+	if early := time.Since(renewed); is.Holder == was.Holder && early < 12*time.Second {
+		t.Errorf("took over %s after the last renewal, the lease holds for 10 s and 2 s more", early)
 	}
 	lab.Promise(t, "the take-over from a killed bridge", took, 20*time.Second)
 	f.arrives(t, e)
@@ -120,6 +123,20 @@ func TestSecondBridgeTakesOverFromOneThatIsStopped(t *testing.T) {
 func leaseEntry(t testing.TB, js jetstream.JetStream) protocol.LeaseEntry {
 	t.Helper()
 	return protocol.Sight(entry(t, js, "lease", "leader"), 1).Entry
+}
+
+// leaseTime is when the lease was last written.
+func leaseTime(t testing.TB, js jetstream.JetStream) time.Time {
+	t.Helper()
+	kv, err := js.KeyValue(within(t, 0), "lease")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := kv.Get(within(t, 0), "leader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.Created()
 }
 
 // handedOver fails if the lease is still that of the leader that was, who has ended:
@@ -248,7 +265,7 @@ func TestStopCutsHangingAttempts(t *testing.T) {
 		t.Errorf("came again as %s attempt %s, first %s", again.Header.Get("Webhook-Id"), again.Header.Get("X-Attempt"), first.Header.Get("Webhook-Id"))
 	}
 	// The endpoint may still be at work on what was given up, for as long as the attempt could have taken.
-	if early := again.At.Sub(first.At); early < 4500*time.Millisecond {
+	if early := again.At.Sub(begun(t, first)); early < 5*time.Second {
 		t.Errorf("came again %s after it was first sent, the endpoint may need 5 s", early)
 	}
 	acknowledged(t, js, last)
