@@ -141,12 +141,12 @@ func rawPut(t *testing.T, bus *guardedBus, user, name, id, header, data string) 
 		t.Fatal(err)
 	}
 	ca := lab.CA()
-	plain, err := net.DialTimeout("tcp", bus.server.Addr().String(), 5*time.Second)
+	plain, err := net.DialTimeout("tcp", bus.server.Addr().String(), lab.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer plain.Close()
-	_ = plain.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = plain.SetDeadline(time.Now().Add(lab.Patience))
 	for b := make([]byte, 1); b[0] != '\n'; { // INFO
 		if _, err := plain.Read(b); err != nil {
 			t.Fatal(err)

@@ -28,7 +28,7 @@ func connects(t *testing.T, url string, o ...nats.Option) bool {
 		return false
 	}
 	defer nc.Close()
-	reply, err := nc.Request("$JS.API.INFO", nil, 2*time.Second)
+	reply, err := nc.Request("$JS.API.INFO", nil, 10*time.Second)
 	return err == nil && strings.Contains(string(reply.Data), "account_info")
 }
 

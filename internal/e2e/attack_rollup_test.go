@@ -166,7 +166,7 @@ func TestAttackRollupOfTheState(t *testing.T) {
 
 func leaseThere(t *testing.T, js jetstream.JetStream) bool {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	kv, err := js.KeyValue(ctx, "lease")
 	if err != nil {
@@ -206,7 +206,7 @@ func TestAttackDeletedConsumers(t *testing.T) {
 // said is what the bridge says of a subscription, nothing if it says nothing.
 func said(t *testing.T, js jetstream.JetStream, id string) (s protocol.Status) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	kv, err := js.KeyValue(ctx, "subscription_status")
 	if err != nil {

@@ -109,7 +109,7 @@ func TestAttackTarpit(t *testing.T) {
 				if now != running {
 					running, since = now, time.Now()
 				}
-				return time.Since(since) > 3*time.Second
+				return time.Since(since) > 3*time.Second && (size > 0 || running >= 4500)
 			})
 			if r, _ := p.readyz(); size == 0 && !strings.Contains(strings.Join(r.Reasons, "\n"), `tenant "acme" has`) {
 				t.Errorf("/readyz does not say who takes most: %v", r.Reasons)
@@ -118,9 +118,6 @@ func TestAttackTarpit(t *testing.T) {
 			slices.Sort(took)
 			t.Logf("%d attempts of one tenant hang; the neighbours' deliveries took %s to %s, median %s; before, at most %s; memory %d MiB",
 				running, took[0], took[len(took)-1], took[len(took)/2], before[len(before)-1], p.resident()>>20)
-			if size == 0 && running < 4500 {
-				t.Errorf("only %d attempts hang: the test proves nothing", running)
-			}
 			lab.Promise(t, "the median of the neighbours' deliveries", took[len(took)/2], time.Second)
 		})
 	}

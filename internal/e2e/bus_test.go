@@ -79,7 +79,7 @@ func verdict(t testing.TB, js jetstream.JetStream, id string, revision uint64, s
 // entry is a value of a bucket, nil if it is absent or the bus does not answer.
 func entry(t testing.TB, js jetstream.JetStream, bucket, key string) []byte {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	kv, err := js.KeyValue(ctx, bucket)
 	if err != nil {
@@ -163,7 +163,7 @@ func publishMsg(t testing.TB, js jetstream.JetStream, m *nats.Msg) uint64 {
 	t.Helper()
 	deadline := time.Now().Add(lab.Patience)
 	for {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // who has no id is stored twice if it is too short
 		ack, err := js.PublishMsg(ctx, m)
 		cancel()
 		if err == nil {

@@ -38,7 +38,7 @@ func publishFlow(t testing.TB, js jetstream.JetStream, perSecond, orders int) *f
 			order := f.orders[i%orders]
 			m := change(order, f.count[order]+1)
 			for {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 				_, err := js.PublishMsg(ctx, m)
 				cancel()
 				if err == nil {

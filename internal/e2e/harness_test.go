@@ -163,7 +163,7 @@ func (p *program) http() string { return p.said(30*time.Second, `http=(\S+)`) }
 func (p *program) readyz() (lab.Readiness, int) {
 	p.t.Helper()
 	p.http()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	r, status, err := p.Readyz(ctx)
 	if err != nil && status != 0 {
