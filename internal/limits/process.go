@@ -35,7 +35,7 @@ const (
 	HeapLook       = 15 * time.Second
 	VerdictTime    = 2 * time.Second
 	VerdictCheck   = 20 * time.Millisecond
-	DemoTime       = 30 * time.Second
+	DemoTime       = 2 * time.Minute
 )
 
 func host() []Limit {
