@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -75,11 +76,15 @@ func (s *Source) read(ctx context.Context, r *reader, from uint64, filters []str
 			return nil, protocol.Reading{}, err
 		}
 	}
-	msgs, err := s.pull(ctx, r, from, max, maxBytes)
+	sure := r.name == old
+	pulled := s.pull
+	if !sure {
+		pulled = s.firstPull
+	}
+	msgs, err := pulled(ctx, r, from, max, maxBytes)
 	if err != nil && len(msgs) == 0 {
 		return nil, protocol.Reading{}, err
 	}
-	sure := r.name == old
 	if err != nil {
 		s.log.Debug("reader starts again", "stream", s.o.Stream, "error", err)
 		s.drop(r)
@@ -141,6 +146,24 @@ func (s *Source) open(ctx context.Context, r *reader, from uint64, filters []str
 	r.name, r.filters, r.next, r.consumed = cons.CachedInfo().Name, filters, from, 0
 	r.batch = cons.CachedInfo().Config.MaxRequestBatch
 	return nil
+}
+
+// firstPull is pull from a consumer that was made just now: in a cluster, the
+// node that this process is connected to may not have heard of it yet.
+func (s *Source) firstPull(ctx context.Context, r *reader, from uint64, max, maxBytes int) ([]*event.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
+	defer cancel()
+	for {
+		msgs, err := s.pull(ctx, r, from, max, maxBytes)
+		if !errors.Is(err, errConsumerGone) || len(msgs) > 0 {
+			return msgs, err
+		}
+		select {
+		case <-time.After(limits.BusyPause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // pull takes what the reader's consumer has, in order and without gaps. What

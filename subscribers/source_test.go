@@ -11,12 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge/event"
 	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
+	"orderbridge/internal/msgget"
 )
 
 func testContext(t testing.TB) context.Context {
@@ -341,5 +343,40 @@ func TestRecent(t *testing.T) {
 	}
 	if _, _, ok := r.read(20006, nil, 10, 1<<20); !ok {
 		t.Error("does not go on after a gap")
+	}
+}
+
+// In a cluster, the node that is asked may hear of a new consumer after it was made.
+func TestSourceReadsWithAConsumerNotHeardOf(t *testing.T) {
+	t.Parallel()
+	js := lab.StartBus(t).JetStream()
+	stream := makeStream(t, js)
+	publishMany(t, js, 1, 10, 0)
+	s := NewSource(SourceOptions{JetStream: js, Stream: "ORDERS"})
+	asked, err := js.Conn().SubscribeSync(msgget.APIPrefix(js) + "CONSUMER.MSG.NEXT.ORDERS.late")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := asked.AutoUnsubscribe(1); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		ctx := testContext(t)
+		m, err := asked.NextMsgWithContext(ctx)
+		if err == nil { // as a node answers that knows of no such consumer
+			err = m.RespondMsg(&nats.Msg{Header: nats.Header{"Status": {"503"}}})
+		}
+		if err == nil {
+			_, err = stream.CreateConsumer(ctx, jetstream.ConsumerConfig{Name: "late", AckPolicy: jetstream.AckNonePolicy})
+		}
+		answered <- err
+	}()
+	msgs, err := s.firstPull(testContext(t), &reader{name: "late"}, 1, 10, 1<<20)
+	if err != nil || len(msgs) != 10 {
+		t.Errorf("%d messages, %v", len(msgs), err)
+	}
+	if err := <-answered; err != nil {
+		t.Error(err)
 	}
 }
