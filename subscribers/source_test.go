@@ -53,7 +53,7 @@ func publishMany(t testing.TB, js jetstream.JetStream, from, to, size int) {
 		if len(body) < size {
 			body += strings.Repeat(" ", size-len(body))
 		}
-		if _, err := js.PublishAsync("orders.acme", []byte(body)); err != nil {
+		if _, err := js.PublishAsync("orders.acme", []byte(body), jetstream.WithStallWait(lab.Patience)); err != nil {
 			t.Fatal(err)
 		}
 		if i%2000 == 0 || i == to {

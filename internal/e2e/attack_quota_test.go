@@ -116,7 +116,7 @@ func TestAttackManyRecords(t *testing.T) {
 	p := serving(t, bus.URL(), apiTokens)
 	const n = 10_000
 	for i := range n {
-		if _, err := js.PublishAsync("$KV.subscriptions."+fmt.Sprintf("00000000-0000-5000-8000-%012d", i), []byte(`{"targetURL":"https://h.example.com/","tenant":"beta","status":"deactivated"}`)); err != nil {
+		if _, err := js.PublishAsync("$KV.subscriptions."+fmt.Sprintf("00000000-0000-5000-8000-%012d", i), []byte(`{"targetURL":"https://h.example.com/","tenant":"beta","status":"deactivated"}`), jetstream.WithStallWait(lab.Patience)); err != nil {
 			t.Fatal(err)
 		}
 	}

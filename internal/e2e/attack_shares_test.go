@@ -94,7 +94,7 @@ func TestAttackTarpit(t *testing.T) {
 				events = 150
 			}
 			for i := range events {
-				if _, err := js.PublishMsgAsync(of("acme", fmt.Sprintf("o%d", i), i, size)); err != nil {
+				if _, err := js.PublishMsgAsync(of("acme", fmt.Sprintf("o%d", i), i, size), jetstream.WithStallWait(lab.Patience)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -202,7 +202,7 @@ func TestAttackLedgerShare(t *testing.T) {
 	})
 	revision := subscribe(t, js, "globex", recordFor(globex, `"tenant":"globex"`, slow))
 	for i := range 1500 {
-		if _, err := js.PublishMsgAsync(of("acme", fmt.Sprintf("o%d", i), i, 0)); err != nil {
+		if _, err := js.PublishMsgAsync(of("acme", fmt.Sprintf("o%d", i), i, 0), jetstream.WithStallWait(lab.Patience)); err != nil {
 			t.Fatal(err)
 		}
 	}

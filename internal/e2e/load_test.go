@@ -26,7 +26,7 @@ func burst(t testing.TB, js jetstream.JetStream, n, perSecond, size int) {
 	var last jetstream.PubAckFuture
 	for i := range n {
 		f, err := js.PublishMsgAsync(&nats.Msg{Subject: "orders.acme.OrderChanged." + strconv.Itoa(i),
-			Data: []byte(fmt.Sprintf(`{"orderId":"%d","n":%d,"x":%q}`, i, i+1, pad))}, jetstream.WithStallWait(lab.Patience))
+			Data: []byte(fmt.Sprintf(`{"orderId":"%d","n":%d,"x":%q}`, i, i+1, pad))}, jetstream.WithStallWait(lab.Patience), jetstream.WithStallWait(lab.Patience))
 		if err != nil {
 			t.Fatal(err)
 		}

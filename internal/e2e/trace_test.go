@@ -37,6 +37,8 @@ func TestTraceOfALeader(t *testing.T) {
 	}
 	good.came(t, 20)
 	bad.came(t, 1)
+	publishOne(t, js, "b", 1) // now that its status is confirmed, an event is taken for it for certain
+	bad.came(t, 2)
 	await(t, 20*time.Second, "an order is held", func() bool { return len(owedKeys(t, js)) > 0 })
 
 	other.Signal(syscall.SIGUSR1)
