@@ -79,7 +79,7 @@ func makeBusy(t *testing.T, bus *lab.Bus) busy {
 	}
 	publishOne(t, js, "before", 1)
 	for id, value := range records {
-		verdict(t, js, id, put(t, js, id, value), protocol.StateActive, protocol.StateReading)
+		verdict(t, js, id, put(t, js, id, value), protocol.StateActive, protocol.StateReading, protocol.StateRetrying, protocol.StateSuspended)
 	}
 	for n := range 4 {
 		for _, order := range []string{"a", "b", "c"} {
