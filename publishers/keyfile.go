@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/binary"
 	"encoding/pem"
 	"errors"
@@ -219,7 +220,7 @@ func isKeyOf(key crypto.Signer, c *x509.Certificate) bool {
 // the older forms.
 func pemKeys(data []byte, password string) (keys []any, err error) {
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		der := block.Bytes
+		der, read := block.Bytes, derKey
 		switch block.Type {
 		case "ENCRYPTED PRIVATE KEY":
 			if password == "" {
@@ -242,8 +243,9 @@ func pemKeys(data []byte, password string) (keys []any, err error) {
 			if der, err = x509.DecryptPEMBlock(block, []byte(password)); err != nil { //nolint:staticcheck // as above
 				return nil, errWrongPassword
 			}
+			read = openedKey
 		}
-		key, err := derKey(der)
+		key, err := read(der)
 		if err != nil {
 			return nil, err
 		}
@@ -253,6 +255,16 @@ func pemKeys(data []byte, password string) (keys []any, err error) {
 		return nil, errors.New("holds no private key")
 	}
 	return keys, nil
+}
+
+// openedKey reads a private key that a password has opened. One wrong password of
+// 256 leaves what looks padded as it should be, but no ASN.1.
+func openedKey(der []byte) (any, error) {
+	var whole asn1.RawValue
+	if !parse(der, &whole) || whole.Tag != asn1.TagSequence {
+		return nil, errWrongPassword
+	}
+	return derKey(der)
 }
 
 // derKey reads a private key in PKCS#8 or one of the older forms.

@@ -9,7 +9,6 @@ import (
 	"crypto/sha1" //nolint:gosec // the PRF of older files, as HMAC
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
@@ -103,11 +102,7 @@ func encryptedPKCS8(der, password []byte) (any, error) {
 	if pad == 0 || pad > block.BlockSize() || !bytes.Equal(plain[len(plain)-pad:], bytes.Repeat([]byte{byte(pad)}, pad)) {
 		return nil, errWrongPassword
 	}
-	k, err := x509.ParsePKCS8PrivateKey(plain[:len(plain)-pad])
-	if err != nil { // by chance the padding was good
-		return nil, errWrongPassword
-	}
-	return k, nil
+	return openedKey(plain[:len(plain)-pad])
 }
 
 func parse(der []byte, into any) bool {

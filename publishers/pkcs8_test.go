@@ -1,6 +1,7 @@
 package publishers
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,6 +10,7 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -67,6 +69,26 @@ func TestEncryptedPKCS8AsOpensslWritesIt(t *testing.T) {
 		for cut := range len(block.Bytes) { // no part of it makes it panic
 			_, _ = encryptedPKCS8(block.Bytes[:cut], []byte("x"))
 		}
+	}
+}
+
+// One wrong password of 256 leaves a good padding by chance: it is wrong, too.
+func TestWrongPasswordIsToldApart(t *testing.T) {
+	t.Parallel()
+	block, err := x509.EncryptPEMBlock(bytes.NewReader(make([]byte, 16)), "EC PRIVATE KEY", make([]byte, 121), []byte("right"), x509.PEMCipherAES128) //nolint:staticcheck // what older tools write
+	ok(t, err)
+	padded := 0
+	for i := range 2000 {
+		password := fmt.Sprintf("wrong %d", i)
+		if _, err := x509.DecryptPEMBlock(block, []byte(password)); err == nil { //nolint:staticcheck // as above
+			padded++
+		}
+		if _, err := pemKeys(pem.EncodeToMemory(block), password); !errors.Is(err, errWrongPassword) {
+			t.Errorf("%q: %v", password, err)
+		}
+	}
+	if padded == 0 {
+		t.Error("no password left a good padding: nothing was tried")
 	}
 }
 
