@@ -79,6 +79,18 @@ func hashToken(parts ...string) string {
 	return LaneMark + laneEncoding.EncodeToString(sum[:])[:hashLength]
 }
 
+// OrderToken is the token of an order in the subjects of the delivery log: the id
+// itself if it is safe, "-" if there is none, else ~ and 26 characters of its hash.
+func OrderToken(order string) string {
+	switch {
+	case order == "":
+		return "-"
+	case IsSafeID(order):
+		return order
+	}
+	return "~" + strings.TrimPrefix(hashToken(order), LaneMark)
+}
+
 // IsSafeID reports whether s is [A-Za-z0-9_-]{1,64}: what may stand in a KV
 // key, a subject and a lane token as it is.
 func IsSafeID(s string) bool {

@@ -56,3 +56,33 @@ func unhash(token, kind, key string) (id string, ok bool) {
 	}
 	return "", false
 }
+
+// OrderSubjects are the subject filters of the events whose subjects tell that
+// order, by the layout; none where the layout tells no order, or the id cannot
+// stand in a subject.
+func (d *Decoder) OrderSubjects(order string) []string {
+	d.once.Do(d.init)
+	if order == "" || strings.ContainsAny(order, ".*> \t\r\n") {
+		return nil
+	}
+	var filters []string
+	for _, told := range []field{fieldOrderID, fieldLegacyOrderID} {
+		found := false
+		tokens := make([]string, len(d.layout))
+		for i, token := range d.layout {
+			f, known := layoutFields[token]
+			switch {
+			case known && f == told:
+				found, tokens[i] = true, order
+			case known:
+				tokens[i] = "*"
+			default:
+				tokens[i] = token
+			}
+		}
+		if found {
+			filters = append(filters, strings.Join(tokens, "."))
+		}
+	}
+	return filters
+}

@@ -25,6 +25,10 @@ type Payload struct {
 	// Replaces reports whether a request for the newer of two events of an order makes one for the older needless (coalesce). nil: never,
 	// since each tells something of its own.
 	Replaces func(newer, older *Event) bool
+	// OfAlerts: only alerts are sent so.
+	OfAlerts bool
+	// KeyMember is the member of the body that holds the record's key, which then does not go into the URL; "": none does.
+	KeyMember string
 	// Render makes the body of a request, not nil, and its content type. The error says why this event has no such body.
 	Render func(e *Event) (body []byte, contentType string, err error)
 }
@@ -55,6 +59,15 @@ var payloads = []Payload{
 			return body, typeCloudEvent, err
 		},
 	},
+	alertPayload("slack", "for alerts a message of Slack", slackBody),
+	alertPayload("teams", "of Microsoft Teams", teamsBody),
+	alertPayload("pagerduty", "an event of PagerDuty, with the record's key as routing_key", pagerDutyBody).withKey("routing_key"),
+	alertPayload("alertmanager", "what Alertmanager takes", alertmanagerBody),
+}
+
+func (p Payload) withKey(member string) Payload {
+	p.KeyMember = member
+	return p
 }
 
 // Payloads are all forms, the one that holds where a record names none first. They are shared and must not be changed.

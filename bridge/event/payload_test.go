@@ -1,6 +1,8 @@
 package event
 
 import (
+	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -73,5 +75,33 @@ func TestPayloadsThatReplaceOlderOnes(t *testing.T) {
 	notification, _ := PayloadOf("notification")
 	if !notification.Replaces(&Event{Type: "a"}, &Event{Type: "a"}) || notification.Replaces(&Event{Type: "a"}, &Event{Type: "b"}) {
 		t.Error("a notification replaces one of the same type, and no other")
+	}
+}
+
+// Alertmanager knows an alert again by its labels: those that begin and end a state
+// must be the same, whatever else is told of it by then.
+func TestAlertmanagerLabels(t *testing.T) {
+	t.Parallel()
+	form, _ := PayloadOf("alertmanager")
+	for _, tt := range []struct{ begins, ends, name string }{
+		{`"kind":"suspended","key":"suspended.erp.7","subscription":"erp","tenant":"acme"`,
+			`"kind":"resumed","key":"suspended.erp.7","subscription":"erp","tenant":"acme","over":true`, "OrderbridgeSuspended"},
+		{`"kind":"invalid","key":"invalid.erp.7","subscription":"erp"`,
+			`"kind":"invalid","key":"invalid.erp.7","subscription":"erp","tenant":"acme","over":true`, "OrderbridgeInvalid"},
+		{`"kind":"dead-lettered","key":"dead-lettered.erp.7.404","subscription":"erp","count":1`,
+			`"kind":"dead-lettered","key":"dead-lettered.erp.7.404","subscription":"erp","count":9,"over":true`, "OrderbridgeDeadLettered"},
+	} {
+		var labels []map[string]string
+		for _, data := range []string{tt.begins, tt.ends} {
+			body, _, err := form.Render(&Event{Message: Message{Data: []byte(`{"id":"i","type":"orderbridge.alert.x","time":"2026-01-02T15:04:05Z","data":{` + data + `}}`)}})
+			var list []struct{ Labels map[string]string }
+			if err != nil || json.Unmarshal(body, &list) != nil || len(list) != 1 {
+				t.Fatalf("%s: %v, %s", data, err, body)
+			}
+			labels = append(labels, list[0].Labels)
+		}
+		if !maps.Equal(labels[0], labels[1]) || labels[0]["alertname"] != tt.name {
+			t.Errorf("%v begins, %v ends; want %s", labels[0], labels[1], tt.name)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Ref names a message for good.
@@ -23,6 +24,14 @@ func (m *Message) Ref() Ref {
 
 // Known tells whether it names a message: both its sequence and its time are told.
 func (r Ref) Known() bool { return r.Seq > 0 && r.Time != 0 }
+
+// Published is the time of the message; zero: it is not known.
+func (r Ref) Published() time.Time {
+	if r.Time == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, r.Time).UTC()
+}
 
 // MarshalJSON makes [sequence, nanoseconds] of it.
 func (r Ref) MarshalJSON() ([]byte, error) {

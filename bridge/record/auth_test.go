@@ -103,8 +103,8 @@ func TestSecretMembers(t *testing.T) {
 	t.Parallel()
 	target := []string{"targetURL"}
 	want := []SecretMember{
-		{"key", target, false}, {"secret", target, false}, {"signing", target, false}, {"auth.password", target, false}, {"auth.token", target, false},
-		{"auth.clientSecret", []string{"auth.tokenURL", "targetURL"}, false}, {"tls.keyPassword", target, false}, {"headers", target, true},
+		{"key", target, false, false}, {"secret", target, false, false}, {"signing.secrets", target, false, true}, {"auth.password", target, false, false}, {"auth.token", target, false, false},
+		{"auth.clientSecret", []string{"auth.tokenURL", "targetURL"}, false, false}, {"tls.keyPassword", target, false, false}, {"headers", target, true, false},
 	}
 	if diff := cmp.Diff(want, SecretMembers()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

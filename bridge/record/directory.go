@@ -1,6 +1,7 @@
 package record
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -23,7 +24,8 @@ type Directory struct {
 	byID    map[string]*Subscription
 	root    *node
 	edges   map[edge]*node
-	tied    int // subscriptions with a tenant
+	tied    int                      // subscriptions with a tenant
+	alerts  map[string]*Subscription // those that hear alerts: they match nothing
 }
 
 // NewDirectory returns an empty Directory.
@@ -59,8 +61,18 @@ func (d *Directory) Remove(id string) {
 	d.version++
 }
 
-// get returns the subscription, nil if there is none.
-func (d *Directory) get(id string) *Subscription {
+// Alerts returns the subscriptions that hear alerts, by id, whether they are active
+// or not.
+func (d *Directory) Alerts() []*Subscription {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	list := slices.Collect(maps.Values(d.alerts))
+	slices.SortFunc(list, func(a, b *Subscription) int { return strings.Compare(a.ID, b.ID) })
+	return list
+}
+
+// Get returns the subscription, nil if there is none.
+func (d *Directory) Get(id string) *Subscription {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.byID[id]
@@ -187,6 +199,13 @@ func (d *Directory) walk(n *node, subject, typ, tenant string, dst []*Subscripti
 }
 
 func (d *Directory) index(s *Subscription) {
+	if s.Alerts {
+		if d.alerts == nil {
+			d.alerts = map[string]*Subscription{}
+		}
+		d.alerts[s.ID] = s
+		return
+	}
 	if s.Inactive {
 		return
 	}
@@ -223,6 +242,10 @@ func (d *Directory) follow(n *node, token string) *node {
 }
 
 func (d *Directory) unindex(s *Subscription) {
+	if s.Alerts {
+		delete(d.alerts, s.ID)
+		return
+	}
 	if s.Inactive {
 		return
 	}

@@ -32,7 +32,7 @@ func TestDirectory(t *testing.T) {
 	b := &Subscription{ID: "b", Types: []string{"created", "c*"}}
 	d.Put(b)
 	d.Put(a)
-	if d.len() != 2 || d.get("a") != a || d.get("x") != nil || d.Version() != 2 {
+	if d.len() != 2 || d.Get("a") != a || d.Get("x") != nil || d.Version() != 2 {
 		t.Errorf("Len %d, Version %d", d.len(), d.Version())
 	}
 	before := &Subscription{ID: "zz"}
@@ -44,7 +44,7 @@ func TestDirectory(t *testing.T) {
 	d.Put(&Subscription{ID: "a", Inactive: true})
 	d.Remove("b")
 	d.Remove("b")
-	if got, version := d.Match(ev, nil); len(got) != 0 || version != 5 || d.len() != 1 || !d.get("a").Inactive {
+	if got, version := d.Match(ev, nil); len(got) != 0 || version != 5 || d.len() != 1 || !d.Get("a").Inactive {
 		t.Errorf("after removal: %v, version %d, Len %d", idsIn(got), version, d.len())
 	}
 	d.Remove("a")
@@ -192,7 +192,7 @@ func TestDirectoryIsSafeForConcurrentUse(t *testing.T) {
 					return
 				}
 				last = version
-				d.get("fixed")
+				d.Get("fixed")
 				d.len()
 			}
 		})
@@ -330,7 +330,7 @@ func BenchmarkDirectory(b *testing.B) {
 				for i := range events {
 					n := rand.IntN(count)
 					events[i] = shape.event(n)
-					records[i] = d.get(fmt.Sprintf("sub-%d", n))
+					records[i] = d.Get(fmt.Sprintf("sub-%d", n))
 				}
 				b.Run("Match", func(b *testing.B) {
 					var dst []*Subscription

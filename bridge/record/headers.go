@@ -15,7 +15,7 @@ import (
 // reservedHeaders are set by the bridge for each request, or belong to the connection.
 var reservedHeaders = []string{
 	"User-Agent", "Content-Type", "Idempotency-Key", "X-Signature", "X-Order-Id", "X-Event-Type", "X-Attempt",
-	"X-Redrive", "X-Replay", "X-Test", "Traceparent", "Tracestate",
+	"X-Redrive", "X-Replay", "X-Replay-Id", "X-Test", "Traceparent", "Tracestate",
 
 	"Host", "Content-Length", "Content-Encoding", "Accept-Encoding", "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate",
 	"Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect", "Http2-Settings",

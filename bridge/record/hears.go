@@ -17,6 +17,14 @@ import (
 func hearingMembers() []member {
 	return []member{
 		{
+			name:    "source",
+			value:   keep(oneOf(sourceEvents, sourceAlerts), func(r *recordReader, s string) { r.s.Alerts = s == sourceAlerts }),
+			initial: sourceEvents,
+			about: "What the record hears: the events of the stream, or the bridge's alerts. A record with a tenant hears " +
+				"the alerts about subscriptions of that tenant; of alerts, eventTypes are orderbridge.alert.suspended and so on.",
+			example: `"events"`,
+		},
+		{
 			name:    "subjects",
 			value:   subjects,
 			about:   "NATS subject filters; * stands for a token, > at the end for one or more. Left out: all.",
@@ -56,6 +64,12 @@ func hearingMembers() []member {
 		},
 	}
 }
+
+// The values of the member source.
+const (
+	sourceEvents = "events"
+	sourceAlerts = "alerts"
+)
 
 // listSchema describes an array of 1 to most different entries.
 func listSchema(most int, items fragment) fragment {

@@ -35,6 +35,8 @@ type value struct {
 	secrets func(more *More, add func(suffix string, s Secret))
 	// goesTo are the members whose URLs name the hosts that get the secret; nil: the target.
 	goesTo []string
+	// core: the other members of its object only say something of this secret.
+	core bool
 }
 
 // A memberReader reads the value of the member that is named field in messages.

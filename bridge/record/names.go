@@ -18,8 +18,10 @@ type Names struct {
 	AlertSubject      string // subject space of Alerts: <AlertSubject>.<kind>.<subscription>
 	Audit             string // stream
 	AuditSubject      string // subject space of Audit: <AuditSubject>.<kind>.<subscription>.<action>
+	Attempts          string // stream: the delivery log
+	AttemptSubject    string // subject space of Attempts: <AttemptSubject>.<subscription>.<order token>
 	DurablePrefix     string // of the feed's durables
-	Commands          string // subject space of the requests to the leader, without wildcard
+	Commands          string // subject space of commands and questions, the NATS micro service, without wildcard
 }
 
 // NewNames gives the names under the prefix. A prefix "acme-" and one "acme."
@@ -38,8 +40,10 @@ func NewNames(prefix, stream, subscriptions string) Names {
 		AlertSubject:      prefix + "alerts",
 		Audit:             p + "AUDIT",
 		AuditSubject:      prefix + "audit",
+		Attempts:          p + "ATTEMPTS",
+		AttemptSubject:    prefix + "attempts",
 		DurablePrefix:     p + "orderbridge-",
-		Commands:          prefix + "orderbridge.cmd",
+		Commands:          prefix + "orderbridge",
 	}
 }
 
@@ -57,9 +61,8 @@ const bucketStreamPrefix = "KV_"
 func (n Names) Buckets() []string { return []string{n.Status, n.Owed, n.Lease} }
 
 // Streams are the streams that the bridge itself writes, its buckets included.
-// ATTEMPTS is kept free for the delivery log.
 func (n Names) Streams() []string {
-	streams := []string{n.DeadLetters, n.Alerts, n.Audit, strings.TrimSuffix(n.Alerts, "ALERTS") + "ATTEMPTS"}
+	streams := []string{n.DeadLetters, n.Alerts, n.Audit, n.Attempts}
 	for _, b := range n.Buckets() {
 		streams = append(streams, bucketStreamPrefix+b)
 	}
@@ -68,7 +71,7 @@ func (n Names) Streams() []string {
 
 // subjects are what the streams of the bridge, its commands and the bus itself listen to.
 func (n Names) subjects() []string {
-	return []string{n.DeadLetterSubject + ".>", n.AlertSubject + ".>", n.AuditSubject + ".>", n.Commands + ".>", "$KV.>", "$JS.>", "$SYS.>"}
+	return []string{n.DeadLetterSubject + ".>", n.AlertSubject + ".>", n.AuditSubject + ".>", n.AttemptSubject + ".>", n.Commands + ".>", "$KV.>", "$JS.>", "$SYS.>"}
 }
 
 // TakenSubject tells which of the bridge's own subjects a filter would hear as well; "" if none.

@@ -122,20 +122,46 @@ func TestParseBoundsItsProblems(t *testing.T) {
 	}
 }
 
+// What only events have is nothing for a record that hears alerts, and payloads for
+// alerts are for it alone.
+func TestParseSource(t *testing.T) {
+	t.Parallel()
+	for record, want := range map[string]string{
+		`{"targetURL":"https://h/","payload":"slack"}`:                                                  "payload",
+		`{"targetURL":"https://h/","source":"events","payload":"pagerduty"}`:                            "payload",
+		`{"targetURL":"https://h/","source":"alerts","startFrom":"all"}`:                                "startFrom",
+		`{"targetURL":"https://h/","source":"alerts","payload":"notification","coalesce":true}`:         "coalesce",
+		`{"targetURL":"https://h/{orderId}","source":"alerts"}`:                                         "targetURL",
+		`{"targetURL":"https://h/","source":"alarms"}`:                                                  "source",
+		`{"targetURL":"https://h/","source":"alerts","payload":"alertmanager"}`:                         "",
+		`{"targetURL":"https://h/","source":"alerts","tenant":"acme","filter":"event.data.count > 10"}`: "",
+	} {
+		s, problems := Parse("erp", []byte(record), testPolicy)
+		got := ""
+		for _, p := range problems {
+			got += p.Field
+		}
+		if got != want || (s == nil) != (want != "") {
+			t.Errorf("%s: %v, want a problem of %q", record, problems, want)
+		}
+	}
+}
+
 func TestParseWarnings(t *testing.T) {
 	t.Parallel()
 	for record, want := range map[string]string{
 		goodRecords[0]: "",
-		`{"targetURL":"https://h/","auth":{"type":"basic","username":"u","password":"hunter2"}}`:      "auth.password",
-		`{"targetURL":"https://h/","key":"hunter2"}`:                                                  "key",
-		`{"targetURL":"https://h/","headers":{"X-Api-Key":"hunter2"}}`:                                "headers.X-Api-Key",
-		`{"targetURL":"https://h/","headers":{"X-Plant":"7"}}`:                                        "",
-		`{"targetURL":"https://h/","secret":"hunter2"}`:                                               "secret",
-		`{"targetURL":"https://h/","key":"file:key"}`:                                                 "",
-		`{"targetURL":"https://h/","signing":{"secrets":["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]}}`: "signing.secrets[0]",
-		`{"targetURL":"https://h/%7BorderId%7D"}`:                                                     "targetURL",
-		`{"targetURL":"https://h/{orderId}","method":"GET","payload":"event"}`:                        "payload",
-		`{"targetURL":"https://h/{orderId}","method":"GET","coalesce":true,"ordering":"none"}`:        "coalesce",
+		`{"targetURL":"https://h/","auth":{"type":"basic","username":"u","password":"hunter2"}}`:              "auth.password",
+		`{"targetURL":"https://h/","key":"hunter2"}`:                                                          "key",
+		`{"targetURL":"https://h/","headers":{"X-Api-Key":"hunter2"}}`:                                        "headers.X-Api-Key",
+		`{"targetURL":"https://h/","headers":{"X-Plant":"7"}}`:                                                "",
+		`{"targetURL":"https://h/","secret":"hunter2"}`:                                                       "secret",
+		`{"targetURL":"https://h/","key":"file:key"}`:                                                         "",
+		`{"targetURL":"https://h/","signing":{"secrets":["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]}}`:         "signing.secrets[0]",
+		`{"targetURL":"https://h/","signing":{"secrets":["sealed:YQ"],"formerUntil":"2026-01-02T15:04:05Z"}}`: "signing.formerUntil",
+		`{"targetURL":"https://h/%7BorderId%7D"}`:                                                             "targetURL",
+		`{"targetURL":"https://h/{orderId}","method":"GET","payload":"event"}`:                                "payload",
+		`{"targetURL":"https://h/{orderId}","method":"GET","coalesce":true,"ordering":"none"}`:                "coalesce",
 	} {
 		_, problems := Parse("erp", []byte(record), testPolicy)
 		got := ""

@@ -34,6 +34,9 @@ func aboutPayload() string {
 // newestOnly are the payloads of which the newest is enough (coalesce).
 var newestOnly = payloadNames(func(p event.Payload) bool { return p.Replaces != nil })
 
+// ofAlerts are the payloads of alerts only.
+var ofAlerts = payloadNames(func(p event.Payload) bool { return p.OfAlerts })
+
 func (r *recordReader) payload(field string, v gjson.Result) {
 	r.givenPayload = true
 	if kind, ok := payload.read(r, field, v); ok {

@@ -96,16 +96,23 @@ func credentialMembers() []member {
 	}
 }
 
-const deactivated = "deactivated"
+// The values of the member status.
+const (
+	StatusActive      = "active"
+	StatusPaused      = "paused"
+	StatusDeactivated = "deactivated"
+)
 
 // otherMembers say what the record is. Its times are the API's to show.
 func otherMembers() []member {
 	return []member{
 		{
 			name:    "status",
-			value:   keep(oneOf("active", deactivated), func(r *recordReader, s string) { r.s.Inactive = s == deactivated }),
-			initial: "active",
-			about:   "A deactivated subscription hears nothing.",
+			value:   keep(oneOf(StatusActive, StatusPaused, StatusDeactivated), (*recordReader).status),
+			initial: StatusActive,
+			about: "A paused subscription is sent nothing, and loses nothing: what is published meanwhile is owed, and " +
+				"comes in order once it is active again. A deactivated one hears nothing: what is published meanwhile " +
+				"is not for it.",
 			example: `"active"`,
 			also:    "enabled active state disabled",
 		},
@@ -140,6 +147,10 @@ func otherMembers() []member {
 }
 
 func ignored(*recordReader, string) {}
+
+func (r *recordReader) status(s string) {
+	r.s.Inactive, r.s.Paused = s == StatusDeactivated, s == StatusPaused
+}
 
 func (r *recordReader) notYet(field string, _ gjson.Result) {
 	r.fail(field, "is not supported yet; leave it out")

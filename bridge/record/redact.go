@@ -95,7 +95,7 @@ var userInfo = regexp.MustCompile(`(://)[^/?#]*@`)
 
 func redactURL(text string, secrets bool) string {
 	if secrets {
-		return shownURL(text)
+		return ShownURL(text)
 	}
 	return userInfo.ReplaceAllString(text, "$1"+redacted+"@")
 }

@@ -9,17 +9,17 @@ func TestRedactRecordShowsOnlyWhatIsKnownToBeOpen(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2"
 	record := `{"id":"a","targetURL":"https://h/a?b=c&d&e=constant&id={orderId}","auth":{"type":"basic","username":"u","password":"hunter2","passwrod":"hunter2"},
-		"key":"hunter2","secret":"env:ORDERBRIDGE_SECRET_X","signing":{"secrets":["hunter2","env:ORDERBRIDGE_SECRET_Y","env:hunter2"]},"headers":{"X-Api-Key":"hunter2"},
+		"key":"hunter2","secret":"env:ORDERBRIDGE_SECRET_X","signing":{"secrets":["hunter2","env:ORDERBRIDGE_SECRET_Y","env:hunter2"],"formerUntil":"2026-01-02T15:04:05Z","former":"hunter2"},"headers":{"X-Api-Key":"hunter2"},
 		"tls":{"keyFile":"k.pem","keyPassword":"hunter2"},"maxInFlight":1.50,"labels":{"a":"b"},"passwrod":"hunter2","auth2":{"password":["hunter2"]}}`
 	for _, tt := range []struct {
 		how  Redaction
 		want string
 	}{
 		{Redaction{}, `{"id":"a","targetURL":"https://h/a?b=c&d&e=constant&id={orderId}","auth":{"type":"basic","username":"u","password":"[redacted]","passwrod":"[redacted]"},` +
-			`"key":"[redacted]","secret":"[redacted]","signing":"[redacted]","headers":{"X-Api-Key":"[redacted]"},` +
+			`"key":"[redacted]","secret":"[redacted]","signing":{"secrets":"[redacted]","formerUntil":"2026-01-02T15:04:05Z","former":"[redacted]"},"headers":{"X-Api-Key":"[redacted]"},` +
 			`"tls":{"keyFile":"k.pem","keyPassword":"[redacted]"},"maxInFlight":1.50,"labels":{"a":"b"},"passwrod":"[redacted]","auth2":"[redacted]"}`},
 		{Redaction{References: true, URLs: true}, `{"id":"a","targetURL":"https://h/a?b=[redacted]&d&e=[redacted]&id={orderId}","auth":{"type":"basic","username":"u","password":"[redacted]","passwrod":"[redacted]"},` +
-			`"key":"[redacted]","secret":"env:ORDERBRIDGE_SECRET_X","signing":{"secrets":["[redacted]","env:ORDERBRIDGE_SECRET_Y","[redacted]"]},"headers":{"X-Api-Key":"[redacted]"},` +
+			`"key":"[redacted]","secret":"env:ORDERBRIDGE_SECRET_X","signing":{"secrets":["[redacted]","env:ORDERBRIDGE_SECRET_Y","[redacted]"],"formerUntil":"2026-01-02T15:04:05Z","former":"[redacted]"},"headers":{"X-Api-Key":"[redacted]"},` +
 			`"tls":{"keyFile":"k.pem","keyPassword":"[redacted]"},"maxInFlight":1.50,"labels":{"a":"b"},"passwrod":"[redacted]","auth2":{"password":["[redacted]"]}}`},
 	} {
 		got, err := RedactRecord([]byte(record), tt.how)

@@ -16,6 +16,9 @@ type SecretMember struct {
 	GoesTo []string
 	// ByName: the member is an object with a secret under each name (headers).
 	ByName bool
+	// Core: the other members of its object only say something of it (signing), so that what is true of the secret is
+	// true of the object: an update that leaves it out keeps all of it.
+	Core bool
 }
 
 // SecretMembers are the members of a record that are secrets, or hold some, each where it stands; those of an object
@@ -28,7 +31,7 @@ func SecretMembers() (list []SecretMember) {
 			case visible == byPart:
 				collect(m.object)
 			case visible == hidden:
-				list = append(list, SecretMember{m.path, m.targets(), m.secrecy == secretsByName})
+				list = append(list, SecretMember{m.path, m.targets(), m.secrecy == secretsByName, m.core})
 			}
 		}
 	}

@@ -14,6 +14,9 @@ import (
 // others: shorter ones would only garble them.
 const minURLSecret = 4
 
+// hiddenPart stands for a segment that is not shown.
+const hiddenPart = "…"
+
 // URLSecrets are the parts of a URL that may be secrets, as they stand there and
 // as they mean.
 func URLSecrets(target string) (secrets []string) {
@@ -42,23 +45,20 @@ func URLSecrets(target string) (secrets []string) {
 	return secrets
 }
 
-// shownURL is a URL without its secrets: https://hooks.example/services/…/…/…,
+// ShownURL is a URL without its secrets: https://hooks.example/services/…/…/…,
 // https://h/x?token=[redacted]. Placeholders stay.
-func shownURL(target string) string {
+func ShownURL(target string) string {
 	target = userInfo.ReplaceAllString(target, "$1"+redacted+"@")
-	path, query := cutURL(target)
-	begin := strings.TrimSuffix(target, path+query)
-	if query != "" {
-		begin, query = strings.TrimSuffix(target, path+"?"+query), "?"+query
-	}
+	begin, rest := splitURL(target)
+	path, query, asks := strings.Cut(rest, "?")
 	segments := strings.Split(path, "/")
 	for i, segment := range segments {
 		if !plainSegment(segment, i <= 1) {
-			segments[i] = "…"
+			segments[i] = hiddenPart
 		}
 	}
-	if query != "" {
-		pairs := strings.Split(query[1:], "&")
+	if asks {
+		pairs := strings.Split(query, "&")
 		for i, pair := range pairs {
 			name, value, ok := strings.Cut(pair, "=")
 			if ok && value != "" && !isPlaceholder(value) {

@@ -20,12 +20,15 @@ func TestShownURL(t *testing.T) {
 		"https://h":                                                                       "https://h",
 		"https://h?s3cr3t":                                                                "https://h?[redacted]",
 		"https://h/?a=b?c=d":                                                              "https://h/?a=[redacted]",
+		"https://h/services/T000/XXXX?":                                                   "https://h/services/…/…?",
+		"https://u:p@h/services/T000/XXXX?&":                                              "https://[redacted]@h/services/…/…?&",
+		"https://h?":                                                                      "https://h?",
 		"https://u:p@h/x":                                                                 "https://[redacted]@h/x",
 		"https://webhook.site/0d2ff1a7-e5a5":                                              "https://webhook.site/…",
 		"https://h/planted-path/abc%2Fdef#s3cret":                                         "https://h/planted-path/…",
 		"no url at all/s3cr3t":                                                            "no url at all/…",
 	} {
-		got := shownURL(target)
+		got := ShownURL(target)
 		if got != want && !(strings.Contains(target, "no url") && !strings.Contains(got, "s3cr3t")) {
 			t.Errorf("%s: %s, want %s", target, got, want)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -19,6 +20,7 @@ var signingMembers = []member{{
 			pair{"description", "whsec_ and 24 to 64 random bytes in base64."})),
 		read:    (*recordReader).signingSecrets,
 		secrecy: secretList,
+		core:    true,
 		secrets: func(more *More, add func(string, Secret)) {
 			for i, s := range more.Signing {
 				add("["+strconv.Itoa(i)+"]", s)
@@ -27,7 +29,17 @@ var signingMembers = []member{{
 	},
 	example:  `["env:ORDERBRIDGE_SECRET_SIGNING"]`,
 	required: `is required: ["whsec_…"]`,
+}, {
+	name:  "formerUntil",
+	value: keep(moment, (*recordReader).formerUntil),
+	about: "Until when the secrets after the first sign as well; left out: as long as they stand here. After a " +
+		"rotation the former secret ends so by itself.",
+	example: `"2026-01-02T15:04:05Z"`,
 }}
+
+func (r *recordReader) formerUntil(s string) {
+	r.more().FormerUntil, _ = time.Parse(time.RFC3339, s) // it is one, says moment
+}
 
 func (r *recordReader) signingSecrets(field string, v gjson.Result) {
 	if !r.is(field, v, "an array") {

@@ -39,6 +39,8 @@ type Subscription struct {
 	Types     []string // event types, may hold *; nil hears all
 
 	Inactive    bool // status "deactivated"
+	Paused      bool // status "paused"
+	Alerts      bool // source "alerts": it hears those, and no events
 	Coalesce    bool
 	Ordering    event.Ordering
 	MaxInFlight int
@@ -55,6 +57,7 @@ type More struct {
 	Auth              *Auth             // nil: none
 	Secret            Secret            // signs the body, X-Signature (contract B7)
 	Signing           []Secret          // sign by Standard Webhooks, each for itself: whsec_…
+	FormerUntil       time.Time         // until when those after the first of Signing sign; zero: without end
 	TLS               *TLS              // nil: the defaults
 	ConnectionTimeout time.Duration     // 0: default
 	Timeout           time.Duration     // 0: default
@@ -140,7 +143,11 @@ func hostPort(scheme string, u *url.URL) string {
 func (s *Subscription) Describe() string {
 	var b strings.Builder
 	b.WriteString("hears ")
-	b.WriteString(shorten(s.Subjects, "all events"))
+	all := "all events"
+	if s.Alerts {
+		all = "the bridge's alerts"
+	}
+	b.WriteString(shorten(s.Subjects, all))
 	if s.Types != nil {
 		b.WriteString(" [" + shorten(s.Types, "") + "]")
 	}
@@ -179,9 +186,25 @@ func (s *Subscription) LogValue() slog.Value {
 // none), and the tenants agree (tenant.go).
 // Whether the record is active is not asked here. Nobody hears what is not an event.
 func (s *Subscription) MatchesEvent(e *event.Event) bool {
-	return e.Not == "" && s.hears(e) &&
-		anyMatches(s.Subjects, e.Subject, SubjectMatches) &&
-		anyMatches(s.Types, e.MatchedType(), typeMatches)
+	return !s.Alerts && e.Not == "" && s.HearsTenant(e) && s.HearsSubject(e) && s.HearsType(e)
+}
+
+// HearsAlert reports whether the record hears the alert: as an event, but for the
+// tenant, which must be the record's own if it has one. It never hears alerts about
+// itself.
+func (s *Subscription) HearsAlert(e *event.Event, about, tenant string) bool {
+	return s.Alerts && about != s.ID && (s.Tenant == "" || s.Tenant == tenant) && s.HearsSubject(e) && s.HearsType(e)
+}
+
+// HearsSubject reports whether one of the record's subject filters matches the
+// event, or it has none.
+func (s *Subscription) HearsSubject(e *event.Event) bool {
+	return anyMatches(s.Subjects, e.Subject, SubjectMatches)
+}
+
+// HearsType reports whether one of the record's event types matches, or it has none.
+func (s *Subscription) HearsType(e *event.Event) bool {
+	return anyMatches(s.Types, e.MatchedType(), typeMatches)
 }
 
 // Refusal says why the record cannot get an event that matches it; "" if it can.
@@ -288,6 +311,8 @@ func (s *Subscription) PerOrderURL() bool {
 	return false
 }
 
-// hears tells whether the tenants of record and event agree: a record with a
+// HearsTenant reports whether the tenants of record and event agree: a record with a
 // tenant hears the events of just that one, one without hears all.
-func (s *Subscription) hears(e *event.Event) bool { return s.Tenant == "" || s.Tenant == e.Tenant }
+func (s *Subscription) HearsTenant(e *event.Event) bool {
+	return s.Tenant == "" || s.Tenant == e.Tenant
+}

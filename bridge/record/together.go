@@ -30,6 +30,10 @@ func (r *recordReader) checkTogether() {
 	if s.Coalesce && s.Ordering == event.OrderingNone {
 		r.warn("coalesce", "has no effect: with ordering none no event waits for another")
 	}
+	r.checkSource()
+	if s.More != nil && !s.More.FormerUntil.IsZero() && len(s.More.Signing) == 1 {
+		r.warn("signing.formerUntil", "has no effect: there is no secret after the first")
+	}
 	if s.More != nil && s.More.Auth != nil && s.More.Headers[s.More.Auth.sets()] != "" {
 		r.fail("headers", "%q is set by auth already; use one of the two", s.More.Auth.sets())
 	}
@@ -46,6 +50,28 @@ func (r *recordReader) checkTogether() {
 	r.checkTLS()
 }
 
+// checkSource looks at what only events, or only alerts, have.
+func (r *recordReader) checkSource() {
+	s := r.s
+	if p, known := event.PayloadOf(s.Payload); known && p.OfAlerts && !s.Alerts {
+		r.fail("payload", `%s is a body for alerts: use it with "source": "alerts", or another payload`, quote(s.Payload))
+	}
+	if !s.Alerts {
+		return
+	}
+	for field, given := range map[string]bool{"startFrom": s.More != nil && s.More.StartFrom != "", "coalesce": s.Coalesce} {
+		if given {
+			r.fail(field, "is for events: a record with source alerts hears what is raised from now on, each alert; leave it out")
+		}
+	}
+	if p, _ := event.PayloadOf(s.Payload); p.KeyMember != "" && (s.More == nil || s.More.Key == "") {
+		r.warn("key", "is not given, and %s wants it in the body, as %s", quote(s.Payload), p.KeyMember)
+	}
+	if r.hasPlaceholder {
+		r.fail("targetURL", "has a placeholder, but an alert has no order; leave it out")
+	}
+}
+
 // recordRules is what the schema says of several members at once; checkTogether says it as well, and more.
 var recordRules = fragment{{"allOf", []any{
 	fragment{
@@ -58,6 +84,10 @@ var recordRules = fragment{{"allOf", []any{
 			{"anyOf", coalescible()},
 			{"not", fragment{{"required", []string{"filter"}}}},
 		}},
+	},
+	fragment{
+		{"if", fragment{{"required", []string{"payload"}}, {"properties", fragment{{"payload", fragment{{"enum", ofAlerts}}}}}}},
+		{"then", given("source", sourceAlerts)},
 	},
 }}}
 
