@@ -20,6 +20,7 @@ var ruleFiles = map[string]string{
 	"R7": "bridge/protocol/live.go", "R8": "bridge/protocol/writer.go", "R9": "bridge/protocol/takeover.go",
 	"R10": "bridge/protocol/standby.go", "R10b": "bridge/protocol/handover.go", "R11": "bridge/event/ids.go",
 	"R12": "bridge/protocol/revisions.go", "R13": "bridge/protocol/anchor.go", "R14": "bridge/protocol/burial.go",
+	"R12 a pause": "bridge/protocol/pausing.go", "R14 skipping": "bridge/protocol/skip.go",
 	"R15 naming": "bridge/protocol/identity.go", "R15 noticing": "bridge/protocol/look.go",
 	"R15 leaving": "bridge/protocol/leaving.go", "R15 position in a changed stream": "bridge/protocol/place.go",
 	"R15 moving": "bridge/protocol/moving.go", "R15 told": "bridge/protocol/streamchange.go",

@@ -34,7 +34,8 @@ var (
 		typ[protocol.RetentionTold](), typ[protocol.SettledConfirmed](), typ[protocol.StreamKeeps](), typ[protocol.LeaseWritten](),
 		typ[protocol.LeaseRead](), typ[protocol.BucketFenced](), typ[protocol.BucketSealed](), typ[protocol.BucketChecked](),
 		typ[protocol.StateLoaded](), typ[protocol.RecordFound](), typ[protocol.LetterStored](), typ[protocol.LetterRemoved](),
-		typ[protocol.RecordsPassed](),
+		typ[protocol.RecordsPassed](), typ[*protocol.ReplayAttempt](), typ[protocol.EndReplay](), typ[protocol.Rewind](),
+		typ[*protocol.RetryNow](), typ[*protocol.SkipHead](), typ[protocol.AlertsHeard](),
 	}
 	outputs = []reflect.Type{
 		typ[*protocol.StartAttempt](), typ[protocol.CutAttempt](), typ[protocol.SettleEvent](), typ[protocol.WriteEntry](),
@@ -46,6 +47,7 @@ var (
 		typ[protocol.FindSequence](), typ[protocol.AskRetention](), typ[protocol.StartFeed](), typ[protocol.WatchRecords](),
 		typ[protocol.NoteMessage](), typ[protocol.ForgetReader](), typ[protocol.RaiseAlert](), typ[protocol.Answer](),
 		typ[protocol.ListingCompared](), typ[protocol.EndTerm](),
+		typ[protocol.ReplayAttempted](), typ[*protocol.SupersededTold](),
 	}
 	outputNumbers = numbered(outputs)
 )
@@ -70,7 +72,7 @@ func newCodecs() *codecs {
 		},
 		keep: map[reflect.Type][]string{
 			// A member of a record that is not named here is not in a file.
-			typ[record.Subscription](): {"ID", "Method", "Payload", "Tenant", "Subjects", "Types", "Inactive", "Coalesce", "Ordering", "MaxInFlight", "More"},
+			typ[record.Subscription](): {"ID", "Method", "Payload", "Tenant", "Subjects", "Types", "Inactive", "Paused", "Coalesce", "Ordering", "MaxInFlight", "More"},
 			typ[record.More]():         {"ConnectionTimeout", "Timeout", "Schedule", "RateLimit", "StartFrom"},
 		},
 		drop: map[reflect.Type][]string{

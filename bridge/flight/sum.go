@@ -59,6 +59,9 @@ func (c *checksum) add(kind byte, out protocol.Output) {
 	case *protocol.AttemptTold:
 		c.text(out.Subscription)
 		c.number(out.Sequence)
+	case *protocol.SupersededTold:
+		c.text(out.Delivery.Subscription.ID)
+		c.number(out.Sequence)
 	case protocol.StoreLetter:
 		c.number(out.ID)
 		c.text(out.Letter.Subscription)

@@ -11,12 +11,17 @@ func (s *sub) update(r revision) {
 	s.holdsRecord(r.rec)
 	s.problems = r.problems
 	wasValid := s.valid
-	s.valid, s.suspended = true, false
+	s.valid, s.suspended, s.alerts = true, false, AlertTrouble{}
+	s.pauses(r.rec)
 	if s.active {
 		c.Directory.Put(s.rec)
 	}
 	if !wasValid || s.mode == reading {
 		s.restartReader()
+	}
+	if s.paused {
+		s.standStill()
+		return
 	}
 	s.finish()
 }
@@ -27,7 +32,7 @@ func (s *sub) invalidate(r revision) {
 	s.problems = r.problems
 	s.valid = false
 	s.tellInvalid(r)
-	s.core.raise(AlertInvalid, s, r.problems.Errors().Error(), fmt.Sprint(r.Revision.Revision))
+	s.fires(firingInvalid, AlertInvalid, r.problems.Errors().Error(), fmt.Sprint(r.Revision.Revision))
 	if s.mode == unseen {
 		s.finish()
 		return
@@ -54,7 +59,7 @@ func (s *sub) deactivate(seq, last uint64) {
 	} else {
 		s.startsAt(r.rec)
 		s.holdsRecord(r.rec)
-		s.problems, s.valid = r.problems, true
+		s.problems, s.valid, s.paused = r.problems, true, false
 	}
 	until := max(min(last, seq-1), s.liveFrom-1)
 	if s.mode != reading {
@@ -66,6 +71,9 @@ func (s *sub) deactivate(seq, last uint64) {
 	if s.mode == reading {
 		c.Directory.Remove(s.id)
 		s.reader.until = min(s.reader.until, until)
+		if r := s.reader; r.reason == reasonSuspended || r.reason == reasonResumed { // the others say how it goes on
+			r.reason = reason
+		}
 		s.writeMark(effect{what: endsChange, sub: s})
 		return
 	}
@@ -77,11 +85,19 @@ func (s *sub) activate(seq uint64) {
 	s.startsAt(r.rec)
 	s.holdsRecord(r.rec)
 	s.problems, s.valid = r.problems, true
-	s.suspended, s.deletedAt = false, time.Time{}
+	s.suspended, s.deletedAt, s.alerts = false, time.Time{}, AlertTrouble{}
+	s.pauses(r.rec)
 	rd := s.reader
 	if rd != nil && rd.until != noLimit {
 		rd.done.add(rd.until+1, max(seq, 1)-1)
 		rd.until = noLimit
+	}
+	switch {
+	case rd == nil || rd.reason != reasonDeleted && rd.reason != reasonDeactivated:
+	case s.failing():
+		rd.reason = reasonSuspended
+	default:
+		rd.reason = reasonResumed
 	}
 	if r.rec.Inactive { // put again after a deletion, but deactivated
 		c.log(Info, "put again as deactivated", "subscription_id", s.id)
@@ -96,10 +112,14 @@ func (s *sub) activate(seq uint64) {
 	}
 	c.Directory.Put(s.rec)
 	s.restartReader()
-	if rd == nil {
+	switch {
+	case rd != nil:
+		s.writeMark(effect{what: activates, sub: s}, effect{what: endsChange, sub: s})
+	case s.paused:
+		s.active = true
+		s.standStill()
+	default:
 		s.active = true
 		s.finish()
-		return
 	}
-	s.writeMark(effect{what: activates, sub: s}, effect{what: endsChange, sub: s})
 }

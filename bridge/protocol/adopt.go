@@ -49,7 +49,7 @@ type adopting struct {
 // adoptStream takes a decision; the command is answered when all of it is confirmed.
 func (c *Machine) adoptStream(in *Adopt) {
 	if err := c.adoptable(in); err != nil {
-		c.emit(Answer{in.Command, err})
+		c.emit(Answer{Command: in.Command, Err: err})
 		return
 	}
 	c.sure(held{in: in})
@@ -70,7 +70,7 @@ func (c *Machine) adoptable(in *Adopt) error {
 
 func (c *Machine) adoptSure(in *Adopt) {
 	if err := c.adoptable(in); err != nil { // another one came first
-		c.emit(Answer{in.Command, err})
+		c.emit(Answer{Command: in.Command, Err: err})
 		return
 	}
 	marks := c.settleUpTo(in.Adoption)
@@ -86,7 +86,7 @@ func (c *Machine) adoptSure(in *Adopt) {
 // confirmed counts what is awaited down.
 func (a *adopting) confirmed(c *Machine) {
 	if a.waits--; a.waits == 0 {
-		c.emit(Answer{a.command, nil})
+		c.emit(Answer{Command: a.command})
 		*a = adopting{}
 	}
 }

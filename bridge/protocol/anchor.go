@@ -63,7 +63,7 @@ func (s *sub) anchored(anchor uint64) {
 	c, r := s.core, &s.change.revision
 	at := s.anchorOf(r)
 	s.holdsRecord(r.rec)
-	s.problems, s.valid, s.active = r.problems, true, true
+	s.problems, s.valid, s.active, s.paused = r.problems, true, true, r.rec.Paused
 	s.deletedAt = time.Time{}
 	s.liveFrom = anchor
 	s.anchorTime = at
@@ -73,7 +73,7 @@ func (s *sub) anchored(anchor uint64) {
 		s.readFrom(anchor, reasonDeactivated)
 		s.reader.until, s.untilTime = anchor-1, at
 		s.writeMark(effect{what: entersRead, sub: s}, effect{what: endsChange, sub: s})
-	case anchor <= s.position():
+	case anchor <= s.position() || s.paused:
 		c.Directory.Put(s.rec)
 		s.readFrom(anchor, reasonNew)
 		s.writeMark(effect{what: entersRead, sub: s}, effect{what: endsChange, sub: s})

@@ -17,7 +17,9 @@ type attempt struct {
 	nextProbe  time.Duration // of such a one: when the next is due
 	again      bool          // an earlier one of this delivery has failed
 	burial     bool
-	gone       bool // of a burial: the event was removed from the stream
+	replay     *ReplayAttempt // nil: it is owed
+	command    uint64         // of a burial: that which asked for it (SkipHead)
+	gone       bool           // of a burial: the event was removed from the stream
 	ended      bool
 	at         time.Duration
 	Delivery   Delivery // Event is nil if it must be read by sequence
@@ -31,7 +33,7 @@ type attempt struct {
 
 // offer lets a lane run its head as soon as the subscription allows it.
 func (s *sub) offer(ln *lane) {
-	if s.mode == gone || ln.ready || ln.run != nil || len(ln.q) == 0 {
+	if s.mode == gone || ln.ready || ln.run != nil || len(ln.q) == 0 || !ln.inTurn() {
 		return
 	}
 	if ln.next > s.core.now.Boot && (ln.cut || !(s.failing() && s.probing())) {
@@ -60,14 +62,18 @@ func (s *sub) pump() { s.pumpSome(math.MaxInt) }
 // subscription waits for its turn.
 func (s *sub) pumpSome(most int) {
 	c := s.core
-	for ; s.ready.any(s) && s.open() && s.inFlight < s.maxInFlight() && s.mayStart(); most-- {
+	for ; (s.ready.any(s) || s.mayReplay()) && s.open() && s.inFlight < s.maxInFlight() && s.mayStart(); most-- {
 		if most <= 0 || !c.admits(s) {
 			c.turns.wait(s)
 			return
 		}
+		if s.replaysNext() {
+			s.startReplay()
+			continue
+		}
 		ln := s.ready.next(s)
 		ln.ready = false
-		if len(ln.q) == 0 || ln.run != nil || s.lanes[ln.token] != ln {
+		if len(ln.q) == 0 || ln.run != nil || s.lanes[ln.token] != ln || !ln.inTurn() {
 			most++
 			continue
 		}
@@ -102,11 +108,12 @@ func (s *sub) open() bool {
 		return false
 	}
 	now := c.now.Boot
-	if s.notBefore > now {
+	urged := len(s.ready.urgent) > 0
+	if s.notBefore > now && !urged {
 		return false // its timer kicks it
 	}
 	if s.failing() {
-		return s.probing() || s.freely()
+		return s.probing() || urged && s.probeAt != noTime || s.freely()
 	}
 	return true
 }
@@ -124,18 +131,29 @@ func (ln *lane) start(probe bool) {
 	s := ln.sub
 	c := s.core
 	it := ln.q[0]
-	a := &attempt{lane: ln, item: it, at: c.now.Boot, Seq: it.seq, known: it.ref(), top: c.top,
+	a := &attempt{lane: ln, item: it, Seq: it.seq, known: it.ref(), top: c.top,
 		Delivery: Delivery{Subscription: s.rec, Event: it.ev, Generation: s.gen, Attempt: ln.attempts + 1, Redrive: ln.redrive > 0, Former: c.former(it.seq)}}
 	a.DeadLetter = ln.redrive
-	ln.run, ln.cut = a, false
+	ln.cut = false
 	if probe {
 		s.beginProbe(a)
+	}
+	a.again = ln.suspect()
+	c.begin(a)
+}
+
+// begin starts an attempt.
+func (c *Machine) begin(a *attempt) {
+	ln, s := a.lane, a.lane.sub
+	a.at, ln.run = c.now.Boot, a
+	if s.replays != nil {
+		s.replays.turn = a.replay != nil
 	}
 	if s.pace != nil {
 		s.pace.started(c.now.Boot)
 	}
 	s.inFlight++
-	if a.again = ln.suspect(); a.again {
+	if a.again {
 		s.retrying++
 	}
 	c.running++
@@ -147,7 +165,7 @@ func (ln *lane) start(probe bool) {
 	c.attemptN++
 	a.number = c.attemptN
 	c.attempts[a.number] = a
-	c.emit(&StartAttempt{Attempt: a.number, Delivery: a.Delivery, Sequence: a.Seq, Message: a.known, Top: a.top, DeadLetter: a.DeadLetter})
+	c.emit(&StartAttempt{Attempt: a.number, Delivery: a.Delivery, Sequence: a.Seq, Message: a.known, Top: a.top, DeadLetter: a.DeadLetter, Probe: a.probe})
 }
 
 // order is that which an attempt speaks of.

@@ -25,6 +25,9 @@ type Bounds struct {
 	Keen        int  // k of all shares; 0: each its own (sharing.go)
 	Verbose     bool // every attempt is told
 
+	TellFailures   bool // every attempt that failed is told
+	TellSuperseded bool // and what was superseded
+
 	FlightBytes int // of the events of attempts
 	LedgerBytes int // of all entries in the ledger
 

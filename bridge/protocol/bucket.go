@@ -12,8 +12,9 @@ import (
 //
 // The leader makes it, fences it, writes all entries
 // from memory, and then seals it (key =fence.complete); only a bucket that holds everything, confirmed, is named in
-// the lease by its creation time. So a successor knows whether what it finds is all that there was. The leader looks
-// every 2 s, also when nothing is written; entries that somebody else changed or removed are written again. What is
+// the lease by its creation time. So a successor knows whether what it finds is all that there was. One that was
+// restored together with the lease, of the same leader, is that as well: the lease names its own bucket, too. The leader
+// looks every 2 s, also when nothing is written; entries that somebody else changed or removed are written again. What is
 // under way at that moment is written once more, as a new write: of a write that it has lost since, the server says
 // "duplicate". A bucket that vanishes during a take-over ends the term: what was in it is in nobody's memory.
 
@@ -22,6 +23,7 @@ import (
 type Buckets struct {
 	Status int64 `json:"status"`
 	Owed   int64 `json:"owed"`
+	Lease  int64 `json:"lease,omitempty"` // the bucket in which that stands; 0: a former build wrote it
 }
 
 func (n *Buckets) of(b Bucket) int64 {
@@ -36,16 +38,17 @@ func (n *Buckets) of(b Bucket) int64 {
 
 // bucketState is what the leader knows of one state bucket.
 type bucketState struct {
-	made    Made
-	named   int64 // in the lease
-	lost    bool  // at the take-over: what is there is not all that was there
-	fencing bool  // gone while we lead: it is being made and fenced
-	filling *filling
-	round   int        // how often it was fenced: what an earlier bucket confirmed does not count
-	held    []*request // writes that wait until it is fenced
-	checked bool       // a check is under way
-	meddled bool       // somebody has changed entries, and they are not written again yet
-	again   time.Duration
+	made     Made
+	named    int64 // in the lease
+	lost     bool  // at the take-over: what is there is not all that was there
+	restored bool  // at the take-over: all that was there is there, in another bucket
+	fencing  bool  // gone while we lead: it is being made and fenced
+	filling  *filling
+	round    int        // how often it was fenced: what an earlier bucket confirmed does not count
+	held     []*request // writes that wait until it is fenced
+	checked  bool       // a check is under way
+	meddled  bool       // somebody has changed entries, and they are not written again yet
+	again    time.Duration
 }
 
 // ErrStateGone ends a term whose take-over has met a bucket that vanished under it.
@@ -54,7 +57,8 @@ var ErrStateGone = errors.New("a state bucket vanished during the take-over")
 // tellState adds to a lease entry what it says of the bridge's own state.
 func (c *Machine) tellState(e *LeaseEntry) {
 	e.Applied = c.appliedSoFar()
-	e.Buckets = &Buckets{Status: c.buckets[BucketStatus].named, Owed: c.buckets[BucketOwed].named}
+	e.Buckets = &Buckets{Status: c.buckets[BucketStatus].named, Owed: c.buckets[BucketOwed].named,
+		Lease: c.buckets[BucketOwed].made.Lease}
 }
 
 // found judges, at the take-over, whether a bucket is the one that the
@@ -66,11 +70,21 @@ func (c *Machine) found(b Bucket, made Made) {
 	switch named := c.old.Buckets.of(b); {
 	case c.old.Buckets == nil:
 		x.lost = made.Unfenced && !c.firstStart && !c.old.Inherited
-	case named != made.Created || !made.Sealed:
-		x.lost = true
-	default:
+	case named == made.Created && made.Sealed:
 		x.named = named
+	case named != 0 && restored(c.old.Buckets, c.old.Epoch, made):
+		x.named, x.restored = made.Created, true
+	default:
+		x.lost = true
 	}
+}
+
+// restored tells whether a bucket that is another one than the lease names is the
+// same as the lease knows it: all of it is there, the lease stands in another bucket
+// as well, so that both were restored, and what was restored here is of the leader
+// before this one, not of an earlier one.
+func restored(named *Buckets, epoch uint64, made Made) bool {
+	return made.Sealed && named.Lease != 0 && made.Lease != 0 && made.Lease != named.Lease && made.Epoch+1 >= epoch
 }
 
 // sealAll names the buckets once the take-over is done: all that the rules ask
@@ -213,20 +227,22 @@ func (c *Machine) stateReasons() (reasons []string) {
 	return reasons
 }
 
-// standsStill gives a subscription that is deactivated, deleted or invalid and
-// whose mark is lost a new one: it owes nothing up to the position and, unless it
-// is only invalid, nothing above. Without one it would be taken for live. The mark
+// standsStill gives a subscription that is deactivated, deleted, paused or invalid
+// and whose mark is lost a new one: it owes nothing up to the position and, unless
+// it is only paused or invalid, nothing above. Without one it would be taken for live. The mark
 // is to be written.
 func (c *Machine) standsStill(s *sub) bool {
-	if s.mode != live || s.active && s.valid {
+	if s.mode != live || s.active && s.valid && !s.paused {
 		return false
 	}
 	reason := reasonDeactivated
 	switch {
 	case !s.deletedAt.IsZero():
 		reason = reasonDeleted
-	case s.active:
+	case !s.valid:
 		reason = reasonInvalid
+	case s.active:
+		reason = reasonPaused
 	}
 	r := s.startReading(max(s.position()+1, s.liveFrom), reason)
 	s.enter(reading)
@@ -246,6 +262,11 @@ func (s *sub) confirmBeforeOpen() {
 
 // tellLost says what the buckets have lost while nobody led.
 func (c *Machine) tellLost(l *Loaded) {
+	for b := range c.buckets {
+		if c.buckets[b].restored {
+			c.log(Warn, fmt.Sprintf("the bucket %s was restored together with the lease, and holds what the lease knows of: what was settled after the backup comes again", Bucket(b)), "bucket", Bucket(b).String())
+		}
+	}
 	if c.buckets[BucketStatus].lost && (len(l.Marks) > 0 || len(l.Lanes) > 0 || c.old.Applied != nil) {
 		text := "the bucket " + BucketStatus.String() + " was deleted or purged while no bridge ran: the records are taken as their history and the lease tell them"
 		c.log(Warn, text)
@@ -262,7 +283,11 @@ func (c *Machine) tellLost(l *Loaded) {
 			owed = append(owed, id)
 		}
 	}
-	text := fmt.Sprintf("the bucket %s was deleted or purged while no bridge ran: what only it told is lost, that is the orders that waited in it and how far subscriptions had read; %d subscriptions were retrying, reading or suspended", BucketOwed, len(owed))
+	happened := "deleted or purged"
+	if c.buckets[BucketOwed].made.Sealed {
+		happened = "replaced, by one that may be older than the lease (a backup?),"
+	}
+	text := fmt.Sprintf("the bucket %s was %s while no bridge ran: what only it told is lost, that is the orders that waited in it and how far subscriptions had read; %d subscriptions were retrying, reading or suspended", BucketOwed, happened, len(owed))
 	if n := min(len(owed), 20); n > 0 {
 		text += fmt.Sprintf(" (%s)", strings.Join(owed[:n], ", "))
 	}

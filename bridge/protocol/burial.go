@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"errors"
+
 	"orderbridge/bridge/event"
 	"orderbridge/internal/limits"
 )
@@ -57,6 +59,9 @@ func (c *Machine) letterWaits(q *request) bool {
 // letterNeedless: the delivery was superseded meanwhile.
 func (ln *lane) letterNeedless() {
 	delete(ln.sub.core.unstored, ln)
+	if ln.run.command > 0 {
+		ln.sub.core.emit(Answer{Command: ln.run.command, Err: errors.New("a newer event has superseded it meanwhile")})
+	}
 	ln.run = nil
 	ln.attempts, ln.next = 0, 0
 	ln.sub.offer(ln)
@@ -70,11 +75,13 @@ func (c *Machine) letterStored(q *request) {
 		return
 	}
 	delete(c.unstored, ln)
-	gone := ln.run.gone
+	gone, command := ln.run.gone, ln.run.command
 	ln.run = nil
 	c.figures.Dead++
 	level := Warn
-	if s.buried(d.Reason, d.LastStatus) > limits.LetterLines { // told with their count
+	if command > 0 {
+		c.emit(Answer{Command: command, Done: Done{Sequence: it.seq}})
+	} else if s.buried(d.Reason, d.LastStatus) > limits.LetterLines { // told with their count
 		level = Debug
 	}
 	c.log(level, "dead letter", "subscription_id", s.id, "sequence", it.seq, "order_id", d.Order, "attempts", d.Attempts, "status", d.LastStatus, "reason", d.Reason)

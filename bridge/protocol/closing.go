@@ -8,7 +8,9 @@ import "time"
 // revision for the length of a lease + 2 s; an absent one in the same way (R16), by a create that tells the floor of
 // its durable. Nobody wins a closed lease, and it tells the layout for which it was closed. After that each of its
 // fences is overwritten, in both buckets. Nobody of g+1 wins a lease before all of g are closed and fenced. Closing
-// needs no lease; whoever does it again does no harm.
+// needs no lease; whoever does it again does no harm. A build that knows of no shards takes a closed lease of the first
+// layout, and again as soon as it is closed again; fences and a durable keep it out, and where both stand such a lease
+// counts as closed.
 
 // Closing watches the lease of a former shard (R18): it is closed for good when
 // it is free, or when no new revision came for the length of a lease and the

@@ -29,6 +29,8 @@ const (
 	isRestored             // R16
 	goesOn                 // what no revision changes has been written
 	isCollapsed            // R12: what the lanes of a deleted record held
+	isHanded               // a rewind: likewise
+	isRewound              // the mark that goes back stands
 	isRedriven             // R14
 	isAdopted              // R15
 	isMoved                // R15
@@ -71,6 +73,10 @@ func (c *Machine) confirmed(e effect, value any) {
 		s.changeDone()
 	case isCollapsed:
 		s.collapsed(e.lanes)
+	case isHanded:
+		s.handed(e.lanes)
+	case isRewound:
+		s.rewound(nil)
 	case isRedriven:
 		c.redriven(e.lane, e.command)
 	case isAdopted:

@@ -14,6 +14,8 @@ type Delivery struct {
 	Redrive      bool   // put back by an operator: outside the order of its lane
 	Test         bool   // a sample that somebody asked for: no event of the bus
 	Former       bool   // keeps the id that a former build gave it (ids.go)
+	Replay       string // the replay that sends it again; "": it is owed
+	NewID        bool   // of a replay: under another id than before
 	Known        string // of a redrive: the id that the dead letter tells, "" if it may not be used again
 
 	id string // that KeepID has made
@@ -29,6 +31,8 @@ func (d *Delivery) ID() string {
 		return d.Known
 	case d.Test:
 		return "test-" + event.DeliveryID(d.Event.ID, d.Subscription.ID, d.Generation)
+	case d.NewID:
+		return "replay-" + event.DeliveryID(d.Event.ID+"/"+d.Replay, d.Subscription.ID, d.Generation)
 	case d.Former:
 		if id := d.Event.FormerID(d.Subscription.ID, d.Generation); id != "" {
 			return id

@@ -1,5 +1,7 @@
 package protocol
 
+import "orderbridge/bridge/event"
+
 // What is owed, for the metrics. A delivery is owed in one of four places: the
 // feed's window, the ledger, what a reader has in memory, and what a reader has
 // yet to read. Of the last the feed knows most: it matches each event also for
@@ -10,77 +12,60 @@ package protocol
 // Owing is what is owed at a moment.
 type Owing struct {
 	deliveries    int
-	events        int // of which a delivery is owed, at most
+	events        int       // of which a delivery is owed, at most
+	oldest        event.Ref // of these; Seq 0: none is owed
 	suspended     int
 	subscriptions int // deleted ones, whose debts are kept, left out
+	debtors       []Debtor
 }
 
 // Owes counts. It costs what is in trouble, not what exists.
-func (c *Machine) Owes() Owing {
-	ledger, redriven, oldest := c.ledgerOwes()
-	readers, from, suspended := c.readersOwe()
-	oldest = min(oldest, from)
-	if len(c.win) > 0 {
-		oldest = min(oldest, c.win[0].seq())
+func (c *Machine) Owes(w Wanted) Owing {
+	position := c.position()
+	var beside, redriven, suspended int
+	first := event.Ref{Seq: noLimit}
+	rank := ranking{most: w.Most}
+	add := func(s *sub) {
+		o := s.debts(position)
+		beside, redriven = beside+o.ledger+o.reader, redriven+o.redriven
+		first = oldest(first, o.lanes, o.from)
+		if d := s.debtor(o); d.Owed > 0 || d.failing() {
+			rank.add(d)
+		}
 	}
-	beside, span := ledger+readers, redriven
-	if p := c.position(); p >= oldest {
-		span += int(min(p-oldest+1, 1<<53))
-	}
-	return Owing{
-		deliveries:    c.owed + beside,
-		events:        len(c.pending) + max(len(c.win), min(len(c.win)+beside, span)),
-		suspended:     suspended,
-		subscriptions: len(c.subs) + len(c.resting) + c.newcomers.len() - c.deletedSubs(),
-	}
-}
-
-// ledgerOwes counts what stands, confirmed, in the entries of held lanes.
-func (c *Machine) ledgerOwes() (n, redriven int, oldest uint64) {
-	oldest = noLimit
 	for s := range c.holding {
 		if s.mode == gone || s.held == 0 {
 			delete(c.holding, s)
 			continue
 		}
-		for _, ln := range s.lanes {
-			in := len(ln.q)
-			for in > 0 && !ln.q[in-1].inLedger {
-				in--
-			}
-			switch {
-			case in == 0:
-			case ln.redrive > 0:
-				redriven += in
-				n += in
-			default:
-				oldest = min(oldest, ln.q[0].seq)
-				n += in
-			}
-		}
+		add(s)
 	}
-	return n, redriven, oldest
-}
-
-// readersOwe counts what readers have in memory and have yet to read.
-func (c *Machine) readersOwe() (n int, oldest uint64, suspended int) {
-	oldest = noLimit
-	position := c.position()
 	for s := range c.readers {
-		r := s.reader
 		if s.failing() || s.suspended {
 			suspended++
 		}
-		if r == nil {
-			continue
+		if _, counted := c.holding[s]; !counted {
+			add(s)
 		}
-		owed := max(r.outstanding, 0) + r.unread(position)
-		if owed > 0 {
-			oldest = min(oldest, max(r.from, 1))
-		}
-		n += owed
 	}
-	return n, oldest, suspended
+	if len(c.win) > 0 {
+		first = oldest(first, c.win[0].ev.Ref())
+	}
+	span := redriven
+	if p := c.position(); p >= first.Seq {
+		span += int(min(p-first.Seq+1, 1<<53))
+	}
+	if first.Seq == noLimit {
+		first = event.Ref{}
+	}
+	return Owing{
+		deliveries:    c.owed + beside,
+		events:        len(c.pending) + max(len(c.win), min(len(c.win)+beside, span)),
+		oldest:        first,
+		suspended:     suspended,
+		subscriptions: len(c.subs) + len(c.resting) + c.newcomers.len() - c.deletedSubs(),
+		debtors:       c.beside(rank.cut(), w.Beside),
+	}
 }
 
 // deletedSubs counts the deleted records whose debts are kept.
@@ -175,6 +160,7 @@ func (f Figures) Plus(g Figures) Figures {
 	f.Dead += g.Dead
 	f.Superseded += g.Superseded
 	f.Parked += g.Parked
+	f.TakeOvers += g.TakeOvers
 	alerts := map[string]uint64{}
 	for _, m := range []map[string]uint64{f.Alerts, g.Alerts} {
 		for kind, n := range m {
@@ -195,6 +181,7 @@ type Figures struct {
 	Vanished                                                                       uint64 // events, at most, that were owed and vanished with the former stream
 	Removed                                                                        uint64 // deliveries whose event was removed from the stream while it was owed
 	Taken, Matched, Filtered, Delivered, Failed, Retried, Dead, Superseded, Parked uint64
+	TakeOvers                                                                      uint64            // done
 	Alerts                                                                         map[string]uint64 // by kind
 	Unsettled, Owed, Held, Reading, Suspended, Subscriptions, Running              int
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"orderbridge/bridge/event"
 	"orderbridge/bridge/record"
 )
 
@@ -85,6 +86,31 @@ func (f *Followed) See(in *RecordSeen) {
 	}
 	x.kept = append(x.kept, in)
 	f.settle(r.Key, x)
+}
+
+// Match appends to dst the subscriptions in force that hear the event, as the
+// directory of the leader does that is followed; in no order.
+func (f *Followed) Match(ev *event.Event, dst []*record.Subscription) []*record.Subscription {
+	dst, _ = f.directory.Match(ev, dst)
+	for _, x := range f.others {
+		if rec := x.inForce(); rec != nil && rec.MatchesEvent(ev) {
+			dst = append(dst, rec)
+		}
+	}
+	return dst
+}
+
+// inForce is the record that the status speaks of, if it is to be sent events.
+func (x *followed) inForce() *record.Subscription {
+	if st := x.status; st == nil || !st.Active || !st.Valid || st.DeletedAt != nil {
+		return nil
+	}
+	for _, in := range slices.Backward(x.kept) {
+		if in.Record != nil && in.Revision.Revision <= x.status.Revision {
+			return in.Record
+		}
+	}
+	return nil
 }
 
 // forgetRecords drops the revisions: another bucket has taken the place of theirs,

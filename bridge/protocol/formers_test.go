@@ -77,10 +77,10 @@ func TestInherit(t *testing.T) {
 	ref := func(seq uint64) event.Ref { return event.Ref{Seq: seq, Time: int64(seq)} }
 	nine := uint64(9)
 	a := LeaseEntry{Epoch: 4, Holder: "a", Free: true, Closed: true, Own: true, Floor: 30, Settled: [][2]uint64{{33, 34}}, Cursor: &Cursor{35, "x"}, Top: ref(40), Known: []event.Ref{ref(30), ref(34)},
-		Stream: &StreamName{"ORDERS", at}, Buckets: &Buckets{1, 2}, FormerIDs: new(uint64), Applied: &Applied{Bucket: 7, Revision: 50},
+		Stream: &StreamName{"ORDERS", at}, Buckets: &Buckets{Status: 1, Owed: 2}, FormerIDs: new(uint64), Applied: &Applied{Bucket: 7, Revision: 50},
 		Checkpoints: []Checkpoint{{ref(29), at}}, Changes: []StreamChange{{Time: at, Reason: "x"}}}
 	b := LeaseEntry{Epoch: 6, Holder: "b", Free: true, Closed: true, Own: true, Floor: 20, Top: ref(38), Known: []event.Ref{ref(20)},
-		Stream: &StreamName{"ORDERS", at}, Buckets: &Buckets{1, 3}, FormerIDs: &nine, Applied: &Applied{Bucket: 7, Revision: 60, But: map[string]uint64{"late": 45, "later": 55}},
+		Stream: &StreamName{"ORDERS", at}, Buckets: &Buckets{Status: 1, Owed: 3}, FormerIDs: &nine, Applied: &Applied{Bucket: 7, Revision: 60, But: map[string]uint64{"late": 45, "later": 55}},
 		Checkpoints: []Checkpoint{{ref(19), at}}, Changes: []StreamChange{{Time: at, Reason: "x"}}}
 	e := Inherit([]LeaseEntry{a, b})
 	switch {
@@ -90,7 +90,7 @@ func TestInherit(t *testing.T) {
 		t.Errorf("floor %d %v, top %v, epoch %d", e.Floor, e.FloorRef(), e.Top, e.Epoch)
 	case len(e.Settled) > 0 || e.Cursor != nil:
 		t.Errorf("intervals %v and cursor %v are of one former shard only", e.Settled, e.Cursor)
-	case e.Stream == nil || *e.Buckets != Buckets{1, 0} || *e.FormerIDs != 9 || len(e.Changes) != 1:
+	case e.Stream == nil || *e.Buckets != Buckets{Status: 1, Owed: 0} || *e.FormerIDs != 9 || len(e.Changes) != 1:
 		t.Errorf("stream %v, buckets %v, former ids %v, changes %v", e.Stream, e.Buckets, e.FormerIDs, e.Changes)
 	case e.Applied.Revision != 50 || e.Applied.But["late"] != 45 || len(e.Applied.But) != 1:
 		t.Errorf("applied %+v", e.Applied)
@@ -98,7 +98,7 @@ func TestInherit(t *testing.T) {
 		t.Errorf("checkpoints %v", e.Checkpoints)
 	}
 	b.FormerIDs, b.Buckets, b.Stream, b.Applied, b.Adopt, a.Adopt = nil, nil, nil, nil, &Adoption{After: 50}, &Adoption{After: 49}
-	if e = Inherit([]LeaseEntry{a, b}); e.FormerIDs != nil || *e.Buckets != (Buckets{1, 2}) || e.Stream != nil || e.Applied != nil || e.Adopt.After != 49 {
+	if e = Inherit([]LeaseEntry{a, b}); e.FormerIDs != nil || *e.Buckets != (Buckets{Status: 1, Owed: 2}) || e.Stream != nil || e.Applied != nil || e.Adopt.After != 49 {
 		t.Errorf("what one of them does not tell: %+v", e)
 	}
 	b.Adopt = nil

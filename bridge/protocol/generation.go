@@ -47,6 +47,7 @@ func (s *sub) discard() {
 			}
 		}
 	}
+	s.endReplays()
 	c.figures.Held -= s.held
 	s.enter(gone)
 	c.Directory.Remove(s.id)

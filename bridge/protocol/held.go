@@ -146,6 +146,8 @@ func (s *sub) loadLane(token string, e LaneEntry) {
 			s.loadedMax = map[string]uint64{}
 		}
 		s.loadedMax[token] = ln.maxSeq
+	} else {
+		ln.joinLine()
 	}
 	ln.wake()
 }

@@ -161,6 +161,7 @@ func (c *Machine) recall(r Revision, rec *record.Subscription, problems record.P
 			}
 		}
 		s.rec, s.absent, s.purged, s.valid, s.active, s.deletedAt = rec, false, false, true, !rec.Inactive, time.Time{}
+		s.paused = rec.Paused
 	}
 	return true
 }
@@ -176,6 +177,7 @@ func (c *Machine) recollect() {
 		case x.gone || expired:
 			s.recalled, s.gen = nil, 0
 			if len(s.revs) == 0 {
+				s.count("")
 				delete(c.subs, s.id)
 				continue
 			}

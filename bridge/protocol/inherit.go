@@ -64,6 +64,9 @@ func commonBuckets(closed []LeaseEntry) *Buckets {
 			if common.Owed != x.Buckets.Owed {
 				common.Owed = 0
 			}
+			if common.Lease != x.Buckets.Lease {
+				common.Lease = 0
+			}
 		}
 	}
 	return common

@@ -188,6 +188,46 @@ type (
 		Command  uint64
 		Adoption Adoption
 	}
+	// Rewind sets a subscription back: it owes everything from there on.
+	Rewind struct {
+		Command      uint64
+		Subscription string
+		From         uint64
+	}
+	// ReplayAttempt asks for one attempt of what a replay sends again:
+	// ReplayAttempted, as soon as the subscription may start one.
+	ReplayAttempt struct {
+		Command      uint64 // its number, unique within a term
+		Replay       string // its id
+		Subscription string
+		Generation   uint64
+		Event        *event.Event
+		Attempt      int  // 1 for the first
+		NewID        bool // the delivery does not keep the id that it had
+	}
+	// EndReplay withdraws what a replay has asked for and what is not begun.
+	EndReplay struct{ Subscription, Replay string }
+	// RetryNow ends what subscriptions, or one order of each, wait for: Done says how many waited.
+	RetryNow struct {
+		Command       uint64
+		Subscriptions []string
+		Named         bool   // the caller named the one: the answer says why nothing can be done for it
+		Order         string // id, or the token of its lane; "": all
+	}
+	// SkipHead makes the head of an order that waits a dead letter (R14): Done says which event.
+	SkipHead struct {
+		Command      uint64
+		Subscription string
+		Order        string // id, or the token of its lane
+		Sequence     uint64 // that the head must have; 0: any
+		Reason       string // of the dead letter
+	}
+	// AlertsHeard says how alerts come to a subscription that hears them: what the last
+	// attempt came to, which others make.
+	AlertsHeard struct {
+		Subscription string
+		Trouble      AlertTrouble
+	}
 )
 
 func (Start) input()           {}
@@ -208,6 +248,12 @@ func (BusAlert) input()        {}
 func (Stop) input()            {}
 func (*Redrive) input()        {}
 func (*Adopt) input()          {}
+func (Rewind) input()          {}
+func (*ReplayAttempt) input()  {}
+func (EndReplay) input()       {}
+func (*RetryNow) input()       {}
+func (*SkipHead) input()       {}
+func (AlertsHeard) input()     {}
 
 // Now is what the clocks say when an input comes.
 type Now struct {

@@ -49,6 +49,7 @@ type lane struct {
 	cut        bool   // its last attempt was cut off by a stop, and none has begun since
 	formerID   string // id of a redriven delivery, once it was attempted
 	redrive    uint64 // dead letter that was put back; such a lane holds just that one
+	letterOf   uint64 // the event of that letter
 }
 
 func (s *sub) laneOf(ev *event.Event) *lane {
@@ -79,6 +80,7 @@ func (s *sub) lane(token, key string) *lane {
 func (ln *lane) drop() {
 	if len(ln.q) == 0 && !ln.held && ln.run == nil && ln.sub.lanes[ln.token] == ln {
 		delete(ln.sub.lanes, ln.token)
+		ln.leaveLine()
 	}
 }
 
@@ -181,11 +183,12 @@ func (s *sub) dropEvent(it *item) {
 	it.ev = nil
 }
 
-// shed frees the payloads of all that waits: the subscription stands still.
+// shed frees the payloads of all that waits: the subscription stands still. What the stream is about
+// to drop stays, for its dead letter: it may be the only copy by then.
 func (s *sub) shed() {
 	for _, ln := range s.lanes {
 		for _, it := range ln.q {
-			if ln.run == nil || ln.run.item != it {
+			if (ln.run == nil || ln.run.item != it) && (it.seq > s.core.expiring || ln.redrive > 0) {
 				s.dropEvent(it)
 			}
 		}
@@ -205,6 +208,7 @@ func (c *Machine) superseded(it *item) {
 	it.gone = true
 	c.figures.Superseded++
 	c.log(Info, "superseded", "subscription_id", it.sub.id, "sequence", it.seq)
+	c.tellSuperseded(it)
 	it.sub.settle(it)
 }
 

@@ -36,6 +36,7 @@ func (p *pauses) next(now time.Duration, steps []time.Duration) {
 
 // letterKind is what is known of the dead letters of one kind.
 type letterKind struct {
+	name        string
 	reason      string // of the newest
 	since       time.Time
 	last        time.Duration
@@ -86,7 +87,7 @@ func (s *sub) buried(reason string, status int) uint64 {
 		k = s.letters.kinds[name]
 	}
 	if k == nil {
-		k = &letterKind{}
+		k = &letterKind{name: name}
 		s.letters.kinds[name] = k
 	}
 	if k.over || k.count == 0 {
@@ -128,7 +129,8 @@ func (s *sub) tellLetters(k *letterKind, over bool) {
 	}
 	k.told = k.count
 	k.tell.next(c.now.Boot, letterTold)
-	c.raiseAlert(Alert{Kind: AlertDeadLettered, Subscription: s.id, Generation: s.gen, Text: text, Count: k.count, Since: k.since, Over: over}, c.nextID())
+	c.raiseAlert(Alert{Kind: AlertDeadLettered, Subscription: s.id, Generation: s.gen, Text: text, Count: k.count, Since: k.since, Over: over,
+		Key: s.alertKey(AlertDeadLettered) + "." + k.name}, c.nextID())
 }
 
 func (s *sub) tickLetters() {

@@ -75,6 +75,7 @@ type Machine struct {
 	leaveUntil  time.Duration
 
 	taken        uint64 // the last event taken in
+	takenAt      int64  // its time; 0: none of this term
 	prefix       uint64 // everything up to here is settled
 	floorDurable uint64
 	win          []*windowEvent
@@ -130,6 +131,7 @@ type Machine struct {
 	held         uint64        // nothing is acknowledged from there on (losing.go)
 	stuck        string        // what the take-over waits for
 	figures      Figures
+	states       map[State]int   // told of subscriptions that are not at rest (debtors.go)
 	notMade      string          // why the last attempt that was not made was not
 	passed       map[string]bool // kinds of messages that are not events, told
 }

@@ -103,13 +103,16 @@ var allMutants = []mutant{
 	{"R12 lanes of a deleted record go before its mark is there", "	s.writeMark(effect{what: isCollapsed, sub: s, lanes: lanes})", "	s.writeMark()\n	s.collapsed(lanes)"},
 	{"R12 what the mark of a deleted record takes over is buried meanwhile", "ln.q[0].gone || ln.run != nil || ln.redrive", "ln.run != nil || ln.redrive"},
 	{"R12 what comes once more counts as settled by a predecessor", " && !s.rereads(it.seq)", ""},
+	{"R12 paused, and attempts go on", "	case s.paused:\n		return isPaused\n", ""},
+	{"R12 paused, and what the feed brings joins its lanes", "	s.goReading(reasonPaused, effect{what: endsChange, sub: s})", "	s.finish()"},
+	{"R12 paused from the first, and live", "anchor <= s.position() || s.paused:", "anchor <= s.position():"},
 	{"R13 anchored when seen, not when put", "	s.liveFrom = anchor\n	s.anchorTime = at\n", "	anchor = c.position() + 1\n	s.liveFrom = anchor\n	s.anchorTime = at\n"},
 
 	// ---- R14: retries, breaker, dead letters
 	{"R14 the entry goes before the dead letter is stored", "	a.gone = o.Gone\n	c.ask(request{out: StoreLetter{", "	a.gone = o.Gone\n	defer func() { ln.run = nil; ln.end(it) }()\n	c.ask(request{out: StoreLetter{"},
 	{"R14 a dead letter that could not be stored is forgotten", "	c.unstored[q.lane] = struct{}{}\n	return true", "	q.lane.run = nil\n	q.lane.end(q.item)\n	return false"},
 	{"R14 the entry of a redriven delivery goes before its letter", "	c.ask(request{out: RemoveLetter{c.newRequest(), ln.redrive}", "	ln.redrive = 0\n	c.ask(request{out: RemoveLetter{c.newRequest(), ln.redrive}"},
-	{"R14 a lane runs two deliveries at once", "if s.mode == gone || ln.ready || ln.run != nil || len(ln.q) == 0 {", "if s.mode == gone || ln.ready || len(ln.q) == 0 {"},
+	{"R14 a lane runs two deliveries at once", "if s.mode == gone || ln.ready || ln.run != nil || len(ln.q) == 0 || !ln.inTurn() {", "if s.mode == gone || ln.ready || len(ln.q) == 0 || !ln.inTurn() {"},
 	{"R14 what failed is not held", "	ln.hold()\n	if s.lanesFull() || len(ln.q) > c.Lane {", "	if s.lanesFull() || len(ln.q) > c.Lane {"},
 	{"R14 a breaker with nothing to probe stays open", "if s.failing() && r.empty && r.at", "if false && r.empty && r.at"},
 	{"R14 a probe that was filtered is the last", "	if a.probe && s.failing() {", "	if false {"},
@@ -117,13 +120,37 @@ var allMutants = []mutant{
 	{"R14 a reader that stands still copies nothing", "rescuing := r.at < min(c.expiring, r.until)", "rescuing := false && r.at < min(c.expiring, r.until)"},
 	{"R14 what the stream drops is acknowledged all the same", "		c.holdAcks() // before it may be acknowledged\n", ""},
 	{"R14 what was owed when retention was edited is not copied", "		s.rescue()\n	}\n	c.holdAcks()", "		_ = s\n	}\n	c.holdAcks()"},
+	{"R14 what fails when the stream is about to drop it is held", "case ln.q[0].seq <= ln.sub.core.expiring && ln.redrive == 0:", "case false:"},
+	{"R14 what the stream is about to drop is freed from memory", " && (it.seq > s.core.expiring || ln.redrive > 0) {", " {"},
 	{"R14 what fails while the stream drops it is held", "case ln.sub.core.losing != \"\" && ln.redrive == 0:", "case false:"},
+
+	{"R14 the head is skipped though it is being attempted", "	case ln.run != nil:\n		return nil, fmt.Errorf(\"sequence %d, the head", "	case false:\n		return nil, fmt.Errorf(\"sequence %d, the head"},
+	{"R14 another head than the one that is meant is skipped", "in.Sequence > 0 && ln.q[0].seq != in.Sequence:", "false:"},
+	{"R14 what was put back is skipped before what the order owes", "		if ln.redrive > 0 && order != ln.token {", "		if false {"},
+	{"R14 what was put back is not found by its sequence", "		if ln.q[0].seq != head {", "		if false {"},
+	{"R10b what a stop has cut off is skipped while the endpoint may work on it", "case ln.cut && ln.next > c.now.Boot: // R10b", "case false:"},
+	{"R10b what a stop has cut off is retried before its deadline", "len(ln.q) == 0 || ln.run != nil || ln.cut || rest <= 0", "len(ln.q) == 0 || ln.run != nil || rest <= 0"},
+	{"steering: a successor is not told that a wait has ended", "	if ln.held && rest > limits.PaceNotable {", "	if false {"},
+	{"steering: a successor is not told that a pause has ended", "told > limits.PaceNotable && s.notBefore < s.told.notBefore", "false && told > 0"},
+	{"steering: another revision ends no waits", "	if renewed && s.standing() == inForce {", "	if renewed && false {"},
+
+	// ---- sent again
+	{"letters of one order are put back at the same time", "	return len(line) == 0 || line[0] == ln\n", "	return true\n"},
+	{"a letter overtakes one of its order that runs", "		if x != ln && x.run != nil {\n			return false\n", "		if false && x != ln && x.run != nil {\n			return false\n"},
+	{"a rewind goes back before the entries of lanes are gone", "	case s.clearsLanes():\n", "	case s.clearsLanes() && false:\n"},
+	{"a rewind forgets what lanes held", "	s.reader.owesAgain(&waits)\n	w.waits = true\n", "	w.waits = true\n"},
+	{"a rewind does not wait for attempts that run", "	case more: // an attempt runs\n", "	case more && false:\n"},
+	{"a replay outlives its subscription", "	s.endReplays()\n", ""},
+	{"a replay has all slots", "r.running < max(1, s.rec.MaxInFlight/4)", "r.running < s.rec.MaxInFlight"},
+	{"a replay takes no turns", "len(s.ready.urgent) == 0 && !(s.replays.turn && s.ready.any(s))", "len(s.ready.urgent) == 0"},
+	{"a replay is a probe", "len(r.waiting) > 0 && !s.failing() && r.running", "len(r.waiting) > 0 && r.running"},
 
 	// ---- R15: identity of the stream
 	{"R15 what was looked up counts at once", "	case r.Err == nil && c.needsLook(q, in):\n", "	case false:\n"},
 	{"R15 a changed stream is taken for the same", "p.Changed = e.changedIn(s); p.Changed != \"\"", "p.Changed = \"\"; p.Changed != \"\""},
 	{"R15 only the floor is compared", "	case e.Top.Seq > last:\n", "	case e.FloorRef().Known() && s.Floor != Other:\n		return \"\"\n	case e.Top.Seq > last:\n"},
 	{"R15 a stream that changes under a leader is not noticed", "	if why := c.differs(in.Look, q.out.(LookAtStream).Floor); why != \"\" {\n		c.leave(why)\n		return\n	}", ""},
+	{"R15 the last message counts as known only if it is still there", "	c.know(event.Ref{Seq: st.Last, Time: st.LastTime})\n}", "	if st.First <= st.Last {\n		c.know(event.Ref{Seq: st.Last, Time: st.LastTime})\n	}\n}"},
 	{"R15 the look after the durable is left out", "	case comparing:\n		c.askStep(LookAtStream{c.newRequest(), c.witnesses, c.floorRef})", "	case comparing:\n		c.compared(Look{Stream: c.stream})"},
 	{"R15 nothing is moved", "	if len(c.moving.claims) == 0 && c.placed.Changed == \"\" {", "	if true {"},
 	{"R15 what is moved is not written", "	c.put(BucketOwed, cl.id, &mark, effect{what: isMoved, moving: m})", "	m.confirmed()"},
@@ -147,7 +174,8 @@ var allMutants = []mutant{
 	// gone" (anchor.go). Seed 105248 showed it until the survey of a take-over bore
 	// witness; no seed of some 28,000 since then does, and no story yet.
 	{"R16 mark and status differ", "		s.reconcile()\n		if s.vanished() {", "		if s.vanished() {"},
-	{"R16 deactivated without a mark is live", "if s.mode != live || s.active && s.valid {", "if true {"},
+	{"R16 deactivated without a mark is live", "if s.mode != live || s.active && s.valid && !s.paused {", "if true {"},
+	{"R16 paused without a mark is live", "if s.mode != live || s.active && s.valid && !s.paused {", "if s.mode != live || s.active && s.valid {"},
 	{"R16 a record that vanished is not waited for", "	s.goReading(reasonNotInBucket)\n}", "	s.core.Directory.Remove(s.id)\n}"},
 	{"R16 a lease that was deleted is not written again", "		e := q.refused.out.(WriteLease).Entry\n", "		c.end(ErrDeposed)\n		e := q.refused.out.(WriteLease).Entry\n"},
 

@@ -145,6 +145,7 @@ type (
 		Message    event.Ref // as the ledger knows it; Time 0: not known
 		Top        event.Ref // the highest message known (R15)
 		DeadLetter uint64    // not 0: the event is read from this dead letter
+		Probe      bool      // while the subscription is suspended
 	}
 	// CutAttempt ends an attempt at once; AttemptEnded follows all the same.
 	CutAttempt struct{ Attempt uint64 }
@@ -171,6 +172,13 @@ type (
 	Answer struct {
 		Command uint64
 		Err     error // nil: it is confirmed
+		Done    Done
+	}
+	// ReplayAttempted ends a ReplayAttempt.
+	ReplayAttempted struct {
+		Command uint64
+		Outcome Outcome
+		Waits   bool // the endpoint fails as a whole: nothing more is sent to it for now
 	}
 	// ListingCompared answers RecordsListed.
 	ListingCompared struct {
@@ -192,6 +200,14 @@ type (
 		First               bool // the first success since the record was put
 		Aloud               bool // else it matters for debugging only
 	}
+	// SupersededTold is what the delivery log says of a delivery that a newer one
+	// of the same order made needless.
+	SupersededTold struct {
+		Delivery *Delivery // its event may be unknown
+		Order    string
+		Sequence uint64
+		Message  event.Ref // Time 0: not known
+	}
 	// EndTerm is the last output of a term. Cause is nil if all was handed over.
 	EndTerm struct{ Cause error }
 )
@@ -207,7 +223,9 @@ func (HoldAttempts) output()    {}
 func (ForgetReader) output()    {}
 func (RaiseAlert) output()      {}
 func (Answer) output()          {}
+func (ReplayAttempted) output() {}
 func (ListingCompared) output() {}
 func (Log) output()             {}
 func (*AttemptTold) output()    {}
+func (*SupersededTold) output() {}
 func (EndTerm) output()         {}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"time"
+
+	"orderbridge/bridge/event"
 )
 
 // Overview is what the machine says of itself.
@@ -14,7 +16,12 @@ type Overview struct {
 	Changes []StreamChange // of the source stream, that no operator has acknowledged
 	Usage   []Usage
 	Reasons []string // why it is not ready
-	Notes   []string // what operators should know all the same
+
+	Oldest  event.Ref     // of the events that are owed; Seq 0: none is. Time 0: not known
+	Taken   event.Ref     // the last event that the feed has brought
+	States  map[State]int // subscriptions in each state, deleted ones among them
+	Debtors []Debtor      // that owe most, or were asked for
+	Notes   []string      // what operators should know all the same
 }
 
 // Overview is the machine at that boot time, owing what Owes has counted.
@@ -23,7 +30,8 @@ func (c *Machine) Overview(now time.Duration, o Owing) Overview {
 	f.Alerts = maps.Clone(f.Alerts)
 	f.Unsettled, f.Owed, f.Suspended, f.Subscriptions = o.events, o.deliveries, o.suspended, o.subscriptions
 	f.Running, f.Reading = c.running, len(c.readers)
-	r := Overview{Leads: c.opened, Epoch: c.epoch, Figures: f, Changes: c.changes, Usage: c.usage(), Reasons: c.reasons(now)}
+	r := Overview{Leads: c.opened, Epoch: c.epoch, Figures: f, Changes: c.changes, Usage: c.usage(), Reasons: c.reasons(now),
+		Oldest: o.oldest, Taken: event.Ref{Seq: c.taken, Time: c.takenAt}, States: c.inState(), Debtors: o.debtors}
 	for _, x := range c.changes {
 		r.Notes = append(r.Notes, x.String()+"; `orderbridge stream adopt` acknowledges it")
 	}

@@ -15,6 +15,7 @@ import (
 type Pace struct {
 	NotBefore    time.Time `json:"notBefore,omitzero"`    // no attempt earlier: the endpoint asked for it (Retry-After)
 	FailingSince time.Time `json:"failingSince,omitzero"` // the breaker is open
+	Reason       string    `json:"reason,omitempty"`      // why it is open, where the status tells of something else
 	Former       float64   `json:"former,omitempty"`      // successes a second before that
 	SlowFrom     time.Time `json:"slowFrom,omitzero"`     // the slow start after it
 	SlowRate     float64   `json:"slowRate,omitempty"`    // attempts a second at its beginning
@@ -31,6 +32,9 @@ func (s *sub) paceEntry() *Pace {
 	}
 	if s.failing() {
 		p.FailingSince, p.Former = at(s.breaker.since), s.breaker.former
+		if state, _ := s.verdict(); state != StateSuspended {
+			p.Reason = s.reason
+		}
 	}
 	if s.pace != nil && s.pace.ramp.on && now-s.pace.ramp.since < s.pace.ramp.length {
 		p.SlowFrom, p.SlowRate = at(s.pace.ramp.since), s.pace.ramp.rate
@@ -43,10 +47,12 @@ func (s *sub) paceEntry() *Pace {
 }
 
 // paceMoved tells whether the status entry must be written for the pace: a pause
-// is when it is long, and has moved by more than a tenth of what is left of it.
+// is when it is long, and has moved by more than a tenth of what is left of it, or
+// was ended (retryNow).
 func (s *sub) paceMoved() bool {
-	left := s.notBefore - s.core.now.Boot
-	return s.failing() != s.told.failing || left > limits.PaceNotable && s.notBefore-s.told.notBefore > max(time.Second, left/10)
+	left, told := s.notBefore-s.core.now.Boot, s.told.notBefore-s.core.now.Boot
+	return s.failing() != s.told.failing || left > limits.PaceNotable && s.notBefore-s.told.notBefore > max(time.Second, left/10) ||
+		told > limits.PaceNotable && s.notBefore < s.told.notBefore
 }
 
 // resumePace goes on with the pace that a predecessor has told.
@@ -72,13 +78,24 @@ func (s *sub) resumePace(st *Status) {
 		b.resumed(now-max(wall.Sub(p.FailingSince), 0), now, c.ProbeMin, c.ProbeMax)
 		b.former = p.Former
 		c.figures.Suspended++
-		s.reason, s.told.failing = st.Reason, true
+		s.told.failing = true
 		s.probeIn(c.ProbeMin)
 	case p.SlowRate > 0:
 		if ran := wall.Sub(p.SlowFrom); ran >= 0 && ran < c.RampTime {
 			s.slowStart(now-ran, p.SlowRate)
 		}
 	}
+}
+
+// failure is why the subscription was suspended, "" if the entry does not tell.
+func (st *Status) failure() string {
+	switch {
+	case st.State == StateSuspended:
+		return st.Reason
+	case st.Pace != nil:
+		return st.Pace.Reason
+	}
+	return ""
 }
 
 // suspendResumed lets those read that a predecessor had found failing, but not

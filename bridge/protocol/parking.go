@@ -99,7 +99,7 @@ func (c *Machine) standsInTheWay(s *sub) bool {
 func (c *Machine) stalled(now time.Duration) map[*sub]struct{} {
 	some := map[*sub]struct{}{}
 	for a := c.runs.oldest; a != nil && now-a.at > c.ParkSoon; a = a.newer {
-		if s := a.lane.sub; now-a.at > s.patience() {
+		if s := a.lane.sub; a.replay == nil && now-a.at > s.patience() {
 			some[s] = struct{}{}
 		}
 	}

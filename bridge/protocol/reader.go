@@ -122,45 +122,43 @@ func (s *sub) hasRead(evs []*event.Event, got Reading) {
 	c, r := s.core, s.reader
 	r.pulling = false
 	c.know(got.Known)
-	{
-		before := r.at
-		for _, ev := range evs {
-			if ev.Seq <= r.at {
-				continue
-			}
-			if ev.Seq > r.until {
-				break
-			}
-			c.know(ev.Ref())
-			s.holes(ev.Seq - 1)
-			r.done.add(r.at+1, ev.Seq-1)
-			r.at = ev.Seq
-			if r.done.has(ev.Seq) {
-				continue
-			}
-			if !s.rec.MatchesEvent(ev) {
-				r.done.addRef(ev.Ref())
-				continue
-			}
-			s.matchedByReader(ev.Seq)
-			s.enqueue(&item{seq: ev.Seq, stamp: ev.Ref().Time, ev: ev, sub: s, reader: true, at: c.now.Boot})
-			if ev.Seq <= c.expiring {
-				ln := s.laneOf(ev)
-				ln.rescue()
-				ln.drop() // it may be settled already
-			}
+	before := r.at
+	for _, ev := range evs {
+		if ev.Seq <= r.at {
+			continue
 		}
-		if end := min(got.Through, r.until); end > r.at {
-			s.holes(end)
-			r.done.add(r.at+1, end)
-			r.done.learn([]event.Ref{got.Known})
-			r.at = end
+		if ev.Seq > r.until {
+			break
 		}
-		r.moved = r.moved || r.at > before
-		r.empty = r.at == before
-		if r.empty {
-			r.again = c.now.Boot + c.Poll
+		c.know(ev.Ref())
+		s.holes(ev.Seq - 1)
+		r.done.add(r.at+1, ev.Seq-1)
+		r.at = ev.Seq
+		if r.done.has(ev.Seq) {
+			continue
 		}
+		if !s.rec.MatchesEvent(ev) {
+			r.done.addRef(ev.Ref())
+			continue
+		}
+		s.matchedByReader(ev.Seq)
+		s.enqueue(&item{seq: ev.Seq, stamp: ev.Ref().Time, ev: ev, sub: s, reader: true, at: c.now.Boot})
+		if ev.Seq <= c.expiring {
+			ln := s.laneOf(ev)
+			ln.rescue()
+			ln.drop() // it may be settled already
+		}
+	}
+	if end := min(got.Through, r.until); end > r.at {
+		s.holes(end)
+		r.done.add(r.at+1, end)
+		r.done.learn([]event.Ref{got.Known})
+		r.at = end
+	}
+	r.moved = r.moved || r.at > before
+	r.empty = r.at == before
+	if r.empty {
+		r.again = c.now.Boot + c.Poll
 	}
 	s.shedWhilePaced()
 	s.pumpReader()

@@ -158,7 +158,7 @@ func (s *sub) enterReading() {
 			}
 		}
 	}
-	if st := s.standing(); st != inForce && st != isSuspended {
+	if st := s.standing(); st != inForce && st != isSuspended && st != isPaused {
 		c.Directory.Remove(s.id)
 	}
 	s.changed()

@@ -11,10 +11,15 @@ func (c *Machine) rebuild(l *Loaded) {
 	for _, id := range sorted(l.Status) {
 		st := l.Status[id]
 		s := c.newSub(id, st.Generation)
-		s.active, s.valid, s.suspended = st.Active, st.Valid, st.Suspended
+		s.active, s.valid, s.suspended, s.paused = st.Active, st.Valid, st.Suspended, st.Paused
 		s.applied, s.bucket, s.told = st.Revision, st.Bucket, announced{state: st.State, reason: st.Reason, since: st.Since, expired: st.Expired,
 			said: append(record.Problems(st.Errors), st.Warnings...).Digest()}
+		s.count(s.told.state)
+		s.wasTold(st.State)
 		s.expired = st.Expired
+		if st.Alerts != nil {
+			s.alerts = *st.Alerts
+		}
 		if st.DeletedAt != nil {
 			s.deletedAt = *st.DeletedAt
 			c.expireDebts(s)
@@ -27,7 +32,9 @@ func (c *Machine) rebuild(l *Loaded) {
 		if c.adopt(s, l) {
 			s.confirmBeforeOpen()
 		}
-		s.resumePace(&st)
+		if s.resumePace(&st); s.failing() || s.suspended {
+			s.reason = st.failure()
+		}
 	}
 	c.tellLost(l)
 	c.orphans = &Loaded{Marks: map[string]Mark{}, Lanes: map[string]map[string]LaneEntry{}}

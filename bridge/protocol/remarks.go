@@ -17,7 +17,7 @@ func (s *sub) remarks() record.Problems {
 		return remarks
 	}
 	return append(remarks, record.Problem{Field: "startFrom", Warning: true,
-		Message: "has no effect any more: a subscription that is there goes on from where it is; to begin again put the record under another id, or purge this one first (`nats kv purge`), which drops what it is owed"})
+		Message: "has no effect any more: a subscription that is there goes on from where it is; `orderbridge rewind " + s.id + " --since TIME` sets it back, `orderbridge replay " + s.id + " --since TIME` sends again what it heard, beside what it is owed"})
 }
 
 func startFromOf(rec *record.Subscription) string {

@@ -73,7 +73,7 @@ func (x *resting) wake(c *Machine) *sub {
 	s.fromLoad, s.unproven, s.lateStart = x.fromLoad, x.unproven, x.lateStart
 	s.paced()
 	s.enter(live)
-	s.told = announced{state: StateActive, since: moment(x.since), said: s.remarks().Digest()}
+	s.tell(announced{state: StateActive, since: moment(x.since), said: s.remarks().Digest()})
 	return s
 }
 
@@ -88,6 +88,7 @@ func (c *Machine) rest(s *sub) bool {
 	delete(c.holding, s)
 	delete(c.subs, s.id)
 	c.resting[s.id] = x
+	s.count("")
 	s.mode = gone // what still names it, a timer, say, is for nobody
 	return true
 }
@@ -111,9 +112,9 @@ func (s *sub) idle() bool {
 	switch {
 	case !c.opened || c.stopping || c.subs[s.id] != s:
 	case s.mode != live || s.standing() != inForce || s.purged || s.lastSeen != s.applied || s.changing() || s.recalled != nil:
-	case s.liveMark > 0 || s.markEvent != nil || s.reader != nil || len(s.lanes) > 0 || len(s.loadedMax) > 0 || len(s.entries) > 0:
+	case s.liveMark > 0 || s.markEvent != nil || s.reader != nil || len(s.lanes) > 0 || len(s.loadedMax) > 0 || len(s.entries) > 0 || s.replays != nil:
 	case s.inFlight > 0 || s.retrying > 0 || s.held > 0 || s.letters != nil || s.waits || s.pacing || s.pace != nil && !s.pace.quiet(c.now.Boot):
-	case s.notBefore > c.now.Boot || s.reason != "" || s.warned > 0 || s.expired > 0 || s.failing():
+	case s.notBefore > c.now.Boot || s.reason != "" || s.alerts != (AlertTrouble{}) || s.warned > 0 || s.expired > 0 || s.failing():
 	case s.own != nil && s.own.used != [resources]int64{}:
 	case s.breaker != nil && !s.breaker.quiet(c.now.Boot, c.Rest):
 	case s.told.state != StateActive || s.told.reason != "" || s.told.warned > 0 || s.told.expired > 0 || s.told.failing || s.told.notBefore > 0:
@@ -169,7 +170,7 @@ func (c *Machine) restSome() {
 	}
 }
 
-// mapKept is how many entries a map may have had without being made anew: none
+// mapKept is how many entries a map may have had without being made again: none
 // ever becomes smaller by itself.
 const mapKept = 4096
 

@@ -123,7 +123,9 @@ func (s *sub) watchRetention(r Retention) {
 		if warned > s.warned {
 			text := s.retentionText(warned)
 			c.log(Warn, "what is owed comes near the limits of the stream", "subscription_id", s.id, "sequence", low, "way", text)
-			c.raise(AlertRetention, s, text, fmt.Sprintf("%d-%d", low, warned))
+			s.fires(firingRetention, AlertRetention, text, fmt.Sprintf("%d-%d", low, warned))
+		} else if warned == 0 {
+			s.ended(firingRetention, AlertRetention, AlertRetention, "what is owed is far from the limits of the stream again")
 		}
 		s.warned = warned
 		s.changed()
@@ -190,10 +192,10 @@ func (s *sub) queuedWithin(from, to uint64) (n uint64) {
 
 // holes counts what a reader of all subjects does not find between where it is
 // and a sequence: somebody removed it. One that catches up from its anchor was
-// never owed what is missing there. Said once for each reading.
+// never owed what is missing there, nor does one that was set back. Said once for each reading.
 func (s *sub) holes(to uint64) {
 	c, r := s.core, s.reader
-	if to <= r.at || len(s.rec.Subjects) > 0 || r.reason == reasonNew {
+	if to <= r.at || len(s.rec.Subjects) > 0 || r.reason == reasonNew || r.reason == reasonRewound && to <= r.seen {
 		return
 	}
 	lost := to - r.at - r.done.size(r.at+1, to)

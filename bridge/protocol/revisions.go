@@ -229,13 +229,18 @@ func (s *sub) revisionApplied() {
 		s.revs = nil
 	}
 	s.paced()
+	renewed := s.change.kind == updating || s.change.kind == activating
 	s.endApplying()
 	if s.mode == joining && s.deletedAt.IsZero() {
 		s.enter(live)
 	}
 	s.core.applySoon(s)
 	s.changed()
-	s.kick()
+	if renewed && s.standing() == inForce {
+		s.endWaits()
+	} else {
+		s.kick()
+	}
 }
 
 // Revision is one revision of a record, as its writer left it.

@@ -79,6 +79,18 @@ func (c *Machine) judge(a *attempt, o Outcome, ev *event.Event) {
 	if o.Verdict == Delivered || o.Verdict == Filtered || o.Status > 0 {
 		s.filterTold()
 	}
+	if a.replay != nil {
+		c.replayed(a, o, ev)
+	} else {
+		c.judgeOwed(a, o, ev)
+	}
+	if s.mode != gone && s.standing() != inForce {
+		s.shed() // it stands still since the attempt began: what it kept would keep others from reading
+	}
+}
+
+// judgeOwed is judge for what is owed.
+func (c *Machine) judgeOwed(a *attempt, o Outcome, ev *event.Event) {
 	switch o.Verdict {
 	case Delivered:
 		c.delivered(a)
@@ -88,9 +100,6 @@ func (c *Machine) judge(a *attempt, o Outcome, ev *event.Event) {
 		c.notMadeNow(a)
 	default:
 		c.failed(a, o, ev)
-	}
-	if s.mode != gone && s.standing() != inForce {
-		s.shed() // it stands still since the attempt began: what it kept would keep others from reading
 	}
 }
 
@@ -178,7 +187,7 @@ func (s *sub) failed(a *attempt, o Outcome, ev *event.Event) {
 		s.suspended = true
 		s.reason = o.Reason
 		s.changed()
-		c.raise(AlertSuspended, s, "410 Gone: put or activate the record to resume", c.nextID())
+		s.fires(firingSuspended, AlertSuspended, "410 Gone: put or activate the record to resume", c.nextID())
 		c.log(Warn, "suspended by the receiver: 410 Gone; put or activate the record to resume", "subscription_id", s.id)
 		s.goReading(reasonGone)
 		s.shed()
@@ -205,6 +214,8 @@ func (ln *lane) givenUp(o *Outcome) (why string, last bool) {
 		return o.Reason, true
 	case ln.sub.core.losing != "" && ln.redrive == 0:
 		return reasonLosing + "; " + o.Reason, true
+	case ln.q[0].seq <= ln.sub.core.expiring && ln.redrive == 0: // while the event is at hand
+		return reasonExpiring + "; " + o.Reason, true
 	}
 	if crowded := ln.crowdedOut(); crowded != "" {
 		return crowded + ": " + o.Reason, true

@@ -24,7 +24,7 @@ var (
 // seed again: go test ./bridge/protocol -run TestSimulation -sim.from SEED -sim.seeds 1 -sim.trace
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	testSeeds(t, 2000, simWorld{mutant: *simBreak}, "takeovers", "graceful", "handed over", "cut", "reopened", "late", "fenced", "dead letters", "redriven", "at rest", "newcomers", "followed", "filtered", "filtered probes")
+	testSeeds(t, 2000, simWorld{mutant: *simBreak}, "takeovers", "graceful", "handed over", "cut", "reopened", "late", "fenced", "dead letters", "redriven", "at rest", "newcomers", "followed", "filtered", "filtered probes", "retried now", "skipped", "paused", "rewound", "replayed delivered")
 }
 
 // testSeeds simulates seeds of a world, so many where the flags do not say it,
@@ -150,8 +150,8 @@ func (t *simTerm) idleFor(s int) string {
 	sb := t.core.peek(simID(s))
 	owed := ""
 	for key := range w.buckets[BucketOwed].state {
-		if string(w.buckets[BucketOwed].state[key]) == simBroken {
-			continue // left alone
+		if string(w.buckets[BucketOwed].state[key]) == simBroken || t.leftAlone[key] {
+			continue // and if somebody has mended it since, its successor takes it as it is: it tells what is owed
 		}
 		if key == simID(s) || strings.HasPrefix(key, simID(s)+".") {
 			owed = key
@@ -177,13 +177,22 @@ func (t *simTerm) idleFor(s int) string {
 	if sb.mode != live {
 		return fmt.Sprintf("sub%d not live: mode %d %+v breaker %v", s, sb.mode, sb.reader, sb.failing())
 	}
-	if owed != "" {
+	if owed != "" && !(owed == simID(s) && t.waitsForEvent(sb)) {
 		return fmt.Sprintf("sub%d is live, but %s = %s stays", s, owed, w.buckets[BucketOwed].state[owed])
+	}
+	if sb.rewinding != nil || sb.replays != nil {
+		return fmt.Sprintf("sub%d: being set back %v, replays %v", s, sb.rewinding, sb.replays)
 	}
 	if len(sb.lanes) > 0 || sb.inFlight != 0 || sb.held != 0 {
 		return fmt.Sprintf("sub%d: %d lanes, %d in flight, %d held", s, len(sb.lanes), sb.inFlight, sb.held)
 	}
 	return ""
+}
+
+// waitsForEvent: a mark {live} goes when the floor has passed it (R7), and the floor moves by events only.
+// Where the stream has dropped all that the feed had still to bring, the next one that is published moves it.
+func (t *simTerm) waitsForEvent(sb *sub) bool {
+	return sb.liveMark > t.core.prefix+1 && sb.reader == nil && t.w.lastThere() <= int(t.core.prefix)
 }
 
 const simRepeatSlack = 3000 * ms
@@ -213,7 +222,7 @@ func (w *simWorld) check() {
 		if g.target != w.ops[g.sub][g.gen].target {
 			w.violate("generation", "sub%d gen%d seq %d sent to target %d", g.sub, g.gen, g.seq, g.target)
 		}
-		if g.redrive {
+		if g.beside {
 			continue
 		}
 		k := key{g.sub, g.gen, g.seq}
@@ -253,6 +262,9 @@ func (w *simWorld) wasDropped(s int) bool {
 
 func (w *simWorld) checkRepeat(p, j *simGot) {
 	w.stats["repeats"]++
+	if w.rewound(p, j) {
+		return
+	}
 	if slices.ContainsFunc(w.bothLost, func(at time.Duration) bool { return p.t < at && at <= j.t }) || w.forgiven(p.t) {
 		return
 	}
@@ -326,11 +338,11 @@ func (w *simWorld) checkGeneration(s, g int) {
 		}
 		return order
 	}
-	seen := map[int]bool{}
+	seen, rewinds, lastT := map[int]bool{}, w.rewindsOf(s, g), time.Duration(0)
 	lastSeq, lastReign := map[int]int{}, map[int]simReign{}
 	newest, final := map[int]int{}, map[int]int{}
 	for _, j := range w.got {
-		if j.sub != s || j.gen != g || j.redrive {
+		if j.sub != s || j.gen != g || j.beside {
 			continue
 		}
 		e := w.all[j.seq-1]
@@ -342,6 +354,9 @@ func (w *simWorld) checkGeneration(s, g int) {
 		for _, v := range active {
 			ok = ok || e.t >= v.since-overlap && e.t <= v.end+overlap
 		}
+		for _, x := range rewinds {
+			ok = ok || x.from <= j.seq && x.asked <= j.t
+		}
 		if !ok && (w.forgiven(e.t) || w.resurfaced(e, j.t) || w.whileStood(e.t)) {
 			continue
 		}
@@ -352,13 +367,28 @@ func (w *simWorld) checkGeneration(s, g int) {
 		if j.stray {
 			continue
 		}
+		unsure := false // whether it was set back
+		for _, x := range rewinds {
+			unsure = unsure || x.answered == 0 && x.from <= j.seq && x.asked <= j.t
+			if x.answered > lastT && x.answered <= j.t { // all from there on comes once more, in order
+				for k := range lastSeq {
+					lastSeq[k] = min(lastSeq[k], x.from-1)
+				}
+				for seq := range seen {
+					if seq >= x.from {
+						delete(seen, seq)
+					}
+				}
+			}
+		}
+		lastT = j.t
 		k := orderKey(j.order)
 		newest[k], final[k] = max(newest[k], j.seq), j.seq
 		if seen[j.seq] {
 			continue
 		}
 		seen[j.seq] = true
-		if w.dead[simDead{s, g, j.seq}] > 0 {
+		if w.dead[simDead{s, g, j.seq}] > 0 || unsure {
 			continue
 		}
 		if lastSeq[k] > j.seq && w.resurfaced(e, j.t) {
@@ -372,7 +402,7 @@ func (w *simWorld) checkGeneration(s, g int) {
 			lastSeq[k], lastReign[k] = j.seq, j.reign
 		}
 	}
-	if o.coalesce && g == len(h)-1 {
+	if o.coalesce && g == len(h)-1 && len(rewinds) == 0 {
 		for k := range newest {
 			if newest[k] != final[k] && w.dead[simDead{s, g, final[k]}] == 0 {
 				if w.resurfaced(w.all[final[k]-1], 1<<60) {
@@ -386,8 +416,13 @@ func (w *simWorld) checkGeneration(s, g int) {
 	if last != len(h)-1 || !on || deleted {
 		return // what a deleted generation still owed was dropped
 	}
+	for _, x := range rewinds {
+		if w.checkRewound(s, g, x); len(w.bad) > 0 {
+			return
+		}
+	}
 	for _, j := range w.got {
-		if j.sub == s && j.gen == g && !j.redrive {
+		if j.sub == s && j.gen == g && !j.beside {
 			seen[j.seq] = true
 		}
 	}

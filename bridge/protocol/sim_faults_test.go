@@ -13,7 +13,7 @@ import (
 // single entries of the bridge's state that somebody changes or removes, records
 // that vanish.
 
-var simWith = flag.String("sim.with", "", "give every seed these faults of the simulation: limits, interest, clocks, entries (a list)")
+var simWith = flag.String("sim.with", "", "give every seed these faults of the simulation: limits, interest, clocks, entries, again (a list)")
 
 // choose says which faults a seed gets. A few exclude each other, since the one
 // would excuse whatever the other finds.
@@ -27,6 +27,7 @@ func (w *simWorld) choose(seed uint64) {
 	w.limits = with("limits", seed%8 == 6)
 	w.interest = !w.limits && with("interest", seed%8 == 4)
 	w.clocks = with("clocks", seed%5 == 3)
+	w.again = with("again", seed%9 < 4)
 	w.entries = with("entries", seed%8 == 1)
 	w.meddling = !w.limits && !w.interest && (seed%4 < 2 || w.entries)
 	w.changing = !w.limits && !w.interest && !w.meddling
@@ -53,6 +54,7 @@ func (w *simWorld) befall(end time.Duration) {
 	}
 	again(w.vanishing, 300, 500, 9000, func() { w.vanish(w.r.IntN(len(w.ops))) })
 	again(w.meddling, 300, 500, 9000, w.meddle)
+	again(w.again, 500, 300, 5000, w.sendAgain)
 	again(w.clocks, 100, 500, 6000, w.clockFails)
 	if w.interest {
 		w.at(w.rnd(500, int(end/ms)), func() { w.editRetention(true) })

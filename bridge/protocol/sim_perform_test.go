@@ -99,7 +99,9 @@ func (t *simTerm) perform(out Output) {
 	case RaiseAlert:
 		t.w.alerted(out.Alert)
 	case Answer:
-		t.commands[out.Command](out.Err)
+		t.commands[out.Command](out)
+	case ReplayAttempted:
+		t.replayed(out)
 	case ListingCompared:
 		t.compared = out.All
 	case Log:

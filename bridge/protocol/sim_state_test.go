@@ -169,6 +169,9 @@ func (t *simTerm) write(x Write, done func(error)) {
 			return err
 		}
 		k.ids[x.ID] = true
+		if x.Bucket == BucketOwed {
+			delete(t.leftAlone, x.Key)
+		}
 		k.before[x.Key] = k.state[x.Key]
 		if x.Value == nil {
 			delete(k.state, x.Key)
@@ -247,6 +250,9 @@ func (w *simWorld) dropBucket(b Bucket, purge bool) {
 		x.ids = map[string]bool{}
 	}
 	if b != BucketOwed {
+		if len(w.running()) == 0 {
+			w.statusLost = append(w.statusLost, w.now)
+		}
 		if slices.ContainsFunc(w.shards, func(sh *simShard) bool { return sh.lease.Applied == nil }) {
 			w.bothLost = append(w.bothLost, w.now)
 		}
@@ -255,13 +261,18 @@ func (w *simWorld) dropBucket(b Bucket, purge bool) {
 	w.loses(simLoss{at: w.now})
 }
 
+// running are the terms of leaders that neither stand still nor have lost their lease.
+func (w *simWorld) running() []*simTerm {
+	return slices.DeleteFunc(w.terms(), func(t *simTerm) bool { return !t.core.opened || t.n.paused > w.now || w.now >= t.expires() })
+}
+
 // loses notes for each subscription what was lost, and who led it then.
 func (w *simWorld) loses(what simLoss) {
 	for s := range w.ops {
 		l := what
 		l.sub = s
-		for _, t := range w.terms() {
-			if t.shard.Has(simID(s)) && t.core.opened && t.n.paused <= w.now && w.now < t.expires() {
+		for _, t := range w.running() {
+			if t.shard.Has(simID(s)) {
 				l.reign = t.reign()
 			}
 		}

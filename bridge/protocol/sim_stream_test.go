@@ -12,10 +12,10 @@ import (
 // back, messages removed.
 
 func (w *simWorld) ref(seq int) event.Ref {
-	if seq <= 0 || seq > len(w.orders) || w.orders[seq-1].gone {
-		return event.Ref{Seq: uint64(max(seq, 0))}
+	if seq > 0 && seq <= len(w.orders) && w.orders[seq-1].gone {
+		return event.Ref{Seq: uint64(seq)}
 	}
-	return event.Ref{Seq: uint64(seq), Time: simEpoch.Add(w.orders[seq-1].stamp).UnixNano() + int64(w.orders[seq-1].uid)}
+	return w.told(seq)
 }
 
 func (w *simWorld) first() int {
@@ -29,8 +29,17 @@ func (w *simWorld) first() int {
 
 func (w *simWorld) stream() StreamState {
 	st := StreamState{Name: "ORDERS", Created: simEpoch.Add(w.created), First: uint64(w.first()), Last: uint64(len(w.orders)), Settled: true}
-	st.FirstTime, st.LastTime = w.ref(w.first()).Time, w.ref(len(w.orders)).Time
+	st.FirstTime, st.LastTime = w.ref(w.first()).Time, w.told(len(w.orders)).Time
 	return st
+}
+
+// told is a message with its time, whether it is still there or not: a server goes on telling that of
+// its last message when it was removed or purged, and after a restart.
+func (w *simWorld) told(seq int) event.Ref {
+	if seq <= 0 || seq > len(w.orders) {
+		return event.Ref{Seq: uint64(max(seq, 0))}
+	}
+	return event.Ref{Seq: uint64(seq), Time: simEpoch.Add(w.orders[seq-1].stamp).UnixNano() + int64(w.orders[seq-1].uid)}
 }
 
 func (w *simWorld) judged(r event.Ref) (Standing, error) {

@@ -81,6 +81,7 @@ type simOp struct {
 	typ      int
 	value    *record.Subscription
 	purged   bool // a deletion for good
+	paused   bool
 	gone     bool // no longer in the bucket, without a trace
 	visible  time.Duration
 	lag      [3]time.Duration // of each node
@@ -102,8 +103,8 @@ type simGot struct {
 	order, seq       int
 	reign            simReign
 	known            time.Duration // when the leader processed the answer; 0: never
-	redrive          bool
-	stray            bool // the leader had given the attempt up, or was not the leader any more
+	beside           bool          // of a dead letter that was put back, or of a replay: it may repeat what was sent
+	stray            bool          // the leader had given the attempt up, or was not the leader any more
 }
 
 type simEnd struct {
@@ -112,6 +113,12 @@ type simEnd struct {
 }
 
 type simDead struct{ sub, gen, seq int }
+
+// simCut is an attempt that a stop has cut off: of a letter that was put back, or of what is owed (0).
+type simCut struct {
+	simDead
+	letter uint64
+}
 
 type simWorld struct {
 	r      *rand.Rand
@@ -124,35 +131,37 @@ type simWorld struct {
 	mutant string                                             // a rule that is switched off on purpose
 	record func(*Machine, SimStart) func(Now, Input) []Output // steps the machine of each term; nil: it does by itself
 
-	orders    []simEvent
-	created   time.Duration   // when the stream was made
-	changes   []time.Duration // when it became another one
-	changing  bool
-	letterUID map[uint64]int
-	all       []simEvent // that ever were published, by uid
-	skew      time.Duration
-	ops       [][]*simOp
-	kvRev     uint64
-	buckets   [2]*simBucket
-	owedLost  []*simLoss
-	unknown   []bool           // what the record said before it was deleted is not in the bucket
-	bothLost  []time.Duration  // a lease and the statuses, or the durables, were lost while nobody led
-	shown     [3]time.Duration // when the last revision is visible: to each node
-	shownAll  time.Duration    // and at all
-	only      string           // what alone is done to the bridge's state
-	shards    []*simShard
+	orders     []simEvent
+	created    time.Duration   // when the stream was made
+	changes    []time.Duration // when it became another one
+	changing   bool
+	letterUID  map[uint64]int
+	all        []simEvent // that ever were published, by uid
+	skew       time.Duration
+	ops        [][]*simOp
+	kvRev      uint64
+	buckets    [2]*simBucket
+	owedLost   []*simLoss
+	unknown    []bool           // what the record said before it was deleted is not in the bucket
+	bothLost   []time.Duration  // a lease and the statuses, or the durables, were lost while nobody led
+	statusLost []time.Duration  // the statuses were, while no leader ran
+	shown      [3]time.Duration // when the last revision is visible: to each node
+	shownAll   time.Duration    // and at all
+	only       string           // what alone is done to the bridge's state
+	shards     []*simShard
 
 	resharding bool // there are several shards, and their number changes
 	settings   int  // shards that the settings name
 	trickles   bool // a feed begins slowly
 	layout     simLayoutKey
 
-	cut      map[simDead]time.Duration // by a graceful stop -> own deadline of the attempt
-	dead     map[simDead]uint64        // -> sequence in the dead-letter stream
+	cut      map[simCut]time.Duration // by a graceful stop -> own deadline of the attempt
+	dead     map[simDead]uint64       // -> sequence in the dead-letter stream
 	filtered map[simDead]bool
 	deadSeq  uint64
 	letters  map[uint64]DeadLetter
 	redriven map[uint64]string
+	rewinds  []*simRewind
 	nodes    []*simNode
 	got      []*simGot
 	pool     []*simPooled
@@ -177,6 +186,7 @@ type simWorld struct {
 
 	limits, interest, clocks, entries bool // what befalls it: sim_faults_test.go
 	meddling, vanishing               bool
+	again                             bool          // operators let things be sent again
 	maxAge                            time.Duration // of the stream; 0: no limit
 	byInterest                        bool          // so it keeps its messages at present
 	byReference                       map[simDead]bool
@@ -288,7 +298,8 @@ type simTerm struct {
 	tickAt    time.Duration
 	graceful  bool
 	compared  bool
-	commands  map[uint64]func(error)
+	commands  map[uint64]func(Answer)
+	replays   map[uint64]bool // attempts of replays that were asked for -> not answered yet
 	cuts      map[*attempt]time.Duration
 	fences    [2]int   // as the term knows them
 	made      [2]int64 // likewise, when the buckets were
@@ -296,12 +307,14 @@ type simTerm struct {
 	noticed   [2]time.Duration         // that somebody has changed entries
 	losing    time.Duration            // since when it is told that the stream deletes what is owed; 0: it does not
 	hold      uint64                   // nothing is acknowledged from there on
+	leftAlone map[string]bool          // entries of the ledger that could not be read at the take-over, and were not written since
 	starved   map[string]time.Duration // waits for a slot though its tenant has none, since
 	touched   map[uint64]time.Duration // when a delivery of an event was first seen to be settled
 }
 
 type simRun struct {
 	got   *simGot
+	ev    *event.Event // that it sends; nil: of a dead letter
 	ended bool
 }
 
@@ -610,6 +623,14 @@ func (t *simTerm) ack(done func(error)) {
 	}, done)
 }
 
+// leaveAlone notes an entry of the ledger that the leader could not read.
+func (t *simTerm) leaveAlone(key string) {
+	if t.leftAlone == nil {
+		t.leftAlone = map[string]bool{}
+	}
+	t.leftAlone[key] = true
+}
+
 func (t *simTerm) load(done func(*Loaded, error)) {
 	w := t.w
 	w.release(0.5)
@@ -641,6 +662,7 @@ func (t *simTerm) load(done func(*Loaded, error)) {
 				var e LaneEntry
 				if !simDecode(v, &e) {
 					l.Bad = append(l.Bad, key)
+					t.leaveAlone(key)
 					continue
 				}
 				if l.Lanes[id] == nil {
@@ -653,10 +675,13 @@ func (t *simTerm) load(done func(*Loaded, error)) {
 					l.Marks[key] = m
 				} else {
 					l.Bad = append(l.Bad, key)
+					t.leaveAlone(key)
 				}
 			}
 		}
-		t.follow(l)
+		if t.core.step == loading { // else a late copy of the request, whose answer counts no more
+			t.follow(l)
+		}
 		return nil
 	}, func(err error) { done(l, err) })
 }
@@ -730,7 +755,7 @@ func sortedAttempts(m map[*attempt]*simRun) []*attempt {
 		if a.lane.sub.id != b.lane.sub.id {
 			return a.lane.sub.id < b.lane.sub.id
 		}
-		return a.lane.token < b.lane.token
+		return a.lane.token < b.lane.token || a.lane.token == b.lane.token && a.number < b.number
 	})
 	return list
 }
@@ -812,15 +837,19 @@ func (t *simTerm) attempt(a *attempt) {
 		t.later(w.rnd(1, 8), func() { t.finish(a, *missing) })
 		return
 	}
+	if run.ev = a.Delivery.Event; run.ev == nil && a.DeadLetter == 0 {
+		run.ev = w.event(int(a.Seq))
+	}
 	if t.n.boot() >= t.cutAt { // R10: the publisher looks at its clock last of all
 		t.later(0, func() { t.finish(a, Outcome{Verdict: NotAttempted}) })
 		return
 	}
 	t.checkAlone(sub)
-	if o := t.newestSeen(sub); o != nil && o.rev >= a.lane.sub.applied && (o.kind == "del" || o.value == nil || o.value.Inactive) {
+	t.checkAgain(a)
+	if o := t.newestSeen(sub); o != nil && o.rev >= a.lane.sub.applied && (o.kind == "del" || o.value == nil || o.value.Inactive || o.value.Paused) {
 		w.violate("record", "sub%d: attempt of seq %d starts at %d, though revision %d (%s) was seen", sub, seq, w.now.Milliseconds(), o.rev, o.kind)
 	}
-	if until := w.cut[simDead{sub, gen, seq}]; w.now+50*ms < until && !w.clocks && !w.resurfaced(w.all[seq-1], w.now) && len(w.bothLost) == 0 && !w.forgiven(0) {
+	if until := w.cut[simCut{simDead{sub, gen, seq}, a.DeadLetter}]; a.replay == nil && w.now+50*ms < until && !w.clocks && !w.resurfaced(w.all[seq-1], w.now) && len(w.bothLost) == 0 && !w.forgiven(0) {
 		w.violate("cut", "sub%d: seq %d is tried at %d, though the attempt that a stop cut may last until %d", sub, seq, w.now.Milliseconds(), until.Milliseconds())
 	}
 	w.log("   %v sub%d %s attempt %d (%d)", t, sub, a.lane.token, seq, a.Delivery.Attempt)
@@ -843,10 +872,10 @@ func (t *simTerm) attempt(a *attempt) {
 		o := w.answer(sub, seq)
 		if o.Verdict == Delivered {
 			g := &simGot{t: w.now, sub: sub, gen: gen, target: simTarget(rec), order: w.all[seq-1].order, seq: seq, reign: t.reign(),
-				redrive: a.DeadLetter > 0, stray: run.ended || !t.sh.leadBy(t)}
+				beside: a.DeadLetter > 0 || a.replay != nil, stray: run.ended || !t.sh.leadBy(t)}
 			run.got = g
 			w.got = append(w.got, g)
-			if g.redrive {
+			if a.DeadLetter > 0 {
 				w.redriven[a.DeadLetter] = "sent"
 			}
 			w.log("-> sub%d got %d (%v) lost=%v", sub, seq, t.reign(), lost)
@@ -880,7 +909,7 @@ func (t *simTerm) finish(a *attempt, o Outcome) {
 	if o.Verdict == Delivered && run.got != nil && !a.ended {
 		run.got.known = t.w.now
 	}
-	t.step(&AttemptEnded{Attempt: a.number, Outcome: o})
+	t.step(&AttemptEnded{Attempt: a.number, Outcome: o, Event: run.ev})
 }
 
 func (t *simTerm) cut(number uint64) {
@@ -1113,8 +1142,10 @@ func (w *simWorld) operate(s int) {
 		pick("rep", "rep", "rep", "del")
 	case !active:
 		pick("act", "act", "act", "del", "inv")
+	case w.ops[s][len(w.ops[s])-1].paused:
+		pick("resume", "resume", "resume", "upd", "deact", "inv", "del")
 	default:
-		pick("upd", "deact", "deact", "inv", "del", "deact")
+		pick("upd", "deact", "deact", "inv", "del", "deact", "pause", "pause")
 	}
 }
 
@@ -1133,6 +1164,7 @@ func (w *simWorld) addOp(s int, kind string) {
 		g := w.ops[s][gen]
 		o.target, o.coalesce, o.ordering, o.typ = g.target, g.coalesce, g.ordering, g.typ
 	}
+	o.paused = w.pausedBy(s, kind)
 	w.ops[s] = append(w.ops[s], o)
 	o.purged = kind == "del" && w.r.IntN(3) == 0
 	if o.purged {
@@ -1143,7 +1175,7 @@ func (w *simWorld) addOp(s int, kind string) {
 	_, active, valid, deleted, _ := w.current(s)
 	if valid && !deleted {
 		o.value = &record.Subscription{ID: simID(s), TargetURL: fmt.Sprintf("https://t%d.example/", o.target), Method: "GET", Payload: "event",
-			Inactive: !active, Coalesce: o.coalesce, Ordering: o.ordering, MaxInFlight: 2, More: &record.More{Schedule: simSchedule, Timeout: w.timeout}}
+			Inactive: !active, Paused: active && o.paused, Coalesce: o.coalesce, Ordering: o.ordering, MaxInFlight: 2, More: &record.More{Schedule: simSchedule, Timeout: w.timeout}}
 		if s%2 == 0 {
 			o.value.Tenant = simTenant
 		}
@@ -1160,6 +1192,9 @@ func (w *simWorld) addOp(s int, kind string) {
 				o.value.Subjects = []string{fmt.Sprintf("orders.t%d", o.typ-1)}
 			}
 		}
+	}
+	if o.value != nil && o.value.Paused {
+		w.stats["paused"]++
 	}
 	w.unknown[s] = o.purged || o.value == nil && w.unknown[s]
 	w.log("KV sub%d rev%d %s target%d coalesce=%v ordering=%d typ%d pos=%d", s, o.rev, kind, o.target, o.coalesce, o.ordering, o.typ, o.pos)
@@ -1184,6 +1219,69 @@ func (w *simWorld) addOp(s int, kind string) {
 	}
 }
 
+// pausedBy tells whether the record is paused after that.
+func (w *simWorld) pausedBy(s int, kind string) bool {
+	switch kind {
+	case "put", "act", "undel":
+		return w.p(0.15)
+	case "pause":
+		return true
+	case "upd", "inv", "rep": // as before
+		return len(w.ops[s]) > 0 && w.ops[s][len(w.ops[s])-1].paused
+	}
+	return false
+}
+
+// retryNow ends the waits of one subscription, of all, or of an order.
+func (w *simWorld) retryNow(t *simTerm) {
+	ids := t.core.Waiting(func(*record.Subscription) bool { return true })
+	if len(ids) == 0 {
+		return
+	}
+	in := &RetryNow{Subscriptions: ids}
+	if w.r.IntN(3) > 0 {
+		in.Subscriptions, in.Named = []string{ids[w.r.IntN(len(ids))]}, true
+	}
+	if w.r.IntN(3) == 0 {
+		in.Order = fmt.Sprintf("o%d", w.r.IntN(simOrders))
+	}
+	w.log("RETRY NOW %v %s", in.Subscriptions, in.Order)
+	in.Command = t.command(func(a Answer) {
+		w.log("   retry now: %v %v", a.Done, a.Err)
+		w.stats["retried now"] += a.Done.Subscriptions
+	})
+	t.step(in)
+}
+
+// skip makes the head of an order a dead letter.
+func (w *simWorld) skip(t *simTerm) {
+	var held []*lane
+	for _, id := range sorted(t.core.subs) {
+		s := t.core.subs[id]
+		for _, token := range sorted(s.lanes) {
+			if ln := s.lanes[token]; ln.held && len(ln.q) > 0 {
+				held = append(held, ln)
+			}
+		}
+	}
+	if len(held) == 0 {
+		return
+	}
+	ln := held[w.r.IntN(len(held))]
+	in := &SkipHead{Subscription: ln.sub.id, Order: ln.token, Reason: "skipped"}
+	if w.r.IntN(2) == 0 {
+		in.Sequence = ln.q[0].seq
+	}
+	w.log("SKIP %s %s %d", in.Subscription, in.Order, ln.q[0].seq)
+	in.Command = t.command(func(a Answer) {
+		w.log("   skip: %v %v", a.Done, a.Err)
+		if a.Err == nil {
+			w.stats["skipped"]++
+		}
+	})
+	t.step(in)
+}
+
 func (w *simWorld) redrive(t *simTerm) {
 	var seqs []uint64
 	for seq, d := range w.letters {
@@ -1195,20 +1293,29 @@ func (w *simWorld) redrive(t *simTerm) {
 		return
 	}
 	sort.Slice(seqs, func(i, j int) bool { return seqs[i] < seqs[j] })
-	seq := seqs[w.r.IntN(len(seqs))]
+	w.redriveLetter(t, seqs[w.r.IntN(len(seqs))])
+}
+
+func (w *simWorld) redriveLetter(t *simTerm, seq uint64) {
 	w.log("REDRIVE dead letter %d", seq)
-	if t.commands == nil {
-		t.commands = map[uint64]func(error){}
-	}
-	n := uint64(len(t.commands) + 1)
-	t.commands[n] = func(err error) {
-		w.log("   redrive %d: %v", seq, err)
-		if err == nil && w.redriven[seq] == "" {
+	n := t.command(func(a Answer) {
+		w.log("   redrive %d: %v", seq, a.Err)
+		if a.Err == nil && w.redriven[seq] == "" {
 			w.redriven[seq] = "owed"
 			w.stats["redriven"]++
 		}
-	}
+	})
 	t.step(&Redrive{n, w.letters[seq], seq})
+}
+
+// command is the number of a command that is about to be given.
+func (t *simTerm) command(answered func(Answer)) uint64 {
+	if t.commands == nil {
+		t.commands = map[uint64]func(Answer){}
+	}
+	n := uint64(len(t.commands) + 1)
+	t.commands[n] = answered
+	return n
 }
 
 // ---- one run
@@ -1217,7 +1324,7 @@ func (w *simWorld) redrive(t *simTerm) {
 func simulateWith(seed uint64, how simWorld) (w *simWorld) {
 	w = &simWorld{record: how.record, byReference: map[simDead]bool{}, toldExpired: map[int]bool{}, r: rand.New(rand.NewPCG(seed, 7)), trace: how.trace, mutant: how.mutant, resharding: how.resharding,
 		buckets: [2]*simBucket{newSimBucket(1), newSimBucket(1)},
-		cut:     map[simDead]time.Duration{}, dead: map[simDead]uint64{}, filtered: map[simDead]bool{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
+		cut:     map[simCut]time.Duration{}, dead: map[simDead]uint64{}, filtered: map[simDead]bool{}, letters: map[uint64]DeadLetter{}, redriven: map[uint64]string{},
 		ends: map[simReign]simEnd{}, flushAt: map[simReign]time.Duration{}, poison: map[[2]int]int{}, stats: map[string]int{}}
 	w.window, w.deliveries = 4+w.r.IntN(13), 3+w.r.IntN(14)
 	subs := 1 + w.r.IntN(4)
@@ -1390,7 +1497,7 @@ func simulateWith(seed uint64, how simWorld) (w *simWorld) {
 // fail is what befalls a replica that leads.
 func (w *simWorld) fail(t *simTerm) {
 	n := t.n
-	switch w.r.IntN(6) {
+	switch w.r.IntN(10) {
 	case 0, 1:
 		n.crash(w.rnd(50, 3000))
 	case 2:
@@ -1408,6 +1515,10 @@ func (w *simWorld) fail(t *simTerm) {
 		}
 	case 5:
 		w.redrive(t)
+	case 6, 7:
+		w.retryNow(t)
+	case 8, 9:
+		w.skip(t)
 	}
 }
 
@@ -1426,6 +1537,9 @@ func (w *simWorld) mend(s int) {
 	if !deleted && active {
 		w.addOp(s, "upd")
 	}
+	if _, active, _, _, _ = w.current(s); active && w.ops[s][len(w.ops[s])-1].paused {
+		w.addOp(s, "resume")
+	}
 }
 
 // cutOff notes what a stop has cut: nobody may try it before its own deadline.
@@ -1438,8 +1552,8 @@ func (t *simTerm) cutOff() {
 	}
 	for a, deadline := range t.cuts {
 		sub := simSub(a.lane.sub.id)
-		if uid, missing := w.uidOf(a); missing == nil {
-			w.cut[simDead{sub, w.genOf(sub, a.Delivery.Generation), uid}] = deadline
+		if uid, missing := w.uidOf(a); missing == nil && a.replay == nil { // replays are beside all others
+			w.cut[simCut{simDead{sub, w.genOf(sub, a.Delivery.Generation), uid}, a.DeadLetter}] = deadline
 		}
 	}
 }

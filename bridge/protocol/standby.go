@@ -17,7 +17,9 @@ import (
 // The lease lasts 10 s. All times are of the boot clock, which goes on while the machine sleeps and which
 // nobody can set; the lease counts from the sending of a renewal. A leader starts no attempt after the end of its
 // lease - 1 s. A running attempt is cut at the earlier of its own timeout and the end of the lease - 1 s, which moves
-// away with each confirmed renewal; a cut attempt is not counted. When the lease is over the term ends.
+// away with each confirmed renewal; a cut attempt is not counted. When the lease is over the term ends. The publisher
+// looks at that clock last of all, when it has a connection and everything else that takes time is done, right before
+// the first byte of a request: one whose time is over is not sent, and is a cut attempt.
 //
 // A stand-by takes the lease when it is free, or when it has seen no new revision for the length of the lease + 2 s by its
 // own clock.

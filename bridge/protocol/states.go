@@ -50,6 +50,9 @@ func (s *sub) enter(m mode) {
 	for _, t := range transitions {
 		if t.from == s.mode && t.to == m {
 			s.mode = m
+			if m == gone {
+				s.count("")
+			}
 			return
 		}
 	}
@@ -66,7 +69,10 @@ const (
 	reasonLedger      = "ledger: an entry was refused"
 	reasonDeactivated = "deactivated"
 	reasonDeleted     = "deleted"
+	reasonPaused      = "paused"
+	reasonResumed     = "resumed: catches up"
 	reasonInvalid     = "invalid record"
+	reasonRewound     = "set back by an operator"
 	reasonHandover    = "handed over with a backlog"
 )
 
@@ -80,6 +86,7 @@ const (
 	isInvalid            // its record cannot be used
 	isAbsent             // its record is not in the bucket, though nobody has deleted it; or was not seen yet
 	isInactive           // deactivated by its record
+	isPaused             // by its record: what it owes and what is published meanwhile is kept
 	isSuspended          // by the receiver: 410 Gone
 )
 
@@ -94,6 +101,8 @@ func (s *sub) standing() standing {
 		return isAbsent
 	case !s.active:
 		return isInactive
+	case s.paused:
+		return isPaused
 	case s.suspended:
 		return isSuspended
 	}

@@ -33,7 +33,9 @@ func (s *sub) verdict() (State, string) {
 	case isAbsent:
 		return StateInvalid, s.missing()
 	case isInactive:
-		return StateDeactivated, ""
+		return StateDeactivated, s.deactivatedText()
+	case isPaused:
+		return StatePaused, s.pausedText()
 	case isSuspended:
 		return StateSuspended, s.reason
 	case inForce:
@@ -45,6 +47,10 @@ func (s *sub) verdict() (State, string) {
 		return StateReading, s.reader.reason
 	case s.held > 0:
 		return StateRetrying, s.letterReason()
+	case s.alerts.Waits:
+		return StateRetrying, s.alerts.text()
+	case s.alerts.Reason != "":
+		return StateActive, s.alerts.text()
 	}
 	return StateActive, s.letterReason()
 }
@@ -52,7 +58,7 @@ func (s *sub) verdict() (State, string) {
 func (s *sub) statusEntry(revision uint64, bucket int64) *Status {
 	state, reason := s.verdict()
 	st := Status{State: state, Revision: revision, Reason: reason, Since: s.told.since,
-		Generation: s.gen, Bucket: bucket, Active: s.active, Valid: s.valid, Suspended: s.suspended, Anchor: s.anchor(), AnchorTime: s.anchorTime, Known: event.Refs(s.core.top)}
+		Generation: s.gen, Bucket: bucket, Active: s.active, Valid: s.valid, Suspended: s.suspended, Paused: s.paused, Anchor: s.anchor(), AnchorTime: s.anchorTime, Known: event.Refs(s.core.top)}
 	if s.valid && s.hasRecord() {
 		st.Hears = s.rec.Describe()
 	}
@@ -74,8 +80,8 @@ func (s *sub) statusEntry(revision uint64, bucket int64) *Status {
 	if s.warned > 0 {
 		st.Warnings = append(st.Warnings, record.Problem{Message: s.retentionText(s.warned), Warning: true})
 	}
-	s.told = announced{state: st.State, reason: st.Reason, warned: s.warned, expired: s.expired, since: st.Since, said: s.remarks().Digest()}
-	st.Pace = s.paceEntry()
+	s.tell(announced{state: st.State, reason: st.Reason, warned: s.warned, expired: s.expired, since: st.Since, said: s.remarks().Digest()})
+	st.Pace, st.Alerts = s.paceEntry(), s.alertTrouble()
 	return &st
 }
 
@@ -119,10 +125,14 @@ const (
 	StateRetrying    State = "retrying"    // some orders wait for their next attempt
 	StateReading     State = "reading"     // catches up from the stream at its own pace
 	StateSuspended   State = "suspended"   // the endpoint fails; probed from time to time
+	StatePaused      State = "paused"      // by its record: nothing is sent, and nothing is lost
 	StateDeactivated State = "deactivated" // by its record
 	StateInvalid     State = "invalid"     // the record cannot be used
 	StateDeleted     State = "deleted"     // debts are kept for a day
 )
+
+// States are all of them.
+var States = []State{StateActive, StateRetrying, StateReading, StateSuspended, StatePaused, StateDeactivated, StateInvalid, StateDeleted}
 
 // Status is the entry of a subscription in the bucket subscription_status: the
 // verdict on its record, and what the protocol needs to remember of it (R12, R13).
@@ -141,9 +151,12 @@ type Status struct {
 	Active     bool        `json:"active"`
 	Valid      bool        `json:"valid"`
 	Suspended  bool        `json:"suspendedByReceiver,omitempty"` // 410
+	Paused     bool        `json:"paused,omitempty"`              // by the record
 	DeletedAt  *time.Time  `json:"deletedAt,omitempty"`
 	Anchor     uint64      `json:"anchor"`              // first sequence it hears; 0: never was valid
 	AnchorTime time.Time   `json:"anchorTime,omitzero"` // hears nothing stamped earlier: what Anchor was made of
 	Known      []event.Ref `json:"known,omitempty"`     // a message that the anchor speaks of (R15)
 	Pace       *Pace       `json:"pace,omitempty"`      // what its endpoint was found to bear
+
+	Alerts *AlertTrouble `json:"alerts,omitempty"` // of one that hears alerts
 }

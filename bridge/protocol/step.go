@@ -52,6 +52,18 @@ func (c *Machine) Step(now Now, in Input) []Output {
 		c.redrive(in)
 	case *Adopt:
 		c.adoptStream(in)
+	case Rewind:
+		c.rewind(in)
+	case *ReplayAttempt:
+		c.replayAttempt(in)
+	case EndReplay:
+		c.endReplay(in)
+	case *RetryNow:
+		c.retryNow(in)
+	case *SkipHead:
+		c.skip(in)
+	case AlertsHeard:
+		c.alertsHeard(in)
 	}
 	return c.outputs
 }

@@ -15,7 +15,8 @@ import (
 // script holds the answer.
 type storyBus struct {
 	now      time.Duration
-	stream   []*event.Event // by sequence, nil where there is none
+	stream   []*event.Event   // by sequence, nil where there is none
+	stamps   map[uint64]int64 // by sequence, of those that were removed as well
 	created  time.Duration
 	records  []RecordSeen
 	revision uint64
@@ -25,18 +26,19 @@ type storyBus struct {
 	letters  map[uint64]DeadLetter
 	lettered uint64 // the last letter
 
-	lease    LeaseEntry
-	leaseRev uint64
-	leaseIDs map[string]uint64
-	epoch    uint64  // that was won last
-	durable  *uint64 // floor of the feed's consumer; nil: there is none
-	next     uint64  // what the feed brings next
-	feeding  bool
-	watching bool
-	beyond   [4]uint64 // of Retention
-	layout   Layout
-	formers  []LeaseEntry // closed, of the layout before
-	number   int          // of the shard that leads
+	lease     LeaseEntry
+	leaseRev  uint64
+	leaseIDs  map[string]uint64
+	leaseMade int64   // its bucket, as created of the others
+	epoch     uint64  // that was won last
+	durable   *uint64 // floor of the feed's consumer; nil: there is none
+	next      uint64  // what the feed brings next
+	feeding   bool
+	watching  bool
+	beyond    [4]uint64 // of Retention
+	layout    Layout
+	formers   []LeaseEntry // closed, of the layout before
+	number    int          // of the shard that leads
 }
 
 type storyBucket struct {
@@ -52,7 +54,7 @@ type storyBucket struct {
 var storyEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func newStoryBus() *storyBus {
-	b := &storyBus{values: map[string]string{}, letters: map[uint64]DeadLetter{}, leaseIDs: map[string]uint64{}}
+	b := &storyBus{leaseMade: 1, stamps: map[uint64]int64{}, values: map[string]string{}, letters: map[uint64]DeadLetter{}, leaseIDs: map[string]uint64{}}
 	for i := range b.buckets {
 		b.buckets[i] = b.bucket()
 	}
@@ -83,6 +85,7 @@ func (b *storyBus) publish(seq uint64, order, typ string) *event.Event {
 	ev := &event.Event{Message: m,
 		ID: event.EventID("ORDERS", seq, b.wall()), PublisherID: fmt.Sprint("p", seq), Type: typ, OrderID: order}
 	b.stream = append(b.stream, ev)
+	b.stamps[seq] = ev.Ref().Time
 	return ev
 }
 
@@ -111,7 +114,7 @@ func (b *storyBus) first() uint64 {
 
 func (b *storyBus) state() StreamState {
 	return StreamState{Name: "ORDERS", Created: storyEpoch.Add(b.created), First: b.first(), Last: b.last(),
-		FirstTime: b.ref(b.first()).Time, LastTime: b.ref(b.last()).Time, Settled: true}
+		FirstTime: b.ref(b.first()).Time, LastTime: b.stamps[b.last()], Settled: true}
 }
 
 func (b *storyBus) judge(r event.Ref) (Standing, error) {
@@ -238,7 +241,7 @@ func (b *storyBus) fence(bucket Bucket, epoch uint64) (Made, error) {
 	if x.fence > epoch {
 		return Made{}, ErrDeposed
 	}
-	made := Made{Created: x.created, Unfenced: x.fence == 0, Sealed: x.sealed}
+	made := Made{Created: x.created, Unfenced: x.fence == 0, Sealed: x.sealed, Epoch: x.fence, Lease: b.leaseMade}
 	x.fence = epoch
 	return made, nil
 }

@@ -58,7 +58,7 @@ func (s *story) run(c storyCommand) error {
 		}
 	case "remake", "rollback":
 		return s.changeStream(c)
-	case "record", "deactivate", "activate", "delete", "purge", "vanish", "see", "census":
+	case "record", "deactivate", "activate", "pause", "resume", "delete", "purge", "vanish", "see", "census":
 		return s.changeRecord(c)
 	case "former":
 		return s.former(c)
@@ -82,8 +82,10 @@ func (s *story) run(c storyCommand) error {
 		s.step(Stop{})
 	case "ended":
 		return s.end(c)
-	case "redrive", "adopt":
+	case "redrive", "adopt", "retry-now", "skip", "alerts":
 		return s.command(c)
+	case "rewind", "replay", "end-replay":
+		return s.sendAgain(c)
 	case "losing":
 		s.step(StreamLoses{strings.Join(c.words(), " ")})
 	case "feed-ended":
@@ -199,8 +201,10 @@ func (s *story) changeRecord(c storyCommand) error {
 		seen = s.put(id, members)
 	case "deactivate":
 		seen = s.put(id, map[string]any{"status": "deactivated"})
-	case "activate":
+	case "activate", "resume":
 		seen = s.put(id, map[string]any{"status": "active"})
+	case "pause":
+		seen = s.put(id, map[string]any{"status": "paused"})
 	case "delete", "purge":
 		seen = s.remove(id, c.name == "purge")
 	case "vanish":
@@ -241,6 +245,9 @@ func (s *story) meddle(c storyCommand) error {
 		switch c.word(0) {
 		case "deleted":
 			s.lease = LeaseEntry{}
+		case "restored": // from a backup, as it is
+			s.made++
+			s.leaseMade = 1000 + s.made
 		case "won": // by another replica
 			s.epoch++
 			s.lease.Epoch, s.lease.Holder, s.lease.Term = s.epoch, "another", "another"
@@ -248,7 +255,7 @@ func (s *story) meddle(c storyCommand) error {
 		case "old": // as a build before R11 wrote it
 			s.lease.FormerIDs = nil
 		default:
-			return errors.New("deleted, won, former or old?")
+			return errors.New("deleted, restored, won, former or old?")
 		}
 		return nil
 	}
@@ -265,6 +272,9 @@ func (s *story) meddle(c storyCommand) error {
 		x.gone = true
 	case "purged":
 		x.values, x.fence, x.sealed = map[string][]byte{}, 0, false
+	case "restored": // from a backup, as it is
+		s.made++
+		x.created = s.made
 	case "full":
 		x.full = true
 	case "roomy":
@@ -272,7 +282,7 @@ func (s *story) meddle(c storyCommand) error {
 	case "remove":
 		delete(x.values, c.word(2))
 	default:
-		return errors.New("deleted, purged, full or roomy?")
+		return errors.New("deleted, purged, restored, full or roomy?")
 	}
 	return nil
 }
@@ -325,7 +335,20 @@ func (s *story) end(c storyCommand) error {
 }
 
 func (s *story) command(c storyCommand) error {
-	if c.name == "adopt" {
+	s.steering = false
+	switch c.name {
+	case "retry-now":
+		s.steering = true
+		s.step(&RetryNow{Command: 1, Subscriptions: c.words(), Named: c.option("found") == "", Order: c.option("order")})
+		return nil
+	case "alerts": // alerts s: one was taken; alerts s 503 waits: it was not
+		s.step(AlertsHeard{Subscription: c.word(0), Trouble: AlertTrouble{Reason: c.word(1), Waits: c.word(2) == "waits"}})
+		return nil
+	case "skip":
+		head, _, _ := numbers(c.option("sequence"))
+		s.step(&SkipHead{Command: 1, Subscription: c.word(0), Order: c.word(1), Sequence: head, Reason: "skipped by op"})
+		return nil
+	case "adopt":
 		a := Adoption{Time: s.wall()}
 		if after := c.option("after"); after != "" {
 			a.After, _, _ = numbers(after)
@@ -343,5 +366,25 @@ func (s *story) command(c storyCommand) error {
 		return fmt.Errorf("there is no dead letter %d", n)
 	}
 	s.step(&Redrive{Command: 1, Letter: d, Sequence: n})
+	return nil
+}
+
+// sendAgain sets a subscription back, or asks for an attempt of a replay.
+func (s *story) sendAgain(c storyCommand) error {
+	id := c.word(0)
+	if c.name == "end-replay" {
+		s.step(EndReplay{Subscription: id, Replay: "r"})
+		return nil
+	}
+	seq, _, err := numbers(c.word(1))
+	switch {
+	case err != nil:
+		return err
+	case c.name == "rewind":
+		s.step(Rewind{Command: 1, Subscription: id, From: seq})
+		return nil
+	}
+	_, generation, _ := s.machine.Replayable(id)
+	s.step(&ReplayAttempt{Command: seq, Replay: "r", Subscription: id, Generation: generation, Event: s.event(seq), Attempt: 1, NewID: c.word(2) == "new"})
 	return nil
 }

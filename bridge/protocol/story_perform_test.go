@@ -36,11 +36,18 @@ func (s *story) perform(out Output) {
 	case RaiseAlert:
 		s.tell("alert", "alert %s: %s %s", out.Alert.Kind, out.Alert.Subscription, out.Alert.Text)
 	case Answer:
-		if out.Err != nil {
+		switch d := out.Done; {
+		case out.Err != nil:
 			s.tell("answer", "the command is refused: %v", out.Err)
-		} else {
+		case d.Sequence > 0:
+			s.tell("answer", "the command is carried out: %d is skipped", d.Sequence)
+		case s.steering:
+			s.tell("answer", "the command is carried out: %d subscriptions, %d orders", d.Subscriptions, d.Orders)
+		default:
 			s.tell("answer", "the command is carried out")
 		}
+	case ReplayAttempted:
+		s.tell("answer", "the attempt of the replay was %s%s", out.Outcome.Verdict, map[bool]string{true: ": it waits"}[out.Waits])
 	case Log:
 		s.log(out)
 	case EndTerm:
@@ -209,7 +216,11 @@ func (s *story) askLetters(out Output, ask asker) bool {
 	switch out := out.(type) {
 	case StoreLetter:
 		d := out.Letter
-		ask("letter", fmt.Sprintf("letter/%s.%d", d.Subscription, d.Sequence), "store "+letterText(&d), func() error {
+		text := "store " + letterText(&d)
+		if d.Event == nil && !d.Vanished && s.event(d.Sequence) == nil {
+			text += " (without its event)"
+		}
+		ask("letter", fmt.Sprintf("letter/%s.%d", d.Subscription, d.Sequence), text, func() error {
 			s.lettered++
 			s.letters[s.lettered] = d
 			return nil
@@ -258,6 +269,9 @@ func (s *story) askRead(out *ReadEvents, ask asker) {
 func (s *story) attempt(out *StartAttempt) {
 	m := s.machine
 	name := fmt.Sprintf("%s/%d", out.Delivery.Subscription.ID, out.Sequence)
+	if out.Delivery.Replay != "" {
+		name = "replay-" + name
+	}
 	ev := out.Delivery.Event
 	if ev == nil {
 		ev = s.event(out.Sequence)

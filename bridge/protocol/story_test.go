@@ -38,16 +38,17 @@ func TestStories(t *testing.T) {
 type story struct {
 	*storyBus
 	storyView
-	machine *Machine
-	began   time.Duration // when the present command did
-	queue   []func()      // answers that come at once
-	open    []*storyRequest
-	late    []*storyRequest // went unanswered, and may yet land
-	running map[string]*StartAttempt
-	rules   []storyRule
-	bounds  Bounds
-	timed   bool     // the command lets time pass
-	wrong   []string // commands that cannot be carried out
+	machine  *Machine
+	began    time.Duration // when the present command did
+	queue    []func()      // answers that come at once
+	open     []*storyRequest
+	late     []*storyRequest // went unanswered, and may yet land
+	running  map[string]*StartAttempt
+	rules    []storyRule
+	bounds   Bounds
+	timed    bool     // the command lets time pass
+	steering bool     // the command is retry-now
+	wrong    []string // commands that cannot be carried out
 }
 
 // storyRequest is a request that waits for its answer. Its name says what it

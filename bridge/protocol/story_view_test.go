@@ -186,7 +186,7 @@ func (s *story) stateOf(x *sub) {
 	for _, more := range []struct {
 		word string
 		on   bool
-	}{{"inactive", !x.active}, {"invalid", !x.valid}, {"deleted", !x.deletedAt.IsZero()}, {"not in the bucket", x.absent},
+	}{{"inactive", !x.active}, {"paused", x.paused}, {"invalid", !x.valid}, {"deleted", !x.deletedAt.IsZero()}, {"not in the bucket", x.absent},
 		{"breaker open", x.failing()}, {"410", x.suspended}, {"applying a revision", x.busy()}} {
 		if more.on {
 			line += ", " + more.word

@@ -22,6 +22,7 @@ type sub struct {
 	recalled                 *recalled            // status lost, being restored from the history
 	mode                     mode
 	active, valid, suspended bool
+	paused                   bool    // by its record
 	fromLoad                 bool    // live since before this term: the inherited intervals speak of it
 	change                   *change // under way
 	unproven                 bool    // nothing was delivered since the record was put in this term
@@ -53,14 +54,20 @@ type sub struct {
 	notBefore time.Duration
 	reason    string // of the breaker or the receiver
 	problems  record.Problems
-	warned    int       // step of the retention guard that was last told
-	lateStart bool      // startFrom was changed after the first revision
-	expired   uint64    // events that the stream dropped before they could be delivered
-	letters   *letters  // nil: none lately
-	own       *ownShare // nil: had nothing yet of what is shared
-	waits     bool      // for a slot, in core.turns
-	told      announced // what the status entry says
-	watched   bool      // in core.awake
+	warned    int                // step of the retention guard that was last told
+	lateStart bool               // startFrom was changed after the first revision
+	expired   uint64             // events that the stream dropped before they could be delivered
+	rewinding *rewinding         // nil: it is not being set back
+	letters   *letters           // nil: none lately
+	lines     map[string][]*lane // letters that were put back, by order (redrive.go); nil: none
+	replays   *replays           // nil: no attempt of a replay waits or runs
+	own       *ownShare          // nil: had nothing yet of what is shared
+	waits     bool               // for a slot, in core.turns
+	told      announced          // what the status entry says
+	firing    lasting            // alerts that have begun and not ended
+	alerts    AlertTrouble       // of alerts that it hears
+	counted   State              // as which it is counted (debtors.go)
+	watched   bool               // in core.awake
 }
 
 func (c *Machine) newSub(id string, gen uint64) *sub {

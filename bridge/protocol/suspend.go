@@ -47,30 +47,30 @@ func (s *sub) openBreaker(reason string) {
 	s.reason = reason
 	s.probeIn(s.health().probeAfter(c.ProbeMin, c.ProbeMax))
 	s.changed()
-	c.raise(AlertSuspended, s, reason, c.nextID())
+	s.fires(firingSuspended, AlertSuspended, reason, c.nextID())
 	c.log(Warn, "suspended: the endpoint fails; probed from time to time, nothing is lost", "subscription_id", s.id, "reason", reason)
 	s.goReading(reasonSuspended)
 	s.shed()
 }
 
 func (s *sub) closeBreaker() {
-	s.goesOn(s.breaker.closes(s.core.now.Boot, s.core.RampRate))
+	s.goesOn("the endpoint answers", s.breaker.closes(s.core.now.Boot, s.core.RampRate))
 }
 
 // halfOpen gives an endpoint its chance when nothing is owed that could probe it (R14).
 func (s *sub) halfOpen() {
-	s.goesOn(s.breaker.halfOpens(s.core.now.Boot, s.core.RampRate))
+	s.goesOn("nothing is owed that could be tried; the next event tries the endpoint", s.breaker.halfOpens(s.core.now.Boot, s.core.RampRate))
 }
 
-// goesOn resumes a suspended subscription, at a rate at first, or (0) as before.
-func (s *sub) goesOn(rate float64) {
+// goesOn resumes a suspended subscription, for that reason, at a rate at first, or (0) as before.
+func (s *sub) goesOn(why string, rate float64) {
 	c := s.core
 	now := c.now.Boot
 	c.figures.Suspended--
 	s.reason = ""
 	s.changed()
-	c.raise(AlertResumed, s, "the endpoint answers", c.nextID())
-	c.log(Info, "resumed: the endpoint answers", "subscription_id", s.id, "rate", rate)
+	s.ended(firingSuspended, AlertResumed, AlertSuspended, why)
+	c.log(Info, "resumed: "+why, "subscription_id", s.id, "rate", rate)
 	if rate > 0 {
 		s.slowStart(now, rate)
 	}

@@ -324,6 +324,7 @@ func (c *Machine) startFeed() {
 	c.tell()
 	c.adoptEarly()
 	c.renew() // from now on the lease says which stream it speaks of
+	c.figures.TakeOvers++
 	c.log(Info, "leading", "epoch", c.epoch, "position", c.taken, "subscriptions", len(c.subs)+len(c.resting))
 	c.emit(StartFeed{})
 	c.suspendResumed()

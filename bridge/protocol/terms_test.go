@@ -3,6 +3,8 @@ package protocol
 import (
 	"testing"
 	"time"
+
+	"orderbridge/bridge/event"
 )
 
 func TestParseLeaseEntry(t *testing.T) {
@@ -39,6 +41,19 @@ func TestLeaseSight(t *testing.T) {
 	} {
 		if got := Sight([]byte(text), 9).deposes(epoch); got != deposes {
 			t.Errorf("%q deposes: %v", text, got)
+		}
+	}
+}
+
+// R15: what a durable has confirmed counts up to the highest message that the lease
+// knows. Above, its numbers may be those of a stream that was rolled back since.
+func TestDurableCountsUpToTop(t *testing.T) {
+	t.Parallel()
+	e := LeaseEntry{Epoch: 3, Holder: "other", Floor: 3, Top: event.Ref{Seq: 5, Time: 500}}
+	for floor, want := range map[uint64]uint64{2: 3, 4: 4, 5: 5, 8: 5} {
+		s := Survey{Stream: StreamState{First: 1, Last: 9}, Durable: true, DurableFloor: floor, Floor: Absent}
+		if p := Place(&e, &s, false); p.At.Seq != want || p.Changed != "" {
+			t.Errorf("floor %d of the durable: the feed begins after %d (%s), want %d", floor, p.At.Seq, p.Changed, want)
 		}
 	}
 }

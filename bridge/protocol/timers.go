@@ -43,8 +43,9 @@ const (
 	duePace
 	dueProbe
 	dueLetters
-	dueDebts  // of a deleted record
-	dueKept   // revisions that a stand-by had seen
+	dueDebts // of a deleted record
+	dueKept  // revisions that a stand-by had seen
+	dueRewind
 	dueStatus // of a subscription that was busy, when its bucket is filled again
 )
 
@@ -131,6 +132,8 @@ func (c *Machine) fire(t *timer) {
 		c.debtsDue(t.sub, t.time)
 	case dueKept:
 		c.seeKept()
+	case dueRewind:
+		t.sub.rewindOn()
 	case dueStatus:
 		t.filling.later()
 	}

@@ -117,7 +117,8 @@ func (s *sub) goneNow() {
 		what = "nothing is sent for a record that cannot be used any more"
 	}
 	s.core.log(Warn, what, "subscription_id", s.id, "reason", s.missing())
-	s.core.raiseAlert(Alert{Kind: AlertInvalid, Subscription: s.id, Generation: s.gen, Text: s.missing(), Vanished: !s.refused()}, fmt.Sprintf("gone-%d", s.applied))
+	s.firing |= firingInvalid
+	s.core.raiseAlert(Alert{Kind: AlertInvalid, Key: s.alertKey(AlertInvalid), Subscription: s.id, Generation: s.gen, Text: s.missing(), Vanished: !s.refused()}, fmt.Sprintf("gone-%d", s.applied))
 }
 
 // holdsRecord notes the record that is in force.

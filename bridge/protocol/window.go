@@ -60,7 +60,7 @@ func (c *Machine) takeIn(w *windowEvent) {
 	if from := max(c.taken+1, c.counting); w.seq() > from {
 		c.missed(c.formers.owed(from, w.seq()-1), w.seq()-1)
 	}
-	c.taken = w.seq()
+	c.taken, c.takenAt = w.seq(), w.ev.Ref().Time
 	c.took(w.ev.Ref())
 	c.figures.Taken++
 	if w.ev.Not != "" {

@@ -196,6 +196,8 @@ type Made struct {
 	Created  int64 // Unix nanoseconds
 	Unfenced bool  // a fence was absent
 	Sealed   bool
+	Epoch    uint64 // the lowest that its fences held; 0: one was absent, or not readable
+	Lease    int64  // when the bucket of the lease was made, Unix nanoseconds
 }
 
 // Write is one write to a state bucket, checked by the server against the
