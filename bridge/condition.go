@@ -20,7 +20,7 @@ func (r *Replica) Condition() Condition {
 	}
 	all := Condition{Role: RoleStandby, Shards: len(c.seats)}
 	alive, _ := r.peers.alive(r.o.Clock.Boot())
-	all.Replicas = len(alive) + 1
+	all.Replicas, all.Alerts = len(alive)+1, r.alerts.now()
 	var reasons, notes saidOf
 	for k, s := range c.seats {
 		x := s.condition()
@@ -47,8 +47,18 @@ func (c *Condition) add(shard int, x *Condition) {
 		c.Role = x.Role
 	}
 	if x.Role != RoleStandby {
-		c.Leads = append(c.Leads, ShardCondition{shard, x.Role, x.Epoch, x.Figures.Owed})
+		c.Leads = append(c.Leads, ShardCondition{shard, x.Role, x.Epoch, x.Figures.Owed, x.taken})
 	}
+	if x.Oldest.Seq > 0 && (c.Oldest.Seq == 0 || x.Oldest.Seq < c.Oldest.Seq) {
+		c.Oldest = x.Oldest
+	}
+	for state, n := range x.States {
+		if c.States == nil {
+			c.States = map[protocol.State]int{}
+		}
+		c.States[state] += n
+	}
+	c.Debtors = append(c.Debtors, x.Debtors...)
 	c.Epoch = max(c.Epoch, x.Epoch)
 	c.Changes = append(c.Changes, x.Changes...)
 	c.Figures = sum(c.Figures, x.Figures)

@@ -27,6 +27,7 @@ type crew struct {
 	// closed and fenced; nil until then.
 	formers  atomic.Pointer[[]protocol.LeaseEntry]
 	reopened chan struct{} // one of them is not closed any more
+	told     atomic.Bool   // that a build that knows of no shards has taken one
 	taking   sync.Mutex    // while it is decided who takes what
 }
 
@@ -113,10 +114,13 @@ func (c *crew) readFormers(ctx context.Context, known []protocol.LeaseEntry) ([]
 	for k := range entries {
 		reading.Go(func() error {
 			sight, err := readLease(ctx, c.former[k].Lease)
-			if err == nil && !sight.Entry.Closed {
+			if err != nil {
+				return err
+			}
+			closed := false
+			if entries[k], closed, err = c.closed(ctx, k, sight.Entry); err == nil && !closed {
 				err = errReopened
 			}
-			entries[k] = sight.Entry
 			return err
 		})
 	}
@@ -129,6 +133,25 @@ func (c *crew) readFormers(ctx context.Context, known []protocol.LeaseEntry) ([]
 		}
 	}
 	return entries, err
+}
+
+// closed is the entry of a former shard as it was closed, if it was: one that a
+// build that knows of no shards has taken since, which can do nothing with it,
+// counts as closed. Such a build takes it again as soon as it is closed again.
+func (c *crew) closed(ctx context.Context, number int, e protocol.LeaseEntry) (protocol.LeaseEntry, bool, error) {
+	if e.Closed || e.Absent() {
+		return e, e.Closed, nil
+	}
+	shard := c.layout.FormerShard(number)
+	fenced, err := c.r.o.Shards.Fenced(ctx, shard)
+	if err != nil || !fenced {
+		return e, false, err
+	}
+	if !c.told.Swap(true) {
+		c.r.o.Logger.Warn("a build that knows of no shards takes the lease of a former shard again and again; it is kept out and delivers nothing: stop it",
+			"layout", shard.Layout, "shard", shard.Number, "holder", e.Holder)
+	}
+	return protocol.Closed(e), true, nil
 }
 
 var errReopened = errors.New("a former shard is not closed any more: somebody has deleted its lease")
@@ -191,7 +214,7 @@ func (c *crew) closeFormer(ctx context.Context, number int) (protocol.LeaseEntry
 	watch := protocol.Closing{Patience: c.seats[0].patience()}
 	log := c.r.o.Logger.With("layout", c.layout.Generation-1, "shard", number)
 	for told := ""; ; {
-		entry, err := c.tryClosing(ctx, &c.former[number], &watch)
+		entry, err := c.tryClosing(ctx, number, &watch)
 		if err == nil && entry.Closed {
 			return entry, nil
 		}
@@ -206,7 +229,8 @@ func (c *crew) closeFormer(ctx context.Context, number int) (protocol.LeaseEntry
 }
 
 // tryClosing closes the lease if it may be; an entry that is not closed: not yet.
-func (c *crew) tryClosing(ctx context.Context, parts *Parts, watch *protocol.Closing) (e protocol.LeaseEntry, err error) {
+func (c *crew) tryClosing(ctx context.Context, number int, watch *protocol.Closing) (e protocol.LeaseEntry, err error) {
+	parts := &c.former[number]
 	ctx, cancel := context.WithTimeout(ctx, limits.TermCallTime)
 	defer cancel()
 	sight, err := readLease(ctx, parts.Lease)
@@ -217,6 +241,9 @@ func (c *crew) tryClosing(ctx context.Context, parts *Parts, watch *protocol.Clo
 	if watch.Closed() {
 		e, _ := watch.Seen()
 		return e, nil
+	}
+	if e, closed, err := c.closed(ctx, number, sight.Entry); err != nil || closed {
+		return e, err
 	}
 	if sight.Entry.Absent() {
 		traces, err := parts.Traces(ctx)
@@ -268,6 +295,11 @@ func (c *crew) shut(ctx context.Context, number int) error {
 	ctx, cancel := context.WithTimeout(ctx, limits.TermCallTime)
 	defer cancel()
 	err := c.r.o.Shards.CloseFences(ctx, c.layout.FormerShard(number))
+	if errors.Is(err, ErrNotClosed) {
+		if fenced, _ := c.r.o.Shards.Fenced(ctx, c.layout.FormerShard(number)); fenced {
+			return nil
+		}
+	}
 	if err != nil && ctx.Err() == nil {
 		c.r.o.Logger.Warn("the fences of a former shard cannot be overwritten yet", "layout", c.layout.Generation-1, "shard", number,
 			"error", err)

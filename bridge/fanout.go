@@ -63,7 +63,7 @@ func report(ctx context.Context, o protocol.Outcome) {
 // Answered tells the fan-out with which status the endpoint took the delivery.
 func Answered(ctx context.Context, status int) {
 	if r := runOf(ctx); r != nil {
-		r.status = status
+		r.status = int32(status)
 	}
 }
 
@@ -75,7 +75,7 @@ func Reported(ctx context.Context) protocol.Outcome {
 	case r.outcome != nil:
 		return *r.outcome
 	default:
-		return protocol.Outcome{Verdict: protocol.Delivered, Status: r.status}
+		return protocol.Outcome{Verdict: protocol.Delivered, Status: int(r.status)}
 	}
 }
 
@@ -112,6 +112,7 @@ func (f *fanOut) attempt(a *protocol.StartAttempt) *run {
 	}
 	now := time.Now()
 	r := newRun(a, now.Add(timeout))
+	f.t.noted(r)
 	f.tasks.Add(1)
 	f.t.deadline.begin(r, f.t.boot(now))
 	ready := a.Delivery.Event != nil && !filtered(&a.Delivery) && a.Delivery.Subscription.Refusal(a.Delivery.Event) == ""
@@ -140,6 +141,7 @@ func (f *fanOut) hand(r *run) bool {
 func (f *fanOut) end(r *run, o protocol.Outcome) {
 	f.t.deadline.end(r)
 	r.cancel(context.Canceled)
+	f.t.logSettled(r, &o)
 	in := &protocol.AttemptEnded{Attempt: r.attempt.Attempt, Outcome: o}
 	if d := &r.attempt.Delivery; r.read || o.Verdict != protocol.Delivered {
 		in.Event, in.Known = d.Event, d.Known
@@ -170,11 +172,11 @@ func (f *fanOut) prepare(r *run) {
 		f.end(r, protocol.Outcome{Verdict: protocol.Filtered})
 		return
 	}
-	if why := d.Subscription.Refusal(d.Event); why != "" {
-		f.end(r, Judge(&AttemptError{Fault: FaultRender, Reason: why}, false))
+	if err := refusal(d); err != nil {
+		f.end(r, Judge(err, false))
 		return
 	}
-	wanted, err := t.wants(ctx, d)
+	wanted, err := t.b.o.wants(ctx, d)
 	switch {
 	case err != nil:
 		f.end(r, Judge(err, false))
@@ -198,12 +200,28 @@ func filtered(d *protocol.Delivery) bool {
 	return d.Subscription.More != nil && d.Subscription.More.Filter != ""
 }
 
+// refusal is why the subscription cannot get the event that it hears; nil if it can.
+func refusal(d *protocol.Delivery) error {
+	if why := d.Subscription.Refusal(d.Event); why != "" {
+		return &AttemptError{Fault: FaultRender, Reason: why}
+	}
+	return nil
+}
+
+// fits is the error of an event that is too large to be delivered.
+func (o *Options) fits(e *event.Event) error {
+	if most := o.MaxEventBytes; most > 0 && len(e.Data) > most {
+		return &AttemptError{Fault: FaultRender, Reason: tooLarge(len(e.Data), most)}
+	}
+	return nil
+}
+
 // wants evaluates the filter of the delivery's subscription.
-func (t *term) wants(ctx context.Context, d *protocol.Delivery) (bool, error) {
+func (o *Options) wants(ctx context.Context, d *protocol.Delivery) (bool, error) {
 	if !filtered(d) {
 		return true, nil
 	}
-	wanted, err := t.b.o.Filter.Wants(WithDelivery(ctx, d), d.Subscription.More.Filter, d.Event)
+	wanted, err := o.Filter.Wants(WithDelivery(ctx, d), d.Subscription.More.Filter, d.Event)
 	switch {
 	case err == nil:
 		return wanted, nil

@@ -33,7 +33,7 @@ type following struct {
 	// something is needed that is not kept.
 	again    context.CancelFunc
 	enough   context.CancelFunc // of statuses: all shards are led here
-	turn     uint64             // counts how often what waits began anew
+	turn     uint64             // counts how often what waits began again
 	statuses bool               // those of this turn come
 	records  bool               // those of this round come
 	read     [2]bool            // all records, all statuses of this round were told

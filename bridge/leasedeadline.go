@@ -28,11 +28,19 @@ func (g *leaseDeadline) begin(r *run, at time.Duration) {
 	g.mu.Lock()
 	r.older, r.newer = g.runs.older, &g.runs
 	r.older.newer, g.runs.older = r, r
+	r.lease = g
 	over := at >= g.until
 	g.mu.Unlock()
 	if over {
 		r.cancel(errLeaseCut)
 	}
+}
+
+// passed looks at the clock: is the lease no longer sure?
+func (g *leaseDeadline) passed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.clock.Boot() >= g.until
 }
 
 // end: the attempt is over.

@@ -33,6 +33,7 @@ type ShardBeat struct {
 	Since     time.Time `json:"since"` // of the term
 	Owed      int       `json:"owed"`  // deliveries
 	Unsettled int       `json:"unsettled"`
+	Oldest    time.Time `json:"oldest,omitzero"` // when the oldest event that is owed was published, if it is known
 }
 
 // peers are the replicas that are alive, as far as this one sees.
@@ -105,7 +106,7 @@ func (r *Replica) heartbeat() Heartbeat {
 	for _, s := range c.seats {
 		if t := s.term.Load(); t != nil {
 			x := t.condition.Load()
-			h.Leads = append(h.Leads, ShardBeat{s.shard.Number, x.Role, x.Epoch, t.began, x.Figures.Owed, x.Figures.Unsettled})
+			h.Leads = append(h.Leads, ShardBeat{s.shard.Number, x.Role, x.Epoch, t.began, x.Figures.Owed, x.Figures.Unsettled, x.Oldest.Published()})
 		}
 	}
 	return h

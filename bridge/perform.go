@@ -30,10 +30,16 @@ func (t *term) perform(out protocol.Output) {
 		t.logger.Log(t.ctx, slogLevels[out.Level], out.Message, out.Args...)
 	case *protocol.AttemptTold:
 		t.tell(out)
+		t.logFailed(out)
+	case *protocol.SupersededTold:
+		t.logSuperseded(out)
 	case protocol.HoldAttempts:
 		t.deadline.extend(out.Until)
 	case protocol.StartFeed:
 		t.startFeed()
+		t.resumeReplays()
+	case protocol.ReplayAttempted:
+		t.replays.answer(out)
 	case protocol.WatchRecords:
 		t.tasks.Go(func() { t.b.crew.r.following.hear(t) })
 	case protocol.NoteMessage:
@@ -47,7 +53,7 @@ func (t *term) perform(out protocol.Output) {
 	case protocol.RaiseAlert:
 		t.raise(out.Alert)
 	case protocol.Answer:
-		t.commands.answer(out.Command, out.Err)
+		t.commands.answer(out)
 	case protocol.ListingCompared:
 		t.compared <- out.All
 	case protocol.EndTerm:
@@ -195,6 +201,9 @@ func (t *term) call(timeout time.Duration) (context.Context, context.CancelFunc)
 }
 
 func (t *term) startFeed() {
+	if t.b.o.AlertFeed != nil {
+		t.tasks.Go(t.hearAlerts)
+	}
 	events, err := t.feed.Subscribe(t.ctx, "")
 	if err != nil {
 		t.finish(fmt.Errorf("subscribe to the feed: %w", err))
@@ -242,7 +251,11 @@ func (t *term) bury(ctx context.Context, d protocol.DeadLetter) error {
 		}
 	}
 	d.Stream = t.b.o.Decoder.Stream
-	return t.b.o.DeadLetters.Store(ctx, d)
+	err := t.b.o.DeadLetters.Store(ctx, d)
+	if err == nil {
+		t.logDead(&d)
+	}
+	return err
 }
 
 // alert tries a few times; an alert that cannot be stored is in the log.

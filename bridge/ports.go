@@ -82,6 +82,10 @@ type Shards interface {
 	// leader that is still under way is stored from then on. ErrNotClosed if the
 	// lease is not, or not any more.
 	CloseFences(ctx context.Context, s protocol.Shard) error
+	// Fenced says whether CloseFences has been through with a shard of the first
+	// layout, and nothing of it was undone: a build that knows of no shards may take
+	// its closed lease again and again, and does nothing with it.
+	Fenced(ctx context.Context, s protocol.Shard) (bool, error)
 	// Remove removes the durables, fences and closed leases of all layouts below
 	// that generation, which must be one that is done.
 	Remove(ctx context.Context, below uint64) error
@@ -159,6 +163,8 @@ type Source interface {
 	// Stamp reads the time of a message (Unix nanoseconds); ErrNotFound if the
 	// stream holds none under that sequence.
 	Stamp(ctx context.Context, seq uint64) (int64, error)
+	// Gone says how many of these sequences the stream does not hold (any more).
+	Gone(ctx context.Context, from, to uint64) (uint64, error)
 	// Reset forgets what is remembered of the stream: it may be another one.
 	Reset()
 }
@@ -206,6 +212,8 @@ type Filter interface {
 	// found good, is true for the event. An error says that it cannot be told:
 	// an *AttemptError with FaultRender if that stays so for this event.
 	Wants(ctx context.Context, expression string, e *event.Event) (bool, error)
+	// Values tells people what the parts of the expression are for the event.
+	Values(ctx context.Context, expression string, e *event.Event) []Value
 }
 
 type noFilter struct{}
@@ -213,6 +221,8 @@ type noFilter struct{}
 func (noFilter) Wants(context.Context, string, *event.Event) (bool, error) {
 	return false, &AttemptError{Fault: FaultConfig, Reason: "this program evaluates no filters"}
 }
+
+func (noFilter) Values(context.Context, string, *event.Event) []Value { return nil }
 
 // Clock tells time.
 type Clock interface {

@@ -33,15 +33,25 @@ type Options struct {
 	Records     Records
 	Statuses    Statuses
 	DeadLetters DeadLetters
+	Replays     Replays // nil: there are none
 	Clock       Clock
 	Decoder     *event.Decoder
 	Alerts      Alerts // nil: alerts are only counted
+	// AlertFeed brings them back for the records that hear them. nil: none does.
+	AlertFeed AlertFeed
+	// AttemptLog keeps what became of each attempt. nil: nothing does.
+	AttemptLog AttemptLog
+	// LogFailures says that it wants nothing of what was superseded.
+	LogFailures bool
 	// Parse reads a record.
 	Parse func(id string, data []byte) (*record.Subscription, record.Problems)
 	// Filter evaluates the filters of records. Default: one that fails.
 	Filter Filter
 	// Publisher sends a delivery to its endpoint.
 	Publisher message.Publisher
+	// Preview makes the request that Publisher would send for a delivery now, with so
+	// many bytes of its body, and sends nothing. Default: one that fails.
+	Preview func(d *protocol.Delivery, body int) (*Request, error)
 	// Middleware stands around each attempt, outermost first, inside Recoverer.
 	Middleware []message.HandlerMiddleware
 	// Holder is the name of this replica in the leases.
@@ -65,6 +75,8 @@ type Options struct {
 	TraceDir string
 	// Build is what they say of the build that wrote them.
 	Build flight.Build
+	// Wanted says which subscriptions Condition tells by name. Default: none.
+	Wanted func() protocol.Wanted
 	// Logger gets what happens. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -99,9 +111,16 @@ type Condition struct {
 	Figures protocol.Figures
 	Usage   []protocol.Usage // of what tenants and subscriptions share; a leader's
 
+	Oldest  event.Ref              // of the events that are owed; Seq 0: none is. Time 0: not known
+	States  map[protocol.State]int // subscriptions in each state, deleted ones among them
+	Debtors []protocol.Debtor      // that owe most, or were asked for
+	Alerts  AlertCounts            // since the start
+
 	Shards   int              // in the present layout; 0: it is not known yet
 	Leads    []ShardCondition // those that this replica leads or takes over, by number
 	Replicas int              // that are alive, as far as this one sees
+
+	taken event.Ref // of a single seat
 }
 
 // ShardCondition is what a Replica says of a shard that it leads or takes over.
@@ -109,7 +128,8 @@ type ShardCondition struct {
 	Shard int
 	Role  Role
 	Epoch uint64
-	Owed  int // deliveries
+	Owed  int       // deliveries
+	Taken event.Ref // the last event that the feed has brought; Time 0: none in this term
 }
 
 // Replica is one process of the bridge: it has a seat for each shard, which
@@ -121,6 +141,8 @@ type Replica struct {
 	following *following
 	crew      atomic.Pointer[crew]   // of the present layout; nil: it is not known yet
 	lacks     atomic.Pointer[string] // why it is not known
+
+	alerts alertCounts
 
 	mu    sync.Mutex
 	past  []*crew          // those that still hand over
@@ -144,6 +166,9 @@ func New(o Options) (*Replica, error) {
 	}
 	if o.Filter == nil {
 		o.Filter = noFilter{}
+	}
+	if o.Preview == nil {
+		o.Preview = noPreview
 	}
 	if o.ShutdownTimeout == 0 {
 		o.ShutdownTimeout = 20 * time.Second

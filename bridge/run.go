@@ -21,12 +21,16 @@ type run struct {
 	attempt *protocol.StartAttempt
 	message message.Message
 	outcome *protocol.Outcome // only the handler's goroutine touches it
-	status  int               // of a success, likewise
+	status  int32             // of a success, likewise
 	read    bool              // the event was read for it
+	trace   *Trace            // under which it is told; nil: none
+
+	noting *noting // for the delivery log; nil: there is none
 
 	deadline time.Time
 
-	older, newer *run // in the ring of leaseDeadline
+	lease        *leaseDeadline // nil: no lease bounds it
+	older, newer *run           // in its ring
 
 	mu    sync.Mutex
 	err   error         // why it is over; nil: it is not
@@ -66,6 +70,27 @@ func runOf(ctx context.Context) *run {
 	return r
 }
 
+// MayBegin is the last look before a request is sent: publishers take it right
+// before they write the first byte. It looks at the clock of the lease, since a
+// process that was stopped, or slept, goes on before its timers do (R10). The
+// error is why the attempt of ctx must not be sent, and ctx has ended with it:
+// ErrCut where the lease is over.
+func MayBegin(ctx context.Context) error {
+	r := runOf(ctx)
+	if r == nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return nil
+	}
+	if r.lease != nil && r.lease.passed() {
+		r.cancel(errLeaseCut)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
 // Deadline implements context.Context.
 func (r *run) Deadline() (time.Time, bool) { return r.deadline, true }
 
@@ -76,6 +101,10 @@ func (r *run) Value(key any) any {
 		return &r.attempt.Delivery
 	case runKey:
 		return r
+	case exchangeKey:
+		if r.noting != nil {
+			return &r.noting.exchange
+		}
 	}
 	return nil
 }

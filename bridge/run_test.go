@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,6 +122,41 @@ func TestLeaseDeadline(t *testing.T) {
 			t.Error("goes on after the term")
 		}
 	})
+}
+
+// The last look before a request is sent sees the clock, not the timers: those of a
+// process that was stopped are late, those of a machine that slept even later.
+func TestMayBegin(t *testing.T) {
+	t.Parallel()
+	var boot atomic.Int64
+	clock := clockFunc(func() time.Duration { return time.Duration(boot.Load()) })
+	g := newLeaseDeadline(clock)
+	g.extend(time.Hour)
+	defer g.close()
+	begin := func() (*run, context.Context) {
+		r := runFor(time.Hour)
+		g.begin(r, clock.Boot())
+		ctx, cancel := context.WithTimeout(WithDelivery(r, nil), time.Minute)
+		t.Cleanup(cancel)
+		return r, ctx
+	}
+	cut, cutCtx := begin()
+	cut.cancel(context.Canceled)
+	r, ctx := begin()
+	if err := MayBegin(ctx); err != nil || !errors.Is(MayBegin(cutCtx), context.Canceled) {
+		t.Errorf("while the lease is sure: %v; cut by the core: %v", err, MayBegin(cutCtx))
+	}
+	boot.Store(int64(time.Hour))
+	if err := MayBegin(ctx); !errors.Is(err, ErrCut) || !errors.Is(r.Err(), ErrCut) || Judge(err, false).Verdict != protocol.NotAttempted {
+		t.Errorf("after the lease: %v, and the context %v", err, r.Err())
+	}
+	over, cancel := context.WithCancelCause(context.Background())
+	if err := MayBegin(over); err != nil {
+		t.Errorf("no attempt of a term: %v", err)
+	}
+	if cancel(ErrCut); !errors.Is(MayBegin(over), ErrCut) {
+		t.Errorf("cut, no attempt of a term: %v", MayBegin(over))
+	}
 }
 
 type clockFunc func() time.Duration

@@ -42,7 +42,9 @@ type term struct {
 	nowAt     time.Time     // when that was read
 	unsettled unsettled
 	runs      map[uint64]*run // attempts under way
+	ended     *run            // that of the present input; nil: it is of another kind
 	commands  commands
+	replays   termReplays
 	compared  chan bool // answers the listing under way
 	tasks     sync.WaitGroup
 	reads     *readTurns // readers that may ask the bus at the same time
@@ -66,6 +68,8 @@ func (b *seat) newTerm(w protocol.Won) (*term, error) {
 	t.condition.Store(&Condition{Role: RoleTakingOver, Epoch: w.Entry.Epoch, Reasons: []string{"taking over"}})
 	bounds := b.bounds
 	bounds.Verbose = t.logger.Enabled(t.ctx, slog.LevelDebug)
+	bounds.TellFailures = b.o.AttemptLog != nil
+	bounds.TellSuperseded = b.o.AttemptLog != nil && !b.o.LogFailures
 	t.start = flight.Start{Bounds: bounds, Seed: [2]uint64{rand.Uint64(), rand.Uint64()}, Won: w}
 	t.core, t.recorder = t.start.Machine(), flight.NewRecorder(t.start, flight.DefaultRoom)
 	return t, nil
@@ -109,8 +113,8 @@ func (t *term) router() (*message.Router, error) {
 	r.AddMiddleware(owe)
 	r.AddConsumerHandler("deliver", "deliveries", t.fan, func(m *message.Message) error {
 		d := DeliveryOf(m.Context())
-		if most := t.b.o.MaxEventBytes; most > 0 && len(d.Event.Data) > most {
-			return &AttemptError{Fault: FaultRender, Reason: tooLarge(len(d.Event.Data), most)}
+		if err := t.b.o.fits(d.Event); err != nil {
+			return err
 		}
 		return t.b.o.Publisher.Publish(d.Subscription.ID, m)
 	})
@@ -144,7 +148,10 @@ func (t *term) loop(ctx context.Context) {
 		case <-stop:
 			stop = nil
 			deadline = time.After(t.b.o.ShutdownTimeout)
-			t.post(protocol.Stop{})
+			t.tasks.Go(func() {
+				t.drainReplays()
+				t.post(protocol.Stop{})
+			})
 		case <-deadline:
 			t.finish(protocol.ErrStopUnconfirmed)
 		}
@@ -197,7 +204,9 @@ func (t *term) finish(cause error) {
 // step tells the machine, and carries out what it wants.
 func (t *term) step(in protocol.Input) {
 	if x, ok := in.(*protocol.AttemptEnded); ok {
+		t.ended = t.runs[x.Attempt]
 		delete(t.runs, x.Attempt)
+		defer t.forgetEnded()
 	}
 	now := protocol.Now{Boot: t.now, Wall: t.b.o.Clock.Now().Round(0)} // as it is recorded: without Go's own clock
 	for _, out := range t.recorder.Step(t.core, now, in) {
@@ -208,14 +217,22 @@ func (t *term) step(in protocol.Input) {
 func (t *term) publishCondition() {
 	t.fan.workers.trim()
 	t.roomChanged()
-	t.owing.count(time.Now(), t.core.Owes)
+	t.owing.count(time.Now(), t.owes)
 	r := t.core.Overview(t.now, t.owing.last)
 	cond := &Condition{Role: RoleTakingOver, Epoch: r.Epoch, Figures: r.Figures, Changes: r.Changes, Usage: r.Usage,
-		Notes: r.Notes, Reasons: r.Reasons}
+		Notes: r.Notes, Reasons: r.Reasons, Oldest: r.Oldest, States: r.States, Debtors: r.Debtors, taken: r.Taken}
 	if r.Leads {
 		cond.Role = RoleLeader
 	}
 	t.condition.Store(cond)
+}
+
+func (t *term) owes() protocol.Owing {
+	var w protocol.Wanted
+	if t.b.o.Wanted != nil {
+		w = t.b.o.Wanted()
+	}
+	return t.core.Owes(w)
 }
 
 // roomChanged follows the feed's window, since a server may allow fewer unsettled

@@ -211,3 +211,34 @@ func (s *Source) remember(m sample) {
 	}
 	s.samples = slices.Insert(s.samples, i, m)
 }
+
+// Gone implements bridge.Source. What was removed one by one is listed by the
+// server, at most 100,000 of them; beyond that it is not told.
+func (s *Source) Gone(ctx context.Context, from, to uint64) (gone uint64, err error) {
+	v, err := s.bounds.get(ctx)
+	if err != nil || from > to {
+		return 0, err
+	}
+	for _, hole := range [][2]uint64{{from, min(to, max(v.first, 1)-1)}, {max(from, v.last+1), to}} {
+		if hole[0] <= hole[1] {
+			gone += hole[1] - hole[0] + 1
+		}
+	}
+	if v.state.Deleted == 0 || v.state.Deleted > 100_000 {
+		return gone, nil
+	}
+	stream, err := s.o.JetStream.Stream(ctx, s.o.Stream)
+	if err != nil {
+		return 0, fmt.Errorf("stream %q: %w", s.o.Stream, err)
+	}
+	info, err := stream.Info(ctx, jetstream.WithDeletedDetails(true))
+	if err != nil {
+		return 0, fmt.Errorf("stream %q: %w", s.o.Stream, err)
+	}
+	for _, seq := range info.State.Deleted {
+		if seq >= from && seq <= to {
+			gone++
+		}
+	}
+	return gone, nil
+}
