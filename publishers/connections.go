@@ -9,9 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"time"
 
+	"orderbridge/bridge"
 	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
 	"orderbridge/publishers/http1"
@@ -56,8 +58,9 @@ func newConnections(o Options, settings *tlsSettings) *connections {
 		c.byNetHTTP[strings.ToLower(addr)] = true
 	}
 	c.own = http1.New(http1.Options{
-		Dial:    c.dial,
-		MaxIdle: o.MaxIdleConns,
+		Dial:     c.dial,
+		MaxIdle:  o.MaxIdleConns,
+		MayBegin: bridge.MayBegin,
 		Notice: func(key http1.Key, why string) {
 			o.Logger.Info("each answer of an endpoint costs its connection", "endpoint", key.Addr, "tenant", key.Tenant,
 				"why", why)
@@ -92,7 +95,7 @@ func (c *connections) send(ctx context.Context, r request, tenant string) (answe
 		}
 	}
 	a, err := c.own.Do(ctx, &http1.Request{Method: r.method, Origin: r.origin, Target: r.url.RequestURI(),
-		Fields: r.fields, Body: r.body, Tenant: tenant, Connect: cmp.Or(r.connect, record.DefaultConnectTimeout)})
+		Fields: r.fields, Body: r.body, Tenant: tenant, Connect: cmp.Or(r.connect, record.DefaultConnectTimeout), Notes: r.watch.own()})
 	switch failed := err != nil || a.Status >= http.StatusBadRequest; {
 	case secure && wantsHTTP2(err):
 		c.onlyHTTP2.add(addr)
@@ -105,6 +108,11 @@ func (c *connections) send(ctx context.Context, r request, tenant string) (answe
 
 // dial makes a connection for our own client.
 func (c *connections) dial(ctx context.Context, key http1.Key) (net.Conn, error) {
+	if x := bridge.ExchangeOf(ctx); x != nil {
+		timed, times := withDialTimes(ctx)
+		ctx = timed
+		defer func() { times.tell(&x.Timings) }()
+	}
 	d := c.dialer
 	raw, err := d.dial(ctx, "tcp", key.Addr, key.Scheme == "http" && !d.allowHTTP)
 	if err != nil {
@@ -175,12 +183,24 @@ func (c *connections) askSilent(ctx context.Context, addr string) {
 // sendByNetHTTP uses RoundTrip instead of a Client: no redirects, no cookies, no
 // copy of the request.
 func sendByNetHTTP(ctx context.Context, by http.RoundTripper, r request) (answer, error) {
+	attempt := ctx
 	ctx, cancel := context.WithCancel(r.connecting(ctx))
 	defer cancel()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		if bridge.MayBegin(attempt) != nil {
+			cancel() // over HTTP/2 it is looked at before the request is written
+			if m := meterOf(info.Conn); m == nil || !m.carriesHTTP2() {
+				_ = info.Conn.Close() // over HTTP/1.1 it is not
+			}
+		}
+	}})
+	ctx, times := r.watch.byNetHTTP(ctx)
+	defer func() { r.watch.noteNetHTTP(times) }()
 	resp, err := by.RoundTrip(r.http(ctx))
 	if err != nil {
 		return answer{}, err
 	}
+	r.watch.head(resp.Header)
 	a := answer{status: resp.StatusCode, retryAfter: resp.Header.Get("Retry-After")}
 	if resp.Body == http.NoBody || a.status < 200 { // a 1xx here has taken the connection over: it has no body
 		_ = resp.Body.Close()
@@ -195,9 +215,10 @@ func sendByNetHTTP(ctx context.Context, by http.RoundTripper, r request) (answer
 	if !a.success() {
 		a.text, _ = io.ReadAll(io.LimitReader(resp.Body, limits.AnswerTextBytes))
 	}
+	r.watch.body(a.text)
 	// The rest of a small body is read, so that the connection can be used
 	// again. A large one costs the connection instead.
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxResponseBody+1))
+	_, _ = io.Copy(r.watch.rest(), io.LimitReader(resp.Body, maxResponseBody+1))
 	_ = resp.Body.Close()
 	return a, nil
 }

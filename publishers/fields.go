@@ -27,6 +27,8 @@ const (
 	orderIDValue
 	eventTypeValue
 	redriveValue
+	replayValue
+	replayIDValue
 	testValue
 	traceParentValue
 	traceStateValue
@@ -60,6 +62,8 @@ var eventSlots = []slot{
 	{name: "X-Order-Id", value: orderIDValue},
 	{name: "X-Event-Type", value: eventTypeValue},
 	{name: "X-Redrive", value: redriveValue},
+	{name: "X-Replay", value: replayValue},
+	{name: "X-Replay-Id", value: replayIDValue},
 	{name: "X-Test", value: testValue},
 	{name: "Traceparent", value: traceParentValue},
 	{name: "Tracestate", value: traceStateValue},
@@ -91,6 +95,16 @@ func fill(slots []slot, v *values) []http1.Field {
 			fields = append(fields, http1.Field{Name: s.name, Value: v[s.value]})
 		case s.given:
 			fields = append(fields, http1.Field{Name: s.name, Value: s.static})
+		}
+	}
+	return fields
+}
+
+// withTrace are the fields with another trace context.
+func withTrace(fields []http1.Field, parent, state string) []http1.Field {
+	for name, value := range map[string]string{"Traceparent": parent, "Tracestate": state} {
+		if value != "" {
+			fields = with(fields, http1.Field{Name: name, Value: value})
 		}
 	}
 	return fields

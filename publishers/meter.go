@@ -42,6 +42,12 @@ func (m *meter) arm() {
 	m.armed, m.left = true, limits.HTTP2IdleBytes
 }
 
+func (m *meter) carriesHTTP2() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.armed
+}
+
 // begin allows what one more request needs, and returns its end.
 func (m *meter) begin(body int64) (end func()) {
 	allowed := limits.HTTP2RequestBytes + body/4 // a server may ask for a long body bit by bit

@@ -29,17 +29,12 @@ func (e *endpoint) told(failure *bridge.AttemptError) *bridge.AttemptError {
 }
 
 // redact hides what the record keeps secret. The text is cleaned first: what
-// cleaning would remove must not stand between the letters of a secret. The forms
-// of the secrets are not kept: that would cost more memory than the record.
+// cleaning would remove must not stand between the letters of a secret.
 func (e *endpoint) redact(text string) string {
 	if text = oneLine(text, limits.ForeignTextBytes); text == "" {
 		return text
 	}
-	secrets := e.secrets
-	if e.token != nil {
-		secrets = slices.Concat(secrets, e.token.issued())
-	}
-	return oneLine(hideAll(text, needles(secrets), secrets), limits.ReasonBytes)
+	return oneLine(e.hidden().hide(text), limits.ReasonBytes)
 }
 
 // hideAll replaces each part of the text that one of the needles covers, letter

@@ -1,8 +1,10 @@
 package publishers
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -30,6 +32,7 @@ type request struct {
 	body   []byte        // nil: no body, and no Content-Type
 
 	connect time.Duration // within which a connection must be there; 0: the default
+	watch   *watch        // nil: nothing is noted
 }
 
 // endpoint is what of a record is compiled once: all of a request that does not
@@ -37,6 +40,7 @@ type request struct {
 type endpoint struct {
 	method   string
 	payload  event.Payload
+	bodyKey  string // the record's key, where the payload has it in the body
 	target   *template
 	static   []http1.Field   // the record's own headers and its authentication
 	slots    []slot          // all fields that a request may have
@@ -48,6 +52,11 @@ type endpoint struct {
 	secrets  []string        // what must never come back in an error text
 	warnings record.Problems // what is unwise about what it was made from
 	checked  atomic.Int64    // when the files of sources were last looked at, Unix nanoseconds
+
+	// What is shown of it, made when it is needed.
+	shownTarget atomic.Pointer[[]piece]
+	lastAnswer  atomic.Pointer[answerShown]
+	forms       atomic.Pointer[hiddenForms]
 }
 
 // compileEndpoint reads what the record refers to and makes all but connections
@@ -74,7 +83,11 @@ func compileEndpoint(s *record.Subscription, from *sources) (*endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.target, err = parseTemplate(s.TargetURL, key); err != nil {
+	inURL := key
+	if payload.KeyMember != "" {
+		inURL, e.bodyKey = "", key
+	}
+	if e.target, err = parseTemplate(s.TargetURL, inURL); err != nil {
 		return nil, err
 	}
 	e.secrets = record.URLSecrets(s.TargetURL)
@@ -128,7 +141,7 @@ func (e *endpoint) signWith(more *record.More, from *sources) error {
 	if more.Secret == "" && len(more.Signing) == 0 {
 		return nil
 	}
-	e.signer = &signer{}
+	e.signer = &signer{formerUntil: more.FormerUntil}
 	if more.Secret != "" {
 		secret, err := from.secret("secret", more.Secret)
 		if err != nil {
@@ -181,17 +194,31 @@ func (e *endpoint) render(d *protocol.Delivery, userAgent string, now time.Time)
 			return request{}, err
 		}
 	}
+	if e.bodyKey != "" && r.body != nil {
+		if r.body, err = withMember(r.body, e.payload.KeyMember, e.bodyKey); err != nil {
+			return request{}, err
+		}
+	}
 	if e.payload.Verbatim && r.body != nil {
 		if encoding := d.Event.ContentEncoding(); encoding != "" && len(encoding) <= 64 && isVisible(encoding) {
 			v[contentEncodingValue] = encoding
 		}
 	}
 	if e.signer != nil {
-		e.signer.sign(&v, r.body)
+		e.signer.sign(&v, r.body, now)
 	}
 	v.setEvent(d)
 	r.fields = fill(e.slots, &v)
 	return r, nil
+}
+
+// withMember adds a member to an object of JSON that has one already.
+func withMember(object []byte, name, value string) ([]byte, error) {
+	member, err := json.Marshal(map[string]string{name: value})
+	if err != nil || !bytes.HasPrefix(object, []byte("{")) {
+		return nil, errors.Join(err, errors.New("the body is no object of JSON"))
+	}
+	return slices.Concat(member[:len(member)-1], []byte(","), object[1:]), nil
 }
 
 // setEvent sets what tells of the delivery and its event.
@@ -207,6 +234,9 @@ func (v *values) setEvent(d *protocol.Delivery) {
 	set(eventTypeValue, d.Event.Type)
 	if d.Redrive {
 		v[redriveValue] = "true"
+	}
+	if d.Replay != "" {
+		v[replayValue], v[replayIDValue] = "true", d.Replay
 	}
 	if d.Test {
 		v[testValue] = "true"

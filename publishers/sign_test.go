@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
@@ -53,6 +55,37 @@ func signed(t *testing.T) (requests []*http.Request, bodies []string) {
 		}
 	}
 	return requests, bodies
+}
+
+// A former secret signs until its time, whatever was compiled before.
+func TestFormerSecretEndsByItself(t *testing.T) {
+	t.Parallel()
+	var signatures []string
+	server := receiver(t, func(_ http.ResponseWriter, r *http.Request) {
+		signatures = append(signatures, r.Header.Get("Webhook-Signature"))
+	})
+	now := noon
+	w := newWebhook(t, func(o *Options) { o.Now = func() time.Time { return now } })
+	d := delivery(server.URL)
+	d.Subscription.More = &record.More{Signing: signingSecrets, FormerUntil: noon.Add(time.Hour)}
+	for _, after := range []time.Duration{0, time.Hour - time.Second, time.Hour, 48 * time.Hour} {
+		now = noon.Add(after)
+		if err := publish(shortly(t), w, d); err != nil {
+			t.Fatal(err)
+		}
+		shown, err := w.Preview(d, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if marks := strings.Count(fmt.Sprint(shown.Headers), "[signature]"); marks != strings.Count(signatures[len(signatures)-1], "v1,") {
+			t.Errorf("%s: %d signatures are shown of %q", after, marks, signatures[len(signatures)-1])
+		}
+	}
+	for i, want := range []int{2, 2, 1, 1} {
+		if got := strings.Count(signatures[i], "v1,"); got != want {
+			t.Errorf("request %d: %d signatures, want %d", i, got, want)
+		}
+	}
 }
 
 func TestContractB7Signature(t *testing.T) {

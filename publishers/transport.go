@@ -154,6 +154,7 @@ func (d *dialer) handshake(ctx context.Context, conn net.Conn, addr string, conf
 		acceptPrivate(config)
 	}
 	client := tls.Client(conn, config)
+	defer shaking(ctx)()
 	if err := client.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, &connectError{stepHandshake, err, d.leadsInside(conn, addr)}
@@ -165,6 +166,8 @@ func (d *dialer) dial(ctx context.Context, network, addr string, loopbackOnly bo
 	if err := d.guardHost(network, addr); err != nil {
 		return nil, &connectError{stepDial, err, false}
 	}
+	ctx, connected := dialing(ctx)
+	defer connected()
 	if d.proxy != "" {
 		return d.dialProxy(ctx, network, addr, loopbackOnly)
 	}

@@ -66,6 +66,9 @@ type Options struct {
 	// Resolve finds the subscription for a topic when a message carries no
 	// delivery. nil: such messages are refused.
 	Resolve func(id string) (*record.Subscription, error)
+	// Tracer makes a span of each attempt. nil: none is made, and the endpoint is sent
+	// the event's trace context.
+	Tracer bridge.Tracer
 	// Now is the wall clock. Default time.Now.
 	Now func() time.Time
 
@@ -180,19 +183,28 @@ func (w *Webhook) attempt(ctx context.Context, d *protocol.Delivery) error {
 	if ctx.Err() != nil {
 		return cutOff(ctx)
 	}
-	e, err := w.endpoint(d.Subscription)
-	if err != nil {
-		return &bridge.AttemptError{Fault: bridge.FaultConfig, Reason: err.Error(), Err: err}
-	}
-	if e.target.scheme == "http" && !w.options.AllowHTTP && !w.options.Dev {
-		return &bridge.AttemptError{Fault: bridge.FaultConfig, Reason: errPlainHTTP.Error(), Err: errPlainHTTP}
-	}
 	now := w.options.Now()
-	r, err := e.render(d, w.userAgent, now)
+	e, r, err := w.prepare(d, now)
 	if err != nil {
-		return &bridge.AttemptError{Fault: bridge.FaultRender, Reason: err.Error(), Err: err}
+		return err
 	}
+	if w.options.Tracer == nil {
+		_, err = w.perform(ctx, d, e, r, now)
+		return err
+	}
+	span := w.options.Tracer.Begin(d, r.method, r.url.Host)
+	told := span.Context()
+	r.fields = withTrace(r.fields, told.Parent, told.State)
+	bridge.Traced(ctx, told.Trace)
+	status, err := w.perform(ctx, d, e, r, now)
+	o := bridge.Judge(err, d.Subscription.PerOrderURL())
+	o.Status = status
+	span.End(o)
+	return err
+}
 
+// perform sends a request that is made, and tells the status of its answer, 0: none came.
+func (w *Webhook) perform(ctx context.Context, d *protocol.Delivery, e *endpoint, r request, now time.Time) (status int, err error) {
 	connect, timeout := d.Subscription.ConnectTimeout(), d.Subscription.AttemptTimeout()
 	attemptCtx := ctx
 	if end, ok := ctx.Deadline(); !ok || time.Until(end) > timeout {
@@ -200,29 +212,33 @@ func (w *Webhook) attempt(ctx context.Context, d *protocol.Delivery) error {
 		attemptCtx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	r.connect = connect
+	r.watch = watching(ctx)
 	a, err := e.send(attemptCtx, r)
+	r.watch.end(e, d, &r, a.status, err)
 	if err != nil {
 		if ctx.Err() != nil && (errors.Is(context.Cause(ctx), bridge.ErrCut) || errors.Is(ctx.Err(), context.Canceled)) {
-			return cutOff(ctx)
+			return 0, cutOff(ctx)
 		}
 		e.failed()
 		failure := e.told(requestFailure(err, r.url.Host, timeout, connect))
 		w.discreet(failure, err, e.tenant, r.url)
+		if x := bridge.ExchangeOf(ctx); x != nil && failure.Detail != "" {
+			x.Timings = bridge.AttemptTimings{} // how long it took would tell what is there
+		}
 		if failure.Fault == bridge.FaultLocal {
 			w.trouble.saw(failure.Reason, now, w.options.Logger)
 		}
 		if d.Test && failure.Detail != "" {
 			<-attemptCtx.Done() // nor does the time tell
 		}
-		return failure
+		return 0, failure
 	}
 	if a.success() {
 		bridge.Answered(ctx, a.status)
-		return nil
+		return a.status, nil
 	}
 	e.failed()
-	return e.told(statusFailure(a, w.options.Now()))
+	return a.status, e.told(statusFailure(a, w.options.Now()))
 }
 
 // send makes the request, with a token where the record needs one. A token that

@@ -695,6 +695,61 @@ func TestOurOwnCutIsNoAttempt(t *testing.T) {
 	})
 }
 
+// unheard is a context that has ended while nobody was told yet: the process was stopped.
+type unheard struct {
+	context.Context
+	over atomic.Bool
+}
+
+func (c *unheard) Err() error {
+	if c.over.Load() {
+		return bridge.ErrCut
+	}
+	return c.Context.Err()
+}
+
+// R10: an attempt whose time passes while its connection is made is not sent, whichever client
+// sends it, and is no failure.
+func TestNothingIsSentWhenItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name         string
+		netHTTP, two bool
+		handshakes   int32 // for two requests, of which one is not sent
+	}{
+		{"HTTP/1.1", false, false, 1},
+		{"HTTP/1.1 by net/http", true, false, 2},
+		{"HTTP/2", true, true, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			ctx := &unheard{Context: shortly(t)}
+			var handshakes, requests atomic.Int32
+			server := receiver(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) }, func(s *httptest.Server) {
+				s.EnableHTTP2 = tc.two
+				s.TLS.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+					ctx.over.Store(handshakes.Add(1) == 1)
+					return nil, nil
+				}
+			})
+			w := newWebhook(t, func(o *Options) { o.NetHTTP = tc.netHTTP })
+			d := delivery(server.URL)
+			d.Subscription.More = &record.More{Timeout: 2 * lab.Patience, ConnectionTimeout: lab.Patience} // that of ctx is the shorter
+			err := publish(ctx, w, d)
+			if !errors.Is(err, bridge.ErrCut) || bridge.Judge(err, false).Verdict != protocol.NotAttempted {
+				t.Errorf("got %v", err)
+			}
+			ctx.over.Store(false)
+			if err := publish(ctx, w, d); err != nil {
+				t.Error(err)
+			}
+			if requests.Load() != 1 || handshakes.Load() != tc.handshakes {
+				t.Errorf("%d requests, %d handshakes", requests.Load(), handshakes.Load())
+			}
+		})
+	}
+}
+
 // A server may close a connection at the moment at which we send on it. Such a
 // request is sent again on another one, and is not a failed attempt.
 func TestConnectionThatTheServerClosed(t *testing.T) {

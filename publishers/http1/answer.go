@@ -32,7 +32,8 @@ const (
 // parser reads an answer as its bytes come. Whether they come whole or one by
 // one makes no difference. It is a function of the bytes: no clock, no I/O.
 type parser struct {
-	head  bool // the request was a HEAD
+	head  bool   // the request was a HEAD
+	notes *Notes // nil: none are made
 	phase phase
 	err   error  // refused: why
 	doubt string // why the connection cannot be used again; "": nothing yet
@@ -288,6 +289,9 @@ func (p *parser) readStatus(line []byte) {
 func (p *parser) body(b []byte) {
 	if !p.success() && len(p.text) < limits.AnswerTextBytes {
 		p.text = append(p.text, b[:min(len(b), limits.AnswerTextBytes-len(p.text))]...)
+	}
+	if p.notes != nil {
+		p.notes.Body(b)
 	}
 	if p.bodyBytes += len(b); p.bodyBytes > limits.AnswerBodyBytes ||
 		len(p.text) == limits.AnswerTextBytes && p.doubt != "" {

@@ -17,6 +17,10 @@ type Options struct {
 	Dial func(ctx context.Context, key Key) (net.Conn, error)
 	// MaxIdle bounds the connections that are kept open for reuse. Default 4096.
 	MaxIdle int
+	// MayBegin is asked right before the first byte of a request is written, when
+	// all that may take time is done; an error keeps the request from being sent,
+	// and is that of Do. nil: every request may be.
+	MayBegin func(ctx context.Context) error
 	// Notice is told, at most once an hour for an origin, why connections to it
 	// are not used again although nobody asked for their end. nil: nobody.
 	Notice func(key Key, why string)
@@ -86,7 +90,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (Answer, error) {
 	key := Key{r.Tenant, r.Origin.scheme, r.Origin.addr}
 	repeated := false
 	if cn, idle := c.checkout(ctx, key); cn != nil {
-		a, again, err := c.attempt(ctx, cn, msg, r.Method)
+		a, again, err := c.attempt(ctx, cn, msg, r)
 		a.Reused = true
 		c.reused.Add(1)
 		if !again || ctx.Err() != nil {
@@ -103,7 +107,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	a, _, err := c.attempt(ctx, cn, msg, r.Method)
+	a, _, err := c.attempt(ctx, cn, msg, r)
 	a.Repeated = repeated
 	return a, err
 }
@@ -164,12 +168,21 @@ func exchange(ctx context.Context, cn *conn, msg []byte, p *parser) (uncut bool,
 	return stop(), err
 }
 
-// attempt sends on a connection whose deadline is set, and gives it back or
-// closes it. again tells that the connection had ended before the request came.
-func (c *Client) attempt(ctx context.Context, cn *conn, msg []byte, method string) (a Answer, again bool, err error) {
+// attempt sends, if the request may still begin, on a connection whose deadline is
+// set, and gives it back or closes it. again tells that the connection had ended before the request came.
+func (c *Client) attempt(ctx context.Context, cn *conn, msg []byte, r *Request) (a Answer, again bool, err error) {
 	p := parsers.Get().(*parser)
 	defer p.release()
-	p.head = method == http.MethodHead
+	p.head, p.notes = r.Method == http.MethodHead, r.Notes
+	if c.o.MayBegin != nil {
+		if err := c.o.MayBegin(ctx); err != nil {
+			c.list(cn)
+			return Answer{}, false, err
+		}
+	}
+	if p.notes != nil {
+		p.notes.sent(time.Now())
+	}
 	uncut, err := exchange(ctx, cn, msg, p)
 	if !p.decided() {
 		cn.abort()

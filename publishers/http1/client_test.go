@@ -633,6 +633,54 @@ func TestCutNeverHurtsTheNext(t *testing.T) {
 	}
 }
 
+// TestLastLook: a request that may not begin when its connection is there is not
+// sent, and the connection is fit for the next one.
+func TestLastLook(t *testing.T) {
+	t.Parallel()
+	errOver := errors.New("over")
+	for _, l := range layers {
+		s := listen(t, l, func(p *peer, r *http.Request, _ []byte) bool {
+			return r.Header.Get("Webhook-Id") != "lost" && echo(p, r)
+		})
+		var over atomic.Bool
+		looks := 0
+		c := newClient(t, func(o *Options) {
+			dial := o.Dial
+			o.Dial = func(ctx context.Context, key Key) (net.Conn, error) {
+				over.Store(true) // while the connection is made
+				return dial(ctx, key)
+			}
+			o.MayBegin = func(context.Context) error {
+				if looks++; over.Load() {
+					return errOver
+				}
+				return nil
+			}
+		})
+		long := s.post("/", "long")
+		long.Body = make([]byte, 2*limits.OneWriteBytes)
+		for i, r := range []*Request{s.post("/", "a"), s.post("/", "b"), long} {
+			over.Store(true)
+			for _, ctx := range []context.Context{context.Background(), shortly(t), cuttableOf(shortly(t))} {
+				if a, err := c.Do(ctx, r); !errors.Is(err, errOver) || a.Status != 0 {
+					t.Errorf("%s, %d: %+v, %v", l.name, i, a, err)
+				}
+			}
+			over.Store(false)
+			if a, err := c.Do(shortly(t), r); err != nil || a.Status != 400 {
+				t.Errorf("%s, %d: %+v, %v", l.name, i, a, err)
+			}
+			if s.requests.Load() != int32(i+1) || s.accepted.Load() != 1 || c.idleNow() != 1 {
+				t.Errorf("%s, %d: %d requests on %d connections, %d idle", l.name, i, s.requests.Load(), s.accepted.Load(), c.idleNow())
+			}
+		}
+		looks = 0 // the server closes, and the request would be repeated on a new connection
+		if a, err := c.Do(shortly(t), s.post("/", "lost")); !errors.Is(err, errOver) || looks != 2 || s.requests.Load() != 4 {
+			t.Errorf("%s, repeated: %+v, %v, %d looks, %d requests", l.name, a, err, looks, s.requests.Load())
+		}
+	}
+}
+
 // TestNoMoreConnectionsThanRequests: at no time has a key more open connections
 // than requests at once.
 func TestNoMoreConnectionsThanRequests(t *testing.T) {

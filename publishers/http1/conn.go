@@ -21,7 +21,7 @@ type conn struct {
 	sock     *Socket // nil: it cannot be probed, and is used once
 	key      Key
 	born     time.Time
-	since    time.Time     // when it became idle
+	since    time.Time     // when it carried its last answer, or was made
 	keepFor  time.Duration // how long it may be idle, by the server's hint; 0: none
 
 	mu   sync.Mutex // held while it is probed or changes its owner
@@ -33,7 +33,7 @@ type conn struct {
 }
 
 func newConn(c net.Conn, key Key, now time.Time) *conn {
-	cn := &conn{Conn: c, key: key, born: now}
+	cn := &conn{Conn: c, key: key, born: now, since: now}
 	cn.cut = func() { _ = c.SetDeadline(past) }
 	switch c := c.(type) {
 	case *Socket:
@@ -188,6 +188,9 @@ func (c *conn) read(deadline time.Time, p *parser) error {
 			_ = c.SetReadDeadline(earlier(time.Now().Add(patience), deadline))
 		}
 		n, err := c.Read(b[:])
+		if p.notes != nil && n > 0 && p.notes.First.IsZero() {
+			p.notes.First = time.Now()
+		}
 		p.received(b[:n])
 		if err == nil {
 			continue

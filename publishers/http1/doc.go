@@ -14,5 +14,8 @@
 // which stands for one TLS identity. At no time are there more open connections
 // for a Key than there were requests at once.
 //
+// Whoever may send only until a certain moment has the client ask, right before
+// the first byte of each request (Options.MayBegin).
+//
 // decisions/0014-http1-client.md says why this is not net/http.
 package http1

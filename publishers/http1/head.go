@@ -36,6 +36,9 @@ func (p *parser) headLine(b []byte) int {
 		return n
 	}
 	p.field(name, value)
+	if p.notes != nil && p.decided() {
+		p.notes.Field(line)
+	}
 	return n
 }
 

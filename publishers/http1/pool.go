@@ -105,16 +105,21 @@ func (c *conn) own() bool {
 	return owned
 }
 
-// put gives a connection to the list of idle ones.
+// put gives a connection to the list of idle ones, after an answer.
 func (c *Client) put(cn *conn, keepFor time.Duration) {
-	now := c.now()
+	cn.since, cn.keepFor = c.now(), keepFor
+	c.list(cn)
+}
+
+// list gives a connection to the list of idle ones.
+func (c *Client) list(cn *conn) {
 	cn.mu.Lock()
-	cn.since, cn.keepFor, cn.idle = now, keepFor, true
+	cn.idle = true
 	cn.mu.Unlock()
 
 	c.mu.Lock()
 	o := c.origin(cn.key)
-	if c.closed || cn.sock == nil || now.Before(o.distrust) {
+	if c.closed || cn.sock == nil || c.now().Before(o.distrust) {
 		c.mu.Unlock()
 		cn.part()
 		return

@@ -21,6 +21,7 @@ type Request struct {
 	Body    []byte        // nil: none; POST and PUT then have an empty one
 	Tenant  string        // whose idle connections may be used
 	Connect time.Duration // within which a new connection must be there; 0: only the context bounds it
+	Notes   *Notes        // are made of the exchange; nil: none
 }
 
 // Field is a header field.
