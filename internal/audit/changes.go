@@ -110,10 +110,14 @@ func action(before, after protocol.Revision, known bool) string {
 	was, is := gjson.GetBytes(before.Value, "status").String(), gjson.GetBytes(after.Value, "status").String()
 	switch {
 	case was == is:
-	case is == "deactivated":
+	case is == record.StatusDeactivated:
 		return "deactivate"
-	case was == "deactivated":
+	case is == record.StatusPaused:
+		return "pause"
+	case was == record.StatusDeactivated:
 		return "activate"
+	case was == record.StatusPaused:
+		return "resume"
 	}
 	return "change"
 }

@@ -60,6 +60,8 @@ func TestAction(t *testing.T) {
 		"change":     {put(`{}`), put(`{"method":"PUT"}`), true},
 		"deactivate": {put(`{}`), put(`{"status":"deactivated"}`), true},
 		"activate":   {put(`{"status":"deactivated"}`), put(`{}`), true},
+		"pause":      {put(`{}`), put(`{"status":"paused"}`), true},
+		"resume":     {put(`{"status":"paused"}`), put(`{"status":"active"}`), true},
 		"delete":     {put(`{}`), gone, true},
 		"purge":      {put(`{}`), protocol.Revision{Deleted: true, Purged: true}, true},
 	} {

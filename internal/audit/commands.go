@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 
@@ -19,6 +20,35 @@ func (a *Auditor) Redriven(m *nats.Msg, r store.RedriveRequest) {
 	a.Note(Note{Kind: "letters", Action: "redrive", Subscription: r.Subscription, Tenant: who.Tenant, Who: who,
 		Text:    fmt.Sprintf("%s: dead letter %d put back by %s", r.Subscription, r.Sequence, who),
 		Details: map[string]string{"deadLetter": fmt.Sprint(r.Sequence)}})
+}
+
+// Asker implements store.Witness.
+func (a *Auditor) Asker(m *nats.Msg) string { return a.Asks(m).String() }
+
+// RetriedNow implements store.Witness.
+func (a *Auditor) RetriedNow(m *nats.Msg, r store.RetryNowRequest, done store.RetryNowAnswer) {
+	who := a.Asks(m)
+	details := map[string]string{"subscriptions": fmt.Sprint(done.Subscriptions), "orders": fmt.Sprint(done.Orders)}
+	what := r.Subscription
+	if r.Host != "" {
+		what, details["host"] = "host "+r.Host, r.Host
+	}
+	if r.Order != "" {
+		what, details["order"] = strings.TrimSpace(what+" order "+r.Order), r.Order
+	}
+	a.Note(Note{Kind: "steer", Action: "retry-now", Subscription: r.Subscription, Tenant: who.Tenant, Who: who, Details: details,
+		Text: fmt.Sprintf("%s: retried now by %s: %d subscriptions and %d orders had waited", what, who, done.Subscriptions, done.Orders)})
+}
+
+// Skipped implements store.Witness.
+func (a *Auditor) Skipped(m *nats.Msg, r store.SkipRequest, done store.SkipAnswer) {
+	who := a.Asks(m)
+	details := map[string]string{"order": r.Order, "sequence": fmt.Sprint(done.Sequence)}
+	if r.Reason != "" {
+		details["reason"] = r.Reason
+	}
+	a.Note(Note{Kind: "steer", Action: "skip", Subscription: r.Subscription, Tenant: who.Tenant, Who: who, Details: details,
+		Text: fmt.Sprintf("%s: sequence %d, the head of order %s, made a dead letter by %s", r.Subscription, done.Sequence, r.Order, who)})
 }
 
 // Adopted implements store.Witness.
@@ -77,4 +107,30 @@ func (x Alerts) Raise(ctx context.Context, alert protocol.Alert) error {
 			Text: alert.Subscription + ": vanished without a deletion: " + alert.Text})
 	}
 	return err
+}
+
+// Asked implements store.Witness.
+func (a *Auditor) Asked(m *nats.Msg) string { return a.Asks(m).String() }
+
+// Replayed implements store.Witness.
+func (a *Auditor) Replayed(m *nats.Msg, r store.ReplayCommand, begun *bridge.Replay) {
+	who := a.Asks(m)
+	n := Note{Kind: "replays", Action: "replay", Subscription: r.Subscription, Tenant: who.Tenant, Who: who}
+	if begun != nil {
+		n.Text = fmt.Sprintf("%s: replay %s of sequences %d to %d begun by %s", r.Subscription, begun.ID, begun.From, begun.Until, who)
+		n.Details = map[string]string{"replay": begun.ID, "from": fmt.Sprint(begun.From), "until": fmt.Sprint(begun.Until), "ids": begun.IDs}
+	} else {
+		n.Action = "stop-replay"
+		n.Text = fmt.Sprintf("%s: replay %s stopped by %s", r.Subscription, r.Stop, who)
+		n.Details = map[string]string{"replay": r.Stop}
+	}
+	a.Note(n)
+}
+
+// Rewound implements store.Witness.
+func (a *Auditor) Rewound(m *nats.Msg, r bridge.RewindRequest, n *bridge.ReplayCount) {
+	who := a.Asks(m)
+	a.Note(Note{Kind: "replays", Action: "rewind", Subscription: r.Subscription, Tenant: who.Tenant, Who: who,
+		Text:    fmt.Sprintf("%s: set back to sequence %d by %s", r.Subscription, n.From, who),
+		Details: map[string]string{"from": fmt.Sprint(n.From)}})
 }

@@ -23,7 +23,8 @@ type Query struct {
 	Action       string
 	Who          string // part of what tells who it was
 	Since        time.Time
-	Limit        int // of the newest; more than limits.AuditPage is not given
+	From         uint64 // only what stands at this sequence of the stream or after it; 0: all
+	Limit        int    // of the newest; more than limits.AuditPage is not given
 }
 
 func (q Query) filter(n store.Names) string {
@@ -52,9 +53,9 @@ func (q Query) wants(e *Entry) bool {
 
 // Found is what Read gives.
 type Found struct {
-	Entries []Entry // the newest last
-	Next    uint64  // sequence after the last one in the stream
-	Stopped bool    // there may be older ones: so many were looked through
+	Entries []Entry `json:"entries"`           // the newest last
+	Next    uint64  `json:"next"`              // sequence after the last one in the stream
+	Stopped bool    `json:"stopped,omitempty"` // there may be older ones: so many were looked through
 }
 
 // Read gives the newest entries that a query wants. It needs the permissions to
@@ -66,7 +67,7 @@ func Read(ctx context.Context, js jetstream.JetStream, n store.Names, q Query) (
 	}
 	limit := min(max(q.Limit, 1), limits.AuditPage)
 	r := reader{js: js, names: n, q: q, most: limit}
-	high, first := info.State.LastSeq, info.State.FirstSeq
+	high, first := info.State.LastSeq, max(info.State.FirstSeq, q.From)
 	for window := uint64(256); info.State.Msgs > 0 && high >= first && len(r.found) < limit && !r.old; window *= 2 {
 		low := first
 		if high-first >= window {

@@ -10,12 +10,15 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"orderbridge/bridge/protocol"
 	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
+	"orderbridge/internal/recordfile"
 )
 
 // Options of a File. Path and ID are required.
@@ -97,6 +100,11 @@ func readFile(path string) ([]byte, error) {
 	}
 	if len(data) > limits.AutomationFileBytes {
 		return nil, fmt.Errorf("automation file %s has more than %d KiB", path, limits.AutomationFileBytes>>10)
+	}
+	if ext := strings.ToLower(filepath.Ext(path)); ext == ".yaml" || ext == ".yml" {
+		if data, err = recordfile.ToJSON(path, data, limits.AutomationFileBytes); err != nil {
+			return nil, fmt.Errorf("automation file %w", err)
+		}
 	}
 	return data, nil
 }
@@ -273,26 +281,6 @@ func (r *fileRecord) sameSecrets(stored []byte) bool {
 		return t.KeyPassword
 	}
 	return r.Key == s.Key && r.Secret == s.Secret && password(r.TLS) == password(s.TLS)
-}
-
-func isOff(stored []byte) bool {
-	var r struct {
-		Status string `json:"status"`
-	}
-	return json.Unmarshal(stored, &r) == nil && r.Status == "deactivated"
-}
-
-// switchedOff is the record, deactivated by the file.
-func switchedOff(stored []byte) ([]byte, error) {
-	var members map[string]any
-	if err := json.Unmarshal(stored, &members); err != nil {
-		return nil, err
-	}
-	members["status"] = "deactivated"
-	if labels, ok := members["labels"].(map[string]any); ok {
-		labels[label] = off
-	}
-	return json.Marshal(members)
 }
 
 // Start applies the file until the bus has taken it. Its error is ErrForeign,

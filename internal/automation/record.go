@@ -277,3 +277,23 @@ func (r *fileRecord) json() []byte {
 	}
 	return bytes.TrimSpace(b.Bytes())
 }
+
+func isOff(stored []byte) bool {
+	var r struct {
+		Status string `json:"status"`
+	}
+	return json.Unmarshal(stored, &r) == nil && r.Status == "deactivated"
+}
+
+// switchedOff is the record, deactivated by the file.
+func switchedOff(stored []byte) ([]byte, error) {
+	var members map[string]any
+	if err := json.Unmarshal(stored, &members); err != nil {
+		return nil, err
+	}
+	members["status"] = "deactivated"
+	if labels, ok := members["labels"].(map[string]any); ok {
+		labels[label] = off
+	}
+	return json.Marshal(members)
+}

@@ -153,6 +153,7 @@ func (o Options) handlers(link *Link, log *slog.Logger) []nats.Option {
 				o.Denied(err)
 				return
 			}
+			link.refuses(err)
 			if subject, spared := o.spares(err); spared {
 				if link.firstOf(subject) {
 					log.Warn("a permission is missing: the bridge works, except for what needs it", "subject", subject,

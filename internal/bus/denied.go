@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/nats-io/nats.go"
 )
 
 // The server says at once that a user lacks a permission, but only beside the
@@ -33,6 +35,9 @@ func (d *Denial) Error() string {
 	}
 	return fmt.Sprintf("the server refuses: %s may not %s %q; %s", d.user, verb, d.subject, remedy)
 }
+
+// Is makes a denial what the connection calls it.
+func (d *Denial) Is(target error) bool { return target == nats.ErrPermissionViolation }
 
 // Denials hears what the server refuses.
 type Denials struct {
@@ -79,6 +84,9 @@ func (d *Denials) Hear(err error) {
 // Without runs a part of a command that may be denied what is published to a
 // subject that holds part; the error is then a *Denial, and the command goes on.
 func (d *Denials) Without(ctx context.Context, part string, run func(context.Context) error) error {
+	if d == nil { // not on the bus
+		return run(ctx)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	d.mu.Lock()

@@ -29,6 +29,7 @@ type Link struct {
 	said     string // what was logged last
 	saidTime time.Time
 	spared   map[string]bool // subjects of Options.Spared that were logged
+	without  map[*refusable]struct{}
 }
 
 func (l *Link) begin(o Options) {
@@ -104,6 +105,49 @@ func (o Options) spares(err error) (subject string, spared bool) {
 		return "", false
 	}
 	return o.Spared[i], true
+}
+
+// refusable is what is under way and publishes to a subject.
+type refusable struct {
+	subject string
+	end     context.CancelCauseFunc
+}
+
+// Without runs what publishes to a subject; should the server refuse that, run ends at
+// once, and the error is a nats.ErrPermissionViolation that names the subject.
+func (l *Link) Without(ctx context.Context, subject string, run func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r := &refusable{subject, cancel}
+	l.mu.Lock()
+	if l.without == nil {
+		l.without = map[*refusable]struct{}{}
+	}
+	l.without[r] = struct{}{}
+	l.mu.Unlock()
+	err := run(ctx)
+	l.mu.Lock()
+	delete(l.without, r)
+	l.mu.Unlock()
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, nats.ErrPermissionViolation) {
+		return cause
+	}
+	return err
+}
+
+// refuses ends what is under way and publishes to a subject that err refuses.
+func (l *Link) refuses(err error) {
+	m := violated.FindStringSubmatch(err.Error())
+	if m == nil || m[1] != "Publish" || !errors.Is(err, nats.ErrPermissionViolation) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for r := range l.without {
+		if r.subject == m[2] {
+			r.end(fmt.Errorf("%w: the bridge may not publish to %q", nats.ErrPermissionViolation, r.subject))
+		}
+	}
 }
 
 // firstOf tells whether it is the first refusal of that subject.

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/interpreter"
 
 	"orderbridge/bridge"
@@ -74,7 +75,23 @@ func (f *Filter) Check(expression string) error {
 	return nil
 }
 
-func check(expression string) (ast *cel.Ast, err error) {
+func check(expression string) (*cel.Ast, error) {
+	ast, err := typed(expression)
+	if err != nil {
+		return nil, err
+	}
+	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) {
+		hint := ""
+		if t.IsExactType(cel.DynType) {
+			hint = " (a value of the event, which may be anything); compare it, as in " + example(expression) + " == true"
+		}
+		return nil, fmt.Errorf("must be true or false, is %s%s", cel.FormatCELType(t), hint)
+	}
+	return ast, nil
+}
+
+// typed checks an expression of any type.
+func typed(expression string) (ast *cel.Ast, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = errors.New("cannot be checked; write it in another way")
@@ -87,13 +104,6 @@ func check(expression string) (ast *cel.Ast, err error) {
 	ast, issues := env.Compile(expression)
 	if issues.Err() != nil {
 		return nil, explain(issues)
-	}
-	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) {
-		hint := ""
-		if t.IsExactType(cel.DynType) {
-			hint = " (a value of the event, which may be anything); compare it, as in " + example(expression) + " == true"
-		}
-		return nil, fmt.Errorf("must be true or false, is %s%s", cel.FormatCELType(t), hint)
 	}
 	return ast, nil
 }
@@ -131,12 +141,8 @@ func line(text string) string {
 	return text
 }
 
-// program compiles an expression.
-func program(expression string) (p cel.Program, err error) {
-	ast, err := check(expression)
-	if err != nil {
-		return nil, err
-	}
+// program compiles an expression that was checked.
+func program(ast *cel.Ast) (p cel.Program, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("cannot be compiled: %v", r)
@@ -161,9 +167,23 @@ func (f *Filter) Wants(ctx context.Context, expression string, e *event.Event) (
 	if err != nil {
 		return false, &bridge.AttemptError{Fault: bridge.FaultConfig, Reason: "filter: " + err.Error(), Err: err}
 	}
+	wants := false
+	err = f.ask(ctx, p, e, func(out ref.Val) error {
+		ok := false
+		if wants, ok = out.Value().(bool); !ok {
+			return render("filter: gave " + out.Type().TypeName() + ", not true or false")
+		}
+		return nil
+	})
+	return wants, err
+}
+
+// ask evaluates a program for the event, in its turn. What it gives holds only
+// until use returns.
+func (f *Filter) ask(ctx context.Context, p cel.Program, e *event.Event, use func(ref.Val) error) error {
 	tenant, subscription := owner(ctx)
 	if err := f.turns.await(ctx, tenant, subscription); err != nil {
-		return false, err
+		return err
 	}
 	defer f.turns.done()
 	q := newQuestion(ctx, &f.documents, e)
@@ -171,15 +191,11 @@ func (f *Filter) Wants(ctx context.Context, expression string, e *event.Event) (
 	out, _, err := p.ContextEval(q.ctx, q.variables())
 	switch {
 	case q.cut != nil:
-		return false, q.cut
+		return q.cut
 	case err != nil:
-		return false, failure(q.ctx, err)
+		return failure(q.ctx, err)
 	}
-	wants, ok := out.Value().(bool)
-	if !ok {
-		return false, render("filter: gave " + out.Type().TypeName() + ", not true or false")
-	}
-	return wants, nil
+	return use(out)
 }
 
 // failure: what depends on the event and the expression alone stays as it is;
@@ -203,7 +219,11 @@ func (f *Filter) program(expression string) (cel.Program, error) {
 	if p, ok := f.programs.get(expression); ok {
 		return p, nil
 	}
-	p, err := program(expression) // twice, if two ask at the same time
+	ast, err := check(expression) // twice, if two ask at the same time
+	if err != nil {
+		return nil, err
+	}
+	p, err := program(ast)
 	if err == nil {
 		f.programs.put(strings.Clone(expression), p)
 	}

@@ -43,7 +43,10 @@ type Options struct {
 	Listen    string           // host:port; port 0 takes a free one
 	Readiness func() Readiness // asked for each request; must not block
 	Metrics   prometheus.Gatherer
-	Log       *slog.Logger
+	// Named are metrics that name subscriptions and tenants: for callers who are
+	// told the reasons as well. nil: there are none.
+	Named prometheus.Gatherer
+	Log   *slog.Logger
 	// Else answers what is none of the three; nil: 404.
 	Else http.Handler
 	// Hosts are the names under which /readyz and /metrics may be asked.
@@ -134,7 +137,7 @@ func handler(o Options) http.Handler {
 		}
 		answer(w, status, r)
 	}))
-	mux.HandleFunc("GET /metrics", o.known(scrapes(o).ServeHTTP))
+	mux.HandleFunc("GET /metrics", o.known(scrapes(o)))
 	if o.Else != nil {
 		return others(mux, o.Else)
 	}

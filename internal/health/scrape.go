@@ -11,12 +11,29 @@ import (
 	"orderbridge/internal/limits"
 )
 
-func scrapes(o Options) http.Handler {
-	return promhttp.HandlerFor(prometheus.GathererFunc(together(o.Metrics.Gather)), promhttp.HandlerOpts{
-		MaxRequestsInFlight: limits.HTTPScrapes,
-		Timeout:             limits.HTTPWriteTime / 2,
-		ErrorLog:            slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
-	})
+// scrapes answers for the metrics: those that name subscriptions are only for
+// callers who may know the reasons.
+func scrapes(o Options) http.HandlerFunc {
+	handler := func(from ...prometheus.Gatherer) http.Handler {
+		return promhttp.HandlerFor(prometheus.GathererFunc(together(prometheus.Gatherers(from).Gather)), promhttp.HandlerOpts{
+			MaxRequestsInFlight: limits.HTTPScrapes,
+			Timeout:             limits.HTTPWriteTime / 2,
+			ErrorLog:            slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
+			EnableOpenMetrics:   true,
+		})
+	}
+	all := handler(o.Metrics)
+	if o.Named == nil {
+		return all.ServeHTTP
+	}
+	named := handler(o.Metrics, o.Named)
+	return func(w http.ResponseWriter, r *http.Request) {
+		if o.inside(r) {
+			named.ServeHTTP(w, r)
+			return
+		}
+		all.ServeHTTP(w, r)
+	}
 }
 
 // together asks once for all who come while the question before is being

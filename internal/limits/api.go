@@ -28,6 +28,43 @@ const (
 	APIForwards          = 32
 	APIStrangerLines     = 100 // a second
 	APITokensReread      = 2 * time.Second
+	SessionIdle          = 30 * time.Minute
+	SessionTime          = 12 * time.Hour
+	SessionRenew         = time.Minute
+	SessionProviderTime  = 4 * time.Hour
+	SessionsReread       = 2 * time.Second
+	SessionsEnded        = 4096
+	SessionsEndedEach    = 64
+	SessionsEndTime      = 10 * time.Second
+	SessionsEndTries     = 20
+	SessionCookies       = 4
+	OpenIDTime           = 5 * time.Second
+	OpenIDBytes          = 256 << 10
+	OpenIDLogins         = 16
+	OpenIDAtOnce         = 20
+	OpenIDPerSecond      = 1
+	OpenIDAttempt        = 10 * time.Minute
+	OpenIDSkew           = time.Minute
+	OpenIDKeep           = time.Hour
+	OpenIDRetry          = 2 * time.Second
+	OpenIDBody           = 8 << 10
+	OpenIDOutgo          = 256
+	LiveStreams          = 48
+	LiveLook             = time.Second
+	LiveEntries          = 200
+	LiveOwn              = 100
+	LiveBeat             = 15 * time.Second
+	LiveWriteTime        = 10 * time.Second
+	FiguresLook          = 2000
+	FiguresFresh         = 5 * time.Second
+	FiguresKept          = 64
+	FiguresOfSome        = 100
+	FiguresEach          = 30
+	FiguresOwed          = 20
+	OwedAges             = 50
+	NewestLook           = 2048
+	EventExcerpt         = 2 << 10
+	StatesIdle           = 10 * time.Minute
 )
 
 func api() []Limit {
@@ -57,6 +94,43 @@ func api() []Limit {
 		row("APIForwards", count(APIForwards), request, "addresses of X-Forwarded-For or Forwarded that are read, from the right", "the request counts for the last proxy", "TestClientBehindProxies"),
 		row("APIStrangerLines", count(APIStrangerLines, "a second"), process, "lines of the log about requests of nobody that is known", "the others are debug lines"),
 		row("APITokensReread", lasts(APITokensReread), process, "time until a changed file of tokens is read", "a token that was taken out is good no longer", "TestAttackRevokedToken"),
+		row("SessionIdle", lasts(SessionIdle), caller, "time of a browser's session without use by a person", "it logs in again", "TestSessionEnds"),
+		row("SessionTime", lasts(SessionTime), caller, "time of a session in all", "it logs in again", "TestSessionEnds"),
+		row("SessionRenew", lasts(SessionRenew), caller, "time between two notes that a session was used", "-"),
+		row("SessionProviderTime", lasts(SessionProviderTime), caller, "time of a session in all that began at an OpenID provider, which is not asked meanwhile", "it logs in again", "TestLoginAtProvider"),
+		row("SessionsReread", lasts(SessionsReread), process, "time until all replicas know that somebody has logged out", "a copy of the cookie is good until then", "TestAttackConsoleStolenCookie"),
+		row("SessionsEnded", count(SessionsEnded), process, "sessions that were ended before their time, until they would have ended by themselves", "logging out takes the cookie back and says that a copy of it stays good"),
+		row("SessionsEndedEach", count(SessionsEndedEach), caller, "those of one token, or person, that are noted one by one", "all its sessions that are as old as the oldest of these end", "TestSessionsOfOneFillNothing"),
+		row("SessionsEndTime", lasts(SessionsEndTime), request, "time for noting that a session has ended", "503: a copy of the cookie stays good"),
+		row("SessionsEndTries", count(SessionsEndTries), request, "tries to note it while other replicas do so", "likewise"),
+		row("SessionCookies", count(SessionCookies), request, "cookies of one name that are tried for a session", "the others are left out"),
+		row("OpenIDTime", lasts(OpenIDTime), request, "time until an OpenID provider has answered", "503"),
+		row("OpenIDBytes", size(OpenIDBytes), request, "answer of an OpenID provider", "503", "TestProviderThatMisbehaves"),
+		row("OpenIDLogins", count(OpenIDLogins), process, "logins by OpenID Connect that are being answered; those of one address at most as many as are free", "429 with Retry-After", "TestAttackConsoleSlowLogins"),
+		row("OpenIDAtOnce", count(OpenIDAtOnce), address, "steps of such logins at once (a login has two)", "429 with Retry-After", "TestAttackConsoleLogin"),
+		row("OpenIDPerSecond", count(OpenIDPerSecond, "a second"), address, "steps of such logins after these", "429 with Retry-After", "TestAttackConsoleLogin"),
+		row("OpenIDAttempt", lasts(OpenIDAttempt), caller, "time from the beginning of such a login to its end", "it begins again", "TestLoginAtProvider"),
+		row("OpenIDSkew", lasts(OpenIDSkew), process, "difference between the clocks of the provider and of this machine", "an id token counts as expired, or as not issued yet", "TestIDTokens"),
+		row("OpenIDKeep", lasts(OpenIDKeep), process, "time that what an OpenID provider says of itself and its keys is kept; a key that is not known is fetched at once", "it is asked again"),
+		row("OpenIDRetry", lasts(OpenIDRetry), process, "time until an OpenID provider that did not answer is asked again", "503"),
+		row("OpenIDBody", size(OpenIDBody), request, "body of such a login", "413", "TestAttackConsoleSlowLogins"),
+		row("OpenIDOutgo", count(OpenIDOutgo), process, "shares of people who logged in by OpenID Connect in requests that they have us make (see APIOutgoAtOnce)", "some people, or tenants, have one together"),
+		row("LiveStreams", count(LiveStreams), process, "streams of what is live; "+share, "429 with Retry-After", "TestLiveIsBounded"),
+		row("LiveLook", lasts(LiveLook), request, "time between two looks of such a stream at the delivery log", "-"),
+		row("LiveEntries", count(LiveEntries), request, "entries of the delivery log that a look reads, the newest", "the stream says that it leaves some out", "TestLiveIsBounded"),
+		row("LiveOwn", count(LiveOwn), request, "subscriptions of a tenant whose entries are read by their own subjects, whatever there is of others", "the newest entries of all are looked at", "TestAttemptsOfATenant"),
+		row("LiveBeat", lasts(LiveBeat), request, "time until such a stream says that it lives", "-"),
+		row("LiveWriteTime", lasts(LiveWriteTime), request, "time that a write to such a stream may take", "it ends"),
+		row("FiguresLook", count(FiguresLook), request, "entries of the delivery log behind figures", "an even sample of them is taken, and the figures are estimates", "TestFiguresAreBounded"),
+		row("FiguresFresh", lasts(FiguresFresh), process, "time for which figures are told again to others who ask the same", "they are counted again"),
+		row("FiguresKept", count(FiguresKept), process, "questions whose figures are kept so long", "another one's are forgotten"),
+		row("FiguresOfSome", count(FiguresOfSome), request, "subscriptions that are asked for their figures", "400"),
+		row("FiguresEach", count(FiguresEach), request, "entries of the delivery log behind the figures of each of these", "an even sample of as many is taken, and its figures are estimates", "TestFiguresOfSome"),
+		row("FiguresOwed", count(FiguresOwed), request, "orders that wait that are counted for each of these", "the answer says that there are more"),
+		row("OwedAges", count(OwedAges), request, "subscriptions that read, of which a list of what is owed asks the stream how old that is", "of further ones it is not told"),
+		row("NewestLook", count(NewestLook), request, "alerts or events that are looked at for one page, the newest first", "the page ends earlier, with `next`", "TestNewestIsBounded"),
+		row("EventExcerpt", size(EventExcerpt), event, "of its data in a list", "the rest is left out"),
+		row("StatesIdle", lasts(StatesIdle), process, "time without a list by state until the statuses are not followed for it any more", "the next one follows them again"),
 	)
 }
 

@@ -92,6 +92,10 @@ const (
 	DeadLetterAge    = 30 * 24 * time.Hour
 	AlertBytes       = 64 << 20
 	AlertAge         = 30 * 24 * time.Hour
+	AlertHearers     = 64
+	AlertLook        = time.Second
+	AlertPull        = 5 * time.Second
+	AlertAckWait     = RecordAttemptTime + time.Minute
 	SourceAge        = 7 * 24 * time.Hour
 	SourceDuplicates = 10 * time.Minute
 	BucketDuplicates = 2 * time.Minute // repeats of a write stay recognizable that long
@@ -104,6 +108,8 @@ const (
 	LetterPullBytes  = 4 << 20 // bytes in flight
 	LetterTime       = 5 * time.Second
 	ListAtOnce       = 64
+	IDsPage          = 1000
+	IDsTime          = 20 * time.Second
 	ScanAtOnce       = 16
 	// A server that has just started may not have found all of its streams.
 	AbsentTime = 3 * time.Second
@@ -130,6 +136,10 @@ func assets() []Limit {
 		row("DeadLetterAge", lasts(DeadLetterAge), stream, "age of a dead letter", "it goes"),
 		row("AlertBytes", size(AlertBytes), stream, "alerts", "the oldest go"),
 		row("AlertAge", lasts(AlertAge), stream, "age of an alert", "it goes"),
+		row("AlertHearers", count(AlertHearers), "a shard", "records that hear alerts", "the others, by id, hear none; the log says so"),
+		row("AlertLook", lasts(AlertLook), process, "time until a changed record that hears alerts is followed", "-"),
+		row("AlertPull", lasts(AlertPull), process, "a pull of alerts, and the confirmation of one", "it is tried again"),
+		row("AlertAckWait", lasts(AlertAckWait), process, "time until an alert of which nothing is heard comes again", "-"),
 		row("SourceAge", lasts(SourceAge), stream, "age of an order event, where the stream is made here", "it goes; what is owed is copied to the dead letters before"),
 		row("SourceDuplicates", lasts(SourceDuplicates), stream, "time in which a Nats-Msg-Id is known again", "it is stored again"),
 		row("BucketDuplicates", lasts(BucketDuplicates), bucket, "time in which a write is known again", "it is refused by its fence"),
@@ -142,6 +152,8 @@ func assets() []Limit {
 		row("LetterPullBytes", size(LetterPullBytes), request, "dead letters in flight", "the server sends no more"),
 		row("LetterTime", lasts(LetterTime), request, "time without a dead letter", "an error"),
 		row("ListAtOnce", count(ListAtOnce), command, "entries that are asked for at the same time", "the rest is asked for next"),
+		row("IDsPage", count(IDsPage), command, "ids of records that a bridge tells at once", "the rest is asked for next"),
+		row("IDsTime", lasts(IDsTime), command, "reading 100,000 ids of records from the bucket, where no bridge answers", "an error"),
 		row("ScanAtOnce", count(ScanAtOnce), command, "parts of a stream that are read at the same time, behind an API prefix", "they follow each other", "TestScan"),
 		row("AbsentTime", lasts(AbsentTime), process, "how long a stream must be absent until it is made again", "it is made again"),
 		row("LeastDuplicates", lasts(LeastDuplicates), stream, "how long the server must know a write again", "not ready, with the remedy"),
@@ -154,5 +166,34 @@ func assets() []Limit {
 		row("MarkerKept", lasts(MarkerKept), process, "how long the marker of a removed entry stays", "it goes"),
 		row("HeartbeatKept", lasts(HeartbeatKept), process, "how long the heartbeat of a replica that is gone stays", "it goes"),
 		row("LedgerScan", lasts(LedgerScan), process, "time between two looks for removed entries, where several shards write", "-"),
+	)
+}
+
+// Commands and questions of others: the NATS micro service.
+const (
+	ServiceRequestBytes = 8 << 20
+	ServicePending      = 4096
+	ServicePendingBytes = 16 << 20
+	ServiceRate         = 500 // a second
+	ServiceBurst        = 1000
+	QuestionsAtOnce     = 4
+	QuestionsWaiting    = 128
+	QuestionWait        = time.Second
+	QuestionPause       = 100 * time.Millisecond
+	QuestionAgain       = 500 * time.Millisecond
+)
+
+func service() []Limit {
+	return part("Commands and questions over the bus",
+		row("ServiceRequestBytes", size(ServiceRequestBytes), question, "its bytes; the bus takes fewer, most often", "an error, 413"),
+		row("ServicePending", count(ServicePending), process, "requests of one kind that have come and were not looked at", "the newest get no answer"),
+		row("ServicePendingBytes", size(ServicePendingBytes), process, "their bytes, and those of questions of one kind that wait", "the newest get no answer; questions an error, 429"),
+		row("ServiceRate", count(ServiceRate, "a second"), process, "questions of one kind", "an error, 429"),
+		row("ServiceBurst", count(ServiceBurst), process, "of them at once", "an error, 429"),
+		row("QuestionsAtOnce", count(QuestionsAtOnce), process, "of them that are answered at the same time", "a further one waits"),
+		row("QuestionsWaiting", count(QuestionsWaiting), process, "of them that wait", "an error, 429", "TestFloodIsAnswered"),
+		row("QuestionWait", lasts(QuestionWait), question, "time for which it waits", "an error, 429"),
+		row("QuestionPause", lasts(QuestionPause), command, "least time until a question is asked again of bridges that are busy", "-"),
+		row("QuestionAgain", lasts(QuestionAgain), command, "time without an answer until a question is asked again; then twice that, and so on", "-"),
 	)
 }

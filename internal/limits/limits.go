@@ -49,21 +49,28 @@ func parts() [][]Limit {
 		core(),
 		shares(),
 		feed(),
+		metrics(),
 		bus(),
 		assets(),
 		letters(),
 		pool(),
 		host(),
 		events(),
+		lookups(),
+		clients(),
 		patterns(),
 		filters(),
 		subscriptions(),
 		shards(),
 		audits(),
+		attempts(),
 		patience(),
 		outgo(),
 		trail(),
+		explanations(),
+		service(),
 		recorder(),
+		replays(),
 	}
 }
 
@@ -88,6 +95,7 @@ const (
 	stream       = "a stream"
 	bucket       = "a bucket"
 	command      = "a command"
+	question     = "a question"
 )
 
 func part(name string, rows ...Limit) []Limit {

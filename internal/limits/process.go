@@ -17,7 +17,14 @@ const (
 	// A shorter token could be guessed.
 	TokenLeast        = 16
 	CommandCallTime   = 10 * time.Second
+	CommandEndTime    = 5 * time.Second
 	CommandInputBytes = 256 << 20
+	ApplyRecords      = 100_000
+	ApplyAtOnce       = 32
+	CompletionTime    = time.Second // a shell waits for it
+	CompletionIDs     = 1000
+	WatchPause        = 2 * time.Second
+	WatchRows         = 1000
 	HearingCheck      = 2 * time.Second
 	// Shorter than the lease: a leader may keep it.
 	DeafAfter      = 7 * time.Second
@@ -52,7 +59,14 @@ func host() []Limit {
 		row("CertificateFileBytes", size(CertificateFileBytes), file, "a file of certificates, keys or tokens that a setting names", "it is refused"),
 		row("TokenLeast", count(TokenLeast, "characters"), caller, "least length of a token", "the program does not start", "TestBadTokensAreRefusedUnseen"),
 		row("CommandCallTime", lasts(CommandCallTime), command, "one request to the bus", "an error"),
+		row("CommandEndTime", lasts(CommandEndTime), command, "its end after Ctrl-C or SIGTERM, `serve` and `demo` apart", "the process is ended"),
 		row("CommandInputBytes", size(CommandInputBytes), command, "a file, or what comes by stdin", "an error: split it"),
+		row("ApplyRecords", count(ApplyRecords), command, "records that are applied, compared or validated together", "an error: split them"),
+		row("ApplyAtOnce", count(ApplyAtOnce), command, "of them that are read, judged or written at the same time", "the rest comes next"),
+		row("CompletionTime", lasts(CompletionTime), command, "completion of an id", "none is offered"),
+		row("CompletionIDs", count(CompletionIDs), command, "ids that completion offers", "further ones are not offered"),
+		row("WatchPause", lasts(WatchPause), command, "time between two looks of --watch", "-"),
+		row("WatchRows", count(WatchRows), command, "rows that --watch follows", "an error: say more exactly which are wanted"),
 		row("HearingCheck", lasts(HearingCheck), process, "time between two looks at whether the server hears the others", "-"),
 		row("DeafAfter", lasts(DeafAfter), process, "time for which it does not", "another server is tried"),
 		row("DeafAgain", lasts(DeafAgain), process, "pause until the next one is tried", "-"),

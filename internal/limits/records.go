@@ -7,6 +7,7 @@ const (
 	RecordBytes          = 64 << 10 // bytes
 	RecordList           = 64       // subjects, event types, headers, labels, waits
 	RecordProblems       = 50
+	RecordDepth          = 256 // of a file
 	RecordURL            = 2048
 	RecordSubject        = 256
 	RecordText           = 1024 // description, header values, secrets, user names
@@ -30,6 +31,7 @@ func records() []Limit {
 		row("RecordBytes", size(RecordBytes), recordScope, "the whole record", invalid, "TestAttackBeyondTheLimitsOfARecord"),
 		row("RecordList", count(RecordList), recordScope, "entries of subjects, eventTypes, headers, labels, retry.schedule", invalid, "TestAttackBeyondTheLimitsOfARecord"),
 		row("RecordProblems", count(RecordProblems), recordScope, "problems that are told", "the rest is not told", "TestAttackBeyondTheLimitsOfARecord"),
+		row("RecordDepth", count(RecordDepth), file, "levels of what stands in a file of records", "an error"),
 		row("RecordURL", count(RecordURL, "characters"), recordScope, "a URL", invalid, "TestAttackBeyondTheLimitsOfARecord"),
 		row("RecordSubject", count(RecordSubject, "characters"), recordScope, "a subject filter", invalid, "TestAttackBeyondTheLimitsOfARecord"),
 		row("RecordText", count(RecordText, "characters"), recordScope, "a description, header value, secret or user name", invalid, "TestAttackBeyondTheLimitsOfARecord"),

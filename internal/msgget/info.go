@@ -22,7 +22,11 @@ var ErrNoLeader = errors.New("the stream has no leader at present")
 func Info(ctx context.Context, js jetstream.JetStream, stream string) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.MessageGetTime)
 	defer cancel()
-	s, err := js.Stream(ctx, stream)
+	var s jetstream.Stream
+	err := unlessDenied(ctx, APIPrefix(js)+"STREAM.INFO."+stream, func(ctx context.Context) (err error) {
+		s, err = js.Stream(ctx, stream)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read the state of stream %q: %w", stream, err)
 	}

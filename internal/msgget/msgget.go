@@ -64,7 +64,12 @@ func get(ctx context.Context, js jetstream.JetStream, stream string, r request) 
 	if err != nil {
 		return nil, err
 	}
-	reply, err := js.Conn().RequestWithContext(ctx, APIPrefix(js)+"STREAM.MSG.GET."+stream, body)
+	var reply *nats.Msg
+	subject := APIPrefix(js) + "STREAM.MSG.GET." + stream
+	err = unlessDenied(ctx, subject, func(ctx context.Context) (err error) {
+		reply, err = js.Conn().RequestWithContext(ctx, subject, body)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read from stream %q: %w", stream, err)
 	}

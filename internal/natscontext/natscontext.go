@@ -81,15 +81,45 @@ func find(name string) (string, error) {
 	case name == "" || strings.Contains(name, "..") || strings.ContainsAny(name, `/\`):
 		return "", fmt.Errorf("%q is not a valid context name: use one that `nats context ls` shows, or the absolute path of its file", name)
 	}
+	dir, err := directory()
+	if err != nil {
+		return "", fmt.Errorf("find context %q: %w; set HOME or XDG_CONFIG_HOME, or give the absolute path of its file", name, err)
+	}
+	return filepath.Join(dir, name+".json"), nil
+}
+
+// directory is where contexts are.
+func directory() (string, error) {
 	parent := os.Getenv("XDG_CONFIG_HOME")
 	if parent == "" {
 		home, err := homeOf()
 		if err != nil {
-			return "", fmt.Errorf("find context %q: %w; set HOME or XDG_CONFIG_HOME, or give the absolute path of its file", name, err)
+			return "", err
 		}
 		parent = filepath.Join(home, ".config")
 	}
-	return filepath.Join(parent, "nats", "context", name+".json"), nil
+	return filepath.Join(parent, "nats", "context"), nil
+}
+
+// Names are those of the contexts that there are, in order.
+func Names() []string {
+	dir, err := directory()
+	if err != nil {
+		return nil
+	}
+	return namesIn(dir)
+}
+
+func namesIn(dir string) (names []string) {
+	found, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return nil
+	}
+	for _, f := range found {
+		names = append(names, strings.TrimSuffix(filepath.Base(f), ".json"))
+	}
+	slices.Sort(names)
+	return names
 }
 
 // homeOf is the home directory as nats takes it: that of the user, whatever HOME says.
@@ -103,16 +133,11 @@ func homeOf() (string, error) {
 // others names the contexts that there are instead.
 func others(path string) string {
 	const most = 10
-	found, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*.json"))
-	if err != nil || len(found) == 0 {
+	names := namesIn(filepath.Dir(path))
+	if len(names) == 0 {
 		return "; make it with `nats context save`"
 	}
-	slices.Sort(found)
-	names := make([]string, 0, most)
-	for _, f := range found[:min(most, len(found))] {
-		names = append(names, strings.TrimSuffix(filepath.Base(f), ".json"))
-	}
-	return "; there are " + strings.Join(names, ", ")
+	return "; there are " + strings.Join(names[:min(most, len(names))], ", ")
 }
 
 func parse(content []byte, s *Settings) error {

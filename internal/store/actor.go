@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -147,6 +148,21 @@ func (k *Key) Digest(secret string) string {
 	return sum[:min(4, len(sum))]
 }
 
+// Derive makes a key of it for another purpose, the same one in each replica; nil
+// as long as it is not there.
+func (k *Key) Derive(purpose string) []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.secret == nil {
+		return nil
+	}
+	key, err := hkdf.Key(sha256.New, k.secret, nil, purpose, sha256.Size)
+	if err != nil {
+		panic(err) // of lengths that are constant
+	}
+	return key
+}
+
 // Stale tells whether it is worth to read the key once more.
 func (k *Key) Stale() bool {
 	k.mu.Lock()
@@ -181,12 +197,42 @@ func writeRecord(ctx context.Context, js jetstream.JetStream, bucket, id string,
 	return ack.Sequence, nil
 }
 
-// ask sends a command and returns the answer. The actor of ctx goes with it,
-// signed if there is a key.
+type withoutKey struct{}
+
+// Without runs a part of a command that the server may refuse to have published
+// to a subject; the error is then a nats.ErrPermissionViolation.
+type Without func(ctx context.Context, subject string, run func(context.Context) error) error
+
+// WithDenials returns a context whose commands and questions hear at once what
+// the server refuses, and then know another way.
+func WithDenials(ctx context.Context, w Without) context.Context {
+	return context.WithValue(ctx, withoutKey{}, w)
+}
+
+// ask sends a command or question and returns the answer: where nobody listens,
+// or with the permissions of a build before this one, as that build was asked.
+// The actor of ctx goes with it, signed if there is a key.
 func ask(ctx context.Context, js jetstream.JetStream, subject string, body []byte, key *Key) ([]byte, error) {
-	m := &nats.Msg{Subject: subject, Data: body, Header: nats.Header{}}
-	key.stamp(ctx, m.Header, Deed{On: subject, Data: body})
-	reply, err := js.Conn().RequestMsgWithContext(ctx, m)
+	var reply *nats.Msg
+	send := func(ctx context.Context, subject string) (err error) {
+		m := &nats.Msg{Subject: subject, Data: body, Header: nats.Header{}}
+		key.stamp(ctx, m.Header, Deed{On: subject, Data: body})
+		reply, err = js.Conn().RequestMsgWithContext(ctx, m)
+		return err
+	}
+	former := formerSubject(subject)
+	if without, ok := ctx.Value(withoutKey{}).(Without); ok && former != "" {
+		plain := send
+		send = func(ctx context.Context, subject string) error {
+			return without(ctx, subject, func(ctx context.Context) error { return plain(ctx, subject) })
+		}
+	}
+	err := send(ctx, subject)
+	if former != "" && (errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrPermissionViolation)) {
+		if errFormer := send(ctx, former); !errors.Is(errFormer, nats.ErrPermissionViolation) {
+			err = errFormer
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"slices"
+
 	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/internal/limits"
@@ -20,6 +22,15 @@ type asset struct {
 
 // assets are all of them, in the order in which they are made.
 func (e *ensurer) assets() []asset {
+	all := e.allAssets()
+	if e.o.NoAttempts {
+		all = slices.DeleteFunc(all, func(a asset) bool { return a.config.Name == e.n.Attempts })
+	}
+	return all
+}
+
+// allAssets are those of all settings.
+func (e *ensurer) allAssets() []asset {
 	n := e.n
 	size := e.o.OwedBytes
 	if size <= 0 {
@@ -67,6 +78,14 @@ func (e *ensurer) assets() []asset {
 				MaxMsgSize: limits.AuditEntryBytes,
 				Duplicates: limits.BucketDuplicates, AllowDirect: true, DenyDelete: true,
 				DenyPurge: true, // nobody takes an entry out
+			}},
+		{what: "stream " + n.Attempts, check: checkAttempts, optional: true,
+			room: room{share: 1. / 16, most: limits.AttemptLogBytes, least: 1 << 20}, config: jetstream.StreamConfig{
+				Name: n.Attempts, Description: "orderbridge: what became of each attempt",
+				Subjects: []string{n.AttemptSubject + ".>"},
+				MaxAge:   limits.AttemptLogAge, MaxBytes: limits.AttemptLogBytes,
+				MaxMsgsPerSubject: limits.AttemptLogPerOrder, Discard: jetstream.DiscardOld,
+				Duplicates: limits.BucketDuplicates, AllowDirect: true,
 			}},
 	}
 }

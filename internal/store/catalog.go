@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/tidwall/gjson"
 
+	"orderbridge/bridge/event"
 	"orderbridge/bridge/protocol"
 	"orderbridge/internal/msgget"
 )
@@ -47,8 +48,11 @@ var (
 	ErrNoLeader = errors.New("no bridge leads at the moment")
 )
 
-// RefusedError is the leader's reason not to do what it was asked for.
-type RefusedError struct{ Reason string }
+// RefusedError is a bridge's reason not to do what it was asked for.
+type RefusedError struct {
+	Reason string
+	Code   int // as HTTP has it; 0: the state of things does not allow it (409)
+}
 
 func (e *RefusedError) Error() string { return e.Reason }
 
@@ -59,9 +63,14 @@ type Catalog struct {
 	js     jetstream.JetStream
 	names  Names
 	parse  func([]byte) (protocol.DeadLetter, error)
-	key    *Key   // nil: what is done through it is not signed
-	index  *Index // nil: lists read the whole bucket
-	singly bool   // lists make no consumer
+	key    *Key    // nil: what is done through it is not signed
+	index  *Index  // nil: lists read the whole bucket
+	states *States // nil: none is followed
+	singly bool    // lists make no consumer
+	events *event.Decoder
+	places *keyPlaces
+
+	sessions *sessionsRead
 }
 
 // AnyRevision is what a write expects that replaces whatever is there.
@@ -70,7 +79,7 @@ const AnyRevision = math.MaxUint64
 // NewCatalog opens the state under these names. parse reads a dead letter as it
 // lies in its stream.
 func NewCatalog(js jetstream.JetStream, n Names, parse func([]byte) (protocol.DeadLetter, error)) *Catalog {
-	return &Catalog{js: js, names: n, parse: parse}
+	return &Catalog{js: js, names: n, parse: parse, places: &keyPlaces{}, sessions: &sessionsRead{writing: make(chan struct{}, 1)}}
 }
 
 // SignedBy has the catalog sign who does what is done through it (WithActor).
@@ -281,48 +290,6 @@ func (c *Catalog) LastStatus(ctx context.Context, id string) (status protocol.St
 		return status, fmt.Errorf("read the status of subscription %q: %w", id, err)
 	}
 	return status, nil
-}
-
-// Statuses returns the first limit verdicts by id after the given one that keep
-// says yes to (nil: all), and where to go on: "" if there are no more. Those of
-// records that are gone are left out where the scope is confined. A page may end
-// earlier, bounded by what it reads.
-func (c *Catalog) Statuses(ctx context.Context, scope Scope, after string, limit int,
-	keep func(Verdict) bool) ([]Verdict, string, error) {
-	w := walkOf[Verdict]{scope: scope, after: after, limit: limit,
-		read: func(ctx context.Context, p place) (Verdict, int, error) {
-			e, err := readEntry(ctx, c.js, c.names.Status, p.id)
-			v := Verdict{ID: p.id}
-			if err == nil && (json.Unmarshal(e.Value, &v.Status) != nil || keep != nil && !keep(v)) {
-				err = protocol.ErrNotFound
-			}
-			return v, len(e.Value), err
-		}}
-	if c.index == nil || scope.all {
-		ids, err := c.statusIDs(ctx, scope)
-		if err != nil {
-			return nil, "", err
-		}
-		w.ids = ids
-	}
-	return walk(ctx, c, w)
-}
-
-// statusIDs are the ids of all statuses of the scope.
-func (c *Catalog) statusIDs(ctx context.Context, scope Scope) ([]string, error) {
-	if scope.all {
-		keys, err := bucketKeys(ctx, c.js, c.names.Status)
-		return append([]string{}, keys...), err
-	}
-	own := []string{}
-	err := c.each(ctx, c.names.Subscriptions, func(e Entry) error {
-		if scope.holds(tenantOf(e.Value)) {
-			own = append(own, e.Key)
-		}
-		return nil
-	})
-	slices.Sort(own)
-	return own, err
 }
 
 // owners tells, for one call, which subscriptions of which generation lie in a scope.

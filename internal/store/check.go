@@ -167,3 +167,18 @@ func checkLetters(info *jetstream.StreamInfo) []Finding {
 	}
 	return k.found
 }
+
+// checkAttempts checks the delivery log. Nothing waits for it, so nothing of it is
+// an error.
+func checkAttempts(info *jetstream.StreamInfo) []Finding {
+	found := checkLetters(info)
+	for i := range found {
+		found[i].Severity = Warning
+	}
+	c := info.Config
+	k := checker{what: "stream " + c.Name, found: found}
+	if c.Discard == jetstream.DiscardNew {
+		k.say(Warning, "it takes no entries when it is full (discard new). Run `nats stream edit %s --discard old`", c.Name)
+	}
+	return k.found
+}

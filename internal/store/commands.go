@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
+	"net/http"
+	"sync"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/time/rate"
 
 	"orderbridge/bridge"
 	"orderbridge/bridge/protocol"
@@ -22,75 +24,80 @@ type Leader interface {
 	Stream(ctx context.Context, shard int) (protocol.StreamReport, error)
 	Adopt(ctx context.Context, shard int, begin bridge.Begin) (protocol.Adoption, error)
 	SetShards(ctx context.Context, shards int) (protocol.Layout, error)
+	RetryNow(ctx context.Context, shard int, what bridge.RetryNow) (protocol.Done, error)
+	Skip(ctx context.Context, subscription, order string, sequence uint64, reason string) (uint64, error)
+	Replay(ctx context.Context, r bridge.ReplayRequest, by string) (*bridge.Replay, *bridge.ReplayCount, error)
+	StopReplay(ctx context.Context, subscription, id, by string) error
+	Rewind(ctx context.Context, r bridge.RewindRequest) (*bridge.ReplayCount, error)
 }
 
 // Witness is told of the commands that were carried out, with the message in
 // which each came.
 type Witness interface {
+	Asker(m *nats.Msg) string // who it is, in one line
+	RetriedNow(m *nats.Msg, r RetryNowRequest, done RetryNowAnswer)
+	Skipped(m *nats.Msg, r SkipRequest, done SkipAnswer)
 	Redriven(m *nats.Msg, r RedriveRequest)
 	Adopted(m *nats.Msg, a protocol.Adoption)
 	Resharded(m *nats.Msg, shards int, after protocol.Layout)
+	// Replayed: a replay was begun, or (begun nil) stopped.
+	Replayed(m *nats.Msg, r ReplayCommand, begun *bridge.Replay)
+	Rewound(m *nats.Msg, r bridge.RewindRequest, n *bridge.ReplayCount)
+	// Asked says who has sent the message.
+	Asked(m *nats.Msg) string
 	// Removed is asked to note what a command has done by itself; refused says
 	// why it does not, "" if it does.
 	Removed(m *nats.Msg, r RemovedRequest) (refused string)
 }
 
-// Commands is the bridge's side of what a Catalog asks over the bus, below
-// Names.Commands: redrive and stream, which the leader of the shard that is
-// concerned answers, audit and shards, which that of shard 0 does, and judge, which
-// any bridge does.
+// Commands is the bridge's side of what a Catalog, or anybody who may, asks over
+// the bus: a NATS micro service, whose endpoints lie below Names.Commands. A
+// command is answered by the leader of the shard that is concerned, and by nobody
+// where none leads; a question by any bridge.
 type Commands struct {
 	Conn    *nats.Conn
 	Names   Names
 	Bridge  Leader
 	Witness Witness
 	// Parse judges a record by the bridge's own settings.
-	Parse func(id string, record []byte) (*record.Subscription, record.Problems)
-	Log   *slog.Logger
+	Parse     func(id string, record []byte) (*record.Subscription, record.Problems)
+	Explainer *Explainer
+	Tester    *Tester
+	Version   string // of the program
+	Log       *slog.Logger
+
+	tasks *sync.WaitGroup // answers under way; of Run
 }
 
-// Run answers until ctx ends.
-func (c Commands) Run(ctx context.Context) error {
-	commands := map[string]func(context.Context, *nats.Msg) any{"redrive": c.redrive, "stream": c.stream,
-		"audit": c.removed, "shards": c.shards}
-	for name, answer := range commands {
-		sub, err := c.Conn.Subscribe(c.Names.Commands+"."+name, c.answer(ctx, answer))
-		if err != nil {
-			return fmt.Errorf("subscribe to commands: %w", err)
-		}
-		defer c.end(sub)
-	}
-	sub, err := c.Conn.QueueSubscribe(judgeSubject(c.Names), "judge", c.answer(ctx, c.judge))
-	if err != nil {
-		return fmt.Errorf("subscribe to questions: %w", err)
-	}
-	defer c.end(sub)
-	<-ctx.Done()
-	return nil
-}
+// endpoints are all commands and questions.
+func (c Commands) endpoints() []endpoint {
+	return []endpoint{
+		{name: "redrive", about: "Puts a dead letter back: its subscription owes it again. The leader of the subscription's shard answers.",
+			request: RedriveRequest{}, answer: RedriveAnswer{}, handle: c.redrive, former: true},
+		{name: "retry-now", about: "Ends at once what a subscription, or an order, or all of a host wait for. The leader of the subscription's shard answers, or of the shard that is named.",
+			request: retryNowCommand{}, answer: retryNowReply{}, handle: c.retryNow},
+		{name: "skip", about: "Makes the head of an order that waits a dead letter. The leader of the subscription's shard answers.",
+			request: SkipRequest{}, answer: skipReply{}, handle: c.skip},
+		{name: "stream", about: "Reports on the source stream as the leader of a shard knows it, or has it adopted after it was changed.",
+			request: StreamRequest{}, answer: StreamAnswer{}, handle: c.stream, former: true},
+		{name: "shards", about: "Changes the number of shards. The leader of shard 0 answers.",
+			request: ShardsRequest{}, answer: ShardsAnswer{}, handle: c.shards, former: true},
+		{name: "audit", about: "Notes in the audit what a command has removed by itself. The leader of shard 0 answers.",
+			request: RemovedRequest{}, answer: RemovedAnswer{}, handle: c.removed, former: true},
+		{name: "replay", about: "Begins a replay, counts what it would send, or stops one. The leader of the subscription's shard answers.",
+			request: ReplayCommand{}, answer: commandAnswer[ReplayAnswer]{}, handle: c.replay, beside: limits.ReplayQuestions},
+		{name: "rewind", about: "Sets a subscription back, or counts what it would owe then. The leader of its shard answers.",
+			request: bridge.RewindRequest{}, answer: commandAnswer[RewindAnswer]{}, handle: c.rewind, beside: limits.ReplayQuestions},
 
-func (c Commands) end(sub *nats.Subscription) {
-	if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		c.Log.Debug("unsubscribe from commands", "subject", sub.Subject, "error", err)
-	}
-}
-
-// answer sends what a command answers; nil is nothing: another bridge does.
-func (c Commands) answer(ctx context.Context, command func(context.Context, *nats.Msg) any) nats.MsgHandler {
-	return func(m *nats.Msg) {
-		ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
-		defer cancel()
-		answer := command(ctx, m)
-		if answer == nil {
-			return
-		}
-		data, err := json.Marshal(answer)
-		if err == nil {
-			err = m.Respond(data)
-		}
-		if err != nil {
-			c.Log.Warn("command could not be answered", "subject", m.Subject, "error", err)
-		}
+		{name: "judge", about: "Says what the bridge, with its own settings and files, makes of a record that is not stored. Any bridge answers.",
+			request: JudgeRequest{}, answer: JudgeAnswer{}, handle: c.judge, question: true, former: true},
+		{name: "explain", about: "Says who hears an event, why others do not, and what would be sent. Nothing is sent. Any bridge answers.",
+			request: ExplainRequest{}, answer: ExplainAnswer{}, handle: c.explain, question: true},
+		{name: "ids", about: "Tells the ids of the records, page by page. Any bridge answers that has read them.",
+			request: IDsRequest{}, answer: IDsAnswer{}, handle: c.ids, question: true},
+		{name: "test", about: "Sends one event to an endpoint, beside what is owed and marked as a test, and says what came back. Any bridge does.",
+			request: TestRequest{}, answer: TestAnswer{}, handle: c.test(), question: true, beside: limits.APIOutgoAtOnce,
+			within: limits.APITestTime + limits.JudgeTime},
 	}
 }
 
@@ -104,7 +111,8 @@ func (c Commands) redrive(ctx context.Context, m *nats.Msg) any {
 	case errors.Is(err, bridge.ErrNotLeader):
 		return nil
 	case err != nil:
-		return RedriveAnswer{Reason: err.Error()}
+		return RedriveAnswer{Reason: err.Error(), Owed: errors.Is(err, protocol.ErrOwedAgain),
+			Gone: errors.Is(err, protocol.ErrNotFound), Busy: errors.Is(err, protocol.ErrLanesFull)}
 	}
 	c.Witness.Redriven(m, r)
 	return RedriveAnswer{Accepted: true}
@@ -186,4 +194,32 @@ func (c Commands) judge(_ context.Context, m *nats.Msg) any {
 		return JudgeAnswer{Problems: problems}
 	}
 	return JudgeAnswer{Problems: problems, Hears: s.Describe()}
+}
+
+func (c Commands) explain(ctx context.Context, m *nats.Msg) any {
+	var r ExplainRequest
+	if err := json.Unmarshal(m.Data, &r); err != nil {
+		return ExplainAnswer{Reason: "the question is not readable: " + err.Error(), Code: http.StatusBadRequest}
+	}
+	return c.Explainer.Explain(ctx, r)
+}
+
+func (c Commands) test() func(context.Context, *nats.Msg) any {
+	pace := rate.NewLimiter(1, limits.APIOutgoAtOnce)
+	return func(ctx context.Context, m *nats.Msg) any {
+		var r TestRequest
+		if err := json.Unmarshal(m.Data, &r); err != nil {
+			return TestAnswer{Reason: "the request is not readable: " + err.Error(), Code: http.StatusBadRequest}
+		}
+		if !pace.Allow() {
+			return TestAnswer{Reason: "too many requests to endpoints at once; try again in some seconds",
+				Code: http.StatusTooManyRequests}
+		}
+		scope := (&ExplainRequest{Tenant: r.Tenant}).scope()
+		answer, err := c.Tester.Test(ctx, scope, r)
+		if err != nil {
+			answer.Reason, answer.Code = refusalOf(err)
+		}
+		return answer
+	}
 }

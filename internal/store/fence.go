@@ -47,6 +47,9 @@ func (l *Ledger) fenceAll(ctx context.Context, s *stateBucket, epoch uint64, ter
 		return made, err
 	}
 	made.Created = info.Created.UnixNano()
+	if made.Lease, err = l.leaseMade(ctx); err != nil {
+		return made, err
+	}
 	if made.Sealed, err = l.sealed(ctx, s, sealKeyOf(l.shard)); err != nil {
 		return made, err
 	}
@@ -60,7 +63,7 @@ func (l *Ledger) fenceAll(ctx context.Context, s *stateBucket, epoch uint64, ter
 		return made, err
 	}
 	var unfenced [fences]bool
-	var last [fences]uint64
+	var last, held [fences]uint64 // held: the epochs before
 	g, gctx := errgroup.WithContext(ctx)
 	for i := range s.fences {
 		g.Go(func() (err error) {
@@ -69,7 +72,7 @@ func (l *Ledger) fenceAll(ctx context.Context, s *stateBucket, epoch uint64, ter
 				return err
 			}
 			defer f.unlock()
-			last[i], unfenced[i], err = l.fence(gctx, s, fenceKeyOf(l.shard, i), epoch, term)
+			last[i], held[i], unfenced[i], err = l.fence(gctx, s, fenceKeyOf(l.shard, i), epoch, term)
 			if err != nil {
 				return fmt.Errorf("fence %d: %w", i, err)
 			}
@@ -87,6 +90,7 @@ func (l *Ledger) fenceAll(ctx context.Context, s *stateBucket, epoch uint64, ter
 	if after.Created.UnixNano() != made.Created {
 		return made, errRecreated // once more
 	}
+	made.Epoch = slices.Min(held[:])
 	l.fenced(s, &made, epoch, term, max(slices.Max(last[:]), after.State.LastSeq), slices.Max(last[:]),
 		slices.Contains(unfenced[:], true))
 	if inherited {
@@ -143,8 +147,21 @@ func (l *Ledger) last(ctx context.Context, s *stateBucket, key string) (*event.M
 	return msgget.Last(ctx, l.js, bucketStream(s.name), bucketSubject(s.name, key))
 }
 
-// fence writes one fence key and returns its sequence, and whether it was absent.
-func (l *Ledger) fence(ctx context.Context, s *stateBucket, key string, epoch uint64, term string) (seq uint64,
+// leaseMade is when the bucket of the lease was made; 0: it is gone.
+func (l *Ledger) leaseMade(ctx context.Context) (int64, error) {
+	info, err := msgget.Info(ctx, l.js, bucketStream(l.lease))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("the lease: %w", err)
+	}
+	return info.Created.UnixNano(), nil
+}
+
+// fence writes one fence key and returns its sequence, the epoch that it held (0:
+// none that can be read), and whether it was absent.
+func (l *Ledger) fence(ctx context.Context, s *stateBucket, key string, epoch uint64, term string) (seq, held uint64,
 	absent bool, err error) {
 	m := &nats.Msg{Subject: writeSubject(l.js, s.name, key), Data: []byte(strconv.FormatUint(epoch, 10)),
 		Header: nats.Header{termHeader: {term}, layoutHeader: {string(protocol.Encode(l.layout))}}}
@@ -154,34 +171,44 @@ func (l *Ledger) fence(ctx context.Context, s *stateBucket, key string, epoch ui
 		case errors.Is(err, protocol.ErrNotFound):
 			absent = true
 		case err != nil:
-			return 0, false, err
+			return 0, 0, false, err
 		default:
-			rev = was.Seq
+			rev, held = was.Seq, fencedBy(was)
 			switch own, newer := ownFence(was, epoch, term); {
 			case newer:
-				return 0, false, protocol.ErrDeposed
+				return 0, 0, false, protocol.ErrDeposed
 			case own:
-				return rev, absent, nil // an earlier call of ours, whose answer was lost
+				return rev, held, absent, nil // an earlier call of ours, whose answer was lost
 			}
 		}
 		ack, err := l.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(rev))
 		if err == nil {
-			return ack.Sequence, absent, nil
+			return ack.Sequence, held, absent, nil
 		}
 		if code := errorCode(err); code != codeWrongLastSequence && code != codeBusy {
-			return 0, false, err
+			return 0, 0, false, err
 		}
 		if err := pause(ctx); err != nil {
-			return 0, false, err
+			return 0, 0, false, err
 		}
 	}
 }
 
-// ownFence tells whether a fence is our own, or of another leader that came
-// after us. One that cannot be read was written by a person, and counts for nothing.
-func ownFence(m *event.Message, epoch uint64, term string) (own, newer bool) {
+// fencedBy is the epoch that a fence holds. One that cannot be read was written by
+// a person, and counts for nothing: 0.
+func fencedBy(m *event.Message) uint64 {
 	held, err := strconv.ParseUint(string(m.Data), 10, 64)
 	if err != nil || held > maxTracedEpoch || isMarker(m.Header) {
+		return 0
+	}
+	return held
+}
+
+// ownFence tells whether a fence is our own, or of another leader that came
+// after us.
+func ownFence(m *event.Message, epoch uint64, term string) (own, newer bool) {
+	held := fencedBy(m)
+	if held == 0 {
 		return false, false
 	}
 	own = held == epoch && nats.Header(m.Header).Get(termHeader) == term

@@ -10,6 +10,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"orderbridge/bridge/protocol"
+	"orderbridge/bridge/record"
 )
 
 // Index knows which records there are, whose they are and how large, so that a
@@ -35,7 +36,8 @@ type indexed struct {
 	revision uint64
 	host     uint64 // hash of the host of targetURL
 	size     int32
-	inactive bool
+	status   string   // one of those of a record
+	labels   []uint64 // hashes of each label's name, and of name=value
 	gone     bool
 }
 
@@ -160,20 +162,22 @@ func (s *shelf) list() []*indexed {
 
 // Filter is what a list of records is confined to; zero members confine nothing.
 type Filter struct {
-	Status string            // active or deactivated
+	Status string            // active (with paused), paused or deactivated
 	Host   string            // of targetURL
 	Tenant string            // as the record tells it
 	Alone  bool              // it tells none
+	Label  string            // name, or name=value, of its labels
 	ID     func(string) bool // nil: any
 }
 
 func (f Filter) holds(i *indexed) bool {
 	switch {
 	case i.gone,
-		f.Status != "" && (f.Status == "deactivated") != i.inactive,
+		!HasStatus(f.Status, i.status),
 		f.Host != "" && hostHash(f.Host) != i.host,
 		f.Tenant != "" && (i.tenant == nil || i.tenant.tenant != f.Tenant),
-		f.Alone && i.tenant != nil:
+		f.Alone && i.tenant != nil,
+		f.Label != "" && !slices.Contains(i.labels, textHash(f.Label)):
 		return false
 	}
 	return f.ID == nil || f.ID(i.id)
@@ -249,16 +253,42 @@ func describeRecord(rev protocol.Revision) *indexed {
 	if !gjson.ValidBytes(rev.Value) {
 		return item
 	}
-	found := gjson.GetManyBytes(rev.Value, "status", "targetURL")
-	item.inactive = found[0].Str == "deactivated"
+	found := gjson.GetManyBytes(rev.Value, "status", "targetURL", "labels")
+	item.status = recordStatus(found[0].Str)
 	if u, err := url.Parse(found[1].Str); err == nil {
 		item.host = hostHash(u.Hostname())
+	}
+	if found[2].IsObject() {
+		found[2].ForEach(func(name, value gjson.Result) bool {
+			item.labels = append(item.labels, textHash(name.Str), textHash(name.Str+"="+value.Str))
+			return true
+		})
 	}
 	return item
 }
 
-func hostHash(host string) uint64 {
+// HasStatus tells whether a record of a status (as it stands in the record) is one
+// of those that are asked for: all, active with those that are paused, paused, or
+// deactivated.
+func HasStatus(asked, status string) bool {
+	status = recordStatus(status)
+	return asked == "" || asked == status || asked == record.StatusActive && status == record.StatusPaused
+}
+
+// recordStatus is one of the values that there are.
+func recordStatus(told string) string {
+	for _, status := range []string{record.StatusPaused, record.StatusDeactivated} {
+		if told == status {
+			return status
+		}
+	}
+	return record.StatusActive
+}
+
+func hostHash(host string) uint64 { return textHash(strings.ToLower(host)) }
+
+func textHash(text string) uint64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(strings.ToLower(host))) // never fails
+	_, _ = h.Write([]byte(text)) // never fails
 	return h.Sum64()
 }

@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-
-	"github.com/nats-io/nats.go"
 
 	"orderbridge/bridge/record"
 	"orderbridge/internal/limits"
@@ -24,34 +21,20 @@ type JudgeRequest struct {
 type JudgeAnswer struct {
 	Problems record.Problems `json:"problems,omitempty"`
 	Hears    string          `json:"hears,omitempty"` // of a good record
+	// Given are the members that the record leaves out and gets when it is stored: those of the caller's tenant.
+	Given map[string]json.RawMessage `json:"given,omitempty"`
 }
 
 // JudgeSubject is where judges listen; one of them answers.
-func (c *Catalog) JudgeSubject() string { return judgeSubject(c.names) }
-
-func judgeSubject(n Names) string { return n.Commands + ".judge" }
+func (c *Catalog) JudgeSubject() string { return c.names.Commands + ".judge" }
 
 // ErrNoJudge says that no bridge runs that could answer.
 var ErrNoJudge = errors.New("no bridge has answered")
 
-// Judge asks a bridge what it makes of a record; ErrNoJudge if none answers.
+// Judge asks a bridge what it makes of a record; ErrNoJudge if none answers, a
+// *RefusedError if none has time.
 func (c *Catalog) Judge(ctx context.Context, id string, record []byte) (JudgeAnswer, error) {
 	var answer JudgeAnswer
-	body, err := json.Marshal(JudgeRequest{id, record})
-	if err != nil {
-		return answer, fmt.Errorf("ask a bridge: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, limits.JudgeTime)
-	defer cancel()
-	msg, err := c.js.Conn().RequestWithContext(ctx, c.JudgeSubject(), body)
-	if err != nil {
-		if errors.Is(err, nats.ErrNoResponders) || ctx.Err() != nil {
-			return answer, ErrNoJudge
-		}
-		return answer, fmt.Errorf("ask a bridge: %w", err)
-	}
-	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return answer, fmt.Errorf("the bridge's answer cannot be read: %w", err)
-	}
-	return answer, nil
+	err := c.question(ctx, "judge", limits.JudgeTime, JudgeRequest{id, record}, &answer)
+	return answer, err
 }

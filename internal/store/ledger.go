@@ -48,6 +48,7 @@ const (
 type Ledger struct {
 	js      jetstream.JetStream
 	make    Maker
+	lease   string // bucket
 	layout  protocol.Layout
 	shard   protocol.Shard
 	others  *Others // what other shards, or strangers, write; nil: there are none
@@ -84,7 +85,7 @@ type fence struct {
 // NewLedger is the ledger of a shard of the layout, in the buckets of n; Ensure has
 // made them. One that somebody deletes is made again by make when it is fenced.
 func NewLedger(js jetstream.JetStream, n Names, layout protocol.Layout, number int, make Maker) *Ledger {
-	l := &Ledger{js: js, make: make, layout: layout, shard: layout.Shard(number)}
+	l := &Ledger{js: js, make: make, lease: n.Lease, layout: layout, shard: layout.Shard(number)}
 	for b, name := range map[protocol.Bucket]string{protocol.BucketStatus: n.Status, protocol.BucketOwed: n.Owed} {
 		l.buckets[b] = newStateBucket(name)
 	}

@@ -26,12 +26,12 @@ type Letter struct {
 }
 
 // Letters returns the newest limit dead letters below the sequence before (0:
-// all), newest first, of one subscription or ("") of all, and before what to go
-// on: 0 if there are no more. Their events are left out. protocol.ErrNotFound if
-// the stream has never been made.
-func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string, before uint64, limit int) ([]Letter,
+// all), newest first, that pass the filter, and before what to go on: 0 if there
+// are no more. A page may end earlier, bounded by what is looked at. Their events
+// are left out. protocol.ErrNotFound if the stream has never been made.
+func (c *Catalog) Letters(ctx context.Context, scope Scope, f LetterFilter, before uint64, limit int) ([]Letter,
 	uint64, error) {
-	if subscription != "" && !safeID.MatchString(subscription) {
+	if f.Subscription != "" && !safeID.MatchString(f.Subscription) {
 		return nil, 0, nil
 	}
 	stream, err := c.letterStream(ctx)
@@ -43,11 +43,11 @@ func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string,
 	if before > 0 {
 		high = min(high, before-1)
 	}
-	r := letterReader{catalog: c, stream: stream, filter: c.letterSubject(subscription),
-		owners: owners{catalog: c, scope: scope}}
+	r := c.letterReader(scope, stream, f)
+	bounded := !scope.all || f.selects()
 	found := []Letter{}
 	for window := uint64(max(limits.LetterWindow, limit)); state.Msgs > 0 && high >= state.FirstSeq; window *= 4 {
-		if !scope.all {
+		if bounded {
 			window = min(window, limits.APIPageReads)
 		}
 		low := state.FirstSeq
@@ -62,7 +62,7 @@ func (c *Catalog) Letters(ctx context.Context, scope Scope, subscription string,
 		if len(found) > limit {
 			return found[:limit], found[limit-1].Sequence, nil
 		}
-		if high = low - 1; !scope.all && r.looked >= limits.APIPageReads && high >= state.FirstSeq {
+		if high = low - 1; bounded && r.looked >= limits.APIPageReads && high >= state.FirstSeq {
 			return found, low, nil
 		}
 	}
@@ -85,9 +85,15 @@ func (c *Catalog) letterStream(ctx context.Context) (jetstream.Stream, error) {
 type letterReader struct {
 	catalog *Catalog
 	stream  jetstream.Stream
-	filter  string
+	subject string
+	filter  LetterFilter
 	owners  owners
 	looked  int
+}
+
+func (c *Catalog) letterReader(scope Scope, stream jetstream.Stream, f LetterFilter) *letterReader {
+	return &letterReader{catalog: c, stream: stream, subject: c.letterSubject(f.Subscription), filter: f,
+		owners: owners{catalog: c, scope: scope}}
 }
 
 // read returns the newest letters of [low, high], at most that many, newest first.
@@ -96,7 +102,7 @@ func (r *letterReader) read(ctx context.Context, low, high uint64, most int) ([]
 		return r.readSingly(ctx, low, high, most)
 	}
 	consumer, err := r.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		FilterSubject: r.filter, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: low,
+		FilterSubject: r.subject, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: low,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: 30 * time.Second,
 	})
 	if err != nil {
@@ -139,7 +145,7 @@ func (r *letterReader) read(ctx context.Context, low, high uint64, most int) ([]
 		if err != nil {
 			return nil, err
 		}
-		if own {
+		if own && r.filter.wants(&l) {
 			l.Event, l.Envelope = nil, nil
 			list = append(list, l)
 		}
@@ -153,9 +159,10 @@ func (r *letterReader) read(ctx context.Context, low, high uint64, most int) ([]
 
 // readSingly is read without a consumer.
 func (r *letterReader) readSingly(ctx context.Context, low, high uint64, most int) ([]Letter, error) {
-	list, err := scan(ctx, r.catalog.js, r.catalog.names.DeadLetters, r.filter, low, high, most,
+	list, err := scan(ctx, r.catalog.js, r.catalog.names.DeadLetters, r.subject, low, high, most,
 		func(m *event.Message) (Letter, bool, error) {
 			l, own, err := r.catalog.letter(ctx, &r.owners, m.Seq, m.Data)
+			own = own && r.filter.wants(&l)
 			l.Event, l.Envelope = nil, nil
 			return l, own, err
 		})
@@ -208,6 +215,9 @@ type RedriveRequest struct {
 type RedriveAnswer struct {
 	Accepted bool   `json:"accepted"`
 	Reason   string `json:"reason,omitempty"` // why not
+	Owed     bool   `json:"owed,omitempty"`   // because it is owed again already
+	Gone     bool   `json:"gone,omitempty"`   // because it is not there any more: it was delivered, or removed
+	Busy     bool   `json:"busy,omitempty"`   // because too much is owed now: try again later
 }
 
 // Redrive asks the leader to put a dead letter back as owed by its
@@ -239,10 +249,18 @@ func (c *Catalog) Redrive(ctx context.Context, scope Scope, sequence uint64) (Le
 	if err := json.Unmarshal(reply, &answer); err != nil {
 		return l, fmt.Errorf("the leader's answer cannot be read: %w", err)
 	}
-	if !answer.Accepted {
-		return l, &RefusedError{answer.Reason}
+	no := &RefusedError{Reason: answer.Reason}
+	switch {
+	case answer.Accepted:
+		return l, nil
+	case answer.Owed:
+		return l, fmt.Errorf("%w: %w", protocol.ErrOwedAgain, no)
+	case answer.Gone:
+		return l, fmt.Errorf("%w: %w", protocol.ErrNotFound, no)
+	case answer.Busy:
+		return l, fmt.Errorf("%w: %w", protocol.ErrLanesFull, no)
 	}
-	return l, nil
+	return l, no
 }
 
 // RemoveLetter removes a dead letter for good. protocol.ErrNotFound if there is no

@@ -40,6 +40,9 @@ type ShardOverview struct {
 	Lag    uint64      `json:"lag"`   // messages above it
 	Since  time.Time   `json:"since,omitzero"`
 	Owed   *int        `json:"owed,omitempty"` // deliveries, as its leader says
+	// Oldest is when the oldest event that is owed was published, as its leader says;
+	// zero: nothing is owed, or it is not known.
+	Oldest time.Time `json:"oldest,omitzero"`
 }
 
 // Overview reads who leads what. protocol.ErrNotFound if no bridge has been here.
@@ -115,7 +118,7 @@ func (o *Overview) shard(entries map[protocol.Shard]bridge.Entry, s protocol.Sha
 		x.Silent = false
 		for _, led := range h.Leads {
 			if h.Layout == s.Layout && led.Shard == s.Number && led.Epoch == e.Epoch {
-				x.Since, x.Owed = led.Since, &led.Owed
+				x.Since, x.Owed, x.Oldest = led.Since, &led.Owed, led.Oldest
 			}
 		}
 	}
@@ -159,7 +162,7 @@ func (c *Catalog) SetShards(ctx context.Context, shards int) (protocol.Layout, e
 		return protocol.Layout{}, fmt.Errorf("the leader's answer cannot be read: %w", err)
 	}
 	if answer.Reason != "" {
-		return answer.Layout, &RefusedError{answer.Reason}
+		return answer.Layout, &RefusedError{Reason: answer.Reason}
 	}
 	return answer.Layout, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"orderbridge/bridge/event"
 	"orderbridge/bridge/protocol"
@@ -19,6 +20,10 @@ type Debt struct {
 	Subscription string              `json:"subscription"`
 	Lane         *protocol.LaneEntry `json:"lane,omitempty"`
 	Reads        *protocol.Mark      `json:"reads,omitempty"`
+	// Published is when the oldest event of it was published: of an order that waits
+	// that of its head, of a subscription that reads the first message that it has yet
+	// to come to. Zero: it is not known, or nothing has been published since.
+	Published time.Time `json:"published,omitzero"`
 
 	// Key of the entry: <subscription> or <subscription>.<lane>.
 	Key string `json:"-"`
@@ -31,10 +36,28 @@ func (d Debt) generation() uint64 {
 	return d.Reads.Generation
 }
 
+// settled: a mark with Live only says from where on the subscription is live again,
+// a lane without events that it is settled.
+func (d Debt) settled() bool {
+	return d.Reads != nil && d.Reads.Live != 0 || d.Lane != nil && len(d.Lane.Seqs) == 0
+}
+
 // Owed returns the first limit debts by key after the given one, of one
-// subscription or ("") of all, and where to go on: "" if there are no more.
-// ErrNotFound if the ledger has never been made.
+// subscription or ("") of all, and where to go on: "" if there are no more. With an
+// index a page may end earlier, bounded by what it reads. ErrNotFound if the ledger
+// has never been made.
 func (c *Catalog) Owed(ctx context.Context, scope Scope, subscription, after string, limit int) ([]Debt, string, error) {
+	debts, next, err := c.owed(ctx, scope, subscription, after, limit)
+	if err == nil {
+		c.withAges(ctx, debts)
+	}
+	return debts, next, err
+}
+
+func (c *Catalog) owed(ctx context.Context, scope Scope, subscription, after string, limit int) ([]Debt, string, error) {
+	if c.index != nil && scope.all && (subscription == "" || safeID.MatchString(subscription)) {
+		return c.owedByKey(ctx, subscription, after, limit)
+	}
 	var keys []string
 	if subscription != "" {
 		if !safeID.MatchString(subscription) {
@@ -47,6 +70,42 @@ func (c *Catalog) Owed(ctx context.Context, scope Scope, subscription, after str
 	return c.owedUnder(ctx, scope, keys, after, limit)
 }
 
+// owedByKey is Owed for operators: of the ledger it reads the keys, and of the
+// entries those of the page.
+func (c *Catalog) owedByKey(ctx context.Context, subscription, after string, limit int) ([]Debt, string, error) {
+	w := walkOf[Debt]{scope: Everything(), after: after, limit: limit, ids: []string{},
+		read: func(ctx context.Context, p place) (Debt, int, error) {
+			e, err := readEntry(ctx, c.js, c.names.Owed, p.id)
+			if err != nil {
+				return Debt{}, 0, err
+			}
+			d, err := debtOf(e)
+			if err == nil && d.settled() {
+				err = protocol.ErrNotFound
+			}
+			return d, len(e.Value), err
+		}}
+	keys := keyPages{js: c.js, bucket: c.names.Owed, under: ">", places: c.places}
+	if subscription != "" {
+		keys.under = subscription + ".>"
+		if after < subscription {
+			w.ids = append(w.ids, subscription)
+		}
+	}
+	part, more, err := keys.next(ctx, after)
+	if err != nil {
+		return nil, "", err
+	}
+	// One more than can be looked at: the page says then that it is not the last.
+	w.ids = append(w.ids, part[:min(len(part), limits.APIPageReads+1)]...)
+	items, next, err := walk(ctx, c, w)
+	if next == "" && more && err == nil {
+		next = w.ids[len(w.ids)-1]
+	}
+	keys.ended(next)
+	return items, next, err
+}
+
 // owedUnder is Owed of some keys, nil: all.
 func (c *Catalog) owedUnder(ctx context.Context, scope Scope, keys []string, after string, limit int) ([]Debt, string,
 	error) {
@@ -57,8 +116,8 @@ func (c *Catalog) owedUnder(ctx context.Context, scope Scope, keys []string, aft
 			return nil
 		}
 		d, err := debtOf(e)
-		if err != nil || d.Reads != nil && d.Reads.Live != 0 || d.Lane != nil && len(d.Lane.Seqs) == 0 {
-			return err // a mark with Live only says from where on the subscription is live again, a lane without events that it is settled
+		if err != nil || d.settled() {
+			return err
 		}
 		own, err := o.hold(ctx, d.Subscription, d.generation())
 		if own {
@@ -136,6 +195,9 @@ func debtOf(e Entry) (Debt, error) {
 		d.Lane.Order = orderOf(d.Lane.Order, token, d.Lane.Key)
 		if d.Lane.Key == "" {
 			d.Lane.Key = token
+		}
+		if len(d.Lane.Seqs) > 0 {
+			d.Published = published(d.Lane.Known, d.Lane.Seqs[0])
 		}
 	}
 	return d, nil

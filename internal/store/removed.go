@@ -34,7 +34,7 @@ func (c *Catalog) TellRemoved(ctx context.Context, r RemovedRequest) error {
 	}
 	var answer RemovedAnswer
 	if json.Unmarshal(reply, &answer) == nil && answer.Reason != "" {
-		return &RefusedError{answer.Reason}
+		return &RefusedError{Reason: answer.Reason}
 	}
 	return nil
 }

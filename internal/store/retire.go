@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
@@ -26,6 +27,9 @@ import (
 const closedEpoch = maxTracedEpoch
 
 func closedFence(data []byte) bool { return string(data) == strconv.Itoa(closedEpoch) }
+
+// closedStill is closedFence of one that nobody has deleted.
+func closedStill(m *event.Message) bool { return closedFence(m.Data) && !isMarker(m.Header) }
 
 // CloseFences implements bridge.Shards. A bucket that is gone is made first: in a
 // new one, too, a fence of the former leader may be under way. What a build that
@@ -51,6 +55,31 @@ func (l *Leases) CloseFences(ctx context.Context, s protocol.Shard) error {
 		}
 	}
 	return nil
+}
+
+// Fenced implements bridge.Shards.
+func (l *Leases) Fenced(ctx context.Context, s protocol.Shard) (bool, error) {
+	if s.Layout != 0 {
+		return false, nil
+	}
+	for _, bucket := range []string{l.n.Owed, l.n.Status} {
+		for i := range fences {
+			m, err := msgget.Last(ctx, l.js, bucketStream(bucket), bucketSubject(bucket, fenceKeyOf(s, i)))
+			switch {
+			case errors.Is(err, protocol.ErrNotFound):
+				return false, nil
+			case err != nil:
+				return false, err
+			case !closedStill(m):
+				return false, nil
+			}
+		}
+	}
+	_, err := l.js.Consumer(ctx, l.n.Stream, barrier(l.n))
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func closedLease(value []byte) bool {
@@ -90,7 +119,7 @@ func (l *Leases) closeFence(ctx context.Context, bucket, key string) error {
 		case errors.Is(err, protocol.ErrNotFound):
 		case err != nil:
 			return err
-		case closedFence(was.Data) && !isMarker(was.Header):
+		case closedStill(was):
 			return nil
 		default:
 			rev = was.Seq

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +55,7 @@ func listEntries(ctx context.Context, js jetstream.JetStream, bucket string, fn 
 	if elsewhere(js) { // what a server pushes there does not come here
 		return readEntries(ctx, js, kv.Bucket(), fn, keys...)
 	}
-	w, err := kv.WatchFiltered(ctx, keys, jetstream.IgnoreDeletes())
+	w, err := kv.WatchFiltered(ctx, slices.Clone(keys), jetstream.IgnoreDeletes()) // it changes them
 	if err != nil {
 		return fmt.Errorf("list bucket %q: %w", bucket, err)
 	}

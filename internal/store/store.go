@@ -28,6 +28,7 @@ type Options struct {
 	Replicas      int          // of what is made; 0: 3 where the server is clustered, else 1
 	OwedBytes     int64        // size of the ledger, bytes; 0: 64 MiB
 	Storage       int64        // what all streams together may take, bytes; 0: enough
+	NoAttempts    bool         // there is no delivery log, so its stream is not made
 	Logger        *slog.Logger // nil: slog.Default()
 }
 

@@ -40,7 +40,14 @@ func ensure(t *testing.T, js jetstream.JetStream, o Options) Names {
 	if o.Subjects == nil {
 		o.Subjects = []string{"orders", "orders.>"}
 	}
-	n, found, err := Ensure(testContext(t), js, o)
+	var n Names
+	var found []Finding
+	var err error
+	// A node of a cluster that stalls is offline to the others for a moment.
+	_ = lab.Until(testContext(t), "the nodes are there", func() bool {
+		n, found, err = Ensure(testContext(t), js, o)
+		return errorCode(err) != codeNoPeers
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func (c *Catalog) AskStream(ctx context.Context, r StreamRequest) (StreamAnswer,
 		return answer, fmt.Errorf("the leader's answer cannot be read: %w", err)
 	}
 	if answer.Reason != "" {
-		return answer, &RefusedError{answer.Reason}
+		return answer, &RefusedError{Reason: answer.Reason}
 	}
 	return answer, nil
 }

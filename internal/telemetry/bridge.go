@@ -5,42 +5,11 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"orderbridge/bridge"
 	"orderbridge/bridge/protocol"
 )
-
-// Attempts is a middleware that measures attempts.
-type Attempts struct {
-	seconds map[protocol.Verdict]prometheus.Observer // looked up once: it stands in the way of each attempt
-}
-
-// NewAttempts registers orderbridge_attempt_seconds, by outcome.
-func NewAttempts(r prometheus.Registerer) *Attempts {
-	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "orderbridge_attempt_seconds",
-		Help:    "How long attempts took, by outcome.",
-		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
-	}, []string{"outcome"})
-	r.MustRegister(seconds)
-	a := &Attempts{seconds: map[protocol.Verdict]prometheus.Observer{}}
-	for v := protocol.Delivered; v <= protocol.NotAttempted; v++ {
-		a.seconds[v] = seconds.WithLabelValues(v.String())
-	}
-	return a
-}
-
-// Middleware measures one attempt; it stands outside of what owes a failed attempt (bridge.term.router).
-func (a *Attempts) Middleware(next message.HandlerFunc) message.HandlerFunc {
-	return func(m *message.Message) ([]*message.Message, error) {
-		start := time.Now()
-		produced, err := next(m)
-		a.seconds[bridge.Reported(m.Context()).Verdict].Observe(time.Since(start).Seconds())
-		return produced, err
-	}
-}
 
 // figure is one number of protocol.Figures as a metric.
 type figure struct {
@@ -52,24 +21,38 @@ type figure struct {
 // bridgeCollector shows what a bridge says of itself.
 type bridgeCollector struct {
 	condition func() bridge.Condition
+	stream    *Stream
 	alerts    *prometheus.Desc
+	states    *prometheus.Desc
+	feed      [2]*prometheus.Desc
+	oldest    *prometheus.Desc
+	retention *prometheus.Desc
 	shares    [4]*prometheus.Desc
 	shard     [3]*prometheus.Desc
 	figures   []figure
 }
 
 // RegisterBridge registers the figures of a bridge.
-func RegisterBridge(r prometheus.Registerer, condition func() bridge.Condition) {
-	c := &bridgeCollector{condition: condition}
-	add := func(kind prometheus.ValueType, name, help string, of func(bridge.Condition) float64) {
-		c.figures = append(c.figures, figure{prometheus.NewDesc("orderbridge_"+name, help, nil, nil), kind, of})
-	}
+func RegisterBridge(r prometheus.Registerer, condition func() bridge.Condition, stream *Stream) {
+	c := &bridgeCollector{condition: condition, stream: stream}
+	c.protocolFigures()
+	c.replicaFigures()
+	c.describe()
+	r.MustRegister(c)
+}
+
+func (c *bridgeCollector) add(kind prometheus.ValueType, name, help string, of func(bridge.Condition) float64) {
+	c.figures = append(c.figures, figure{prometheus.NewDesc("orderbridge_"+name, help, nil, nil), kind, of})
+}
+
+// protocolFigures are what the protocol has counted.
+func (c *bridgeCollector) protocolFigures() {
 	count := func(name, help string, of func(protocol.Figures) uint64) {
-		add(prometheus.CounterValue, name+"_total", help,
+		c.add(prometheus.CounterValue, name+"_total", help,
 			func(c bridge.Condition) float64 { return float64(of(c.Figures)) })
 	}
 	gauge := func(name, help string, of func(protocol.Figures) int) {
-		add(prometheus.GaugeValue, name, help, func(c bridge.Condition) float64 { return float64(of(c.Figures)) })
+		c.add(prometheus.GaugeValue, name, help, func(c bridge.Condition) float64 { return float64(of(c.Figures)) })
 	}
 	count("events", "Events taken from the bus.", func(f protocol.Figures) uint64 { return f.Taken })
 	count("events_missed", "Events that the stream dropped before they could be matched.",
@@ -88,7 +71,7 @@ func RegisterBridge(r prometheus.Registerer, condition func() bridge.Condition) 
 		func(f protocol.Figures) uint64 { return f.Vanished })
 	count("deliveries_removed", "Deliveries whose event was removed from the source stream while it was owed.",
 		func(f protocol.Figures) uint64 { return f.Removed })
-	add(prometheus.GaugeValue, "stream_changes_open", "Changes of the source stream that no operator has acknowledged.",
+	c.add(prometheus.GaugeValue, "stream_changes_open", "Changes of the source stream that no operator has acknowledged.",
 		func(c bridge.Condition) float64 { return float64(len(c.Changes)) })
 	count("deliveries_matched", "Deliveries that events made, those that are read later included.",
 		func(f protocol.Figures) uint64 { return f.Matched })
@@ -117,18 +100,37 @@ func RegisterBridge(r prometheus.Registerer, condition func() bridge.Condition) 
 		func(f protocol.Figures) int { return f.Reading })
 	gauge("subscriptions_suspended", "Subscriptions whose endpoint fails or has answered 410.",
 		func(f protocol.Figures) int { return f.Suspended })
-	add(prometheus.GaugeValue, "leader", "1 where this replica leads, if only one of several shards.", func(c bridge.Condition) float64 {
+	count("takeovers", "Take-overs of a shard that this replica has done.", func(f protocol.Figures) uint64 { return f.TakeOvers })
+}
+
+// replicaFigures are what this replica is to the others, and what became of its alerts.
+func (c *bridgeCollector) replicaFigures() {
+	c.add(prometheus.GaugeValue, "leader", "1 where this replica leads, if only one of several shards.", func(c bridge.Condition) float64 {
 		if c.Role == bridge.RoleLeader {
 			return 1
 		}
 		return 0
 	})
-	add(prometheus.GaugeValue, "epoch", "The epoch that this replica leads, the highest of several shards, 0 if it stands by.",
+	c.add(prometheus.GaugeValue, "epoch", "The epoch that this replica leads, the highest of several shards, 0 if it stands by.",
 		func(c bridge.Condition) float64 { return float64(c.Epoch) })
-	add(prometheus.GaugeValue, "shards", "Shards that there are, 0 as long as that is not known.",
+	c.add(prometheus.GaugeValue, "shards", "Shards that there are, 0 as long as that is not known.",
 		func(c bridge.Condition) float64 { return float64(c.Shards) })
-	add(prometheus.GaugeValue, "replicas", "Replicas that are alive, as far as this one sees.",
+	c.add(prometheus.GaugeValue, "replicas", "Replicas that are alive, as far as this one sees.",
 		func(c bridge.Condition) float64 { return float64(c.Replicas) })
+	for _, x := range []struct {
+		name, help string
+		of         func(bridge.AlertCounts) uint64
+	}{
+		{"alerts_delivered_total", "Alerts that were delivered to records that hear them.", func(a bridge.AlertCounts) uint64 { return a.Delivered }},
+		{"alerts_retried_total", "Attempts to deliver an alert that failed and are made again.", func(a bridge.AlertCounts) uint64 { return a.Failed }},
+		{"alerts_dropped_total", "Alerts that were given up for a record that hears them.", func(a bridge.AlertCounts) uint64 { return a.Dropped }},
+	} {
+		c.add(prometheus.CounterValue, x.name, x.help, func(c bridge.Condition) float64 { return float64(x.of(c.Alerts)) })
+	}
+}
+
+// describe makes what has labels.
+func (c *bridgeCollector) describe() {
 	for i, x := range [3][2]string{
 		{"shard_leader", "1 for each shard that this replica leads, 0 while it takes it over."},
 		{"shard_epoch", "The epoch in which this replica leads the shard."},
@@ -136,6 +138,15 @@ func RegisterBridge(r prometheus.Registerer, condition func() bridge.Condition) 
 	} {
 		c.shard[i] = prometheus.NewDesc("orderbridge_"+x[0], x[1], []string{"shard"}, nil)
 	}
+	c.states = prometheus.NewDesc("orderbridge_subscriptions_in_state",
+		"Subscriptions in each state; those of deleted records are kept for a day.", []string{"state"}, nil)
+	c.feed = [2]*prometheus.Desc{
+		prometheus.NewDesc("orderbridge_feed_lag_messages", "Messages of the source stream that the feed has not brought yet, of the shard that is farthest behind.", nil, nil),
+		prometheus.NewDesc("orderbridge_feed_lag_seconds", "For how long the oldest of them has waited, at most.", nil, nil),
+	}
+	c.oldest = prometheus.NewDesc("orderbridge_owed_oldest_seconds", "Age of the oldest event of which a delivery is owed; 0 if none is.", nil, nil)
+	c.retention = prometheus.NewDesc("orderbridge_retention_used_ratio",
+		"How much of the way to the stream's limits (age, number, bytes) the oldest event that is owed has gone; at 0.98 it becomes a dead letter.", nil, nil)
 	c.alerts = prometheus.NewDesc("orderbridge_alerts_total", "Alerts raised, by kind.", []string{"kind"}, nil)
 	for i, x := range [4][2]string{
 		{"share_used", "How much of what tenants share is in use, by resource."},
@@ -145,7 +156,6 @@ func RegisterBridge(r prometheus.Registerer, condition func() bridge.Condition) 
 	} {
 		c.shares[i] = prometheus.NewDesc("orderbridge_"+x[0], x[1], []string{"resource"}, nil)
 	}
-	r.MustRegister(c)
 }
 
 // Describe implements prometheus.Collector.
@@ -153,8 +163,7 @@ func (c *bridgeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, f := range c.figures {
 		ch <- f.desc
 	}
-	ch <- c.alerts
-	for _, d := range slices.Concat(c.shares[:], c.shard[:]) {
+	for _, d := range slices.Concat([]*prometheus.Desc{c.alerts, c.states, c.oldest, c.retention}, c.feed[:], c.shares[:], c.shard[:]) {
 		ch <- d
 	}
 }
@@ -164,6 +173,10 @@ func (c *bridgeCollector) Collect(ch chan<- prometheus.Metric) {
 	condition := c.condition()
 	for _, f := range c.figures {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.of(condition))
+	}
+	c.collectStream(ch, &condition)
+	for _, state := range protocol.States {
+		ch <- prometheus.MustNewConstMetric(c.states, prometheus.GaugeValue, float64(condition.States[state]), string(state))
 	}
 	for _, kind := range protocol.AlertKinds {
 		ch <- prometheus.MustNewConstMetric(c.alerts, prometheus.CounterValue, float64(condition.Figures.Alerts[kind]),
@@ -183,4 +196,28 @@ func (c *bridgeCollector) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(c.shard[i], prometheus.GaugeValue, n, strconv.Itoa(x.Shard))
 		}
 	}
+}
+
+// collectStream tells how far what is owed, and the feed, are behind. A replica that
+// leads nothing tells zeros.
+func (c *bridgeCollector) collectStream(ch chan<- prometheus.Metric, condition *bridge.Condition) {
+	now := time.Now()
+	gauge := func(desc *prometheus.Desc, v float64) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v)
+	}
+	if age, known := ageOf(now, condition.Oldest); known {
+		gauge(c.oldest, age)
+	}
+	gauge(c.retention, c.stream.used(now, condition.Oldest))
+	var messages uint64
+	var age time.Duration
+	for _, x := range condition.Leads {
+		if x.Role != bridge.RoleLeader {
+			continue
+		}
+		n, a := c.stream.lag(now, x.Taken)
+		messages, age = max(messages, n), max(age, a)
+	}
+	gauge(c.feed[0], float64(messages))
+	gauge(c.feed[1], age.Seconds())
 }
