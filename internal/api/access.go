@@ -1,12 +1,12 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +16,7 @@ import (
 	"orderbridge/bridge/record"
 	"orderbridge/internal/callers"
 	"orderbridge/internal/limits"
+	"orderbridge/internal/openid"
 	"orderbridge/internal/store"
 )
 
@@ -24,26 +25,32 @@ type Token struct {
 	Name   string // for the log
 	Secret record.Secret
 	Tenant string // "": all tenants
+	Reads  bool   // it changes nothing
 }
 
 // caller is who calls, once it is known.
 type caller struct {
 	name   string
 	scope  store.Scope
+	reads  bool          // it changes nothing
 	share  string        // whose share its requests take: its tenant's, else its own
 	client netip.Addr    // the address that calls
 	outgo  *rate.Limiter // of the requests that it has us make
 }
 
 type access struct {
-	hosts   callers.Hosts
-	proxies callers.Proxies
-	now     func() time.Time
-	failed  *prometheus.CounterVec
-	tokens  atomic.Pointer[tokenSet]
+	hosts    callers.Hosts
+	proxies  callers.Proxies
+	now      func() time.Time
+	failed   *prometheus.CounterVec
+	tokens   atomic.Pointer[tokenSet]
+	failures perAddress // wrong tokens
+	logins   perAddress // steps of logins at the provider
 
-	mu       sync.Mutex
-	failures map[netip.Prefix]*rate.Limiter
+	provider *openid.Provider // nil: none is set
+	ended    func(context.Context, store.Session) (bool, error)
+	derive   func(purpose string) []byte       // of the key that replicas share
+	outgo    [limits.OpenIDOutgo]*rate.Limiter // of people who have logged in there
 }
 
 // tokenSet is what is good at present.
@@ -53,20 +60,28 @@ type tokenSet struct {
 }
 
 type knownToken struct {
-	hash   [sha256.Size]byte
-	caller caller
+	hash    [sha256.Size]byte
+	key     []byte  // signs its sessions
+	session [8]byte // how these name it
+	caller  caller
 }
 
 func newAccess(o Options) *access {
 	a := &access{
-		hosts: callers.NewHosts(o.Hosts), proxies: o.Proxies, now: o.Now, failures: map[netip.Prefix]*rate.Limiter{},
+		hosts: callers.NewHosts(o.Hosts), proxies: o.Proxies, now: o.Now,
+		failures: newPerAddress(limits.APIFailuresPerSecond, limits.APIFailures),
+		logins:   newPerAddress(limits.OpenIDPerSecond, limits.OpenIDAtOnce),
+		provider: o.Provider, derive: o.Derive, ended: o.Catalog.SessionEnded,
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderbridge_api_refused_logins_total",
-			Help: "Requests without a token, with a wrong one, or with a wrong one from an address that sent too many.",
+			Help: "Requests without a token, with a wrong one, with a wrong one from an address that sent too many, or by somebody whom the OpenID provider gives no role.",
 		}, []string{"reason"}),
 	}
 	o.Metrics.MustRegister(a.failed)
-	for _, reason := range []string{"missing", "wrong", "slowed"} {
+	for i := range a.outgo {
+		a.outgo[i] = rate.NewLimiter(rate.Every(time.Second), limits.APIOutgoAtOnce)
+	}
+	for _, reason := range []string{"missing", "wrong", "slowed", "provider"} {
 		a.failed.WithLabelValues(reason)
 	}
 	a.set(o.Tokens, o.Remedy)
@@ -93,8 +108,8 @@ func (a *access) set(tokens []Token, remedy string) {
 			outgo = rate.NewLimiter(rate.Every(time.Second), limits.APIOutgoAtOnce)
 		}
 		now.known = append(now.known, knownToken{
-			sha256.Sum256([]byte(t.Secret.Reveal())),
-			caller{name: t.Name, scope: scope, share: share, outgo: outgo},
+			sha256.Sum256([]byte(t.Secret.Reveal())), sessionKey(t.Secret.Reveal()), sessionName(t.Name, t.Tenant),
+			caller{name: t.Name, scope: scope, reads: t.Reads, share: share, outgo: outgo},
 		})
 	}
 	a.tokens.Store(now)
@@ -116,24 +131,31 @@ func (a *access) admit(w http.ResponseWriter, r *http.Request, c *caller) bool {
 		return false
 	}
 	tokens := a.tokens.Load()
-	if len(tokens.known) == 0 {
+	if len(tokens.known) == 0 && a.provider == nil {
 		return deny(http.StatusServiceUnavailable, "missing", "nobody may call the API: "+tokens.remedy)
 	}
+	client := a.proxies.Client(r)
 	given, ok := givenToken(r, scheme)
 	if !ok {
+		if found, told := a.bySession(w, r); found != nil {
+			*c = *found
+			c.client = client
+			return true
+		} else if told || r.Header.Get(consoleHeader) != "" { // a person reads it
+			return deny(http.StatusUnauthorized, "missing", "the session has ended; log in again")
+		}
 		detail := "give a token: Authorization: Bearer TOKEN"
 		if scheme == "Basic" {
 			detail = `give a token: Authorization: Basic base64("TOKEN:")`
 		}
 		return deny(http.StatusUnauthorized, "missing", detail)
 	}
-	client := a.proxies.Client(r)
 	if known := tokens.find(given); known != nil {
-		*c = *known
+		*c = known.caller
 		c.client = client
 		return true
 	}
-	if !a.mayFail(callers.Network(client)) {
+	if !a.failures.allow(callers.Network(client), a.now()) {
 		w.Header().Set("Retry-After", "1")
 		return deny(http.StatusTooManyRequests, "slowed",
 			"the token is not known, and too many wrong ones came from this address; wait a second")
@@ -160,51 +182,19 @@ func (a *access) operator(r *http.Request) bool {
 	if known == nil {
 		return false
 	}
-	_, confined := known.scope.Tenant()
+	_, confined := known.caller.scope.Tenant()
 	return !confined
 }
 
 // find compares with each token, and always with all of them.
-func (s *tokenSet) find(given string) (found *caller) {
+func (s *tokenSet) find(given string) (found *knownToken) {
 	hash := sha256.Sum256([]byte(given))
 	for i := range s.known {
 		if subtle.ConstantTimeCompare(hash[:], s.known[i].hash[:]) == 1 {
-			found = &s.known[i].caller
+			found = &s.known[i]
 		}
 	}
 	return found
-}
-
-// mayFail counts a wrong token; false if too many came from there.
-func (a *access) mayFail(from netip.Prefix) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	l := a.failures[from]
-	if l == nil {
-		if len(a.failures) >= limits.APIFailureAddresses {
-			a.forget()
-		}
-		l = rate.NewLimiter(limits.APIFailuresPerSecond, limits.APIFailures)
-		a.failures[from] = l
-	}
-	return l.AllowN(a.now(), 1)
-}
-
-// forget makes room for one address: of some, the one with the fewest failures.
-// Looking at all would make each wrong token dear.
-func (a *access) forget() {
-	const some = 16
-	var victim netip.Prefix
-	most, seen := -1.0, 0
-	for from, l := range a.failures {
-		if tokens := l.TokensAt(a.now()); tokens > most {
-			victim, most = from, tokens
-		}
-		if seen++; seen == some {
-			break
-		}
-	}
-	delete(a.failures, victim)
 }
 
 // remote is the address that calls, for the log; behind a proxy of ours, whom it

@@ -1,25 +1,29 @@
 package api
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
 	"orderbridge/bridge/protocol"
 	"orderbridge/bridge/record"
+	"orderbridge/internal/audit"
 	"orderbridge/internal/callers"
 	"orderbridge/internal/limits"
+	"orderbridge/internal/msgget"
+	"orderbridge/internal/openid"
 	"orderbridge/internal/share"
 	"orderbridge/internal/store"
 )
@@ -32,8 +36,10 @@ type Options struct {
 	// Probe asks whether a URL answers (contract A4); the error is a
 	// *bridge.AttemptError, FaultConfig where the operator's policy forbids it.
 	Probe func(ctx context.Context, tenant, url string) error
-	// Attempt sends a delivery once, by the way that all deliveries go.
-	Attempt func(ctx context.Context, d *protocol.Delivery) error
+	// Tester sends events for tests, by the way that all deliveries go.
+	Tester *store.Tester
+	// Audit reads the newest entries that a query wants.
+	Audit func(ctx context.Context, q audit.Query) (audit.Found, error)
 	// Tokens of those who may call; without any nobody may, and Remedy says
 	// what to do about it.
 	Tokens []Token
@@ -42,6 +48,8 @@ type Options struct {
 	Quota Quota
 	// Proxies are those whose word about the caller's address counts. May be empty.
 	Proxies callers.Proxies
+	// Denials has what the bus refuses to read answered at once. May be nil.
+	Denials msgget.Without
 	// Busy keeps the connection of a request open until done is called. May be nil.
 	Busy func(context.Context) (done func())
 	// Hosts are the names under which the API may be called, beside addresses
@@ -54,7 +62,16 @@ type Options struct {
 	// May be nil.
 	Seal func(ctx context.Context, id string, record []byte) ([]byte, error)
 	// Wrote is told of each confirmed write of a record. May be nil.
-	Wrote   func(ctx context.Context, w Written)
+	Wrote func(ctx context.Context, w Written)
+	// Provider is where people may log in beside tokens. May be nil.
+	Provider *openid.Provider
+	// Derive makes a key for a purpose, the same one in each replica; nil for the
+	// moment. Required where there is a provider.
+	Derive func(purpose string) []byte
+	// NoTenants is true where subjects tell no tenant, so that nobody can be one's.
+	NoTenants bool
+	// Docs answers GET /docs, the page that shows the description. May be nil.
+	Docs    http.HandlerFunc
 	Version string // of the program
 	Metrics prometheus.Registerer
 	Log     *slog.Logger
@@ -67,21 +84,27 @@ type API struct {
 	access  *access
 	mux     *http.ServeMux
 	spec    []byte // openapi.json
-	docs    []byte
-	style   string // hash of the style sheet in docs
+	packed  []byte // the same by gzip
 	pools   pools
 	writers writers
 	quiet   *rate.Limiter // of the log's lines about strangers
+
+	looks         shared[liveKey, liveFound]
+	figures       shared[figuresKey, store.Figures]
+	figuresOfSome shared[figuresKey, []store.SubscriptionFigures]
+
+	streamsEnd chan struct{} // closed: all that is live ends
+	endStreams func()
 }
 
 // pools are the places that callers share.
-type pools struct{ bodies, requests, lists, probes, public *share.Pool[string] }
+type pools struct{ bodies, requests, lists, probes, public, live, logins *share.Pool[string] }
 
 // New checks the options.
 func New(o Options) (*API, error) {
 	for name, missing := range map[string]bool{
-		"Catalog": o.Catalog == nil, "Parse": o.Parse == nil, "Probe": o.Probe == nil, "Attempt": o.Attempt == nil,
-		"Metrics": o.Metrics == nil, "Log": o.Log == nil,
+		"Catalog": o.Catalog == nil, "Parse": o.Parse == nil, "Probe": o.Probe == nil, "Tester": o.Tester == nil,
+		"Audit": o.Audit == nil, "Metrics": o.Metrics == nil, "Log": o.Log == nil, "Derive": o.Provider != nil && o.Derive == nil,
 	} {
 		if missing {
 			return nil, fmt.Errorf("api: option %s is missing", name)
@@ -102,15 +125,22 @@ func New(o Options) (*API, error) {
 			bodies: share.New[string](limits.APIBodies), requests: share.New[string](limits.APIRequests),
 			lists:  share.New[string](limits.APILists),
 			probes: share.New[string](limits.APIProbes), public: share.New[string](limits.APIPublic),
+			live: share.New[string](limits.LiveStreams), logins: share.New[string](limits.OpenIDLogins),
 		},
-		quiet: rate.NewLimiter(limits.APIStrangerLines, 2*limits.APIStrangerLines),
+		looks:         shared[liveKey, liveFound]{fresh: limits.LiveLook / 2, most: limits.LiveStreams},
+		figures:       shared[figuresKey, store.Figures]{fresh: limits.FiguresFresh, most: limits.FiguresKept},
+		figuresOfSome: shared[figuresKey, []store.SubscriptionFigures]{fresh: limits.FiguresFresh, most: limits.FiguresKept},
+		streamsEnd:    make(chan struct{}),
+		quiet:         rate.NewLimiter(limits.APIStrangerLines, 2*limits.APIStrangerLines),
 	}
+	a.endStreams = sync.OnceFunc(func() { close(a.streamsEnd) })
 	for _, route := range a.routes() {
 		a.mux.HandleFunc(route.method+" "+route.path, func(w http.ResponseWriter, r *http.Request) {
 			out, err := route.handle(r)
 			a.respond(w, r, out, err)
 		})
 	}
+	a.mux.HandleFunc("GET "+livePath, a.live)
 	if err := a.describe(); err != nil {
 		return nil, fmt.Errorf("api: describe: %w", err)
 	}
@@ -125,6 +155,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Request-Id", id)
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'") // /docs has its own
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 	start := a.o.Now()
 	caller := &caller{}
 	defer func() {
@@ -145,14 +178,18 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			rec.status, "token", caller.name,
 			"remote", a.access.remote(r), "duration_ms", a.o.Now().Sub(start).Milliseconds(), "request_id", id)
 	}()
-	ctx, cancel := context.WithTimeout(r.Context(), limits.APIRequestTime)
-	defer cancel()
+	ctx := r.Context()
+	if r.URL.Path != livePath {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limits.APIRequestTime)
+		defer cancel()
+	}
 	r = r.WithContext(context.WithValue(ctx, requestKey{}, id))
 	a.route(rec, r, caller)
 }
 
 func (a *API) route(w http.ResponseWriter, r *http.Request, c *caller) {
-	public := map[string]func(http.ResponseWriter){"/openapi.json": a.writeSpec, "/docs": a.writeDocs}[r.URL.Path]
+	public := map[string]func(http.ResponseWriter, *http.Request){"/openapi.json": a.writeSpec, "/docs": a.o.Docs}[r.URL.Path]
 	switch {
 	case !a.access.hosts.Know(r.Host):
 		refuse(w, r, http.StatusForbidden,
@@ -165,16 +202,18 @@ func (a *API) route(w http.ResponseWriter, r *http.Request, c *caller) {
 			return
 		}
 		defer give()
-		public(w)
+		public(w, r)
 	case public != nil:
 		w.Header().Set("Allow", "GET, HEAD")
 		refuse(w, r, http.StatusMethodNotAllowed, shortMethod(r)+" is not possible here")
 	case !strings.HasPrefix(r.URL.Path, "/api/"):
 		refuse(w, r, http.StatusNotFound, "there is nothing here; /docs shows what there is")
 	case !callers.OwnPage(r):
-		refuse(w, r, http.StatusForbidden, "a page of another site sent this request")
+		refuse(w, r, http.StatusForbidden, notOurPage(r))
+	case r.URL.Path == loginPath:
+		a.login(w, r)
 	case a.access.admit(w, r, c):
-		ctx := context.WithValue(r.Context(), callerKey{}, c)
+		ctx := context.WithValue(msgget.WithDenials(r.Context(), a.o.Denials), callerKey{}, c)
 		a.serve(w, r.WithContext(store.WithActor(ctx, c.actor(ctx, a.access.proxies.Client(r).String()))), c)
 	}
 }
@@ -197,6 +236,14 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *caller) {
 				", or with a program")
 		return
 	}
+	if c.reads && changes(r) {
+		refuse(w, r, http.StatusForbidden, "the token "+c.name+" may read only; use another one")
+		return
+	}
+	if r.URL.Path == livePath {
+		a.mux.ServeHTTP(w, r)
+		return
+	}
 	give, ok := a.wait(r.Context(), a.pools.bodies, c.share)
 	if !ok {
 		a.tooMany(w, r, "too many requests of this caller at once")
@@ -204,21 +251,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, c *caller) {
 	}
 	defer give()
 	defer a.o.Busy(r.Context())()
-	body, err := a.readBody(w, r)
-	switch {
-	case errors.Is(err, errTooLarge):
-		refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("%s: it may have %d bytes", err, limits.APIBodyBytes))
-		return
-	case errors.Is(err, errSlow):
-		refuse(w, r, http.StatusRequestTimeout,
-			fmt.Sprintf("%s: it must begin within %s and bring %d bytes a second", err, limits.APIBodyGrace,
-				limits.APIBodyRate))
-		return
-	case err != nil:
-		refuse(w, r, http.StatusBadRequest, "the body cannot be read")
+	if !a.takeBody(w, r) {
 		return
 	}
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	turn, ok := a.wait(r.Context(), a.pools.requests, c.share)
 	give()
 	if !ok {
@@ -311,23 +346,39 @@ func (r *recorder) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController set deadlines.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
+// notOurPage says why a request is not of our own page. Where the browser says that it is,
+// something between has changed Host.
+func notOurPage(r *http.Request) string {
+	if origin := r.Header.Get("Origin"); r.Header.Get("Sec-Fetch-Site") == "same-origin" && origin != "" {
+		return fmt.Sprintf("this page is at %q, but Host says %q: the proxy in front of the bridge has to hand Host on as the browser sent it, with its port", origin, r.Host)
+	}
+	return "a page of another site sent this request"
+}
+
 // failure is the one place where an error becomes an answer of the API.
 func (a *API) failure(ctx context.Context, err error) *problem {
 	var p *problem
 	var refused *store.RefusedError
+	var problems record.Problems
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.As(err, &problems):
+		return badRecord(problems)
 	case errors.Is(err, protocol.ErrNotFound):
-		return say(http.StatusNotFound, "there is no such thing here")
+		return coded(http.StatusNotFound, CodeNotFound, cmp.Or(store.NotFound(err), "there is no such thing here"))
 	case errors.Is(err, store.ErrChanged):
-		return say(http.StatusConflict, "the record was changed by somebody else meanwhile; read it again")
+		return coded(http.StatusConflict, CodeChanged, "the record was changed by somebody else meanwhile; read it again")
 	case errors.As(err, &refused):
-		return say(http.StatusConflict, refused.Reason)
+		return coded(cmp.Or(refused.Code, http.StatusConflict), CodeRefused, refused.Reason)
 	case errors.Is(err, store.ErrBehind):
 		return say(http.StatusServiceUnavailable, err.Error())
+	case errors.Is(err, store.ErrNoJudge):
+		return coded(http.StatusServiceUnavailable, CodeNoJudge, "no bridge has answered; try again")
 	case errors.Is(err, store.ErrNoLeader):
-		return say(http.StatusServiceUnavailable, "no bridge leads at the moment; try again")
+		return coded(http.StatusServiceUnavailable, CodeNoLeader, "no bridge leads at the moment; try again")
+	case errors.Is(err, nats.ErrPermissionViolation):
+		return say(http.StatusServiceUnavailable, err.Error()+": the operator has to give its user this permission (deploy/nats/accounts.conf)")
 	}
 	a.o.Log.Warn("api: the bus did not do what was asked", "error", err, "request_id", ctx.Value(requestKey{}))
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -23,6 +23,7 @@ import (
 	"orderbridge/bridge"
 	"orderbridge/bridge/protocol"
 	"orderbridge/bridge/record"
+	"orderbridge/internal/audit"
 	"orderbridge/internal/callers"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
@@ -50,15 +51,17 @@ func startOn(t *testing.T, change func(*Options)) (*API, *store.Catalog, jetstre
 	}
 	catalog := store.NewCatalog(js, names, func(data []byte) (d protocol.DeadLetter, err error) { return d, json.Unmarshal(data, &d) })
 	o := Options{
+		Audit:   func(ctx context.Context, q audit.Query) (audit.Found, error) { return audit.Read(ctx, js, names, q) },
 		Catalog: catalog,
 		Parse: func(id string, data []byte) (*record.Subscription, record.Problems) {
 			return record.Parse(id, data, record.Policy{})
 		},
 		Probe:   func(context.Context, string, string) error { return nil },
-		Attempt: func(context.Context, *protocol.Delivery) error { return nil },
 		Tokens:  []Token{{Name: "operator", Secret: token}, {Name: "other", Secret: other}},
 		Version: "test", Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 	}
+	o.Tester = &store.Tester{Explainer: &store.Explainer{Catalog: catalog, Parse: o.Parse}, Now: time.Now,
+		Attempt: func(context.Context, *protocol.Delivery) error { return nil }}
 	if change != nil {
 		change(&o)
 	}
@@ -150,7 +153,8 @@ func TestDescription(t *testing.T) {
 	for path, item := range spec.Paths {
 		for method, op := range item {
 			where := method + " " + path
-			if op.OperationID == "" || ids[op.OperationID] || op.Summary == "" || op.Description == "" || len(op.Tags) != 1 || len(op.Security) != 1 {
+			open := path == loginPath // to those who have no token
+			if op.OperationID == "" || ids[op.OperationID] || op.Summary == "" || op.Description == "" || len(op.Tags) != 1 || (len(op.Security) == 1) == open {
 				t.Errorf("%s lacks something: %+v", where, op)
 			}
 			ids[op.OperationID] = true
@@ -164,8 +168,8 @@ func TestDescription(t *testing.T) {
 					t.Errorf("%s: %s is not described", where, placeholder[0])
 				}
 			}
-			if _, ok := op.Responses["401"]; !ok {
-				t.Errorf("%s has no 401", where)
+			if _, ok := op.Responses["401"]; ok == open {
+				t.Errorf("%s has a 401, or lacks it", where)
 			}
 			for status, r := range op.Responses {
 				if r.Description == "" || status != "204" && len(r.Content) == 0 {
@@ -205,7 +209,18 @@ func TestDescription(t *testing.T) {
 		{"POST", webhooksPath, "", 400},
 		{"PUT", at, "", 400},
 		{"PUT", at, `{"targetURL":"https://h.example.com/x","auth":{"type":"basic","username":"u"}}`, 200},
+		{"POST", at + "/pause", "", 200},
+		{"GET", webhooksPath + "?status=paused", "", 200},
+		{"POST", at + "/resume", "", 200},
+		{"POST", at + "/retry-now", "", 503}, // nobody leads
+		{"POST", at + "/retry-now", `{"orders":"x"}`, 400},
+		{"POST", "/api/v1/retry-now", `{"host":"h.example.com","order":"4711"}`, 503},
+		{"POST", "/api/v1/retry-now", `{}`, 400},
+		{"POST", at + "/skip", `{"order":"4711","sequence":7,"reason":"poison"}`, 503},
+		{"POST", at + "/skip", `{"sequence":7}`, 400},
 		{"POST", at + "/deactivate", "", 200},
+		{"POST", at + "/pause", "", 409},
+		{"POST", at + "/resume", "", 409},
 		{"POST", at + "/activate", "", 200},
 		{"POST", at + "/rotate-secret", "", 200},
 		{"POST", at + "/rotate-secret", `{"secret":"whsec_c2Vjb25kLXNlY29uZC1zZWNvbmQtc2Vjb25k"}`, 200},
@@ -269,19 +284,19 @@ func TestFailedLoginsAreBounded(t *testing.T) {
 	a := newAccess(Options{Metrics: prometheus.NewRegistry(), Now: func() time.Time { return now }})
 	from := func(text string) netip.Prefix { return callers.Network(netip.MustParseAddr(text)) }
 	for i := range 3 * limits.APIFailureAddresses {
-		a.mayFail(from(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)))
+		a.failures.allow(from(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)), now)
 	}
-	if n := len(a.failures); n > limits.APIFailureAddresses {
+	if n := len(a.failures.of); n > limits.APIFailureAddresses {
 		t.Errorf("%d addresses are remembered", n)
 	}
 	for i := range limits.APIFailures {
-		a.mayFail(from(fmt.Sprintf("2001:db8::%x", i)))
+		a.failures.allow(from(fmt.Sprintf("2001:db8::%x", i)), now)
 	}
-	if a.mayFail(from("2001:db8::ffff")) || !a.mayFail(from("2001:db8:0:1::1")) {
+	if a.failures.allow(from("2001:db8::ffff"), now) || !a.failures.allow(from("2001:db8:0:1::1"), now) {
 		t.Error("an IPv6 network is not counted as one")
 	}
 	now = now.Add(2 * time.Second)
-	if !a.mayFail(from("2001:db8::1")) {
+	if !a.failures.allow(from("2001:db8::1"), now) {
 		t.Error("it stays slow for ever")
 	}
 }
@@ -317,7 +332,7 @@ func TestPanicsAndTooMuchAtOnce(t *testing.T) {
 	var log strings.Builder
 	a, catalog := start(t, func(o *Options) {
 		o.Log = slog.New(slog.NewTextHandler(&log, nil))
-		o.Attempt = func(context.Context, *protocol.Delivery) error { panic("hunter2") }
+		o.Tester.Attempt = func(context.Context, *protocol.Delivery) error { panic("hunter2") }
 	})
 	if _, err := catalog.Put(t.Context(), store.Everything(), "a", []byte(`{"targetURL":"https://h/"}`), 0); err != nil {
 		t.Fatal(err)

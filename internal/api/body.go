@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -54,6 +56,28 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// takeBody reads the whole body, which handlers then have at hand; or answers.
+func (a *API) takeBody(w http.ResponseWriter, r *http.Request) bool {
+	body, err := a.readBody(w, r)
+	var beyond *http.MaxBytesError
+	switch {
+	case err == nil:
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		return true
+	case errors.As(err, &beyond):
+		refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("%s: it may have %d bytes", errTooLarge, beyond.Limit))
+	case errors.Is(err, errTooLarge):
+		refuse(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("%s: it may have %d bytes", err, limits.APIBodyBytes))
+	case errors.Is(err, errSlow):
+		refuse(w, r, http.StatusRequestTimeout,
+			fmt.Sprintf("%s: it must begin within %s and bring %d bytes a second", err, limits.APIBodyGrace,
+				limits.APIBodyRate))
+	default:
+		refuse(w, r, http.StatusBadRequest, "the body cannot be read")
+	}
+	return false
 }
 
 // wait takes a place in a pool, for which the request may wait a little.

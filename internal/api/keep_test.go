@@ -10,11 +10,21 @@ import (
 // What an update leaves out of a record's secrets stays, but goes nowhere else.
 func TestKeepSecrets(t *testing.T) {
 	t.Parallel()
-	const old = `{"targetURL":"https://h/a","key":"k","secret":"s","signing":{"secrets":["x"]},"headers":{"x-key":"h"},
+	const old = `{"targetURL":"https://h/a","key":"k","secret":"s","signing":{"secrets":["x","w"],"formerUntil":"2026-01-02T15:04:05Z"},"headers":{"x-key":"h"},
 		"auth":{"type":"client_credential","clientID":"c","clientSecret":"cs","tokenURL":"https://t/a"},"tls":{"keyFile":"f","keyPassword":"p"}}`
 	const elsewhere = "leads to another host now"
 	for _, tt := range []struct{ name, given, want, problems string }{
-		{"left out", `{"targetURL":"https://h/b"}`, `{"targetURL":"https://h/b","key":"k","secret":"s","signing":{"secrets":["x"]}}`, ""},
+		{"left out", `{"targetURL":"https://h/b"}`, `{"targetURL":"https://h/b","key":"k","secret":"s","signing":{"secrets":["x","w"],"formerUntil":"2026-01-02T15:04:05Z"}}`, ""},
+		{"signing as shown", `{"targetURL":"https://h/b","key":null,"secret":null,"signing":{"formerUntil":"2026-01-02T15:04:05Z"}}`,
+			`{"targetURL":"https://h/b","signing":{"formerUntil":"2026-01-02T15:04:05Z","secrets":["x","w"]}}`, ""},
+		{"signing by place", `{"targetURL":"https://h/b","key":null,"secret":null,"signing":{"secrets":["[redacted]","new"]}}`,
+			`{"targetURL":"https://h/b","signing":{"secrets":["x","new"]}}`, ""},
+		{"signing beyond", `{"targetURL":"https://h/b","key":null,"secret":null,"signing":{"secrets":["a","b","[redacted]"]}}`,
+			`{"targetURL":"https://h/b","signing":{"secrets":["a","b","[redacted]"]}}`,
+			"signing.secrets: [2] is [redacted], and there is none to keep"},
+		{"signing elsewhere", `{"targetURL":"https://other/","key":null,"secret":null,"signing":{"secrets":["[redacted]"]}}`,
+			`{"targetURL":"https://other/","signing":{"secrets":["[redacted]"]}}`,
+			"signing.secrets: [0] is [redacted], and targetURL " + elsewhere},
 		{"as shown", `{"targetURL":"https://h/b","key":"[redacted]","headers":{"X-Key":"[redacted]","X-B":"b"},"secret":null,"signing":null}`,
 			`{"targetURL":"https://h/b","key":"k","headers":{"X-Key":"h","X-B":"b"}}`, ""},
 		{"within", `{"targetURL":"https://h/","key":null,"secret":null,"signing":null,"auth":{"type":"client_credential","tokenURL":"https://t/b"},"tls":{}}`,

@@ -2,9 +2,11 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/store"
 )
 
@@ -13,24 +15,29 @@ import (
 func (a *API) listStatuses(r *http.Request) (answer, error) {
 	p := parameters{r: r}
 	after, limit := p.page()
-	state := p.word("state", "active", "retrying", "reading", "suspended", "deactivated", "invalid", "deleted")
-	if err := p.wrong(); err != nil {
-		return answer{}, err
-	}
-	done, err := a.listing(r.Context())
+	q := store.StatusQuery{ID: p.text("id", 64), Tenant: p.text("tenant", 64), Label: p.text("label", 400),
+		State: p.word("state", "active", "retrying", "reading", "suspended", "paused", "deactivated", "invalid", "deleted")}
+	done, err := a.listingOf(&p)
 	if err != nil {
 		return answer{}, err
 	}
 	defer done()
-	items, next, err := a.o.Catalog.Statuses(r.Context(), callerOf(r.Context()).scope, after, limit,
-		func(v store.Verdict) bool {
-			return state == "" || string(v.State) == state
-		})
+	items, next, err := a.o.Catalog.StatusesIn(r.Context(), callerOf(r.Context()).scope, q, after, limit)
 	return answer{body: page[store.Verdict]{append([]store.Verdict{}, items...), next}}, err
 }
 
 func (a *API) getStatus(r *http.Request) (answer, error) {
-	v, err := a.o.Catalog.Status(r.Context(), callerOf(r.Context()).scope, r.PathValue("id"))
+	p := parameters{r: r}
+	gone := p.word("gone", "true", "false") == "true"
+	if err := p.wrong(); err != nil {
+		return answer{}, err
+	}
+	scope, id := callerOf(r.Context()).scope, r.PathValue("id")
+	v, err := a.o.Catalog.Status(r.Context(), scope, id)
+	if _, confined := scope.Tenant(); errors.Is(err, protocol.ErrNotFound) && gone && !confined {
+		v.ID = id
+		v.Status, err = a.o.Catalog.LastStatus(r.Context(), id)
+	}
 	return answer{body: v}, err
 }
 
@@ -38,10 +45,7 @@ func (a *API) listOwed(r *http.Request) (answer, error) {
 	p := parameters{r: r}
 	after, limit := p.page()
 	subscription := p.text("subscription", 64)
-	if err := p.wrong(); err != nil {
-		return answer{}, err
-	}
-	done, err := a.listing(r.Context())
+	done, err := a.listingOf(&p)
 	if err != nil {
 		return answer{}, err
 	}
@@ -52,16 +56,15 @@ func (a *API) listOwed(r *http.Request) (answer, error) {
 
 func (a *API) listDeadLetters(r *http.Request) (answer, error) {
 	p := parameters{r: r}
-	subscription, before, limit := p.text("subscription", 64), p.below("before"), p.limit()
-	if err := p.wrong(); err != nil {
-		return answer{}, err
-	}
-	done, err := a.listing(r.Context())
+	f := store.LetterFilter{Subscription: p.text("subscription", 64), Since: p.time("since"), Until: p.time("until"),
+		Reason: p.text("reason", 200), Order: p.text("order", 512)}
+	before, limit := p.below("before"), p.limit()
+	done, err := a.listingOf(&p)
 	if err != nil {
 		return answer{}, err
 	}
 	defer done()
-	items, next, err := a.o.Catalog.Letters(r.Context(), callerOf(r.Context()).scope, subscription, before, limit)
+	items, next, err := a.o.Catalog.Letters(r.Context(), callerOf(r.Context()).scope, f, before, limit)
 	out := page[store.Letter]{Items: append([]store.Letter{}, items...)}
 	if next > 0 {
 		out.Next = strconv.FormatUint(next, 10)

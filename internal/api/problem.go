@@ -18,8 +18,24 @@ type problem struct {
 	Status int             `json:"status"`
 	Detail string          `json:"detail"`
 	Errors record.Problems `json:"errors,omitempty"`
+	Code   string          `json:"code,omitempty"` // one of the Codes, where programs branch on it
 
 	after time.Duration // Retry-After, 0: none
+}
+
+// What a problem's code may be.
+const (
+	CodeNotFound = "not-found" // there is no such thing, or it belongs to somebody else
+	CodeChanged  = "changed"   // by somebody else meanwhile
+	CodeRefused  = "refused"   // the leader does not do it; detail is its reason
+	CodeNoLeader = "no-leader" // at the moment
+	CodeNoJudge  = "no-judge"  // no bridge has answered
+)
+
+func coded(status int, code, detail string) *problem {
+	p := say(status, detail)
+	p.Code = code
+	return p
 }
 
 func say(status int, detail string) *problem {

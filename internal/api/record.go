@@ -125,7 +125,9 @@ func shown(r store.Record) json.RawMessage {
 		parent, _, nested := strings.Cut(secret.Path, ".")
 		if inner, ok := rec.within(parent); ok && nested {
 			inner = slices.DeleteFunc(inner, func(m member) bool { return m.raw == redacted })
-			rec.set(parent, string(inner.bytes()))
+			if rec.set(parent, string(inner.bytes())); secret.Core && len(inner) == 0 {
+				rec.remove(parent)
+			}
 		}
 	}
 	rec = slices.DeleteFunc(rec, func(m member) bool { return m.raw == redacted })
@@ -135,13 +137,14 @@ func shown(r store.Record) json.RawMessage {
 	if _, ok := rec.get("status"); !ok {
 		rec.set("status", `"active"`)
 	}
+	pauseShown(&rec)
 	for _, name := range []string{"createdAt", "updatedAt"} {
 		if rec.text(name) != "" {
 			raw, _ := rec.get(name)
 			out.set(name, raw)
 		}
 	}
-	first := []string{"targetURL", "auth", "status"}
+	first := []string{"targetURL", "auth", "status", "paused"}
 	for _, name := range first {
 		if raw, ok := rec.get(name); ok {
 			out.set(name, raw)
@@ -184,6 +187,10 @@ func (a *API) record(c *caller, d draft) ([]byte, error) {
 	}
 	given := slices.Clone(d.given)
 	given.remove("id", "createdAt", "updatedAt")
+	if given.text("status") == record.StatusPaused {
+		return nil, badMember("status", `is active or deactivated here; for a pause, "paused":true or POST …/pause`)
+	}
+	pauseGiven(&given, old)
 	if problems := keepSecrets(&given, old); problems.Err() != nil {
 		return nil, badRecord(problems)
 	}
@@ -194,34 +201,53 @@ func (a *API) record(c *caller, d draft) ([]byte, error) {
 	}
 	out = append(out, given...)
 
-	tenant, confined := c.scope.Tenant()
-	if confined {
-		if given, ok := out.get("tenant"); ok && given != quoteJSON(tenant) {
-			return nil, badMember("tenant", fmt.Sprintf("must be %q, the tenant of the token; leave it out", tenant))
-		}
-		out.set("tenant", quoteJSON(tenant))
-		if _, ok := out.get("subjects"); !ok {
-			var list []string
-			for _, s := range a.subjectsOf(tenant) {
-				list = append(list, quoteJSON(s))
-			}
-			out.set("subjects", "["+strings.Join(list, ",")+"]")
-		}
+	if err := a.confine(c, &out); err != nil {
+		return nil, err
 	}
 	value := out.bytes()
-	s, problems := a.o.Parse(d.id, value)
-	if s == nil || problems.Err() != nil {
-		return nil, badRecord(problems)
+	return value, a.admissible(c, d.id, value)
+}
+
+// confine gives a record the tenant of a caller that is confined to one.
+func (a *API) confine(c *caller, o *object) error {
+	tenant, confined := c.scope.Tenant()
+	if !confined {
+		return nil
 	}
-	if confined {
+	if given, ok := o.get("tenant"); ok && given != quoteJSON(tenant) {
+		return badMember("tenant", fmt.Sprintf("must be %q, the tenant of the token; leave it out", tenant))
+	}
+	o.set("tenant", quoteJSON(tenant))
+	if _, ok := o.get("subjects"); !ok && o.text("source") != "alerts" { // those of other tenants are never heard
+		var list []string
+		for _, s := range a.subjectsOf(tenant) {
+			list = append(list, quoteJSON(s))
+		}
+		o.set("subjects", "["+strings.Join(list, ",")+"]")
+	}
+	return nil
+}
+
+// admissible holds a complete record against the parser and the caller's scope.
+func (a *API) admissible(c *caller, id string, value []byte) error {
+	s, problems := a.o.Parse(id, value)
+	if s == nil || problems.Err() != nil {
+		return badRecord(problems)
+	}
+	return a.withinTenant(c, s)
+}
+
+// withinTenant holds a record's subjects against those of the caller's tenant.
+func (a *API) withinTenant(c *caller, s *record.Subscription) error {
+	if tenant, confined := c.scope.Tenant(); confined && !s.Alerts {
 		own := a.subjectsOf(tenant)
 		if beyond := s.Beyond(own); len(beyond) > 0 {
-			return nil, badMember("subjects",
+			return badMember("subjects",
 				fmt.Sprintf("%q reaches beyond what tenant %s may hear; stay within %s", beyond[0], tenant,
 					strings.Join(own, ", ")))
 		}
 	}
-	return value, nil
+	return nil
 }
 
 // subjectsOf are the subject filters of a tenant.
@@ -238,8 +264,17 @@ func (a *API) subjectsOf(tenant string) []string {
 // whoever may change a record could have its secrets sent elsewhere. null
 // removes one.
 func keepSecrets(given *object, old object) (problems record.Problems) {
+	return takeSecrets(given, old, false)
+}
+
+// restoreSecrets fills in those only in whose place [redacted] stands.
+func restoreSecrets(given *object, old object) (problems record.Problems) {
+	return takeSecrets(given, old, true)
+}
+
+func takeSecrets(given *object, old object, named bool) (problems record.Problems) {
 	for _, secret := range record.SecretMembers() {
-		k := keeper{secret: secret, place: movedURL(secret, *given, old)}
+		k := keeper{secret: secret, place: movedURL(secret, *given, old), named: named}
 		parent, name, nested := strings.Cut(secret.Path, ".")
 		switch {
 		case secret.ByName:
@@ -248,8 +283,12 @@ func keepSecrets(given *object, old object) (problems record.Problems) {
 			k.keep(given, old, secret.Path)
 		default:
 			inner, ok := given.within(parent)
+			if !ok && secret.Core { // left out, null or [redacted]: what is true of the secret is true of all of it
+				k.secret.Path = parent
+				k.keep(given, old, parent)
+			}
 			if !ok {
-				continue
+				break
 			}
 			before, _ := old.within(parent)
 			if before.text("type") != inner.text("type") { // of another kind: none of its secrets is of use
@@ -277,6 +316,7 @@ func movedURL(secret record.SecretMember, given, old object) string {
 type keeper struct {
 	secret   record.SecretMember
 	place    string // the URL that leads elsewhere now; "": none does
+	named    bool   // one that is left out is gone
 	problems record.Problems
 }
 
@@ -287,7 +327,9 @@ func (k *keeper) keep(o *object, old object, name string) {
 	switch {
 	case ok && raw == "null":
 		o.remove(name)
-	case ok && raw != redacted:
+	case ok && strings.HasPrefix(raw, "["):
+		o.set(name, k.places(name, gjson.Parse(raw), gjson.Parse(before)))
+	case ok && raw != redacted, !ok && k.named:
 	case had && k.place == "":
 		o.set(name, before)
 	case had:
@@ -295,6 +337,25 @@ func (k *keeper) keep(o *object, old object, name string) {
 	case ok:
 		k.fail(name, "is [redacted], and there is none to keep: give the value itself")
 	}
+}
+
+// places keeps of a list of secrets those that are [redacted], each where it stands.
+func (k *keeper) places(name string, given, old gjson.Result) string {
+	var list []string
+	before := old.Array()
+	for i, item := range given.Array() {
+		switch there := i < len(before); {
+		case item.Raw != redacted:
+		case there && k.place == "":
+			item = before[i]
+		case there:
+			k.fail(name, fmt.Sprintf("[%d] is [redacted], and %s leads to another host now: give it again", i, k.place))
+		default:
+			k.fail(name, fmt.Sprintf("[%d] is [redacted], and there is none to keep: give the value itself", i))
+		}
+		list = append(list, item.Raw)
+	}
+	return "[" + strings.Join(list, ",") + "]"
 }
 
 func (k *keeper) fail(name, message string) {

@@ -2,85 +2,47 @@ package api
 
 import (
 	"bytes"
-	"cmp"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"net/http"
-
-	"github.com/tidwall/gjson"
 
 	"orderbridge/internal/store"
 )
 
-// rotation is what came of a rotation.
-type rotation struct {
-	ID     string `json:"id"`
-	Member string `json:"member"`           // of the record, that holds the secret
-	Secret string `json:"secret,omitempty"` // if it was made here
-}
-
 func (a *API) rotateSecret(req *http.Request) (answer, error) {
-	given, err := givenSecret(bodyOf(req))
+	given, err := readNewSecret(bodyOf(req))
 	if err != nil {
 		return answer{}, err
 	}
-	var out rotation
+	var out store.RotateAnswer
 	r, err := a.change(req, "rotateSecret", func(r store.Record) ([]byte, error) {
-		o, err := readStored(r)
+		var value []byte
+		if value, out, err = store.WithSecret(r.Value, given, a.o.Now()); err != nil {
+			return nil, err
+		}
+		o, err := readObject(value)
 		if err != nil {
 			return nil, err
 		}
-		out = rotate(&o, given)
-		out.ID = r.ID
 		o.set("updatedAt", stamp(a.o.Now()))
-		value := o.bytes()
+		value = o.bytes()
 		if s, problems := a.o.Parse(r.ID, value); s == nil || problems.Err() != nil {
 			return nil, badRecord(problems)
 		}
 		return value, nil
 	})
+	out.ID, out.Revision = r.ID, r.Revision
 	return answer{etag: etag(r), body: out}, err
 }
 
-// givenSecret is the new secret that a request brings; "": none.
-func givenSecret(body []byte) (string, error) {
-	var given struct {
-		Secret string `json:"secret"`
-	}
+// readNewSecret reads the body of a rotation, which may be empty.
+func readNewSecret(body []byte) (given store.RotateRequest, err error) {
 	if len(bytes.TrimSpace(body)) > 0 {
 		dec := json.NewDecoder(bytes.NewReader(body))
 		dec.DisallowUnknownFields()
 		if dec.Decode(&given) != nil {
-			return "", badMember("secret", "cannot be read; the body is empty, or {\"secret\":\"…\"}")
+			return given, badMember("secret", `cannot be read; the body is empty, or {"secret":"…","keepOld":"PT24H"}, `+
+				`or "revokeOld":true in place of keepOld, each left out at will`)
 		}
 	}
-	return given.Secret, nil
-}
-
-// rotate puts a secret into the record, one of its own if none is given: beside
-// the one before, or in place of it where the record has only "secret".
-func rotate(o *object, given string) (out rotation) {
-	random := make([]byte, 32)
-	_, _ = rand.Read(random) // never fails
-	_, signs := o.get("signing")
-	_, plain := o.get("secret")
-	if plain && !signs {
-		out = rotation{Member: "secret", Secret: hex.EncodeToString(random)}
-		o.set("secret", quoteJSON(cmp.Or(given, out.Secret)))
-	} else {
-		out = rotation{Member: "signing", Secret: "whsec_" + base64.StdEncoding.EncodeToString(random)}
-		secret := cmp.Or(given, out.Secret)
-		list := quoteJSON(secret)
-		raw, _ := o.get("signing")
-		if former := gjson.Get(raw, "secrets.0"); former.Exists() && former.Str != secret {
-			list += "," + former.Raw
-		}
-		o.set("signing", `{"secrets":[`+list+`]}`)
-	}
-	if given != "" {
-		out.Secret = ""
-	}
-	return out
+	return given, nil
 }

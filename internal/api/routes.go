@@ -20,8 +20,9 @@ type route struct {
 	handle       func(*http.Request) (answer, error)
 }
 
-// routes are all operations.
+// routes are all operations but that of livePath, which answers as long as it is listened to.
 func (a *API) routes() []route {
+	const rawRecords = "/api/v1/records/{id}"
 	const webhook, letter = webhooksPath + "/{id}", "/api/v1/dead-letters/{sequence}"
 	return []route{
 		{"POST", webhooksPath, a.createWebhook}, // contract C
@@ -31,18 +32,61 @@ func (a *API) routes() []route {
 		{"DELETE", webhook, a.deleteWebhook},
 		{"POST", webhook + "/activate", a.activateWebhook},
 		{"POST", webhook + "/deactivate", a.deactivateWebhook},
+		{"POST", webhook + "/pause", a.pauseWebhook},
+		{"POST", webhook + "/resume", a.resumeWebhook},
+		{"POST", webhook + "/retry-now", a.retryWebhookNow},
+		{"POST", webhook + "/skip", a.skipHead},
 		{"POST", webhook + "/rotate-secret", a.rotateSecret},
 		{"POST", webhook + "/test", a.testWebhook},
 
 		{"POST", gatewayV2, a.registerByBody}, // contract A
 		{"GET", gatewayV1, a.registerByQuery},
 
+		{"POST", "/api/v1/explain", a.explain},
+		{"POST", "/api/v1/test", a.testRecord},
+
 		{"GET", "/api/v1/statuses", a.listStatuses}, // for operators
 		{"GET", "/api/v1/statuses/{id}", a.getStatus},
 		{"GET", "/api/v1/owed", a.listOwed},
+		{"GET", "/api/v1/attempts", a.listAttempts},
+		{"GET", "/api/v1/orders", a.getOrder},
+		{"GET", "/api/v1/orders/{order}", a.getOrder},
+		{"GET", "/api/v1/figures", a.getFigures},
+		{"GET", "/api/v1/figures/subscriptions", a.getFiguresOfSome},
+		{"GET", "/api/v1/alerts", a.listAlerts},
+		{"GET", "/api/v1/events", a.listEvents},
+		{"POST", "/api/v1/retry-now", a.retryNow},
 		{"GET", "/api/v1/dead-letters", a.listDeadLetters},
+		{"POST", "/api/v1/dead-letters/redrive", a.redriveMany},
+		{"POST", "/api/v1/dead-letters/purge", a.purgeMany},
 		{"GET", letter, a.getDeadLetter},
 		{"POST", letter + "/redrive", a.redrive},
+
+		{"POST", webhook + "/rewind", a.rewind},
+		{"POST", "/api/v1/replays", a.beginReplay},
+		{"GET", "/api/v1/replays", a.listReplays},
+		{"GET", "/api/v1/replays/{id}", a.getReplay},
+		{"DELETE", "/api/v1/replays/{id}", a.stopReplay},
+		{"DELETE", letter, a.removeLetter},
+		{"GET", letter + "/envelope", a.getEnvelope},
+		{"DELETE", "/api/v1/dead-letters", a.removeLetters},
+
+		{"GET", "/api/v1/records", a.listRecords}, // for the commands
+		{"GET", rawRecords, a.getRecord},
+		{"PUT", rawRecords, a.putRecord},
+		{"DELETE", rawRecords, a.removeRecord},
+		{"POST", "/api/v1/judge", a.judge},
+		{"GET", "/api/v1/overview", a.getOverview},
+		{"POST", "/api/v1/shards", a.setShards},
+		{"POST", "/api/v1/stream", a.askStream},
+		{"GET", "/api/v1/audit", a.listAudit},
+
+		{"POST", sessionPath, a.beginSession}, // for browsers
+		{"GET", sessionPath, a.getSession},
+		{"DELETE", sessionPath, a.endSession},
+		{"GET", loginPath, a.waysToLogIn},
+		{"POST", loginPath, a.beginLogin},
+		{"PUT", loginPath, a.endLogin},
 	}
 }
 
@@ -51,10 +95,15 @@ func (a *API) routes() []route {
 type answer struct {
 	body any
 	etag string
+	// cookies of sessions, set and taken back.
+	cookies []*http.Cookie
 }
 
 // respond writes what came of an operation; every error passes failure.
 func (a *API) respond(w http.ResponseWriter, r *http.Request, out answer, err error) {
+	for _, c := range out.cookies {
+		http.SetCookie(w, c)
+	}
 	if err != nil {
 		p := a.failure(r.Context(), err)
 		if p.after > 0 {

@@ -3,7 +3,9 @@ package api
 import (
 	"encoding/json"
 	"maps"
+	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,9 +14,11 @@ import (
 	"github.com/pb33f/libopenapi"
 	validator "github.com/pb33f/libopenapi-validator"
 
+	"orderbridge/bridge"
 	"orderbridge/bridge/event"
 	"orderbridge/bridge/protocol"
 	"orderbridge/bridge/record"
+	"orderbridge/internal/audit"
 	"orderbridge/internal/store"
 )
 
@@ -26,7 +30,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	if err := json.Unmarshal(a.spec, &spec); err != nil {
 		t.Fatal(err)
 	}
-	var routed, described []string
+	routed, described := []string{"GET " + livePath}, []string{}
 	for _, r := range a.routes() {
 		routed = append(routed, r.method+" "+r.path)
 	}
@@ -39,6 +43,37 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	slices.Sort(described)
 	if !slices.Equal(routed, described) {
 		t.Errorf("routed:\n%s\ndescribed:\n%s", strings.Join(routed, "\n"), strings.Join(described, "\n"))
+	}
+}
+
+// docs/api.md has a row for each route, and for no other.
+func TestEveryRouteHasItsRow(t *testing.T) {
+	t.Parallel()
+	a, _ := start(t, nil)
+	text, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	routed, told := []string{"GET " + livePath}, []string{}
+	for _, r := range a.routes() {
+		routed = append(routed, r.method+" "+r.path)
+	}
+	path := regexp.MustCompile("`(/api/[^`]*)`")
+	for row := range strings.Lines(string(text)) {
+		cells := strings.Split(row, "|")
+		if len(cells) < 5 || !strings.HasPrefix(cells[1], " `/api/") {
+			continue
+		}
+		for _, at := range path.FindAllStringSubmatch(cells[1], -1) {
+			for method := range strings.FieldsSeq(cells[2]) {
+				told = append(told, method+" "+at[1])
+			}
+		}
+	}
+	slices.Sort(routed)
+	slices.Sort(told)
+	if !slices.Equal(routed, told) {
+		t.Errorf("routed:\n%s\ntold:\n%s", strings.Join(routed, "\n"), strings.Join(told, "\n"))
 	}
 }
 
@@ -72,8 +107,9 @@ func TestFullAnswersAreAsDescribed(t *testing.T) {
 		}
 	}
 	put("$KV."+names.Status+".a", protocol.Status{State: protocol.StateRetrying, Revision: 1, Reason: "r", Hears: "all", Errors: []record.Problem{problem}, Warnings: []record.Problem{problem},
-		Since: now, Expired: 1, Generation: 1, Bucket: 1, Active: true, Valid: true, Suspended: true, DeletedAt: &now, Anchor: 1, AnchorTime: now, Known: ref,
-		Pace: &protocol.Pace{NotBefore: now, FailingSince: now, Former: 1, SlowFrom: now, SlowRate: 1.5}})
+		Since: now, Expired: 1, Generation: 1, Bucket: 1, Active: true, Valid: true, Suspended: true, Paused: true, DeletedAt: &now, Anchor: 1, AnchorTime: now, Known: ref,
+		Alerts: &protocol.AlertTrouble{Reason: "r", Waits: true},
+		Pace:   &protocol.Pace{NotBefore: now, FailingSince: now, Reason: "r", Former: 1, SlowFrom: now, SlowRate: 1.5}})
 	put("$KV."+names.Owed+".a.o=1", protocol.LaneEntry{Generation: 1, Key: "o=1", Order: "1", Seqs: []uint64{1}, Head: protocol.Head{Attempts: 1, Next: now, LastStatus: 500, LastError: "no"}, UpTo: 1, Redrive: 1, Known: ref})
 	put("$KV."+names.Owed+".a", protocol.Mark{Generation: 1, From: 1, Done: [][2]uint64{{2, 3}}, Until: &until, Reason: "r", UntilTime: now, Known: ref})
 	put(names.DeadLetterSubject+".a.o=1", struct {
@@ -109,15 +145,29 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 	}
 	types := map[string]any{
 		"WebhookListBody": page[shownRecord]{}, "StatusListBody": page[store.Verdict]{}, "OwedListBody": page[store.Debt]{}, "LetterListBody": page[store.Letter]{},
-		"Verdict": store.Verdict{}, "Pace": protocol.Pace{}, "MemberProblem": record.Problem{},
+		"Verdict": store.Verdict{}, "Pace": protocol.Pace{}, "AlertTrouble": protocol.AlertTrouble{}, "MemberProblem": record.Problem{},
 		"Debt": store.Debt{}, "LaneEntry": protocol.LaneEntry{}, "Head": protocol.Head{}, "Mark": protocol.Mark{},
 		"DeadLetter": protocol.DeadLetter{}, "Letter": store.Letter{}, "WholeLetter": wholeLetter{},
-		"Rotation": rotation{}, "Attempt": attempt{}, "Problem": problem{},
+		"ExplainRequest": store.ExplainRequest{}, "ExplainAnswer": store.ExplainAnswer{}, "ExplainedEvent": store.ExplainedEvent{},
+		"Explanation": bridge.Explanation{}, "Clause": bridge.Clause{}, "FilterValue": bridge.Value{}, "ShownRequest": bridge.Request{},
+		"AttemptListBody": attemptList{}, "LoggedAttempt": store.Attempt{}, "OrderStory": store.OrderStory{}, "OrderEvent": store.OrderEvent{},
+		"Session": shownSession{}, "Ways": loginWays{}, "LoginBegun": begunLogin{}, "LoginAnswer": endedLogin{}, "LoggedOut": ended{}, "Figures": store.Figures{}, "Tally": store.Tally{}, "SubscriptionFigures": store.SubscriptionFigures{},
+		"SubscriptionFiguresBody": page[store.SubscriptionFigures]{}, "Spread": store.Spread{}, "AlertListBody": page[store.AlertEntry]{},
+		"AlertEntry": store.AlertEntry{}, "EventListBody": page[store.StreamEvent]{}, "StreamEvent": store.StreamEvent{},
+		"Heard": store.Heard{}, "Standing": store.Standing{},
+		"LettersRequest": store.LettersRequest{}, "LettersAnswer": store.LettersAnswer{}, "ReplayRequest": bridge.ReplayRequest{},
+		"ReplayAnswer": store.ReplayAnswer{}, "Replay": bridge.Replay{}, "ReplayListBody": page[bridge.Replay]{}, "ReplayCount": bridge.ReplayCount{},
+		"RewindRequest": bridge.RewindRequest{}, "RewindAnswer": store.RewindAnswer{},
+		"RecordListBody": page[rawRecord]{}, "RawRecord": rawRecord{}, "JudgeRequest": store.JudgeRequest{}, "JudgeAnswer": store.JudgeAnswer{},
+		"Overview": store.Overview{}, "Layout": protocol.Layout{}, "ShardsRequest": store.ShardsRequest{}, "StreamRequest": store.StreamRequest{},
+		"StreamAnswer": store.StreamAnswer{}, "AuditListBody": audit.Found{}, "Removed": removed{},
+		"RetryNow": store.RetryNowAnswer{}, "Skip": store.SkipRequest{}, "Skipped": store.SkipAnswer{},
+		"Rotation": store.RotateAnswer{}, "NewSecret": store.RotateRequest{}, "Attempt": store.TestAnswer{}, "TestRequest": store.TestRequest{}, "Problem": problem{},
 	}
 	for name, schema := range spec.Components.Schemas {
 		value, known := types[name]
 		if !known {
-			if !slices.Contains([]string{"Subscription", "Webhook", "Listener", "NewSecret", "Plain", "Ref"}, name) {
+			if !slices.Contains([]string{"Subscription", "Webhook", "Listener", "Plain", "Ref"}, name) {
 				t.Errorf("schema %s is of no type", name)
 			}
 			continue
@@ -177,7 +227,15 @@ func kindOf(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
+	switch t {
+	case reflect.TypeFor[bridge.AttemptHeaders]():
+		return "object"
+	case reflect.TypeFor[[]byte]():
+		return "string"
+	}
 	switch t.Kind() {
+	case reflect.Map:
+		return "object"
 	case reflect.Bool:
 		return "boolean"
 	case reflect.String:

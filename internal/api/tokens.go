@@ -83,7 +83,7 @@ func (s *TokenSource) Follow(ctx context.Context, a *API, now []Token) error {
 		case err != nil:
 		case !slices.Equal(tokens, now):
 			said, now = "", tokens
-			a.SetTokens(tokens, "the file of tokens holds none; put one in, one a line, as name:token or name:token:tenant")
+			a.SetTokens(tokens, "the file of tokens holds none; put one in, one a line, as name:token, name:token:tenant or name:token:tenant:read")
 			s.Log.Info("the tokens of the management API were read again", "file", file, "tokens", len(tokens))
 			s.checkMode(file)
 		default:

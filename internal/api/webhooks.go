@@ -63,21 +63,24 @@ func (a *API) getWebhook(r *http.Request) (answer, error) {
 func (a *API) listWebhooks(r *http.Request) (answer, error) {
 	p := parameters{r: r}
 	after, limit := p.page()
-	f := store.Filter{Status: p.word("status", "active", "deactivated"), Tenant: p.text("tenant", 64),
+	f := store.Filter{Status: p.word("status", "active", "paused", "deactivated"), Tenant: p.text("tenant", 64),
 		Host: p.text("host", 260)}
-	if err := p.wrong(); err != nil {
-		return answer{}, err
-	}
-	done, err := a.listing(r.Context())
+	return listOf(a, &p, after, limit, f, func(r store.Record) shownRecord { return shownRecord(shown(r)) })
+}
+
+// listOf answers with a page of records, each as show has it.
+func listOf[T any](a *API, p *parameters, after string, limit int, f store.Filter, show func(store.Record) T) (answer, error) {
+	done, err := a.listingOf(p)
 	if err != nil {
 		return answer{}, err
 	}
 	defer done()
-	records, next, err := a.o.Catalog.Records(r.Context(), callerOf(r.Context()).scope, f, after, limit,
+	ctx := p.r.Context()
+	records, next, err := a.o.Catalog.Records(ctx, callerOf(ctx).scope, f, after, limit,
 		func(r store.Record) bool { return listed(r, f) })
-	out := page[shownRecord]{Items: make([]shownRecord, 0, len(records)), Next: next}
+	out := page[T]{Items: make([]T, 0, len(records)), Next: next}
 	for _, r := range records {
-		out.Items = append(out.Items, shownRecord(shown(r)))
+		out.Items = append(out.Items, show(r))
 	}
 	return answer{body: out}, err
 }
@@ -91,16 +94,20 @@ func listed(r store.Record, f store.Filter) bool {
 	if err != nil {
 		return false
 	}
-	status := o.text("status")
-	if status == "" {
-		status = "active"
-	}
 	host := ""
 	if u, err := url.Parse(o.text("targetURL")); err == nil {
 		host = u.Hostname()
 	}
-	return (f.Status == "" || f.Status == status) && (f.Tenant == "" || f.Tenant == r.Tenant()) &&
+	return store.HasStatus(f.Status, o.text("status")) && (f.Tenant == "" || f.Tenant == r.Tenant()) &&
 		(f.Host == "" || strings.EqualFold(f.Host, host))
+}
+
+// listingOf is listing, for a list whose parameters are right.
+func (a *API) listingOf(p *parameters) (done func(), err error) {
+	if err := p.wrong(); err != nil {
+		return nil, err
+	}
+	return a.listing(p.r.Context())
 }
 
 // listing takes a place among the lists, for which it may wait.

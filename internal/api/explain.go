@@ -1,0 +1,23 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"orderbridge/internal/store"
+)
+
+// explain says who hears an event, and why others do not.
+func (a *API) explain(r *http.Request) (answer, error) {
+	var q store.ExplainRequest
+	if err := json.Unmarshal(bodyOf(r), &q); err != nil {
+		return answer{}, say(http.StatusBadRequest, "the body cannot be used: "+err.Error())
+	}
+	done, err := a.listing(r.Context())
+	if err != nil {
+		return answer{}, err
+	}
+	defer done()
+	out, err := a.o.Catalog.Explain(r.Context(), callerOf(r.Context()).scope, q)
+	return answer{body: out}, err
+}
