@@ -1,0 +1,175 @@
+import { useState } from "preact/hooks";
+import type { AttemptPage, Debt, Figures, Overview as Bridge, Page, Verdict } from "../api";
+import type { PageProps } from "../console";
+import { useLately } from "../lately";
+import { AsOf, AttemptList, Empty, Failure, link, Live, Loaded, oldest, Section, State, Table, useNow, When } from "../parts";
+import { hour, Latency, Rates, type Slot } from "../plots";
+import { useAsk, useSoon, useStatuses, useTitle, type Asked } from "../use";
+import { ago, count, lasts, number, percent, perSecond } from "../words";
+import { Bus, Leaders } from "./bridge";
+
+// What asks for somebody, the worst first.
+const troubled = ["invalid", "suspended", "retrying", "reading", "paused"];
+const shown = 20; // of each state
+const rows = 6; // so that the plots are seen without scrolling
+const meaning: Record<string, string> = {
+  retrying: "some orders wait for another attempt; the others are delivered",
+  reading: "catches up with the stream",
+  paused: "nothing is sent until somebody resumes it",
+};
+
+/** Overview says whether partners get their orders. */
+export function Overview({ session }: PageProps) {
+  useTitle("Overview");
+  useNow(10_000);
+  const operator = session.role === "operator";
+  const all = useAsk<Page<Verdict>>("api/v1/statuses?limit=1", 10_000);
+  const states = troubled.map((s) => useAsk<Page<Verdict>>(`api/v1/statuses?state=${s}&limit=${shown}`, 10_000));
+  useStatuses(useSoon(() => [all, ...states].forEach((s) => s.asking || s.again())));
+  const figures = useAsk<Figures>("api/v1/figures", 10_000);
+  const owed = useAsk<Page<Debt>>("api/v1/owed?limit=500", 10_000);
+  const bridge = useAsk<Bridge>(operator ? "api/v1/overview" : null, 10_000);
+  const { lately, slots, now, live } = useLately();
+  const before = useAsk<AttemptPage>("api/v1/attempts?limit=15", live === "full" ? 10_000 : 0);
+  const newest = [...lately, ...(before.value?.items ?? []).filter((a) => !lately.some((b) => b.entry === a.entry))]
+    .sort((a, b) => b.entry - a.entry).slice(0, 15);
+  return (
+    <>
+      <h1>Overview</h1>
+      <Judgement all={all} states={states} bridge={bridge} owed={owed} />
+      <AsOf of={owed} />
+      <Tiles figures={figures} owed={owed.value} />
+      <Section title="Needs attention">
+        <Trouble states={states} any={!!all.value?.items.length} />
+      </Section>
+      <Deliveries figures={figures} slots={slots}
+        live={<Live of={all.failure ? "lost" : live} text={now && `live: ${now.more ? "more than " : ""}${perSecond(now.n)}`} />} />
+      <Section title="Owed: orders that wait for delivery">
+        <Loaded of={owed}>{(o) => <Owed of={o} />}</Loaded>
+      </Section>
+      {operator && <Section title="Bridge and bus"><Loaded of={bridge}>{(b) => <><Bus of={b} /><Leaders of={b} /></>}</Loaded></Section>}
+      <Section title="Latest attempts">
+        {newest.length ? <AttemptList items={newest} /> : <Empty>None yet. Attempts appear here as they are made. To publish an event: <code>orderbridge publish FILE</code></Empty>}
+      </Section>
+    </>
+  );
+}
+
+/** Judgement is the whole page in one sentence. */
+function Judgement({ all, states, bridge, owed }: { all: Asked<Page<Verdict>>; states: Asked<Page<Verdict>>[]; bridge: Asked<Bridge>; owed: Asked<Page<Debt>> }) {
+  const failure = all.failure ?? states.find((s) => s.failure)?.failure;
+  if (failure) return <Failure of={failure} again={all.again} />;
+  if (!all.value || states.some((s) => !s.value)) return <p class="verdict" role="status">Loading …</p>;
+  const leaderless = bridge.value?.shards.filter((s) => !s.leader || s.silent).length ?? 0;
+  const of = (i: number) => states[i]?.value?.items.length ?? 0;
+  const many = (i: number) => (states[i]?.value?.next ? `more than ${of(i)}` : number(of(i)));
+  if (leaderless) return <p class="verdict bad" role="status">{count(leaderless, "shard")} without a leader: their deliveries wait, and nothing is lost.</p>;
+  if (!all.value.items.length) return <p class="verdict off" role="status">There are no subscriptions yet, so nothing is delivered.</p>;
+  if (of(0) + of(1)) return <p class="verdict bad" role="status">{[of(0) && `${many(0)} invalid`, of(1) && `${many(1)} suspended`].filter(Boolean).join(", ")}: these partners get no orders now.</p>;
+  const apart = [of(2) && `${many(2)} retrying`, of(3) && `${many(3)} catching up`, of(4) && `${many(4)} paused`].filter(Boolean).join(", ");
+  if (apart) return <p class="verdict busy" role="status">{of(2) || of(3) ? "Partners get their orders" : "The other partners get their orders"}; {apart}.</p>;
+  return <p class="verdict good" role="status">Partners get their orders{owed.value?.items.length ? "" : ": nothing is owed"}.</p>;
+}
+
+const spread = (s: { p50: number; p99: number }) => (s.p50 || s.p99 ? `${lasts(s.p50)} / ${lasts(s.p99)}` : "–");
+
+function Tiles({ figures: { value: f, failure: failed }, owed }: { figures: Asked<Figures>; owed?: Page<Debt> }) {
+  const about = f?.estimated ? "≈\u00a0" : "";
+  const ended = f ? f.outcomes.delivered + f.outcomes.failed : 0;
+  const lanes = owed?.items.filter((d) => d.lane) ?? [];
+  const first = owed && oldest(owed.items);
+  if (!f && !failed) return null;
+  return (
+    <ul class="tiles">
+      {f && <>
+        <li>Delivered, last hour <b>{about}{number(f.outcomes.delivered)}</b> {f.estimated ? `estimated from ${number(f.looked)} log entries` : ended ? `${percent(f.outcomes.delivered / ended)} of attempts` : ""}</li>
+        <li>Failed attempts <b>{about}{number(f.outcomes.failed)}</b> <a href="#/dead-letters">{about}{count(f.outcomes.dead, "dead letter")}</a></li>
+        <li title="From publication to delivery: half took at most the first, 99 of 100 at most the second">End-to-end latency <b>{spread(f.latency)}</b> p50 / p99</li>
+        <li title="Of a single request: half took at most the first, 99 of 100 at most the second">Response time <b>{spread(f.attempt)}</b> p50 / p99</li>
+      </>}
+      {owed && <li>Orders that wait <b>{number(lanes.length)}{owed.next ? "+" : ""}</b> {first ? `oldest published ${ago(first)}` : owed.items.length ? "and subscriptions that catch up" : "nothing is owed"}</li>}
+    </ul>
+  );
+}
+
+function Deliveries({ figures, slots, live }: { figures: Asked<Figures>; slots: Slot[]; live: preact.ComponentChildren }) {
+  const [now, setNow] = useState(false);
+  return (
+    <Section title="Deliveries" aside={<>
+      {live}
+      <span class="choice" role="group" aria-label="Time shown">
+        <button type="button" aria-pressed={!now} onClick={() => setNow(false)}>Last hour</button>
+        <button type="button" aria-pressed={now} onClick={() => setNow(true)}>Live</button>
+      </span>
+    </>}>
+      {figures.failure?.status === 404
+        ? <Empty>There is no delivery log, so nothing can be counted. Set <code>ORDERBRIDGE_ATTEMPT_LOG=all</code> to keep one.</Empty>
+        : now ? <Plots slots={slots} /> : <Loaded of={figures}>{(f) => <Plots slots={hour(f)} />}</Loaded>}
+    </Section>
+  );
+}
+
+/** Plots are rates and latency side by side. */
+export function Plots({ slots }: { slots: Slot[] }) {
+  if (!slots.some((s) => s.delivered + s.failed + s.dead)) return <Empty>No attempts in the last {slots[0]?.seconds === 1 ? "minute" : "hour"}.</Empty>;
+  return <div class="plots"><Rates slots={slots} /><Latency slots={slots} /></div>;
+}
+
+function Trouble({ states, any }: { states: Asked<Page<Verdict>>[]; any: boolean }) {
+  const items = states.flatMap((s) => s.value?.items ?? []);
+  if (states.some((s) => !s.value)) return <Empty>Loading …</Empty>;
+  if (!items.length) {
+    if (!any) return <Empty>There is nothing yet. <a href="#/new">Create the first subscription</a>, then publish an event.</Empty>;
+    return <Empty>Nothing: all subscriptions are active.</Empty>;
+  }
+  const more = items.length - rows, uncounted = states.some((s) => s.value?.next);
+  return (
+    <>
+      <Table name="Subscriptions that need attention" columns={["Subscription", "State", "Since", "Why"]}>
+        {items.slice(0, rows).map((v) => (
+          <tr key={v.id}>
+            <th scope="row"><a href={link.subscription(v.id)}>{v.id}</a></th>
+            <td><State of={v.state} /></td>
+            <td><When at={v.since} since /></td>
+            <td class="wide">{v.reason ?? meaning[v.state]}</td>
+          </tr>
+        ))}
+      </Table>
+      {(more > 0 || uncounted) && <p><a href="#/subscriptions">{more > 0 ? `${uncounted ? "More than " : ""}${number(more)} more` : "More"}: all subscriptions</a></p>}
+    </>
+  );
+}
+
+interface OwedBy {
+  debts: Debt[];
+  events: number;
+  why?: string;
+}
+
+function Owed({ of }: { of: Page<Debt> }) {
+  if (!of.items.length) return <Empty>Nothing is owed.</Empty>;
+  const by = new Map<string, OwedBy>();
+  for (const d of of.items) {
+    const x = by.get(d.subscription) ?? { debts: [], events: 0 };
+    x.debts.push(d);
+    x.events += d.lane?.seqs.length ?? 0;
+    x.why ??= d.lane?.head.lastError ?? d.reads?.reason;
+    by.set(d.subscription, x);
+  }
+  return (
+    <>
+      <Table name="What is owed" columns={["Subscription", "#Orders", "#Events", "Oldest published", "Why"]}>
+        {[...by].map(([id, x]) => (
+          <tr key={id}>
+            <th scope="row"><a href={link.subscription(id)}>{id}</a></th>
+            <td class="n">{number(x.debts.filter((d) => d.lane).length)}</td>
+            <td class="n">{number(x.events)}</td>
+            <td><When at={oldest(x.debts)} since /></td>
+            <td class="wide">{x.why ?? (x.events ? "waits for its turn" : "reads the stream by itself")}</td>
+          </tr>
+        ))}
+      </Table>
+      {of.next && <p class="quiet">These are the first {number(of.items.length)} orders that wait; there are more.</p>}
+    </>
+  );
+}
