@@ -46,6 +46,7 @@ func (c *Config) check(unread []error) (warnings []string, problems []error) {
 	c.checkEmbedded(k)
 	c.checkNames(k)
 	c.checkAPI(k)
+	c.checkOIDC(k)
 	c.checkDeliveries(k)
 	return k.warnings, k.problems
 }
@@ -171,6 +172,9 @@ func (c *Config) checkDeliveries(k *checker) {
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		k.wrong("LOG_FORMAT", "is not a log format", "use text or json")
+	}
+	if c.AttemptLog != AttemptsAll && c.AttemptLog != AttemptsFailures && c.AttemptLog != AttemptsOff {
+		k.wrong("ATTEMPT_LOG", "is not what the delivery log may tell", "use all, failures or off")
 	}
 	if d := c.ShutdownTimeout.Duration; d < 0 || d > time.Hour {
 		k.wrong("SHUTDOWN_TIMEOUT", "is out of range", "give 0s to 1h")

@@ -43,6 +43,13 @@ func (c *Config) NetHTTP() (all bool, origins []string) {
 	return false, origins
 }
 
+// Values of AttemptLog.
+const (
+	AttemptsAll      = "all"
+	AttemptsFailures = "failures"
+	AttemptsOff      = "off"
+)
+
 // Config is one consistent set of settings. The name of a variable is Prefix,
 // the path of the field and the field's words, as in ORDERBRIDGE_NATS_URL. The
 // fields carry no envconfig tag on purpose: with one, envconfig would also take
@@ -71,11 +78,17 @@ type Config struct {
 
 	HTTPListen string `split_words:"true" default:"127.0.0.1:8080" desc:"address of the management API, /healthz, /readyz and /metrics"`
 
-	APITokens      Tokens `split_words:"true" desc:"who may call the management API: name:token or name:token:tenant, separated by commas; none: one is made in the data directory"`
-	APITokensFile  string `split_words:"true" redact:"file" desc:"file of further tokens, one a line"`
-	APIHosts       List   `split_words:"true" desc:"names under which the API may be called beside addresses and localhost, separated by commas; *: any"`
-	APIProxies     CIDRs  `split_words:"true" desc:"networks of proxies whose X-Forwarded-For or Forwarded tells who calls the API, CIDRs separated by commas; empty: whoever opens the connection"`
-	TenantSubjects List   `split_words:"true" desc:"subjects that the records of a tenant's token are confined to, as in orders.{tenant}.>, separated by commas; empty: by SUBJECT_LAYOUT. They also tell the tenant of an event"`
+	Server    string `desc:"URL of a management API that commands ask instead of the bus"`
+	TokenFile string `split_words:"true" redact:"file" desc:"file that holds the token for it"`
+	ServerCA  string `split_words:"true" redact:"file" desc:"PEM file of the authorities that its certificate is verified against; empty: those of the system"`
+
+	APITokens     Tokens `split_words:"true" desc:"who may call the management API: name:token, name:token:tenant or name:token:tenant:read, separated by commas; none: one is made in the data directory"`
+	APITokensFile string `split_words:"true" redact:"file" desc:"file of further tokens, one a line"`
+	APIHosts      List   `split_words:"true" desc:"names under which the API may be called beside addresses and localhost, separated by commas; *: any"`
+	APIProxies    CIDRs  `split_words:"true" desc:"networks of proxies whose X-Forwarded-For or Forwarded tells who calls the API, CIDRs separated by commas; empty: whoever opens the connection"`
+	OIDC          OIDC
+
+	TenantSubjects List `split_words:"true" desc:"subjects that the records of a tenant's token are confined to, as in orders.{tenant}.>, separated by commas; empty: by SUBJECT_LAYOUT. They also tell the tenant of an event"`
 
 	TenantRecords int `split_words:"true" default:"20000" desc:"records that a tenant may have, however they were put; beyond it the API takes no further ones; 0: any number"`
 	TenantBytes   int `split_words:"true" default:"67108864" desc:"bytes that the records of a tenant may have together; 0: any number"`
@@ -97,6 +110,10 @@ type Config struct {
 	Shards        int `default:"1" desc:"shards among which the subscriptions are divided and which replicas share, 1 to 64, where nothing is there yet; later orderbridge shards set changes their number"`
 	Window        int `default:"4096" desc:"events taken from the bus and not yet settled, at most"`
 	MaxEventBytes int `split_words:"true" default:"0" desc:"largest event that is delivered, in bytes; 0: the server's max_payload - 16 KiB"`
+
+	AttemptLog string `split_words:"true" default:"all" desc:"what the delivery log in the stream ATTEMPTS tells: all attempts, failures (and dead letters) only, or off"`
+
+	MetricsSubscriptions Named `split_words:"true" default:"top:100" desc:"which subscriptions /metrics names to callers on this machine and to tokens that are confined to no tenant: top:100 for the hundred that matter most, all (up to 2000), off"`
 
 	LogLevel        slog.Level `split_words:"true" default:"info" desc:"debug, info, warn or error"`
 	LogFormat       string     `split_words:"true" default:"text" desc:"text or json"`

@@ -45,9 +45,10 @@ func TestDefaults(t *testing.T) {
 		Stream: "ORDERS", Subjects: List{"orders", "orders.>"}, SubscriptionsBucket: "subscriptions",
 		SubjectLayout: event.DefaultSubjectLayout, OrderIDPaths: event.DefaultOrderIDPaths, LegacyOrderIDPaths: event.DefaultLegacyOrderIDPaths,
 		EventTypePaths: event.DefaultTypePaths, TenantPaths: event.DefaultTenantPaths,
+		OIDC:          OIDC{Scopes: List{"profile"}, RoleClaim: "orderbridge_role", TenantClaim: "orderbridge_tenant"},
 		TenantRecords: 20000, TenantBytes: 64 << 20, TenantWrites: 50,
 		HTTPListen: "127.0.0.1:8080", WebhookID: "automation",
-		Shards: 1, Window: 4096, LogFormat: "text", ShutdownTimeout: Duration{20 * time.Second},
+		Shards: 1, Window: 4096, AttemptLog: "all", MetricsSubscriptions: 100, LogFormat: "text", ShutdownTimeout: Duration{20 * time.Second},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -60,9 +61,9 @@ func TestNames(t *testing.T) {
 	clean(t)
 	want := strings.Fields(`NATS_URL NATS_CONTEXT NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY NATS_HANDSHAKE_FIRST NATS_INBOX NATS_LISTEN JETSTREAM_DOMAIN JETSTREAM_API_PREFIX
 		DATA_DIR EMBEDDED_AUTH EMBEDDED_SYNC STREAM SUBJECTS SUBSCRIPTIONS_BUCKET PREFIX REPLICAS
-		SUBJECT_LAYOUT ORDER_ID_PATHS LEGACY_ORDER_ID_PATHS EVENT_TYPE_PATHS TENANT_PATHS HTTP_LISTEN API_TOKENS API_TOKENS_FILE API_HOSTS API_PROXIES TENANT_SUBJECTS
+		SUBJECT_LAYOUT ORDER_ID_PATHS LEGACY_ORDER_ID_PATHS EVENT_TYPE_PATHS TENANT_PATHS HTTP_LISTEN SERVER TOKEN_FILE SERVER_CA API_TOKENS API_TOKENS_FILE API_HOSTS API_PROXIES OIDC_ISSUER OIDC_CLIENT_ID OIDC_CLIENT_SECRET OIDC_PUBLIC_URL OIDC_SCOPES OIDC_ROLE_CLAIM OIDC_TENANT_CLAIM TENANT_SUBJECTS
 		TENANT_RECORDS TENANT_BYTES TENANT_WRITES
-		EGRESS_ALLOW EGRESS_PROXY HTTP_CLIENT ALLOW_HTTP ALLOW_TRUST_ALL SECRETS_DIR SEALING_KEY_FILE TRUST_ROOTS DEV WEBHOOK_FILE WEBHOOK_ID SHARDS WINDOW MAX_EVENT_BYTES LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
+		EGRESS_ALLOW EGRESS_PROXY HTTP_CLIENT ALLOW_HTTP ALLOW_TRUST_ALL SECRETS_DIR SEALING_KEY_FILE TRUST_ROOTS DEV WEBHOOK_FILE WEBHOOK_ID SHARDS WINDOW MAX_EVENT_BYTES ATTEMPT_LOG METRICS_SUBSCRIPTIONS LOG_LEVEL LOG_FORMAT SHUTDOWN_TIMEOUT`)
 	var got []string
 	for _, v := range Table() {
 		got = append(got, strings.TrimPrefix(v.Name, Prefix+"_"))
@@ -188,6 +189,12 @@ func TestBadValuesNameVariableValueAndRemedy(t *testing.T) {
 		{"event size", "MAX_EVENT_BYTES=5", `ORDERBRIDGE_MAX_EVENT_BYTES="5" is out of range; give 1024 to 67108864`},
 		{"user alone", "NATS_URL=nats://n NATS_USER=me", `ORDERBRIDGE_NATS_USER="me" is set, but ORDERBRIDGE_NATS_PASSWORD is not; set both or none`},
 		{"password alone", "NATS_URL=nats://n NATS_PASSWORD=hunter2", `ORDERBRIDGE_NATS_PASSWORD="[redacted]" is set, but ORDERBRIDGE_NATS_USER is not; set both or none`},
+		{"a client without a provider", "OIDC_CLIENT_ID=x", `ORDERBRIDGE_OIDC_CLIENT_ID="x" is set, but ORDERBRIDGE_OIDC_ISSUER is not; set both or none`},
+		{"a client's secret without a provider", "OIDC_CLIENT_SECRET=hunter2", `ORDERBRIDGE_OIDC_CLIENT_SECRET="[redacted]" is set, but ORDERBRIDGE_OIDC_ISSUER is not; set both or none`},
+		{"a provider without a client", "OIDC_ISSUER=https://login.example.com OIDC_PUBLIC_URL=https://b.example.com/", `ORDERBRIDGE_OIDC_CLIENT_ID="" is empty; enter the bridge at the provider as a client, and give its client id`},
+		{"a provider over http", "OIDC_ISSUER=http://login.example.com OIDC_CLIENT_ID=x OIDC_PUBLIC_URL=https://b.example.com/ DEV=true", `ORDERBRIDGE_OIDC_ISSUER="http://login.example.com" is not the URL of an OpenID provider; write it as https://login.example.com, exactly as the provider names itself (` + "`issuer`" + `); http:// only with ORDERBRIDGE_ALLOW_HTTP or, on loopback, ORDERBRIDGE_DEV`},
+		{"a console's address without its end", "OIDC_ISSUER=https://login.example.com OIDC_CLIENT_ID=x OIDC_PUBLIC_URL=https://b.example.com", `ORDERBRIDGE_OIDC_PUBLIC_URL="https://b.example.com" is not the address of the console; write it as browsers reach it, with a / at its end: https://bridge.example.com/`},
+		{"a provider that gives no roles", "OIDC_ISSUER=https://login.example.com OIDC_CLIENT_ID=x OIDC_PUBLIC_URL=https://b.example.com/ OIDC_ROLE_CLAIM=", `ORDERBRIDGE_OIDC_ROLE_CLAIM="" is empty; give the name of a claim`},
 		{"two logins", "NATS_URL=nats://n NATS_USER=me NATS_PASSWORD=hunter2 NATS_TOKEN=hunter3", `ORDERBRIDGE_NATS_TOKEN="[redacted]" is set beside ORDERBRIDGE_NATS_USER; choose one of NATS_CREDS, NATS_NKEY, NATS_USER and NATS_TOKEN`},
 		{"login without server", "NATS_TOKEN=hunter2", `ORDERBRIDGE_NATS_TOKEN="[redacted]" is set, but the embedded server asks for nothing; set ORDERBRIDGE_NATS_URL to use your own server, or unset it`},
 	}

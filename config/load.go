@@ -88,7 +88,7 @@ func fields(prefix string, s reflect.Value) []variable {
 		if field.Tag.Get("ignored") == "true" {
 			continue
 		}
-		if field.Type == reflect.TypeFor[NATS]() {
+		if field.Type == reflect.TypeFor[NATS]() || field.Type == reflect.TypeFor[OIDC]() {
 			vs = append(vs, fields(prefix+"_"+strings.ToUpper(field.Name), s.Field(i))...)
 			continue
 		}

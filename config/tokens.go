@@ -17,9 +17,11 @@ type Token struct {
 	Name   string
 	Secret record.Secret
 	Tenant string // "": all tenants
+	Reads  bool   // it changes nothing
 }
 
-// Tokens are written as name:token or name:token:tenant, separated by commas.
+// Tokens are written as name:token, name:token:tenant or name:token:tenant:read,
+// separated by commas.
 type Tokens []Token
 
 var tokenText = regexp.MustCompile(`^[!-+\--9;-~]+$`) // visible ASCII but , and :
@@ -30,7 +32,7 @@ func (t *Tokens) Decode(value string) error {
 	for i, item := range split(value) {
 		one, err := parseToken(item)
 		if err != nil {
-			return fmt.Errorf("holds as entry %d what is not a token: %w; write it as name:token or name:token:tenant",
+			return fmt.Errorf("holds as entry %d what is not a token: %w; write it as name:token, name:token:tenant or name:token:tenant:read",
 				i+1, err)
 		}
 		*t = append(*t, one)
@@ -41,19 +43,21 @@ func (t *Tokens) Decode(value string) error {
 func parseToken(item string) (Token, error) {
 	parts := strings.Split(item, ":")
 	switch {
-	case len(parts) != 2 && len(parts) != 3:
-		return Token{}, errors.New("it does not have two or three parts")
+	case len(parts) < 2 || len(parts) > 4:
+		return Token{}, errors.New("it does not have two, three or four parts")
 	case !plain.MatchString(parts[0]):
 		return Token{}, errors.New("its name must be 1 to 64 letters, digits, - and _")
 	case len(parts[1]) < limits.TokenLeast:
 		return Token{}, fmt.Errorf("its token has fewer than %d characters, so that it could be guessed", limits.TokenLeast)
 	case !tokenText.MatchString(parts[1]):
 		return Token{}, errors.New("its token holds a character that is not visible ASCII")
-	case len(parts) == 3 && !plain.MatchString(parts[2]):
+	case len(parts) == 4 && parts[3] != "read":
+		return Token{}, errors.New("its fourth part is not read")
+	case len(parts) > 2 && !plain.MatchString(parts[2]) && (len(parts) == 3 || parts[2] != ""):
 		return Token{}, errors.New("its tenant must be 1 to 64 letters, digits, - and _")
 	}
-	t := Token{Name: parts[0], Secret: record.Secret(parts[1])}
-	if len(parts) == 3 {
+	t := Token{Name: parts[0], Secret: record.Secret(parts[1]), Reads: len(parts) == 4}
+	if len(parts) > 2 {
 		t.Tenant = parts[2]
 	}
 	return t, nil
@@ -77,8 +81,11 @@ func (t Tokens) String() string {
 	items := make([]string, len(t))
 	for i, one := range t {
 		items[i] = one.Name + ":" + one.Secret.String()
-		if one.Tenant != "" {
+		if one.Tenant != "" || one.Reads {
 			items[i] += ":" + one.Tenant
+		}
+		if one.Reads {
+			items[i] += ":read"
 		}
 	}
 	return strings.Join(items, ",")
@@ -114,7 +121,7 @@ func (c *Config) AllAPITokens() (Tokens, error) {
 		}
 		one, err := parseToken(line)
 		if err != nil {
-			return fail(fmt.Errorf("line %d is not a token: %w; write it as name:token or name:token:tenant", n, err))
+			return fail(fmt.Errorf("line %d is not a token: %w; write it as name:token, name:token:tenant or name:token:tenant:read", n, err))
 		}
 		all = append(all, one)
 	}

@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"orderbridge/bridge/record"
+	"orderbridge/internal/limits"
 )
 
 // Duration is written in Go's form (1m30s) or in ISO-8601 (PT1M30S).
@@ -50,6 +52,26 @@ func (c *CIDRs) Decode(value string) error {
 			return fmt.Errorf("holds %q, which has bits set beyond its mask; did you mean %s?", item, prefix.Masked())
 		}
 		*c = append(*c, prefix)
+	}
+	return nil
+}
+
+// Named is how many subscriptions metrics name, written as top:100, all or off.
+type Named int
+
+// Decode implements envconfig.Decoder.
+func (n *Named) Decode(value string) error {
+	switch top, isTop := strings.CutPrefix(value, "top:"); {
+	case value == "off":
+		*n = 0
+	case value == "all":
+		*n = limits.NamedSubscriptions
+	default:
+		most, err := strconv.Atoi(top)
+		if !isTop || err != nil || most < 1 || most > limits.NamedSubscriptions {
+			return fmt.Errorf("is none of top:N, all and off; write it as top:100, with at most %d", limits.NamedSubscriptions)
+		}
+		*n = Named(most)
 	}
 	return nil
 }

@@ -7,17 +7,16 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"orderbridge/bridge"
-	"orderbridge/bridge/protocol"
 	"orderbridge/bridge/record"
 	"orderbridge/config"
 	"orderbridge/internal/api"
@@ -25,6 +24,7 @@ import (
 	"orderbridge/internal/automation"
 	"orderbridge/internal/bus"
 	"orderbridge/internal/callers"
+	"orderbridge/internal/console"
 	"orderbridge/internal/embedded"
 	"orderbridge/internal/health"
 	"orderbridge/internal/limits"
@@ -32,33 +32,41 @@ import (
 	"orderbridge/internal/secrets"
 	"orderbridge/internal/store"
 	"orderbridge/internal/telemetry"
+	"orderbridge/internal/tracing"
 	"orderbridge/publishers"
 )
 
 // app is the running program, its parts in the order in which they start.
 type app struct {
-	cfg      *config.Config
-	log      *slog.Logger
-	metrics  *prometheus.Registry
-	health   *health.Server
-	secrets  *secrets.Store
-	webhook  *publishers.Webhook
-	policy   record.Policy // of the operator, for records
-	refused  secrets.Refused
-	file     *automation.File // nil: none is configured
-	server   *embedded.Server // nil with a bus of the user's own
-	link     bus.Link
-	nc       *nats.Conn
-	js       jetstream.JetStream
-	fitness  bus.Fitness // of the servers
-	names    store.Names
-	auditKey store.Key // signs who acts through the management API
-	audit    *audit.Auditor
-	index    *store.Index // of the records
-	records  *store.Records
-	source   *jetstream.StreamInfo
-	asked    <-chan os.Signal // for a trace
-	tokens   []api.Token      // that the API began with
+	cfg         *config.Config
+	log         *slog.Logger
+	metrics     *prometheus.Registry
+	named       *prometheus.Registry // of metrics that name subscriptions
+	stream      *telemetry.Stream
+	health      *health.Server
+	secrets     *secrets.Store
+	webhook     *publishers.Webhook
+	policy      record.Policy // of the operator, for records
+	refused     secrets.Refused
+	file        *automation.File // nil: none is configured
+	server      *embedded.Server // nil with a bus of the user's own
+	link        bus.Link
+	nc          *nats.Conn
+	js          jetstream.JetStream
+	fitness     bus.Fitness // of the servers
+	names       store.Names
+	auditKey    store.Key // signs who acts through the management API
+	audit       *audit.Auditor
+	tester      *store.Tester          // also explains
+	tracer      *tracing.Tracer        // nil: nothing is traced
+	attempts    *publishers.AttemptLog // nil: there is none
+	endAttempts func()                 // ends it
+	index       *store.Index           // of the records
+	records     *store.Records
+	states      *store.States // of the subscriptions
+	source      *jetstream.StreamInfo
+	asked       <-chan os.Signal // for a trace
+	tokens      []api.Token      // that the API began with
 
 	// What /readyz and requests read while the program starts; nil: not there yet.
 	waits  atomic.Pointer[[]string] // what the start waits for
@@ -74,9 +82,9 @@ func (a *app) run(ctx context.Context, started func()) (err error) {
 	var stopAsking func()
 	a.asked, stopAsking = process.Asked() // from now on the signal does not kill
 	defer stopAsking()
-	a.metrics = telemetry.Registry()
+	a.metrics, a.named = telemetry.Registry(), prometheus.NewRegistry()
 	a.waiting("starting")
-	a.health, err = health.Listen(health.Options{Listen: a.cfg.HTTPListen, Readiness: a.readiness, Metrics: a.metrics,
+	a.health, err = health.Listen(health.Options{Listen: a.cfg.HTTPListen, Readiness: a.readiness, Metrics: a.metrics, Named: a.named,
 		Log:  a.log,
 		Else: http.HandlerFunc(a.serveAPI), Hosts: callers.NewHosts(hostNames(a.cfg)), Insider: a.insider})
 	if err != nil {
@@ -127,13 +135,22 @@ func (a *app) work(ctx context.Context, started func()) error {
 	run := func(part func(context.Context) error) { g.Go(func() error { return part(ctx) }) }
 	run(b.Run)
 	run(a.audit.Run)
-	run(store.Commands{Conn: a.nc, Names: a.names, Bridge: b, Witness: a.audit, Parse: a.parse, Log: a.log}.Run)
+	run(store.Commands{Conn: a.nc, Names: a.names, Bridge: b, Witness: a.audit, Parse: a.parse, Log: a.log,
+		Version:   telemetry.Version().Version,
+		Explainer: a.tester.Explainer, Tester: a.tester}.Run)
 	run(a.records.Feed)
+	run(a.states.Run)
 	run(func(ctx context.Context) error { return quota(a.cfg).Watch(ctx, a.index, a.metrics, a.log) })
 	run(func(ctx context.Context) error { return a.tokenSource().Follow(ctx, a.api.Load(), a.tokens) })
 	run(func(ctx context.Context) error { return a.upkeep.Load().Run(ctx, b) })
 	run(func(ctx context.Context) error { return a.refused.Watch(ctx, a.webhook.Check, b.Reread, a.log) })
 	run(func(ctx context.Context) error { return bus.LeaveDeafServers(ctx, a.nc, a.log, a.askLease) })
+	run(func(ctx context.Context) error {
+		<-ctx.Done()
+		a.api.Load().EndStreams()
+		return nil
+	})
+	run(a.stream.Run)
 	run(a.link.UntilClosed)
 	run(a.traceWhenAsked)
 	run(a.sayWhatIsNext)
@@ -150,7 +167,15 @@ func (a *app) work(ctx context.Context, started func()) error {
 
 // openEndpoints makes what delivers, and reads the automation file.
 func (a *app) openEndpoints(ctx context.Context) (err error) {
-	if a.webhook, a.secrets, err = newWebhook(a.cfg, a.log); err != nil {
+	holder, _ := a.holder()
+	if a.tracer, err = tracing.New(ctx, telemetry.Version().Version, holder, a.log); err != nil {
+		return err
+	}
+	var tracer bridge.Tracer
+	if a.tracer != nil {
+		tracer = a.tracer
+	}
+	if a.webhook, a.secrets, err = newWebhook(a.cfg, tracer, a.log); err != nil {
 		return err
 	}
 	a.policy = recordPolicy(a.cfg)
@@ -179,7 +204,7 @@ func (a *app) connect(ctx context.Context) (err error) {
 	}
 	a.waiting("connecting to the bus")
 	a.names = storeOptions(a.cfg, a.log).Names()
-	o.Link, o.Spared = &a.link, audit.Spared(a.names)
+	o.Link, o.Spared = &a.link, slices.Concat(audit.Spared(a.names), store.Spared(a.names), logSubjects(a.names))
 	if a.nc, err = bus.Connect(ctx, o); err != nil {
 		return err
 	}
@@ -208,6 +233,7 @@ func (a *app) openState(ctx context.Context) (err error) {
 	a.index = store.NewIndex()
 	a.records = store.NewRecords(a.js, a.names.Subscriptions, a.log).WithIndex(a.index)
 	a.records.Key = &a.auditKey
+	a.states = store.NewStates(store.NewStatuses(a.js, a.names, a.log))
 	if err := a.newAudit(ctx); err != nil {
 		return err
 	}
@@ -246,16 +272,26 @@ func (a *app) newAPI(context.Context) (err error) {
 	if a.tokens, err = a.tokenSource().Open(); err != nil {
 		return err
 	}
+	a.tester = &store.Tester{
+		Explainer: &store.Explainer{Catalog: a.catalog(), Bridge: a.bridge.Load(), Parse: a.parse},
+		Attempt:   a.attemptTest, Preview: a.webhook.Preview, Now: time.Now,
+	}
+	provider, err := newProvider(a.cfg, a.log)
+	if err != nil {
+		return err
+	}
 	m, err := api.New(api.Options{
-		Catalog: store.NewCatalog(a.js, a.names, publishers.ParseDeadLetter).SignedBy(&a.auditKey).WithIndex(a.index),
-		Quota:   quota(a.cfg),
-		Parse:   a.parse,
-		Probe:   a.webhook.Probe,
-		Attempt: func(ctx context.Context, d *protocol.Delivery) error {
-			m := message.NewMessage(d.Event.ID, d.Event.Data)
-			m.SetContext(bridge.WithDelivery(ctx, d))
-			return a.webhook.Publish(d.Subscription.ID, m)
+		Provider:  provider,
+		Derive:    a.auditKey.Derive,
+		NoTenants: len(a.cfg.ConfineTenants()) == 0,
+		Catalog:   a.catalog(),
+		Audit: func(ctx context.Context, q audit.Query) (audit.Found, error) {
+			return audit.Read(ctx, a.js, a.names, q)
 		},
+		Quota:  quota(a.cfg),
+		Parse:  a.parse,
+		Probe:  a.webhook.Probe,
+		Tester: a.tester,
 		Seal: func(_ context.Context, id string, record []byte) ([]byte, error) {
 			return a.secrets.SealRecord(id, record)
 		},
@@ -263,14 +299,22 @@ func (a *app) newAPI(context.Context) (err error) {
 		Hosts:          hostNames(a.cfg),
 		Proxies:        callers.Proxies(a.cfg.APIProxies),
 		Busy:           health.Busy,
+		Denials:        a.link.Without,
 		Remedy:         "set ORDERBRIDGE_API_TOKENS or ORDERBRIDGE_API_TOKENS_FILE",
 		TenantSubjects: a.cfg.ConfineTenants(),
+		Docs:           console.ServeHTTP,
 		Version:        telemetry.Version().Version,
 		Metrics:        a.metrics,
 		Log:            a.log,
 	})
 	a.api.Store(m)
 	return err
+}
+
+// catalog reads and changes the state on behalf of others.
+func (a *app) catalog() *store.Catalog {
+	return store.NewCatalog(a.js, a.names, publishers.ParseDeadLetter).SignedBy(&a.auditKey).WithIndex(a.index).WithStates(a.states).
+		WithEvents(decoder(a.cfg, a.names.Stream, a.source.Created))
 }
 
 func (a *app) tokenSource() *api.TokenSource {
@@ -316,6 +360,10 @@ func (a *app) close() {
 			a.log.Warn("close connections to endpoints", "error", err)
 		}
 	}
+	if a.endAttempts != nil {
+		a.endAttempts()
+	}
+	a.tracer.Close()
 	if a.nc != nil {
 		drained := make(chan struct{})
 		a.nc.SetClosedHandler(func(*nats.Conn) { close(drained) })

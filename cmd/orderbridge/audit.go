@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderbridge/internal/audit"
+	"orderbridge/internal/client"
 	"orderbridge/internal/limits"
 )
 
@@ -46,8 +48,8 @@ writers say of themselves stands behind "says".`,
 			q.Since, err = sinceWhen(since, time.Now())
 			return err
 		},
-		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
-			return s.showAudit(ctx, cmd, q, follow, format == "json")
+		RunE: asking(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
+			return s.showAudit(ctx, cmd, q, follow, format.data())
 		}),
 	}
 	flags := cmd.Flags()
@@ -63,7 +65,10 @@ writers say of themselves stands behind "says".`,
 }
 
 // sinceWhen reads a time, or how long ago it was.
-func sinceWhen(text string, now time.Time) (time.Time, error) {
+func sinceWhen(text string, now time.Time) (time.Time, error) { return timeOf("--since", text, now) }
+
+// timeOf is sinceWhen for a flag of another name.
+func timeOf(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
@@ -77,14 +82,14 @@ func sinceWhen(text string, now time.Time) (time.Time, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return time.Time{}, usagef("--since is %q, which is not a time; write it like 24h, 7d or 2026-01-31T12:00:00Z",
-			text)
+		return time.Time{}, usagef("%s is %q, which is not a time; write it like 24h, 7d or 2026-01-31T12:00:00Z",
+			flag, text)
 	}
 	return now.Add(-d), nil
 }
 
 func (s *session) showAudit(ctx context.Context, cmd *cobra.Command, q audit.Query, follow, asJSON bool) error {
-	found, err := audit.Read(ctx, s.js, s.names, q)
+	found, err := s.auditOf(ctx, q)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("there is no stream %q; `orderbridge serve` makes it when it starts (is the prefix right? ORDERBRIDGE_PREFIX=%q)", s.names.Audit, s.cfg.Prefix)
 	}
@@ -104,9 +109,9 @@ func (s *session) showAudit(ctx context.Context, cmd *cobra.Command, q audit.Que
 				return err
 			}
 		}
-		return audit.Follow(ctx, s.js, s.names, q, found.Next, line)
+		return s.followAudit(ctx, q, found.Next, line)
 	case asJSON:
-		return printJSON(cmd, append([]audit.Entry{}, found.Entries...))
+		return printData(cmd, append([]audit.Entry{}, found.Entries...))
 	case len(found.Entries) == 0:
 		fmt.Fprintln(cmd.ErrOrStderr(), "no entries")
 		return nil
@@ -128,7 +133,11 @@ func changed(d audit.Data) string {
 		if _, what, ok := strings.Cut(d.Text, ": "); ok && d.Subscription == "" {
 			return what
 		}
-		return ""
+		var parts []string
+		for _, name := range slices.Sorted(maps.Keys(d.Details)) {
+			parts = append(parts, name+"="+d.Details[name])
+		}
+		return strings.Join(parts, ", ")
 	}
 	parts := make([]string, 0, len(d.Members)+1)
 	if missing := d.Details["missing"]; missing != "" {
@@ -153,10 +162,45 @@ func changed(d audit.Data) string {
 
 func auditLine(cmd *cobra.Command, e audit.Entry, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(cmd.OutOrStdout())
-		enc.SetEscapeHTML(false)
-		return enc.Encode(e)
+		return printItem(cmd, e)
 	}
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), printable(e.Time.UTC().Format(time.RFC3339)+"  "+e.Data.Text))
 	return err
+}
+
+// auditOf reads the newest entries that a query wants.
+func (s *session) auditOf(ctx context.Context, q audit.Query) (audit.Found, error) {
+	if c, over := s.catalog.(*client.Client); over {
+		return c.Audit(ctx, q)
+	}
+	return audit.Read(ctx, s.js, s.names, q)
+}
+
+// followAudit gives what comes from a sequence on, until ctx ends.
+func (s *session) followAudit(ctx context.Context, q audit.Query, next uint64, fn func(audit.Entry) error) error {
+	c, over := s.catalog.(*client.Client)
+	if !over {
+		return audit.Follow(ctx, s.js, s.names, q, next, fn)
+	}
+	q.Limit = limits.AuditPage
+	tick := time.NewTicker(limits.AttemptCheck)
+	defer tick.Stop()
+	for {
+		q.From = next
+		found, err := c.Audit(ctx, q)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return explain(err)
+		}
+		for _, e := range found.Entries {
+			if err := fn(e); err != nil {
+				return err
+			}
+		}
+		if next = max(next, found.Next); pause(ctx, tick.C) != nil {
+			return nil
+		}
+	}
 }

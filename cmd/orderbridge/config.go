@@ -35,7 +35,7 @@ is set in the environment. Errors in the values are listed at the end.`,
 func printSettings(cmd *cobra.Command, format output) error {
 	switch format {
 	case "json":
-		return printJSON(cmd, config.Table())
+		return printData(cmd, config.Table())
 	case "markdown":
 		_, err := fmt.Fprint(cmd.OutOrStdout(), config.Markdown())
 		return err

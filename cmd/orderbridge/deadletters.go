@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderbridge/bridge/protocol"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
 
@@ -22,7 +23,8 @@ func newDeadLetters() *cobra.Command {
 request cannot be built for the event. Each is known by its sequence in the stream
 of dead letters, which list shows.`
 	cmd.Example = `  orderbridge dead-letters list acme
-  orderbridge dead-letters redrive 42`
+  orderbridge dead-letters redrive 42
+  orderbridge dead-letters redrive --subscription acme --since 24h --reason "status 503"`
 	return cmd
 }
 
@@ -31,7 +33,7 @@ func (s *session) noDeadLetters() error {
 }
 
 // letters reads the newest dead letters, oldest first; most <= 0 reads all.
-func (s *session) letters(ctx context.Context, subscription string, most int) ([]store.Letter, error) {
+func (s *session) letters(ctx context.Context, f store.LetterFilter, most int) ([]store.Letter, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	list := []store.Letter{}
@@ -40,7 +42,7 @@ func (s *session) letters(ctx context.Context, subscription string, most int) ([
 		if most > 0 {
 			limit = min(limit, most-len(list))
 		}
-		newest, next, err := s.catalog.Letters(ctx, store.Everything(), subscription, before, limit)
+		newest, next, err := s.catalog.Letters(ctx, store.Everything(), f, before, limit)
 		if errors.Is(err, protocol.ErrNotFound) {
 			return nil, s.noDeadLetters()
 		}
@@ -86,28 +88,103 @@ func parseSequences(args []string) ([]uint64, error) {
 
 // selection says which dead letters a command is about.
 type selection struct {
-	subscription string
+	store.LetterFilter
 	all          bool
+	since, until string
 }
 
 func (sel *selection) register(cmd *cobra.Command, verb string) {
-	cmd.Flags().StringVar(&sel.subscription, "subscription", "", verb+" all of this subscription")
+	cmd.Flags().StringVar(&sel.Subscription, "subscription", "", verb+" those of this subscription")
 	cmd.Flags().BoolVar(&sel.all, "all", false, verb+" all there are")
+	sel.filters(cmd)
+}
+
+// filters are the flags that all commands about dead letters have.
+func (sel *selection) filters(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&sel.since, "since", "", "those given up since this `time`: 24h, 7d or 2026-01-31T12:00:00Z")
+	flags.StringVar(&sel.until, "until", "", "those given up before this `time`")
+	flags.StringVar(&sel.Reason, "reason", "", "those whose reason holds this `text`")
+	flags.StringVar(&sel.Order, "order", "", "those of this `order`")
+}
+
+// read reads the times, and checks the rest.
+func (sel *selection) read() (err error) {
+	now := time.Now()
+	if sel.Since, err = timeOf("--since", sel.since, now); err != nil {
+		return err
+	}
+	if sel.Until, err = timeOf("--until", sel.until, now); err != nil {
+		return err
+	}
+	if sel.Subscription != "" {
+		return checkID(sel.Subscription)
+	}
+	return nil
+}
+
+func (sel *selection) selects() bool {
+	f := sel.LetterFilter
+	return f.Subscription != "" || sel.since != "" || sel.until != "" || f.Reason != "" || f.Order != ""
 }
 
 func (sel *selection) check(cmd *cobra.Command, args []string) error {
 	given := 0
-	for _, is := range []bool{len(args) > 0, sel.subscription != "", sel.all} {
+	for _, is := range []bool{len(args) > 0, sel.selects(), sel.all} {
 		if is {
 			given++
 		}
 	}
 	if given != 1 {
-		return usagef("%s wants either sequences, or --subscription, or --all; see `%s --help`", cmd.CommandPath(),
+		return usagef("%s wants either sequences, or filters (--subscription, --since, --until, --reason, --order), or --all; see `%s --help`", cmd.CommandPath(),
 			cmd.CommandPath())
 	}
-	if sel.subscription != "" {
-		return checkID(sel.subscription)
+	return sel.read()
+}
+
+// each does something with all that are selected, some at a time, and says how far
+// it is. It can be begun again at any time.
+func (s *session) each(ctx context.Context, cmd *cobra.Command, sel selection, what string,
+	do func(context.Context, store.LettersRequest) (store.LettersAnswer, error)) (sum store.LettersAnswer, err error) {
+	told := map[uint64]bool{}
+	progress := func(next, through uint64) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d done, %d refused; sequence %d of %d\n", sum.Done, sum.Refused, next, through)
 	}
-	return nil
+	for r := (store.LettersRequest{LetterFilter: sel.LetterFilter}); ; {
+		one, cancel := context.WithTimeout(acting(ctx), 2*limits.CommandCallTime)
+		a, err := do(one, r)
+		cancel()
+		sum.Done += a.Done
+		sum.Already += a.Already
+		for _, l := range a.Letters {
+			switch {
+			case told[l.Sequence]:
+			case l.Refused == "":
+				fmt.Fprintf(cmd.OutOrStdout(), "%d: %s\n", l.Sequence, printable(fmt.Sprintf(what, l.Subscription)))
+			default:
+				sum.Refused++
+				fmt.Fprintf(cmd.OutOrStdout(), "%d: refused: %s\n", l.Sequence, printable(l.Refused))
+			}
+			told[l.Sequence] = true
+		}
+		switch {
+		case errors.Is(err, protocol.ErrNotFound):
+			return sum, s.noDeadLetters()
+		case err == nil && !a.More && r.Through > 0: // it was told before how far it is
+			progress(r.Through, r.Through)
+			return sum, nil
+		case err != nil || !a.More:
+			return sum, err
+		}
+		progress(a.Next, a.Through)
+		r.After, r.Through = a.Next, a.Through
+		if a.Wait {
+			fmt.Fprintln(cmd.ErrOrStderr(), "waiting: a subscription owes too much at present")
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return sum, context.Cause(ctx)
+			}
+		}
+	}
 }

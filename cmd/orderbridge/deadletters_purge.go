@@ -20,9 +20,10 @@ func newDeadLettersPurge() *cobra.Command {
 		Use:   "purge SEQUENCE...",
 		Short: "Remove dead letters for good",
 		Long: `Remove dead letters. They are never delivered then, and nothing brings them back;
---subscription and --all need --yes as well.`,
+filters and --all need --yes as well.`,
 		Example: `  orderbridge dead-letters purge 42
-  orderbridge dead-letters purge --subscription acme --yes`,
+  orderbridge dead-letters purge --subscription acme --yes
+  orderbridge dead-letters purge --until 7d --reason 410 --yes`,
 		Args: args(0, -1, "sequences"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := sel.check(cmd, args); err != nil {
@@ -35,9 +36,9 @@ func newDeadLettersPurge() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return onBus(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
-				n, err := s.purge(ctx, sel, sequences)
-				if n > 0 {
+			return asking(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
+				n, told, err := s.purge(ctx, cmd, sel, sequences)
+				if n > 0 && !told {
 					if err := s.tellRemoved(ctx, sel, n); err != nil {
 						fmt.Fprintln(cmd.ErrOrStderr(), err)
 					}
@@ -55,22 +56,35 @@ func newDeadLettersPurge() *cobra.Command {
 	return cmd
 }
 
-func (s *session) purge(ctx context.Context, sel selection, sequences []uint64) (int, error) {
+// purge removes what is selected. told: the audit has it already.
+func (s *session) purge(ctx context.Context, cmd *cobra.Command, sel selection, sequences []uint64) (removed int, told bool, err error) {
+	if f := sel.LetterFilter; len(sequences) == 0 && f != (store.LetterFilter{Subscription: f.Subscription}) {
+		sum, err := s.each(ctx, cmd, sel, "of %s, removed", func(ctx context.Context, r store.LettersRequest) (store.LettersAnswer, error) {
+			return s.catalog.RemoveSome(ctx, store.Everything(), r)
+		})
+		return sum.Done, true, explain(err)
+	}
+	removed, err = s.purgeWhole(ctx, sel, sequences)
+	return removed, false, err
+}
+
+// purgeWhole removes all of a subscription, all there are, or those of the sequences.
+func (s *session) purgeWhole(ctx context.Context, sel selection, sequences []uint64) (int, error) {
 	if len(sequences) == 0 {
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
-		removed, err := s.catalog.RemoveLetters(ctx, sel.subscription)
+		removed, err := s.catalog.RemoveLetters(ctx, sel.Subscription)
 		switch {
 		case errors.Is(err, protocol.ErrNotFound):
 			return 0, s.noDeadLetters()
 		case err != nil:
 			return 0, explain(err)
-		case removed == 0 && sel.subscription != "":
-			err = s.mustKnow(ctx, sel.subscription)
+		case removed == 0 && sel.Subscription != "":
+			err = s.mustKnow(ctx, sel.Subscription)
 		}
 		return removed, err
 	}
-	if _, err := s.letters(ctx, "", 1); err != nil { // there may be no stream of them
+	if _, err := s.letters(ctx, store.LetterFilter{}, 1); err != nil { // there may be no stream of them
 		return 0, err
 	}
 	for i, n := range sequences {
@@ -93,7 +107,7 @@ func (s *session) tellRemoved(ctx context.Context, sel selection, n int) error {
 	ctx, cancel := context.WithTimeout(acting(ctx), limits.CommandCallTime)
 	defer cancel()
 	err := s.catalog.TellRemoved(ctx,
-		store.RemovedRequest{Action: store.ActionPurgeLetters, Subscription: sel.subscription, Count: n})
+		store.RemovedRequest{Action: store.ActionPurgeLetters, Subscription: sel.Subscription, Count: n})
 	var no *store.RefusedError
 	switch {
 	case errors.As(err, &no):

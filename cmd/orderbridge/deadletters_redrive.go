@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,10 +19,14 @@ func newDeadLettersRedrive() *cobra.Command {
 		Use:   "redrive SEQUENCE...",
 		Short: "Put dead letters back as owed by their subscriptions",
 		Long: `Ask the leading bridge to put dead letters back as owed, each by its own
-subscription only and marked with X-Redrive. They are outside the order of their
-lanes. Exit code 1 if one of them was refused; the reason is printed.`,
+subscription only and marked with X-Redrive. They do not wait for what their orders
+owe otherwise, but those of one order are sent one after another, the oldest event
+first. Filters may be combined; what is selected is put back a hundred at a time, and
+the command can be stopped and begun again at any time. Exit code 1 if one of them was
+refused; the reason is printed.`,
 		Example: `  orderbridge dead-letters redrive 42 43
-  orderbridge dead-letters redrive --subscription acme`,
+  orderbridge dead-letters redrive --subscription acme
+  orderbridge dead-letters redrive --since 24h --reason "connection refused"`,
 		Args: args(0, -1, "sequences"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := sel.check(cmd, args); err != nil {
@@ -31,8 +36,11 @@ lanes. Exit code 1 if one of them was refused; the reason is printed.`,
 			if err != nil {
 				return err
 			}
-			return onBus(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
-				letters, err := s.chosen(ctx, sel, sequences)
+			return asking(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
+				if len(sequences) == 0 {
+					return s.redriveSome(ctx, cmd, sel)
+				}
+				letters, err := s.chosen(ctx, sequences)
 				if err != nil {
 					return err
 				}
@@ -44,15 +52,8 @@ lanes. Exit code 1 if one of them was refused; the reason is printed.`,
 	return cmd
 }
 
-// chosen reads the dead letters that were selected.
-func (s *session) chosen(ctx context.Context, sel selection, sequences []uint64) ([]store.Letter, error) {
-	if sel.all || sel.subscription != "" {
-		letters, err := s.letters(ctx, sel.subscription, 0)
-		if err == nil && len(letters) == 0 && sel.subscription != "" {
-			err = s.mustKnow(ctx, sel.subscription)
-		}
-		return letters, err
-	}
+// chosen reads the dead letters of these sequences, the oldest event first.
+func (s *session) chosen(ctx context.Context, sequences []uint64) ([]store.Letter, error) {
 	letters := make([]store.Letter, 0, len(sequences))
 	for _, n := range slices.Compact(sequences) {
 		l, err := s.letterAt(ctx, n)
@@ -61,7 +62,30 @@ func (s *session) chosen(ctx context.Context, sel selection, sequences []uint64)
 		}
 		letters = append(letters, l)
 	}
+	slices.SortStableFunc(letters, func(a, b store.Letter) int { return cmp.Compare(a.DeadLetter.Sequence, b.DeadLetter.Sequence) })
 	return letters, nil
+}
+
+// redriveSome puts back what is selected.
+func (s *session) redriveSome(ctx context.Context, cmd *cobra.Command, sel selection) error {
+	sum, err := s.each(ctx, cmd, sel, "owed again by %s", func(ctx context.Context, r store.LettersRequest) (store.LettersAnswer, error) {
+		return s.catalog.RedriveLetters(ctx, store.Everything(), r)
+	})
+	all := sum.Done + sum.Refused + sum.Already
+	switch {
+	case errors.Is(err, store.ErrNoLeader):
+		return fmt.Errorf("%w; is `orderbridge serve` running, with the same ORDERBRIDGE_PREFIX? `orderbridge owed list` shows what was accepted", err)
+	case err != nil:
+		return explain(err)
+	case all == 0 && sel.Subscription != "":
+		err = s.mustKnow(ctx, sel.Subscription)
+	case sum.Refused > 0:
+		err = fmt.Errorf("%d of %s refused", sum.Refused, count(all, "dead letter"))
+	}
+	if all == 0 && err == nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), "no dead letters")
+	}
+	return err
 }
 
 func (s *session) redriveAll(ctx context.Context, cmd *cobra.Command, letters []store.Letter) error {
@@ -84,10 +108,7 @@ func (s *session) redriveAll(ctx context.Context, cmd *cobra.Command, letters []
 			return fmt.Errorf("redrive dead letter %d: %w", l.Sequence, err)
 		}
 	}
-	switch {
-	case len(letters) == 0:
-		fmt.Fprintln(cmd.ErrOrStderr(), "no dead letters")
-	case refused > 0:
+	if refused > 0 {
 		return fmt.Errorf("%d of %s refused", refused, count(len(letters), "dead letter"))
 	}
 	return nil

@@ -45,7 +45,7 @@ outputs only.`,
 			if err != nil {
 				return err
 			}
-			v.out, v.json = cmd.OutOrStdout(), format == "json"
+			v.out, v.json = cmd.OutOrStdout(), format.data()
 			return v.print(t)
 		},
 	}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,7 +49,7 @@ and print each delivery as it arrives. Nothing is left behind.`,
 			return runDemo(cmd, keep)
 		},
 	}
-	cmd.Flags().BoolVar(&keep, "keep", false, "stay up until interrupted and print what to try next")
+	cmd.Flags().BoolVar(&keep, "keep", false, "stay up until interrupted, go on publishing orders to watch in the console, and print what to try next")
 	return cmd
 }
 
@@ -95,8 +96,11 @@ func runDemo(cmd *cobra.Command, keep bool) (err error) {
 		return e
 	}
 
-	fmt.Fprintf(out, "%s\n\n", bold(cmd, "A NATS server, the bridge and a receiver with TLS, all in this process"))
 	d := &demo{app: a, cmd: cmd, receiver: receiver}
+	if keep {
+		fmt.Fprintf(out, "Watch it at %s\n\n", d.consoleURL())
+	}
+	fmt.Fprintf(out, "%s\n\n", bold(cmd, "A NATS server, the bridge and a receiver with TLS, all in this process"))
 	demoCtx, cancel := context.WithTimeout(ctx, limits.DemoTime)
 	defer cancel()
 	if err := d.play(demoCtx); err != nil {
@@ -107,7 +111,7 @@ func runDemo(cmd *cobra.Command, keep bool) (err error) {
 	}
 	if keep {
 		d.tryNext()
-		<-ctx.Done()
+		d.flow(ctx)
 	}
 	return nil
 }
@@ -234,6 +238,16 @@ docs/webhook-contract.md has the whole of it, and all else that a receiver needs
 `)
 }
 
+// consoleURL opens the console, logged in: what stands behind # a browser keeps to
+// itself.
+func (d *demo) consoleURL() string {
+	at := d.httpURL() + "/"
+	if len(d.app.tokens) > 0 {
+		at += "#token=" + url.QueryEscape(d.app.tokens[0].Secret.Reveal())
+	}
+	return at
+}
+
 func (d *demo) tryNext() {
 	self := "go run ./cmd/orderbridge"
 	if path, err := os.Executable(); err == nil && !strings.Contains(path, "go-build") {
@@ -241,7 +255,11 @@ func (d *demo) tryNext() {
 	}
 	environment := "ORDERBRIDGE_NATS_URL=" + d.app.server.URL()
 	fmt.Fprintf(d.cmd.OutOrStdout(), `
-%s, until Ctrl-C. In another terminal:
+%s, until Ctrl-C, and every two seconds an order changes: flow-1, flow-2, …
+Each tenth fails twice at crm and waits, while the others go on. They are not printed here: watch them in the console,
+%s
+
+In another terminal:
   export %s
   %s subscriptions list
   %s dead-letters list
@@ -251,7 +269,7 @@ func (d *demo) tryNext() {
 With the nats command line (the bucket is %q, the verdict shows in %q):
   nats -s %s kv put %s mine '{"targetURL":"%s/mine/{orderId}","method":"PUT"}'
   nats -s %s kv get %s mine --raw
-`, bold(d.cmd, "It stays up"), environment, self, self, self, d.httpURL(), d.httpURL(),
+`, bold(d.cmd, "It stays up"), d.consoleURL(), environment, self, self, self, d.httpURL(), d.httpURL(),
 		d.app.names.Subscriptions, d.app.names.Status,
 		d.app.server.URL(), d.app.names.Subscriptions, d.receiver.url, d.app.server.URL(), d.app.names.Status)
 }
@@ -320,6 +338,13 @@ func (r *demoReceiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	note := ""
+	if n, ok := flowOrder(order); ok { // nobody wants to read these without end
+		if strings.HasPrefix(req.URL.Path, "/crm/") {
+			status = flowStatus(n, req.Header.Get("X-Attempt"))
+		}
+		w.WriteHeader(status)
+		return
+	}
 	if strings.HasPrefix(req.URL.Path, "/crm/") {
 		r.signed, r.body = req.Header, body
 		if r.order == "" {

@@ -70,8 +70,8 @@ has used would make it drop the event of another.`,
 			if err != nil {
 				return err
 			}
-			if format == "json" {
-				return printJSON(cmd, result)
+			if format.data() {
+				return printData(cmd, result)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "published %s to %s", count(result.Published, "event"), subject)
 			if result.Duplicates > 0 {

@@ -4,9 +4,9 @@ import (
 	"context"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"orderbridge/bridge"
-	"orderbridge/bridge/event"
 	"orderbridge/bridge/protocol"
 	"orderbridge/config"
 	"orderbridge/internal/audit"
@@ -31,26 +31,32 @@ func (a *app) newBridge(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.newAttemptLog(); err != nil {
+		return err
+	}
 	leases := store.NewLeases(a.js, a.names, store.NewMaker(a.js, storeOptions(a.cfg, a.log)), a.log)
 	holder, successor := a.holder()
+	named := telemetry.NewNamed(int(a.cfg.MetricsSubscriptions))
 	b, err := bridge.New(bridge.Options{
-		Seat:        a.seats(leases),
-		Layout:      store.Guarded{Lease: leases.Layout(), Unfit: a.fitness.Problem},
-		Shards:      leases,
-		ShardCount:  shardCount(a.cfg),
-		Records:     a.records,
-		Statuses:    store.NewStatuses(a.js, a.names, a.log),
-		DeadLetters: letters,
-		Alerts:      audit.Alerts{Alerts: alerts, Audit: a.audit},
-		Clock:       boottime.Clock{},
-		Decoder: &event.Decoder{Stream: a.names.Stream, Created: a.source.Created, SubjectLayout: a.cfg.SubjectLayout,
-			TenantSubjects: a.cfg.TenantSubjects,
-			OrderIDPaths:   a.cfg.OrderIDPaths, LegacyOrderIDPaths: a.cfg.LegacyOrderIDPaths,
-			TypePaths: a.cfg.EventTypePaths, TenantPaths: a.cfg.TenantPaths},
+		Seat:            a.seats(leases),
+		Layout:          store.Guarded{Lease: leases.Layout(), Unfit: a.fitness.Problem},
+		Shards:          leases,
+		ShardCount:      shardCount(a.cfg),
+		Records:         a.records,
+		Statuses:        store.NewStatuses(a.js, a.names, a.log),
+		DeadLetters:     letters,
+		Replays:         store.NewReplays(a.js, a.names),
+		Alerts:          audit.Alerts{Alerts: alerts, Audit: a.audit},
+		AttemptLog:      a.attemptLog(),
+		LogFailures:     a.cfg.AttemptLog == config.AttemptsFailures,
+		AlertFeed:       a.alertFeed(),
+		Clock:           boottime.Clock{},
+		Decoder:         decoder(a.cfg, a.names.Stream, a.source.Created),
 		Parse:           a.parseNoted,
 		Filter:          filter.New(),
 		Publisher:       a.webhook,
-		Middleware:      []message.HandlerMiddleware{telemetry.NewAttempts(a.metrics).Middleware},
+		Preview:         a.webhook.Preview,
+		Middleware:      []message.HandlerMiddleware{telemetry.NewAttempts(a.metrics, named).Middleware},
 		Connection:      bus.Present(a.nc),
 		Holder:          holder,
 		Successor:       successor,
@@ -59,14 +65,34 @@ func (a *app) newBridge(context.Context) error {
 		ShutdownTimeout: a.cfg.ShutdownTimeout.Duration,
 		TraceDir:        traceDir(a.cfg),
 		Build:           thisBuild(),
+		Wanted:          named.Wanted,
 		Logger:          a.log,
 	})
 	if err != nil {
 		return err
 	}
-	telemetry.RegisterBridge(a.metrics, b.Condition)
+	a.stream = telemetry.NewStream(a.metrics, a.streamInfo)
+	telemetry.RegisterBridge(a.metrics, b.Condition, a.stream)
+	if named != nil {
+		telemetry.RegisterNamed(a.named, named, b.Condition, a.stream)
+	}
 	a.bridge.Store(b)
 	return nil
+}
+
+// alertFeed brings the alerts back for the records that hear them.
+func (a *app) alertFeed() bridge.AlertFeed {
+	return subscribers.NewAlerts(subscribers.AlertsOptions{JetStream: a.js, Stream: a.names.Alerts,
+		Prefix: a.names.DurablePrefix + "alerts-", Logger: a.log})
+}
+
+// streamInfo asks the leader of the source stream for its state.
+func (a *app) streamInfo(ctx context.Context) (*jetstream.StreamInfo, error) {
+	s, err := a.js.Stream(ctx, a.names.Stream)
+	if err != nil {
+		return nil, err
+	}
+	return s.CachedInfo(), nil
 }
 
 // seats makes what each shard has for itself.

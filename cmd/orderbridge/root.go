@@ -21,19 +21,28 @@ endpoint. An event is acknowledged only when nothing of it is owed any more.
 Without a command it serves. All settings are environment variables that begin
 with ORDERBRIDGE_; ` + "`orderbridge config`" + ` shows them.
 
-Exit codes: 0 good, 1 failed, 2 wrong usage (a flag, an argument or a variable).`,
+Exit codes: 0 good, 1 failed, 2 wrong usage (a flag, an argument or a variable),
+3 there are differences (diff).`,
 		Example: `  orderbridge demo                                   see it work, in seconds
   orderbridge                                        serve, with an embedded NATS server
   ORDERBRIDGE_NATS_URL=nats://nats:4222 orderbridge  serve, with your own
   orderbridge subscriptions put acme acme.json       subscribe an endpoint
-  orderbridge publish order.json                     publish an event`,
-		Args:          noArgs,
-		RunE:          runServe,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+  orderbridge publish order.json                     publish an event
+  orderbridge order 4711                             what happened to an order
+  orderbridge subscriptions list --state suspended   who cannot be reached`,
+		Args:              noArgs,
+		PersistentPreRunE: noEmptyFlags,
+		RunE:              runServe,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
 	}
 	root.PersistentFlags().String(contextFlag, "",
 		"context of the program nats that says how to connect (ORDERBRIDGE_NATS_CONTEXT)")
+	// The flag has just been made: there is nothing that could fail.
+	_ = root.RegisterFlagCompletionFunc(contextFlag, completeContexts)
+	root.Version = versionText()
+	root.SetVersionTemplate("{{.Version}}")
+	registerServer(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see `%s --help`", plainFlagError(err), cmd.CommandPath())
 	})
@@ -43,8 +52,23 @@ Exit codes: 0 good, 1 failed, 2 wrong usage (a flag, an argument or a variable).
 	root.SetCompletionCommandGroupID("help")
 	for group, commands := range map[string][]*cobra.Command{
 		"run": {newServe(), newDemo(), newHealthcheck()},
-		"use": {newPublish(), newSubscriptions(), newDeadLetters(), newOwed(), newStream(), newStatus(), newShards(), newAudit(),
-			newNats(), newSecrets(), newDebug()},
+		"use": {
+			newPublish(),
+			newSubscriptions(),
+			newOrder(),
+			newAttempts(),
+			newExplain(),
+			newDeadLetters(),
+			newReplay(), newReplays(), newRewind(),
+			newOwed(), newRetryNow(), newPause(true), newPause(false), newSkip(),
+			newStream(),
+			newStatus(),
+			newShards(),
+			newAudit(),
+			newNats(),
+			newSecrets(),
+			newDebug(),
+		},
 		"help": {newConfig(), newVersion()},
 	} {
 		for _, c := range commands {
@@ -53,7 +77,24 @@ Exit codes: 0 good, 1 failed, 2 wrong usage (a flag, an argument or a variable).
 		}
 	}
 	suggest(root)
+	completeAll(root)
 	return root
+}
+
+// noEmptyFlags refuses a flag of the command that is given without a value, as by a
+// variable of a script that is not set: --order "" would else mean all orders.
+func noEmptyFlags(cmd *cobra.Command, _ []string) error {
+	var empty []string
+	own := cmd.LocalNonPersistentFlags()
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if own.Lookup(f.Name) != nil && f.Value.Type() == "string" && f.Value.String() == "" {
+			empty = append(empty, "--"+f.Name)
+		}
+	})
+	if len(empty) == 0 {
+		return nil
+	}
+	return usagef("%s: is empty; give a value, or leave it out; see `%s --help`", strings.Join(empty, ", "), cmd.CommandPath())
 }
 
 // plainFlagError says what a wrong number is without the words of strconv.
@@ -68,15 +109,18 @@ func plainFlagError(err error) error {
 
 // otherVerbs are what other programs call our commands.
 var otherVerbs = map[string][]string{
-	"put": {"create", "add", "set", "new", "update", "apply"}, "get": {"show", "describe", "cat", "view"},
+	"put": {"create", "add", "set", "new", "update"}, "apply": {"sync"}, "diff": {"compare", "plan"},
+	"export": {"dump", "backup"}, "get": {"show", "describe", "cat", "view"},
 	"delete":   {"remove", "del", "unsubscribe"},
-	"activate": {"resume", "enable", "start", "unpause"}, "deactivate": {"pause", "disable", "stop", "suspend"},
+	"activate": {"enable", "start"}, "deactivate": {"disable", "stop"}, "pause": {"suspend", "hold", "freeze"}, "resume": {"unpause", "unsuspend"},
+	"retry-now": {"retry", "kick", "flush"}, "skip": {"drop", "discard"},
 	"validate": {"check", "lint", "verify"},
-	"redrive":  {"retry", "requeue", "replay", "resend"}, "purge": {"delete", "remove", "rm", "clear"},
+	"redrive":  {"retry", "requeue", "resend"}, "replay": {"resend", "again"}, "rewind": {"reset", "seek", "rollback"}, "purge": {"delete", "remove", "rm", "clear"},
 	"show":          {"get", "view", "cat", "describe"},
 	"subscriptions": {"subscribe", "records", "webhooks", "webhook"}, "publish": {"pub", "send"}, "serve": {"start", "run"},
 	"healthcheck": {"health", "ready"}, "status": {"leader", "replicas", "who"}, "shards": {"reshard", "partitions"}, "owed": {"debts", "ledger", "pending"}, "config": {"settings", "env"},
-	"secrets": {"secret"},
+	"secrets": {"secret"}, "explain": {"why", "match", "simulate"}, "test": {"try", "probe", "ping"},
+	"attempts": {"log", "deliveries", "history"}, "order": {"story", "trace"},
 }
 
 func suggest(cmd *cobra.Command) {

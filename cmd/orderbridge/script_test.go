@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -61,6 +62,8 @@ func TestMain(m *testing.M) {
 //	received METHOD PATH       wait for a request to an endpoint
 //	says SUBSCRIPTION STATE    wait until the bridge says so
 //	leads                      wait until the bridge leads
+//	records DIR N              write N files of records, DIR/p001.yaml and so on
+//	cmpbut REGEXP A B          compare two files but for the lines that match
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -86,6 +89,8 @@ func TestScripts(t *testing.T) {
 			"received":   received,
 			"says":       says,
 			"leads":      leads,
+			"records":    recordFiles,
+			"cmpbut":     compareBut,
 			"ready": func(ts *testscript.TestScript, _ bool, _ []string) {
 				answerHealth(ts, health.Readiness{Ready: true, Role: health.RoleLeader})
 			},
@@ -97,6 +102,14 @@ func TestScripts(t *testing.T) {
 }
 
 func busOf(ts *testscript.TestScript) *lab.Bus { return ts.Value("bus").(*lab.Bus) }
+
+func compareBut(ts *testscript.TestScript, _ bool, args []string) {
+	but := regexp.MustCompile("(?m)^.*" + args[0] + ".*$")
+	a, b := but.ReplaceAllString(ts.ReadFile(args[1]), ""), but.ReplaceAllString(ts.ReadFile(args[2]), "")
+	if a != b {
+		ts.Fatalf("%s and %s differ:\n%s\n%s", args[1], args[2], a, b)
+	}
+}
 
 func exitcode(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
@@ -171,7 +184,7 @@ func leader(ts *testscript.TestScript, _ bool, args []string) {
 	if args[0] != "accepted" {
 		answer = `{"accepted":false,"reason":"` + args[0] + `"}`
 	}
-	_, err := nc.Subscribe("orderbridge.cmd.redrive", func(m *nats.Msg) {
+	_, err := nc.Subscribe("orderbridge.redrive", func(m *nats.Msg) {
 		want := `{"subscription":"acme","generation":7,"sequence":`
 		if !strings.HasPrefix(string(m.Data), want) {
 			answer = `{"accepted":false,"reason":"not what was agreed on"}`
@@ -237,6 +250,18 @@ func received(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	case <-time.After(lab.Patience):
 		ts.Fatalf("the endpoint got nothing, want %q", want)
+	}
+}
+
+func recordFiles(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o750))
+	for i := range n {
+		id := fmt.Sprintf("p%03d", i+1)
+		text := fmt.Sprintf("# partner %s\ntargetURL: https://%s.example.com/orders/{orderId}\nmethod: PUT\nlabels: {from: git}\nsecret: hunter2-%s\n", id, id, id)
+		ts.Check(os.WriteFile(filepath.Join(dir, id+".yaml"), []byte(text), 0o600))
 	}
 }
 
@@ -334,13 +359,13 @@ func TestWithStatusKeepsAllOtherBytes(t *testing.T) {
 		{`{"targetURL":"x"}`, "active", `{"targetURL":"x"}`},
 		{`{"status":"deactivated"}`, "deactivated", `{"status":"deactivated"}`},
 	} {
-		got, err := withStatus([]byte(tt.record), tt.status)
+		got, err := store.WithStatus([]byte(tt.record), tt.status)
 		if err != nil || string(got) != tt.want {
 			t.Errorf("%s of %s: got %s, %v, want %s", tt.status, tt.record, got, err, tt.want)
 		}
 	}
 	for _, record := range []string{``, `[]`, `"status"`, `{"status":"active","status":"active"}`, `{"status"`} {
-		if got, err := withStatus([]byte(record), "deactivated"); err == nil {
+		if got, err := store.WithStatus([]byte(record), "deactivated"); err == nil {
 			t.Errorf("%s: got %s, want an error", record, got)
 		}
 	}

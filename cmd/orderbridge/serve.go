@@ -18,6 +18,7 @@ import (
 	"orderbridge/config"
 	"orderbridge/internal/api"
 	"orderbridge/internal/audit"
+	"orderbridge/internal/console"
 	"orderbridge/internal/egress"
 	"orderbridge/internal/embedded"
 	"orderbridge/internal/health"
@@ -91,6 +92,9 @@ func (a *app) readiness() health.Readiness {
 	r.Ready = len(r.Reasons) == 0
 	r.Reasons = append(r.Reasons, c.Notes...)
 	r.Reasons = append(r.Reasons, warnings...) // it works in spite of them
+	if a.attempts != nil && a.attempts.Trouble() != "" {
+		r.Reasons = append(r.Reasons, a.attempts.Trouble()) // deliveries go on
+	}
 	if a.file != nil && a.file.Problem() != "" {
 		r.Reasons = append(r.Reasons, a.file.Problem()) // its last good version is in force
 	}
@@ -128,8 +132,12 @@ func (a *app) busReasons() []string {
 	return reasons
 }
 
-// serveAPI answers for the management API, once there is one.
+// serveAPI answers for the console, and for the management API once there is one.
 func (a *app) serveAPI(w http.ResponseWriter, r *http.Request) {
+	if console.Has(r.URL.Path) {
+		console.ServeHTTP(w, r)
+		return
+	}
 	if m := a.api.Load(); m != nil {
 		m.ServeHTTP(w, r)
 		return
@@ -224,8 +232,12 @@ func (a *app) parse(id string, data []byte) (*record.Subscription, record.Proble
 	if s == nil {
 		return nil, problems
 	}
-	problems = append(problems, s.CheckSubjects(a.names.Stream, a.source.Config.Subjects)...)
-	problems = append(problems, s.CheckMaxAge(a.names.Stream, a.source.Config.MaxAge)...)
+	if s.Alerts {
+		problems = append(problems, s.CheckSubjects(a.names.Alerts, []string{a.names.AlertSubject + ".>"})...)
+	} else {
+		problems = append(problems, s.CheckSubjects(a.names.Stream, a.source.Config.Subjects)...)
+		problems = append(problems, s.CheckMaxAge(a.names.Stream, a.source.Config.MaxAge)...)
+	}
 	problems = append(problems, a.webhook.Check(s)...)
 	if a.file != nil && id == a.cfg.WebhookID && a.file.Problem() != "" { // the file as it is now is not in force
 		problems = append(problems, record.Problem{Message: a.file.Problem(), Warning: true})

@@ -22,40 +22,78 @@ import (
 	"orderbridge/bridge/record"
 	"orderbridge/config"
 	"orderbridge/internal/bus"
+	"orderbridge/internal/client"
 	"orderbridge/internal/embedded"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 	"orderbridge/publishers"
 )
 
-// session is a command's connection to the bus.
+// session is a command's connection to the bus, or to the management API.
 type session struct {
 	cfg   *config.Config
 	log   *slog.Logger
-	nc    *nats.Conn
-	js    jetstream.JetStream
 	names store.Names
 
-	catalog *store.Catalog
+	catalog operations
+
+	// What only the bus has; nil over the API.
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	bus     *store.Catalog // what the catalog is
 	denials *bus.Denials
 }
 
-// onBus runs a command with a connection to the bus.
-func onBus(run func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error) func(*cobra.Command,
-	[]string) error {
+type command func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error
+
+// onBus runs a command that needs the bus itself.
+func onBus(run command) func(*cobra.Command, []string) error {
+	return withSession(func(cmd *cobra.Command, cfg *config.Config) error {
+		if cfg.Server != "" {
+			return usagef("%s needs the bus, the management API does not do that; leave out --server (ORDERBRIDGE_SERVER)",
+				cmd.CommandPath())
+		}
+		return nil
+	}, run)
+}
+
+// asking runs a command that asks the bus, or with --server the management API.
+func asking(run command) func(*cobra.Command, []string) error { return withSession(nil, run) }
+
+func withSession(check func(*cobra.Command, *config.Config) error, run command) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		cfg, log, err := settings(cmd)
+		if err == nil && check != nil {
+			err = check(cmd, cfg)
+		}
 		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithCancelCause(cmd.Context())
 		defer cancel(nil)
-		s, err := connect(ctx, cfg, log, bus.NewDenials(userOf(cfg), cancel))
+		s, err := open(ctx, cfg, log, bus.NewDenials(userOf(cfg), cancel))
 		if err != nil {
 			return bus.Lacking(ctx, err)
 		}
-		defer s.nc.Close()
-		return bus.Lacking(ctx, run(ctx, cmd, s, args))
+		defer s.close()
+		return bus.Lacking(ctx, run(store.WithDenials(ctx, s.denials.Without), cmd, s, args))
+	}
+}
+
+// open connects to the bus, or means the server whose API is asked.
+func open(ctx context.Context, cfg *config.Config, log *slog.Logger, d *bus.Denials) (*session, error) {
+	if cfg.Server != "" {
+		return openServer(cfg, log)
+	}
+	return connect(ctx, cfg, log, d)
+}
+
+func (s *session) close() {
+	if s.nc != nil {
+		s.nc.Close()
+	}
+	if c, ok := s.catalog.(*client.Client); ok {
+		c.Close()
 	}
 }
 
@@ -112,8 +150,8 @@ func ownSeed(cfg *config.Config) string {
 // newSession reads and changes all of the bridge's state.
 func newSession(cfg *config.Config, log *slog.Logger, nc *nats.Conn, js jetstream.JetStream, d *bus.Denials) *session {
 	names := storeOptions(cfg, log).Names()
-	return &session{cfg: cfg, log: log, nc: nc, js: js, names: names, denials: d,
-		catalog: store.NewCatalog(js, names, publishers.ParseDeadLetter)}
+	catalog := store.NewCatalog(js, names, publishers.ParseDeadLetter).WithEvents(decoder(cfg, names.Stream, time.Time{}))
+	return &session{cfg: cfg, log: log, nc: nc, js: js, names: names, denials: d, catalog: catalog, bus: catalog}
 }
 
 // acting says who runs a command that changes something, as far as the operating
@@ -152,12 +190,15 @@ func (s *session) noBucket(name string) error {
 
 // list runs a list of the catalog: through a consumer, which is fastest, or by
 // reading one entry after another where the user may make none.
-func (s *session) list(ctx context.Context, run func(context.Context, *store.Catalog) error) error {
+func (s *session) list(ctx context.Context, run func(context.Context, operations) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	if s.bus == nil {
+		return run(ctx, s.catalog)
+	}
 	err := s.denials.Without(ctx, ".CONSUMER.", func(ctx context.Context) error { return run(ctx, s.catalog) })
 	if no := (*bus.Denial)(nil); errors.As(err, &no) {
-		err = run(ctx, s.catalog.Singly())
+		err = run(ctx, s.bus.Singly())
 	}
 	return explain(err)
 }
@@ -229,8 +270,27 @@ func explain(err error) error {
 	return store.Explain(err)
 }
 
-// readInput reads a file, or stdin for "-".
+// readInput reads a file, or stdin for "-", until the command is to end: a pipe may
+// have nobody who writes to it.
 func readInput(cmd *cobra.Command, path string) ([]byte, error) {
+	type input struct {
+		data []byte
+		err  error
+	}
+	read := make(chan input, 1)
+	go func() { // nobody waits for it: the process ends where it cannot be stopped
+		data, err := readAll(cmd, path)
+		read <- input{data, err}
+	}()
+	select {
+	case in := <-read:
+		return in.data, in.err
+	case <-cmd.Context().Done():
+		return nil, fmt.Errorf("read %s: interrupted", path)
+	}
+}
+
+func readAll(cmd *cobra.Command, path string) ([]byte, error) {
 	in := cmd.InOrStdin()
 	if path != "-" {
 		f, err := os.Open(path)

@@ -8,12 +8,16 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
+	"orderbridge/bridge"
+	"orderbridge/bridge/event"
 	"orderbridge/bridge/record"
 	"orderbridge/config"
 	"orderbridge/internal/api"
@@ -24,6 +28,7 @@ import (
 	"orderbridge/internal/filter"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/natscontext"
+	"orderbridge/internal/openid"
 	"orderbridge/internal/process"
 	"orderbridge/internal/secrets"
 	"orderbridge/internal/store"
@@ -43,6 +48,9 @@ func settings(cmd *cobra.Command) (*config.Config, *slog.Logger, error) {
 	}
 	if err != nil {
 		return nil, nil, badSettings(err)
+	}
+	if err := applyServer(cmd, cfg); err != nil {
+		return nil, nil, err
 	}
 	if err := applyContext(cmd, cfg); err != nil {
 		return nil, nil, err
@@ -127,6 +135,7 @@ func storeOptions(cfg *config.Config, log *slog.Logger) store.Options {
 		Subjects:      cfg.Subjects,
 		Subscriptions: cfg.SubscriptionsBucket,
 		Replicas:      cfg.Replicas,
+		NoAttempts:    cfg.AttemptLog == config.AttemptsOff,
 		Logger:        log,
 	}
 }
@@ -138,7 +147,7 @@ func embeddedOptions(cfg *config.Config, log *slog.Logger) embedded.Options {
 }
 
 // newWebhook makes the client of the endpoints, and where its secrets come from.
-func newWebhook(cfg *config.Config, log *slog.Logger) (*publishers.Webhook, *secrets.Store, error) {
+func newWebhook(cfg *config.Config, tracer bridge.Tracer, log *slog.Logger) (*publishers.Webhook, *secrets.Store, error) {
 	s := secrets.New(secrets.Options{Dir: cfg.SecretsDir, IdentityFile: cfg.SealingKeyFile})
 	netHTTP, netHTTPFor := cfg.NetHTTP()
 	o := publishers.Options{
@@ -154,21 +163,54 @@ func newWebhook(cfg *config.Config, log *slog.Logger) (*publishers.Webhook, *sec
 		DialControl:   egressPolicy(cfg).Control,
 		Internal:      func(addr netip.Addr) bool { return egress.Class(addr) != egress.Public },
 		Secrets:       s,
+		Tracer:        tracer,
 	}
-	if cfg.TrustRoots != "" {
-		pem, err := os.ReadFile(cfg.TrustRoots)
-		if err != nil {
-			return nil, nil, fmt.Errorf("read ORDERBRIDGE_TRUST_ROOTS: %w", err)
-		}
-		if o.TrustRoots, err = x509.SystemCertPool(); err != nil {
-			o.TrustRoots = x509.NewCertPool()
-		}
-		if !o.TrustRoots.AppendCertsFromPEM(pem) {
-			return nil, nil, fmt.Errorf("ORDERBRIDGE_TRUST_ROOTS: %s holds no PEM certificate", cfg.TrustRoots)
-		}
+	var err error
+	if o.TrustRoots, err = trustRoots(cfg); err != nil {
+		return nil, nil, err
 	}
 	w, err := publishers.NewWebhook(o)
 	return w, s, err
+}
+
+// trustRoots are those that the operator has added to the system's; nil: none.
+func trustRoots(cfg *config.Config) (*x509.CertPool, error) {
+	if cfg.TrustRoots == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(cfg.TrustRoots)
+	if err != nil {
+		return nil, fmt.Errorf("read ORDERBRIDGE_TRUST_ROOTS: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("ORDERBRIDGE_TRUST_ROOTS: %s holds no PEM certificate", cfg.TrustRoots)
+	}
+	return roots, nil
+}
+
+// newProvider is where people may log in to the console; nil: nowhere.
+func newProvider(cfg *config.Config, log *slog.Logger) (*openid.Provider, error) {
+	o := cfg.OIDC
+	if o.Issuer == "" {
+		return nil, nil
+	}
+	roots, err := trustRoots(cfg)
+	if err != nil {
+		return nil, err
+	}
+	var proxy *url.URL
+	if text := cfg.EgressProxy.Reveal(); text != "" {
+		if proxy, err = url.Parse(text); err != nil {
+			return nil, fmt.Errorf("ORDERBRIDGE_EGRESS_PROXY: %w", err)
+		}
+	}
+	return openid.New(openid.Options{Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: o.ClientSecret, PublicURL: o.PublicURL,
+		Scopes: o.Scopes, RoleClaim: o.RoleClaim, TenantClaim: o.TenantClaim, Proxy: proxy, DialControl: egressPolicy(cfg).Control,
+		Roots: roots, Log: log}), nil
 }
 
 // automationOptions are those of the file at path, for the record id. What the
@@ -223,7 +265,7 @@ func tokensSet(cfg *config.Config) (tokens []api.Token, err error) {
 		if t.Tenant != "" && len(cfg.ConfineTenants()) == 0 {
 			return nil, fmt.Errorf("token %q is of tenant %q, but ORDERBRIDGE_SUBJECT_LAYOUT=%q tells no tenant; set ORDERBRIDGE_TENANT_SUBJECTS", t.Name, t.Tenant, cfg.SubjectLayout)
 		}
-		tokens = append(tokens, api.Token{Name: t.Name, Secret: t.Secret, Tenant: t.Tenant})
+		tokens = append(tokens, api.Token{Name: t.Name, Secret: t.Secret, Tenant: t.Tenant, Reads: t.Reads})
 	}
 	return tokens, nil
 }
@@ -235,4 +277,11 @@ func hostNames(cfg *config.Config) []string {
 		names = append(names, host)
 	}
 	return names
+}
+
+// decoder reads events by the settings; created is when their stream was made.
+func decoder(cfg *config.Config, stream string, created time.Time) *event.Decoder {
+	return &event.Decoder{Stream: stream, Created: created, SubjectLayout: cfg.SubjectLayout,
+		TenantSubjects: cfg.TenantSubjects, OrderIDPaths: cfg.OrderIDPaths, LegacyOrderIDPaths: cfg.LegacyOrderIDPaths,
+		TypePaths: cfg.EventTypePaths, TenantPaths: cfg.TenantPaths}
 }

@@ -24,13 +24,13 @@ share the shards evenly, each at its own speed. ORDERBRIDGE_SHARDS says how many
 there are where nothing is there yet; later it is ` + "`orderbridge shards set`" + `.`,
 		Example: "  orderbridge shards\n  orderbridge shards set 4 --wait",
 		Args:    noArgs,
-		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
+		RunE: asking(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
 			o, err := s.overview(ctx)
 			if err != nil {
 				return err
 			}
-			if format == "json" {
-				return printJSON(cmd, o.Shards)
+			if format.data() {
+				return printData(cmd, o.Shards)
 			}
 			return printShards(cmd, o)
 		}),
@@ -53,7 +53,7 @@ crashed. A number that is set before the change is complete waits until it is.
 All replicas have to be of a build that knows shards.`,
 		Example: "  orderbridge shards set 4\n  orderbridge shards set 1 --wait",
 		Args:    args(1, 1, "the number of shards"),
-		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
+		RunE: asking(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
 			n, err := strconv.Atoi(args[0])
 			if err == nil {
 				err = protocol.ValidShards(n)
@@ -194,11 +194,15 @@ func (s *session) overview(ctx context.Context) (*store.Overview, error) {
 }
 
 func printShards(cmd *cobra.Command, o *store.Overview) error {
-	t := newTable("SHARD", "LEADER", "ROLE", "EPOCH", "SETTLED", "LAG", "OWED", "SINCE")
+	t := shardsTable()
 	for _, x := range o.Shards {
 		t.row(shardCells(x)...)
 	}
 	return t.print(cmd)
+}
+
+func shardsTable() *table {
+	return newTable("SHARD", "LEADER", "ROLE", "EPOCH", "SETTLED", "LAG", "OWED", "SINCE")
 }
 
 func shardCells(x store.ShardOverview) []string {

@@ -14,6 +14,7 @@ import (
 
 func newStatus() *cobra.Command {
 	format := output("table")
+	follow := false
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Say which replicas there are, who leads what, and how far it got",
@@ -23,13 +24,16 @@ of the stream lie above that (LAG), and how many deliveries are owed. A leader t
 is silent sends no heartbeat: its lease runs out, and another follows.`,
 		Example: "  orderbridge status\n  orderbridge status -o json",
 		Args:    noArgs,
-		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
+		RunE: asking(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
+			if follow {
+				return s.watchStatus(ctx, cmd)
+			}
 			o, err := s.overview(ctx)
 			if err != nil {
 				return err
 			}
-			if format == "json" {
-				return printJSON(cmd, o)
+			if format.data() {
+				return printData(cmd, o)
 			}
 			out := cmd.OutOrStdout()
 			fmt.Fprintf(out, "stream    %s, up to sequence %d\nshards    %s\n\n", o.Stream, o.Last, layoutText(o.Layout))
@@ -44,8 +48,23 @@ is silent sends no heartbeat: its lease runs out, and another follows.`,
 			return t.print(cmd)
 		}),
 	}
+	watchFlag(cmd, &follow)
 	format.register(cmd, "table", "json")
 	return cmd
+}
+
+// watchStatus follows the shards: who leads each, and how far it got.
+func (s *session) watchStatus(ctx context.Context, cmd *cobra.Command) error {
+	return watch(ctx, cmd, shardsTable, func(ctx context.Context, add func(item)) error {
+		o, err := s.overview(ctx)
+		if err != nil {
+			return err
+		}
+		for _, x := range o.Shards {
+			add(item{fmt.Sprint(x.Shard), x, shardCells(x)})
+		}
+		return nil
+	})
 }
 
 func layoutText(l protocol.Layout) string {

@@ -36,14 +36,14 @@ func newStreamStatus() *cobra.Command {
 		Short:   "Say what the bridge knows of the stream, and whether it has changed",
 		Example: "  orderbridge stream status\n  orderbridge stream status -o json",
 		Args:    noArgs,
-		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
+		RunE: asking(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
 			reports, err := s.streamReports(ctx)
 			if err != nil {
 				return err
 			}
 			r := together(reports)
-			if format == "json" {
-				return printJSON(cmd, r)
+			if format.data() {
+				return printData(cmd, r)
 			}
 			printStream(cmd.OutOrStdout(), r)
 			return nil

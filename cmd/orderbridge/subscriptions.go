@@ -16,9 +16,10 @@ import (
 
 func newSubscriptions() *cobra.Command {
 	cmd := newGroup("subscriptions", "Manage the subscription records",
-		newSubscriptionsList(), newSubscriptionsGet(), newSubscriptionsPut(), newSubscriptionsValidate(),
-		newSubscriptionsImport(),
-		newSubscriptionsActivate(true), newSubscriptionsActivate(false), newSubscriptionsDelete(), newSubscriptionsSchema())
+		newSubscriptionsList(), newSubscriptionsGet(), newSubscriptionsPut(), newSubscriptionsValidate(), newSubscriptionsTest(),
+		newSubscriptionsApply(), newSubscriptionsDiff(), newSubscriptionsExport(), newSubscriptionsImport(),
+		newSubscriptionsActivate(true), newSubscriptionsActivate(false), newPause(true), newPause(false), newSubscriptionsRotate(), newSubscriptionsDelete(),
+		newSubscriptionsSchema())
 	cmd.Aliases = []string{"subscription", "sub", "subs"}
 	cmd.Long = `Manage the subscription records. They stand in the KV bucket that is named by
 ORDERBRIDGE_SUBSCRIPTIONS_BUCKET; ` + "`nats kv`" + ` does the same.`

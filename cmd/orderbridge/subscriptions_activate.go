@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
-	"github.com/tidwall/gjson"
 
 	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
+	"orderbridge/internal/store"
 )
 
 func newSubscriptionsActivate(active bool) *cobra.Command {
@@ -19,7 +20,7 @@ func newSubscriptionsActivate(active bool) *cobra.Command {
 		"What was owed when it was deactivated is delivered; what was published meanwhile is not.\nOne that its receiver has suspended (410 Gone) resumes; nothing of it is lost."
 	if !active {
 		use, status, short, long = "deactivate", "deactivated", "Stop the deliveries of a subscription, keep its record",
-			"What is owed stays owed, and is delivered once it is activated again."
+			"What is owed stays owed, and is delivered once it is activated again. What is\npublished meanwhile is dropped; `orderbridge pause` keeps it."
 	}
 	return &cobra.Command{
 		Use:   use + " ID",
@@ -29,13 +30,13 @@ Only the member "status" of the record is written, all else stays byte for byte;
 if somebody else changes the record at the same time, nothing is written.`,
 		Example: "  orderbridge subscriptions " + use + " acme",
 		Args:    args(1, 1, "the id of a subscription"),
-		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
+		RunE: asking(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
 			id := args[0]
 			entry, err := s.record(ctx, id)
 			if err != nil {
 				return err
 			}
-			record, err := withStatus(entry.Value, status)
+			record, err := store.WithStatus(entry.Value, status)
 			if err != nil {
 				return fmt.Errorf("subscription %q: %w", id, err)
 			}
@@ -51,14 +52,38 @@ if somebody else changes the record at the same time, nothing is written.`,
 				}
 				// The same bytes again: a new revision takes back that the receiver has suspended it.
 			}
-			revision, err := s.putRecord(ctx, id, record, entry.Revision)
+			dropped := s.dropped(ctx, id, active)
+			revision, err := s.putStatus(ctx, id, active)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: stored as revision %d\n", id, revision)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: stored as revision %d%s\n", id, revision, dropped)
 			return s.verdict(ctx, cmd, id, revision)
 		}),
 	}
+}
+
+func (s *session) putStatus(ctx context.Context, id string, active bool) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
+	defer cancel()
+	set := s.catalog.Deactivate
+	if active {
+		set = s.catalog.Activate
+	}
+	r, err := set(acting(ctx), store.Everything(), id)
+	return r.Revision, s.notWritten(id, err)
+}
+
+// dropped tells what does not come when a subscription is activated: what was
+// published while it was deactivated.
+func (s *session) dropped(ctx context.Context, id string, active bool) string {
+	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
+	defer cancel()
+	status, err := s.catalog.LastStatus(ctx, id)
+	if !active || err != nil || status.State != protocol.StateDeactivated {
+		return ""
+	}
+	return printable(fmt.Sprintf("; it was deactivated since %s: %s", status.Since.UTC().Format(time.RFC3339), status.Reason))
 }
 
 // standing tells what the bridge says of a subscription whose record has the
@@ -80,51 +105,9 @@ func (s *session) standing(ctx context.Context, id string, active bool) (resumes
 			return true, "", nil
 		}
 		return false, printable(", but suspended: " + status.Reason +
-			"; its endpoint is probed, and deliveries go on as soon as it answers"), nil
+			"; its endpoint is probed, and deliveries go on as soon as it answers; `orderbridge retry-now " + id + "` asks it at once"), nil
 	case protocol.StateInvalid:
 		return false, printable(", but invalid: " + reasonOf(status)), nil
 	}
 	return false, "", nil
-}
-
-// withStatus sets the member status of a record and leaves all other bytes
-// alone.
-func withStatus(record []byte, status string) ([]byte, error) {
-	value := `"` + status + `"`
-	open := bytes.IndexByte(record, '{')
-	doc := gjson.ParseBytes(record)
-	if !gjson.ValidBytes(record) || !doc.IsObject() {
-		return nil, errors.New("the record is not a JSON object; put a good one")
-	}
-	var found []gjson.Result
-	members := 0
-	doc.ForEach(func(name, member gjson.Result) bool {
-		members++
-		if name.String() == "status" {
-			found = append(found, member)
-		}
-		return true
-	})
-	switch {
-	case len(found) > 1:
-		return nil, errors.New(`the record holds the member "status" twice; put it with one`)
-	case len(found) == 1:
-		at := found[0].Index
-		if found[0].String() == status && found[0].Type == gjson.String {
-			return record, nil
-		}
-		return splice(record, at, at+len(found[0].Raw), value), nil
-	case status == "active": // is the default
-		return record, nil
-	case members == 0:
-		return splice(record, open+1, open+1, `"status":`+value), nil
-	}
-	return splice(record, open+1, open+1, `"status":`+value+","), nil
-}
-
-func splice(b []byte, from, to int, text string) []byte {
-	out := make([]byte, 0, len(b)+len(text))
-	out = append(out, b[:from]...)
-	out = append(out, text...)
-	return append(out, b[to:]...)
 }

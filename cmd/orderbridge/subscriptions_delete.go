@@ -23,7 +23,7 @@ and delivered if a record with the same tenant and target host is put under the
 same id within it.`,
 		Example: "  orderbridge subscriptions delete acme",
 		Args:    args(1, 1, "the id of a subscription"),
-		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
+		RunE: asking(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
 			r, err := s.record(ctx, args[0])
 			expect := r.Revision
 			if err != nil {

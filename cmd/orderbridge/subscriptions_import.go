@@ -33,7 +33,7 @@ bad or the bridge finds the record invalid.`,
 			if err := checkID(id); err != nil {
 				return err
 			}
-			webhook, secrets, err := newWebhook(s.cfg, nil)
+			webhook, secrets, err := newWebhook(s.cfg, nil, nil)
 			if err != nil {
 				return err
 			}

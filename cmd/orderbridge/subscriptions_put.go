@@ -35,12 +35,12 @@ it invalid; 0 if the bridge says nothing, since the record is stored and will be
 		Example: `  orderbridge subscriptions put acme acme.json
   echo '{"targetURL":"https://erp.example.com/orders"}' | orderbridge subscriptions put acme -`,
 		Args: args(2, 2, "an id and a file, or - for stdin"),
-		RunE: onBus(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
+		RunE: asking(func(ctx context.Context, cmd *cobra.Command, s *session, args []string) error {
 			id, path := args[0], args[1]
 			if err := checkID(id); err != nil {
 				return err
 			}
-			record, err := readInput(cmd, path)
+			record, file, err := fileRecord(cmd, id, path)
 			if err != nil {
 				return err
 			}
@@ -52,7 +52,7 @@ it invalid; 0 if the bridge says nothing, since the record is stored and will be
 				return err
 			}
 			if problems.Err() != nil {
-				printProblems(cmd, path, problems)
+				printPlaced(cmd, file.where, problems)
 				return fmt.Errorf("subscription %q was not stored", id)
 			}
 			revision, err := s.putRecord(ctx, id, record, store.AnyRevision)
@@ -167,7 +167,11 @@ func (s *session) awaitStatus(ctx context.Context, id string, revision uint64) (
 // judge is what is wrong with a record.
 func (s *session) judge(ctx context.Context, id string, record []byte) (record.Problems, error) {
 	var answer store.JudgeAnswer
-	subject := s.catalog.JudgeSubject()
+	if s.bus == nil {
+		answer, err := s.catalog.Judge(ctx, id, record)
+		return answer.Problems, err
+	}
+	subject := s.bus.JudgeSubject()
 	err := s.denials.Without(ctx, subject, func(ctx context.Context) (err error) {
 		answer, err = s.catalog.Judge(ctx, id, record)
 		return err
@@ -188,14 +192,19 @@ func (s *session) judge(ctx context.Context, id string, record []byte) (record.P
 	return s.judgeAlone(id, record, why), nil
 }
 
+// anyPolicy permits what any bridge may permit.
+func anyPolicy(cfg *config.Config) record.Policy {
+	policy := recordPolicy(cfg)
+	policy.AllowHTTP, policy.AllowTrustAll = true, true
+	policy.CheckAddress = func(netip.Addr) error { return nil }
+	return policy
+}
+
 // judgeAlone judges by the settings of this process; what they alone forbid is
 // left to the bridge.
 func (s *session) judgeAlone(id string, rec []byte, why string) record.Problems {
-	policy := recordPolicy(s.cfg)
-	_, own := record.Parse(id, rec, policy)
-	policy.AllowHTTP, policy.AllowTrustAll = true, true
-	policy.CheckAddress = func(netip.Addr) error { return nil }
-	_, any := record.Parse(id, rec, policy)
+	_, own := record.Parse(id, rec, recordPolicy(s.cfg))
+	_, any := record.Parse(id, rec, anyPolicy(s.cfg))
 	for i, p := range own {
 		if !p.Warning && !slices.Contains(any, p) {
 			own[i].Warning = true

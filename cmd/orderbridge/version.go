@@ -18,16 +18,22 @@ func newVersion() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := telemetry.Version()
-			if format == "json" {
-				return printJSON(cmd, b)
+			if format.data() {
+				return printData(cmd, b)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "orderbridge %s (%s, %s/%s)\n", b.Version, b.Go, runtime.GOOS, runtime.GOARCH)
-			if b.Commit != "" {
-				fmt.Fprintf(cmd.OutOrStdout(), "commit %s\n", b.Commit)
-			}
+			fmt.Fprint(cmd.OutOrStdout(), versionText())
 			return nil
 		},
 	}
 	format.register(cmd, "text", "json")
 	return cmd
+}
+
+func versionText() string {
+	b := telemetry.Version()
+	text := fmt.Sprintf("orderbridge %s (%s, %s/%s)\n", b.Version, b.Go, runtime.GOOS, runtime.GOARCH)
+	if b.Commit != "" {
+		text += "commit " + b.Commit + "\n"
+	}
+	return text
 }
