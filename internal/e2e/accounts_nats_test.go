@@ -73,6 +73,16 @@ func natsDoesTheirJobs(t *testing.T, bus *guardedBus) {
 		{"operator", "stream get ALERTS 1", "orderbridge.alert"},
 		{"operator", "stream rmm DEAD_LETTERS 1 -f", ""},
 		{"operator", "stream purge DEAD_LETTERS -f", "Messages: 0"},
+		{"operator", "micro ls", "orderbridge"},
+		{"operator", "micro stats orderbridge", "redrive"},
+		{"operator", `req orderbridge.redrive {"subscription":"x","generation":1,"sequence":9}`, "Nats-Service-Error-Code: 409"},
+		{"manager", "micro info orderbridge", "orderbridge.explain"},
+		{"manager", `req orderbridge.explain {"sequence":1,"subscription":"bad"}`, `"outcome":"sent"`},
+		{"auditor", "micro ping orderbridge", "orderbridge"},
+		{"auditor", `req orderbridge.explain {"sequence":1}`, `"subscription":"bad"`},
+		{"auditor", `req orderbridge.explain {"sequence":99}`, "Nats-Service-Error-Code: 404"},
+		{"auditor", "kv get subscription_status bad --raw", `"state"`},
+		{"auditor", "stream get ORDERS 1", "o1"},
 		{"auditor", "stream get ALERTS 1", "orderbridge.alert"},
 		{"publisher", `req orders {"orderId":"a"}`, `"stream":"ORDERS"`},
 		{"publisher", `pub orders.acme.x {"orderId":"a"} --jetstream`, "Stored in Stream: ORDERS"},
@@ -89,6 +99,9 @@ func natsIsRefused(t *testing.T, bus *guardedBus) {
 		{"operator", "kv watch subscriptions", "CONSUMER.CREATE"}, // nats sub instead
 		{"operator", "stream purge ALERTS -f", "STREAM.PURGE.ALERTS"},
 		{"publisher", "kv put subscriptions x {}", "STREAM.INFO.KV_subscriptions"},
+		{"auditor", "kv get subscriptions bad", "STREAM.INFO.KV_subscriptions"}, // its secrets
+		{"auditor", "req orderbridge.redrive {}", "orderbridge.redrive"},
+		{"manager", "req orderbridge.stream {}", "orderbridge.stream"},
 	} {
 		told, out := false, ""
 		for patience := 2 * time.Second; !told && patience < lab.Patience; patience *= 5 { // who is refused gets no answer

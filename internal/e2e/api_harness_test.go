@@ -65,14 +65,24 @@ func (c caller) call(method, path, body string, headers ...string) reply {
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return exchange(c.t, &client, req)
+}
+
+// exchange sends a request and reads the answer; of a stream of events its begin.
+func exchange(t testing.TB, client *http.Client, req *http.Request) reply {
+	t.Helper()
 	resp, err := client.Do(req)
 	if err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
+	var all io.Reader = io.LimitReader(resp.Body, 8<<20)
+	if resp.Header.Get("Content-Type") == "text/event-stream" {
+		all = io.LimitReader(resp.Body, 1) // it has no end
+	}
+	text, err := io.ReadAll(all)
 	if err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return reply{resp.StatusCode, resp.Header, string(text)}
 }

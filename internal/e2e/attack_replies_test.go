@@ -142,10 +142,11 @@ func lures(mark string) []string {
 		"$JS.API.STREAM.PURGE.ORDERS", "$JS.API.STREAM.PURGE.KV_subscriptions", "$JS.API.STREAM.DELETE.ALERTS", "$JS.API.STREAM.PURGE.DEAD_LETTERS",
 		"$JS.API.STREAM.MSG.DELETE.ORDERS", "$JS.API.CONSUMER.CREATE.ORDERS.spy", "$JS.API.CONSUMER.CREATE.KV_subscriptions.spy",
 		"$JS.API.CONSUMER.DURABLE.CREATE.ORDERS.spy", "$JS.API.CONSUMER.DELETE.ORDERS.orderbridge-1", "$JS.API.STREAM.CREATE.SPY", "$JS.API.STREAM.UPDATE.ORDERS",
-		"orderbridge.cmd.redrive", "orderbridge.cmd.stream", "orderbridge.cmd.shards", "orderbridge.cmd.judge",
+		"orderbridge.redrive", "orderbridge.retry-now", "orderbridge.skip", "orderbridge.stream", "orderbridge.shards", "orderbridge.judge",
+		"orderbridge.explain", "$SRV.PING", "$SRV.STATS.orderbridge",
 		"$JS.ACK.ORDERS.orderbridge-1.1.1.1.1.0", "$SYS.REQ.SERVER.PING", "_R_.x.y", "_GR_.x.y",
 	}
-	for _, in := range []string{"orders", "$KV.subscriptions", "$KV.subscription_status", "$KV.owed", "$KV.lease", "orderbridge", "orderbridge.cmd",
+	for _, in := range []string{"orders", "$KV.subscriptions", "$KV.subscription_status", "$KV.owed", "$KV.lease", "orderbridge", "$SRV", "$SRV.PING",
 		"dead-letters", "alerts", "audit", "$JS.FC.ORDERS.x", "$JS.EVENT.ADVISORY", "_INBOX", "_INBOX_bridge", "_INBOX_operator", "_INBOX_manager", "_INBOX_publisher", "_INBOX_auditor"} {
 		list = append(list, in+"."+mark)
 	}
@@ -178,7 +179,7 @@ func (b *guardedBus) permitted(t testing.TB, user string) []string {
 				{"DIRECT.GET.KV_subscriptions.>", "DIRECT.GET.KV_subscriptions.$KV.subscriptions.bait"},
 				{"DIRECT.GET.KV_subscription_status.>", "DIRECT.GET.KV_subscription_status.$KV.subscription_status.good"},
 				{"INFO.*.*", "INFO.ORDERS.x"}, {"NAMES.*", "NAMES.ORDERS"}, {"LIST.*", "LIST.ORDERS"},
-				{"cmd.*", "cmd.redrive"}, {"cmd.>", "cmd.redrive"}, {"*", "own"}, {">", "own"},
+				{"orderbridge.*", "orderbridge.redrive"}, {"$SRV.>", "$SRV.INFO.orderbridge"}, {"*", "own"}, {">", "own"},
 			} {
 				s = strings.Replace(s, part.pattern, part.known, 1)
 			}

@@ -227,9 +227,21 @@ func TestSourceStreamDeleted(t *testing.T) {
 	}
 	p.complainsSoon("stream ORDERS: it is gone")
 	await(t, 20*time.Second, "an alert", func() bool { return alerted(t, js, protocol.AlertBus, "it is gone") })
+	story := func(wants ...string) {
+		t.Helper()
+		for out, code := command(t, bus.URL(), "", "order", "a"); len(wants) > 0; wants = wants[1:] {
+			if code != 0 || !strings.Contains(out, wants[0]) {
+				t.Errorf("order a: exit code %d, want %q:\n%s", code, wants[0], out)
+			}
+		}
+	}
+	story("delivered to s", "there is no stream")
 	stream(t, js, jetstream.StreamConfig{})
-	publishOne(t, js, "b", 1)
+	if seq := publishOne(t, js, "b", 1); seq != 1 {
+		t.Fatalf("the new stream begins at %d", seq)
+	}
 	await(t, 30*time.Second, "the event of the new stream", func() bool { return e.Delivered() == 2 })
+	story("delivered to s", "not in the stream any more") // its sequence is another event's now
 }
 
 // What others do to streams and buckets shows: once in the log and as an alert.

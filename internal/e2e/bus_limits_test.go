@@ -88,7 +88,7 @@ type busLimit struct {
 func busLimits() []busLimit {
 	const enough = "max_mem: 1G, max_file: 4G"
 	return []busLimit{
-		{name: "five streams", config: account(enough + ", max_streams: 5"), mended: account(enough), says: "allows 5 streams and has 5, the bridge needs 8 of its own (ORDERS, KV_subscriptions, KV_subscription_status, KV_owed, KV_lease, DEAD_LETTERS, ALERTS, AUDIT): raise max_streams"},
+		{name: "five streams", config: account(enough + ", max_streams: 5"), mended: account(enough), says: "allows 5 streams and has 5, the bridge needs 9 of its own (ORDERS, KV_subscriptions, KV_subscription_status, KV_owed, KV_lease, DEAD_LETTERS, ALERTS, AUDIT, ATTEMPTS): raise max_streams"},
 		{name: "no room", config: account("max_mem: 0, max_file: 2M"), mended: account(enough), says: "raise max_storage"},
 		{name: "duplicate window", config: `jetstream { limits { duplicate_window: "5s" } }`, says: "raise duplicate_window in the limits of its jetstream block"},
 		{name: "all consumers taken", config: account(enough + ", max_consumers: 1"), prepare: func(t *testing.T, js jetstream.JetStream) {

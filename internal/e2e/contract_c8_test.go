@@ -87,6 +87,25 @@ func (s contractC) c8RotatesSecrets(t *testing.T, acme caller, id string) {
 	if _, shown := r["secret"]; shown || !strings.Contains(kvRecords(t, s.js)[id], `"signing":{"secrets":["whsec_c2Vjb25kLXNlY29uZC1zZWNvbmQtc2Vjb25k","`+first+`"]}`) {
 		t.Errorf("got %v, stored %s", r, kvRecords(t, s.js)[id])
 	}
+	acme.call("POST", webhooks+"/"+id+"/rotate-secret", `{"revokeOld":true,"secret":"whsec_dGhpcmQtdGhpcmQtdGhpcmQtdGhpcmQt"}`).is(t, 200)
+	if !strings.Contains(kvRecords(t, s.js)[id], `"signing":{"secrets":["whsec_dGhpcmQtdGhpcmQtdGhpcmQtdGhpcmQt"]}`) {
+		t.Errorf("stored %s", kvRecords(t, s.js)[id])
+	}
+	r = acme.call("POST", webhooks+"/"+id+"/rotate-secret", `{"keepOld":"PT24H"}`).is(t, 200).json(t)
+	until, _ := r["formerUntil"].(string)
+	if shown := acme.call("GET", webhooks+"/"+id, "").is(t, 200).body; until == "" || !strings.Contains(shown, `"signing":{"formerUntil":"`+until+`"}`) {
+		t.Errorf("got %v, shown %s", r, shown)
+	}
+	// What an update leaves out stays, and ends when it was to end.
+	acme.call("PUT", webhooks+"/"+id, `{"targetURL":"`+acme.call("GET", webhooks+"/"+id, "").json(t)["targetURL"].(string)+`"}`).is(t, 200)
+	if !strings.Contains(kvRecords(t, s.js)[id], `"whsec_dGhpcmQtdGhpcmQtdGhpcmQtdGhpcmQt"],"formerUntil":"`+until+`"}`) {
+		t.Errorf("stored %s", kvRecords(t, s.js)[id])
+	}
+	acme.call("POST", webhooks+"/"+id+"/rotate-secret", `{"keepOld":"24"}`).problem(t, 400, "keepOld")
+	acme.call("POST", webhooks+"/"+id+"/rotate-secret", `{"revokeOld":true}`).is(t, 200)
+	if shown := acme.call("GET", webhooks+"/"+id, "").is(t, 200).body; strings.Contains(shown, "signing") {
+		t.Errorf("shown %s", shown)
+	}
 	acme.call("POST", webhooks+"/"+id+"/rotate-secret", `{"secret":"short"}`).problem(t, 400, "signing")
 }
 
@@ -114,6 +133,12 @@ func (s contractC) c8Deletes(t *testing.T, acme caller, id string) {
 	acme.call("DELETE", webhooks+"/"+id, "", "If-Match", `"1"`).problem(t, 412)
 	acme.call("DELETE", webhooks+"/"+id, "", "If-Match", etag).is(t, 204)
 	acme.call("GET", webhooks+"/"+id, "").problem(t, 404)
+	const own, body = "/api/v1/records/acme-own", `{"targetURL":"https://c8.example.com/x"}`
+	etag = acme.call("PUT", own, body, "If-None-Match", "*").is(t, 200).header.Get("ETag")
+	acme.call("PUT", own, body, "If-None-Match", "*").problem(t, 409, "there is a record acme-own already")
+	acme.call("PUT", own, body, "If-Match", `"1"`).problem(t, 409, "changed by somebody else")
+	acme.call("DELETE", own, "").is(t, 204)
+	acme.call("PUT", own, body, "If-Match", etag).problem(t, 409, "there is no record acme-own any more")
 	if _, there := kvRecords(t, s.js)[id]; there {
 		t.Error("the record is still in the bucket")
 	}

@@ -23,6 +23,7 @@ import (
 	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/secrets"
+	"orderbridge/internal/store"
 )
 
 // echo is the worst of endpoints: it answers with all that it was sent, in
@@ -151,6 +152,7 @@ func subscribeWithSecrets(t *testing.T, js jetstream.JetStream, e *echo, sealed 
 		"tls":     {"/200/x", fmt.Sprintf(`"tls":{"keyFile":"client.p12","keyPassword":%q}`, planted["key password"])},
 		"path":    {"/404/" + planted["path"] + "/x?sig=" + planted["query"], `"description":"a path that nobody guesses"`},
 		"missing": {"/200/x", `"key":"file:none"`},
+		"taken":   {"/200/" + planted["path"] + "?token=" + planted["query"], fmt.Sprintf(`"auth":{"type":"bearer","token":%q},"headers":{"X-Api-Key":%q},"signing":{"secrets":[%q]}`, planted["token"], planted["header"], planted["signing secret"])},
 	} {
 		subscribe(t, js, id, fmt.Sprintf(`{"targetURL":"%s%s",%s,%s}`, e.URL, r.path, quick, r.more))
 	}
@@ -170,19 +172,39 @@ func emitted(t *testing.T, bus *lab.Bus, js jetstream.JetStream, p *program, inv
 	if err := os.WriteFile(file, []byte(invalid), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	rotated := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(rotated, []byte(planted["signing secret"]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var made store.RotateAnswer // the answer is the one place where its secret is shown
+	if answer, code := command(t, bus.URL(), "", "subscriptions", "rotate-secret", "taken", "-o", "json"); code != 0 || json.Unmarshal([]byte(answer), &made) != nil || made.Secret == "" {
+		t.Fatalf("exit code %d", code)
+	}
 	for _, args := range []string{
+		"subscriptions rotate-secret signed --secret-file " + rotated, "subscriptions rotate-secret client --secret-file " + rotated + " -o json",
+		"subscriptions list -o wide", "subscriptions get taken -o yaml", "subscriptions export", "audit", "audit -o json",
 		"subscriptions list", "subscriptions list -o json", "owed list", "owed list -o json", "dead-letters list", "dead-letters list -o json",
 		"subscriptions get basic", "subscriptions get client", "subscriptions get signed", "subscriptions get query", "subscriptions get gone",
 		"subscriptions get tls", "subscriptions get path", "subscriptions get bearer", "subscriptions get invalid", "subscriptions get broken", "subscriptions validate " + file, "config",
+		"explain --seq 1", "explain --seq 1 -o json", "explain --seq 1 --subscription signed", "explain --seq 1 --subscription invalid",
+		"explain --seq 1 --subscription path", "explain --seq 1 --record " + file,
+		"subscriptions test basic", "subscriptions test client", "subscriptions test query -o json", "subscriptions test signed", "subscriptions test path -o json",
 	} {
 		out["orderbridge "+args], _ = command(t, bus.URL(), "", strings.Fields(args)...)
 	}
+	await(t, time.Minute, "the delivery log holds a delivery", func() bool { return strings.Contains(streams(t, js)["ATTEMPTS"], `"outcome":"delivered"`) })
 	for name, text := range streams(t, js) {
 		out[name] = text
 	}
+	out["the delivery log"] = out["ATTEMPTS"]
 	p.Signal(syscall.SIGQUIT) // a crash, with the stacks of all goroutines
 	p.exit(20 * time.Second)
 	out["log and stacks"] = p.Output()
+	for where, text := range out {
+		if strings.Contains(text, made.Secret) || strings.Contains(text, strings.TrimPrefix(made.Secret, "whsec_")) {
+			t.Errorf("%s shows the secret that a rotation has made", where)
+		}
+	}
 	return out
 }
 
@@ -197,7 +219,9 @@ func holdsNoSecret(t *testing.T, e *echo, out map[string]string) {
 	}
 	for where, what := range map[string]string{
 		"log and stacks": "goroutine ", "/metrics": "orderbridge_", "orderbridge dead-letters list": "[redacted]", "KV_subscription_status": "[redacted]",
+		"ATTEMPTS": "Bearer [redacted]", "the delivery log": `"Webhook-Signature":"[signature]"`,
 		"DEAD_LETTERS": "[redacted]", "orderbridge subscriptions get basic": `"password": "[redacted]"`,
+		"orderbridge explain --seq 1 -o json": `"[redacted]"`, "orderbridge subscriptions test basic": "Authorization: [redacted]",
 	} {
 		if !strings.Contains(out[where], what) {
 			t.Errorf("%s does not hold %q:\n%.2000s", where, what, out[where])

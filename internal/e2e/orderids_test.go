@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ func TestOrdersAreShownByTheirPlainID(t *testing.T) {
 	js := jetStream(t, bus.URL())
 	e, none := receive(t, lab.Always(http.StatusServiceUnavailable)), receive(t, lab.Always(http.StatusServiceUnavailable))
 	p := serving(t, bus.URL(), "ORDERBRIDGE_LOG_LEVEL=debug", apiTokens)
-	subscribe(t, js, "s", recordFor(e, `"retry":{"schedule":["PT2S","PT3S"]}`))
+	subscribe(t, js, "s", recordFor(e, `"retry":{"schedule":["PT30M"]}`))
 	subscribe(t, js, "free", recordFor(none, `"ordering":"none"`))
 	orders := []string{"4711", "PO 1/2"}
 	for _, order := range orders {
@@ -46,6 +47,14 @@ func TestOrdersAreShownByTheirPlainID(t *testing.T) {
 		p.said(20*time.Second, `msg=attempt subscription_id=s order_id=`+regexp.QuoteMeta(quoted(order))+` .*outcome=retry status=503`)
 	}
 
+	for _, order := range append(orders, "..", ".") { // clients and proxies take some of them for parts of a path
+		story := bearer(t, p, operator).call(http.MethodGet, "/api/v1/orders?order="+url.QueryEscape(order), "").is(t, http.StatusOK).json(t)
+		if story["order"] != order {
+			t.Errorf("asked for %q, the story is that of %q", order, story["order"])
+		}
+	}
+	bearer(t, p, operator).call(http.MethodGet, "/api/v1/orders", "").problem(t, http.StatusBadRequest, "query.order: is required")
+
 	// One order comes through, the other dies.
 	e.Reply(func(h *lab.Hit) int {
 		if h.Order == "4711" {
@@ -53,6 +62,9 @@ func TestOrdersAreShownByTheirPlainID(t *testing.T) {
 		}
 		return http.StatusUnprocessableEntity
 	})
+	if out, status := command(t, bus.URL(), "", "retry-now", "s"); status != 0 {
+		t.Fatalf("retry-now: exit %d\n%s", status, out)
+	}
 	p.said(20*time.Second, `level=INFO msg="first delivery of the subscription since its record was put" subscription_id=s order_id=4711 .*attempt=2 outcome=delivered status=202`)
 	p.said(20*time.Second, `msg="dead letter" subscription_id=s .*order_id="PO 1/2"`)
 	letters := ""
@@ -69,8 +81,8 @@ func TestOrdersAreShownByTheirPlainID(t *testing.T) {
 
 	// A success that is not the first is there for who looks for it.
 	m := change("4712", 1)
-	publishMsg(t, js, m)
 	e.Reply(nil)
+	publishMsg(t, js, m)
 	p.said(20*time.Second, `level=DEBUG msg=attempt subscription_id=s order_id=4712 .*outcome=delivered status=200`)
 	if n := strings.Count(p.Output(), "first delivery"); n != 1 {
 		t.Errorf("%d first deliveries are told, want 1", n)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,8 +95,14 @@ func TestPoisonedOrders(t *testing.T) {
 			if got := successes(e, func(order string) bool { return bad[order] }); got != 0 {
 				t.Errorf("%d events of poisoned orders got through", got)
 			}
-			if n := timesAlerted(t, js, protocol.AlertSuspended, "s"); n != 0 {
-				t.Errorf("suspended %d times, though %d of %d orders were healthy", n, well/changes, orders)
+			// The very first answers may all be of poisoned orders: then nothing tells yet that others are healthy.
+			allowed := uint64(0)
+			first := p.said(lab.Patience, `(?s)^(.*?)first delivery of the subscription`)
+			if strings.Contains(first, "suspended: the endpoint fails") {
+				allowed = 1
+			}
+			if n := timesAlerted(t, js, protocol.AlertSuspended, "s"); n > allowed {
+				t.Errorf("suspended %d times, %d before anything had succeeded, though %d of %d orders were healthy", n, allowed, well/changes, orders)
 			}
 			e.Reply(nil)
 			f.arrives(t, e)

@@ -70,6 +70,21 @@ func TestFormerBuildIsKeptOutOfAClosedShard(t *testing.T) {
 	if err := leases.CloseFences(within(t, 20*time.Second), protocol.Shard{}); err != nil {
 		t.Error(err)
 	}
+
+	// Nor does it hold up the shards that follow, though it takes the lease for ever.
+	again = launchBinary(t, old, "ORDERBRIDGE_NATS_URL="+bus.URL())
+	again.said(30*time.Second, `(newer epoch)`)
+	_, revision, err := leases.Layout().Get(within(t, 10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := protocol.Encode(protocol.Layout{Generation: 1, Shards: 2, Former: 1})
+	if _, err := leases.Layout().Put(within(t, 10*time.Second), next, revision, nats.NewInbox()); err != nil {
+		t.Fatal(err)
+	}
+	launch(t, "ORDERBRIDGE_NATS_URL="+bus.URL())
+	await(t, 40*time.Second, "the shards deliver", func() bool { return e.Delivered() == 2 })
+	again.kill()
 }
 
 // lastSequences are those of the state buckets.

@@ -11,7 +11,7 @@ import (
 	"orderbridge/internal/lab"
 )
 
-// docs/deploy.md: the state that the former build left on the bus is taken over
+// docs/operations.md: the state that the former build left on the bus is taken over
 // in mid-flow, with held orders, subscriptions that read, and dead letters:
 // nothing is lost, nothing out of order, and repeated only what a crash may repeat.
 func TestUpgradeFromTheFormerBuildInMidFlow(t *testing.T) {

@@ -28,7 +28,7 @@ func servedBy(e *receiver) []string {
 	return slices.Compact(agents)
 }
 
-// docs/deploy.md: an upgrade and a roll-back in mid-flow lose nothing, keep the
+// docs/operations.md: an upgrade and a roll-back in mid-flow lose nothing, keep the
 // order and repeat nothing, with replicas and with the embedded server.
 func TestUpgradeAndRollBack(t *testing.T) {
 	t.Parallel()
