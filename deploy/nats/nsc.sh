@@ -32,7 +32,7 @@ function token(account, subject) { return quoted(dir "/" account "." ++tokens[ac
 /^      \{ (service|stream): "/ {
 	kind = $2 == "service:" ? " --service" : ""
 	subject = pick($2 == "service:" ? "service" : "stream")
-	print "nsc add export --account " account " --private" kind " --name " quoted(subject) " --subject " quoted(subject)
+	print "nsc add export --account " account " --private" kind " --name " quoted(subject) " --subject " quoted(subject) ($0 ~ /response: "stream"/ ? " --response-type Stream" : "")
 }
 /^      \{ (service|stream): \{ account:/ {
 	subject = pick("subject"); to = pick("to"); if (to == "") to = subject

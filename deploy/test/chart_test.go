@@ -54,7 +54,9 @@ networkPolicy:
   endpointPorts: [443, 8443]
   dnsPorts: [53, 5353]
   extraEgress: [{ ports: [{ port: 443 }], to: [{ ipBlock: { cidr: 10.1.0.0/16 } }] }]
-serviceMonitor: { enabled: true, labels: { release: prometheus } }
+serviceMonitor: { enabled: true, labels: { release: prometheus }, tokenSecret: metrics }
+prometheusRule: { enabled: true, runbook: "https://wiki.example.com/runbook" }
+dashboard: { enabled: true }
 podAnnotations: { a: b }
 podLabels: { c: d }
 nodeSelector: { kubernetes.io/os: linux }
@@ -171,9 +173,14 @@ func decode(t *testing.T, files map[string]string) (o objects) {
 		case "monitoring.coreos.com/v1 ServiceMonitor":
 			o.monitor = new(monitoring.ServiceMonitor)
 			into = o.monitor
+		case "monitoring.coreos.com/v1 PrometheusRule":
+			into = new(monitoring.PrometheusRule)
 		case "v1 ConfigMap":
-			o.accounts = new(core.ConfigMap)
-			into = o.accounts
+			m := new(core.ConfigMap)
+			into = m
+			if strings.HasSuffix(name, "/accounts.yaml") {
+				o.accounts = m
+			}
 		default:
 			t.Fatalf("%s is a %s %s", name, head.APIVersion, head.Kind)
 		}
