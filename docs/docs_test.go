@@ -62,7 +62,7 @@ func sources(t *testing.T, ending string) (names []string) {
 		switch base := filepath.Base(name); {
 		case err != nil:
 			return err
-		case d.IsDir() && name != root && (strings.HasPrefix(base, ".") || base == "bin" || base == "data" || base == "testdata"):
+		case d.IsDir() && name != root && (strings.HasPrefix(base, ".") || base == "bin" || base == "data" || base == "testdata" || base == "node_modules"):
 			return filepath.SkipDir
 		case !d.IsDir() && strings.HasSuffix(base, ending):
 			names = append(names, name)
