@@ -11,7 +11,7 @@ FUZZTIME ?= 30s
 FUZZ     ?= ^Fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help build test times attack nats-tools race fmt tidy lint vuln check simulate mutants bench torture trouble fuzz clean
+.PHONY: help build console pictures test times attack nats-tools race fmt tidy lint vuln check simulate mutants bench torture trouble fuzz clean
 .PHONY: image image-test compose-test manifests deploy-test release
 
 help: ## Show this list
@@ -20,7 +20,13 @@ help: ## Show this list
 build: ## Build bin/orderbridge, static
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/orderbridge ./cmd/orderbridge
 
-test: ## Run all tests (some 5 minutes on 2 cores; a busy machine takes longer)
+console: ## Build the console's page again from internal/console/ui (needs node; npm ci first)
+	cd internal/console/ui && npm ci --no-audit --no-fund && npm run build && npm run check
+
+pictures: ## Make the pictures of docs/console again (needs chromium; some 10 minutes, in which events flow)
+	CONSOLE_TOOLS=required go test ./internal/e2e -run '^TestConsole(Docs)?$$' -pictures -count=1 -timeout 30m
+
+test: ## Run all tests (5 to 10 minutes on 2 cores; a busy machine takes longer)
 	go test -timeout 30m ./...
 
 times: ## Hold times, sizes and counts against what is promised, on a machine that does nothing else
