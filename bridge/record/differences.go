@@ -60,13 +60,13 @@ func (c *comparison) values(path string, a, b gjson.Result, m *member, declared 
 		case m != nil && m.object != nil:
 			c.objects(path+".", a, b, m.object)
 			return
-		case !declared || m.visibility() == open:
+		case !declared || m.visibility() == open && m.mayShow(a) && m.mayShow(b):
 			c.objects(path+".", a, b, nil)
 			return
 		}
 	}
 	hides := declared && m.visibility() != open
-	c.list = append(c.list, Difference{path, shownValue(a, !hides), shownValue(b, !hides), hides})
+	c.list = append(c.list, Difference{path, shownValue(a, !hides && m.mayShow(a)), shownValue(b, !hides && m.mayShow(b)), hides})
 }
 
 // shownValue is a value as it may be shown, nil if there is none.

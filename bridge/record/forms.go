@@ -19,11 +19,12 @@ type form[T any] struct {
 	schema fragment
 	// read returns false if it has told what is wrong.
 	read func(r *recordReader, field string, v gjson.Result) (T, bool)
+	url  bool // as of value
 }
 
 // keep is a value of the form that set keeps in the record.
 func keep[T any](f form[T], set func(r *recordReader, v T)) value {
-	return value{schema: f.schema, read: func(r *recordReader, field string, v gjson.Result) {
+	return value{schema: f.schema, url: f.url, read: func(r *recordReader, field string, v gjson.Result) {
 		if x, ok := f.read(r, field, v); ok {
 			set(r, x)
 		}

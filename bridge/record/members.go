@@ -31,6 +31,7 @@ type value struct {
 	read    memberReader
 	object  *memberSet // the members, of an object that has declared ones
 	secrecy secrecy
+	url     bool // it names an endpoint
 	// secrets gives the secrets that a parsed record has here, each with what follows the path of the member ("[0]").
 	secrets func(more *More, add func(suffix string, s Secret))
 	// goesTo are the members whose URLs name the hosts that get the secret; nil: the target.

@@ -43,10 +43,18 @@ func redactMembers(out *bytes.Buffer, v gjson.Result, o *memberSet, how Redactio
 		case m != nil && m.secrecy == secretsByName && v.IsObject():
 			redactObject(out, v, func(_ string, v gjson.Result) { redactValue(out, v, false, how) })
 		default:
-			redactValue(out, v, visible == open, how)
+			redactValue(out, v, visible == open && m.mayShow(v), how)
 		}
 	})
 }
+
+// mayShow reports whether a value has the form of its member: what should be a URL and has not that of one, https:u:p@h or
+// https://u:p/w@h, may hold user info anywhere.
+func (m *member) mayShow(v gjson.Result) bool {
+	return m == nil || !m.url || v.Type != gjson.JSON && (v.Type != gjson.String || v.Str == "" || urlBegin.MatchString(v.Str))
+}
+
+var urlBegin = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?(?:[/?#]|$)`)
 
 func redactObject(out *bytes.Buffer, object gjson.Result, member func(name string, v gjson.Result)) {
 	out.WriteByte('{')

@@ -41,6 +41,35 @@ func TestRedactRecordShowsOnlyWhatIsKnownToBeOpen(t *testing.T) {
 	}
 }
 
+func TestWhatShouldBeAURLAndIsNoneIsNotShown(t *testing.T) {
+	t.Parallel()
+	for value, shown := range map[string]bool{
+		`"https://h.example:8443/x"`: true, `"HTTP://[::1]:80"`: true, `"ftp://h?x"`: true, `""`: true, `null`: true, `7`: true,
+		`"https:u:hunter2@h/x"`: false, `"https:/u:hunter2@h/x"`: false, `"u:hunter2@h/x"`: false, `"//u:hunter2@h/x"`: false,
+		`"https://u:hunter2/x@h/"`: false, `"https://u:hunter2?x@h/"`: false, `"https://u:hunter2#x@h/"`: false, `"https:\\\\u:hunter2@h"`: false,
+		`["https://u:hunter2@h/"]`: false, `{"a":"https://u:hunter2@h/"}`: false,
+	} {
+		for _, urls := range []bool{true, false} {
+			rec := []byte(`{"targetURL":` + value + `,"auth":{"type":"client_credential","tokenURL":` + value + `}}`)
+			got, err := RedactRecord(rec, Redaction{References: true, URLs: urls})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if all := string(got) == string(rec); all != shown {
+				t.Errorf("%s: got %s", value, got)
+			}
+			for _, d := range append(Differences(nil, rec), Differences(rec, nil)...) {
+				if text := string(d.Before) + string(d.After); strings.Contains(text, "hunter2") {
+					t.Errorf("%s: the difference is %s: %s", value, d.Member, text)
+				}
+			}
+			if strings.Contains(string(got), "hunter2") {
+				t.Errorf("%s: got %s", value, got)
+			}
+		}
+	}
+}
+
 func TestBeyondNamesTheFiltersThatNothingCovers(t *testing.T) {
 	t.Parallel()
 	confines := []string{"orders.acme.>"}

@@ -2,6 +2,7 @@ package record
 
 import (
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -17,11 +18,11 @@ const minURLSecret = 4
 // hiddenPart stands for a segment that is not shown.
 const hiddenPart = "…"
 
-// URLSecrets are the parts of a URL that may be secrets, as they stand there and
-// as they mean.
+// URLSecrets are what ShownURL hides, as it stands there and as it means, and the parts of it that a placeholder, ";" or
+// "=" divides: so may an endpoint name them.
 func URLSecrets(target string) (secrets []string) {
 	add := func(part string) {
-		if len(part) < minURLSecret || strings.ContainsAny(part, "{}<>") {
+		if len(part) < minURLSecret {
 			return
 		}
 		secrets = append(secrets, part)
@@ -31,19 +32,38 @@ func URLSecrets(target string) (secrets []string) {
 			}
 		}
 	}
-	path, query := cutURL(target)
+	_, rest := splitURL(target)
+	rest, _, _ = strings.Cut(rest, "#")
+	path, query, _ := strings.Cut(rest, "?")
+	var hidden []string
 	for i, segment := range strings.Split(path, "/") {
 		if !plainSegment(segment, i <= 1) {
-			add(segment)
+			hidden = append(hidden, segment)
 		}
 	}
-	query, _, _ = strings.Cut(query, "#")
 	for pair := range strings.SplitSeq(query, "&") {
-		_, value, _ := strings.Cut(pair, "=")
-		add(value)
+		_, secret := shownPair(pair)
+		hidden = append(hidden, secret)
+	}
+	for _, part := range hidden {
+		whole := urlDividers.Split(part, -1)
+		if len(whole) == 1 {
+			add(part)
+			continue
+		}
+		if !strings.ContainsAny(part, "{}<>") { // else it is not sent as it stands
+			add(part)
+		}
+		for _, piece := range whole {
+			if !plainSegment(strings.Trim(piece, "-_."), false) {
+				add(piece)
+			}
+		}
 	}
 	return secrets
 }
+
+var urlDividers = regexp.MustCompile(placeholder + `|[;=]`)
 
 // ShownURL is a URL without its secrets: https://hooks.example/services/…/…/…,
 // https://h/x?token=[redacted]. Placeholders stay.
@@ -60,23 +80,24 @@ func ShownURL(target string) string {
 	if asks {
 		pairs := strings.Split(query, "&")
 		for i, pair := range pairs {
-			name, value, ok := strings.Cut(pair, "=")
-			if ok && value != "" && !isPlaceholder(value) {
-				pairs[i] = name + "=" + redacted
-			} else if !ok && !plainSegment(name, false) {
-				pairs[i] = redacted
-			}
+			pairs[i], _ = shownPair(pair)
 		}
 		query = "?" + strings.Join(pairs, "&")
 	}
 	return begin + strings.Join(segments, "/") + query
 }
 
-// cutURL returns path and query of a URL as they stand there.
-func cutURL(target string) (path, query string) {
-	_, rest := splitURL(target)
-	path, query, _ = strings.Cut(rest, "?")
-	return path, query
+// shownPair is a part of a query as it may be shown, and what of it is not: the value, or where there is none all that
+// is no plain word, as a text in base64, at whose end = is padding.
+func shownPair(pair string) (shown, secret string) {
+	name, value, _ := strings.Cut(pair, "=")
+	switch {
+	case strings.Trim(value, "=") == "" && plainSegment(name, false), isPlaceholder(value):
+		return pair, ""
+	case strings.Trim(value, "=") == "":
+		return redacted, name
+	}
+	return name + "=" + redacted, value
 }
 
 // plainSegment tells words, versions and placeholders from what may be a secret:

@@ -24,6 +24,7 @@ var targetURL = value{
 		{"pattern", schemeAndHost + `(?:[/?](?:` + urlCharacter + `|` + placeholder + `)*)?$`},
 	},
 	read: (*recordReader).targetURL,
+	url:  true,
 }
 
 // plainURL is a URL that is the same for every event.
@@ -39,6 +40,7 @@ var plainURL = form[string]{
 		}
 		return s, ok && r.url(field, s)
 	},
+	url: true,
 }
 
 func (r *recordReader) targetURL(field string, v gjson.Result) {

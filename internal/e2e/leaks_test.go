@@ -93,6 +93,8 @@ var planted = map[string]string{
 	"header":         "planted-header-value",
 	"key":            "planted key&=",
 	"query":          "planted-query-token",
+	"bare query":     "cGxhbnRlZC1iYXJlLXF1ZXJ5LXRva2Vu",
+	"beside an id":   "planted-4-beside-an-id-",
 	"path":           "T0planted-path-segment",
 	"key password":   "planted-key-password",
 	"user info":      "planted-user-info",
@@ -127,7 +129,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	for n := range 3 {
 		publishOne(t, js, fmt.Sprint("o", n), n)
 	}
-	await(t, 60*time.Second, "dead letters", func() bool { return deadLetters(t, js) >= 12 })
+	await(t, 60*time.Second, "dead letters", func() bool { return deadLetters(t, js) >= 18 })
 	holdsNoSecret(t, e, emitted(t, bus, js, p, invalid))
 }
 
@@ -151,6 +153,8 @@ func subscribeWithSecrets(t *testing.T, js jetstream.JetStream, e *echo, sealed 
 		"signed":  {"/400/x", fmt.Sprintf(`"secret":%q,"signing":{"secrets":[%q]}`, planted["body secret"], planted["signing secret"])},
 		"tls":     {"/200/x", fmt.Sprintf(`"tls":{"keyFile":"client.p12","keyPassword":%q}`, planted["key password"])},
 		"path":    {"/404/" + planted["path"] + "/x?sig=" + planted["query"], `"description":"a path that nobody guesses"`},
+		"bare":    {"/500/x?" + planted["bare query"] + "=", `"description":"a text in base64"`},
+		"beside":  {"/500/" + planted["beside an id"] + "{orderId}", `"description":"a placeholder in a segment"`},
 		"missing": {"/200/x", `"key":"file:none"`},
 		"taken":   {"/200/" + planted["path"] + "?token=" + planted["query"], fmt.Sprintf(`"auth":{"type":"bearer","token":%q},"headers":{"X-Api-Key":%q},"signing":{"secrets":[%q]}`, planted["token"], planted["header"], planted["signing secret"])},
 	} {
@@ -185,7 +189,7 @@ func emitted(t *testing.T, bus *lab.Bus, js jetstream.JetStream, p *program, inv
 		"subscriptions list -o wide", "subscriptions get taken -o yaml", "subscriptions export", "audit", "audit -o json",
 		"subscriptions list", "subscriptions list -o json", "owed list", "owed list -o json", "dead-letters list", "dead-letters list -o json",
 		"subscriptions get basic", "subscriptions get client", "subscriptions get signed", "subscriptions get query", "subscriptions get gone",
-		"subscriptions get tls", "subscriptions get path", "subscriptions get bearer", "subscriptions get invalid", "subscriptions get broken", "subscriptions validate " + file, "config",
+		"subscriptions get tls", "subscriptions get path", "subscriptions get bare", "subscriptions get beside", "subscriptions get bearer", "subscriptions get invalid", "subscriptions get broken", "subscriptions validate " + file, "config",
 		"explain --seq 1", "explain --seq 1 -o json", "explain --seq 1 --subscription signed", "explain --seq 1 --subscription invalid",
 		"explain --seq 1 --subscription path", "explain --seq 1 --record " + file,
 		"subscriptions test basic", "subscriptions test client", "subscriptions test query -o json", "subscriptions test signed", "subscriptions test path -o json",
@@ -212,7 +216,7 @@ func emitted(t *testing.T, bus *lab.Bus, js jetstream.JetStream, p *program, inv
 func holdsNoSecret(t *testing.T, e *echo, out map[string]string) {
 	t.Helper()
 	// What was looked for really went over the wire, and what was looked at is really there.
-	for _, name := range []string{"password", "password file", "token", "token env", "client secret", "sealed secret", "access token", "header", "key", "query", "path"} {
+	for _, name := range []string{"password", "password file", "token", "token env", "client secret", "sealed secret", "access token", "header", "key", "query", "bare query", "beside an id", "path"} {
 		if !strings.Contains(e.seen.String(), planted[name]) {
 			t.Errorf("the %s was never sent", name)
 		}
