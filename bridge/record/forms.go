@@ -135,21 +135,26 @@ var file = form[string]{
 	},
 }
 
-// is reports a value of a wrong kind.
-func (r *recordReader) is(field string, v gjson.Result, want string) bool {
-	kind := "a string"
+// Kind says of what kind a value is.
+func Kind(v gjson.Result) string {
 	switch {
 	case v.IsObject():
-		kind = "an object"
+		return "an object"
 	case v.IsArray():
-		kind = "an array"
+		return "an array"
 	case v.IsBool():
-		kind = "a boolean"
+		return "a boolean"
 	case v.Type == gjson.Number:
-		kind = "a number"
+		return "a number"
 	case v.Type == gjson.Null:
-		kind = "null"
+		return "null"
 	}
+	return "a string"
+}
+
+// is reports a value of a wrong kind.
+func (r *recordReader) is(field string, v gjson.Result, want string) bool {
+	kind := Kind(v)
 	if kind == want {
 		return true
 	}

@@ -40,11 +40,28 @@ func (o *memberSet) meant(prefix, name string) string {
 	if m := o.aka(strings.ToLower(name)); m != nil {
 		return "the nearest known member is " + quote(prefix+m.name)
 	}
-	best := nearest(name, o.names)
+	return meantOf(prefix, name, o.names)
+}
+
+func meantOf(prefix, name string, known []string) string {
+	best := nearest(name, known)
 	if n := Edits(name, best); 2*n > max(len(name), len(best)) && !strings.HasPrefix(strings.ToLower(best), strings.ToLower(name)) {
-		return "known are " + strings.Join(o.names, ", ")
+		return "known are " + strings.Join(known, ", ")
 	}
 	return "the nearest known member is " + quote(prefix+best)
+}
+
+// Unknown is the problem of a member that is none of the known ones, which are sorted.
+func Unknown(prefix, name string, known []string) Problem {
+	short := name
+	if r := []rune(name); len(r) > 64 {
+		short = string(r[:64])
+	}
+	return unknown(prefix, name, meantOf(prefix, short, known))
+}
+
+func unknown(prefix, name, meant string) Problem {
+	return Problem{Field: prefix + strings.Trim(quote(name), `"`), Message: "is unknown; " + meant}
 }
 
 // nearest returns the known name that differs least from name: by edits, a

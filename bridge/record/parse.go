@@ -68,23 +68,34 @@ func checkJSON(data []byte) error {
 	case !utf8.Valid(data):
 		return errors.New("the record is not UTF-8; save it as UTF-8")
 	case !event.ValidJSON(data):
-		var syntax *json.SyntaxError
-		var v any
-		if err := json.Unmarshal(data, &v); errors.As(err, &syntax) {
-			before := data[:min(int(syntax.Offset), len(data))]
-			line := bytes.Count(before, []byte("\n")) + 1
-			column := len(before) - bytes.LastIndexByte(before, '\n') - 1
-			if int(syntax.Offset) >= len(bytes.TrimRight(data, " \t\r\n")) && strings.HasPrefix(syntax.Error(), "unexpected end") {
-				return errors.New("the record is not JSON: it ends too early; is a } or a quote missing?")
-			}
-			return fmt.Errorf("the record is not JSON: line %d, column %d: %w", line, column, syntax)
-		}
-		return errors.New("the record is not JSON")
+		return NotJSON("the record", data)
 	case trimmed[0] != '{':
 		return errors.New(`the record is not a JSON object; the least is {"targetURL":"https://…"}`)
 	}
 	return nil
 }
+
+// NotJSON is the error of what is not JSON, with the place.
+func NotJSON(what string, data []byte) error {
+	var syntax *json.SyntaxError
+	var v any
+	if err := json.Unmarshal(data, &v); errors.As(err, &syntax) {
+		before := data[:min(int(syntax.Offset), len(data))]
+		line := bytes.Count(before, []byte("\n")) + 1
+		column := len(before) - bytes.LastIndexByte(before, '\n') - 1
+		if int(syntax.Offset) >= len(bytes.TrimRight(data, " \t\r\n")) && strings.HasPrefix(syntax.Error(), "unexpected end") {
+			return fmt.Errorf("%s is not JSON: it ends too early; is a } or a quote missing?", what)
+		}
+		return fmt.Errorf("%s is not JSON: line %d, column %d: %w", what, line, column, syntax)
+	}
+	return fmt.Errorf("%s is not JSON", what)
+}
+
+// What is wrong with a member that is null, or there twice.
+const (
+	Null  = "is null; give a value or leave it out"
+	Twice = "is given more than once; keep one"
+)
 
 type recordReader struct {
 	policy   Policy
@@ -142,11 +153,11 @@ func (r *recordReader) object(prefix string, v gjson.Result, o *memberSet) {
 		m := o.byName[name]
 		switch {
 		case m == nil:
-			r.fail(prefix+strings.Trim(quote(name), `"`), "is unknown; %s", o.meant(prefix, name))
+			r.add(unknown(prefix, name, o.meant(prefix, name)))
 		case slices.Contains(seen, name):
-			r.fail(m.path, "is given more than once; keep one")
+			r.fail(m.path, Twice)
 		case v.Type == gjson.Null:
-			r.fail(m.path, "is null; give a value or leave it out")
+			r.fail(m.path, Null)
 		default:
 			m.read(r, m.path, v)
 		}

@@ -244,6 +244,33 @@ func TestDescription(t *testing.T) {
 	}
 }
 
+// Bodies say what they mean, or are refused in the words in which requests over the
+// bus are.
+func TestBodiesAreReadStrictly(t *testing.T) {
+	t.Parallel()
+	a, _ := start(t, nil)
+	for _, tt := range []struct{ path, body, field, message string }{
+		{"/api/v1/explain", `{"sequence":1,"subscriptions":"a"}`, "subscriptions", `is unknown; the nearest known member is "subscription"`},
+		{"/api/v1/explain", `{"sequence":"1"}`, "sequence", `must be a whole number of at least 0, is a string ("1")`},
+		{"/api/v1/test", `{"targetURL":"https://h/hunter2"}`, "targetURL", "is unknown; known are data, event, headers, record, sequence, subject, subscription, tenant"},
+		{"/api/v1/judge", `{"id":"a","id":"b","record":"e30="}`, "id", "is given more than once; keep one"},
+		{"/api/v1/shards", `{"set":2}{"set":3}`, "", "the request is not JSON: line 1, column 10: invalid character '{' after top-level value"},
+		{"/api/v1/stream", `{"begin":{},"adopt":"yes"}`, "adopt", `must be a boolean, is a string ("yes")`},
+		{"/api/v1/retry-now", `{"order":"1","host":["h"]}`, "host", "must be a string, is an array"},
+		{webhooksPath + "/a/retry-now", `{"order":4711}`, "order", "must be a string, is a number (4711)"},
+		{webhooksPath + "/a/skip", `{"order":"1"} x`, "", "the request is not JSON: line 1, column 15: invalid character 'x' after top-level value"},
+		{webhooksPath + "/a/rewind", `{"toSeq":1,"dryrun":true}`, "dryrun", `is unknown; the nearest known member is "dryRun"`},
+		{"/api/v1/replays", `{"subscription":"a","fromSeq":1,"DryRun":true}`, "DryRun", `is unknown; the nearest known member is "dryRun"`},
+		{"/api/v1/dead-letters/redrive", ``, "", "the request is empty; it is a JSON object, known are after, limit, order, reason, since, subscription, through, until"},
+	} {
+		w := ask(t, a, nil, "POST", tt.path, tt.body)
+		var p problem
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != 400 || len(p.Errors) != 1 || p.Errors[0] != (record.Problem{Field: tt.field, Message: tt.message}) {
+			t.Errorf("%s %s: %d %s", tt.path, tt.body, w.Code, w.Body)
+		}
+	}
+}
+
 func TestFromForm(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]string{

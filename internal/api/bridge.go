@@ -37,8 +37,8 @@ func (a *API) setShards(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	var q store.ShardsRequest
-	if err := json.Unmarshal(bodyOf(r), &q); err != nil {
-		return answer{}, say(http.StatusBadRequest, "the body cannot be used: "+err.Error())
+	if err := store.ReadRequest(bodyOf(r), &q); err != nil {
+		return answer{}, err
 	}
 	l, err := a.o.Catalog.SetShards(r.Context(), q.Set)
 	return answer{body: l}, err
@@ -51,8 +51,8 @@ func (a *API) askStream(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	var q store.StreamRequest
-	if err := json.Unmarshal(bodyOf(r), &q); err != nil {
-		return answer{}, say(http.StatusBadRequest, "the body cannot be used: "+err.Error())
+	if err := store.ReadRequest(bodyOf(r), &q); err != nil {
+		return answer{}, err
 	}
 	out, err := a.o.Catalog.AskStream(r.Context(), q)
 	return answer{body: out}, err

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"orderbridge/internal/store"
@@ -10,8 +9,8 @@ import (
 // explain says who hears an event, and why others do not.
 func (a *API) explain(r *http.Request) (answer, error) {
 	var q store.ExplainRequest
-	if err := json.Unmarshal(bodyOf(r), &q); err != nil {
-		return answer{}, say(http.StatusBadRequest, "the body cannot be used: "+err.Error())
+	if err := store.ReadRequest(bodyOf(r), &q); err != nil {
+		return answer{}, err
 	}
 	done, err := a.listing(r.Context())
 	if err != nil {

@@ -183,8 +183,8 @@ func restore(given *object, old *store.Record) error {
 // judge says what the bridge makes of a record that is not stored.
 func (a *API) judge(r *http.Request) (answer, error) {
 	var q store.JudgeRequest
-	if err := json.Unmarshal(bodyOf(r), &q); err != nil {
-		return answer{}, say(http.StatusBadRequest, "the body cannot be used: "+err.Error())
+	if err := store.ReadRequest(bodyOf(r), &q); err != nil {
+		return answer{}, err
 	}
 	var out store.JudgeAnswer
 	err := a.complete(r.Context(), &q)

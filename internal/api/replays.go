@@ -1,11 +1,6 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"net/http"
 
 	"orderbridge/bridge"
@@ -14,25 +9,9 @@ import (
 
 // What is sent again: replays, rewinds, and many dead letters at once.
 
-// readJSON reads the body of a request as JSON; members that nobody knows are refused.
-func readJSON(r *http.Request, into any) error {
-	d := json.NewDecoder(bytes.NewReader(bodyOf(r)))
-	d.DisallowUnknownFields()
-	err := d.Decode(into)
-	if err == nil {
-		if _, more := d.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("there is more behind it")
-		}
-	}
-	if err != nil {
-		return say(http.StatusBadRequest, fmt.Sprintf("validation failed; body: %v", err))
-	}
-	return nil
-}
-
 func (a *API) beginReplay(r *http.Request) (answer, error) {
 	var q bridge.ReplayRequest
-	if err := readJSON(r, &q); err != nil {
+	if err := store.ReadRequest(bodyOf(r), &q); err != nil {
 		return answer{}, err
 	}
 	out, err := a.o.Catalog.Replay(r.Context(), callerOf(r.Context()).scope, q)
@@ -63,7 +42,7 @@ func (a *API) stopReplay(r *http.Request) (answer, error) {
 
 func (a *API) rewind(r *http.Request) (answer, error) {
 	var q bridge.RewindRequest
-	if err := readJSON(r, &q); err != nil {
+	if err := store.ReadRequest(bodyOf(r), &q); err != nil {
 		return answer{}, err
 	}
 	id := r.PathValue("id")
@@ -77,7 +56,7 @@ func (a *API) rewind(r *http.Request) (answer, error) {
 
 func (a *API) redriveMany(r *http.Request) (answer, error) {
 	var q store.LettersRequest
-	if err := readJSON(r, &q); err != nil {
+	if err := store.ReadRequest(bodyOf(r), &q); err != nil {
 		return answer{}, err
 	}
 	out, err := a.o.Catalog.RedriveLetters(r.Context(), callerOf(r.Context()).scope, q)
@@ -86,7 +65,7 @@ func (a *API) redriveMany(r *http.Request) (answer, error) {
 
 func (a *API) purgeMany(r *http.Request) (answer, error) {
 	var q store.LettersRequest
-	if err := readJSON(r, &q); err != nil {
+	if err := store.ReadRequest(bodyOf(r), &q); err != nil {
 		return answer{}, err
 	}
 	out, err := a.o.Catalog.RemoveSome(r.Context(), callerOf(r.Context()).scope, q)

@@ -137,6 +137,8 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 			Schemas map[string]struct {
 				Properties map[string]struct{ Type string }
 				Required   []string
+				Examples   []json.RawMessage
+				Additional any `json:"additionalProperties"`
 			}
 		}
 	}
@@ -186,6 +188,16 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		}
 		if !maps.Equal(all, described) {
 			t.Errorf("schema %s has the members %v, its type %v", name, described, all)
+		}
+		if name == "Skip" || strings.HasSuffix(name, "Request") && name != "ShownRequest" {
+			if schema.Additional != false {
+				t.Errorf("schema %s does not say that it has no other members", name)
+			}
+			for _, example := range schema.Examples {
+				if err := store.ReadRequest(example, reflect.New(reflect.TypeOf(value)).Interface()); err != nil {
+					t.Errorf("the example %s of %s: %v", example, name, err)
+				}
+			}
 		}
 		slices.Sort(always)
 		slices.Sort(schema.Required)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"encoding/json"
 	"net/http"
 
 	"orderbridge/bridge/record"
@@ -60,7 +59,7 @@ func (a *API) retryWebhookNow(req *http.Request) (answer, error) {
 	var given struct {
 		Order string `json:"order"`
 	}
-	if err := readGiven(req, &given, `the body is empty, or {"order":"…"}`); err != nil {
+	if err := readGiven(req, &given); err != nil {
 		return answer{}, err
 	}
 	done, err := a.o.Catalog.RetryNow(req.Context(), callerOf(req.Context()).scope,
@@ -70,7 +69,7 @@ func (a *API) retryWebhookNow(req *http.Request) (answer, error) {
 
 func (a *API) retryNow(req *http.Request) (answer, error) {
 	var given store.RetryNowRequest
-	if err := readGiven(req, &given, `the body is {"order":"…"}, {"host":"…"}, or both`); err != nil {
+	if err := readGiven(req, &given); err != nil {
 		return answer{}, err
 	}
 	done, err := a.o.Catalog.RetryNow(req.Context(), callerOf(req.Context()).scope, given)
@@ -79,7 +78,7 @@ func (a *API) retryNow(req *http.Request) (answer, error) {
 
 func (a *API) skipHead(req *http.Request) (answer, error) {
 	given := store.SkipRequest{}
-	if err := readGiven(req, &given, `the body is {"order":"…"}, with "sequence" and "reason" if you like`); err != nil {
+	if err := readGiven(req, &given); err != nil {
 		return answer{}, err
 	}
 	id := req.PathValue("id")
@@ -94,16 +93,11 @@ func (a *API) skipHead(req *http.Request) (answer, error) {
 	return answer{body: done}, err
 }
 
-// readGiven reads the body of a request, which may be empty, into what it is to be.
-func readGiven(req *http.Request, into any, what string) error {
+// readGiven reads the body of a request that may be empty.
+func readGiven(req *http.Request, into any) error {
 	body := bodyOf(req)
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil
 	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return say(http.StatusBadRequest, "the body cannot be read: "+what)
-	}
-	return nil
+	return store.ReadRequest(body, into)
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -53,12 +52,7 @@ func (a *API) testRecord(r *http.Request) (answer, error) {
 }
 
 func testOf(r *http.Request) (q store.TestRequest, err error) {
-	if body := bodyOf(r); len(body) > 0 {
-		if err := json.Unmarshal(body, &q); err != nil {
-			return q, say(http.StatusBadRequest, "the body cannot be used: "+err.Error())
-		}
-	}
-	return q, nil
+	return q, readGiven(r, &q)
 }
 
 func (a *API) test(ctx context.Context, q store.TestRequest) (answer, error) {

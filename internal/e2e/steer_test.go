@@ -61,8 +61,8 @@ func TestSteer(t *testing.T) {
 	run(1, "order: is empty", "skip", "s", "")
 	ctx, cancel := context.WithTimeout(t.Context(), lab.Patience)
 	defer cancel()
-	if m, err := js.Conn().RequestWithContext(ctx, "orderbridge.retry-now", []byte(`{"subscriptions":"s"}`)); err != nil || !strings.Contains(string(m.Data), "nothing is named") {
-		t.Errorf("a request that names nothing is answered with %v, %v", m, err)
+	if m, err := js.Conn().RequestWithContext(ctx, "orderbridge.retry-now", []byte(`{"subscriptions":"s"}`)); err != nil || !strings.Contains(string(m.Data), "subscriptions: is unknown") {
+		t.Errorf("a request whose subscription is misspelt is answered with %v, %v", m, err)
 	}
 	run(0, "1 subscription waited", "retry-now", "--host", "127.0.0.1")
 	await(t, lab.Patience, "order b is delivered", func() bool { return got("b", 200) == 1 })

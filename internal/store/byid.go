@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 
@@ -148,10 +149,9 @@ func (c *Catalog) askIDs(ctx context.Context, r IDsRequest) (answer IDsAnswer, e
 }
 
 // ids answers for the ids of records.
-func (c Commands) ids(ctx context.Context, m *nats.Msg) any {
-	var r IDsRequest
-	if json.Unmarshal(m.Data, &r) != nil || r.Limit < 1 || r.Limit > limits.IDsPage {
-		return IDsAnswer{Reason: "the question is not readable; are command and bridge of the same version?"}
+func (c Commands) ids(ctx context.Context, _ *nats.Msg, r IDsRequest) any {
+	if r.Limit < 1 || r.Limit > limits.IDsPage {
+		return refusedAnswer{fmt.Sprintf("limit: must be from 1 to %d, is %d", limits.IDsPage, r.Limit), http.StatusBadRequest}
 	}
 	catalog := c.Explainer.Catalog
 	ctx, cancel := context.WithTimeout(ctx, limits.JudgeTime/2)

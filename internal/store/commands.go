@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -73,39 +72,35 @@ type Commands struct {
 func (c Commands) endpoints() []endpoint {
 	return []endpoint{
 		{name: "redrive", about: "Puts a dead letter back: its subscription owes it again. The leader of the subscription's shard answers.",
-			request: RedriveRequest{}, answer: RedriveAnswer{}, handle: c.redrive, former: true},
+			request: RedriveRequest{}, answer: RedriveAnswer{}, handle: given(c.first, c.redrive), former: true},
 		{name: "retry-now", about: "Ends at once what a subscription, or an order, or all of a host wait for. The leader of the subscription's shard answers, or of the shard that is named.",
-			request: retryNowCommand{}, answer: retryNowReply{}, handle: c.retryNow},
+			request: retryNowCommand{}, answer: retryNowReply{}, handle: given(c.first, c.retryNow)},
 		{name: "skip", about: "Makes the head of an order that waits a dead letter. The leader of the subscription's shard answers.",
-			request: SkipRequest{}, answer: skipReply{}, handle: c.skip},
+			request: SkipRequest{}, answer: skipReply{}, handle: given(c.first, c.skip)},
 		{name: "stream", about: "Reports on the source stream as the leader of a shard knows it, or has it adopted after it was changed.",
-			request: StreamRequest{}, answer: StreamAnswer{}, handle: c.stream, former: true},
+			request: StreamRequest{}, answer: StreamAnswer{}, handle: given(c.first, c.stream), former: true},
 		{name: "shards", about: "Changes the number of shards. The leader of shard 0 answers.",
-			request: ShardsRequest{}, answer: ShardsAnswer{}, handle: c.shards, former: true},
+			request: ShardsRequest{}, answer: ShardsAnswer{}, handle: given(c.first, c.shards), former: true},
 		{name: "audit", about: "Notes in the audit what a command has removed by itself. The leader of shard 0 answers.",
-			request: RemovedRequest{}, answer: RemovedAnswer{}, handle: c.removed, former: true},
+			request: RemovedRequest{}, answer: RemovedAnswer{}, handle: given(c.first, c.removed), former: true},
 		{name: "replay", about: "Begins a replay, counts what it would send, or stops one. The leader of the subscription's shard answers.",
-			request: ReplayCommand{}, answer: commandAnswer[ReplayAnswer]{}, handle: c.replay, beside: limits.ReplayQuestions},
+			request: ReplayCommand{}, answer: commandAnswer[ReplayAnswer]{}, handle: given(c.first, c.replay), beside: limits.ReplayQuestions},
 		{name: "rewind", about: "Sets a subscription back, or counts what it would owe then. The leader of its shard answers.",
-			request: bridge.RewindRequest{}, answer: commandAnswer[RewindAnswer]{}, handle: c.rewind, beside: limits.ReplayQuestions},
+			request: bridge.RewindRequest{}, answer: commandAnswer[RewindAnswer]{}, handle: given(c.first, c.rewind), beside: limits.ReplayQuestions},
 
 		{name: "judge", about: "Says what the bridge, with its own settings and files, makes of a record that is not stored. Any bridge answers.",
-			request: JudgeRequest{}, answer: JudgeAnswer{}, handle: c.judge, question: true, former: true},
+			request: JudgeRequest{}, answer: JudgeAnswer{}, handle: given(nil, c.judge), question: true, former: true},
 		{name: "explain", about: "Says who hears an event, why others do not, and what would be sent. Nothing is sent. Any bridge answers.",
-			request: ExplainRequest{}, answer: ExplainAnswer{}, handle: c.explain, question: true},
+			request: ExplainRequest{}, answer: ExplainAnswer{}, handle: given(nil, c.explain), question: true},
 		{name: "ids", about: "Tells the ids of the records, page by page. Any bridge answers that has read them.",
-			request: IDsRequest{}, answer: IDsAnswer{}, handle: c.ids, question: true},
+			request: IDsRequest{}, answer: IDsAnswer{}, handle: given(nil, c.ids), question: true},
 		{name: "test", about: "Sends one event to an endpoint, beside what is owed and marked as a test, and says what came back. Any bridge does.",
-			request: TestRequest{}, answer: TestAnswer{}, handle: c.test(), question: true, beside: limits.APIOutgoAtOnce,
+			request: TestRequest{}, answer: TestAnswer{}, handle: given(nil, c.test()), question: true, beside: limits.APIOutgoAtOnce,
 			within: limits.APITestTime + limits.JudgeTime},
 	}
 }
 
-func (c Commands) redrive(ctx context.Context, m *nats.Msg) any {
-	var r RedriveRequest
-	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return c.first(RedriveAnswer{Reason: "the request is not readable: " + err.Error()})
-	}
+func (c Commands) redrive(ctx context.Context, m *nats.Msg, r RedriveRequest) any {
 	err := c.Bridge.Redrive(ctx, r.Subscription, r.Generation, r.Sequence)
 	switch {
 	case errors.Is(err, bridge.ErrNotLeader):
@@ -118,6 +113,22 @@ func (c Commands) redrive(ctx context.Context, m *nats.Msg) any {
 	return RedriveAnswer{Accepted: true}
 }
 
+// given has a handler get its request. One that cannot be read is refused, a
+// command's by whoever speaks for all leaders.
+func given[R any](first func(answer any) any, handle func(context.Context, *nats.Msg, R) any) func(context.Context, *nats.Msg) any {
+	return func(ctx context.Context, m *nats.Msg) any {
+		var r R
+		err := ReadRequest(m.Data, &r)
+		switch {
+		case err == nil:
+			return handle(ctx, m, r)
+		case first != nil:
+			return first(refusedAnswer{err.Error(), http.StatusBadRequest})
+		}
+		return refusedAnswer{err.Error(), http.StatusBadRequest}
+	}
+}
+
 // first answers for all, where it is not told which shard is concerned.
 func (c Commands) first(answer any) any {
 	if c.Bridge.LeadsFirst() {
@@ -126,11 +137,7 @@ func (c Commands) first(answer any) any {
 	return nil
 }
 
-func (c Commands) stream(ctx context.Context, m *nats.Msg) any {
-	var r StreamRequest
-	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return c.first(StreamAnswer{Reason: "the request is not readable: " + err.Error()})
-	}
+func (c Commands) stream(ctx context.Context, m *nats.Msg, r StreamRequest) any {
 	answer, err := c.reportStream(ctx, m, r)
 	if errors.Is(err, bridge.ErrNotLeader) {
 		return nil
@@ -156,11 +163,7 @@ func (c Commands) reportStream(ctx context.Context, m *nats.Msg, r StreamRequest
 	return answer, err
 }
 
-func (c Commands) shards(ctx context.Context, m *nats.Msg) any {
-	var r ShardsRequest
-	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return c.first(ShardsAnswer{Reason: "the request is not readable: " + err.Error()})
-	}
+func (c Commands) shards(ctx context.Context, m *nats.Msg, r ShardsRequest) any {
 	after, err := c.Bridge.SetShards(ctx, r.Set)
 	switch {
 	case errors.Is(err, bridge.ErrNotLeader):
@@ -172,23 +175,18 @@ func (c Commands) shards(ctx context.Context, m *nats.Msg) any {
 	return ShardsAnswer{Layout: after}
 }
 
-func (c Commands) removed(_ context.Context, m *nats.Msg) any {
+func (c Commands) removed(_ context.Context, m *nats.Msg, r RemovedRequest) any {
 	if !c.Bridge.LeadsFirst() {
 		return nil
 	}
-	var r RemovedRequest
-	if json.Unmarshal(m.Data, &r) != nil || r.Action != ActionPurgeLetters || r.Count < 1 ||
+	if r.Action != ActionPurgeLetters || r.Count < 1 ||
 		r.Subscription != "" && !safeID.MatchString(r.Subscription) {
 		return RemovedAnswer{Reason: "no such action is noted"}
 	}
 	return RemovedAnswer{Reason: c.Witness.Removed(m, r)}
 }
 
-func (c Commands) judge(_ context.Context, m *nats.Msg) any {
-	var r JudgeRequest
-	if json.Unmarshal(m.Data, &r) != nil {
-		return JudgeAnswer{Problems: record.Problems{{Message: "the question is not readable; are command and bridge of the same version?"}}}
-	}
+func (c Commands) judge(_ context.Context, _ *nats.Msg, r JudgeRequest) any {
 	s, problems := c.Parse(r.ID, r.Record)
 	if problems.Err() != nil {
 		return JudgeAnswer{Problems: problems}
@@ -196,21 +194,13 @@ func (c Commands) judge(_ context.Context, m *nats.Msg) any {
 	return JudgeAnswer{Problems: problems, Hears: s.Describe()}
 }
 
-func (c Commands) explain(ctx context.Context, m *nats.Msg) any {
-	var r ExplainRequest
-	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return ExplainAnswer{Reason: "the question is not readable: " + err.Error(), Code: http.StatusBadRequest}
-	}
+func (c Commands) explain(ctx context.Context, _ *nats.Msg, r ExplainRequest) any {
 	return c.Explainer.Explain(ctx, r)
 }
 
-func (c Commands) test() func(context.Context, *nats.Msg) any {
+func (c Commands) test() func(context.Context, *nats.Msg, TestRequest) any {
 	pace := rate.NewLimiter(1, limits.APIOutgoAtOnce)
-	return func(ctx context.Context, m *nats.Msg) any {
-		var r TestRequest
-		if err := json.Unmarshal(m.Data, &r); err != nil {
-			return TestAnswer{Reason: "the request is not readable: " + err.Error(), Code: http.StatusBadRequest}
-		}
+	return func(ctx context.Context, _ *nats.Msg, r TestRequest) any {
 		if !pace.Allow() {
 			return TestAnswer{Reason: "too many requests to endpoints at once; try again in some seconds",
 				Code: http.StatusTooManyRequests}

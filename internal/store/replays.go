@@ -206,11 +206,7 @@ func (c *Catalog) ReplayOf(ctx context.Context, scope Scope, id string) (r bridg
 
 // ---- the bridge's side
 
-func (c Commands) replay(ctx context.Context, m *nats.Msg) any {
-	var r ReplayCommand
-	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return c.first(commandAnswer[ReplayAnswer]{Reason: "the request is not readable: " + err.Error()})
-	}
+func (c Commands) replay(ctx context.Context, m *nats.Msg, r ReplayCommand) any {
 	by := c.Witness.Asked(m)
 	var answer commandAnswer[ReplayAnswer]
 	var err error
@@ -230,11 +226,7 @@ func (c Commands) replay(ctx context.Context, m *nats.Msg) any {
 	return answer
 }
 
-func (c Commands) rewind(ctx context.Context, m *nats.Msg) any {
-	var r bridge.RewindRequest
-	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return c.first(commandAnswer[RewindAnswer]{Reason: "the request is not readable: " + err.Error()})
-	}
+func (c Commands) rewind(ctx context.Context, m *nats.Msg, r bridge.RewindRequest) any {
 	n, err := c.Bridge.Rewind(ctx, r)
 	answer := commandAnswer[RewindAnswer]{Answer: RewindAnswer{Count: n, Done: !r.DryRun && err == nil}}
 	switch {

@@ -84,7 +84,7 @@ func (c Commands) Run(ctx context.Context) error {
 
 func (c Commands) listen(ctx context.Context, service micro.Service, e endpoint) (end func(), err error) {
 	subject, nothing := c.Names.Commands+"."+e.name, func() {}
-	shapes := map[string]string{"description": e.about, "request": shape(e.request), "response": shape(e.answer),
+	shapes := map[string]string{"description": e.about, "request": requestShape(e.request), "response": shape(e.answer),
 		"answers": "the leader"}
 	options := []micro.EndpointOpt{micro.WithEndpointSubject(subject),
 		micro.WithEndpointPendingLimits(limits.ServicePending, limits.ServicePendingBytes)}

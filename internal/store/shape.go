@@ -2,7 +2,9 @@ package store
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,9 +15,30 @@ import (
 // schemaOf describes a type as it stands in JSON, by JSON Schema.
 type schemaOf map[string]any
 
+// members are the names of an object's declared members, sorted.
+func (s schemaOf) members() []string {
+	members, _ := s["properties"].(schemaOf)
+	return slices.Sorted(maps.Keys(members))
+}
+
+// closed lets objects have their declared members only.
+func (s schemaOf) closed() schemaOf {
+	if members, ok := s["properties"].(schemaOf); ok {
+		s["additionalProperties"] = false
+		for _, member := range members {
+			member.(schemaOf).closed()
+		}
+	}
+	return s
+}
+
+// requestShape is the JSON Schema of a request of that type, as ReadRequest reads it.
+func requestShape(v any) string { return shapeText(describe(reflect.TypeOf(v), 0).closed()) }
+
 // shape is the JSON Schema of what a value of that type is in JSON.
-func shape(v any) string {
-	s := describe(reflect.TypeOf(v), 0)
+func shape(v any) string { return shapeText(describe(reflect.TypeOf(v), 0)) }
+
+func shapeText(s schemaOf) string {
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -73,6 +96,8 @@ func describe(t reflect.Type, depth int) schemaOf {
 		return s
 	case reflect.Interface:
 		return schemaOf{}
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return schemaOf{"type": "integer", "minimum": 0}
 	}
 	return schemaOf{"type": "integer"}
 }

@@ -186,13 +186,9 @@ const steerTime = 2 * limits.JetStreamTime
 
 // ---- the bridge's side
 
-func (c Commands) retryNow(ctx context.Context, m *nats.Msg) any {
-	var r retryNowCommand
-	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return c.first(retryNowReply{Reason: "the request is not readable: " + err.Error()})
-	}
+func (c Commands) retryNow(ctx context.Context, m *nats.Msg, r retryNowCommand) any {
 	if wrong := r.wrong(); wrong != "" {
-		return c.first(retryNowReply{Reason: wrong})
+		return c.first(refusedAnswer{wrong, http.StatusBadRequest})
 	}
 	done, err := c.Bridge.RetryNow(ctx, r.Shard, bridge.RetryNow{Subscription: r.Subscription, Order: r.Order, Host: r.Host, Tenant: r.Tenant})
 	switch {
@@ -208,13 +204,9 @@ func (c Commands) retryNow(ctx context.Context, m *nats.Msg) any {
 	return retryNowReply{RetryNowAnswer: answer}
 }
 
-func (c Commands) skip(ctx context.Context, m *nats.Msg) any {
-	var r SkipRequest
-	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return c.first(skipReply{Reason: "the request is not readable: " + err.Error()})
-	}
+func (c Commands) skip(ctx context.Context, m *nats.Msg, r SkipRequest) any {
 	if wrong := r.wrong(); wrong != "" {
-		return c.first(skipReply{Reason: wrong})
+		return c.first(refusedAnswer{wrong, http.StatusBadRequest})
 	}
 	sequence, err := c.Bridge.Skip(ctx, r.Subscription, r.Order, r.Sequence, skipReason(c.Witness.Asker(m), r.Reason))
 	switch {
