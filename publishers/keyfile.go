@@ -24,7 +24,15 @@ var (
 	errNoPassword    = errors.New("is encrypted: give its password in tls.keyPassword")
 	errSeveralKeys   = errors.New("holds several keys with a certificate each; name the file of the right certificate in tls.clientCert")
 	errKeyStore      = errors.New("is a Java key store; convert it (keytool -importkeystore -deststoretype PKCS12)")
+	errNoMAC         = errors.New("is PKCS#12 without a MAC, so that nothing tells whether the password is right; export it without -nomac")
+	errContents      = errors.New("is PKCS#12 that holds something else than one key that can be used, and certificates; " + usableKeys)
+	errDER           = errors.New("is a key in DER; convert it to PEM (openssl pkey -inform DER)")
+	errOpenSSH       = errors.New("holds a key in the form of OpenSSH; convert it to PKCS#8 in PEM")
+	errOldCipher     = errors.New("is encrypted in a way that is not known here; convert it with openssl pkcs8 -topk8 -v2 aes-256-cbc")
+	errKeyKind       = errors.New("holds a key that cannot be read; " + usableKeys)
 )
+
+const usableKeys = "keys may be RSA, ECDSA over P-256, P-384 or P-521 (as a named curve), and Ed25519"
 
 // plainPEM undoes what editors of other systems do to a text file: a byte order
 // mark, and UTF-16. Anything else comes back as it is.
@@ -52,7 +60,20 @@ func plainPEM(data []byte) []byte {
 
 func isPEM(data []byte) bool { return bytes.Contains(data, []byte("-----BEGIN ")) }
 
-func isKeyStore(data []byte) bool { return bytes.HasPrefix(data, []byte("\xfe\xed\xfe\xed")) }
+func isKeyStore(data []byte) bool {
+	return bytes.HasPrefix(data, []byte("\xfe\xed\xfe\xed")) || bytes.HasPrefix(data, []byte("\xce\xce\xce\xce"))
+}
+
+// readPKCS12 takes the outermost of a PKCS#12 file apart.
+func readPKCS12(data []byte) (mac, ok bool) {
+	var outer struct {
+		Version  int
+		AuthSafe asn1.RawValue
+		MAC      asn1.RawValue `asn1:"optional"`
+	}
+	ok = parse(data, &outer) && outer.Version == 3 && outer.AuthSafe.Tag == asn1.TagSequence
+	return len(outer.MAC.FullBytes) > 0, ok
+}
 
 // certificates are all that a PEM, DER or PKCS#12 file holds.
 func certificates(data []byte, password string) ([]*x509.Certificate, error) {
@@ -91,9 +112,16 @@ func pkcs12Error(data []byte, err error, password string) error {
 		return errNoPassword
 	case isWrongPassword(err):
 		return errWrongPassword
-	default:
-		return errors.New("is neither PEM nor a PKCS#12 file that can be read")
 	}
+	if mac, is := readPKCS12(data); is && mac {
+		return errContents
+	} else if is {
+		return errNoMAC
+	}
+	if _, err := derKey(data); err == nil {
+		return errDER
+	}
+	return errors.New("is neither PEM nor a PKCS#12 file that can be read")
 }
 
 // pkcs12Contents are all keys and all certificates of a PKCS#12 file, however
@@ -219,6 +247,7 @@ func isKeyOf(key crypto.Signer, c *x509.Certificate) bool {
 // pemKeys are the private keys of a PEM file, plain or encrypted, in PKCS#8 or
 // the older forms.
 func pemKeys(data []byte, password string) (keys []any, err error) {
+	none := errors.New("holds no private key")
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 		der, read := block.Bytes, derKey
 		switch block.Type {
@@ -233,6 +262,12 @@ func pemKeys(data []byte, password string) (keys []any, err error) {
 			keys = append(keys, key)
 			continue
 		case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
+		case "OPENSSH PRIVATE KEY":
+			none = errOpenSSH
+			continue
+		case "DSA PRIVATE KEY":
+			none = errKeyKind
+			continue
 		default:
 			continue
 		}
@@ -240,8 +275,12 @@ func pemKeys(data []byte, password string) (keys []any, err error) {
 			if password == "" {
 				return nil, errNoPassword
 			}
-			if der, err = x509.DecryptPEMBlock(block, []byte(password)); err != nil { //nolint:staticcheck // as above
+			der, err = x509.DecryptPEMBlock(block, []byte(password)) //nolint:staticcheck // as above
+			switch {
+			case errors.Is(err, x509.IncorrectPasswordError):
 				return nil, errWrongPassword
+			case err != nil:
+				return nil, errOldCipher
 			}
 			read = openedKey
 		}
@@ -252,7 +291,7 @@ func pemKeys(data []byte, password string) (keys []any, err error) {
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("holds no private key")
+		return nil, none
 	}
 	return keys, nil
 }
@@ -278,5 +317,5 @@ func derKey(der []byte) (any, error) {
 			return key, nil
 		}
 	}
-	return nil, errors.New("holds a key that cannot be read")
+	return nil, errKeyKind
 }

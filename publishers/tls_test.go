@@ -475,6 +475,41 @@ func TestKeysOfOpenSSL(t *testing.T) {
 	}
 }
 
+// What cannot be used is told as what it is: neither as a wrong password nor as no such file.
+func TestKeysThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	openssl := lookPath(t, "openssl")
+	dir := directory(t.TempDir())
+	credentials(t, dir)
+	runIn(t, string(dir), openssl, "genpkey", "-algorithm", "ED448", "-out", "ed448.key")
+	runIn(t, string(dir), openssl, "genrsa", "-out", "rsa.key", "2048")
+	for _, made := range []struct{ file, args, reason string }{
+		{"camellia.key", "rsa -in rsa.key -camellia256 -traditional -passout PASSWORD -out FILE", "encrypted in a way that is not known here; convert it"},
+		{"nomac.p12", "pkcs12 -export -nomac -in client.crt -inkey plain.key -passout PASSWORD -out FILE", "PKCS#12 without a MAC"},
+		{"certificate.p12", "pkcs12 -export -nokeys -in client.crt -passout PASSWORD -out FILE", "is PKCS#12 that holds something else"},
+		{"key.p12", "pkcs12 -export -nocerts -inkey ed448.key -passout PASSWORD -out FILE", "is PKCS#12 that holds something else"},
+		{"other.pem", "pkcs8 -topk8 -in ed448.key -passout PASSWORD -out FILE", "holds a key that cannot be read; keys may be RSA"},
+		{"explicit.pem", "ecparam -genkey -name prime256v1 -param_enc explicit -noout -out FILE", "holds a key that cannot be read; keys may be RSA"},
+		{"der.key", "pkcs8 -topk8 -nocrypt -in plain.key -outform DER -out FILE", "is a key in DER; convert it"},
+	} {
+		runIn(t, string(dir), openssl, strings.Fields(strings.NewReplacer("PASSWORD", "pass:secret", "FILE", made.file).Replace(made.args))...)
+		files := record.TLS{ClientCert: "client.crt", KeyFile: made.file, KeyPassword: "secret"}
+		a := attemptError(t, publish(shortly(t), noRoots(t, dir), withTLS("https://localhost:1/", files)))
+		if a.Fault != bridge.FaultConfig || !strings.Contains(a.Reason, made.reason) {
+			t.Errorf("%s: %s", made.file, a.Reason)
+		}
+	}
+	for text, want := range map[string]error{
+		"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n": errOpenSSH,
+		"-----BEGIN DSA PRIVATE KEY-----\nAAAA\n-----END DSA PRIVATE KEY-----\n":         errKeyKind,
+		"\xce\xce\xce\xce\x00": errKeyStore,
+	} {
+		if _, _, err := keyFile([]byte(text), ""); !errors.Is(err, want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func lookPath(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
