@@ -44,6 +44,9 @@ func (o *memberSet) meant(prefix, name string) string {
 }
 
 func meantOf(prefix, name string, known []string) string {
+	if len(known) == 0 {
+		return "nothing is known here"
+	}
 	best := nearest(name, known)
 	if n := Edits(name, best); 2*n > max(len(name), len(best)) && !strings.HasPrefix(strings.ToLower(best), strings.ToLower(name)) {
 		return "known are " + strings.Join(known, ", ")

@@ -209,8 +209,11 @@ func (s *session) list(ctx context.Context, run func(context.Context, operations
 func (s *session) mustKnow(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, limits.CommandCallTime)
 	defer cancel()
-	_, err := s.catalog.Record(ctx, store.Everything(), id)
-	if errors.Is(err, protocol.ErrNotFound) {
+	err := s.denials.Without(ctx, s.names.Subscriptions, func(ctx context.Context) error {
+		_, err := s.catalog.Record(ctx, store.Everything(), id)
+		return err
+	})
+	if errors.Is(err, protocol.ErrNotFound) || errors.Is(err, nats.ErrPermissionViolation) {
 		_, err = s.catalog.LastStatus(ctx, id)
 	}
 	if errors.Is(err, protocol.ErrNotFound) {
@@ -222,7 +225,12 @@ func (s *session) mustKnow(ctx context.Context, id string) error {
 // unknown says that there is no such subscription, and which one may be meant.
 func (s *session) unknown(ctx context.Context, id string) error {
 	hint := "`orderbridge subscriptions list` shows those there are"
-	if known, err := s.catalog.IDs(ctx); err == nil {
+	var known []string
+	err := s.denials.Without(ctx, s.names.Subscriptions, func(ctx context.Context) (err error) {
+		known, err = s.catalog.IDs(ctx)
+		return err
+	})
+	if err == nil {
 		if near := nearIDs(id, known); len(near) > 0 {
 			hint = "did you mean " + strings.Join(near, " or ") + "?"
 		}

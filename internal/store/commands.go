@@ -79,6 +79,8 @@ func (c Commands) endpoints() []endpoint {
 			request: SkipRequest{}, answer: skipReply{}, handle: given(c.first, c.skip)},
 		{name: "stream", about: "Reports on the source stream as the leader of a shard knows it, or has it adopted after it was changed.",
 			request: StreamRequest{}, answer: StreamAnswer{}, handle: given(c.first, c.stream), former: true},
+		{name: "stream-report", about: "Reports on the source stream as the leader of a shard knows it, as stream does, and changes nothing.",
+			request: StreamReportRequest{}, answer: StreamAnswer{}, handle: given(c.first, c.streamReport)},
 		{name: "shards", about: "Changes the number of shards. The leader of shard 0 answers.",
 			request: ShardsRequest{}, answer: ShardsAnswer{}, handle: given(c.first, c.shards), former: true},
 		{name: "audit", about: "Notes in the audit what a command has removed by itself. The leader of shard 0 answers.",
@@ -92,6 +94,10 @@ func (c Commands) endpoints() []endpoint {
 			request: JudgeRequest{}, answer: JudgeAnswer{}, handle: given(nil, c.judge), question: true, former: true},
 		{name: "explain", about: "Says who hears an event, why others do not, and what would be sent. Nothing is sent. Any bridge answers.",
 			request: ExplainRequest{}, answer: ExplainAnswer{}, handle: given(nil, c.explain), question: true},
+		{name: "overview", about: "Tells which replicas there are, who leads what, and how far it got. Any bridge answers.",
+			request: OverviewRequest{}, answer: toldAnswer[*Overview]{}, handle: given(nil, c.overview), question: true},
+		{name: "replays", about: "Tells how far replays are: one by its id, those of a subscription, or all. Any bridge answers.",
+			request: ReplaysRequest{}, answer: toldAnswer[[]bridge.Replay]{}, handle: given(nil, c.replays), question: true},
 		{name: "ids", about: "Tells the ids of the records, page by page. Any bridge answers that has read them.",
 			request: IDsRequest{}, answer: IDsAnswer{}, handle: given(nil, c.ids), question: true},
 		{name: "test", about: "Sends one event to an endpoint, beside what is owed and marked as a test, and says what came back. Any bridge does.",
@@ -135,6 +141,10 @@ func (c Commands) first(answer any) any {
 		return answer
 	}
 	return nil
+}
+
+func (c Commands) streamReport(ctx context.Context, m *nats.Msg, r StreamReportRequest) any {
+	return c.stream(ctx, m, StreamRequest{Shard: r.Shard})
 }
 
 func (c Commands) stream(ctx context.Context, m *nats.Msg, r StreamRequest) any {

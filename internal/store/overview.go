@@ -47,6 +47,10 @@ type ShardOverview struct {
 
 // Overview reads who leads what. protocol.ErrNotFound if no bridge has been here.
 func (c *Catalog) Overview(ctx context.Context) (*Overview, error) {
+	return instead(ctx, c, c.overview, "overview", OverviewRequest{})
+}
+
+func (c *Catalog) overview(ctx context.Context) (*Overview, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*limits.JetStreamTime)
 	defer cancel()
 	leases := NewLeases(c.js, c.names, noMaker, nil)
@@ -58,7 +62,7 @@ func (c *Catalog) Overview(ctx context.Context) (*Overview, error) {
 		return nil, fmt.Errorf("lease: %w", protocol.ErrNotFound)
 	}
 	o := &Overview{Stream: c.names.Stream}
-	if o.Layout, err = c.Layout(ctx); err != nil {
+	if o.Layout, err = c.layout(ctx); err != nil {
 		return nil, err
 	}
 	info, err := msgget.Info(ctx, c.js, c.names.Stream)

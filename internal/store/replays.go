@@ -175,15 +175,19 @@ func (c *Catalog) Rewind(ctx context.Context, scope Scope, r bridge.RewindReques
 // Replays lists those of one subscription or ("") of all, the newest first: at most
 // limits.ReplaysKept of them are kept.
 func (c *Catalog) Replays(ctx context.Context, scope Scope, subscription string) ([]bridge.Replay, error) {
-	all, err := NewReplays(c.js, c.names).All(ctx)
-	list := []bridge.Replay{}
-	for _, r := range all {
-		if scope.holds(r.Tenant) && (subscription == "" || r.Subscription == subscription) {
-			list = append(list, r.Replay)
+	all, err := instead(ctx, c, func(ctx context.Context) ([]bridge.Replay, error) {
+		stored, err := NewReplays(c.js, c.names).All(ctx)
+		list := make([]bridge.Replay, len(stored))
+		for i, r := range stored {
+			list[i] = r.Replay
 		}
-	}
+		return list, err
+	}, "replays", ReplaysRequest{Subscription: subscription})
+	list := slices.DeleteFunc(all, func(r bridge.Replay) bool {
+		return !scope.holds(r.Tenant) || subscription != "" && r.Subscription != subscription
+	})
 	slices.SortStableFunc(list, func(a, b bridge.Replay) int { return b.Asked.Compare(a.Asked) })
-	return list, err
+	return append([]bridge.Replay{}, list...), err
 }
 
 // ReplayOf reads one; protocol.ErrNotFound if there is none in the scope.
@@ -191,9 +195,15 @@ func (c *Catalog) ReplayOf(ctx context.Context, scope Scope, id string) (r bridg
 	if !safeID.MatchString(id) {
 		return r, fmt.Errorf("replay %q: %w", id, protocol.ErrNotFound)
 	}
-	e, err := readEntry(ctx, c.js, c.names.Lease, replayKeys+id)
-	if err == nil {
-		err = json.Unmarshal(e.Value, &r)
+	one, err := instead(ctx, c, func(ctx context.Context) ([]bridge.Replay, error) {
+		e, err := readEntry(ctx, c.js, c.names.Lease, replayKeys+id)
+		if err == nil {
+			err = json.Unmarshal(e.Value, &r)
+		}
+		return []bridge.Replay{r}, err
+	}, "replays", ReplaysRequest{ID: id})
+	if len(one) == 1 {
+		r = one[0]
 	}
 	if err == nil && !scope.holds(r.Tenant) {
 		r, err = bridge.Replay{}, protocol.ErrNotFound

@@ -41,6 +41,8 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		{&SkipRequest{}, `{"order":"1"`, `the request is not JSON: it ends too early; is a } or a quote missing?`},
 		{&SkipRequest{}, ` `, `the request is empty; it is a JSON object, known are order, reason, sequence, subscription`},
 		{&SkipRequest{}, `["1"]`, `the request must be an object, is an array; known are order, reason, sequence, subscription`},
+		{&OverviewRequest{}, ``, ""},
+		{&OverviewRequest{}, `{"a":1}`, "a: is unknown; nothing is known here"},
 		{&ShardsRequest{}, `{"set":true}`, `set: must be a whole number, is a boolean (true)`},
 		{&StreamRequest{}, `{"begin":{"seq":5},"adopt":1}`, `begin.seq: is unknown; known are atEnd, fromSeq, fromTime; adopt: must be a boolean, is a number (1)`},
 		{&JudgeRequest{}, `{"id":"a","record":{"secret":"hunter2"}}`, `record: must be a string in base64, is an object`},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func TestServiceIsDescribed(t *testing.T) {
 				Type       string
 				Properties map[string]any
 			}
-			if err := json.Unmarshal([]byte(shape(v)), &s); err != nil || s.Type != "object" || len(s.Properties) == 0 {
+			if err := json.Unmarshal([]byte(shape(v)), &s); err != nil || s.Type != "object" || len(s.Properties) == 0 && reflect.TypeOf(v).NumField() > 0 {
 				t.Errorf("%s: %T has the shape %s, %v", e.name, v, shape(v), err)
 			}
 			encoded, err := json.Marshal(v)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"orderbridge/bridge"
 	"orderbridge/bridge/protocol"
 	"orderbridge/bridge/record"
@@ -59,10 +61,7 @@ func (s *teller) stand(ctx context.Context) error {
 	}
 	now := time.Now()
 	for _, id := range ids {
-		v, err := s.catalog.Status(ctx, s.scope, id)
-		if errors.Is(err, protocol.ErrNotFound) && s.scope.all {
-			v.Status, err = s.catalog.LastStatus(ctx, id)
-		}
+		v, err := s.status(ctx, id)
 		if err != nil && !errors.Is(err, protocol.ErrNotFound) {
 			return err
 		}
@@ -75,11 +74,33 @@ func (s *teller) stand(ctx context.Context) error {
 	})
 	s.story.Says = s.story.summary()
 	if id := s.q.Subscription; id != "" && len(ids) == 0 {
-		if _, err := s.catalog.Record(ctx, s.scope, id); errors.Is(err, protocol.ErrNotFound) {
+		if err := s.known(ctx, id); errors.Is(err, protocol.ErrNotFound) {
 			s.remark("there is no such subscription")
 		}
 	}
 	return nil
+}
+
+// status is what the bridge says of a subscription that lies in the scope.
+func (s *teller) status(ctx context.Context, id string) (v Verdict, err error) {
+	if !s.scope.all {
+		return s.catalog.Status(ctx, s.scope, id)
+	}
+	v.Status, err = s.catalog.LastStatus(ctx, id) // the record is not asked for: not everybody may read it
+	return v, err
+}
+
+// known is protocol.ErrNotFound for a subscription that is not in the scope, or of
+// which the bridge says nothing where records may not be read.
+func (s *teller) known(ctx context.Context, id string) error {
+	err := without(ctx, bucketStream(s.catalog.names.Subscriptions), func(ctx context.Context) error {
+		_, err := s.catalog.Record(ctx, s.scope, id)
+		return err
+	})
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		_, err = s.catalog.LastStatus(ctx, id)
+	}
+	return err
 }
 
 // concerned are the subscriptions that the story speaks of.

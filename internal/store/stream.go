@@ -21,6 +21,12 @@ type StreamRequest struct {
 	Begin bridge.Begin `json:"begin"`
 }
 
+// StreamReportRequest asks on <Names.Commands>.stream-report for the report only, as
+// those may who may not have the stream adopted.
+type StreamReportRequest struct {
+	Shard int `json:"shard,omitempty"`
+}
+
 // StreamAnswer is the leader's answer.
 type StreamAnswer struct {
 	Report  protocol.StreamReport `json:"report"`
@@ -43,6 +49,11 @@ func (c *Catalog) AskStream(ctx context.Context, r StreamRequest) (StreamAnswer,
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	reply, err := ask(ctx, c.js, c.names.Commands+".stream", body, c.key)
+	if !r.Adopt && errors.Is(err, nats.ErrPermissionViolation) {
+		if body, err = json.Marshal(StreamReportRequest{r.Shard}); err == nil {
+			reply, err = ask(ctx, c.js, c.names.Commands+".stream-report", body, c.key)
+		}
+	}
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return answer, ErrNoLeader
@@ -67,6 +78,25 @@ func (c *Catalog) LeaseValue(ctx context.Context, s protocol.Shard) (value []byt
 
 // Layout is the layout as it stands; where no build has made one, it has one shard.
 func (c *Catalog) Layout(ctx context.Context) (protocol.Layout, error) {
+	var l protocol.Layout
+	err := without(ctx, bucketStream(c.names.Lease), func(ctx context.Context) (err error) {
+		l, err = c.layout(ctx)
+		return err
+	})
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return l, err
+	}
+	o, asked := c.Overview(ctx)
+	switch {
+	case errors.Is(asked, nats.ErrPermissionViolation):
+		return l, err
+	case asked != nil:
+		return l, asked
+	}
+	return o.Layout, nil
+}
+
+func (c *Catalog) layout(ctx context.Context) (protocol.Layout, error) {
 	value, _, err := NewLeases(c.js, c.names, noMaker, nil).Layout().Get(ctx)
 	if err != nil || len(value) == 0 {
 		return protocol.FirstLayout(1, true), err
