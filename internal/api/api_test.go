@@ -271,6 +271,24 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 	}
 }
 
+// On the bus "*" is all of them.
+func TestASubscriptionIsNamedByItsID(t *testing.T) {
+	t.Parallel()
+	a, _ := start(t, nil)
+	for _, one := range []string{
+		"GET /api/v1/owed", "GET /api/v1/attempts", "GET /api/v1/orders/4711", "GET /api/v1/audit", "GET /api/v1/dead-letters",
+		"DELETE /api/v1/dead-letters", "GET /api/v1/replays", "GET /api/v1/figures", "GET /api/v1/live",
+	} {
+		method, path, _ := strings.Cut(one, " ")
+		for _, id := range []string{"*", "%3E", "a.b", "a%20b"} {
+			w := ask(t, a, nil, method, path+"?subscription="+id, "")
+			if w.Code != 400 || strings.Count(w.Body.String(), "query.subscription: ") != 1 {
+				t.Errorf("%s %s: %d %s", one, id, w.Code, w.Body)
+			}
+		}
+	}
+}
+
 func TestFromForm(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]string{

@@ -56,7 +56,7 @@ func (a *API) getOrder(r *http.Request) (answer, error) {
 	if order == "" { // /api/v1/orders?order=: a path cannot hold every id
 		order = r.URL.Query().Get("order")
 	}
-	q := store.OrderQuery{Order: order, Subscription: p.text("subscription", 64), Since: p.time("since"),
+	q := store.OrderQuery{Order: order, Subscription: p.subscription(), Since: p.time("since"),
 		Look: int(min(p.below("look"), limits.OrderLookMost+1))}
 	if q.Order == "" {
 		p.say("query", "order", "is required: the id of the order")

@@ -63,7 +63,7 @@ func (a *API) listAudit(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	p := parameters{r: r}
-	q := audit.Query{Subscription: p.text("subscription", 64), Action: p.text("action", 64), Who: p.text("who", 200),
+	q := audit.Query{Subscription: p.subscription(), Action: p.text("action", 64), Who: p.text("who", 200),
 		Since: p.time("since"), From: p.below("from"), Limit: p.limit()}
 	done, err := a.listingOf(&p)
 	if err != nil {
@@ -115,7 +115,7 @@ func (a *API) removeLetters(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	p := parameters{r: r}
-	subscription := p.text("subscription", 64)
+	subscription := p.subscription()
 	if err := p.wrong(); err != nil {
 		return answer{}, err
 	}

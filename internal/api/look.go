@@ -24,11 +24,7 @@ func anyAnswer[T any](T) bool { return true }
 
 func (a *API) getFigures(r *http.Request) (answer, error) {
 	p := parameters{r: r}
-	subscription, since := p.text("subscription", 64), p.time("since")
-	q := store.AttemptQuery{Subscription: subscription}
-	if member, err := q.Check(); err != nil {
-		p.say("query", member, "%v", err)
-	}
+	subscription, since := p.subscription(), p.time("since")
 	const most = 24 * time.Hour
 	now := a.o.Now()
 	if since.IsZero() {

@@ -44,7 +44,7 @@ func (a *API) getStatus(r *http.Request) (answer, error) {
 func (a *API) listOwed(r *http.Request) (answer, error) {
 	p := parameters{r: r}
 	after, limit := p.page()
-	subscription := p.text("subscription", 64)
+	subscription := p.subscription()
 	done, err := a.listingOf(&p)
 	if err != nil {
 		return answer{}, err
@@ -56,7 +56,7 @@ func (a *API) listOwed(r *http.Request) (answer, error) {
 
 func (a *API) listDeadLetters(r *http.Request) (answer, error) {
 	p := parameters{r: r}
-	f := store.LetterFilter{Subscription: p.text("subscription", 64), Since: p.time("since"), Until: p.time("until"),
+	f := store.LetterFilter{Subscription: p.subscription(), Since: p.time("since"), Until: p.time("until"),
 		Reason: p.text("reason", 200), Order: p.text("order", 512)}
 	before, limit := p.below("before"), p.limit()
 	done, err := a.listingOf(&p)

@@ -20,7 +20,7 @@ func (a *API) beginReplay(r *http.Request) (answer, error) {
 
 func (a *API) listReplays(r *http.Request) (answer, error) {
 	p := parameters{r: r}
-	subscription := p.text("subscription", 64)
+	subscription := p.subscription()
 	done, err := a.listingOf(&p)
 	if err != nil {
 		return answer{}, err

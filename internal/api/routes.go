@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"orderbridge/internal/safetext"
+	"orderbridge/internal/store"
 )
 
 // route is one operation of openapi.yaml.
@@ -203,6 +204,15 @@ func (p *parameters) text(name string, most int) string {
 		p.say("query", name, "expected length <= %d", most)
 	}
 	return text
+}
+
+// subscription is a parameter that is the id of one, or absent: on the bus "*" would be that of all.
+func (p *parameters) subscription() string {
+	id := p.r.URL.Query().Get("subscription")
+	if member, err := (store.AttemptQuery{Subscription: id}).Check(); err != nil {
+		p.say("query", member, "%v", err)
+	}
+	return id
 }
 
 // word is a parameter that is one of some, or absent.

@@ -305,6 +305,11 @@ func TestRedriveOverTheAPI(t *testing.T) {
 	if fmt.Sprint(sequences) != "[5 4 3 2 1]" || pages != 3 {
 		t.Errorf("%d pages give %v", pages, sequences)
 	}
+	for _, do := range []string{"purge", "redrive"} { // no id, so none of its letters
+		if r := acme.call("POST", "/api/v1/dead-letters/"+do, `{"subscription":"*"}`).is(t, 200).json(t); r["done"] != 0.0 {
+			t.Errorf("%s: %v", do, r)
+		}
+	}
 	e.Reply(nil)
 	n := e.Count()
 	acme.call("POST", "/api/v1/dead-letters/3/redrive", "").is(t, 200)

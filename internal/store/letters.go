@@ -276,6 +276,9 @@ func (c *Catalog) RemoveLetter(ctx context.Context, sequence uint64) error {
 // RemoveLetters removes all dead letters of a subscription, or ("") of all, for
 // good, and tells how many. protocol.ErrNotFound if there is no stream of them.
 func (c *Catalog) RemoveLetters(ctx context.Context, subscription string) (int, error) {
+	if subscription != "" && !safeID.MatchString(subscription) {
+		return 0, nil
+	}
 	stream, err := c.letterStream(ctx)
 	if err != nil {
 		return 0, err
