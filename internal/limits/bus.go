@@ -172,7 +172,7 @@ func assets() []Limit {
 // Commands and questions of others: the NATS micro service.
 const (
 	ServiceRequestBytes = 8 << 20
-	ServicePending      = 4096
+	ServicePending      = 16384
 	ServicePendingBytes = 16 << 20
 	ServiceRate         = 500 // a second
 	ServiceBurst        = 1000
@@ -186,7 +186,7 @@ const (
 func service() []Limit {
 	return part("Commands and questions over the bus",
 		row("ServiceRequestBytes", size(ServiceRequestBytes), question, "its bytes; the bus takes fewer, most often", "an error, 413"),
-		row("ServicePending", count(ServicePending), process, "requests of one kind that have come and were not looked at", "the newest get no answer"),
+		row("ServicePending", count(ServicePending), process, "requests of one kind that have come and were not looked at", "the newest get no answer", "TestFloodLeavesTurnsToCommands"),
 		row("ServicePendingBytes", size(ServicePendingBytes), process, "their bytes, and those of questions of one kind that wait", "the newest get no answer; questions an error, 429"),
 		row("ServiceRate", count(ServiceRate, "a second"), process, "questions of one kind", "an error, 429"),
 		row("ServiceBurst", count(ServiceBurst), process, "of them at once", "an error, 429"),

@@ -95,6 +95,58 @@ func TestFloodIsAnswered(t *testing.T) {
 	}
 }
 
+// Of many questions that come at once each is answered, and a command meanwhile does
+// not wait for them.
+func TestFloodLeavesTurnsToCommands(t *testing.T) {
+	t.Parallel()
+	js := lab.StartBus(t).JetStream()
+	names, _, err := Ensure(t.Context(), js, Options{Subjects: []string{"orders.>"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc := js.Conn()
+	ctx, stop := context.WithCancel(t.Context())
+	done, release := make(chan error, 1), make(chan struct{})
+	go func() {
+		done <- Commands{Conn: nc, Names: names, Log: slog.New(slog.DiscardHandler), Bridge: leading{}, Explainer: &Explainer{},
+			Parse: func(id string, data []byte) (*record.Subscription, record.Problems) {
+				<-release
+				return record.Parse(id, data, record.Policy{})
+			}}.Run(ctx)
+	}()
+	defer func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	for end := time.Now().Add(lab.Patience); ; { // the last one is being added
+		if _, err := nc.Request(names.Commands+".test", nil, lab.Patience); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("nothing answers")
+		}
+	}
+	const flood = 10_000
+	inbox, answers := nats.NewInbox(), make(chan *nats.Msg, flood)
+	sub, err := nc.ChanSubscribe(inbox, answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Unsubscribe()
+	for range flood {
+		publish(t, nc, names.Commands+".judge", inbox, []byte(`{"id":"slow","record":"e30="}`))
+	}
+	if m, err := nc.Request(names.Commands+".skip", []byte(`{}`), lab.Patience); err != nil || m.Header.Get("Nats-Service-Error-Code") != "400" {
+		t.Errorf("a command among questions none of which is answered: %v, %v", m, err)
+	}
+	close(release)
+	for range flood {
+		await(t, answers)
+	}
+}
+
 func publish(t *testing.T, nc *nats.Conn, subject, reply string, data []byte) {
 	t.Helper()
 	if err := nc.PublishRequest(subject, reply, data); err != nil {

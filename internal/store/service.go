@@ -5,12 +5,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -50,76 +48,43 @@ func formerSubject(subject string) string {
 
 // Run answers until ctx ends.
 func (c Commands) Run(ctx context.Context) error {
-	service, err := micro.AddService(c.Conn, micro.Config{
-		Name:        strings.NewReplacer(".", "_", " ", "_").Replace(c.Names.Commands),
-		Version:     semantic(c.Version),
-		Description: "orderbridge: commands to its leader and questions to any bridge",
-		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
-			c.Log.Debug("commands and questions", "subject", err.Subject, "error", err.Description)
-		},
-	})
-	if err != nil {
+	service := &service{conn: c.Conn, log: c.Log, about: "orderbridge: commands to its leader and questions to any bridge",
+		identity: micro.ServiceIdentity{Name: strings.NewReplacer(".", "_", " ", "_").Replace(c.Names.Commands), Version: semantic(c.Version)}}
+	defer service.end()
+	if err := service.tell(); err != nil {
 		return fmt.Errorf("begin to answer commands: %w", err)
 	}
-	defer func() {
-		if err := service.Stop(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-			c.Log.Debug("end to answer commands", "error", err)
-		}
-	}()
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	c.tasks = &tasks
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, e := range c.endpoints() {
-		end, err := c.listen(ctx, service, e)
-		if err != nil {
+		if err := c.listen(ctx, service, e); err != nil {
 			return fmt.Errorf("listen for %s: %w", e.name, err)
 		}
-		defer end()
 	}
 	<-ctx.Done()
 	return nil
 }
 
-func (c Commands) listen(ctx context.Context, service micro.Service, e endpoint) (end func(), err error) {
-	subject, nothing := c.Names.Commands+"."+e.name, func() {}
-	shapes := map[string]string{"description": e.about, "request": requestShape(e.request), "response": shape(e.answer),
-		"answers": "the leader"}
-	options := []micro.EndpointOpt{micro.WithEndpointSubject(subject),
-		micro.WithEndpointPendingLimits(limits.ServicePending, limits.ServicePendingBytes)}
-	if e.question {
-		shapes["answers"] = "any bridge"
-		options = append(options, micro.WithEndpointQueueGroup(questions))
-	} else {
-		options = append(options, micro.WithEndpointQueueGroupDisabled())
-	}
+func (c Commands) listen(ctx context.Context, s *service, e endpoint) error {
+	of := micro.EndpointInfo{Name: e.name, Subject: c.Names.Commands + "." + e.name, Metadata: map[string]string{
+		"description": e.about, "request": requestShape(e.request), "response": shape(e.answer), "answers": "the leader"}}
 	answer := c.answering(ctx, e)
 	switch {
 	case e.question:
+		of.QueueGroup, of.Metadata["answers"] = questions, "any bridge"
 		answer = c.queued(ctx, cmp.Or(e.beside, limits.QuestionsAtOnce), answer)
 	case e.beside > 0:
 		answer = c.beside(ctx, e.beside, answer)
 	}
-	if err := service.AddEndpoint(e.name, answer, append(options, micro.WithEndpointMetadata(shapes))...); err != nil {
-		return nothing, err
+	counts := s.add(of)
+	err := s.hear(of.Subject, of.QueueGroup, func(m *nats.Msg) { answer(&request{Msg: m, counts: counts}) })
+	if err == nil && e.former {
+		err = s.hear(formerSubject(of.Subject), of.QueueGroup, func(m *nats.Msg) { answer(&request{Msg: m, counts: counts, former: true}) })
 	}
-	if !e.former {
-		return nothing, nil
-	}
-	group := ""
-	if e.question {
-		group = questions
-	}
-	sub, err := c.Conn.QueueSubscribe(formerSubject(subject), group, func(m *nats.Msg) { answer.Handle(plainRequest{m}) })
-	if err != nil {
-		return nothing, err
-	}
-	return func() {
-		if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-			c.Log.Debug("unsubscribe from commands", "subject", sub.Subject, "error", err)
-		}
-	}, nil
+	return err
 }
 
 // Spared are the beginnings of the subjects without which everything but commands,
@@ -134,27 +99,28 @@ const questions = "judge"
 // answering makes the handler of an endpoint. What goes wrong is told in the
 // answer, and to the service only by its kind: what it counts, everybody may see
 // who may see its statistics.
-func (c Commands) answering(ctx context.Context, e endpoint) micro.HandlerFunc {
-	return func(req micro.Request) {
-		if req.Reply() == "" {
+func (c Commands) answering(ctx context.Context, e endpoint) func(*request) {
+	return func(req *request) {
+		if req.Reply == "" {
 			return // nobody would hear the answer
 		}
+		began := time.Now()
+		defer func() { req.counts.add(time.Since(began), req.refused) }()
 		var answer any
 		switch {
-		case len(req.Data()) > limits.ServiceRequestBytes:
-			answer = refusedAnswer{fmt.Sprintf("the request has %d bytes; at most %d are read", len(req.Data()),
+		case len(req.Data) > limits.ServiceRequestBytes:
+			answer = refusedAnswer{fmt.Sprintf("the request has %d bytes; at most %d are read", len(req.Data),
 				limits.ServiceRequestBytes), http.StatusRequestEntityTooLarge}
 		default:
 			ctx, cancel := context.WithTimeout(ctx, cmp.Or(e.within, limits.CommandCallTime))
 			defer cancel()
-			answer = c.handle(ctx, e, &nats.Msg{Subject: req.Subject(), Reply: req.Reply(), Header: nats.Header(req.Headers()),
-				Data: req.Data()})
+			answer = c.handle(ctx, e, req.Msg)
 		}
 		if answer == nil {
 			return
 		}
 		if err := respond(req, answer); err != nil {
-			c.Log.Warn("command could not be answered", "subject", req.Subject(), "error", err)
+			c.Log.Warn("command could not be answered", "subject", req.Subject, "error", err)
 		}
 	}
 }
@@ -173,14 +139,14 @@ func (c Commands) handle(ctx context.Context, e endpoint, m *nats.Msg) (answer a
 }
 
 // beside has requests answered beside the others, so many at the same time.
-func (c Commands) beside(ctx context.Context, most int, answer micro.HandlerFunc) micro.HandlerFunc {
+func (c Commands) beside(ctx context.Context, most int, answer func(*request)) func(*request) {
 	slots := make(chan struct{}, most)
-	return func(req micro.Request) {
+	return func(req *request) {
 		select {
 		case slots <- struct{}{}:
 			c.tasks.Go(func() {
 				defer func() { <-slots }()
-				answer(c.later(req))
+				answer(req)
 			})
 		case <-ctx.Done():
 		case <-time.After(limits.JetStreamTime): // whoever asks has given up, or soon will
@@ -194,7 +160,7 @@ type refusedAnswer struct {
 	Code   int    `json:"code"`
 }
 
-func respond(req micro.Request, answer any) error {
+func respond(req *request, answer any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // people read it
@@ -213,26 +179,7 @@ func respond(req micro.Request, answer any) error {
 	if code == 0 {
 		return req.Respond(data)
 	}
-	return req.Error(strconv.Itoa(code), http.StatusText(code), data)
-}
-
-// plainRequest is a request that came by a former subject.
-type plainRequest struct{ *nats.Msg }
-
-func (r plainRequest) Data() []byte           { return r.Msg.Data }
-func (r plainRequest) Headers() micro.Headers { return micro.Headers(r.Header) }
-func (r plainRequest) Subject() string        { return r.Msg.Subject }
-func (r plainRequest) Reply() string          { return r.Msg.Reply }
-
-// Respond implements micro.Request.
-func (r plainRequest) Respond(data []byte, _ ...micro.RespondOpt) error { return r.Msg.Respond(data) }
-
-// RespondJSON implements micro.Request.
-func (r plainRequest) RespondJSON(v any, _ ...micro.RespondOpt) error { return respond(r, v) }
-
-// Error implements micro.Request: as builds before did.
-func (r plainRequest) Error(_, _ string, data []byte, _ ...micro.RespondOpt) error {
-	return r.Msg.Respond(data)
+	return req.refuse(code, data)
 }
 
 var noIdentifier = regexp.MustCompile(`[^0-9A-Za-z-]+`)

@@ -129,6 +129,61 @@ func TestServiceBearsAnything(t *testing.T) {
 	}
 }
 
+// The statistics count answers that are made beside their handler: how long each took,
+// and which were refusals.
+func TestStatisticsCountAnswers(t *testing.T) {
+	t.Parallel()
+	js := lab.StartBus(t).JetStream()
+	names, _, err := Ensure(t.Context(), js, Options{Subjects: []string{"orders.>"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const takes = 20 * time.Millisecond
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- Commands{Conn: js.Conn(), Names: names, Log: slog.New(slog.DiscardHandler), Explainer: &Explainer{},
+			Parse: func(id string, data []byte) (*record.Subscription, record.Problems) {
+				<-time.After(takes)
+				return record.Parse(id, data, record.Policy{})
+			}}.Run(ctx)
+	}()
+	defer func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	asked := 0
+	for end := time.Now().Add(lab.Patience); asked < 3 && time.Now().Before(end); {
+		if _, err := js.Conn().Request(names.Commands+".judge", []byte(`{"id":"a","record":"e30="}`), lab.Patience); err == nil {
+			asked++
+		}
+	}
+	if m, err := js.Conn().Request(names.Commands+".judge", []byte("no JSON"), lab.Patience); err != nil || m.Header.Get(micro.ErrorCodeHeader) != "400" {
+		t.Fatalf("got %v, %v", m, err)
+	}
+	var judge micro.EndpointStats
+	for end := time.Now().Add(lab.Patience); judge.NumRequests < 4 && time.Now().Before(end); {
+		var stats micro.Stats
+		m, err := js.Conn().Request("$SRV.STATS.orderbridge", nil, lab.Patience)
+		if err == nil {
+			err = json.Unmarshal(m.Data, &stats)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range stats.Endpoints {
+			if e.Name == "judge" {
+				judge = *e
+			}
+		}
+	}
+	if judge.NumRequests != 4 || judge.NumErrors != 1 || judge.LastError != "400:Bad Request" || judge.ProcessingTime < 3*takes || judge.AverageProcessingTime != judge.ProcessingTime/4 {
+		t.Errorf("counted is %+v", judge)
+	}
+}
+
 func TestSemantic(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]string{"v1.2.3": "1.2.3", "1.2.3-rc.1": "1.2.3-rc.1", "devel": "0.0.0-devel", "": "0.0.0-devel", "v0.0.0-2026+dirty": "0.0.0-2026+dirty"} {
