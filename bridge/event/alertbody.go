@@ -126,7 +126,8 @@ func slackBody(a *alert) any {
 }
 
 // teamsBody is a message of a workflow of Microsoft Teams ("When a Teams webhook
-// request is received"): an Adaptive Card.
+// request is received"): an Adaptive Card. What an alert says may be the words of an
+// endpoint, and is not markup: a TextRun takes none, a TextBlock makes links.
 func teamsBody(a *alert) any {
 	color := "Attention"
 	switch {
@@ -138,7 +139,7 @@ func teamsBody(a *alert) any {
 	card := members{"$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4",
 		"body": []members{
 			{"type": "TextBlock", "size": "Medium", "weight": "Bolder", "wrap": true, "color": color, "text": a.title()},
-			{"type": "TextBlock", "wrap": true, "text": a.Data.Text},
+			{"type": "RichTextBlock", "inlines": []members{{"type": "TextRun", "text": a.Data.Text}}},
 			{"type": "FactSet", "facts": a.facts()},
 		}}
 	return members{"type": "message",

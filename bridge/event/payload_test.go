@@ -105,3 +105,20 @@ func TestAlertmanagerLabels(t *testing.T) {
 		}
 	}
 }
+
+// What an endpoint says stands in an alert, and must not become a link there.
+func TestAlertsHaveNoMarkupOfOthers(t *testing.T) {
+	t.Parallel()
+	e := &Event{Message: Message{Data: []byte(`{"specversion":"1.0","id":"1","source":"/orderbridge","type":"orderbridge.alert.suspended","time":"2026-11-26T20:44:38Z",` +
+		`"data":{"kind":"suspended","subscription":"erp","text":"503: [log in](https://evil.example) <https://evil.example|here>","key":"suspended.erp.1"}}`)}}
+	for name, want := range map[string]string{
+		"slack": `\u0026lt;https://evil.example|here\u0026gt;`,
+		"teams": `{"inlines":[{"text":"503: [log in](https://evil.example) \u003chttps://evil.example|here\u003e","type":"TextRun"}],"type":"RichTextBlock"}`,
+	} {
+		p, _ := PayloadOf(name)
+		body, _, err := p.Render(e)
+		if err != nil || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %v %s", name, err, body)
+		}
+	}
+}

@@ -56,13 +56,14 @@ var products = map[string]func(h *lab.Hit) (word, error){
 						Type, Text, Size, Weight, Color string
 						Wrap                            bool
 						Facts                           []struct{ Title, Value string }
+						Inlines                         []struct{ Type, Text string }
 					}
 				}
 			}
 		}
 		err := exactly(h.Body, &m)
 		if err == nil && (m.Type != "message" || len(m.Attachments) != 1 || m.Attachments[0].ContentType != "application/vnd.microsoft.card.adaptive" ||
-			m.Attachments[0].Content.Type != "AdaptiveCard" || len(m.Attachments[0].Content.Body) != 3) {
+			m.Attachments[0].Content.Type != "AdaptiveCard" || len(m.Attachments[0].Content.Body) != 3 || len(m.Attachments[0].Content.Body[1].Inlines) != 1) {
 			return word{}, errors.New("no message with an Adaptive Card")
 		}
 		if err != nil {
