@@ -21,7 +21,7 @@ func newStatus() *cobra.Command {
 		Long: `Say which replicas of the bridge there are, which of them leads which shard, up to
 which sequence of the stream each shard has settled everything, how many messages
 of the stream lie above that (LAG), and how many deliveries are owed. A leader that
-is silent sends no heartbeat: its lease runs out, and another follows.`,
+is silent has not renewed its lease for 3s: it runs out, and another follows.`,
 		Example: "  orderbridge status\n  orderbridge status -o json",
 		Args:    noArgs,
 		RunE: asking(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {

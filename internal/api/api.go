@@ -92,6 +92,7 @@ type API struct {
 	looks         shared[liveKey, liveFound]
 	figures       shared[figuresKey, store.Figures]
 	figuresOfSome shared[figuresKey, []store.SubscriptionFigures]
+	leaders       shared[struct{}, store.Leaders]
 
 	streamsEnd chan struct{} // closed: all that is live ends
 	endStreams func()
@@ -130,6 +131,7 @@ func New(o Options) (*API, error) {
 		looks:         shared[liveKey, liveFound]{fresh: limits.LiveLook / 2, most: limits.LiveStreams},
 		figures:       shared[figuresKey, store.Figures]{fresh: limits.FiguresFresh, most: limits.FiguresKept},
 		figuresOfSome: shared[figuresKey, []store.SubscriptionFigures]{fresh: limits.FiguresFresh, most: limits.FiguresKept},
+		leaders:       shared[struct{}, store.Leaders]{fresh: limits.LeadersFresh, most: 1},
 		streamsEnd:    make(chan struct{}),
 		quiet:         rate.NewLimiter(limits.APIStrangerLines, 2*limits.APIStrangerLines),
 	}

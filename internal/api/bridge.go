@@ -32,6 +32,12 @@ func (a *API) getOverview(r *http.Request) (answer, error) {
 	return answer{body: o}, err
 }
 
+// getLeaders tells everybody whether anything is delivered at all.
+func (a *API) getLeaders(r *http.Request) (answer, error) {
+	l, err := a.leaders.get(r.Context(), struct{}{}, anyAnswer, a.o.Catalog.Leaders)
+	return answer{body: l}, err
+}
+
 func (a *API) setShards(r *http.Request) (answer, error) {
 	if err := operatorsOnly(r.Context()); err != nil {
 		return answer{}, err

@@ -30,7 +30,7 @@ func (a *API) rotateSecret(req *http.Request) (answer, error) {
 		}
 		return value, nil
 	})
-	out.ID, out.Revision = r.ID, r.Revision
+	out.Stored(r)
 	return answer{etag: etag(r), body: out}, err
 }
 

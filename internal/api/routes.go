@@ -52,6 +52,7 @@ func (a *API) routes() []route {
 		{"GET", "/api/v1/attempts", a.listAttempts},
 		{"GET", "/api/v1/orders", a.getOrder},
 		{"GET", "/api/v1/orders/{order}", a.getOrder},
+		{"GET", "/api/v1/leaders", a.getLeaders},
 		{"GET", "/api/v1/figures", a.getFigures},
 		{"GET", "/api/v1/figures/subscriptions", a.getFiguresOfSome},
 		{"GET", "/api/v1/alerts", a.listAlerts},

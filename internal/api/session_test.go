@@ -82,7 +82,7 @@ func TestSession(t *testing.T) {
 		t.Errorf("the cookie is %s", line)
 	}
 	// What a tenant may see is decided by the API.
-	for path, want := range map[string]int{"/api/v1/statuses": 200, "/api/v1/overview": 403, "/api/v1/audit": 403, sessionPath: 200} {
+	for path, want := range map[string]int{"/api/v1/statuses": 200, "/api/v1/leaders": 200, "/api/v1/overview": 403, "/api/v1/audit": 403, sessionPath: 200} {
 		if w := b.ask("GET", path, ""); w.Code != want {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}

@@ -161,7 +161,7 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"ReplayAnswer": store.ReplayAnswer{}, "Replay": bridge.Replay{}, "ReplayListBody": page[bridge.Replay]{}, "ReplayCount": bridge.ReplayCount{},
 		"RewindRequest": bridge.RewindRequest{}, "RewindAnswer": store.RewindAnswer{},
 		"RecordListBody": page[rawRecord]{}, "RawRecord": rawRecord{}, "JudgeRequest": store.JudgeRequest{}, "JudgeAnswer": store.JudgeAnswer{},
-		"Overview": store.Overview{}, "Layout": protocol.Layout{}, "ShardsRequest": store.ShardsRequest{}, "StreamRequest": store.StreamRequest{},
+		"Overview": store.Overview{}, "Leaders": store.Leaders{}, "Layout": protocol.Layout{}, "ShardsRequest": store.ShardsRequest{}, "StreamRequest": store.StreamRequest{},
 		"StreamAnswer": store.StreamAnswer{}, "AuditListBody": audit.Found{}, "Removed": removed{},
 		"RetryNow": store.RetryNowAnswer{}, "Skip": store.SkipRequest{}, "Skipped": store.SkipAnswer{},
 		"Rotation": store.RotateAnswer{}, "NewSecret": store.RotateRequest{}, "Attempt": store.TestAnswer{}, "TestRequest": store.TestRequest{}, "Problem": problem{},

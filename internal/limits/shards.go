@@ -11,6 +11,8 @@ const (
 	FormerLook    = 250 * time.Millisecond
 	BeatTime      = 2 * time.Second
 	BeatPatience  = 10 * time.Second
+	LeaderSilent  = 3 * time.Second // the lease is renewed every second
+	LeadersFresh  = time.Second
 	ShardPatience = 1500 * time.Millisecond
 	ReadAhead     = 2 * time.Minute
 	ReadAheadLook = 20 * time.Millisecond
@@ -25,6 +27,8 @@ func shards() []Limit {
 		row("FormerLook", lasts(FormerLook), process, "time between two looks at the lease of a former shard that is to be closed", "-"),
 		row("BeatTime", lasts(BeatTime), process, "time between two heartbeats", "-"),
 		row("BeatPatience", lasts(BeatPatience), process, "time without a heartbeat of another replica", "it gets no shard by its share"),
+		row("LeaderSilent", lasts(LeaderSilent), process, "time without a renewal of a lease until its leader is told as silent", "the console says that orders wait", "TestLeaders"),
+		row("LeadersFresh", lasts(LeadersFresh), process, "time for which it is told again to others whether the shards are led", "it is read again"),
 		row("ShardPatience", lasts(ShardPatience), process, "how long a free shard is left to replicas that lead fewer", "it is taken by any", "TestSharingWait"),
 		row("ReadAhead", lasts(ReadAhead), process, "how long shards of a former layout go on while the records are read for those of the new one", "they are handed over"),
 		row("ReadAheadLook", lasts(ReadAheadLook), process, "time between two looks at whether they are read", "-"),

@@ -44,6 +44,7 @@ type revised struct {
 	value    []byte // nil: deleted
 	revision uint64
 	heard    time.Time
+	written  time.Time // by the bus's clock, of what entries reads
 }
 
 // watcher wants to hear of one key.
@@ -209,7 +210,7 @@ func (l *Leases) entries(ctx context.Context, want func(key string) bool) (map[s
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			found[key] = revised{value: m.Data, revision: m.Seq}
+			found[key] = revised{value: m.Data, revision: m.Seq, written: m.Time}
 			return nil
 		})
 	}

@@ -34,7 +34,7 @@ type ShardOverview struct {
 	Shard  int         `json:"shard"`
 	Leader string      `json:"leader,omitempty"` // absent: nobody
 	Role   bridge.Role `json:"role,omitempty"`
-	Silent bool        `json:"silent,omitempty"` // no heartbeat of the leader is there
+	Silent bool        `json:"silent,omitempty"` // its leader has not renewed the lease for limits.LeaderSilent
 	Epoch  uint64      `json:"epoch"`
 	Floor  uint64      `json:"floor"` // everything up to here is settled
 	Lag    uint64      `json:"lag"`   // messages above it
@@ -54,11 +54,11 @@ func (c *Catalog) overview(ctx context.Context) (*Overview, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*limits.JetStreamTime)
 	defer cancel()
 	leases := NewLeases(c.js, c.names, noMaker, nil)
-	entries, err := leases.Leases(ctx)
+	sights, _, err := leases.sights(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if len(entries) == 0 {
+	if len(sights) == 0 {
 		return nil, fmt.Errorf("lease: %w", protocol.ErrNotFound)
 	}
 	o := &Overview{Stream: c.names.Stream}
@@ -78,10 +78,10 @@ func (c *Catalog) overview(ctx context.Context) (*Overview, error) {
 	}
 	o.hear(beats)
 	for k := range o.Layout.Shards {
-		o.Shards = append(o.Shards, o.shard(entries, o.Layout.Shard(k)))
+		o.Shards = append(o.Shards, o.shard(sights, o.Layout.Shard(k)))
 	}
 	for k := range o.Layout.Former {
-		x := o.shard(entries, o.Layout.FormerShard(k))
+		x := o.shard(sights, o.Layout.FormerShard(k))
 		if x.Leader != "" {
 			o.Former = append(o.Former, x)
 		}
@@ -102,16 +102,16 @@ func (o *Overview) hear(beats []bridge.Beat) {
 	slices.SortFunc(o.Replicas, func(a, b bridge.Heartbeat) int { return strings.Compare(a.Holder, b.Holder) })
 }
 
-func (o *Overview) shard(entries map[protocol.Shard]bridge.Entry, s protocol.Shard) ShardOverview {
+func (o *Overview) shard(sights map[protocol.Shard]leaseSight, s protocol.Shard) ShardOverview {
 	x := ShardOverview{Shard: s.Number}
-	held := entries[protocol.Shard{Layout: s.Layout, Number: s.Number}]
-	e := protocol.Sight(held.Value, held.Revision).Entry
+	held := sights[sightKey(s)]
+	e := held.Entry
 	x.Epoch, x.Floor = e.Epoch, e.Floor
 	x.Lag = o.Last - min(o.Last, e.Floor)
 	if e.Free || e.Absent() {
 		return x
 	}
-	x.Leader, x.Role, x.Silent = e.Holder, bridge.RoleTakingOver, true
+	x.Leader, x.Role, x.Silent = e.Holder, bridge.RoleTakingOver, held.silent()
 	if e.Leading {
 		x.Role = bridge.RoleLeader
 	}
@@ -119,7 +119,6 @@ func (o *Overview) shard(entries map[protocol.Shard]bridge.Entry, s protocol.Sha
 		if h.Holder != e.Holder {
 			continue
 		}
-		x.Silent = false
 		for _, led := range h.Leads {
 			if h.Layout == s.Layout && led.Shard == s.Number && led.Epoch == e.Epoch {
 				x.Since, x.Owed, x.Oldest = led.Since, &led.Owed, led.Oldest
@@ -127,6 +126,72 @@ func (o *Overview) shard(entries map[protocol.Shard]bridge.Entry, s protocol.Sha
 		}
 	}
 	return x
+}
+
+// Leaders says whether the shards are led, by the bus's own clock.
+type Leaders struct {
+	Time       time.Time `json:"time,omitzero"` // when it was so; zero: no bridge has led here
+	Shards     int       `json:"shards"`
+	Leaderless int       `json:"leaderless"`     // shards that nobody leads, or whose leader is silent
+	TakingOver int       `json:"takingOver"`     // shards whose new leader delivers nothing yet
+	Since      time.Time `json:"since,omitzero"` // when the first of the leaderless was led last; zero: none ever was
+}
+
+// Leaders reads whether the shards are led.
+func (c *Catalog) Leaders(ctx context.Context) (Leaders, error) {
+	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
+	defer cancel()
+	layout, err := c.Layout(ctx)
+	if err != nil {
+		return Leaders{}, err
+	}
+	sights, now, err := NewLeases(c.js, c.names, noMaker, nil).sights(ctx)
+	out := Leaders{Time: now, Shards: layout.Shards}
+	for k := range layout.Shards {
+		x := sights[sightKey(layout.Shard(k))]
+		switch {
+		case x.Entry.Absent() || x.Entry.Free || x.silent():
+			if out.Leaderless++; !x.written.IsZero() && (out.Since.IsZero() || x.written.Before(out.Since)) {
+				out.Since = x.written
+			}
+		case !x.Entry.Leading:
+			out.TakingOver++
+		}
+	}
+	return out, err
+}
+
+// leaseSight is a lease, when it was written, and how long ago that was, by the clock
+// of the bus.
+type leaseSight struct {
+	protocol.LeaseSight
+	written time.Time
+	age     time.Duration
+}
+
+func (x leaseSight) silent() bool { return x.age > limits.LeaderSilent }
+
+// sightKey is a shard as the key of its lease names it.
+func sightKey(s protocol.Shard) protocol.Shard {
+	return protocol.Shard{Layout: s.Layout, Number: s.Number}
+}
+
+// sights are the leases as they stand, and the time on the bus; none where there is none.
+func (l *Leases) sights(ctx context.Context) (found map[protocol.Shard]leaseSight, now time.Time, err error) {
+	all, err := l.entries(ctx, func(key string) bool { _, is := leaseShard(key); return is })
+	if err != nil || len(all) == 0 {
+		return nil, now, err
+	}
+	info, err := msgget.Info(ctx, l.js, bucketStream(l.bucket))
+	if err != nil {
+		return nil, now, err
+	}
+	now, found = info.TimeStamp, map[protocol.Shard]leaseSight{}
+	for key, x := range all {
+		s, _ := leaseShard(key)
+		found[s] = leaseSight{protocol.Sight(x.value, x.revision), x.written, now.Sub(x.written)}
+	}
+	return found, now, nil
 }
 
 // ShardsRequest and ShardsAnswer are what an operator's command and the leader of

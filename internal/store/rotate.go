@@ -34,6 +34,16 @@ type RotateAnswer struct {
 	Secret   string `json:"secret,omitempty"` // if it was made here: nothing else ever shows it
 	// FormerUntil is when the secret before it ceases to sign, of itself.
 	FormerUntil *time.Time `json:"formerUntil,omitempty"`
+	// Plain says that the record holds the secret as it is: whoever can read the bucket
+	// can read it.
+	Plain bool `json:"plain,omitempty"`
+}
+
+// Stored tells of the record as it is stored.
+func (a *RotateAnswer) Stored(r Record) {
+	path := map[string]string{"secret": "secret", "signing": "signing.secrets.0"}[a.Member]
+	a.ID, a.Revision = r.ID, r.Revision
+	a.Plain = !record.IsReference(gjson.GetBytes(r.Value, path).Str)
 }
 
 // RotateSecret gives a record another signing secret. The bytes of its other
@@ -55,8 +65,9 @@ func (c *Catalog) RotateSecret(ctx context.Context, scope Scope, id string, q Ro
 			return RotateAnswer{}, err
 		}
 	}
-	r, err = c.Put(ctx, scope, id, value, r.Revision)
-	answer.ID, answer.Revision = id, r.Revision
+	if r, err = c.Put(ctx, scope, id, value, r.Revision); err == nil {
+		answer.Stored(r)
+	}
 	return answer, err
 }
 
