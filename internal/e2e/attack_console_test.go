@@ -215,7 +215,7 @@ func TestAttackConsoleLogin(t *testing.T) {
 	bus := lab.ListenBus(t)
 	address := freeAddress(t)
 	console := "http://" + address + "/"
-	issuer, _ := openIDProvider(t, console, true)
+	issuer, _ := openIDProvider(t, console, true, "")
 	p := serving(t, bus.URL(), append(atIssuer(issuer, console, "bridge", oidcSecret), "ORDERBRIDGE_HTTP_LISTEN="+address)...)
 
 	v := visit(t, console)

@@ -36,13 +36,13 @@ var accounts = map[string]any{
 }
 
 // openIDProvider starts a provider of others; again stops it and starts it with
-// another key.
-func openIDProvider(t *testing.T, console string, inToken bool) (issuer string, again func()) {
+// another key. As long as the file keysGone is there its keys cannot be had.
+func openIDProvider(t *testing.T, console string, inToken bool, keysGone string) (issuer string, again func()) {
 	t.Helper()
 	node := lab.NodeWith(t, oidcDir, "oidc-provider")
 	address := freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
-	given, err := json.Marshal(map[string]any{"port": json.Number(port), "console": console, "secret": oidcSecret, "accounts": accounts, "inToken": inToken})
+	given, err := json.Marshal(map[string]any{"port": json.Number(port), "console": console, "secret": oidcSecret, "accounts": accounts, "inToken": inToken, "keysGone": keysGone})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestLoginAtProvider(t *testing.T) {
 	bus := lab.ListenBus(t)
 	address := freeAddress(t)
 	console := "http://" + address + "/"
-	issuer, again := openIDProvider(t, console, false)
+	issuer, again := openIDProvider(t, console, false, "")
 	p := serving(t, bus.URL(), append(atIssuer(issuer, console, "bridge", oidcSecret), "ORDERBRIDGE_HTTP_LISTEN="+address)...)
 	bearer(t, p, acmeToken).call("PUT", "/api/v1/records/acme-shop", `{"targetURL":"https://127.0.0.1:1/"}`)
 
@@ -318,7 +318,8 @@ func TestConsoleAtProvider(t *testing.T) {
 	bus := lab.ListenBus(t)
 	address := freeAddress(t)
 	console := "http://" + address + "/"
-	issuer, _ := openIDProvider(t, console, true)
+	keysGone := filepath.Join(t.TempDir(), "keys-gone")
+	issuer, _ := openIDProvider(t, console, true, keysGone)
 	serving(t, bus.URL(), append(atIssuer(issuer, console, "bridge-public", ""), "ORDERBRIDGE_HTTP_LISTEN="+address)...)
-	tell(t, "provider.mjs", map[string]any{"url": console})
+	tell(t, "provider.mjs", map[string]any{"url": console, "keysGone": keysGone})
 }

@@ -42,6 +42,7 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 		p.tried, p.why = p.o.Now(), p.failed("its description", err)
 		return p.known(p.why)
 	}
+	found.keys = oidc.NewRemoteKeySet(ctx, found.says.KeysURL)
 	p.found, p.why = found, nil
 	return found, nil
 }

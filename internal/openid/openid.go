@@ -63,6 +63,7 @@ type Provider struct {
 type discovered struct {
 	*oidc.Provider
 	at   time.Time
+	keys oidc.KeySet
 	says struct {
 		AuthURL    string   `json:"authorization_endpoint"`
 		TokenURL   string   `json:"token_endpoint"`
@@ -70,6 +71,7 @@ type discovered struct {
 		UserURL    string   `json:"userinfo_endpoint"`
 		LogoutURL  string   `json:"end_session_endpoint"`
 		AuthBy     []string `json:"token_endpoint_auth_methods_supported"`
+		SignsBy    []string `json:"id_token_signing_alg_values_supported"`
 		TellsIssue bool     `json:"authorization_response_iss_parameter_supported"`
 	}
 }
@@ -163,7 +165,11 @@ func (p *Provider) End(ctx context.Context, a Attempt, answer url.Values) (Perso
 	if raw == "" {
 		return Person{}, errors.New("the provider sent no id_token: is the client allowed the scope openid?")
 	}
-	claims, err := p.verify(ctx, d, raw, a.Nonce)
+	keys := &keys{KeySet: d.keys}
+	claims, err := p.verify(ctx, d, keys, raw, a.Nonce)
+	if keys.unfetched != nil {
+		return Person{}, p.failed("its keys", keys.unfetched, raw, token.AccessToken)
+	}
 	if err != nil {
 		p.o.Log.Warn("openid: an id token is not good", "issuer", p.o.Issuer, "error", p.words(err.Error(), raw, token.AccessToken))
 		return Person{}, refusal("what %s says of you is not good (the log says more); log in again", p.Name())
@@ -199,10 +205,11 @@ func (p *Provider) check(a Attempt, answer url.Values) error {
 }
 
 // verify holds an id token against all that it must be.
-func (p *Provider) verify(ctx context.Context, d *discovered, raw, nonce string) (claims, error) {
+func (p *Provider) verify(ctx context.Context, d *discovered, keys oidc.KeySet, raw, nonce string) (claims, error) {
 	// A token is good for a little longer than it says, since clocks differ.
 	now := func() time.Time { return p.o.Now().Add(-limits.OpenIDSkew) }
-	token, err := d.Verifier(&oidc.Config{ClientID: p.o.ClientID, Now: now}).Verify(ctx, raw)
+	config := &oidc.Config{ClientID: p.o.ClientID, Now: now, SupportedSigningAlgs: d.algorithms()}
+	token, err := oidc.NewVerifier(p.o.Issuer, keys, config).Verify(ctx, raw)
 	if err != nil {
 		return nil, err
 	}
@@ -222,6 +229,33 @@ func (p *Provider) verify(ctx context.Context, d *discovered, raw, nonce string)
 		return nil, errors.New("it names nobody (sub)")
 	}
 	return c, nil
+}
+
+// keys are those of the provider. unfetched is why they could not be had, which says
+// nothing of the token.
+type keys struct {
+	oidc.KeySet
+	unfetched error
+}
+
+// VerifySignature implements oidc.KeySet.
+func (k *keys) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
+	payload, err := k.KeySet.VerifySignature(ctx, jwt)
+	if errors.Unwrap(err) != nil { // what is said of a token stands alone
+		k.unfetched = err
+	}
+	return payload, err
+}
+
+// algorithms are those that the provider may sign by, of those with a public key.
+func (d *discovered) algorithms() (all []string) {
+	for _, known := range []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512,
+		oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA} {
+		if slices.Contains(d.says.SignsBy, known) {
+			all = append(all, known)
+		}
+	}
+	return all
 }
 
 // userInfo is what the provider says of somebody beside the id token; nothing

@@ -167,6 +167,37 @@ func TestKeysOfOthers(t *testing.T) {
 	}
 }
 
+// Whose token cannot be held against the provider's keys is not refused for it.
+func TestKeysThatCannotBeFetched(t *testing.T) {
+	t.Parallel()
+	l, p, log := lie(t)
+	for name, answer := range map[string]func(http.ResponseWriter){
+		"cut off":   func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		"an error":  func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) },
+		"not JSON":  func(w http.ResponseWriter) { fmt.Fprint(w, "<p>maintenance</p>") },
+		"too large": func(w http.ResponseWriter) { fmt.Fprint(w, strings.Repeat(" ", 2*limits.OpenIDBytes)) },
+	} {
+		l.raw = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != "/keys" {
+				return false
+			}
+			answer(w)
+			return true
+		}
+		var r *Refusal
+		if _, err := l.login(t, p); err == nil || errors.As(err, &r) || !strings.Contains(err.Error(), "cannot be asked for its keys at the moment") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if strings.Contains(log.String(), "eyJ") {
+		t.Errorf("the log holds a token: %s", log)
+	}
+	l.raw = nil
+	if _, err := l.login(t, p); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestProviderThatMisbehaves(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*liar){

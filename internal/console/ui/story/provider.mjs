@@ -1,7 +1,8 @@
 // People log in to the console at a real OpenID provider, in a real browser.
 //
-// usage: node provider.mjs '{"url": …}'
+// usage: node provider.mjs '{"url": …, "keysGone": FILE that keeps the provider's keys from being had}'
 import assert from "node:assert/strict";
+import { rmSync, writeFileSync } from "node:fs";
 import { browser, given, hold, ok, patience, problems } from "./browser.mjs";
 
 async function loginAs(account, look = {}) {
@@ -20,6 +21,14 @@ async function loginAs(account, look = {}) {
   await page.waitForURL(`${given.url}**`);
   return page;
 }
+
+writeFileSync(given.keysGone, "");
+const early = await loginAs("anna");
+await early.getByText("cannot be asked for its keys at the moment").waitFor(); // it is nobody's fault who logs in
+await hold(early, "login, the provider's keys are gone");
+await early.context().close();
+rmSync(given.keysGone);
+ok("the provider's keys cannot be had");
 
 const page = await loginAs("anna");
 await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
