@@ -125,3 +125,14 @@ func TestBuiltFromSources(t *testing.T) {
 		}
 	}
 }
+
+// The sentence of the overview is true of 0, 1 and many in each state, and a browser
+// whose clock is wrong tells the bridge's time.
+func TestUnits(t *testing.T) {
+	t.Parallel()
+	c := exec.CommandContext(t.Context(), lab.NodeWith(t, "ui", "esbuild"), "story/units.mjs")
+	c.Dir = "ui"
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}

@@ -1,6 +1,8 @@
 // How the console asks the API. All addresses are relative to the page, so that it
 // works behind any prefix.
 
+import { told } from "./clock";
+
 /** Failure is what the API says when it does not do something, in its own words. */
 export class Failure extends Error {
   constructor(
@@ -97,6 +99,7 @@ export async function ask<T>(method: string, path: string, request: Request = {}
   if (request.body !== undefined) headers["Content-Type"] = "application/json";
   const signals = [AbortSignal.timeout(patience), ...(request.signal ? [request.signal] : [])];
   let answer: Response, text: string;
+  const sent = Date.now();
   try {
     answer = await fetch(path, {
       method,
@@ -105,6 +108,7 @@ export async function ask<T>(method: string, path: string, request: Request = {}
       signal: AbortSignal.any(signals),
       body: request.body === undefined ? undefined : JSON.stringify(request.body),
     });
+    told(answer.headers.get("Date"), sent, Date.now());
     text = await answer.text();
   } catch (e) {
     if (request.signal?.aborted) throw e;
@@ -282,6 +286,13 @@ export interface Overview {
   last: number;
   shards: { shard: number; leader?: string; role?: string; silent?: boolean; lag: number; since?: string; owed?: number; oldest?: string }[];
   replicas: { holder: string; time: string }[];
+}
+export interface Leaders {
+  time?: string;
+  shards: number;
+  leaderless: number;
+  takingOver: number;
+  since?: string;
 }
 export interface OrderStory {
   order: string;

@@ -4,6 +4,7 @@ import { render, type VNode } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask, Failure as Failed, onLoggedOut, type Session } from "./api";
 import { Failure, MayChange, Question, question, type Act } from "./parts";
+import { forget, leaving, Lost } from "./leaving";
 import { answered, Login, logout, tokenOfAddress, withAnswer, withToken } from "./login";
 import { Alerts } from "./pages/alerts";
 import { Audit } from "./pages/audit";
@@ -149,7 +150,7 @@ function Shell({ session, leave }: { session: Session; leave: (said: string) => 
       <Question />
       <footer>
         <span>{[session.name, session.tenant ? `tenant ${session.tenant}` : session.name !== session.role && session.role, session.reads && "read only"].filter(Boolean).join(", ")}</span>
-        <button type="button" class="plain" onClick={() => logout().then(leave)}>Log out</button>
+        <button type="button" class="plain" onClick={() => leaving(() => logout().then(leave))}>Log out</button>
         <button type="button" class="plain" onClick={() => question(endAll(session.name, leave))}>End all sessions</button>
         <Theme />
         <span>Times in {zone}</span>
@@ -167,8 +168,8 @@ function Nowhere() {
 
 const endAll = (name: string, leave: (said: string) => void): Act => ({
   label: "End all sessions", title: `End all sessions of ${name}?`, danger: true,
-  what: <p>Everybody who is logged in as {name} is logged out, in every browser, this one too.</p>,
-  run: async () => leave(await logout(true)), done: () => "They are ended.",
+  what: <><p>Everybody who is logged in as {name} is logged out, in every browser, this one too.</p><Lost /></>,
+  run: async () => { forget(); leave(await logout(true)); }, done: () => "They are ended.",
 });
 
 render(<Console />, document.getElementById("console")!);

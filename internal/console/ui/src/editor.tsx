@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { ask, at, type Failure as Failed, type MemberProblem } from "./api";
 import { offers, type Offer } from "./complete";
 import { resolve, type Spec } from "./docs/spec";
+import { useUnsaved } from "./leaving";
 import { Action, Failure } from "./parts";
 
 interface Judged {
@@ -42,6 +43,7 @@ function useJudgement(id: string, text: string) {
 /** Draft is what the form of a new record adds to its editor. */
 export interface Draft {
   reveal: (record: unknown) => unknown; // puts in the secrets, which the text does not show
+  begun: boolean; // something is entered in the form
   lacks: string[]; // what the form itself still needs
   touched: (member: string) => boolean; // errors of other members are not shown yet
   label: (member: string) => string; // in the form
@@ -56,6 +58,7 @@ export function Editor({ id, text, revision, after, draft, children }: { id: str
   const said = useJudgement(id, revealed(now, draft));
   const errors = said?.judged?.problems?.filter((p) => !p.warning) ?? [];
   const byHand = now !== text;
+  useUnsaved(draft ? (byHand || draft.begun ? "a new subscription that is not created yet" : undefined) : byHand ? `changes to the record of ${id}` : undefined);
   const seen = (p: MemberProblem) => p.warning || byHand || !draft || draft.touched(p.field ?? "");
   const record = <Text now={now} set={(now) => setEdit({ ...base, now })} />;
   const judgement = (

@@ -1,6 +1,7 @@
 // What is live: the newest attempts, and the last minute by the second.
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Attempt } from "./api";
+import { now } from "./clock";
 import type { Slot } from "./plots";
 import { useLive } from "./use";
 
@@ -15,7 +16,7 @@ interface Second extends Slot {
 
 const empty = (second: number): Second => ({ time: new Date(second * 1000).toISOString(), seconds: 1, delivered: 0, failed: 0, dead: 0, other: 0, took: [], more: false });
 
-const second = () => Math.floor(Date.now() / 1000);
+const second = () => Math.floor(now() / 1000);
 
 /** useLately keeps the newest attempts, the last minute in slots of a second, and how many attempts there are a second now. */
 export function useLately() {

@@ -2,6 +2,7 @@
 import { cloneElement, createContext, toChildArray, type ComponentChildren, type VNode } from "preact";
 import { useContext, useEffect, useId, useRef, useState } from "preact/hooks";
 import { ask, type Attempt, type Debt, type Failure as Failed } from "./api";
+import { regain } from "./focus";
 import type { Liveness } from "./use";
 import { ago, count, full, lasts, locale, size, time } from "./words";
 
@@ -54,7 +55,7 @@ export function Section({ title, aside, children }: { title: string; aside?: Com
   const id = useId();
   return (
     <section aria-labelledby={id}>
-      <div class="head"><h2 id={id}>{title}</h2>{aside}</div>
+      <div class="head"><h2 id={id} tabIndex={-1}>{title}</h2>{aside}</div>
       {children}
     </section>
   );
@@ -108,12 +109,13 @@ export interface Act {
   title: string; // of the question
   what: ComponentChildren; // will happen
   run: (progress: Progress) => Promise<unknown>;
-  done: (answer: any) => ComponentChildren;
+  done: (answer: any) => ComponentChildren; // null: nothing is told
   begin?: () => void; // before it asks
   stays?: boolean; // what came of it is closed by its button only: it is shown once
   danger?: boolean;
   stops?: boolean; // it takes a while, and can be stopped midway
   after?: () => void;
+  not?: () => void; // in place of it, where the question is closed without it
 }
 
 /** Progress is how an action that takes a while tells how far it is, and hears that it is to stop. */
@@ -151,14 +153,16 @@ export function Question() {
   const [act, setAct] = useState<Act>();
   const [state, setState] = useState<{ running?: boolean; stopping?: boolean; failure?: Failed; said?: ComponentChildren; progress?: string }>({});
   const stop = useRef(new AbortController());
+  const did = useRef(false);
   useEffect(() => {
     question = (now) => {
       stop.current.abort();
+      did.current = false;
       now.begin?.();
       setAct(now);
       setState({});
       stop.current = new AbortController();
-      dialog.current?.showModal();
+      if (!dialog.current?.open) dialog.current?.showModal();
     };
   }, []);
   useEffect(() => { // the button that was pressed is gone by then
@@ -170,7 +174,10 @@ export function Question() {
     set({ running: true });
     try {
       const answer = await act!.run({ signal: mine.signal, tell: (progress) => set((was) => ({ ...was, progress })) });
-      set({ said: act!.done(answer) });
+      if (stop.current === mine) did.current = true;
+      const said = act!.done(answer);
+      if (said === null) dialog.current?.close();
+      else set({ said });
       act!.after?.();
     } catch (e) {
       set({ failure: e as Failed });
@@ -185,12 +192,13 @@ export function Question() {
       if (dialog.current?.open) return; // the browser tells it late: another is asked already
       stop.current.abort();
       setAct(undefined);
-      if (document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true });
+      if (!did.current) act?.not?.();
+      regain();
     }}>
       {act && (
         <>
           <h2 id={id}>{act.title}</h2>
-          {state.said ? <p role="status">{state.said}</p> : <div class="what">{act.what}</div>}
+          {state.said ? <div role="status" class="what">{state.said}</div> : <div class="what">{act.what}</div>}
           {state.progress && <p role="status">{state.progress}</p>}
           {state.failure && <Failure of={state.failure} />}
           <div class="buttons">

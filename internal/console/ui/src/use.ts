@@ -1,5 +1,7 @@
 // Hooks: what a page asks, where the reader is, what is live.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { now } from "./clock";
+import { leaving } from "./leaving";
 import { ask, live, loggedOut, query, type Alert, type Attempt, type Failure, type StreamEvent, type Verdict } from "./api";
 import { visible } from "./safe";
 
@@ -38,7 +40,7 @@ export function useAsk<T>(path: string | null, every = 0): Asked<T> {
       setState((s) => (s.path === path ? { ...s, asking: true } : { path, asking: true }));
       try {
         const value = await ask<T>("GET", path, { signal: stop.signal });
-        setState({ path, value, at: new Date().toISOString(), asking: false });
+        setState({ path, value, at: new Date(now()).toISOString(), asking: false });
       } catch (e) {
         if (stop.signal.aborted) return;
         const failure = e as Failure;
@@ -111,11 +113,30 @@ function decode(text: string): string {
   }
 }
 
-/** usePlace is where the reader is: what stands behind # in the address. */
+/**
+ * usePlace is where the reader is: what stands behind # in the address. It stays what it
+ * was until who would lose something has said that they go.
+ */
 export function usePlace(): Place {
   const [now, setNow] = useState(place);
   useEffect(() => {
-    const moved = () => setNow(place());
+    // The entries of the browser's history are numbered, so that one can go back to this one.
+    const number = (else_: number): number => {
+      const n = history.state?.entry ?? else_;
+      history.replaceState({ entry: n }, "");
+      return n;
+    };
+    let shown = place();
+    let entry = number(0);
+    const moved = () => {
+      const to = place(), n = number(entry + 1);
+      const go = () => {
+        entry = n;
+        setNow((shown = to));
+      };
+      if (to.path.join("/") === shown.path.join("/")) go();
+      else leaving(go, () => n !== entry && history.go(entry - n));
+    };
     addEventListener("hashchange", moved);
     return () => removeEventListener("hashchange", moved);
   }, []);

@@ -1,4 +1,5 @@
 // How numbers, times and durations are written: by the reader's locale.
+import { now } from "./clock";
 
 const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const timeOfDay = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
@@ -26,7 +27,7 @@ export const hourAndMinute = (t: string) => minute.format(new Date(t));
 /** time is the clock today, and the date with it on other days. */
 export function time(t: string): string {
   const d = new Date(t);
-  return d.toDateString() === new Date().toDateString() ? timeOfDay.format(d) : dateTime.format(d);
+  return d.toDateString() === new Date(now()).toDateString() ? timeOfDay.format(d) : dateTime.format(d);
 }
 
 /** local writes the times in a text of the API as the reader has them. */
@@ -34,7 +35,7 @@ export const local = (text: string) => text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\
 
 /** ago is "3 minutes ago", or "in 2 hours". */
 export function ago(t: string): string {
-  const seconds = (new Date(t).getTime() - Date.now()) / 1000;
+  const seconds = (new Date(t).getTime() - now()) / 1000;
   for (const [unit, of] of [["day", 86400], ["hour", 3600], ["minute", 60]] as const) {
     if (Math.abs(seconds) >= of) return relative.format(Math.trunc(seconds / of), unit);
   }

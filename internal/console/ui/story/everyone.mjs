@@ -95,6 +95,41 @@ assert.equal(await page.getByLabel("Id", { exact: true }).inputValue(), "half-ty
 assert.match(await page.getByRole("textbox", { name: "The record" }).inputValue(), /typed-by-hand/);
 ok("nothing typed is lost");
 
+// ---- what is not saved is not lost by a link, Back, a reload or the end of a session, unless somebody says so
+
+const leave = page.getByRole("dialog", { name: "Leave without saving?" });
+const stay = async (what) => {
+  await leave.getByText(what).waitFor();
+  await leave.getByRole("button", { name: "Cancel" }).click();
+  await leave.waitFor({ state: "hidden" });
+};
+await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Alerts" }).click();
+await stay("a new subscription that is not created yet");
+await page.waitForFunction(() => location.hash === "#/new");
+assert.match(await page.getByRole("textbox", { name: "The record" }).inputValue(), /typed-by-hand/);
+const asked = page.waitForEvent("dialog");
+void page.evaluate(() => location.reload()).catch(() => {});
+const unload = await asked;
+assert.equal(unload.type(), "beforeunload");
+await unload.dismiss();
+await page.getByRole("button", { name: "Log out" }).click();
+await stay("a new subscription that is not created yet");
+await page.evaluate(() => (location.hash = "#/subscriptions/shop"));
+await leave.getByRole("button", { name: "Leave without saving" }).click();
+await heading(page, "Subscription shop");
+const editor = page.getByRole("textbox", { name: "The record" });
+await editor.fill('{"targetURL": "https://typed-in-vain.example.com/"}');
+await page.evaluate(() => history.back());
+await stay("changes to the record of shop");
+await page.waitForFunction(() => location.hash === "#/subscriptions/shop");
+assert.match(await editor.inputValue(), /typed-in-vain/);
+await page.evaluate(() => history.back());
+await leave.getByRole("button", { name: "Leave without saving" }).click();
+await heading(page, "New subscription");
+await page.evaluate(() => history.forward());
+await heading(page, "Subscription shop"); // nothing is asked where nothing would be lost
+ok("what is not saved");
+
 // ---- the bus is away, then the program
 
 await go(page, "", "Overview");
@@ -107,7 +142,7 @@ await hold(page, "without the bus");
 ok("no bus is told");
 await control("bus-starts");
 await page.locator(".failure").first().waitFor({ state: "detached" });
-await says(page, "these partners get no orders now");
+await says(page, /partners? gets? no orders now/);
 ok("the bus is back");
 await control("kill");
 await says(page, "The bridge cannot be reached");
@@ -115,7 +150,7 @@ await hold(page, "without the program");
 ok("no program is told");
 await control("start");
 await page.locator(".failure").first().waitFor({ state: "detached" });
-await says(page, "these partners get no orders now");
+await says(page, /partners? gets? no orders now/);
 await page.getByText("live:").waitFor();
 ok("trouble");
 

@@ -2,6 +2,8 @@
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { ask, at, Failure, type Debt, type Letter, type Page, type ReplayCount } from "../api";
+import { now } from "../clock";
+import { saved } from "../leaving";
 import { Action, Copied, post } from "../parts";
 import { count, full, lasts, number } from "../words";
 import { redriveAll, redriven } from "./letters";
@@ -38,7 +40,7 @@ export function Skip({ id, lane, after }: { id: string; lane: NonNullable<Debt["
 }
 
 const Delete = ({ id }: { id: string }) => (
-  <Action label="Delete" danger title={`Delete ${id}?`} after={() => (location.hash = "#/subscriptions")} run={() => ask("DELETE", at`api/v1/records/${id}`)}
+  <Action label="Delete" danger title={`Delete ${id}?`} after={() => saved("#/subscriptions")} run={() => ask("DELETE", at`api/v1/records/${id}`)}
     what={<p><b>It gets no more events.</b> What it is owed is kept for one day, for a record that is put under the same id meanwhile, and dropped then. To stop it without loss, pause it instead.</p>}
     done={() => `${id} is deleted.`} />
 );
@@ -147,7 +149,10 @@ function Rotate({ id, path, signed, after }: { id: string; path: string; signed:
     <Action label={signed ? "Rotate secret" : "Sign deliveries"} danger={signed} title={signed ? `Rotate the signing secret of ${id}?` : `Sign the deliveries of ${id}?`} after={after} stays
       begin={() => (given.current = aDay)} run={run}
       what={signed ? <RotateForm given={given} /> : <p>Its deliveries are not signed yet. A secret is generated and signs them from the next attempt on. It is shown only once: give it to the receiver.</p>}
-      done={(a) => a.secret ? <>The new secret, shown only now: <Copied text={a.secret} />{a.formerUntil && ` The old one signs as well until ${full(a.formerUntil)}.`}</> : "The secret is changed."} />
+      done={(a) => <>
+        <p>{a.secret ? <>The new secret, shown only now: <Copied text={a.secret} />{a.formerUntil && ` The old one signs as well until ${full(a.formerUntil)}.`}</> : "The secret is changed."}</p>
+        {a.plain && <p class="warning">The record holds it in plain text: whoever can read the bucket can read it. The operator can set a sealing key (<code>ORDERBRIDGE_SEALING_KEY_FILE</code>); or keep it elsewhere and name it in the record by <code>env:</code> or <code>file:</code>.</p>}
+      </>} />
   );
 }
 
@@ -182,7 +187,7 @@ function Replay({ id, after }: { id: string; after: () => void }) {
   const send = (dryRun: boolean) => {
     const { hours, order, rate, ids } = given.current;
     return ask<{ replay?: { id: string }; count?: ReplayCount }>("POST", "api/v1/replays",
-      { body: { subscription: id, since: new Date(Date.now() - hours * 3_600_000).toISOString(), order, rate, ids, dryRun } });
+      { body: { subscription: id, since: new Date(now() - hours * 3_600_000).toISOString(), order, rate, ids, dryRun } });
   };
   return (
     <Action label="Replay" title={`Replay to ${id}?`} after={after} begin={() => (given.current = lastHour)} run={() => send(false)} what={<ReplayForm given={given} count={() => send(true)} />}

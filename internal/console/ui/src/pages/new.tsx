@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import type { PageProps } from "../console";
 import { contracts, type Field, type Given } from "../contracts";
 import { Editor, type Draft } from "../editor";
+import { saved } from "../leaving";
 import { Empty, link, Section } from "../parts";
 import { useTitle } from "../use";
 
@@ -24,6 +25,7 @@ export function New({ session }: PageProps) {
   const record = { ...contract.record(shown), ...(given.tenant ? { tenant: given.tenant } : {}) };
   const draft: Draft = {
     reveal: (x) => reveal(x, (text) => (masks.has(text) ? given[masks.get(text)!]! : text)),
+    begun: Object.entries(given).some(([name, text]) => text && (name !== "id" || text !== prefix)),
     lacks: good ? [] : [id && id !== prefix ? "a valid id" : "an id"],
     touched: (member) => fields.some((f) => f.member === member && touched.has(f.name)),
     label: (member) => fields.find((f) => f.member === member)?.label ?? member,
@@ -34,7 +36,7 @@ export function New({ session }: PageProps) {
       <h1>New subscription</h1>
       {session.reads ? <Empty>You can read only, so you cannot create a subscription. See <a href="#/subscriptions">all subscriptions</a>.</Empty> : (
         <Section title="Settings">
-          <Editor id={good ? id : `${prefix}new`} text={JSON.stringify(record, null, 2)} draft={draft} after={(id) => (location.hash = link.subscription(id))}>
+          <Editor id={good ? id : `${prefix}new`} text={JSON.stringify(record, null, 2)} draft={draft} after={(id) => saved(link.subscription(id))}>
             <p><label>Kind of subscription{" "}
               <select value={name} onChange={(e) => setName((e.target as HTMLSelectElement).value)}>{contracts.map((c) => <option>{c.name}</option>)}</select>
             </label></p>

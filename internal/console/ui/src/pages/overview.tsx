@@ -1,12 +1,14 @@
 import { useState } from "preact/hooks";
-import type { AttemptPage, Debt, Figures, Overview as Bridge, Page, Verdict } from "../api";
+import type { AttemptPage, Debt, Figures, Leaders, Overview as Bridge, Page, Verdict } from "../api";
+import { now } from "../clock";
 import type { PageProps } from "../console";
+import { judge, type Some } from "../judgement";
 import { useLately } from "../lately";
 import { AsOf, AttemptList, Empty, Failure, link, Live, Loaded, oldest, Section, State, Table, useNow, When } from "../parts";
 import { hour, Latency, Rates, type Slot } from "../plots";
 import { useAsk, useSoon, useStatuses, useTitle, type Asked } from "../use";
 import { ago, count, lasts, number, percent, perSecond } from "../words";
-import { Bus, Leaders } from "./bridge";
+import { Bus, LeaderTable } from "./bridge";
 
 // What asks for somebody, the worst first.
 const troubled = ["invalid", "suspended", "retrying", "reading", "paused"];
@@ -24,30 +26,32 @@ export function Overview({ session }: PageProps) {
   useNow(10_000);
   const operator = session.role === "operator";
   const all = useAsk<Page<Verdict>>("api/v1/statuses?limit=1", 10_000);
+  const active = useAsk<Page<Verdict>>("api/v1/statuses?state=active&limit=1", 10_000);
   const states = troubled.map((s) => useAsk<Page<Verdict>>(`api/v1/statuses?state=${s}&limit=${shown}`, 10_000));
-  useStatuses(useSoon(() => [all, ...states].forEach((s) => s.asking || s.again())));
+  useStatuses(useSoon(() => [all, active, ...states].forEach((s) => s.asking || s.again())));
   const figures = useAsk<Figures>("api/v1/figures", 10_000);
   const owed = useAsk<Page<Debt>>("api/v1/owed?limit=500", 10_000);
+  const leaders = useAsk<Leaders>("api/v1/leaders", 2_000);
   const bridge = useAsk<Bridge>(operator ? "api/v1/overview" : null, 10_000);
-  const { lately, slots, now, live } = useLately();
+  const { lately, slots, now: rate, live } = useLately();
   const before = useAsk<AttemptPage>("api/v1/attempts?limit=15", live === "full" ? 10_000 : 0);
   const newest = [...lately, ...(before.value?.items ?? []).filter((a) => !lately.some((b) => b.entry === a.entry))]
     .sort((a, b) => b.entry - a.entry).slice(0, 15);
   return (
     <>
       <h1>Overview</h1>
-      <Judgement all={all} states={states} bridge={bridge} owed={owed} />
+      <Judgement all={all} active={active} states={states} leaders={leaders} owed={owed} />
       <AsOf of={owed} />
       <Tiles figures={figures} owed={owed.value} />
       <Section title="Needs attention">
         <Trouble states={states} any={!!all.value?.items.length} />
       </Section>
       <Deliveries figures={figures} slots={slots}
-        live={<Live of={all.failure ? "lost" : live} text={now && `live: ${now.more ? "more than " : ""}${perSecond(now.n)}`} />} />
+        live={<Live of={all.failure ? "lost" : live} text={rate && `live: ${rate.more ? "more than " : ""}${perSecond(rate.n)}`} />} />
       <Section title="Owed: orders that wait for delivery">
         <Loaded of={owed}>{(o) => <Owed of={o} />}</Loaded>
       </Section>
-      {operator && <Section title="Bridge and bus"><Loaded of={bridge}>{(b) => <><Bus of={b} /><Leaders of={b} /></>}</Loaded></Section>}
+      {operator && <Section title="Bridge and bus"><Loaded of={bridge}>{(b) => <><Bus of={b} /><LeaderTable of={b} /></>}</Loaded></Section>}
       <Section title="Latest attempts">
         {newest.length ? <AttemptList items={newest} /> : <Empty>None yet. Attempts appear here as they are made. To publish an event: <code>orderbridge publish FILE</code></Empty>}
       </Section>
@@ -55,20 +59,31 @@ export function Overview({ session }: PageProps) {
   );
 }
 
+interface Knowledge {
+  all: Asked<Page<Verdict>>;
+  active: Asked<Page<Verdict>>;
+  states: Asked<Page<Verdict>>[]; // of those troubled
+  leaders: Asked<Leaders>;
+  owed: Asked<Page<Debt>>;
+}
+
 /** Judgement is the whole page in one sentence. */
-function Judgement({ all, states, bridge, owed }: { all: Asked<Page<Verdict>>; states: Asked<Page<Verdict>>[]; bridge: Asked<Bridge>; owed: Asked<Page<Debt>> }) {
-  const failure = all.failure ?? states.find((s) => s.failure)?.failure;
-  if (failure) return <Failure of={failure} again={all.again} />;
-  if (!all.value || states.some((s) => !s.value)) return <p class="verdict" role="status">Loading …</p>;
-  const leaderless = bridge.value?.shards.filter((s) => !s.leader || s.silent).length ?? 0;
-  const of = (i: number) => states[i]?.value?.items.length ?? 0;
-  const many = (i: number) => (states[i]?.value?.next ? `more than ${of(i)}` : number(of(i)));
-  if (leaderless) return <p class="verdict bad" role="status">{count(leaderless, "shard")} without a leader: their deliveries wait, and nothing is lost.</p>;
-  if (!all.value.items.length) return <p class="verdict off" role="status">There are no subscriptions yet, so nothing is delivered.</p>;
-  if (of(0) + of(1)) return <p class="verdict bad" role="status">{[of(0) && `${many(0)} invalid`, of(1) && `${many(1)} suspended`].filter(Boolean).join(", ")}: these partners get no orders now.</p>;
-  const apart = [of(2) && `${many(2)} retrying`, of(3) && `${many(3)} catching up`, of(4) && `${many(4)} paused`].filter(Boolean).join(", ");
-  if (apart) return <p class="verdict busy" role="status">{of(2) || of(3) ? "Partners get their orders" : "The other partners get their orders"}; {apart}.</p>;
-  return <p class="verdict good" role="status">Partners get their orders{owed.value?.items.length ? "" : ": nothing is owed"}.</p>;
+function Judgement({ all, active, states, leaders, owed }: Knowledge) {
+  useNow(1_000);
+  const asked = [leaders, all, active, ...states];
+  const failed = asked.find((s) => s.failure);
+  if (failed) return <Failure of={failed.failure!} again={() => asked.forEach((s) => s.again())} />;
+  const known = asked.every((s) => s.value);
+  const some = (s?: Asked<Page<Verdict>>): Some => ({ n: s?.value?.items.length ?? 0, more: !!s?.value?.next });
+  const [invalid, suspended, retrying, reading, paused] = states.map(some) as [Some, Some, Some, Some, Some];
+  const l = leaders.value;
+  const { level, says, beside } = judge({
+    unheard: leaders.at ? now() - Date.parse(leaders.at) : 0,
+    leaders: known && l ? { ...l, silent: l.since && l.time ? Date.parse(l.time) - Date.parse(l.since) : undefined } : undefined,
+    any: !!all.value?.items.length, of: { invalid, suspended, retrying, reading, paused, active: some(active) },
+    owes: owed.value && !owed.failure && !owed.value.next ? !!owed.value.items.length : undefined,
+  });
+  return <p class={`verdict ${level}`}><span role="status">{says}</span> {beside}</p>;
 }
 
 const spread = (s: { p50: number; p99: number }) => (s.p50 || s.p99 ? `${lasts(s.p50)} / ${lasts(s.p99)}` : "–");
@@ -93,18 +108,18 @@ function Tiles({ figures: { value: f, failure: failed }, owed }: { figures: Aske
 }
 
 function Deliveries({ figures, slots, live }: { figures: Asked<Figures>; slots: Slot[]; live: preact.ComponentChildren }) {
-  const [now, setNow] = useState(false);
+  const [lately, setLately] = useState(false);
   return (
     <Section title="Deliveries" aside={<>
       {live}
       <span class="choice" role="group" aria-label="Time shown">
-        <button type="button" aria-pressed={!now} onClick={() => setNow(false)}>Last hour</button>
-        <button type="button" aria-pressed={now} onClick={() => setNow(true)}>Live</button>
+        <button type="button" aria-pressed={!lately} onClick={() => setLately(false)}>Last hour</button>
+        <button type="button" aria-pressed={lately} onClick={() => setLately(true)}>Live</button>
       </span>
     </>}>
       {figures.failure?.status === 404
         ? <Empty>There is no delivery log, so nothing can be counted. Set <code>ORDERBRIDGE_ATTEMPT_LOG=all</code> to keep one.</Empty>
-        : now ? <Plots slots={slots} /> : <Loaded of={figures}>{(f) => <Plots slots={hour(f)} />}</Loaded>}
+        : lately ? <Plots slots={slots} /> : <Loaded of={figures}>{(f) => <Plots slots={hour(f)} />}</Loaded>}
     </Section>
   );
 }
@@ -120,7 +135,7 @@ function Trouble({ states, any }: { states: Asked<Page<Verdict>>[]; any: boolean
   if (states.some((s) => !s.value)) return <Empty>Loading …</Empty>;
   if (!items.length) {
     if (!any) return <Empty>There is nothing yet. <a href="#/new">Create the first subscription</a>, then publish an event.</Empty>;
-    return <Empty>Nothing: all subscriptions are active.</Empty>;
+    return <Empty>Nothing: no subscription is in trouble.</Empty>;
   }
   const more = items.length - rows, uncounted = states.some((s) => s.value?.next);
   return (

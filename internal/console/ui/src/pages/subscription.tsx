@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { at, query, type Attempt, type Debt, type Figures, type Letter, type Page, type Verdict } from "../api";
+import { now } from "../clock";
 import type { PageProps } from "../console";
 import { AttemptList, Empty, Failure, link, Live, Loaded, More, oldest, Section, State, Table, useNow, When, Waits } from "../parts";
 import { Editor } from "../editor";
@@ -140,7 +141,7 @@ function Owed({ of, id, state = "", after }: { of: Page<Debt>; id: string; state
           <td class="n">{number(lane.seqs.length)}</td>
           <td><When at={oldest([d])} since /></td>
           <td class="n">{number(lane.head.attempts)}</td>
-          <td>{lane.head.next && Date.parse(lane.head.next) < Date.now() ? waitsFor[state] ?? "due" : <When at={lane.head.next} since />}</td>
+          <td>{lane.head.next && Date.parse(lane.head.next) < now() ? waitsFor[state] ?? "due" : <When at={lane.head.next} since />}</td>
           <td class="wide">{lane.head.lastError ?? (lane.head.lastStatus || "")}</td>
           <td><Skip id={id} lane={lane} after={after} /></td>
         </tr>)}
