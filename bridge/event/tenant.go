@@ -1,6 +1,9 @@
 package event
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // The tenant of an event is told by its subject, because the bus can limit who
 // publishes to it: by the leading tokens of the layout, up to {tenant},
@@ -65,6 +68,21 @@ func (d *Decoder) tenantRules() (rules []tenantRule) {
 		}
 	}
 	return rules
+}
+
+// OwnSubjects are filters under which all events of a tenant lie, beside others; nil where
+// the subject does not tell the tenant.
+func (d *Decoder) OwnSubjects(tenant string) (filters []string) {
+	if !IsSafeID(tenant) {
+		return nil
+	}
+	for _, r := range d.tenantRules() {
+		own := strings.Join(append(slices.Clone(r.before), tenant), ".")
+		if filters = append(filters, own+".>"); r.last {
+			filters = append(filters, own)
+		}
+	}
+	return filters
 }
 
 // subjectTenant is the one tenant that the rules find in a subject, "" if they

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,5 +113,28 @@ func TestLongValues(t *testing.T) {
 	}
 	if one.OrderID != "" || one.Type != "" || one.Size() > 2<<20 || len(one.Order()) > 100 {
 		t.Errorf("an order id of %d bytes, type %d, shown %q", len(one.OrderID), len(one.Type), one.Order())
+	}
+}
+
+// What a tenant's own subjects are is what its events have.
+func TestOwnSubjects(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		layout string
+		more   []string
+		own    []string
+	}{
+		{"", nil, []string{"orders.acme.>"}},
+		{"{eventType}.x.{tenant}", nil, []string{"*.x.acme.>", "*.x.acme"}},
+		{"-", []string{"eu.{tenant}.>", "us.*.{tenant}.orders"}, []string{"eu.acme.>", "us.*.acme.>"}},
+		{"-", nil, nil},
+	} {
+		d := Decoder{SubjectLayout: tt.layout, TenantSubjects: tt.more}
+		if own := d.OwnSubjects("acme"); !slices.Equal(own, tt.own) {
+			t.Errorf("%q, %q: %q", tt.layout, tt.more, own)
+		}
+		if own := d.OwnSubjects("a.*"); own != nil {
+			t.Errorf("of what is no tenant: %q", own)
+		}
 	}
 }

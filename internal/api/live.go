@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,7 +82,7 @@ type liveFound struct {
 	items       []liveItem
 }
 
-// liveItem is what a stream tells of one; id is 0 for those that have the last's.
+// liveItem is what a stream tells of one.
 type liveItem struct {
 	id   uint64
 	text string
@@ -96,7 +95,7 @@ func (f liveFound) text(above uint64) string {
 		b.WriteString("event: gap\ndata: {}\n\n")
 	}
 	for _, x := range f.items {
-		if above < cmp.Or(x.id, f.last) {
+		if above < x.id {
 			b.WriteString(x.text)
 		}
 	}
@@ -126,7 +125,7 @@ func (a *API) lookAt(c *caller, q store.AttemptQuery, of string) liveLook {
 	case "alerts":
 		return lookNow("alert", c, a.o.Catalog.AlertsNow, func(x store.AlertEntry) uint64 { return x.Sequence })
 	case "statuses":
-		return lookNow("status", c, a.o.Catalog.StatusesNow, nil)
+		return lookNow("status", c, a.o.Catalog.StatusesNow, func(x store.StatusNow) uint64 { return x.Entry })
 	}
 	return lookNow("attempt", c, func(ctx context.Context, scope store.Scope, above uint64) (store.Now[store.Attempt], error) {
 		if above == math.MaxUint64 {
@@ -137,8 +136,7 @@ func (a *API) lookAt(c *caller, q store.AttemptQuery, of string) liveLook {
 	}, func(x store.Attempt) uint64 { return x.Entry })
 }
 
-// lookNow is a look by a function of the catalog. id is that of an item; nil: the last
-// has up to where it was looked.
+// lookNow is a look by a function of the catalog; id is that of an item.
 func lookNow[T any](name string, c *caller, read func(context.Context, store.Scope, uint64) (store.Now[T], error),
 	id func(T) uint64) liveLook {
 	return func(ctx context.Context, above uint64) (liveFound, error) {
@@ -206,14 +204,7 @@ func (s *liveStream) follow(a *API, r *http.Request, c *caller, look liveLook, a
 func itemsOf[T any](name string, came store.Now[T], id func(T) uint64) []liveItem {
 	items := make([]liveItem, len(came.Items))
 	for i, x := range came.Items {
-		text := fmt.Sprintf("event: %s\ndata: %s\n\n", name, bytes.TrimSpace(encode(x)))
-		if id != nil {
-			items[i].id = id(x)
-			text = fmt.Sprintf("id: %d\n%s", items[i].id, text)
-		} else if i == len(items)-1 {
-			text = fmt.Sprintf("id: %d\n%s", came.Last, text)
-		}
-		items[i].text = text
+		items[i] = liveItem{id(x), fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", id(x), name, bytes.TrimSpace(encode(x)))}
 	}
 	return items
 }

@@ -100,8 +100,4 @@ func TestSharedLook(t *testing.T) {
 	if got := f.text(14); got != "" {
 		t.Errorf("%q was told twice", got)
 	}
-	f = liveFound{above: 10, last: 14, items: []liveItem{{0, "a"}, {0, "b"}}}
-	if first, again := f.text(10), f.text(14); first != "ab" || again != "" {
-		t.Errorf("%q, then %q", first, again)
-	}
 }

@@ -202,6 +202,61 @@ func (l *logged) besidesFlood() {
 	}
 }
 
+// What a tenant is told of alerts, statuses and events as they come is its own, besides a
+// flood of others, of which it is told nothing.
+func TestLiveOfATenantBesidesAFlood(t *testing.T) {
+	t.Parallel()
+	l := newLogged(t)
+	index, acme := store.NewIndex(), store.OfTenant("acme")
+	go func() { _ = store.NewRecords(l.js, l.names.Subscriptions, nil).WithIndex(index).Feed(l.Context()) }()
+	catalog := l.catalog.WithIndex(index)
+	say := func(id string, state protocol.State) {
+		t.Helper()
+		l.put("$KV."+l.names.Status+"."+id, protocol.Status{State: state, Generation: 7})
+		l.put(l.names.AlertSubject+".suspended."+id, map[string]protocol.Alert{"data": {Kind: "suspended", Subscription: id, Generation: 7, Text: "down"}})
+	}
+	for id, tenant := range map[string]string{"a": "acme", "b": "beta"} {
+		if _, err := l.catalog.Put(t.Context(), store.Everything(), id, []byte(`{"targetURL":"https://h/","tenant":"`+tenant+`"}`), 0); err != nil {
+			t.Fatal(err)
+		}
+		say(id, protocol.StateActive)
+	}
+	l.put("orders.beta.OrderAccepted.1", map[string]string{"orderId": "1"})
+	l.stored()
+	flood := func() {
+		t.Helper()
+		for i := range limits.LiveEntries + 50 {
+			say(fmt.Sprint("b", i), protocol.StateSuspended) // of no record, or of another's
+			l.put(fmt.Sprintf("orders.beta.OrderAccepted.%d", i), map[string]string{"orderId": fmt.Sprint(i)})
+			l.put(l.names.AlertSubject+".suspended.b", map[string]protocol.Alert{"data": {Kind: "suspended", Subscription: "b", Generation: 7}})
+		}
+		l.stored()
+	}
+	flood()
+	say("a", protocol.StateSuspended)
+	l.put("orders.acme.OrderAccepted.2", map[string]string{"orderId": "2"})
+	flood()
+	statuses, err := catalog.StatusesNow(t.Context(), acme, 4)
+	if err != nil || statuses.LeftOut || len(statuses.Items) != 1 || statuses.Items[0].State != protocol.StateSuspended || statuses.Items[0].Entry == 0 {
+		t.Errorf("statuses: %+v, %v", statuses, err)
+	}
+	alerts, err := catalog.AlertsNow(t.Context(), acme, 2)
+	if err != nil || alerts.LeftOut || len(alerts.Items) != 1 || alerts.Items[0].Subscription != "a" {
+		t.Errorf("alerts: %+v, %v", alerts, err)
+	}
+	events, err := catalog.EventsNow(t.Context(), acme, 1)
+	if err != nil || events.LeftOut || len(events.Items) != 1 || events.Items[0].Order != "2" {
+		t.Errorf("events: %+v, %v", events, err)
+	}
+	for range limits.LiveEntries + 50 { // its own flood it is told of
+		l.put("orders.acme.OrderAccepted.3", map[string]string{"orderId": "3"})
+	}
+	l.stored()
+	if events, err = catalog.EventsNow(t.Context(), acme, 1); err != nil || !events.LeftOut || len(events.Items) == 0 || len(events.Items) > limits.LiveEntries || events.Items[len(events.Items)-1].Sequence != events.Last {
+		t.Errorf("of many of its own: %d, %t, %v", len(events.Items), events.LeftOut, err)
+	}
+}
+
 // The story of an order tells of each subscription how it stands, and what helps.
 func TestOrderStory(t *testing.T) {
 	t.Parallel()

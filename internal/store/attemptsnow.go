@@ -1,15 +1,14 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
+	"orderbridge/bridge/event"
 	"orderbridge/bridge/protocol"
 	"orderbridge/internal/limits"
 	"orderbridge/internal/msgget"
@@ -32,7 +31,10 @@ func (c *Catalog) AttemptsNow(ctx context.Context, scope Scope, q AttemptQuery, 
 	}
 	out := Now[Attempt]{Last: high}
 	if own {
-		out.Items, out.LeftOut, err = r.newestUnder(ctx, filters, low, high, limits.LiveEntries)
+		out.Items, out.LeftOut, err = newestOf(low, high, func(low uint64) ([]Attempt, error) {
+			found, _, err := r.readUnder(ctx, filters, low, high, limits.LiveEntries)
+			return found, err
+		})
 	} else {
 		if high-low >= limits.LiveEntries {
 			low, out.LeftOut = high-limits.LiveEntries+1, true
@@ -52,24 +54,7 @@ func (r *attemptReader) ownFilters(ctx context.Context) (filters []string, own b
 	if scope.all {
 		return []string{r.filter}, r.q.Subscription != "", nil
 	}
-	if c.index == nil {
-		return nil, false, nil
-	}
-	if err := c.await(ctx); err != nil {
-		return nil, false, err
-	}
-	f := Filter{}
-	if r.q.Subscription != "" {
-		f.ID = func(id string) bool { return id == r.q.Subscription }
-	}
-	places := c.index.page(scope, f, "", limits.LiveOwn+1)
-	if len(places) > limits.LiveOwn {
-		return nil, false, nil
-	}
-	for _, p := range places {
-		filters = append(filters, c.names.AttemptSubject+"."+p.id+"."+r.token)
-	}
-	return filters, true, nil
+	return c.ownFilters(ctx, scope, r.q.Subscription, func(id string) string { return c.names.AttemptSubject + "." + id + "." + r.token })
 }
 
 // lastFor is the last entry of the log as a caller is told it: whoever is confined to a
@@ -107,19 +92,6 @@ func raise(n *atomic.Uint64, to uint64) {
 	}
 }
 
-// newestUnder reads [low, high] under filters, oldest first; where that is more than most
-// entries, a newer part of it.
-func (r *attemptReader) newestUnder(ctx context.Context, filters []string, low, high uint64, most int) (found []Attempt,
-	leftOut bool, err error) {
-	for {
-		found, _, err = r.readUnder(ctx, filters, low, high, most)
-		if !errors.Is(err, errManyMatch) {
-			return found, leftOut, err
-		}
-		low, leftOut = high-(high-low)/4, true
-	}
-}
-
 // oldestUnder reads [low, high] under filters, oldest first, and tells the last one that it
 // looked at; where that is more than one call looks at, an older part of it.
 func (r *attemptReader) oldestUnder(ctx context.Context, filters []string, low, high uint64) (found []Attempt, last uint64,
@@ -138,40 +110,10 @@ func (r *attemptReader) oldestUnder(ctx context.Context, filters []string, low, 
 // wanted or not.
 func (r *attemptReader) readUnder(ctx context.Context, filters []string, low, high uint64, most int) (found []Attempt,
 	last uint64, err error) {
-	parts := make([][]Attempt, len(filters))
-	var looked atomic.Int64
-	var newest atomic.Uint64
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(limits.ScanAtOnce)
-	for i, filter := range filters {
-		g.Go(func() error {
-			own := attemptReader{catalog: r.catalog, q: r.q, owners: owners{catalog: r.catalog, scope: r.owners.scope}}
-			for at := low; at <= high; at++ {
-				m, err := msgget.Next(ctx, r.catalog.js, r.catalog.names.Attempts, at, filter)
-				if errors.Is(err, protocol.ErrNotFound) || err == nil && m.Seq > high {
-					return nil
-				}
-				if err != nil {
-					return err
-				}
-				if looked.Add(1) > int64(most) {
-					return errManyMatch
-				}
-				a, wanted, err := own.entry(ctx, m)
-				if err != nil {
-					return err
-				}
-				raise(&newest, m.Seq)
-				if at = m.Seq; wanted {
-					parts[i] = append(parts[i], a)
-				}
-			}
-			return nil
-		})
-	}
-	err = g.Wait()
-	r.looked += int(looked.Load())
-	found = slices.Concat(parts...)
-	slices.SortFunc(found, func(a, b Attempt) int { return cmp.Compare(a.Entry, b.Entry) })
-	return found, newest.Load(), err
+	u, err := readUnder(ctx, r.catalog.js, r.catalog.names.Attempts, filters, low, high, most, func() func(*event.Message) (Attempt, bool, error) {
+		own := attemptReader{catalog: r.catalog, q: r.q, owners: owners{catalog: r.catalog, scope: r.owners.scope}}
+		return func(m *event.Message) (Attempt, bool, error) { return own.entry(ctx, m) }
+	})
+	r.looked += u.looked
+	return u.found, u.last, err
 }

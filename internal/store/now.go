@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync"
 
 	"orderbridge/bridge/event"
 	"orderbridge/bridge/protocol"
@@ -20,8 +21,17 @@ type Now[T any] struct {
 	LeftOut bool   // there were more
 }
 
-// now looks at a stream. A stream that was made again is looked at from its end on.
-func now[T any](ctx context.Context, c *Catalog, stream, filter string, above uint64,
+// part is where to look in a stream.
+type part struct {
+	all   string   // the filter of everything
+	own   []string // those of the scope's part, if known
+	known bool
+}
+
+// now looks at a stream: only at the scope's part where that is known, however much there
+// is of others; else at the newest limits.LiveEntries of all. A stream that was made again
+// is looked at from its end on.
+func now[T any](ctx context.Context, c *Catalog, stream string, at part, above uint64,
 	keep func(*event.Message) (T, bool, error)) (out Now[T], err error) {
 	info, err := c.streamInfo(ctx, stream)
 	if err != nil {
@@ -31,10 +41,24 @@ func now[T any](ctx context.Context, c *Catalog, stream, filter string, above ui
 		return out, nil
 	}
 	low := max(above+1, info.State.FirstSeq)
-	if low+limits.LiveEntries <= out.Last {
-		low, out.LeftOut = out.Last-limits.LiveEntries+1, true
+	if !at.known {
+		if low+limits.LiveEntries <= out.Last {
+			low, out.LeftOut = out.Last-limits.LiveEntries+1, true
+		}
+		out.Items, err = scan(ctx, c.js, stream, at.all, low, out.Last, limits.LiveEntries, keep)
+		return out, err
 	}
-	out.Items, err = scan(ctx, c.js, stream, filter, low, out.Last, limits.LiveEntries, keep)
+	var one sync.Mutex
+	inTurn := func(m *event.Message) (T, bool, error) {
+		one.Lock()
+		defer one.Unlock()
+		return keep(m)
+	}
+	out.Items, out.LeftOut, err = newestOf(low, out.Last, func(low uint64) ([]T, error) {
+		u, err := readUnder(ctx, c.js, stream, at.own, low, out.Last, limits.LiveEntries,
+			func() func(*event.Message) (T, bool, error) { return inTurn })
+		return u.found, err
+	})
 	return out, err
 }
 
@@ -43,7 +67,12 @@ func (c *Catalog) EventsNow(ctx context.Context, scope Scope, above uint64) (Now
 	if c.events == nil {
 		return Now[StreamEvent]{}, protocol.ErrNotFound
 	}
-	return now(ctx, c, c.names.Stream, ">", above, func(m *event.Message) (StreamEvent, bool, error) {
+	at := part{all: ">"}
+	if tenant, confined := scope.Tenant(); confined {
+		at.own = c.events.OwnSubjects(tenant)
+		at.known = len(at.own) > 0
+	}
+	return now(ctx, c, c.names.Stream, at, above, func(m *event.Message) (StreamEvent, bool, error) {
 		e := c.events.Decode(m)
 		if e.Not != "" || !scope.holds(e.Tenant) {
 			return StreamEvent{}, false, nil
@@ -54,8 +83,13 @@ func (c *Catalog) EventsNow(ctx context.Context, scope Scope, above uint64) (Now
 
 // AlertsNow are alerts that the scope holds.
 func (c *Catalog) AlertsNow(ctx context.Context, scope Scope, above uint64) (Now[AlertEntry], error) {
+	filters, own, err := c.ownFilters(ctx, scope, "", func(id string) string { return c.names.AlertSubject + ".*." + id })
+	if err != nil {
+		return Now[AlertEntry]{}, err
+	}
 	o := owners{catalog: c, scope: scope}
-	return now(ctx, c, c.names.Alerts, c.names.AlertSubject+".>", above, func(m *event.Message) (AlertEntry, bool, error) {
+	at := part{c.names.AlertSubject + ".>", filters, own}
+	return now(ctx, c, c.names.Alerts, at, above, func(m *event.Message) (AlertEntry, bool, error) {
 		a, ok := alertOf(m)
 		if !ok || !c.mayHold(scope, a.Subscription) {
 			return a, false, nil
@@ -65,12 +99,22 @@ func (c *Catalog) AlertsNow(ctx context.Context, scope Scope, above uint64) (Now
 	})
 }
 
+// StatusNow is a status as it was stored.
+type StatusNow struct {
+	Verdict
+	Entry uint64 `json:"-"` // its sequence in the stream of the bucket
+}
+
 // StatusesNow are statuses of subscriptions whose records lie in the scope: of one that
 // has changed several times the last.
-func (c *Catalog) StatusesNow(ctx context.Context, scope Scope, above uint64) (Now[Verdict], error) {
+func (c *Catalog) StatusesNow(ctx context.Context, scope Scope, above uint64) (Now[StatusNow], error) {
+	filters, own, err := c.ownFilters(ctx, scope, "", storedSubject)
+	if err != nil {
+		return Now[StatusNow]{}, err
+	}
 	o := owners{catalog: c, scope: scope}
-	return now(ctx, c, bucketStream(c.names.Status), ">", above, func(m *event.Message) (v Verdict, own bool, err error) {
-		if v.ID = keyOf(m.Subject); strings.HasPrefix(v.ID, fencePrefix) || isMarker(m.Header) ||
+	return now(ctx, c, bucketStream(c.names.Status), part{">", filters, own}, above, func(m *event.Message) (v StatusNow, own bool, err error) {
+		if v.Entry, v.ID = m.Seq, keyOf(m.Subject); strings.HasPrefix(v.ID, fencePrefix) || isMarker(m.Header) ||
 			json.Unmarshal(m.Data, &v.Status) != nil || !c.mayHold(scope, v.ID) {
 			return v, false, nil
 		}
