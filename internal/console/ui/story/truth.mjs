@@ -19,6 +19,8 @@ for (const p of [page, tenant]) {
   await verdict(p, "bad", "No leader: orders wait, and nothing is lost.");
   await verdict(p, "bad", /For \d+(\.\d)? s so far/);
 }
+await page.getByRole("group", { name: "Leaders" }).getByText(/silent|no leader/).waitFor();
+await page.getByText("Nothing was owed when a leader counted last").waitFor();
 await control("back");
 for (const p of [page, tenant]) await verdict(p, "good", "The partner gets its orders");
 await page.route("**/api/v1/leaders", () => {}); // there is no answer

@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { AttemptPage, Debt, Figures, Leaders, Overview as Bridge, Page, Verdict } from "../api";
 import { now } from "../clock";
 import type { PageProps } from "../console";
@@ -33,6 +33,8 @@ export function Overview({ session }: PageProps) {
   const owed = useAsk<Page<Debt>>("api/v1/owed?limit=500", 10_000);
   const leaders = useAsk<Leaders>("api/v1/leaders", 2_000);
   const bridge = useAsk<Bridge>(operator ? "api/v1/overview" : null, 10_000);
+  const unled = leaders.value && leaders.value.leaderless + leaders.value.takingOver; // shards whose debts nobody counts
+  useEffect(() => { if (unled !== undefined) bridge.again(); }, [unled]); // its table says the same as the sentence
   const { lately, slots, now: rate, live } = useLately();
   const before = useAsk<AttemptPage>("api/v1/attempts?limit=15", live === "full" ? 10_000 : 0);
   const newest = [...lately, ...(before.value?.items ?? []).filter((a) => !lately.some((b) => b.entry === a.entry))]
@@ -42,14 +44,14 @@ export function Overview({ session }: PageProps) {
       <h1>Overview</h1>
       <Judgement all={all} active={active} states={states} leaders={leaders} owed={owed} />
       <AsOf of={owed} />
-      <Tiles figures={figures} owed={owed.value} />
+      <Tiles figures={figures} owed={owed.value} unled={!!unled} />
       <Section title="Needs attention">
         <Trouble states={states} any={!!all.value?.items.length} />
       </Section>
       <Deliveries figures={figures} slots={slots}
         live={<Live of={all.failure ? "lost" : live} text={rate && `live: ${rate.more ? "more than " : ""}${perSecond(rate.n)}`} />} />
       <Section title="Owed: orders that wait for delivery">
-        <Loaded of={owed}>{(o) => <Owed of={o} />}</Loaded>
+        <Loaded of={owed}>{(o) => <Owed of={o} unled={!!unled} />}</Loaded>
       </Section>
       {operator && <Section title="Bridge and bus"><Loaded of={bridge}>{(b) => <><Bus of={b} /><LeaderTable of={b} /></>}</Loaded></Section>}
       <Section title="Latest attempts">
@@ -88,7 +90,7 @@ function Judgement({ all, active, states, leaders, owed }: Knowledge) {
 
 const spread = (s: { p50: number; p99: number }) => (s.p50 || s.p99 ? `${lasts(s.p50)} / ${lasts(s.p99)}` : "–");
 
-function Tiles({ figures: { value: f, failure: failed }, owed }: { figures: Asked<Figures>; owed?: Page<Debt> }) {
+function Tiles({ figures: { value: f, failure: failed }, owed, unled }: { figures: Asked<Figures>; owed?: Page<Debt>; unled: boolean }) {
   const about = f?.estimated ? "≈\u00a0" : "";
   const ended = f ? f.outcomes.delivered + f.outcomes.failed : 0;
   const lanes = owed?.items.filter((d) => d.lane) ?? [];
@@ -102,7 +104,7 @@ function Tiles({ figures: { value: f, failure: failed }, owed }: { figures: Aske
         <li title="From publication to delivery: half took at most the first, 99 of 100 at most the second">End-to-end latency <b>{spread(f.latency)}</b> p50 / p99</li>
         <li title="Of a single request: half took at most the first, 99 of 100 at most the second">Response time <b>{spread(f.attempt)}</b> p50 / p99</li>
       </>}
-      {owed && <li>Orders that wait <b>{number(lanes.length)}{owed.next ? "+" : ""}</b> {first ? `oldest published ${ago(first)}` : owed.items.length ? "and subscriptions that catch up" : "nothing is owed"}</li>}
+      {owed && <li>Orders that wait <b>{number(lanes.length)}{owed.next ? "+" : ""}</b> {first ? `oldest published ${ago(first)}` : owed.items.length ? "and subscriptions that catch up" : unled ? "counted by the last leader" : "nothing is owed"}</li>}
     </ul>
   );
 }
@@ -161,8 +163,8 @@ interface OwedBy {
   why?: string;
 }
 
-function Owed({ of }: { of: Page<Debt> }) {
-  if (!of.items.length) return <Empty>Nothing is owed.</Empty>;
+function Owed({ of, unled }: { of: Page<Debt>; unled: boolean }) {
+  if (!of.items.length) return <Empty>{unled ? "Nothing was owed when a leader counted last." : "Nothing is owed."}</Empty>;
   const by = new Map<string, OwedBy>();
   for (const d of of.items) {
     const x = by.get(d.subscription) ?? { debts: [], events: 0 };
