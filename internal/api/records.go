@@ -193,6 +193,11 @@ func (a *API) judge(r *http.Request) (answer, error) {
 		value, err = a.confined(callerOf(r.Context()), q, &out)
 	}
 	s, problems := a.o.Parse(q.ID, value)
+	if problems.Err() == nil && a.o.Seal != nil { // as it would be stored: what is sealed is not in plain text
+		if sealed, err := a.o.Seal(r.Context(), q.ID, value); err == nil {
+			s, problems = a.o.Parse(q.ID, sealed)
+		}
+	}
 	out.Problems = problems
 	if problems.Err() == nil && s != nil {
 		out.Hears = s.Describe()

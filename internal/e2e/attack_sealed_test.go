@@ -45,8 +45,16 @@ func TestAttackSecretsInTheBucket(t *testing.T) {
 	check("registered")
 	acme.call("PUT", webhooks+"/"+id, `{"targetURL":"`+e.URL+`/y","auth":{"type":"basic","username":"u"},"headers":{"X-Api":"[redacted]","X-More":"planted-more"}}`).is(t, 200)
 	check("updated")
-	made := acme.call("POST", webhooks+"/"+id+"/rotate-secret", "").is(t, 200).json(t)["secret"].(string)
+	rotated := acme.call("POST", webhooks+"/"+id+"/rotate-secret", "").is(t, 200).json(t)
+	made := rotated["secret"].(string)
 	check("rotated")
+	judged, err := json.Marshal(map[string]any{"id": "acme-judged", "record": []byte(`{"targetURL":"` + e.URL + `/x","secret":"planted-secret","headers":{"X-Api":"planted-header"}}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := acme.call("POST", "/api/v1/judge", string(judged)).is(t, 200).body; rotated["plain"] != nil || strings.Contains(said, "plain text") || !strings.Contains(said, `"hears"`) {
+		t.Errorf("told of plain text: %v, %s", rotated["plain"], said)
+	}
 	if strings.Contains(stored(id), made) {
 		t.Error("the secret that was made stands there as it is")
 	}
