@@ -11,6 +11,7 @@ export interface Trouble {
   begin?: Alert;
   end?: Alert;
   last?: Alert; // of those that came several times and have no end
+  says: string; // by the newest
   times: number;
 }
 
@@ -23,15 +24,17 @@ export function joined(items: Alert[]): Trouble[] {
     const key = (ends && a.key) || `${a.kind} ${a.subscription} ${a.text}`; // what has no end has a key of its own each time
     const of = open.get(key);
     if (a.over) {
-      const t = { end: a, times: 0 };
+      const t: Trouble = { end: a, says: a.text, times: 0 };
       out.push(t);
       open.set(key, t);
     } else if (of) {
       if (!ends) of.last ??= of.begin;
+      const goesOn = a.count && of.begin?.count && a.since === of.begin.since; // the newer one has counted on from it
+      if (!goesOn) of.times += a.count ?? 1;
+      if (!of.begin) of.says = a.text;
       of.begin = a; // the earliest of them
-      of.times += a.count ?? 1;
     } else {
-      const t = { begin: a, times: a.count ?? 1 };
+      const t: Trouble = { begin: a, says: a.text, times: a.count ?? 1 };
       out.push(t);
       open.set(key, t);
     }

@@ -57,6 +57,11 @@ const lines = joined([down(9), alert(8), alert(7, { text: "another" }), down(6, 
 assert.deepEqual(lines.map(({ begin, end, last, times }) => [begin?.sequence, end?.sequence, last?.sequence, times]),
   [[9, undefined, undefined, 1], [3, undefined, 8, 6], [7, undefined, undefined, 1], [4, 6, undefined, 1], [undefined, 2, undefined, 1]]);
 
+const dead = (sequence, count, since, more) => alert(sequence, { kind: "dead-lettered", subscription: "shop", text: `${count} events became dead letters`, key: "dead-lettered.shop.1.404", count, since, ...more });
+const counted = joined([dead(9, 9, "12:00"), dead(8, 1, "12:00"), dead(7, 5, "11:00"), dead(6, 2, "11:00"), dead(5, 3, "10:00", { over: true, text: "over" }), dead(4, 3, "10:00"), dead(3, 1, "10:00")]);
+assert.deepEqual(counted.map(({ times, says, begin }) => [times, says, begin.sequence]),
+  [[14, "9 events became dead letters", 6], [3, "3 events became dead letters", 3]]);
+
 assert.ok(ofBridge(alert(1)) && !ofBridge(down(1)) && !ofBridge(down(1, { subscription: "_shop" })));
 
 // ---- the clock of a browser that is wrong

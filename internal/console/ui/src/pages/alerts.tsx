@@ -36,7 +36,7 @@ export function Alerts(_: PageProps) {
         {troubles?.length === 0 && !list.more && <Empty>No alerts. To get them in Slack, Teams or PagerDuty, create a subscription with <code>"source": "alerts"</code>.</Empty>}
         {!!troubles?.length && (
           <Table name="Alerts" columns={["Started", "Ended", "Kind", "Subscription", "#Count", "Message"]}>
-            {troubles.map(({ begin, end, last, times }) => {
+            {troubles.map(({ begin, end, last, says, times }) => {
               const a = begin ?? end!;
               return (
                 <tr key={a.sequence}>
@@ -45,7 +45,7 @@ export function Alerts(_: PageProps) {
                   <td><State of={a.kind} /></td>
                   <th scope="row">{ofBridge(a) ? "the bridge" : <a href={link.subscription(a.subscription)}>{a.subscription}</a>}</th>
                   <td class="n">{number(times)}</td>
-                  <td class="wide">{a.text}</td>
+                  <td class="wide">{says}</td>
                 </tr>
               );
             })}

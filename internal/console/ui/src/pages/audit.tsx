@@ -18,6 +18,8 @@ interface Found {
 
 const most = 200; // entries
 
+const ways: Record<string, string> = { api: "over the API", cli: "on the command line", bus: "on the bus", bridge: "the bridge" };
+
 /** Audit is who changed what; for operators. */
 export function Audit({ place, session }: PageProps) {
   useTitle("Audit");
@@ -53,7 +55,7 @@ export function Audit({ place, session }: PageProps) {
                 <td>{x.data.action}</td>
                 <th scope="row">{x.data.subscription ? <a href={link.subscription(x.data.subscription)}>{x.data.subscription}</a> : "–"}</th>
                 <td class="wide">{x.data.text}</td>
-                <td>{[x.data.who.name ?? x.data.who.user ?? x.data.who.client, x.data.who.tenant && `tenant ${x.data.who.tenant}`, `by ${x.data.who.via}`, x.data.who.address].filter(Boolean).join(", ")}</td>
+                <td>{[x.data.who.name ?? x.data.who.user ?? x.data.who.client ?? (x.data.who.via === "bus" && "somebody"), x.data.who.tenant && `tenant ${x.data.who.tenant}`, ways[x.data.who.via] ?? x.data.who.via, x.data.who.address].filter(Boolean).join(", ")}</td>
               </tr>
             ))}
           </Table>

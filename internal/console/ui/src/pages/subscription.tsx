@@ -7,7 +7,7 @@ import { Editor } from "../editor";
 import { hour } from "../plots";
 import { visible } from "../safe";
 import { useAsk, useLive, usePages, useSoon, useTitle } from "../use";
-import { count, lasts, number } from "../words";
+import { count, lasts, local, number } from "../words";
 import { Plots } from "./overview";
 import { Buttons, Skip, type Shown } from "./actions";
 import { redrive } from "./letters";
@@ -89,9 +89,9 @@ function Verdicts({ of }: { of: Verdict }) {
   return (
     <>
       <p class="says"><State of={of.state} /> <When at={of.since} since /> {of.hears && <span>· {of.hears}</span>}</p>
-      {of.reason && <p>{of.reason}</p>}
+      {of.reason && !of.warnings?.some((e) => e.message.startsWith(of.reason!)) && <p>{local(of.reason)}</p>}
       {!!of.errors?.length && <ul class="failure">{of.errors.map((e) => <li><b>{e.field}</b> {e.message}</li>)}</ul>}
-      {!!of.warnings?.length && <ul class="warning">{of.warnings.map((e) => <li><b>{e.field}</b> {e.message}</li>)}</ul>}
+      {!!of.warnings?.length && <ul class="warning">{of.warnings.map((e) => <li><b>{e.field}</b> {local(e.message)}</li>)}</ul>}
     </>
   );
 }
