@@ -83,7 +83,7 @@ func sum(a, b protocol.Figures) protocol.Figures {
 		to   *int
 		from int
 	}{
-		{&s.Unsettled, b.Unsettled}, {&s.Owed, b.Owed}, {&s.Held, b.Held}, {&s.Reading, b.Reading}, {&s.Suspended, b.Suspended},
+		{&s.Unsettled, b.Unsettled}, {&s.Owed, b.Owed}, {&s.Kept, b.Kept}, {&s.Held, b.Held}, {&s.Reading, b.Reading}, {&s.Suspended, b.Suspended},
 		{&s.Subscriptions, b.Subscriptions}, {&s.Running, b.Running},
 	} {
 		*x.to += x.from

@@ -161,6 +161,6 @@ func (b *seat) addFigures(t *term) {
 	b.total.Lock()
 	defer b.total.Unlock()
 	b.total.Figures = last.Plus(b.total.Figures)
-	b.total.Unsettled, b.total.Owed, b.total.Held, b.total.Reading = 0, 0, 0, 0
+	b.total.Unsettled, b.total.Owed, b.total.Kept, b.total.Held, b.total.Reading = 0, 0, 0, 0, 0
 	b.total.Suspended, b.total.Subscriptions, b.total.Running = 0, 0, 0
 }

@@ -113,8 +113,11 @@ func oldest(refs ...event.Ref) event.Ref {
 // debtor is the subscription with what it owes.
 func (s *sub) debtor(o owedBy) Debtor {
 	now := s.core.now.Boot
-	d := Debtor{Subscription: s.id, Tenant: s.rec.Tenant, State: s.told.state, Since: s.told.since,
-		Owed: o.ledger + o.reader + o.window, Held: s.held}
+	d := Debtor{Subscription: s.id, Tenant: s.rec.Tenant, State: s.told.state, Since: s.told.since}
+	if !s.deletedAt.IsZero() { // what is kept is not owed
+		return d
+	}
+	d.Owed, d.Held = o.ledger+o.reader+o.window, s.held
 	if ref := oldest(o.lanes, o.from, o.first); ref.Seq != noLimit {
 		d.Oldest = ref
 	}

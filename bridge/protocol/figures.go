@@ -12,6 +12,7 @@ import "orderbridge/bridge/event"
 // Owing is what is owed at a moment.
 type Owing struct {
 	deliveries    int
+	kept          int       // deliveries of deleted records, which are owed if the record is put again
 	events        int       // of which a delivery is owed, at most
 	oldest        event.Ref // of these; Seq 0: none is owed
 	suspended     int
@@ -22,11 +23,15 @@ type Owing struct {
 // Owes counts. It costs what is in trouble, not what exists.
 func (c *Machine) Owes(w Wanted) Owing {
 	position := c.position()
-	var beside, redriven, suspended int
+	var beside, kept, redriven, suspended int
 	first := event.Ref{Seq: noLimit}
 	rank := ranking{most: w.Most}
 	add := func(s *sub) {
 		o := s.debts(position)
+		if !s.deletedAt.IsZero() {
+			kept += o.ledger + o.reader
+			return
+		}
 		beside, redriven = beside+o.ledger+o.reader, redriven+o.redriven
 		first = oldest(first, o.lanes, o.from)
 		if d := s.debtor(o); d.Owed > 0 || d.failing() {
@@ -41,7 +46,7 @@ func (c *Machine) Owes(w Wanted) Owing {
 		add(s)
 	}
 	for s := range c.readers {
-		if s.failing() || s.suspended {
+		if (s.failing() || s.suspended) && s.deletedAt.IsZero() {
 			suspended++
 		}
 		if _, counted := c.holding[s]; !counted {
@@ -60,6 +65,7 @@ func (c *Machine) Owes(w Wanted) Owing {
 	}
 	return Owing{
 		deliveries:    c.owed + beside,
+		kept:          kept,
 		events:        len(c.pending) + max(len(c.win), min(len(c.win)+beside, span)),
 		oldest:        first,
 		suspended:     suspended,
@@ -183,5 +189,5 @@ type Figures struct {
 	Taken, Matched, Filtered, Delivered, Failed, Retried, Dead, Superseded, Parked uint64
 	TakeOvers                                                                      uint64            // done
 	Alerts                                                                         map[string]uint64 // by kind
-	Unsettled, Owed, Held, Reading, Suspended, Subscriptions, Running              int
+	Unsettled, Owed, Kept, Held, Reading, Suspended, Subscriptions, Running        int
 }

@@ -28,7 +28,7 @@ type Overview struct {
 func (c *Machine) Overview(now time.Duration, o Owing) Overview {
 	f := c.figures
 	f.Alerts = maps.Clone(f.Alerts)
-	f.Unsettled, f.Owed, f.Suspended, f.Subscriptions = o.events, o.deliveries, o.suspended, o.subscriptions
+	f.Unsettled, f.Owed, f.Kept, f.Suspended, f.Subscriptions = o.events, o.deliveries, o.kept, o.suspended, o.subscriptions
 	f.Running, f.Reading = c.running, len(c.readers)
 	r := Overview{Leads: c.opened, Epoch: c.epoch, Figures: f, Changes: c.changes, Usage: c.usage(), Reasons: c.reasons(now),
 		Oldest: o.oldest, Taken: event.Ref{Seq: c.taken, Time: c.takenAt}, States: c.inState(), Debtors: o.debtors}

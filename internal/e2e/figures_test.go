@@ -85,6 +85,18 @@ func TestFiguresOfAnOutage(t *testing.T) {
 		publishOne(t, js, "p"+strconv.Itoa(i), 1)
 	}
 	is("deliveries_owed", 2*n)
+
+	// What a deleted record owed is kept for a day, and not owed.
+	verdict(t, js, "broken", remove(t, js, "broken"), protocol.StateDeleted)
+	is("deliveries_owed", 0)
+	is("events_unsettled", 0)
+	is("owed_oldest_seconds", 0)
+	is("subscriptions_suspended", 0)
+	is("deliveries_kept", 2*n)
+	put(t, js, "broken", recordFor(e, `"subjects":["orders.acme.>"]`))
+	is("deliveries_owed", 2*n)
+	is("deliveries_kept", 0)
+
 	e.Reply(nil)
 	await(t, 60*time.Second, "all are delivered", func() bool { return e.Delivered() == 2*n })
 	is("deliveries_owed", 0)

@@ -90,8 +90,11 @@ func (c *bridgeCollector) protocolFigures() {
 	gauge("events_unsettled", "Events of which something is owed, in memory, in the ledger or yet to be read, at most.",
 		func(f protocol.Figures) int { return f.Unsettled })
 	gauge("deliveries_owed",
-		"Deliveries that are owed: in memory, in the ledger, and what readers have yet to read as far as it is known.",
+		"Deliveries that are owed: in memory, in the ledger, and what readers have yet to read as far as it is known; not those of deleted records.",
 		func(f protocol.Figures) int { return f.Owed })
+	gauge("deliveries_kept",
+		"Deliveries of deleted records, which are kept for a day: they are owed again if the record is put again.",
+		func(f protocol.Figures) int { return f.Kept })
 	gauge("lanes_held", "Lanes in the ledger.", func(f protocol.Figures) int { return f.Held })
 	gauge("attempts_running", "Attempts under way.", func(f protocol.Figures) int { return f.Running })
 	gauge("subscriptions", "Subscriptions, of any state but deleted.",
