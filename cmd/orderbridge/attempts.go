@@ -144,14 +144,19 @@ func (s *session) followAttempts(ctx context.Context, cmd *cobra.Command, v atte
 	}
 	tick := time.NewTicker(limits.AttemptCheck)
 	defer tick.Stop()
+	wait := patience{cmd: cmd}
 	for last := page.Last; ; {
 		next, err := s.catalog.AttemptsAbove(ctx, store.Everything(), v.q, last, limits.AttemptPage)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		if wait.bears(ctx, err) {
+			continue
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
 			return explain(err)
 		}
+		wait.answered()
 		for i := range next.Items {
 			if err := attemptLine(cmd, &next.Items[i], v.asJSON); err != nil {
 				return err

@@ -109,7 +109,7 @@ func (s *session) showAudit(ctx context.Context, cmd *cobra.Command, q audit.Que
 				return err
 			}
 		}
-		return s.followAudit(ctx, q, found.Next, line)
+		return s.followAudit(ctx, cmd, q, found.Next, line)
 	case asJSON:
 		return printData(cmd, append([]audit.Entry{}, found.Entries...))
 	case len(found.Entries) == 0:
@@ -177,10 +177,24 @@ func (s *session) auditOf(ctx context.Context, q audit.Query) (audit.Found, erro
 }
 
 // followAudit gives what comes from a sequence on, until ctx ends.
-func (s *session) followAudit(ctx context.Context, q audit.Query, next uint64, fn func(audit.Entry) error) error {
+func (s *session) followAudit(ctx context.Context, cmd *cobra.Command, q audit.Query, next uint64, fn func(audit.Entry) error) error {
+	wait := patience{cmd: cmd}
 	c, over := s.catalog.(*client.Client)
 	if !over {
-		return audit.Follow(ctx, s.js, s.names, q, next, fn)
+		for {
+			var err error
+			next, err = audit.Follow(ctx, s.js, s.names, q, next, func(e audit.Entry) error {
+				wait.answered()
+				return fn(e)
+			})
+			if wait.bears(ctx, err) {
+				continue
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
 	}
 	q.Limit = limits.AuditPage
 	tick := time.NewTicker(limits.AttemptCheck)
@@ -188,12 +202,16 @@ func (s *session) followAudit(ctx context.Context, q audit.Query, next uint64, f
 	for {
 		q.From = next
 		found, err := c.Audit(ctx, q)
-		if ctx.Err() != nil {
-			return nil
+		if wait.bears(ctx, err) {
+			continue
 		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
 			return explain(err)
 		}
+		wait.answered()
 		for _, e := range found.Entries {
 			if err := fn(e); err != nil {
 				return err

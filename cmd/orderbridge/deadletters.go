@@ -143,22 +143,25 @@ func (sel *selection) check(cmd *cobra.Command, args []string) error {
 }
 
 // each does something with all that are selected, some at a time, and says how far
-// it is. It can be begun again at any time.
+// it is. It can be begun again at any time: so it asks the next leader for the rest when
+// one ends.
 func (s *session) each(ctx context.Context, cmd *cobra.Command, sel selection, what string,
 	do func(context.Context, store.LettersRequest) (store.LettersAnswer, error)) (sum store.LettersAnswer, err error) {
 	told := map[uint64]bool{}
 	progress := func(next, through uint64) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%d done, %d refused; sequence %d of %d\n", sum.Done, sum.Refused, next, through)
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s; sequence %d of %d\n", soFar(sum), next, through)
 	}
+	wait, answered := patience{cmd: cmd, most: limits.NextLeader}, false
 	for r := (store.LettersRequest{LetterFilter: sel.LetterFilter}); ; {
 		one, cancel := context.WithTimeout(acting(ctx), 2*limits.CommandCallTime)
 		a, err := do(one, r)
 		cancel()
 		sum.Done += a.Done
-		sum.Already += a.Already
 		for _, l := range a.Letters {
 			switch {
 			case told[l.Sequence]:
+			case l.Already: // by somebody else, or the answer that said so was lost
+				sum.Already++
 			case l.Refused == "":
 				fmt.Fprintf(cmd.OutOrStdout(), "%d: %s\n", l.Sequence, printable(fmt.Sprintf(what, l.Subscription)))
 			default:
@@ -167,12 +170,21 @@ func (s *session) each(ctx context.Context, cmd *cobra.Command, sel selection, w
 			}
 			told[l.Sequence] = true
 		}
+		if err != nil && answered && wait.bears(ctx, err) {
+			continue
+		}
+		if err == nil {
+			answered = true
+			wait.answered()
+		}
 		switch {
 		case errors.Is(err, protocol.ErrNotFound):
 			return sum, s.noDeadLetters()
 		case err == nil && !a.More && r.Through > 0: // it was told before how far it is
 			progress(r.Through, r.Through)
 			return sum, nil
+		case err != nil && answered:
+			return sum, fmt.Errorf("%w; by the answers that came: %s. Begin the command again for the rest: what is done is passed over", err, soFar(sum))
 		case err != nil || !a.More:
 			return sum, err
 		}
@@ -187,4 +199,12 @@ func (s *session) each(ctx context.Context, cmd *cobra.Command, sel selection, w
 			}
 		}
 	}
+}
+
+func soFar(sum store.LettersAnswer) string {
+	text := fmt.Sprintf("%d done, %d refused", sum.Done, sum.Refused)
+	if sum.Already > 0 {
+		text += fmt.Sprintf(", %d were done already", sum.Already)
+	}
+	return text
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"orderbridge/bridge/protocol"
+	"orderbridge/internal/limits"
 	"orderbridge/internal/store"
 )
 
@@ -90,11 +91,18 @@ func (s *session) redriveSome(ctx context.Context, cmd *cobra.Command, sel selec
 
 func (s *session) redriveAll(ctx context.Context, cmd *cobra.Command, letters []store.Letter) error {
 	refused := 0
-	for _, l := range letters {
+	wait := patience{cmd: cmd, most: limits.NextLeader}
+	for i, l := range letters {
 		var no *store.RefusedError
 		_, err := s.catalog.Redrive(ctx, store.Everything(), l.Sequence)
+		lost := false // an answer, so that it may be owed again by now
+		for err != nil && i > 0 && wait.bears(ctx, err) {
+			lost = true
+			_, err = s.catalog.Redrive(ctx, store.Everything(), l.Sequence)
+		}
+		wait.answered()
 		switch {
-		case err == nil:
+		case err == nil || lost && errors.Is(err, protocol.ErrOwedAgain):
 			fmt.Fprintf(cmd.OutOrStdout(), "%d: owed again by %s\n", l.Sequence, l.Subscription)
 		case errors.As(err, &no):
 			refused++

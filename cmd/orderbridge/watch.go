@@ -33,6 +33,7 @@ func watch(ctx context.Context, cmd *cobra.Command, head func() *table,
 	w := watcher{cmd: cmd, head: head, redraw: !formOf(cmd).data() && terminal(cmd.OutOrStdout()), told: map[string]string{}}
 	tick := time.NewTicker(limits.WatchPause)
 	defer tick.Stop()
+	wait, answered := patience{cmd: cmd}, false
 	for {
 		var items []item
 		over := false
@@ -41,6 +42,9 @@ func watch(ctx context.Context, cmd *cobra.Command, head func() *table,
 				items = append(items, i)
 			}
 		})
+		if answered && wait.bears(ctx, err) {
+			continue
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -50,6 +54,8 @@ func watch(ctx context.Context, cmd *cobra.Command, head func() *table,
 			return fmt.Errorf("--watch follows at most %d rows; say more exactly which are wanted, as with --state or --limit",
 				limits.WatchRows)
 		}
+		answered = true
+		wait.answered()
 		if err := w.show(items); err != nil {
 			return err
 		}

@@ -128,25 +128,26 @@ func (q Query) read(m *event.Message) (e Entry, ok bool) {
 	return e, q.wants(&e)
 }
 
-// Follow gives what comes from a sequence on, until ctx ends.
-func Follow(ctx context.Context, js jetstream.JetStream, n store.Names, q Query, next uint64, fn func(Entry) error) error {
+// Follow gives what comes from a sequence on, until ctx ends, and where to go on after
+// an error.
+func Follow(ctx context.Context, js jetstream.JetStream, n store.Names, q Query, next uint64, fn func(Entry) error) (uint64, error) {
 	for {
 		m, err := msgget.Next(ctx, js, n.Audit, next, q.filter(n))
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return next, nil
 		case errors.Is(err, protocol.ErrNotFound):
 			if !sleep(ctx, limits.AuditCheck) {
-				return nil
+				return next, nil
 			}
 			continue
 		case err != nil:
-			return err
+			return next, err
 		}
 		next = m.Seq + 1
 		if e, ok := q.read(m); ok {
 			if err := fn(e); err != nil {
-				return err
+				return next, err
 			}
 		}
 	}

@@ -146,6 +146,16 @@ func (c *Client) do(ctx context.Context, r request, into any) error {
 	return nil
 }
 
+// ErrAway says that there was no answer, or that the server, or what stands before it,
+// cannot give one at present: it may pass by itself.
+var ErrAway = errors.New("the server gives no answer")
+
+// away is an error that is ErrAway.
+type away struct{ error }
+
+func (a away) Unwrap() error      { return a.error }
+func (away) Is(target error) bool { return target == ErrAway }
+
 // unreached says why there was no answer, without what a URL may hold.
 func (c *Client) unreached(begun time.Time, err error) error {
 	var wrapped *url.Error
@@ -154,13 +164,17 @@ func (c *Client) unreached(begun time.Time, err error) error {
 	}
 	var late net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &late) && late.Timeout() {
-		return fmt.Errorf("%s gave no answer within %s", c.base.Host, time.Since(begun).Round(100*time.Millisecond))
+		return away{fmt.Errorf("%s gave no answer within %s", c.base.Host, time.Since(begun).Round(100*time.Millisecond))}
 	}
 	var unknown x509.UnknownAuthorityError
 	if errors.As(err, &unknown) {
 		return fmt.Errorf("ask %s: %w; --server-ca (ORDERBRIDGE_SERVER_CA) names the file of a private authority", c.base.Host, err)
 	}
-	return fmt.Errorf("ask %s: %w", c.base.Host, err)
+	var untrusted *tls.CertificateVerificationError
+	if err = fmt.Errorf("ask %s: %w", c.base.Host, err); errors.As(err, &untrusted) {
+		return err
+	}
+	return away{err}
 }
 
 // whole is an error where an answer lacks what such an answer always has: it comes
@@ -190,6 +204,11 @@ func (e *Error) Error() string {
 		return e.Problems.Error()
 	}
 	return e.Detail
+}
+
+// Is makes an answer that the server, or what stands before it, cannot give at present ErrAway.
+func (e *Error) Is(target error) bool {
+	return target == ErrAway && e.Status >= http.StatusBadGateway && e.Status <= http.StatusGatewayTimeout
 }
 
 // Unwrap is what the Catalog would say.

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -148,5 +149,40 @@ func TestGivenUp(t *testing.T) {
 	defer cancel()
 	if _, err := c.Overview(ctx); err == nil || !strings.Contains(err.Error(), "gave no answer within") || strings.Contains(err.Error(), "within 20s") {
 		t.Error(err)
+	}
+}
+
+// What may pass by itself is told apart from what stays.
+func TestAway(t *testing.T) {
+	t.Parallel()
+	status := http.StatusServiceUnavailable
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	defer s.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(url, ca string) error {
+		c, err := New(Options{URL: url, Token: "t", CAFile: ca})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, err = c.Overview(t.Context())
+		return err
+	}
+	if err := ask(s.URL, ca); !errors.Is(err, ErrAway) {
+		t.Errorf("503: %v", err)
+	}
+	status = http.StatusUnauthorized
+	if err := ask(s.URL, ca); err == nil || errors.Is(err, ErrAway) {
+		t.Errorf("401: %v", err)
+	}
+	if err := ask(s.URL, ""); err == nil || errors.Is(err, ErrAway) {
+		t.Errorf("an unknown authority: %v", err)
+	}
+	s.Close()
+	if err := ask(s.URL, ca); !errors.Is(err, ErrAway) {
+		t.Errorf("nobody listens: %v", err)
 	}
 }

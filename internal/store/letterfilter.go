@@ -51,7 +51,7 @@ type LettersAnswer struct {
 	Done    int             `json:"done"`              // that are owed again, or removed
 	Refused int             `json:"refused"`           // that stay as they are
 	Already int             `json:"already,omitempty"` // that were owed again, or gone, before
-	Letters []LetterOutcome `json:"letters"`           // those that are done and refused, one by one
+	Letters []LetterOutcome `json:"letters"`           // all of these, one by one
 	More    bool            `json:"more,omitempty"`    // ask again, with these:
 	Next    uint64          `json:"next"`              // what to give as `after`
 	Through uint64          `json:"through"`           // what to give as `through`
@@ -63,6 +63,7 @@ type LetterOutcome struct {
 	Sequence     uint64 `json:"deadLetter"`
 	Subscription string `json:"subscription"`
 	Refused      string `json:"refused,omitempty"` // why; "": it is done
+	Already      bool   `json:"already,omitempty"` // it was done before
 }
 
 // RedriveLetters puts dead letters back as owed, those of one order in the order
@@ -126,10 +127,13 @@ func (c *Catalog) eachLetter(ctx context.Context, scope Scope, r LettersRequest,
 			return a.again(r), nil
 		case errors.Is(err, errAlready):
 			a.Already++
+			a.Letters = append(a.Letters, LetterOutcome{Sequence: l.Sequence, Subscription: l.Subscription, Already: true})
+		case err != nil && a.Done > 0: // those are told; who asks for the rest hears of the error
+			return a.again(r), nil
 		case err != nil:
-			return a, fmt.Errorf("dead letter %d: %w; %d before it were done", l.Sequence, err, a.Done)
+			return a, fmt.Errorf("dead letter %d: %w", l.Sequence, err)
 		default:
-			a.Letters = append(a.Letters, LetterOutcome{l.Sequence, l.Subscription, refused})
+			a.Letters = append(a.Letters, LetterOutcome{Sequence: l.Sequence, Subscription: l.Subscription, Refused: refused})
 			if refused != "" {
 				a.Refused++
 			} else {
