@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -24,7 +25,7 @@ type Debtor struct {
 }
 
 // Wanted says which debtors are told: so many of those that owe most, failing
-// ones first, and these beside them.
+// ones first, and these beside them; all there are, if so many are no more.
 type Wanted struct {
 	Most   int
 	Beside []string
@@ -176,7 +177,21 @@ func (r *ranking) cut() []Debtor {
 	return r.list
 }
 
-// beside adds those that were asked for by name.
+// asked are those that are told whatever they owe: all, if no more than are wanted can
+// be there in all shards, else those that were asked for by name.
+func (c *Machine) asked(w Wanted) (ids []string) {
+	if (len(c.subs)+len(c.resting))*max(c.layout.Shards, 1) > w.Most {
+		return w.Beside
+	}
+	for id, s := range c.subs {
+		if s.told.state != "" {
+			ids = append(ids, id)
+		}
+	}
+	return slices.AppendSeq(ids, maps.Keys(c.resting))
+}
+
+// beside adds those that are asked for by name.
 func (c *Machine) beside(list []Debtor, ids []string) []Debtor {
 	if len(ids) == 0 {
 		return list

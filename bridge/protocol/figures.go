@@ -70,7 +70,7 @@ func (c *Machine) Owes(w Wanted) Owing {
 		oldest:        first,
 		suspended:     suspended,
 		subscriptions: len(c.subs) + len(c.resting) + c.newcomers.len() - c.deletedSubs(),
-		debtors:       c.beside(rank.cut(), w.Beside),
+		debtors:       c.beside(rank.cut(), c.asked(w)),
 	}
 }
 

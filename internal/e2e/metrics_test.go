@@ -2,17 +2,21 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"orderbridge/bridge/protocol"
 	"orderbridge/internal/lab"
+	"orderbridge/internal/limits"
 )
 
 // families are those of a scrape in a format that the caller accepts.
@@ -159,4 +163,79 @@ type headers []string
 // withinMinutes is the context of a tool that answers at once, on a machine that may be busy.
 func withinMinutes() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 5*time.Minute)
+}
+
+// TestMetricsNameAllThatFit: who owes nothing and was sent nothing is named as well, where
+// there is room for all.
+func TestMetricsNameAllThatFit(t *testing.T) {
+	t.Parallel()
+	bus := lab.ListenBus(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, nil)
+	p := serving(t, bus.URL(), "ORDERBRIDGE_METRICS_SUBSCRIPTIONS=all", "ORDERBRIDGE_SHARDS=2")
+	subscribe(t, js, "idle", recordFor(e))
+	subscribeState(t, js, "paused", recordFor(e, `"tenant":"acme"`, `"status":"paused"`), protocol.StatePaused)
+	await(t, 0, "both are named", func() bool {
+		all, _ := families(t, p, plainText)
+		return value(all, "orderbridge_subscription_state", "subscription", "idle", "state", "active") == 1 &&
+			value(all, "orderbridge_subscription_state", "subscription", "paused", "tenant", "acme", "state", "paused") == 1 &&
+			value(all, "orderbridge_subscription_deliveries_owed", "subscription", "idle") == 0
+	})
+}
+
+// TestMetricsNameAtMost: with 5,000 records `all` names 2,000, those that fail among
+// them, and nothing else of the metrics grows with the records.
+func TestMetricsNameAtMost(t *testing.T) {
+	t.Parallel()
+	const records, failing = 5000, 50
+	bus := lab.ListenBus(t)
+	js := jetStream(t, bus.URL())
+	dead, healthy := receive(t, lab.Always(http.StatusServiceUnavailable)), receive(t, nil)
+	p := serving(t, bus.URL(), "ORDERBRIDGE_METRICS_SUBSCRIPTIONS=all", "ORDERBRIDGE_SHARDS=2")
+	for i := range records {
+		put(t, js, fmt.Sprintf("good-%04d", i), recordFor(healthy))
+	}
+	for i := range failing {
+		put(t, js, fmt.Sprintf("dead-%02d", i), recordFor(dead, `"subjects":["orders.dead"]`))
+	}
+	await(t, 0, "all are in force", func() bool {
+		all, _ := families(t, p, plainText)
+		return value(all, "orderbridge_subscriptions_in_state", "state", "active") == records+failing
+	})
+	publishOne(t, js, "o", 1)
+	await(t, 0, "the good ones have it", func() bool { return healthy.Count() >= records })
+	publishMsg(t, js, &nats.Msg{Subject: "orders.dead", Data: []byte(`{"orderId":"d"}`)})
+	bounded := func() (named map[string]bool) {
+		t.Helper()
+		all, text := families(t, p, plainText)
+		named = map[string]bool{}
+		for name, f := range all {
+			of := map[string]int{}
+			for _, m := range f.GetMetric() {
+				for _, l := range m.GetLabel() {
+					if l.GetName() == "subscription" {
+						of[l.GetValue()]++
+						named[l.GetValue()] = true
+					}
+				}
+			}
+			switch series := len(f.GetMetric()); {
+			case len(of) > limits.NamedSubscriptions, series > 2*max(len(of), 50):
+				t.Errorf("%s has %d series of %d subscriptions", name, series, len(of))
+			}
+		}
+		if len(named) > limits.NamedSubscriptions || len(text) > 8<<20 {
+			t.Errorf("%d subscriptions are named, in %d bytes", len(named), len(text))
+		}
+		return named
+	}
+	await(t, 0, "those that fail are named", func() bool {
+		n, named := 0, bounded()
+		for id := range named {
+			if strings.HasPrefix(id, "dead-") {
+				n++
+			}
+		}
+		return n == failing && len(named) == limits.NamedSubscriptions || t.Failed()
+	})
 }
