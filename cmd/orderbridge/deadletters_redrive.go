@@ -22,9 +22,9 @@ func newDeadLettersRedrive() *cobra.Command {
 		Long: `Ask the leading bridge to put dead letters back as owed, each by its own
 subscription only and marked with X-Redrive. They do not wait for what their orders
 owe otherwise, but those of one order are sent one after another, the oldest event
-first. Filters may be combined; what is selected is put back a hundred at a time, and
-the command can be stopped and begun again at any time. Exit code 1 if one of them was
-refused; the reason is printed.`,
+first. Filters may be combined; what is selected is put back a hundred at a time, also
+when another bridge takes the lead meanwhile, and the command can be stopped and begun
+again at any time. Exit code 1 if one of them was refused; the reason is printed.`,
 		Example: `  orderbridge dead-letters redrive 42 43
   orderbridge dead-letters redrive --subscription acme
   orderbridge dead-letters redrive --since 24h --reason "connection refused"`,

@@ -59,8 +59,10 @@ a dead letter.`,
 			}
 			a, err := s.catalog.Replay(acting(ctx), store.Everything(), r)
 			switch {
+			case err != nil && !r.DryRun:
+				return s.notSentAgain(ctx, r.Subscription, "replays list "+r.Subscription, err)
 			case err != nil:
-				return s.notSentAgain(ctx, r.Subscription, err)
+				return s.notSentAgain(ctx, r.Subscription, "", err)
 			case format.data():
 				return printData(cmd, a)
 			case a.Replay == nil:
@@ -97,8 +99,9 @@ func flagOf(member string) string {
 	return name
 }
 
-// notSentAgain says why a replay or a rewind was not begun.
-func (s *session) notSentAgain(ctx context.Context, subscription string, err error) error {
+// notSentAgain says why a replay or a rewind was not begun; see is the command that
+// shows whether it was all the same, "" if it cannot have been.
+func (s *session) notSentAgain(ctx context.Context, subscription, see string, err error) error {
 	var no *store.RefusedError
 	switch {
 	case errors.As(err, &no):
@@ -106,9 +109,18 @@ func (s *session) notSentAgain(ctx context.Context, subscription string, err err
 	case errors.Is(err, protocol.ErrNotFound):
 		return s.unknown(ctx, subscription)
 	case errors.Is(err, store.ErrNoLeader):
-		return fmt.Errorf("%w; is `orderbridge serve` running, with the same ORDERBRIDGE_PREFIX?", err)
+		return noLeader(see, err)
 	}
 	return explain(err)
+}
+
+// noLeader says what to do where no leader has answered; see is the command that shows
+// whether it has done what it was asked for, "" if nothing was to be done.
+func noLeader(see string, err error) error {
+	if see != "" {
+		see = "`orderbridge " + see + "` shows whether it was done. "
+	}
+	return fmt.Errorf("%w. %sIs `orderbridge serve` running, with the same ORDERBRIDGE_PREFIX?", err, see)
 }
 
 // printCount prints what would be sent.
@@ -243,7 +255,7 @@ waited for. Unlike a replay it cannot be stopped: ask with --dry-run first.`,
 			dry.DryRun = true
 			a, err := s.catalog.Rewind(ctx, store.Everything(), dry)
 			if err != nil {
-				return s.notSentAgain(ctx, r.Subscription, err)
+				return s.notSentAgain(ctx, r.Subscription, "", err)
 			}
 			if r.DryRun {
 				if format.data() {
@@ -257,7 +269,7 @@ waited for. Unlike a replay it cannot be stopped: ask with --dry-run first.`,
 				}
 			}
 			if a, err = s.catalog.Rewind(acting(ctx), store.Everything(), r); err != nil {
-				return s.notSentAgain(ctx, r.Subscription, err)
+				return s.notSentAgain(ctx, r.Subscription, "owed list "+r.Subscription, err)
 			}
 			if format.data() {
 				return printData(cmd, a)

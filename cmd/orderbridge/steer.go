@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +46,11 @@ it, and a test that succeeds do the same for its subscription.`,
 			return asking(func(ctx context.Context, cmd *cobra.Command, s *session, _ []string) error {
 				done, err := s.catalog.RetryNow(acting(ctx), store.Everything(), r)
 				if err != nil {
-					return s.notSteered(ctx, "retry now", id, err)
+					if done.Subscriptions > 0 {
+						fmt.Fprintf(cmd.ErrOrStderr(), "%s waited, and %s of %s, in the shards that were asked before; these go now\n",
+							count(done.Subscriptions, "subscription"), count(done.Orders, "order"), theirs(done.Subscriptions))
+					}
+					return s.notSteered(ctx, "retry now", id, strings.TrimSpace("owed list "+id), err)
 				}
 				if format.data() {
 					return printData(cmd, done)
@@ -98,7 +103,7 @@ redriven is named where its order waits as well.`,
 			r.Subscription, r.Order = args[0], args[1]
 			done, err := s.catalog.Skip(acting(ctx), store.Everything(), r)
 			if err != nil {
-				return s.notSteered(ctx, "skip", r.Subscription, err)
+				return s.notSteered(ctx, "skip", r.Subscription, "owed list "+r.Subscription, err)
 			}
 			if format.data() {
 				return printData(cmd, done)
@@ -114,8 +119,9 @@ redriven is named where its order waits as well.`,
 	return cmd
 }
 
-// notSteered says why the leader did not do what it was asked for.
-func (s *session) notSteered(ctx context.Context, what, id string, err error) error {
+// notSteered says why the leader did not do what it was asked for; see is the command
+// that shows whether it did.
+func (s *session) notSteered(ctx context.Context, what, id, see string, err error) error {
 	var no *store.RefusedError
 	switch {
 	case errors.As(err, &no):
@@ -123,7 +129,7 @@ func (s *session) notSteered(ctx context.Context, what, id string, err error) er
 	case errors.Is(err, protocol.ErrNotFound):
 		return s.unknown(ctx, id)
 	case errors.Is(err, store.ErrNoLeader):
-		return fmt.Errorf("%s: %w; is `orderbridge serve` running, with the same ORDERBRIDGE_PREFIX?", what, err)
+		return fmt.Errorf("%s: %w", what, noLeader(see, err))
 	}
 	return fmt.Errorf("%s: %w", what, explain(err))
 }

@@ -217,3 +217,32 @@ func TestFollowGoesOnWithAnotherReplica(t *testing.T) {
 		t.Errorf("the log is\n%+v, followed was\n%+v", log, followed)
 	}
 }
+
+// A leader that gives no answer may have done what it was asked for: the command says how
+// that is seen.
+func TestNoAnswerSaysHowToSee(t *testing.T) {
+	t.Parallel()
+	bus := lab.ListenBus(t)
+	js := jetStream(t, bus.URL())
+	e := receive(t, lab.Always(http.StatusInternalServerError))
+	p := serving(t, bus.URL())
+	subscribe(t, js, "s", recordFor(e))
+	publishOne(t, js, "a", 1)
+	e.came(t, 1)
+	p.Signal(syscall.SIGSTOP)
+	var asking sync.WaitGroup
+	for args, see := range map[string]string{
+		"replay s --from-seq 1": "`orderbridge replays list s` shows whether it was done",
+		"skip s a":              "`orderbridge owed list s` shows whether it was done",
+		"retry-now s":           "`orderbridge owed list s` shows whether it was done",
+		"retry-now --order a":   "`orderbridge owed list` shows whether it was done",
+	} {
+		asking.Go(func() {
+			out, code := command(t, bus.URL(), "", strings.Fields(args)...)
+			if code != 1 || !strings.Contains(out, see) {
+				t.Errorf("%s: %d %s", args, code, out)
+			}
+		})
+	}
+	asking.Wait()
+}
