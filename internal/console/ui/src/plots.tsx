@@ -106,7 +106,7 @@ export function Rates({ slots }: { slots: Slot[] }) {
   const wide = width / slots.length;
   return (
     <Plot name="Deliveries per second" slots={slots} ticks={ticks}
-      legend={<><i class="delivered" />delivered <i class="failed" />failed attempts <i class="dead" />dead letters</>}
+      legend={<><i class="delivered" />delivered <i class="failed" />failed&nbsp;attempts <i class="dead" />dead&nbsp;letters</>}
       tell={(s) => `${perSecond(rate(s, "delivered"))} delivered, ${perSecond(rate(s, "failed"))} failed, ${perSecond(rate(s, "dead"))} dead letters`}>
       {slots.map((s, i) => {
         let y = tall;

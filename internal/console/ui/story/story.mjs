@@ -52,6 +52,7 @@ await press(page, "Test", "Send a test to shop?", "The endpoint accepted it: 200
 await page.getByRole("button", { name: "Test", exact: true }).click();
 await page.getByLabel("the JSON below").check();
 const tested = page.getByRole("dialog", { name: "Send a test to shop?" });
+await tested.getByText("It is marked X-Test: true").waitFor();
 await tested.getByLabel("The event").fill("{");
 await tested.getByRole("button", { name: "Test", exact: true }).click();
 await tested.getByText("The event is not JSON").waitFor();

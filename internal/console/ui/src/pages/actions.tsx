@@ -122,7 +122,7 @@ function TestForm({ given, url }: { given: { current: TestGiven }; url?: string 
   };
   return (
     <>
-      <p>One event is sent now to <code>{url}</code>, once, the same way as all deliveries. To the receiver it looks like any other event.</p>
+      <p>One event is sent now to <code>{url}</code>, once, the same way as all deliveries. It is marked <code>X-Test: true</code>; a receiver that does not look at that takes it for any other event.</p>
       <Choice name="Which event" of={kind} ways={{ sample: "a sample event", event: "the JSON below", sequence: "an event of the stream, by sequence" }}
         choose={(way) => set({ kind: way, text: way === "event" ? sample : "" })} />
       {kind === "event" && <label class="editor">The event <textarea rows={6} defaultValue={sample} spellcheck={false} onInput={(e) => (given.current.text = (e.target as HTMLTextAreaElement).value)} /></label>}

@@ -88,7 +88,7 @@ function Judgement({ all, active, states, leaders, owed }: Knowledge) {
   return <p class={`verdict ${level}`}><span role="status">{says}</span> {beside}</p>;
 }
 
-const spread = (s: { p50: number; p99: number }) => (s.p50 || s.p99 ? `${lasts(s.p50)} / ${lasts(s.p99)}` : "–");
+const spread = (s: { p50: number; p99: number }) => (s.p50 || s.p99 ? [s.p50, s.p99].map((ms) => lasts(ms).replace(" ", "\u00a0")).join(" / ") : "–");
 
 function Tiles({ figures: { value: f, failure: failed }, owed, unled }: { figures: Asked<Figures>; owed?: Page<Debt>; unled: boolean }) {
   const about = f?.estimated ? "≈\u00a0" : "";
