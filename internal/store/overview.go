@@ -133,7 +133,7 @@ type Leaders struct {
 	Time       time.Time `json:"time,omitzero"` // when it was so; zero: no bridge has led here
 	Shards     int       `json:"shards"`
 	Leaderless int       `json:"leaderless"`     // shards that nobody leads, or whose leader is silent
-	TakingOver int       `json:"takingOver"`     // shards whose new leader delivers nothing yet
+	TakingOver int       `json:"takingOver"`     // shards whose new leader delivers nothing yet, or the former of which are led
 	Since      time.Time `json:"since,omitzero"` // when the first of the leaderless was led last; zero: none ever was
 }
 
@@ -141,22 +141,30 @@ type Leaders struct {
 func (c *Catalog) Leaders(ctx context.Context) (Leaders, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.JetStreamTime)
 	defer cancel()
-	layout, err := c.Layout(ctx)
+	sights, now, err := NewLeases(c.js, c.names, noMaker, nil).sights(ctx)
 	if err != nil {
 		return Leaders{}, err
 	}
-	sights, now, err := NewLeases(c.js, c.names, noMaker, nil).sights(ctx)
+	layout, err := c.Layout(ctx) // after the leases: one that is newer than they are is being changed to
 	out := Leaders{Time: now, Shards: layout.Shards}
+	changing := false // the former shards still go on, or have just been closed
+	for k := range layout.Former {
+		x := sights[sightKey(layout.FormerShard(k))]
+		changing = changing || !layout.Done && !x.written.IsZero() && !x.silent()
+	}
 	for k := range layout.Shards {
 		x := sights[sightKey(layout.Shard(k))]
-		switch {
-		case x.Entry.Absent() || x.Entry.Free || x.silent():
+		switch nobody := x.Entry.Absent() || x.Entry.Free; {
+		case nobody && !changing, x.silent() && !nobody:
 			if out.Leaderless++; !x.written.IsZero() && (out.Since.IsZero() || x.written.Before(out.Since)) {
 				out.Since = x.written
 			}
 		case !x.Entry.Leading:
 			out.TakingOver++
 		}
+	}
+	if out.Since.After(out.Time) { // since the time was asked for
+		out.Since = out.Time
 	}
 	return out, err
 }
@@ -176,14 +184,18 @@ func sightKey(s protocol.Shard) protocol.Shard {
 	return protocol.Shard{Layout: s.Layout, Number: s.Number}
 }
 
-// sights are the leases as they stand, and the time on the bus; none where there is none.
+// sights are the leases as they stand, and the time on the bus before they were read,
+// since a slow bus makes no leader silent; none where there is none.
 func (l *Leases) sights(ctx context.Context) (found map[protocol.Shard]leaseSight, now time.Time, err error) {
-	all, err := l.entries(ctx, func(key string) bool { _, is := leaseShard(key); return is })
-	if err != nil || len(all) == 0 {
+	info, err := msgget.Info(ctx, l.js, bucketStream(l.bucket))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, now, nil
+	}
+	if err != nil {
 		return nil, now, err
 	}
-	info, err := msgget.Info(ctx, l.js, bucketStream(l.bucket))
-	if err != nil {
+	all, err := l.entries(ctx, func(key string) bool { _, is := leaseShard(key); return is })
+	if err != nil || len(all) == 0 {
 		return nil, now, err
 	}
 	now, found = info.TimeStamp, map[protocol.Shard]leaseSight{}

@@ -137,7 +137,7 @@ func wanted(v gjson.Result, schema schemaOf) (want string, fits bool) {
 
 // shownValue is a value in a message, where it can be no secret.
 func shownValue(v gjson.Result, schema schemaOf) string {
-	if v.Type == gjson.JSON || schema["anyOf"] != nil || schema["contentEncoding"] != nil {
+	if v.Type == gjson.JSON || schema["anyOf"] != nil || schema["contentEncoding"] != nil || schema["type"] == "object" {
 		return ""
 	}
 	shown := v.Raw

@@ -45,6 +45,7 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		{&OverviewRequest{}, `{"a":1}`, "a: is unknown; nothing is known here"},
 		{&ShardsRequest{}, `{"set":true}`, `set: must be a whole number, is a boolean (true)`},
 		{&StreamRequest{}, `{"begin":{"seq":5},"adopt":1}`, `begin.seq: is unknown; known are atEnd, fromSeq, fromTime; adopt: must be a boolean, is a number (1)`},
+		{&ExplainRequest{}, `{"headers":"Bearer hunter2"}`, `headers: must be an object, is a string`},
 		{&JudgeRequest{}, `{"id":"a","record":{"secret":"hunter2"}}`, `record: must be a string in base64, is an object`},
 		{&JudgeRequest{}, `{"id":"a","record":"hunter2!"}`, `record: must be a string in base64, is a string`},
 		{&ExplainRequest{}, `{"headers":{"a":"b","a":"c"}}`, `headers.a: is given more than once; keep one`},
