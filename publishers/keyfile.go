@@ -14,6 +14,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"orderbridge/bridge/record"
+	"orderbridge/internal/limits"
 )
 
 // What the files of a record's tls member may be: PEM, DER (a certificate) and
@@ -75,6 +76,37 @@ func readPKCS12(data []byte) (mac, ok bool) {
 	return len(outer.MAC.FullBytes) > 0, ok
 }
 
+// iterations adds up what the key derivations of a PKCS#12 file ask for, as far as it
+// is told in the clear: each count stands behind its salt, of the MAC as of the ciphers.
+func iterations(der []byte, depth int) (total int) {
+	for before := 0; len(der) > 0 && depth < maxPKCS12Depth; {
+		var v asn1.RawValue
+		rest, err := asn1.Unmarshal(der, &v)
+		if err != nil {
+			return total
+		}
+		der = rest
+		tag := 0
+		if v.Class == asn1.ClassUniversal {
+			tag = v.Tag
+		}
+		switch {
+		case tag == asn1.TagInteger && before == asn1.TagOctetString:
+			var n int
+			if !parse(v.FullBytes, &n) || n > limits.KeyIterations {
+				n = limits.KeyIterations + 1
+			}
+			total += max(n, 0)
+		case v.IsCompound, tag == asn1.TagOctetString && bytes.HasPrefix(v.Bytes, []byte{0x30}): // a SEQUENCE
+			total += iterations(v.Bytes, depth+1)
+		}
+		before = tag
+	}
+	return total
+}
+
+const maxPKCS12Depth = 32
+
 // certificates are all that a PEM, DER or PKCS#12 file holds.
 func certificates(data []byte, password string) ([]*x509.Certificate, error) {
 	if isPEM(data) {
@@ -86,6 +118,9 @@ func certificates(data []byte, password string) ([]*x509.Certificate, error) {
 	}
 	if certs, err := x509.ParseCertificates(data); err == nil && len(certs) > 0 {
 		return certs, nil
+	}
+	if iterations(data, 0) > limits.KeyIterations {
+		return nil, errCostly
 	}
 	certs, err := pkcs12.DecodeTrustStore(data, password)
 	if err == nil {
@@ -127,6 +162,9 @@ func pkcs12Error(data []byte, err error, password string) error {
 // pkcs12Contents are all keys and all certificates of a PKCS#12 file, however
 // many.
 func pkcs12Contents(data []byte, password string) (keys []any, certs []*x509.Certificate, err error) {
+	if iterations(data, 0) > limits.KeyIterations {
+		return nil, nil, errCostly
+	}
 	key, leaf, others, err := pkcs12.DecodeChain(data, password)
 	if err == nil {
 		return []any{key}, append([]*x509.Certificate{leaf}, others...), nil

@@ -11,7 +11,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math"
+	"math/big"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -110,6 +114,70 @@ func TestCostlyKeyIsNotOpened(t *testing.T) {
 		if _, err := derive(algorithm, []byte("x"), 32); !errors.Is(err, errCostly) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A PKCS#12 file asks for the time of several derivations before its password is known to be right.
+func TestCostlyKeyIsNotOpenedInPKCS12(t *testing.T) {
+	t.Parallel()
+	type derivation struct {
+		Salt  []byte
+		Count *big.Int
+	}
+	type file struct {
+		Version int
+		Safe    struct {
+			Type    asn1.ObjectIdentifier
+			Content []byte `asn1:"explicit,tag:0"`
+		}
+		MAC struct {
+			Digest []byte
+			Salt   []byte
+			Count  *big.Int
+		}
+	}
+	for _, tt := range []struct {
+		mac    int64
+		safe   []int64
+		costly bool
+	}{
+		{2048, []int64{2048, 2048}, false},
+		{1 << 30, nil, true},
+		{1, []int64{1 << 30}, true},
+		{4_000_000, []int64{4_000_000, 4_000_000}, true},
+		{math.MaxInt64, nil, true},
+		{-1, []int64{-1 << 40}, false},
+	} {
+		var f file
+		var safe []derivation
+		for _, n := range tt.safe {
+			safe = append(safe, derivation{[]byte("saltsalt"), big.NewInt(n)})
+		}
+		var err error
+		f.Safe.Content, err = asn1.Marshal(safe)
+		ok(t, err)
+		f.Version, f.Safe.Type, f.MAC.Digest, f.MAC.Salt, f.MAC.Count = 3, oidPBES2, []byte("0"), []byte("saltsalt"), big.NewInt(tt.mac)
+		if tt.mac == math.MaxInt64 {
+			f.MAC.Count.Lsh(f.MAC.Count, 64)
+		}
+		der, err := asn1.Marshal(f)
+		ok(t, err)
+		_, _, asKey := keyFile(der, "x")
+		_, asTrust := certificates(der, "x")
+		if errors.Is(asKey, errCostly) != tt.costly || errors.Is(asTrust, errCostly) != tt.costly {
+			t.Errorf("%d, %v: %v; %v", tt.mac, tt.safe, asKey, asTrust)
+		}
+	}
+	dir := directory(t.TempDir())
+	credentials(t, dir)
+	made, err := os.ReadFile(filepath.Join(string(dir), "client.p12"))
+	ok(t, err)
+	if n := iterations(made, 0); n < 3*1000 { // MAC, key, certificate
+		t.Errorf("a real file asks for %d", n)
+	}
+	for cut := range made {
+		iterations(made[:cut], 0)
+		iterations(made[cut:], 0)
 	}
 }
 

@@ -57,7 +57,7 @@ const (
 	SecretFileBytes     = 1 << 20
 	SecretHostsBytes    = 8 << 10
 	SecretHosts         = 256
-	KeyIterations       = 10_000_000 // of PBKDF2
+	KeyIterations       = 10_000_000 // of key derivations
 	KeyMemoryBytes      = 256 << 20  // of scrypt
 	KeyScryptPasses     = 64
 	ForeignTextBytes    = 8 << 10
@@ -75,7 +75,7 @@ func secrets() []Limit {
 		row("SecretFileBytes", size(SecretFileBytes), file, "a certificate or key in the secrets directory", unread, "TestFiles"),
 		row("SecretHostsBytes", size(SecretHostsBytes), file, "what says where a secret may go", "the secret goes nowhere", "TestHostsFile"),
 		row("SecretHosts", count(SecretHosts), file, "hosts to which a secret may go", "the secret goes nowhere", "TestHostPatterns"),
-		row("KeyIterations", count(KeyIterations, "iterations"), file, "PBKDF2 of an encrypted private key", "the key is not opened", "TestCostlyKeyIsNotOpened"),
+		row("KeyIterations", count(KeyIterations, "iterations"), file, "key derivation of an encrypted private key, of all of a PKCS#12 file", "the key is not opened", "TestCostlyKeyIsNotOpenedInPKCS12"),
 		row("KeyMemoryBytes", size(KeyMemoryBytes), file, "memory of scrypt of an encrypted private key", "the key is not opened", "TestCostlyKeyIsNotOpened"),
 		row("KeyScryptPasses", count(KeyScryptPasses), file, "passes of scrypt of an encrypted private key", "the key is not opened", "TestCostlyKeyIsNotOpened"),
 		row("ForeignTextBytes", size(ForeignTextBytes), attempt, "what an endpoint or token server says, in which secrets are looked for", "the rest is not told", "TestForeignTextHoldsNoSecret"),
