@@ -174,6 +174,8 @@ const (
 	ServiceRequestBytes = 8 << 20
 	ServicePending      = 16384
 	ServicePendingBytes = 16 << 20
+	ServiceEndTime      = time.Second
+	ServiceEndLook      = 10 * time.Millisecond
 	ServiceRate         = 500 // a second
 	ServiceBurst        = 1000
 	QuestionsAtOnce     = 4
@@ -188,6 +190,8 @@ func service() []Limit {
 		row("ServiceRequestBytes", size(ServiceRequestBytes), question, "its bytes; the bus takes fewer, most often", "an error, 413"),
 		row("ServicePending", count(ServicePending), process, "requests of one kind that have come and were not looked at", "the newest get no answer", "TestFloodLeavesTurnsToCommands"),
 		row("ServicePendingBytes", size(ServicePendingBytes), process, "their bytes, and those of questions of one kind that wait", "the newest get no answer; questions an error, 429"),
+		row("ServiceEndTime", lasts(ServiceEndTime), process, "what has come is answered for, when it stops", "it gets no answer", "TestServiceEndsWithItsAnswers"),
+		row("ServiceEndLook", lasts(ServiceEndLook), process, "time between two looks at whether it is", "-"),
 		row("ServiceRate", count(ServiceRate, "a second"), process, "questions of one kind", "an error, 429"),
 		row("ServiceBurst", count(ServiceBurst), process, "of them at once", "an error, 429"),
 		row("QuestionsAtOnce", count(QuestionsAtOnce), process, "of them that are answered at the same time", "a further one waits"),

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/time/rate"
@@ -66,6 +67,7 @@ type Commands struct {
 	Log       *slog.Logger
 
 	tasks *sync.WaitGroup // answers under way; of Run
+	open  *atomic.Int64   // requests that wait, or are answered beside others; of Run
 }
 
 // endpoints are all commands and questions.

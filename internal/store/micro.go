@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -122,11 +123,28 @@ func (s *service) hear(subject, group string, handle nats.MsgHandler) error {
 	return sub.SetPendingLimits(limits.ServicePending, limits.ServicePendingBytes)
 }
 
-// end ends it.
-func (s *service) end() {
+// end has nothing more come, and waits until what has come is handled and open is 0, for
+// limits.ServiceEndTime at most.
+func (s *service) end(open *atomic.Int64) {
+	timeout := time.After(limits.ServiceEndTime)
+	handled, left := make(chan struct{}, len(s.subs)), 0
 	for _, sub := range s.subs {
-		if err := sub.Drain(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		sub.SetClosedHandler(func(string) { handled <- struct{}{} })
+		if err := sub.Drain(); err == nil {
+			left++
+		} else if !errors.Is(err, nats.ErrConnectionClosed) {
 			s.log.Debug("end to answer commands", "subject", sub.Subject, "error", err)
+		}
+	}
+	look := time.NewTicker(limits.ServiceEndLook)
+	defer look.Stop()
+	for s.conn.IsConnected() && (left > 0 || open.Load() > 0) {
+		select {
+		case <-handled:
+			left--
+		case <-look.C:
+		case <-timeout:
+			return
 		}
 	}
 }

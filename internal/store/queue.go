@@ -48,9 +48,10 @@ func (c Commands) queued(ctx context.Context, most int, answer func(*request)) f
 					bytes.Add(-int64(len(q.req.Data)))
 					if time.Since(q.since) > limits.QuestionWait {
 						refuse(q.req)
-						continue
+					} else {
+						answer(q.req)
 					}
-					answer(q.req)
+					c.open.Add(-1)
 				}
 			}
 		})
@@ -64,10 +65,12 @@ func (c Commands) queued(ctx context.Context, most int, answer func(*request)) f
 		case bytes.Add(size) > limits.ServicePendingBytes:
 			bytes.Add(-size)
 		default:
+			c.open.Add(1)
 			select {
 			case waiting <- question{req, time.Now()}:
 				return
 			default:
+				c.open.Add(-1)
 				bytes.Add(-size)
 			}
 		}

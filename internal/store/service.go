@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -50,17 +51,17 @@ func formerSubject(subject string) string {
 func (c Commands) Run(ctx context.Context) error {
 	service := &service{conn: c.Conn, log: c.Log, about: "orderbridge: commands to its leader and questions to any bridge",
 		identity: micro.ServiceIdentity{Name: strings.NewReplacer(".", "_", " ", "_").Replace(c.Names.Commands), Version: semantic(c.Version)}}
-	defer service.end()
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	c.tasks, c.open = &tasks, new(atomic.Int64)
+	answering, cancel := context.WithCancel(context.WithoutCancel(ctx)) // what has come is answered
+	defer cancel()
+	defer func() { service.end(c.open) }()
 	if err := service.tell(); err != nil {
 		return fmt.Errorf("begin to answer commands: %w", err)
 	}
-	var tasks sync.WaitGroup
-	defer tasks.Wait()
-	c.tasks = &tasks
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	for _, e := range c.endpoints() {
-		if err := c.listen(ctx, service, e); err != nil {
+		if err := c.listen(answering, service, e); err != nil {
 			return fmt.Errorf("listen for %s: %w", e.name, err)
 		}
 	}
@@ -144,8 +145,9 @@ func (c Commands) beside(ctx context.Context, most int, answer func(*request)) f
 	return func(req *request) {
 		select {
 		case slots <- struct{}{}:
+			c.open.Add(1)
 			c.tasks.Go(func() {
-				defer func() { <-slots }()
+				defer func() { <-slots; c.open.Add(-1) }()
 				answer(req)
 			})
 		case <-ctx.Done():

@@ -14,6 +14,7 @@ import (
 
 	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
+	"orderbridge/internal/limits"
 )
 
 // Every command and question is an endpoint with a description and the shapes of
@@ -190,5 +191,63 @@ func TestSemantic(t *testing.T) {
 		if got := semantic(version); got != want {
 			t.Errorf("%s: %s, want %s", version, got, want)
 		}
+	}
+}
+
+// Who has asked before a bridge stops is answered.
+func TestServiceEndsWithItsAnswers(t *testing.T) {
+	t.Parallel()
+	js := lab.StartBus(t).JetStream()
+	names, _, err := Ensure(t.Context(), js, Options{Subjects: []string{"orders.>"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	begun, goOn := make(chan struct{}, limits.ServiceBurst), make(chan struct{})
+	commands := Commands{Conn: js.Conn(), Names: names, Log: slog.New(slog.DiscardHandler), Bridge: leading{}, Explainer: &Explainer{},
+		Parse: func(string, []byte) (*record.Subscription, record.Problems) {
+			begun <- struct{}{}
+			<-goOn
+			return nil, record.Problems{{Field: "targetURL", Message: "is missing"}}
+		}}
+	done := make(chan error, 1)
+	go func() { done <- commands.Run(ctx) }()
+	answers, err := js.Conn().SubscribeSync(nats.NewInbox())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func() {
+		t.Helper()
+		if err := js.Conn().PublishRequest(names.Commands+".judge", answers.Subject, []byte(`{"id":"a","record":""}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const asked = 200
+	lab.Eventually(t, "it listens", func() bool {
+		n, err := js.Conn().Request(names.Commands+".judge", []byte(`[]`), lab.Patience)
+		return err == nil && n.Header.Get(micro.ErrorCodeHeader) != ""
+	})
+	for range asked {
+		ask()
+	}
+	<-begun
+	if err := js.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	stopped := time.Now()
+	stop()
+	close(goOn)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(stopped); took >= limits.ServiceEndTime { // on a slow machine
+		t.Skipf("it took %s", took)
+	}
+	if err := js.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := answers.Pending(); err != nil || n != asked {
+		t.Errorf("%d of %d are answered, %v", n, asked, err)
 	}
 }
