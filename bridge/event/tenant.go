@@ -82,7 +82,8 @@ func (d *Decoder) OwnSubjects(tenant string) (filters []string) {
 			filters = append(filters, own)
 		}
 	}
-	return filters
+	slices.Sort(filters)
+	return slices.Compact(filters)
 }
 
 // subjectTenant is the one tenant that the rules find in a subject, "" if they

@@ -125,7 +125,8 @@ func TestOwnSubjects(t *testing.T) {
 		own    []string
 	}{
 		{"", nil, []string{"orders.acme.>"}},
-		{"{eventType}.x.{tenant}", nil, []string{"*.x.acme.>", "*.x.acme"}},
+		{"", []string{"orders.{tenant}.>"}, []string{"orders.acme.>"}},
+		{"{eventType}.x.{tenant}", nil, []string{"*.x.acme", "*.x.acme.>"}},
 		{"-", []string{"eu.{tenant}.>", "us.*.{tenant}.orders"}, []string{"eu.acme.>", "us.*.acme.>"}},
 		{"-", nil, nil},
 	} {
