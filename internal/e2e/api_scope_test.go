@@ -74,6 +74,8 @@ func (r route) body() string {
 		return `{"order":"acme-order"}`
 	case strings.HasSuffix(r.path, "/rewind"):
 		return `{"toSeq":1}`
+	case strings.HasSuffix(r.path, "/test"):
+		return `{"record":{"targetURL":"https://overwritten.example.com/"}}`
 	}
 	return `{"targetURL":"https://overwritten.example.com/"}`
 }
