@@ -171,19 +171,22 @@ func TestKeysOfOthers(t *testing.T) {
 func TestKeysThatCannotBeFetched(t *testing.T) {
 	t.Parallel()
 	l, p, log := lie(t)
+	var keys atomic.Pointer[func(http.ResponseWriter)] // nil: as they are
+	l.raw = func(w http.ResponseWriter, r *http.Request) bool {
+		answer := keys.Load()
+		if r.URL.Path != "/keys" || answer == nil {
+			return false
+		}
+		(*answer)(w)
+		return true
+	}
 	for name, answer := range map[string]func(http.ResponseWriter){
 		"cut off":   func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
 		"an error":  func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) },
 		"not JSON":  func(w http.ResponseWriter) { fmt.Fprint(w, "<p>maintenance</p>") },
 		"too large": func(w http.ResponseWriter) { fmt.Fprint(w, strings.Repeat(" ", 2*limits.OpenIDBytes)) },
 	} {
-		l.raw = func(w http.ResponseWriter, r *http.Request) bool {
-			if r.URL.Path != "/keys" {
-				return false
-			}
-			answer(w)
-			return true
-		}
+		keys.Store(&answer)
 		var r *Refusal
 		if _, err := l.login(t, p); err == nil || errors.As(err, &r) || !strings.Contains(err.Error(), "cannot be asked for its keys at the moment") {
 			t.Errorf("%s: %v", name, err)
@@ -192,7 +195,7 @@ func TestKeysThatCannotBeFetched(t *testing.T) {
 	if strings.Contains(log.String(), "eyJ") {
 		t.Errorf("the log holds a token: %s", log)
 	}
-	l.raw = nil
+	keys.Store(nil)
 	if _, err := l.login(t, p); err != nil {
 		t.Error(err)
 	}
