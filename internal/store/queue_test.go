@@ -1,9 +1,7 @@
 package store
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"testing"
 	"time"
@@ -20,34 +18,18 @@ import (
 // over all are. Whoever asks asks again.
 func TestFloodIsAnswered(t *testing.T) {
 	t.Parallel()
-	js := lab.StartBus(t).JetStream()
-	names, _, err := Ensure(t.Context(), js, Options{Subjects: []string{"orders.>"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc := js.Conn()
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
 	begun, release := make(chan struct{}, 1000), make(chan struct{})
-	go func() {
-		done <- Commands{Conn: nc, Names: names, Log: slog.New(slog.DiscardHandler), Explainer: &Explainer{},
-			Parse: func(id string, data []byte) (*record.Subscription, record.Problems) {
-				if id == "slow" {
-					begun <- struct{}{}
-					<-release
-				}
-				return record.Parse(id, data, record.Policy{})
-			}}.Run(ctx)
-	}()
-	defer func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
+	js, names := answers(t, Commands{Parse: func(id string, data []byte) (*record.Subscription, record.Problems) {
+		if id == "slow" {
+			begun <- struct{}{}
+			<-release
 		}
-	}()
+		return record.Parse(id, data, record.Policy{})
+	}})
+	nc := js.Conn()
 	const flood = limits.QuestionsAtOnce + limits.QuestionsWaiting + 100
-	inbox, answers := nats.NewInbox(), make(chan *nats.Msg, flood)
-	sub, err := nc.ChanSubscribe(inbox, answers)
+	inbox, heard := nats.NewInbox(), make(chan *nats.Msg, flood)
+	sub, err := nc.ChanSubscribe(inbox, heard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +57,7 @@ func TestFloodIsAnswered(t *testing.T) {
 		publish(t, nc, names.Commands+".judge", inbox, slow)
 	}
 	for range 100 {
-		if m := await(t, answers); string(m.Data) != string(busy) || m.Header.Get("Nats-Service-Error-Code") != "429" {
+		if m := await(t, heard); string(m.Data) != string(busy) || m.Header.Get("Nats-Service-Error-Code") != "429" {
 			t.Fatalf("got %v %s", m.Header, m.Data)
 		}
 	}
@@ -88,7 +70,7 @@ func TestFloodIsAnswered(t *testing.T) {
 	}
 	close(release)
 	for range flood - 100 {
-		await(t, answers)
+		await(t, heard)
 	}
 	if a, err := judge(); err != nil || a.Problems.Err() != nil {
 		t.Errorf("when it is over: %v, %v", a, err)
@@ -99,27 +81,12 @@ func TestFloodIsAnswered(t *testing.T) {
 // not wait for them.
 func TestFloodLeavesTurnsToCommands(t *testing.T) {
 	t.Parallel()
-	js := lab.StartBus(t).JetStream()
-	names, _, err := Ensure(t.Context(), js, Options{Subjects: []string{"orders.>"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	release := make(chan struct{})
+	js, names := answers(t, Commands{Bridge: leading{}, Parse: func(id string, data []byte) (*record.Subscription, record.Problems) {
+		<-release
+		return record.Parse(id, data, record.Policy{})
+	}})
 	nc := js.Conn()
-	ctx, stop := context.WithCancel(t.Context())
-	done, release := make(chan error, 1), make(chan struct{})
-	go func() {
-		done <- Commands{Conn: nc, Names: names, Log: slog.New(slog.DiscardHandler), Bridge: leading{}, Explainer: &Explainer{},
-			Parse: func(id string, data []byte) (*record.Subscription, record.Problems) {
-				<-release
-				return record.Parse(id, data, record.Policy{})
-			}}.Run(ctx)
-	}()
-	defer func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
 	for end := time.Now().Add(lab.Patience); ; { // the last one is being added
 		if _, err := nc.Request(names.Commands+".test", nil, lab.Patience); err == nil {
 			break
@@ -129,8 +96,8 @@ func TestFloodLeavesTurnsToCommands(t *testing.T) {
 		}
 	}
 	const flood = 10_000
-	inbox, answers := nats.NewInbox(), make(chan *nats.Msg, flood)
-	sub, err := nc.ChanSubscribe(inbox, answers)
+	inbox, heard := nats.NewInbox(), make(chan *nats.Msg, flood)
+	sub, err := nc.ChanSubscribe(inbox, heard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +110,7 @@ func TestFloodLeavesTurnsToCommands(t *testing.T) {
 	}
 	close(release)
 	for range flood {
-		await(t, answers)
+		await(t, heard)
 	}
 }
 

@@ -10,12 +10,34 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
 	"orderbridge/bridge/record"
 	"orderbridge/internal/lab"
 	"orderbridge/internal/limits"
 )
+
+// answers has commands and questions answered on a bus of its own until the test ends.
+func answers(t *testing.T, c Commands) (jetstream.JetStream, Names) {
+	t.Helper()
+	js := lab.StartBus(t).JetStream()
+	names, _, err := Ensure(t.Context(), js, Options{Subjects: []string{"orders.>"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Conn, c.Names, c.Log, c.Explainer = js.Conn(), names, slog.New(slog.DiscardHandler), &Explainer{}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return js, names
+}
 
 // Every command and question is an endpoint with a description and the shapes of
 // request and answer, of the types that are sent.
@@ -134,27 +156,11 @@ func TestServiceBearsAnything(t *testing.T) {
 // and which were refusals.
 func TestStatisticsCountAnswers(t *testing.T) {
 	t.Parallel()
-	js := lab.StartBus(t).JetStream()
-	names, _, err := Ensure(t.Context(), js, Options{Subjects: []string{"orders.>"}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	const takes = 20 * time.Millisecond
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() {
-		done <- Commands{Conn: js.Conn(), Names: names, Log: slog.New(slog.DiscardHandler), Explainer: &Explainer{},
-			Parse: func(id string, data []byte) (*record.Subscription, record.Problems) {
-				<-time.After(takes)
-				return record.Parse(id, data, record.Policy{})
-			}}.Run(ctx)
-	}()
-	defer func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
+	js, names := answers(t, Commands{Parse: func(id string, data []byte) (*record.Subscription, record.Problems) {
+		<-time.After(takes)
+		return record.Parse(id, data, record.Policy{})
+	}})
 	asked := 0
 	for end := time.Now().Add(lab.Patience); asked < 3 && time.Now().Before(end); {
 		if _, err := js.Conn().Request(names.Commands+".judge", []byte(`{"id":"a","record":"e30="}`), lab.Patience); err == nil {
